@@ -1,0 +1,32 @@
+"""CRC-32C, the one checksum of the format.
+
+`definition` says what it is (crcmod, any polynomial, slow); `crc32c` computes it with the
+processor's instruction. `self_test` holds the two equal at run time, before either program
+trusts a checksum with somebody's memory; a unit test does so for random data.
+"""
+
+from collections.abc import Callable
+
+import crcmod
+from crc32c import crc32c as _hardware
+
+from format.errors import TorporError
+
+Buffer = bytes | bytearray | memoryview
+
+definition: Callable[[bytes], int] = crcmod.mkCrcFun(
+    0x11EDC6F41, initCrc=0, rev=True, xorOut=0xFFFFFFFF
+)
+"""CRC-32C (Castagnoli) as RFC 3720 appendix B.4 defines it."""
+
+
+def crc32c(data: Buffer, crc: int = 0) -> int:
+    """Return the CRC-32C of `data`, continuing from `crc`, the value of the bytes before."""
+    return _hardware(data, crc)
+
+
+def self_test() -> None:
+    """Raise TorporError if the computed checksum is not the defined one on this machine."""
+    pattern = bytes(range(256)) * 4
+    if crc32c(pattern) != definition(pattern):
+        raise TorporError("this machine computes CRC-32C wrongly: nothing it checks can be trusted")

@@ -1,0 +1,136 @@
+"""Version 1 of the image, the mark and the extent map, declared in construct.
+
+docs/FORMAT.md is the specification; the names are the same. All integers are little-endian.
+Every record ends in `checksum`: CRC-32C over the image's UUID, then the record's bytes before
+the checksum, then, for a chunk, its payload. Reserved bytes are zero.
+"""
+
+from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct, this
+
+VERSION = 1
+
+SUPERBLOCK_MAGIC = b"\x89TORPOR\n"
+SECTION_MAGIC = b"TSEC"
+CHUNK_MAGIC = b"TCHK"
+INDEX_MAGIC = b"TIDX"
+TRAILER_MAGIC = b"TORPDONE"
+MARK_MAGIC = b"TORPMARK"
+MAP_MAGIC = b"TORPXMAP"
+
+CHECKSUM_SIZE = 4
+PAGE_SIZE = 4096
+
+NAME_SIZE = 65
+"""Size of a string of utsname, its end included (include/uapi/linux/utsname.h)."""
+
+Superblock = Struct(
+    "magic" / Bytes(8),
+    "version" / Int32ul,
+    "required_flags" / Int32ul,
+    "optional_flags" / Int32ul,
+    "page_size" / Int32ul,
+    "chunk_size" / Int32ul,
+    "reserved_word" / Bytes(4),
+    "image_uuid" / Bytes(16),
+    "created_ns" / Int64ul,
+    "ram_map_digest" / Bytes(32),
+    "kernel_release" / Bytes(NAME_SIZE),
+    "kernel_version" / Bytes(NAME_SIZE),
+    "machine" / Bytes(NAME_SIZE),
+    "host_name" / Bytes(NAME_SIZE),
+    "reserved" / Bytes(4096 - 352),
+    "checksum" / Int32ul,
+)
+
+SectionHeader = Struct(
+    "magic" / Bytes(4),
+    "kind" / Int32ul,
+    "flags" / Int32ul,
+    "first_chunk" / Int32ul,
+    "reserved" / Bytes(12),
+    "checksum" / Int32ul,
+)
+
+ChunkHeader = Struct(
+    "magic" / Bytes(4),
+    "codec" / Int8ul,
+    "flags" / Int8ul,
+    "reserved" / Bytes(2),
+    "number" / Int64ul,
+    "raw_size" / Int32ul,
+    "stored_size" / Int32ul,
+    "tag" / Bytes(16),
+    "reserved_word" / Bytes(4),
+    "checksum" / Int32ul,
+)
+
+IndexHeader = Struct(
+    "magic" / Bytes(4),
+    "section_count" / Int32ul,
+    "chunk_count" / Int32ul,
+    "reserved" / Bytes(4),
+)
+
+IndexSection = Struct(
+    "kind" / Int32ul,
+    "flags" / Int32ul,
+    "first_chunk" / Int32ul,
+    "chunk_count" / Int32ul,
+    "raw_bytes" / Int64ul,
+)
+
+Index = Struct(
+    "header" / IndexHeader,
+    "sections" / Array(this.header.section_count, IndexSection),
+    "offsets" / Bytes(this.header.chunk_count * 8),
+    "checksums" / Bytes(this.header.chunk_count * 4),
+    "checksum" / Int32ul,
+)
+"""`offsets` and `checksums` are columns of u64 and u32: one value for each chunk's header."""
+
+Trailer = Struct(
+    "magic" / Bytes(8),
+    "image_uuid" / Bytes(16),
+    "image_size" / Int64ul,
+    "index_offset" / Int64ul,
+    "index_size" / Int32ul,
+    "reserved" / Bytes(16),
+    "checksum" / Int32ul,
+)
+
+Mark = Struct(
+    "magic" / Bytes(8),
+    "version" / Int16ul,
+    "state" / Int16ul,
+    "kind" / Int16ul,
+    "original_signature" / Bytes(10),
+    "image_uuid" / Bytes(16),
+    "image_size" / Int64ul,
+    "map_page" / Int64ul,
+    "extent_count" / Int32ul,
+    "reserved" / Bytes(192),
+    "checksum" / Int32ul,
+)
+
+MAP_EXTENTS = 253
+"""Extents in one page of the map."""
+
+MapPage = Struct(
+    "magic" / Bytes(8),
+    "sequence" / Int32ul,
+    "extent_count" / Int32ul,
+    "next_page" / Int64ul,
+    "starts" / Bytes(MAP_EXTENTS * 8),
+    "counts" / Bytes(MAP_EXTENTS * 8),
+    "reserved" / Bytes(20),
+    "checksum" / Int32ul,
+)
+"""`starts` and `counts` are columns of u64: an extent's first page on the device, its pages."""
+
+SUPERBLOCK_SIZE: int = Superblock.sizeof()
+SECTION_HEADER_SIZE: int = SectionHeader.sizeof()
+CHUNK_HEADER_SIZE: int = ChunkHeader.sizeof()
+INDEX_SECTION_SIZE: int = IndexSection.sizeof()
+INDEX_FIXED_SIZE: int = IndexHeader.sizeof() + CHECKSUM_SIZE
+TRAILER_SIZE: int = Trailer.sizeof()
+MARK_SIZE: int = Mark.sizeof()

@@ -1,0 +1,194 @@
+"""The mark, which makes an image visible to a boot, and the map of where the image lies.
+
+The mark stands in the first page of a store at MARK_OFFSET, in bytes that a swap header leaves
+unused; the map is a chain of pages on the same device. docs/FORMAT.md, "On a device".
+"""
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Self
+from uuid import UUID
+
+from format import layout
+from format.checksum import Buffer
+from format.errors import DamagedError, UnsupportedError
+from format.records import column, column_bytes, is_sealed, salt, seal
+
+MARK_OFFSET = 1280
+"""In the padding of a swap header, after the words that libblkid wants to be zero (1196-1203),
+and in the sector of the UUID: the mark changes with one sector written."""
+
+MAX_EXTENTS = 1 << 20
+
+
+class MarkState(IntEnum):
+    """What the mark says of the store."""
+
+    EMPTY = 0
+    COMPLETE = 1
+
+
+class StoreKind(IntEnum):
+    """What the device is when it holds no image."""
+
+    SWAP = 1
+    DEVICE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The few bytes that make an image visible; written last, cleared before the restore."""
+
+    state: MarkState
+    kind: StoreKind
+    original_signature: bytes
+    """The ten bytes at the end of the page that ULSUSPEND took the place of."""
+    image_uuid: UUID
+    image_size: int
+    map_page: int
+    """Page on the device of the first page of the extent map."""
+    extent_count: int
+
+    @classmethod
+    def parse(cls, page: Buffer) -> Self | None:
+        """Return the mark in `page`, a device's first 4096 bytes, or None where there is none.
+
+        Raises UnsupportedError or DamagedError.
+        """
+        data = page[MARK_OFFSET : MARK_OFFSET + layout.MARK_SIZE]
+        fields = layout.Mark.parse(data)
+        if fields.magic != layout.MARK_MAGIC:
+            return None
+        if fields.version != layout.VERSION:
+            raise UnsupportedError(f"mark of version {fields.version} is not known")
+        image_uuid = UUID(bytes=fields.image_uuid)
+        if not is_sealed(data, salt(image_uuid)):
+            raise DamagedError("the mark has a wrong checksum")
+        try:
+            state, kind = MarkState(fields.state), StoreKind(fields.kind)
+        except ValueError as error:
+            raise UnsupportedError(f"mark is not known: {error}") from None
+        return cls(
+            state,
+            kind,
+            fields.original_signature,
+            image_uuid,
+            fields.image_size,
+            fields.map_page,
+            fields.extent_count,
+        )
+
+    def build(self) -> bytes:
+        """Return the record's bytes, to stand at MARK_OFFSET."""
+        fields = {
+            "magic": layout.MARK_MAGIC,
+            "version": layout.VERSION,
+            "state": self.state,
+            "kind": self.kind,
+            "original_signature": self.original_signature,
+            "image_uuid": self.image_uuid.bytes,
+            "image_size": self.image_size,
+            "map_page": self.map_page,
+            "extent_count": self.extent_count,
+            "reserved": bytes(192),
+        }
+        return seal(layout.Mark, fields, salt(self.image_uuid))
+
+
+class Extents:
+    """Runs of pages on a device, in the order in which an image fills them."""
+
+    __slots__ = ("counts", "starts")
+
+    def __init__(self) -> None:
+        self.starts = array("Q")
+        self.counts = array("Q")
+
+    def add(self, page: int, count: int = 1) -> None:
+        """Append pages; a run that goes on where the last one ended makes it longer."""
+        if self.starts and self.starts[-1] + self.counts[-1] == page:
+            self.counts[-1] += count
+        else:
+            self.starts.append(page)
+            self.counts.append(count)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self.starts, self.counts, strict=True)
+
+
+def map_pages(count: int) -> int:
+    """Return how many pages the map of so many extents takes."""
+    return -(-count // layout.MAP_EXTENTS)
+
+
+def build_map(extents: Extents, image_uuid: UUID, pages: list[int]) -> Iterator[bytes]:
+    """Yield the pages of the map, to be written at `pages`, map_pages(len(extents)) of them."""
+    for sequence, following in enumerate([*pages[1:], 0]):
+        part = slice(sequence * layout.MAP_EXTENTS, (sequence + 1) * layout.MAP_EXTENTS)
+        starts, counts = extents.starts[part], extents.counts[part]
+        fields = {
+            "magic": layout.MAP_MAGIC,
+            "sequence": sequence,
+            "extent_count": len(starts),
+            "next_page": following,
+            "starts": column_bytes(starts).ljust(layout.MAP_EXTENTS * 8, b"\0"),
+            "counts": column_bytes(counts).ljust(layout.MAP_EXTENTS * 8, b"\0"),
+            "reserved": bytes(20),
+        }
+        yield seal(layout.MapPage, fields, salt(image_uuid))
+
+
+def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) -> Extents:
+    """Return the extents of the marked image on a device of that many pages.
+
+    They lie on the device, not on its first page, apart from each other, and hold the image.
+    Raises DamagedError for a map that says otherwise, and what `read_page` raises.
+    """
+    if not mark.extent_count or mark.extent_count > MAX_EXTENTS:
+        raise DamagedError(f"the mark claims {mark.extent_count} extents")
+    extents = Extents()
+    page = mark.map_page
+    for sequence in range(map_pages(mark.extent_count)):
+        if not 0 < page < device_pages:
+            raise DamagedError(f"extent map leaves the device at page {page}")
+        page = _read_map_page(mark, sequence, page, read_page, extents)
+    if len(extents) != mark.extent_count:
+        raise DamagedError(f"extent map has {len(extents)} of {mark.extent_count} extents")
+    _check_extents(extents, device_pages)
+    if sum(extents.counts) * layout.PAGE_SIZE < mark.image_size:
+        raise DamagedError(f"extent map is too short for {mark.image_size} bytes")
+    return extents
+
+
+def _read_map_page(
+    mark: Mark, sequence: int, page: int, read_page: Callable[[int], Buffer], extents: Extents
+) -> int:
+    """Append the extents of one page of the map and return where the next one is."""
+    data = read_page(page)
+    fields = layout.MapPage.parse(data)
+    if (
+        fields.magic != layout.MAP_MAGIC
+        or fields.sequence != sequence
+        or fields.extent_count > layout.MAP_EXTENTS
+        or not is_sealed(data, salt(mark.image_uuid))
+    ):
+        raise DamagedError(f"page {sequence} of the extent map, page {page}, is damaged")
+    used = fields.extent_count * 8
+    extents.starts += column("Q", fields.starts[:used])
+    extents.counts += column("Q", fields.counts[:used])
+    following: int = fields.next_page
+    return following
+
+
+def _check_extents(extents: Extents, device_pages: int) -> None:
+    """Check the extents without trusting one of them; `free` is the first page not yet taken."""
+    free = 1
+    for start, count in sorted(extents):
+        if start < free or not 0 < count <= device_pages - start:
+            raise DamagedError(f"extent of {count} pages at page {start} is impossible")
+        free = start + count

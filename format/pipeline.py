@@ -1,0 +1,53 @@
+"""Buffers of whole pages, and work done in parallel whose results come back in order."""
+
+import mmap
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from format.layout import PAGE_SIZE
+
+T = TypeVar("T")
+
+WORKERS = 2
+"""Threads that compress or decompress; the codec and the checksum run outside Python's lock."""
+
+DEPTH = 6
+"""Jobs begun before the first one's result is taken, and so the buffers that they need."""
+
+
+class PageBuffer:
+    """Memory of whole pages, aligned to pages, in use for as long as the object lives.
+
+    `pages` are its pages one by one, made once: /dev/snapshot moves one page per I/O segment.
+    """
+
+    __slots__ = ("pages", "view")
+
+    def __init__(self, size: int) -> None:
+        if size % PAGE_SIZE:
+            raise ValueError(f"{size} bytes are not whole pages")
+        self.view = memoryview(mmap.mmap(-1, size))
+        self.pages = [self.view[at : at + PAGE_SIZE] for at in range(0, size, PAGE_SIZE)]
+
+
+def in_order(jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Run the jobs on worker threads and yield their results in the order of the jobs.
+
+    At most DEPTH jobs are under way or waiting to be taken: when job n is drawn from `jobs`, the
+    result of job n - DEPTH has been used up, so DEPTH buffers used in turn are enough.
+    The first error of a job is raised in its place. No thread is left when this ends.
+    """
+    pending: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(WORKERS) as executor:
+        try:
+            for job in jobs:
+                pending.append(executor.submit(job))
+                if len(pending) == DEPTH:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

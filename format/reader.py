@@ -1,0 +1,143 @@
+"""An image, opened through its index and read by several threads; each chunk checked."""
+
+from array import array
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
+
+from format import chunks, layout, records
+from format.checksum import Buffer
+from format.errors import DamagedError, IncompleteError, NoImageError
+from format.pipeline import DEPTH, PageBuffer, in_order
+
+_SMALLEST = layout.SUPERBLOCK_SIZE + layout.INDEX_FIXED_SIZE + layout.TRAILER_SIZE
+
+
+class Source(Protocol):
+    """What holds an image and nothing else."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the source, and so of a complete image."""
+
+    def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
+        """Return `size` bytes from `offset`, read into `buffer` or not, from several threads.
+
+        The buffer is page-aligned and has room for two pages more than `size`. Raises
+        IncompleteError where the source ends before, UnreadableError for an I/O error.
+        """
+
+
+def room_for(size: int) -> int:
+    """Return how large a buffer must be to read `size` bytes: whole pages, two to spare."""
+    return -(-size // layout.PAGE_SIZE) * layout.PAGE_SIZE + 2 * layout.PAGE_SIZE
+
+
+def read_at(source: Source, offset: int, size: int) -> memoryview:
+    """Return `size` bytes of the source in memory of their own."""
+    return source.read(offset, size, PageBuffer(room_for(size)).view)
+
+
+class ImageReader:
+    """A complete image: superblock, trailer and index are read and checked when it is made.
+
+    Raises NoImageError, UnsupportedError, DamagedError, IncompleteError, UnreadableError.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.superblock = _read_superblock(source)
+        self._salt = records.salt(self.superblock.image_uuid)
+        self._trailer = _read_trailer(source, self.superblock)
+        self.index = _read_index(source, self.superblock, self._trailer)
+        chunk_size = self.superblock.chunk_size
+        self._ends = _chunk_ends(self.index, self._trailer.index_offset, chunk_size)
+        self._check_section_header()
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of the kernel stream."""
+        return self.index.sections[0].raw_bytes
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the image."""
+        return self._trailer.image_size
+
+    def stream(self) -> Iterator[Buffer]:
+        """Yield the kernel stream, chunk by chunk, each one checked before it is seen.
+
+        A chunk's memory is used again for a later one: use it before asking for the next.
+        """
+        return in_order(self._decode_jobs(self.index.sections[0]))
+
+    def _decode_jobs(self, section: records.Section) -> Iterator[Callable[[], Buffer]]:
+        chunk_size = self.superblock.chunk_size
+        room = room_for(layout.CHUNK_HEADER_SIZE + chunk_size)
+        buffers = [PageBuffer(room).view for _ in range(min(DEPTH, section.chunk_count))]
+        for nth in range(section.chunk_count):
+            raw_size = min(chunk_size, section.raw_bytes - nth * chunk_size)
+            buffer = buffers[nth % DEPTH]
+            yield partial(self._load, section.first_chunk + nth, raw_size, buffer)
+
+    def _load(self, number: int, raw_size: int, buffer: memoryview) -> Buffer:
+        start = self.index.offsets[number]
+        record = self._source.read(start, self._ends[number] - start, buffer)
+        return chunks.decode(record, number, raw_size, self.index.checksums[number], self._salt)
+
+    def _check_section_header(self) -> None:
+        expected = self.index.sections[0].build_header(self._salt)
+        if read_at(self._source, layout.SUPERBLOCK_SIZE, len(expected)) != expected:
+            raise DamagedError(f"section header at byte {layout.SUPERBLOCK_SIZE} is damaged")
+
+
+def _read_superblock(source: Source) -> records.Superblock:
+    have = min(source.size, layout.SUPERBLOCK_SIZE)
+    data = read_at(source, 0, have)
+    magic = layout.SUPERBLOCK_MAGIC
+    if have < layout.SUPERBLOCK_SIZE:
+        if have >= len(magic) and data[: len(magic)] == magic:
+            raise IncompleteError(f"image is cut off at byte {have}, in its superblock")
+        raise NoImageError(f"no image: {have} bytes are too few for one")
+    superblock = records.Superblock.parse(data)
+    if source.size < _SMALLEST:
+        raise IncompleteError(f"image is cut off at byte {source.size}")
+    return superblock
+
+
+def _read_trailer(source: Source, superblock: records.Superblock) -> records.Trailer:
+    offset = source.size - layout.TRAILER_SIZE
+    data = read_at(source, offset, layout.TRAILER_SIZE)
+    trailer = records.Trailer.parse(data, superblock.image_uuid)
+    if trailer is None:
+        raise IncompleteError(f"image has no trailer at byte {offset}: cut off, or not at its end")
+    if trailer.image_size != source.size:
+        raise DamagedError(f"image of {source.size} bytes claims to have {trailer.image_size}")
+    index_end = trailer.index_offset + trailer.index_size
+    if trailer.index_offset < layout.SUPERBLOCK_SIZE or index_end != offset:
+        raise DamagedError(f"trailer names an impossible index at byte {trailer.index_offset}")
+    return trailer
+
+
+def _read_index(
+    source: Source, superblock: records.Superblock, trailer: records.Trailer
+) -> records.Index:
+    largest = records.index_size(records.MAX_SECTIONS, records.MAX_CHUNKS)
+    if not layout.INDEX_FIXED_SIZE <= trailer.index_size <= largest:
+        raise DamagedError(f"trailer names an impossible index of {trailer.index_size} bytes")
+    data = read_at(source, trailer.index_offset, trailer.index_size)
+    return records.Index.parse(data, superblock.image_uuid, superblock.chunk_size)
+
+
+def _chunk_ends(index: records.Index, index_offset: int, chunk_size: int) -> "array[int]":
+    """Return where each chunk ends, which is where the next thing begins: there are no gaps."""
+    bounds = index.offsets + array("Q", [index_offset])
+    ends = bounds[1:]
+    first = layout.SUPERBLOCK_SIZE + layout.SECTION_HEADER_SIZE
+    if bounds[0] != first:
+        raise DamagedError(f"the first thing in the section is at byte {bounds[0]}, not {first}")
+    least, most = layout.CHUNK_HEADER_SIZE, layout.CHUNK_HEADER_SIZE + chunk_size
+    for number, (start, end) in enumerate(zip(index.offsets, ends, strict=True)):
+        if not least < end - start <= most:
+            raise DamagedError(f"chunk {number} has an impossible size of {end - start} bytes")
+    return ends

@@ -1,0 +1,279 @@
+"""The records of an image as dataclasses: each with `parse` and `build`.
+
+`parse` checks in one order (magic, version, flags, sizes, checksum) and raises one error class
+for each; what it returns has been checked. Strings come back printable.
+"""
+
+from array import array
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
+
+from construct import Container, Struct
+
+from format import layout
+from format.checksum import Buffer, crc32c
+from format.errors import DamagedError, NoImageError, UnsupportedError
+
+KERNEL_STREAM = 1
+"""The kind of the section that holds what /dev/snapshot gave."""
+
+MIN_CHUNK_SIZE = layout.PAGE_SIZE
+MAX_CHUNK_SIZE = 4 << 20
+MAX_SECTIONS = 16
+MAX_CHUNKS = 1 << 20
+
+
+def salt(image_uuid: UUID) -> int:
+    """Return the CRC that every checksum of this image continues from."""
+    return crc32c(image_uuid.bytes)
+
+
+def seal(record: Struct, fields: dict[str, Any], crc: int) -> bytes:
+    """Build `record` and put the checksum, continued from `crc`, into its last four bytes."""
+    bare: bytes = record.build(fields | {"checksum": 0})[: -layout.CHECKSUM_SIZE]
+    return bare + crc32c(bare, crc).to_bytes(layout.CHECKSUM_SIZE, "little")
+
+
+def is_sealed(data: Buffer, crc: int) -> bool:
+    """Return whether the last four bytes of `data` are the checksum of those before."""
+    bare, checksum = data[: -layout.CHECKSUM_SIZE], data[-layout.CHECKSUM_SIZE :]
+    return crc32c(bare, crc) == int.from_bytes(checksum, "little")
+
+
+def _printable(field: bytes) -> str:
+    text = field.split(b"\0", 1)[0].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _name_field(text: str) -> bytes:
+    data = text.encode("utf-8")[: layout.NAME_SIZE - 1]
+    return data.ljust(layout.NAME_SIZE, b"\0")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The machine and kernel an image belongs to."""
+
+    kernel_release: str
+    kernel_version: str
+    machine: str
+    host_name: str
+    ram_map_digest: bytes
+    """SHA-256 of the firmware's memory map (kernel.machine.ram_map_digest)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superblock:
+    """The first page of an image."""
+
+    image_uuid: UUID
+    created_ns: int
+    """Nanoseconds since 1970, UTC."""
+    chunk_size: int
+    """Bytes of stream in each chunk but a section's last, whole pages."""
+    identity: Identity
+
+    @classmethod
+    def parse(cls, data: Buffer) -> Self:
+        """Return the superblock in `data`, of SUPERBLOCK_SIZE bytes.
+
+        Raises NoImageError, UnsupportedError or DamagedError.
+        """
+        fields = layout.Superblock.parse(data)
+        if fields.magic != layout.SUPERBLOCK_MAGIC:
+            raise NoImageError("no image: the first bytes are not an image's")
+        if fields.version != layout.VERSION:
+            raise UnsupportedError(f"image format version {fields.version} is not known")
+        if fields.required_flags:
+            raise UnsupportedError(f"image needs unknown features {fields.required_flags:#x}")
+        if fields.page_size != layout.PAGE_SIZE:
+            raise UnsupportedError(f"pages of {fields.page_size} bytes are not supported")
+        size = fields.chunk_size
+        if not MIN_CHUNK_SIZE <= size <= MAX_CHUNK_SIZE or size % layout.PAGE_SIZE:
+            raise DamagedError(f"superblock has an impossible chunk size of {size} bytes")
+        image_uuid = UUID(bytes=fields.image_uuid)
+        if not is_sealed(data, salt(image_uuid)):
+            raise DamagedError("superblock has a wrong checksum")
+        identity = Identity(
+            _printable(fields.kernel_release),
+            _printable(fields.kernel_version),
+            _printable(fields.machine),
+            _printable(fields.host_name),
+            fields.ram_map_digest,
+        )
+        return cls(image_uuid, fields.created_ns, size, identity)
+
+    def build(self) -> bytes:
+        """Return the record's bytes."""
+        fields = {
+            "magic": layout.SUPERBLOCK_MAGIC,
+            "version": layout.VERSION,
+            "required_flags": 0,
+            "optional_flags": 0,
+            "page_size": layout.PAGE_SIZE,
+            "chunk_size": self.chunk_size,
+            "reserved_word": bytes(4),
+            "image_uuid": self.image_uuid.bytes,
+            "created_ns": self.created_ns,
+            "ram_map_digest": self.identity.ram_map_digest,
+            "kernel_release": _name_field(self.identity.kernel_release),
+            "kernel_version": _name_field(self.identity.kernel_version),
+            "machine": _name_field(self.identity.machine),
+            "host_name": _name_field(self.identity.host_name),
+            "reserved": bytes(4096 - 352),
+        }
+        return seal(layout.Superblock, fields, salt(self.image_uuid))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A run of chunks that hold one thing; in the index and, without its length, before them."""
+
+    kind: int
+    first_chunk: int
+    chunk_count: int
+    raw_bytes: int
+
+    def build_header(self, crc: int) -> bytes:
+        """Return the header that stands before the section's first chunk."""
+        fields = {
+            "magic": layout.SECTION_MAGIC,
+            "kind": self.kind,
+            "flags": 0,
+            "first_chunk": self.first_chunk,
+            "reserved": bytes(12),
+        }
+        return seal(layout.SectionHeader, fields, crc)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where every chunk is, and the chunks' checksums once more."""
+
+    sections: tuple[Section, ...]
+    offsets: "array[int]"
+    """Offset in the image of each chunk's header (u64)."""
+    checksums: "array[int]"
+    """Checksum of each chunk (u32)."""
+
+    @classmethod
+    def parse(cls, data: Buffer, image_uuid: UUID, chunk_size: int) -> Self:
+        """Return the index in `data`, all of it. Raises UnsupportedError or DamagedError.
+
+        That the offsets fit the image is for the reader to check: it knows the image.
+        """
+        header = layout.IndexHeader.parse(data)
+        if header.magic != layout.INDEX_MAGIC:
+            raise DamagedError("no index where the trailer names it")
+        if header.section_count > MAX_SECTIONS or header.chunk_count > MAX_CHUNKS:
+            raise DamagedError(
+                f"index claims {header.section_count} sections, {header.chunk_count} chunks"
+            )
+        if len(data) != index_size(header.section_count, header.chunk_count):
+            raise DamagedError(f"index of {len(data)} bytes does not fit its own counts")
+        if not is_sealed(data, salt(image_uuid)):
+            raise DamagedError("index has a wrong checksum")
+        fields = layout.Index.parse(data)
+        sections = tuple(_section(entry) for entry in fields.sections)
+        _check_sections(sections, header.chunk_count, chunk_size)
+        return cls(sections, column("Q", fields.offsets), column("I", fields.checksums))
+
+    def build(self, image_uuid: UUID) -> bytes:
+        """Return the record's bytes."""
+        fields = {
+            "header": {
+                "magic": layout.INDEX_MAGIC,
+                "section_count": len(self.sections),
+                "chunk_count": len(self.offsets),
+                "reserved": bytes(4),
+            },
+            "sections": [
+                {
+                    "kind": s.kind,
+                    "flags": 0,
+                    "first_chunk": s.first_chunk,
+                    "chunk_count": s.chunk_count,
+                    "raw_bytes": s.raw_bytes,
+                }
+                for s in self.sections
+            ],
+            "offsets": column_bytes(self.offsets),
+            "checksums": column_bytes(self.checksums),
+        }
+        return seal(layout.Index, fields, salt(image_uuid))
+
+
+def index_size(sections: int, chunks: int) -> int:
+    """Return the size in bytes of an index of that many sections and chunks."""
+    return layout.INDEX_FIXED_SIZE + sections * layout.INDEX_SECTION_SIZE + chunks * 12
+
+
+def _section(entry: Container) -> Section:
+    if entry.flags or entry.kind != KERNEL_STREAM:
+        raise UnsupportedError(f"image has a section of unknown kind {entry.kind}")
+    return Section(entry.kind, entry.first_chunk, entry.chunk_count, entry.raw_bytes)
+
+
+def _check_sections(sections: tuple[Section, ...], chunk_count: int, chunk_size: int) -> None:
+    """Check that the sections share out the chunks in order, and that one is the stream."""
+    if len(sections) != 1:
+        raise DamagedError(f"image has {len(sections)} kernel streams instead of one")
+    first = 0
+    for section in sections:
+        whole, rest = divmod(section.raw_bytes, chunk_size)
+        if (
+            section.first_chunk != first
+            or section.chunk_count != whole + bool(rest)
+            or rest % layout.PAGE_SIZE
+        ):
+            raise DamagedError(f"index has an impossible section at chunk {section.first_chunk}")
+        first += section.chunk_count
+    if first != chunk_count:
+        raise DamagedError(f"sections hold {first} of {chunk_count} chunks")
+
+
+def column(typecode: str, data: bytes) -> "array[int]":
+    """Return the little-endian column `data` of typecode "Q" (u64) or "I" (u32)."""
+    values = array(typecode, data)
+    if array("H", b"\1\0")[0] != 1:
+        values.byteswap()
+    return values
+
+
+def column_bytes(values: "array[int]") -> bytes:
+    """Return `values` as a little-endian column."""
+    return column(values.typecode, values.tobytes()).tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """The last bytes of an image: what has none is incomplete."""
+
+    image_uuid: UUID
+    image_size: int
+    """Bytes of the image, this trailer included."""
+    index_offset: int
+    index_size: int
+
+    @classmethod
+    def parse(cls, data: Buffer, image_uuid: UUID) -> Self | None:
+        """Return the trailer in `data`, or None where there is none for this image."""
+        fields = layout.Trailer.parse(data)
+        if fields.magic != layout.TRAILER_MAGIC or fields.image_uuid != image_uuid.bytes:
+            return None
+        if not is_sealed(data, salt(image_uuid)):
+            raise DamagedError("trailer has a wrong checksum")
+        return cls(image_uuid, fields.image_size, fields.index_offset, fields.index_size)
+
+    def build(self) -> bytes:
+        """Return the record's bytes."""
+        fields = {
+            "magic": layout.TRAILER_MAGIC,
+            "image_uuid": self.image_uuid.bytes,
+            "image_size": self.image_size,
+            "index_offset": self.index_offset,
+            "index_size": self.index_size,
+            "reserved": bytes(16),
+        }
+        return seal(layout.Trailer, fields, salt(self.image_uuid))
