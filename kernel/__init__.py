@@ -1,0 +1,9 @@
+"""Linux interfaces, one to one, without decisions.
+
+`snapshot` is /dev/snapshot, a method per ioctl; `power` turns the machine off; `freeze` stops
+file systems; `mounts` reads mountinfo; `block` asks and opens block devices; `swap` reads
+/proc/swaps and swap headers; `cmdline` the kernel command line; `machine` says which kernel and
+memory map this is; `kmsg` writes to the kernel log; `memory` locks ours.
+
+Errors are OSError, as the kernel gives them. Imports nothing of ours.
+"""

@@ -1,0 +1,50 @@
+"""Block devices: size, holders, and files opened past the page cache."""
+
+import fcntl
+import os
+import stat
+import struct
+
+BLKGETSIZE64 = 0x80081272
+BLKSSZGET = 0x1268
+
+
+def size_of(fd: int) -> int:
+    """Return the size in bytes of the block device or ordinary file that is open."""
+    if not stat.S_ISBLK(os.fstat(fd).st_mode):
+        return os.fstat(fd).st_size
+    size = bytearray(8)
+    fcntl.ioctl(fd, BLKGETSIZE64, size)
+    return int.from_bytes(size, "little")
+
+
+def sector_size(fd: int) -> int:
+    """Return the logical sector size in bytes of the block device that is open."""
+    size = bytearray(4)
+    fcntl.ioctl(fd, BLKSSZGET, size)
+    value: int = struct.unpack("=i", size)[0]
+    return value
+
+
+def is_block_device(path: str) -> bool:
+    """Return whether `path` is a block device. Raises OSError if there is nothing."""
+    return stat.S_ISBLK(os.stat(path).st_mode)
+
+
+def device_number(path: str) -> int:
+    """Return the st_rdev of the device node `path`."""
+    return os.stat(path).st_rdev
+
+
+def open_direct(path: str, flags: int) -> int:
+    """Open a block device past the page cache; an ordinary file as it is."""
+    direct = os.O_DIRECT if is_block_device(path) else 0
+    return os.open(path, flags | direct | os.O_CLOEXEC)
+
+
+def claim(path: str) -> int:
+    """Open a block device that nothing may hold: EBUSY if it is mounted, swap, or part of md or dm.
+
+    The claim lasts until the descriptor is closed (open(2), O_EXCL on block devices).
+    """
+    return os.open(path, os.O_RDWR | os.O_EXCL | os.O_DIRECT | os.O_CLOEXEC)

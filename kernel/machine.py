@@ -1,0 +1,30 @@
+"""Which kernel this is, on which machine."""
+
+import hashlib
+import os
+from pathlib import Path
+
+MEMMAP = Path("/sys/firmware/memmap")
+IOMEM = Path("/proc/iomem")
+
+
+def ram_map_digest(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> bytes:
+    """Return the SHA-256 of the memory map that the firmware gave (32 bytes).
+
+    Reads /sys/firmware/memmap (Documentation/ABI/testing/sysfs-firmware-memmap), the same map
+    that x86 kernels compare by e820 checksum; elsewhere the System RAM lines of /proc/iomem.
+    """
+    if memmap.is_dir():
+        entries = [
+            " ".join((entry / name).read_text().strip() for name in ("start", "end", "type"))
+            for entry in sorted(memmap.iterdir(), key=lambda path: int(path.name))
+        ]
+    else:
+        entries = [line for line in iomem.read_text().splitlines() if "System RAM" in line]
+    return hashlib.sha256("\n".join(entries).encode()).digest()
+
+
+def kernel_names() -> tuple[str, str, str, str]:
+    """Return release, version, machine and host name (uname(2))."""
+    uname = os.uname()
+    return uname.release, uname.version, uname.machine, uname.nodename

@@ -1,0 +1,55 @@
+"""/proc/self/mountinfo (proc(5))."""
+
+import re
+from dataclasses import dataclass
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo."""
+
+    mount_id: int
+    device: str
+    """MAJOR:MINOR of the file system; major 0 where no block device is below, or on btrfs."""
+    mount_point: str
+    fs_type: str
+    source: str
+
+
+def parse_mounts(text: str) -> list[Mount]:
+    """Return the mounts in `text`, the contents of a mountinfo, in order of mounting."""
+    mounts = []
+    for line in text.splitlines():
+        left, right = line.split(" - ", 1)
+        mount_id, _, device, _, mount_point = left.split()[:5]
+        fs_type, source = right.split(" ")[:2]
+        mount = Mount(int(mount_id), device, _unescape(mount_point), fs_type, _unescape(source))
+        mounts.append(mount)
+    return mounts
+
+
+def read_mounts() -> list[Mount]:
+    """Return the mounts that this process sees."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return parse_mounts(file.read())
+
+
+def mount_id_of(fd: int) -> int:
+    """Return the mount that `fd` was opened on (proc(5), fdinfo)."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("mnt_id:"):
+                return int(line.split()[1])
+    raise OSError(f"/proc/self/fdinfo/{fd} has no mnt_id")
+
+
+def is_initramfs(mounts: list[Mount]) -> bool:
+    """Return whether the root is in memory only, as before the real root is mounted."""
+    roots = [mount.fs_type for mount in mounts if mount.mount_point == "/"]
+    return bool(roots) and roots[-1] in ("rootfs", "ramfs", "tmpfs")
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)

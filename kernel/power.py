@@ -1,0 +1,31 @@
+"""reboot(2) and /sys/power."""
+
+import ctypes
+import os
+
+RB_AUTOBOOT = 0x01234567
+RB_POWER_OFF = 0x4321FEDC
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def reboot(command: int) -> None:
+    """Reboot or power off at once, without sync. Does not return; OSError if it cannot."""
+    if _libc.reboot(command) != 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno))
+
+
+def has_platform_mode() -> bool:
+    """Return whether the firmware offers S4 (Documentation/admin-guide/pm/sleep-states.rst)."""
+    try:
+        with open("/sys/power/disk", encoding="ascii") as file:
+            return "platform" in file.read()
+    except OSError:
+        return False
+
+
+def resume_device() -> str:
+    """Return MAJOR:MINOR of the device that the kernel itself would resume from, or "0:0"."""
+    with open("/sys/power/resume", encoding="ascii") as file:
+        return file.read().strip()

@@ -1,0 +1,145 @@
+"""/dev/snapshot: include/uapi/linux/suspend_ioctls.h, kernel/power/user.c."""
+
+import fcntl
+import os
+import struct
+from collections.abc import Sequence
+from typing import Self
+
+PATH = "/dev/snapshot"
+PAGE_SIZE = 4096
+
+_NONE, _WRITE, _READ = 0, 1, 2
+_LONG = struct.Struct("=q")
+_INT = struct.Struct("=i")
+_SWAP_AREA = struct.Struct("=qI")
+"""struct resume_swap_area, packed: offset of the swap header in pages, device."""
+
+
+def _request(direction: int, number: int, size: int = 0) -> int:
+    return direction << 30 | size << 16 | ord("3") << 8 | number
+
+
+FREEZE = _request(_NONE, 1)
+UNFREEZE = _request(_NONE, 2)
+ATOMIC_RESTORE = _request(_NONE, 4)
+FREE = _request(_NONE, 5)
+FREE_SWAP_PAGES = _request(_NONE, 9)
+SET_SWAP_AREA = _request(_WRITE, 13, _SWAP_AREA.size)
+GET_IMAGE_SIZE = _request(_READ, 14, _LONG.size)
+PLATFORM_SUPPORT = _request(_NONE, 15)
+POWER_OFF = _request(_NONE, 16)
+CREATE_IMAGE = _request(_WRITE, 17, _INT.size)
+PREF_IMAGE_SIZE = _request(_NONE, 18)
+AVAIL_SWAP_SIZE = _request(_READ, 19, _LONG.size)
+ALLOC_SWAP_PAGE = _request(_READ, 20, _LONG.size)
+
+
+def encode_device(device: int) -> int:
+    """Return `device` (a st_rdev) as the kernel's new_encode_dev has it (linux/kdev_t.h)."""
+    major, minor = os.major(device), os.minor(device)
+    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+
+
+class SnapshotDevice:
+    """The open device, one method per ioctl. Raises OSError as the kernel does.
+
+    Opening: EPERM under lockdown or `nohibernate`, EBUSY if somebody has it open, ENOENT if
+    the kernel was built without it.
+    """
+
+    def __init__(self, flags: int) -> None:
+        """Open it: os.O_RDONLY to create an image, os.O_WRONLY to restore one."""
+        self._fd = os.open(PATH, flags | os.O_CLOEXEC)
+        self._long = bytearray(_LONG.size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it: the kernel frees image and swap pages and thaws what it froze."""
+        os.close(self._fd)
+
+    def _ioctl(self, request: int, argument: int | bytes | bytearray = 0) -> None:
+        """Make the one system call of every method; a bytearray is changed by the kernel."""
+        fcntl.ioctl(self._fd, request, argument)
+
+    def _get(self, request: int) -> int:
+        self._ioctl(request, self._long)
+        return int.from_bytes(self._long, "little", signed=True)
+
+    def freeze(self) -> None:
+        """Freeze all user tasks but this thread. EBUSY: one did not stop within its time."""
+        self._ioctl(FREEZE)
+
+    def unfreeze(self) -> None:
+        """Let the tasks run again."""
+        self._ioctl(UNFREEZE)
+
+    def create_image(self) -> bool:
+        """Take the snapshot. True at once: it is there; False much later: it was restored.
+
+        EPERM if tasks are not frozen; ENOMEM if memory does not suffice.
+        """
+        in_suspend = bytearray(_INT.size)
+        self._ioctl(CREATE_IMAGE, in_suspend)
+        return in_suspend != bytes(_INT.size)
+
+    def atomic_restore(self) -> None:
+        """Become the loaded image; returns only by OSError (EPERM: not complete, not frozen)."""
+        self._ioctl(ATOMIC_RESTORE)
+
+    def free(self) -> None:
+        """Free the image's memory."""
+        self._ioctl(FREE)
+
+    def set_swap_area(self, device: int, offset: int) -> None:
+        """Name the active swap area that alloc_swap_page uses; `offset` of its header in pages."""
+        self._ioctl(SET_SWAP_AREA, _SWAP_AREA.pack(offset, encode_device(device)))
+
+    def available_swap(self) -> int:
+        """Return the bytes free in the swap area."""
+        return self._get(AVAIL_SWAP_SIZE)
+
+    def alloc_swap_page(self) -> int:
+        """Allocate a page of swap, return its offset on the device in bytes. ENOSPC: full."""
+        return self._get(ALLOC_SWAP_PAGE)
+
+    def free_swap_pages(self) -> None:
+        """Give all allocated pages back."""
+        self._ioctl(FREE_SWAP_PAGES)
+
+    def image_size(self) -> int:
+        """Return the size in bytes of the image that create_image took."""
+        return self._get(GET_IMAGE_SIZE)
+
+    def prefer_image_size(self, size: int) -> None:
+        """Ask for an image of at most `size` bytes; 0 asks for the smallest."""
+        self._ioctl(PREF_IMAGE_SIZE, size)
+
+    def platform_support(self, *, enabled: bool) -> None:
+        """Say whether power_off may use the firmware (ACPI S4)."""
+        self._ioctl(PLATFORM_SUPPORT, int(enabled))
+
+    def power_off(self) -> None:
+        """Power off, by the firmware if platform_support allowed it; does not return then."""
+        self._ioctl(POWER_OFF)
+
+    def read(self, pages: Sequence[memoryview]) -> int:
+        """Read the image's next bytes, return how many, 0 at its end.
+
+        The device moves one page per segment: each view holds one page.
+        """
+        return os.readv(self._fd, pages)
+
+    def write(self, pages: Sequence[memoryview]) -> int:
+        """Give the kernel the image's next bytes, return how many it took; see `read`.
+
+        One more write after the last page, which may return 0, tells the kernel that the image
+        is complete: without it an image that ends in zero pages is refused from 6.6 on
+        (005e8dddd497; mended by 734eba62cd32).
+        """
+        return os.writev(self._fd, pages)

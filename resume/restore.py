@@ -1,0 +1,59 @@
+"""Gives the image to the kernel, chunk by checked chunk, and becomes it."""
+
+import os
+
+from format.checksum import Buffer
+from format.errors import DamagedError
+from format.layout import PAGE_SIZE
+from format.reader import ImageReader
+from kernel.snapshot import SnapshotDevice
+from store.errors import KernelRefusedError
+from store.header import StoreHeader
+from store.snapshot import open_snapshot
+
+
+def restore(image: ImageReader, header: StoreHeader | None) -> None:
+    """Load the image, clear the mark in `header`, and become the image.
+
+    Returns only by raising: KernelRefusedError, or what reading the image raises.
+    """
+    with open_snapshot(os.O_WRONLY) as snapshot:
+        try:
+            load(image, snapshot)
+        except OSError as error:
+            raise KernelRefusedError(f"the kernel does not take the image: {error}") from error
+        if header:
+            header.clear()
+        os.sync()
+        _become(snapshot)
+
+
+def load(image: ImageReader, snapshot: SnapshotDevice) -> None:
+    """Write the whole stream to the kernel. Raises OSError for what the kernel says of it."""
+    done = 0
+    for raw in image.stream():
+        done += _write(snapshot, raw, done)
+    snapshot.write([memoryview(bytes(PAGE_SIZE))])
+
+
+def _write(snapshot: SnapshotDevice, raw: Buffer, before: int) -> int:
+    view = memoryview(raw)
+    pages = [view[at : at + PAGE_SIZE] for at in range(0, len(view), PAGE_SIZE)]
+    while pages:
+        taken = snapshot.write(pages)
+        if not taken:
+            raise DamagedError(f"the kernel has a whole image after {before} bytes of the stream")
+        pages = pages[taken // PAGE_SIZE :]
+    return len(view)
+
+
+def _become(snapshot: SnapshotDevice) -> None:
+    try:
+        snapshot.freeze()
+    except OSError as error:
+        raise KernelRefusedError(f"the tasks of the initramfs cannot be frozen: {error}") from error
+    try:
+        snapshot.atomic_restore()
+    except OSError as error:
+        snapshot.unfreeze()
+        raise KernelRefusedError(f"the kernel refuses the image: {error}") from error

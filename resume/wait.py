@@ -1,0 +1,34 @@
+"""Waits for the device, and not for ever."""
+
+import os
+import time
+
+import pyudev
+
+from store.errors import DeviceNotFoundError
+from store.locate import find_device
+
+_LOOK_AGAIN = 1.0
+"""Seconds after which to look without an event: links are made by others than udev, too."""
+
+
+def wait_for_device(spec: str, timeout: float) -> str:
+    """Return the path of the device that `spec` names as soon as it is there.
+
+    Raises DeviceNotFoundError after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=_event_source())
+    monitor.filter_by("block")
+    monitor.start()
+    while (path := find_device(spec)) is None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise DeviceNotFoundError(f"{spec} did not appear within {timeout:.0f} s")
+        monitor.poll(timeout=min(left, _LOOK_AGAIN))
+    return path
+
+
+def _event_source() -> str:
+    """Return whose events to wait for: udev's where it runs, since it adds the tags."""
+    return "udev" if os.path.exists("/run/udev/control") else "kernel"

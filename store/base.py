@@ -1,0 +1,71 @@
+"""What the stores that a hibernation writes to have in common."""
+
+import os
+from typing import Protocol, Self
+from uuid import UUID
+
+from format import mark
+from format.layout import PAGE_SIZE
+from format.pipeline import PageBuffer
+from kernel.snapshot import SnapshotDevice
+from store.blocks import BlockSink, sync, write_pages
+from store.errors import NoSpaceError
+from store.header import StoreHeader
+
+
+class Store(Protocol):
+    """A device that can take an image: `attach`, `sink`, `commit`, and `close` at the end."""
+
+    name: str
+    header: StoreHeader
+
+    def attach(self, snapshot: SnapshotDevice) -> None:
+        """Say from which snapshot device the store gets what it needs. Raises OSError."""
+
+    def free_bytes(self) -> int:
+        """Return the room for an image, after `attach`."""
+
+    def allocate(self, pages: int) -> mark.Extents:
+        """Return runs of so many pages. Raises OSError ENOSPC."""
+
+
+class OpenStore:
+    """The parts of a Store that do not depend on its kind."""
+
+    def __init__(self, fd: int, name: str, header: StoreHeader) -> None:
+        self.fd = fd
+        self.name = name
+        self.header = header
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+def commit(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) -> None:
+    """Make the image that the sink has finished visible: its map, then the mark, all synced.
+
+    Raises NoSpaceError, UnreadableError; the mark is then not there or has to be cleared.
+    """
+    extents = sink.extents
+    if len(extents) > mark.MAX_EXTENTS:
+        raise NoSpaceError(
+            f"the free room on {store.name} is in {len(extents)} pieces, more than can be recorded",
+            "use a store device, or empty the swap: swapoff -a; swapon -a",
+        )
+    pages = [
+        page
+        for start, count in sink.allocate(mark.map_pages(len(extents)))
+        for page in range(start, start + count)
+    ]
+    buffer = PageBuffer(PAGE_SIZE).view
+    fd = store.header.fd
+    for page, data in zip(pages, mark.build_map(extents, image_uuid, pages), strict=True):
+        buffer[:] = data
+        write_pages(fd, store.name, page, buffer)
+    sync(fd, store.name)
+    store.header.set_mark(
+        mark.Mark(mark.MarkState.COMPLETE, image_uuid, image_size, pages[0], len(extents))
+    )

@@ -1,0 +1,167 @@
+"""An image over runs of pages of a device, read and written past the page cache."""
+
+import errno
+import os
+from array import array
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from format.checksum import Buffer
+from format.errors import IncompleteError
+from format.layout import PAGE_SIZE
+from format.mark import Extents
+from format.pipeline import PageBuffer
+from store.errors import NoSpaceError, cannot
+
+WRITE_SIZE = 4 << 20
+WRITE_BUFFERS = 3
+
+Allocate = Callable[[int], Extents]
+"""Return runs of that many pages in all. Raises OSError ENOSPC where there are not as many."""
+
+
+class BlockSource:
+    """A format.reader.Source: the first `size` bytes that lie in `extents` on a device."""
+
+    def __init__(self, fd: int, name: str, extents: Extents, size: int) -> None:
+        self._fd = fd
+        self._name = name
+        self._extents = extents
+        self._firsts = _firsts(extents)
+        self.size = size
+
+    def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
+        """See format.reader.Source."""
+        if offset < 0 or offset + size > self.size:
+            raise IncompleteError(f"image on {self._name} ends before byte {offset + size}")
+        page, skip = divmod(offset, PAGE_SIZE)
+        room = buffer[: -(-(skip + size) // PAGE_SIZE) * PAGE_SIZE]
+        nth = bisect_right(self._firsts, page) - 1
+        while room:
+            within = page - self._firsts[nth]
+            count = min(self._extents.counts[nth] - within, len(room) // PAGE_SIZE)
+            part = room[: count * PAGE_SIZE]
+            read_pages(self._fd, self._name, self._extents.starts[nth] + within, part)
+            room = room[len(part) :]
+            page += count
+            nth += 1
+        return buffer[skip : skip + size]
+
+
+def _firsts(extents: Extents) -> "array[int]":
+    """Return the number, within the image, of each extent's first page."""
+    firsts, total = array("Q"), 0
+    for count in extents.counts:
+        firsts.append(total)
+        total += count
+    return firsts
+
+
+def read_pages(fd: int, name: str, page: int, room: memoryview) -> None:
+    """Fill `room`, aligned whole pages, from this page of the device on."""
+    done = 0
+    while done < len(room):
+        try:
+            got = os.preadv(fd, [room[done:]], page * PAGE_SIZE + done)
+        except OSError as error:
+            raise cannot("read", f"{name} at byte {page * PAGE_SIZE + done}", error) from error
+        if not got:
+            raise IncompleteError(f"{name} ends at byte {page * PAGE_SIZE + done}")
+        done += got
+
+
+def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:
+    """Write `data`, aligned whole pages, at this page of the device."""
+    done = 0
+    while done < len(data):
+        try:
+            done += os.pwritev(fd, [data[done:]], page * PAGE_SIZE + done)
+        except OSError as error:
+            raise cannot("write", f"{name} at byte {page * PAGE_SIZE + done}", error) from error
+
+
+class BlockSink:
+    """A format.writer.Sink that gathers large writes and makes them on a thread of its own.
+
+    The thread starts with the first full buffer: after the snapshot, since a thread that was
+    there before is frozen with all other tasks.
+    """
+
+    def __init__(self, fd: int, name: str, allocate: Allocate) -> None:
+        self._fd = fd
+        self._name = name
+        self._allocate = allocate
+        self._buffers = deque(PageBuffer(WRITE_SIZE).view for _ in range(WRITE_BUFFERS))
+        self._filled = 0
+        self._executor = ThreadPoolExecutor(1)
+        self._writes: deque[Future[None]] = deque()
+        self.extents = Extents()
+        """Where the image lies, as far as it was written."""
+
+    def write(self, pieces: Sequence[Buffer]) -> None:
+        """See format.writer.Sink. Raises NoSpaceError, UnreadableError."""
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                part = rest[: WRITE_SIZE - self._filled]
+                self._buffers[0][self._filled : self._filled + len(part)] = part
+                self._filled += len(part)
+                rest = rest[len(part) :]
+                if self._filled == WRITE_SIZE:
+                    self._write_out()
+
+    def finish(self) -> None:
+        """Write what is left, fill the last page with zeros, wait until all is on the device."""
+        if self._filled:
+            padded = -(-self._filled // PAGE_SIZE) * PAGE_SIZE
+            self._buffers[0][self._filled : padded] = bytes(padded - self._filled)
+            self._filled = padded
+            self._write_out()
+        while self._writes:
+            self._writes.popleft().result()
+        self._executor.shutdown()
+        sync(self._fd, self._name)
+
+    def abandon(self) -> None:
+        """Write no more, wait for what is under way."""
+        self._executor.shutdown(cancel_futures=True)
+
+    def _write_out(self) -> None:
+        data = self._buffers[0][: self._filled]
+        runs = self.allocate(len(data) // PAGE_SIZE)
+        for start, count in runs:
+            self.extents.add(start, count)
+        self._writes.append(self._executor.submit(self._write_runs, data, runs))
+        if len(self._writes) == WRITE_BUFFERS:
+            self._writes.popleft().result()
+        self._buffers.rotate(-1)
+        self._filled = 0
+
+    def _write_runs(self, data: memoryview, runs: Extents) -> None:
+        for start, count in runs:
+            size = count * PAGE_SIZE
+            write_pages(self._fd, self._name, start, data[:size])
+            data = data[size:]
+
+    def allocate(self, pages: int) -> Extents:
+        """Return runs of so many pages on the device. Raises NoSpaceError."""
+        try:
+            return self._allocate(pages)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            done = sum(self.extents.counts) * PAGE_SIZE >> 20
+            raise NoSpaceError(
+                f"no room left on {self._name} after {done} MiB of the image",
+                "use a larger store, or a smaller image with --image-size",
+            ) from error
+
+
+def sync(fd: int, name: str) -> None:
+    """Wait until the device has everything for good."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise cannot("sync", name, error) from error

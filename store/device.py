@@ -1,0 +1,110 @@
+"""A device of its own as a store."""
+
+import errno
+import os
+import subprocess
+from uuid import UUID
+
+from format.layout import PAGE_SIZE
+from format.mark import Extents
+from kernel import block
+from kernel.snapshot import SnapshotDevice
+from store.base import OpenStore
+from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
+from store.header import new_store_header, read_header
+
+_SMALLEST_PAGES = 256
+
+
+class DeviceStore(OpenStore):
+    """A device that mkstore prepared, claimed for as long as this is open."""
+
+    def __init__(self, path: str) -> None:
+        """Raise StoreRefusedError if it is in use or no store, UnreadableError."""
+        fd = claim(path)
+        try:
+            header = read_header(fd, path)
+            if not header.is_store_device:
+                raise StoreRefusedError(
+                    f"{path} is neither a store nor an active swap partition",
+                    f"to make a store of it, losing what it holds: torpor mkstore {path}",
+                )
+            self._pages = block.size_of(fd) // PAGE_SIZE
+        except BaseException:
+            os.close(fd)
+            raise
+        super().__init__(fd, path, header)
+        self._next = 1
+
+    def attach(self, snapshot: SnapshotDevice) -> None:
+        """See Store: the room is ours already."""
+
+    def free_bytes(self) -> int:
+        """See Store."""
+        return (self._pages - self._next) * PAGE_SIZE
+
+    def allocate(self, pages: int) -> Extents:
+        """See Store."""
+        if self._next + pages > self._pages:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        runs = Extents()
+        runs.add(self._next, pages)
+        self._next += pages
+        return runs
+
+
+def make_store(path: str) -> UUID:
+    """Prepare the device as an empty store, return the UUID that finds it.
+
+    Raises StoreRefusedError if it is in use, too small, or holds something that is no store.
+    """
+    fd = claim(path)
+    try:
+        pages = block.size_of(fd) // PAGE_SIZE
+        if pages < _SMALLEST_PAGES:
+            raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
+        if not read_header(fd, path).is_store_device and (found := _contents(path)):
+            raise StoreRefusedError(
+                f"{path} holds something already: {found}",
+                f"if that can go: wipefs --all {path}",
+            )
+        return new_store_header(fd, path, pages)
+    finally:
+        os.close(fd)
+
+
+def claim(path: str) -> int:
+    """Open a block device that nothing else uses, past the page cache.
+
+    Raises DeviceNotFoundError, StoreRefusedError, UnreadableError.
+    """
+    try:
+        if not block.is_block_device(path):
+            raise StoreRefusedError(f"{path} is not a block device")
+        fd = block.claim(path)
+    except FileNotFoundError:
+        raise DeviceNotFoundError(f"{path} does not exist") from None
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise StoreRefusedError(
+                f"{path} is in use: mounted, swap, or part of another device"
+            ) from error
+        raise cannot("open", path, error) from error
+    if PAGE_SIZE % block.sector_size(fd):
+        os.close(fd)
+        raise StoreRefusedError(f"{path} has sectors larger than a page")
+    return fd
+
+
+def _contents(path: str) -> str:
+    """Return what blkid finds on the device, "" for nothing (exit code 2, blkid(8))."""
+    environment = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
+    try:
+        found = subprocess.run(
+            ["blkid", "--probe", path], capture_output=True, text=True, env=environment, check=False
+        )
+    except OSError as error:
+        raise cannot("run", "blkid, which tells whether the device is empty", error) from error
+    if found.returncode == 2 and not found.stderr:
+        return ""
+    return found.stdout.partition(": ")[2].strip() or found.stderr.strip() or "unclear contents"

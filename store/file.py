@@ -1,0 +1,89 @@
+"""An ordinary file that holds an image."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from format.checksum import Buffer
+from format.errors import IncompleteError
+from store.errors import cannot
+
+IOV_MAX = 1024
+
+
+class FileSource:
+    """A format.reader.Source: the whole of an ordinary file."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd = fd
+        self._name = name
+        self.size = os.fstat(fd).st_size
+
+    def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
+        """See format.reader.Source."""
+        done = 0
+        while done < size:
+            try:
+                got = os.preadv(self._fd, [buffer[done:size]], offset + done)
+            except OSError as error:
+                raise cannot("read", f"{self._name} at byte {offset + done}", error) from error
+            if not got:
+                raise IncompleteError(f"{self._name} ends at byte {offset + done}")
+            done += got
+        return buffer[:size]
+
+
+class FileSink:
+    """A format.writer.Sink that appends to an open descriptor."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd = fd
+        self._name = name
+
+    def write(self, pieces: Sequence[Buffer]) -> None:
+        """See format.writer.Sink. Raises UnreadableError."""
+        rest = [memoryview(piece) for piece in pieces if len(piece)]
+        while rest:
+            try:
+                done = os.writev(self._fd, rest)
+            except OSError as error:
+                raise cannot("write", self._name, error) from error
+            while rest and done >= len(rest[0]):
+                done -= len(rest.pop(0))
+            if done:
+                rest[0] = rest[0][done:]
+
+
+@contextmanager
+def new_file(path: str) -> Iterator[int]:
+    """Open a new file and give it its name when it is whole and synced, replacing another.
+
+    Where `path` is a pipe or a character device it is written directly.
+    """
+    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+        with _opened(path, path, os.O_WRONLY) as fd:
+            yield fd
+        return
+    partial = f"{path}.partial"
+    try:
+        with _opened(partial, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
+            yield fd
+            os.fsync(fd)
+        os.replace(partial, path)
+    except BaseException:
+        if os.path.lexists(partial):
+            os.unlink(partial)
+        raise
+
+
+@contextmanager
+def _opened(path: str, name: str, flags: int) -> Iterator[int]:
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise cannot("write", name, error) from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)

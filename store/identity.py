@@ -1,0 +1,13 @@
+"""The identity of the running machine, as an image records it."""
+
+from format.records import Identity
+from kernel.machine import kernel_names, ram_map_digest
+from store.errors import cannot
+
+
+def this_machine() -> Identity:
+    """Return kernel, machine, host name and memory map of now. Raises UnreadableError."""
+    try:
+        return Identity(*kernel_names(), ram_map_digest())
+    except OSError as error:
+        raise cannot("read", "the memory map", error) from error

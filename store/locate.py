@@ -1,0 +1,91 @@
+"""Finds a block device by what `resume=` says: a path, a tag, or a device number."""
+
+import os
+import stat
+
+import pyudev
+
+from kernel import swap
+from store.errors import DeviceNotFoundError
+
+_PROPERTIES = {
+    "UUID": "ID_FS_UUID",
+    "LABEL": "ID_FS_LABEL_ENC",
+    "PARTUUID": "ID_PART_ENTRY_UUID",
+    "PARTLABEL": "ID_PART_ENTRY_NAME",
+}
+_KERNEL_PROPERTIES = {"PARTUUID": "PARTUUID", "PARTLABEL": "PARTNAME"}
+"""What the kernel itself says in a partition's uevent, for an initramfs without udevd."""
+
+
+def find_device(spec: str) -> str | None:
+    """Return the path of the block device that `spec` names, None while there is none.
+
+    `spec` is /dev/…, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR. Raises
+    DeviceNotFoundError for anything else.
+    """
+    tag, equals, value = spec.partition("=")
+    if equals and tag in _PROPERTIES:
+        return _find_by_tag(tag, value.strip("\"'"))
+    if spec.startswith("/"):
+        return spec if _is_block(spec) else None
+    major, colon, minor = spec.partition(":")
+    if colon and major.isdecimal() and minor.isdecimal():
+        return _node_of(f"/sys/dev/block/{int(major)}:{int(minor)}")
+    raise DeviceNotFoundError(
+        f"{spec!r} does not name a device",
+        "use /dev/NAME, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR",
+    )
+
+
+def _is_block(path: str) -> bool:
+    try:
+        return stat.S_ISBLK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _node_of(sys_path: str) -> str | None:
+    """Return the node of the device with that path in sysfs, if both are there."""
+    if not os.path.exists(sys_path):
+        return None
+    node = f"/dev/{os.path.basename(os.path.realpath(sys_path)).replace('!', '/')}"
+    return node if _is_block(node) else None
+
+
+def _find_by_tag(tag: str, value: str) -> str | None:
+    for device in pyudev.Context().list_devices(subsystem="block"):
+        node = device.device_node
+        if node and _is_block(node) and _tag_of(device, node, tag).lower() == value.lower():
+            return str(node)
+    return None
+
+
+def _tag_of(device: pyudev.Device, node: str, tag: str) -> str:
+    """Return the device's tag: what udev knows, else what the device itself says."""
+    properties = device.properties
+    if known := properties.get(_PROPERTIES[tag]):
+        return _decode(known)
+    if tag in _KERNEL_PROPERTIES:
+        return str(properties.get(_KERNEL_PROPERTIES[tag], ""))
+    return "" if "ID_FS_TYPE" in properties else _header_tag(node, tag)
+
+
+def _decode(text: str) -> str:
+    r"""Undo udev's encoding, \xNN for each byte that may not stand in a name."""
+    return text.encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "replace")
+
+
+def _header_tag(node: str, tag: str) -> str:
+    """Return UUID or LABEL from a swap header (a store's is one too), "" if there is none."""
+    try:
+        with open(node, "rb") as file:
+            page = file.read(swap.PAGE_SIZE)
+    except OSError:
+        return ""
+    if len(page) < swap.PAGE_SIZE:
+        return ""
+    header = swap.SwapHeader.parse(page)
+    if header.signature not in (swap.SWAP, swap.USER_IMAGE, swap.KERNEL_IMAGE):
+        return ""
+    return str(header.uuid) if tag == "UUID" else header.label
