@@ -20,6 +20,9 @@ MAP_MAGIC = b"TORPXMAP"
 CHECKSUM_SIZE = 4
 PAGE_SIZE = 4096
 
+OPTIONAL_PLATFORM = 1
+"""Optional flag: the machine was powered off by its firmware (ACPI S4)."""
+
 NAME_SIZE = 65
 """Size of a string of utsname, its end included (include/uapi/linux/utsname.h)."""
 
@@ -102,13 +105,12 @@ Mark = Struct(
     "magic" / Bytes(8),
     "version" / Int16ul,
     "state" / Int16ul,
-    "kind" / Int16ul,
-    "original_signature" / Bytes(10),
+    "reserved_word" / Bytes(4),
     "image_uuid" / Bytes(16),
     "image_size" / Int64ul,
     "map_page" / Int64ul,
     "extent_count" / Int32ul,
-    "reserved" / Bytes(192),
+    "reserved" / Bytes(200),
     "checksum" / Int32ul,
 )
 

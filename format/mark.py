@@ -30,21 +30,11 @@ class MarkState(IntEnum):
     COMPLETE = 1
 
 
-class StoreKind(IntEnum):
-    """What the device is when it holds no image."""
-
-    SWAP = 1
-    DEVICE = 2
-
-
 @dataclass(frozen=True, slots=True)
 class Mark:
     """The few bytes that make an image visible; written last, cleared before the restore."""
 
     state: MarkState
-    kind: StoreKind
-    original_signature: bytes
-    """The ten bytes at the end of the page that ULSUSPEND took the place of."""
     image_uuid: UUID
     image_size: int
     map_page: int
@@ -67,13 +57,11 @@ class Mark:
         if not is_sealed(data, salt(image_uuid)):
             raise DamagedError("the mark has a wrong checksum")
         try:
-            state, kind = MarkState(fields.state), StoreKind(fields.kind)
-        except ValueError as error:
-            raise UnsupportedError(f"mark is not known: {error}") from None
+            state = MarkState(fields.state)
+        except ValueError:
+            raise UnsupportedError(f"mark of state {fields.state} is not known") from None
         return cls(
             state,
-            kind,
-            fields.original_signature,
             image_uuid,
             fields.image_size,
             fields.map_page,
@@ -81,18 +69,17 @@ class Mark:
         )
 
     def build(self) -> bytes:
-        """Return the record's bytes, to stand at MARK_OFFSET."""
+        """Return the record's bytes, which belong at MARK_OFFSET."""
         fields = {
             "magic": layout.MARK_MAGIC,
             "version": layout.VERSION,
             "state": self.state,
-            "kind": self.kind,
-            "original_signature": self.original_signature,
+            "reserved_word": bytes(4),
             "image_uuid": self.image_uuid.bytes,
             "image_size": self.image_size,
             "map_page": self.map_page,
             "extent_count": self.extent_count,
-            "reserved": bytes(192),
+            "reserved": bytes(200),
         }
         return seal(layout.Mark, fields, salt(self.image_uuid))
 

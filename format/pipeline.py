@@ -10,6 +10,10 @@ from format.layout import PAGE_SIZE
 
 T = TypeVar("T")
 
+THREAD_STACK = 1 << 20
+"""Bytes for the stack of a worker, for threading.stack_size: the default of 8 MiB would be
+locked in memory with all the rest, and the compressor of the lz4 wheel needs more than 256 KiB."""
+
 WORKERS = 2
 """Threads that compress or decompress; the codec and the checksum run outside Python's lock."""
 

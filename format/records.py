@@ -73,6 +73,8 @@ class Superblock:
     chunk_size: int
     """Bytes of stream in each chunk but a section's last, whole pages."""
     identity: Identity
+    platform: bool
+    """Whether the firmware powered the machine off (ACPI S4), and so has to be told of a resume."""
 
     @classmethod
     def parse(cls, data: Buffer) -> Self:
@@ -102,7 +104,8 @@ class Superblock:
             _printable(fields.host_name),
             fields.ram_map_digest,
         )
-        return cls(image_uuid, fields.created_ns, size, identity)
+        platform = bool(fields.optional_flags & layout.OPTIONAL_PLATFORM)
+        return cls(image_uuid, fields.created_ns, size, identity, platform)
 
     def build(self) -> bytes:
         """Return the record's bytes."""
@@ -110,7 +113,7 @@ class Superblock:
             "magic": layout.SUPERBLOCK_MAGIC,
             "version": layout.VERSION,
             "required_flags": 0,
-            "optional_flags": 0,
+            "optional_flags": layout.OPTIONAL_PLATFORM if self.platform else 0,
             "page_size": layout.PAGE_SIZE,
             "chunk_size": self.chunk_size,
             "reserved_word": bytes(4),

@@ -25,7 +25,7 @@ def has_platform_mode() -> bool:
         return False
 
 
-def resume_device() -> str:
-    """Return MAJOR:MINOR of the device that the kernel itself would resume from, or "0:0"."""
-    with open("/sys/power/resume", encoding="ascii") as file:
-        return file.read().strip()
+def preferred_image_size() -> int:
+    """Return the size in bytes that the kernel tries to keep an image below."""
+    with open("/sys/power/image_size", encoding="ascii") as file:
+        return int(file.read())

@@ -1,5 +1,6 @@
 """/dev/snapshot: include/uapi/linux/suspend_ioctls.h, kernel/power/user.c."""
 
+import ctypes
 import fcntl
 import os
 import struct
@@ -9,6 +10,7 @@ from typing import Self
 PATH = "/dev/snapshot"
 PAGE_SIZE = 4096
 
+_libc = ctypes.CDLL(None, use_errno=True)
 _NONE, _WRITE, _READ = 0, 1, 2
 _LONG = struct.Struct("=q")
 _INT = struct.Struct("=i")
@@ -117,8 +119,14 @@ class SnapshotDevice:
         return self._get(GET_IMAGE_SIZE)
 
     def prefer_image_size(self, size: int) -> None:
-        """Ask for an image of at most `size` bytes; 0 asks for the smallest."""
-        self._ioctl(PREF_IMAGE_SIZE, size)
+        """Ask for an image of at most `size` bytes; 0 asks for the smallest.
+
+        The kernel keeps the value, as /sys/power/image_size. Not by fcntl.ioctl, whose integers
+        have 32 bits.
+        """
+        if _libc.ioctl(self._fd, ctypes.c_ulong(PREF_IMAGE_SIZE), ctypes.c_ulong(size)) != 0:
+            errno = ctypes.get_errno()
+            raise OSError(errno, os.strerror(errno))
 
     def platform_support(self, *, enabled: bool) -> None:
         """Say whether power_off may use the firmware (ACPI S4)."""

@@ -8,6 +8,7 @@ import time
 
 from format import checksum
 from format.errors import NoImageError, TorporError
+from format.pipeline import THREAD_STACK
 from format.reader import ImageReader
 from kernel import cmdline, kmsg, mounts
 from resume.check import check_identity
@@ -19,8 +20,6 @@ from resume.wait import wait_for_device
 from store.header import read_header
 from store.identity import this_machine
 from store.image import find_image, opened
-
-THREAD_STACK = 256 << 10
 
 
 def _parse_arguments() -> argparse.Namespace:

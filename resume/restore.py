@@ -12,7 +12,7 @@ from store.header import StoreHeader
 from store.snapshot import open_snapshot
 
 
-def restore(image: ImageReader, header: StoreHeader | None) -> None:
+def restore(image: ImageReader, header: StoreHeader) -> None:
     """Load the image, clear the mark in `header`, and become the image.
 
     Returns only by raising: KernelRefusedError, or what reading the image raises.
@@ -22,9 +22,9 @@ def restore(image: ImageReader, header: StoreHeader | None) -> None:
             load(image, snapshot)
         except OSError as error:
             raise KernelRefusedError(f"the kernel does not take the image: {error}") from error
-        if header:
-            header.clear()
+        header.clear()
         os.sync()
+        snapshot.platform_support(enabled=image.superblock.platform)
         _become(snapshot)
 
 

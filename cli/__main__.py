@@ -1,0 +1,139 @@
+"""torpor: hibernates a Linux machine and looks after its images."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+
+from cli import VERSION, images, stores
+from format.errors import TorporError
+from format.pipeline import THREAD_STACK
+from hibernate.power_off import Mode
+
+_EXAMPLES = """\
+examples:
+  torpor mkstore /dev/sdb2          prepare a device for images, losing what it holds
+  torpor hibernate                  hibernate to the store that resume= names, or to swap
+  torpor verify /dev/sda3           check every byte of the image on a swap partition
+  torpor inspect --json image       what is in an image, for a script
+  torpor pack stream image          make an image of a snapshot stream
+  torpor unpack image - | sha256sum give the stream back
+
+exit codes:
+  0 done    2 usage    3 no image there    4 damaged or incomplete    5 not supported
+  6 cannot be read or written; the others are in torpor(8)"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="torpor",
+        description="Hibernate this machine, and look after its images.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"torpor {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_image_commands(commands)
+    _add_store_commands(commands)
+    return parser
+
+
+def _add_image_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    for name, run, text in (
+        ("verify", images.verify, "check every byte of an image"),
+        ("inspect", images.inspect, "say what an image holds, without reading all of it"),
+    ):
+        command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        command.add_argument(
+            "image", metavar="IMAGE", help="a file, store device or swap partition"
+        )
+        command.add_argument("--json", action="store_true", help="print JSON")
+        command.set_defaults(run=run)
+    command = commands.add_parser(
+        "pack", help="make an image of a snapshot stream", description="Make an image of a stream."
+    )
+    command.add_argument("stream", metavar="STREAM", help="what /dev/snapshot gave; - for stdin")
+    command.add_argument("file", metavar="FILE", help="the image to write")
+    command.set_defaults(run=images.pack)
+    command = commands.add_parser(
+        "unpack", help="give an image's snapshot stream", description="Give an image's stream back."
+    )
+    command.add_argument("file", metavar="FILE", help="a file, store device or swap partition")
+    command.add_argument("stream", metavar="STREAM", help="where to write it; - for stdout")
+    command.set_defaults(run=images.unpack)
+
+
+def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "mkstore",
+        help="prepare a device for images",
+        description="Prepare a device of its own for images. It must be empty and unused.",
+    )
+    command.add_argument("device", metavar="DEVICE", help="a block device")
+    command.set_defaults(run=stores.mkstore)
+    command = commands.add_parser(
+        "discard",
+        help="throw away the image in a store",
+        description="Throw away the image in a store; a swap partition becomes swap again.",
+    )
+    command.add_argument("store", metavar="STORE", help="a store device or swap partition")
+    command.set_defaults(run=stores.discard)
+    command = commands.add_parser(
+        "hibernate",
+        help="hibernate now",
+        description="Hibernate now. Returns when the machine has been resumed, or with a message "
+        "when it could not be hibernated and goes on.",
+    )
+    command.add_argument(
+        "--store",
+        metavar="STORE",
+        help="device or UUID=, LABEL=, PARTUUID=, PARTLABEL= of a store device or active swap; "
+        "default: what resume= names, else the largest swap partition",
+    )
+    command.add_argument(
+        "--image-size",
+        metavar="BYTES",
+        type=_size,
+        help="keep the snapshot below this (suffixes K, M, G); 0 for as small as possible",
+    )
+    command.add_argument(
+        "--mode",
+        choices=[mode.value for mode in Mode],
+        help="how to switch off; default: platform where the firmware can, else shutdown",
+    )
+    command.set_defaults(run=stores.hibernate_command)
+
+
+def _size(text: str) -> int:
+    number, shift = text, 0
+    if text[-1:].upper() in ("K", "M", "G"):
+        number, shift = text[:-1], {"K": 10, "M": 20, "G": 30}[text[-1].upper()]
+    if not number.isdecimal() or int(number) << shift >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes")
+    return int(number) << shift
+
+
+def main() -> int:
+    """Run the program; return its exit code."""
+    arguments = build_parser().parse_args()
+    threading.stack_size(THREAD_STACK)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except TorporError as error:
+        print(f"torpor: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Stops the file systems that an image holds mounted: clean on disk, and unchanged from then on."""
+
+import errno
+import mmap
+import os
+
+from kernel import freeze
+from kernel.mounts import Mount, mount_id_of, read_mounts
+from store.errors import KernelRefusedError
+
+
+def to_freeze(mounts: list[Mount]) -> list[Mount]:
+    """Return one mount of each file system on a block device, the last mounted first.
+
+    So a file system in a file (loop) stops before the one that holds the file. What a process
+    serves (fuseblk) is left out: its server is frozen by then.
+    """
+    chosen: dict[str, Mount] = {}
+    for mount in mounts:
+        on_block_device = not mount.device.startswith("0:") or mount.source.startswith("/dev/")
+        if on_block_device and not mount.fs_type.startswith("fuse"):
+            chosen.setdefault(mount.device, mount)
+    return list(reversed(chosen.values()))
+
+
+class FileSystems:
+    """The file systems to stop, opened before the freeze; those that we froze can be thawed.
+
+    The flags of what is frozen lie in memory shared with the guardian, which thaws the same if
+    this process dies.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int, str]] = []
+        self._is_frozen = mmap.mmap(-1, mmap.PAGESIZE)
+
+    def open_all(self) -> None:
+        """Open all that is to be frozen and reachable. Raises KernelRefusedError."""
+        for mount in to_freeze(read_mounts()):
+            try:
+                fd = os.open(mount.mount_point, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                raise KernelRefusedError(f"cannot open {mount.mount_point}: {error}") from error
+            if mount_id_of(fd) != mount.mount_id:
+                os.close(fd)
+                raise KernelRefusedError(f"{mount.mount_point} is hidden below another mount")
+            self._open.append((fd, mount.mount_point))
+
+    def freeze(self) -> None:
+        """Stop them. Raises KernelRefusedError; what was frozen so far is for `thaw`.
+
+        One that is frozen already stays so; one that cannot be frozen has been synced.
+        """
+        for number, (fd, mount_point) in enumerate(self._open):
+            self._is_frozen[number] = 1
+            try:
+                freeze.freeze(fd)
+            except OSError as error:
+                self._is_frozen[number] = 0
+                if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
+                    raise KernelRefusedError(f"cannot freeze {mount_point}: {error}") from error
+
+    def thaw(self) -> None:
+        """Let those go on that `freeze` stopped."""
+        for number, (fd, _) in reversed(list(enumerate(self._open))):
+            if self._is_frozen[number]:
+                self._thaw_one(fd)
+                self._is_frozen[number] = 0
+
+    def close(self) -> None:
+        """Close them."""
+        while self._open:
+            os.close(self._open.pop()[0])
+
+    @staticmethod
+    def _thaw_one(fd: int) -> None:
+        try:
+            freeze.thaw(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
