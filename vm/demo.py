@@ -1,0 +1,174 @@
+"""The demonstration: a machine hibernates, is off, and comes back with what only it knew."""
+
+import argparse
+import dataclasses
+import json
+import sys
+
+from vm.accel import KVM, accelerator
+from vm.disks import MIB, ext4_complaints, root_disk, swap_disk
+from vm.host import BUILD, HostError, run
+from vm.initramfs import build_initramfs
+from vm.kernels import Kernel, find_kernel
+from vm.machine import Machine, MachineError, Result, tail
+from vm.story import Story
+
+FOLDER = BUILD / "demo"
+TORPOR = BUILD / "torpor/torpor"
+MEMORY_MIB = 512
+SWAP_MIB = 512
+LIMIT_SECONDS = 120.0
+
+
+class DemoError(Exception):
+    """A life went wrong in a way that leaves nothing to compare."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demonstration found; the keys of report.json besides kernel and seconds."""
+
+    resumed: bool
+    boot_id_same: bool
+    nonce_same: bool
+    data_same: bool
+    counter_before: int
+    counter_after: int
+    swap_in_use: bool
+    fs_clean: bool
+    stream_bytes: int
+    stored_bytes: int
+
+    @property
+    def held(self) -> bool:
+        """Whether everything that has to hold does."""
+        same = self.boot_id_same and self.nonce_same and self.data_same
+        went_on = self.counter_after >= self.counter_before > 0
+        return self.resumed and same and went_on and self.swap_in_use and self.fs_clean
+
+
+def main() -> int:
+    """Run the demonstration; return 0 only if all of it held."""
+    parser = argparse.ArgumentParser(prog="vm.demo", description=__doc__)
+    parser.add_argument("--kernel", default="6.1", help="series in Debian's archive, or a file")
+    story = Story()
+    try:
+        held = _demonstrate(story, parser.parse_args().kernel)
+    except (HostError, MachineError, DemoError) as error:
+        print(f"\ndemo: {error}", file=sys.stderr)
+        return 1
+    print(f"{'All of it held' if held else 'It did NOT hold'}, {story.seconds['total']:.0f} s.")
+    return 0 if held else 1
+
+
+def _demonstrate(story: Story, which: str) -> bool:
+    with story.part("prepare", "Preparing a kernel, an initramfs with the resumer, and two disks"):
+        kernel = find_kernel(which)
+        machine = _prepare(kernel)
+        _tell_machine(story, machine)
+    with story.part("hibernate", "First life: the machine boots, works and hibernates"):
+        first = _first_life(story, machine)
+    with story.part("verify", "It is off. On this host: torpor verify swap.img"):
+        story.say(run(TORPOR, "verify", FOLDER / "swap.img"))
+        sizes = json.loads(run(TORPOR, "inspect", FOLDER / "swap.img", "--json"))
+        saved, stored = sizes["stream_bytes"], sizes["stored_bytes"]
+        story.say(f"{_mib(saved)} of memory, {_mib(stored)} on disk")
+    with story.part("resume", "Second life: power on, and the resumer finds the image"):
+        second = _second_life(story, machine)
+    with story.part("check", "Off again. What has to hold:"):
+        outcome = _outcome(first, second, saved, stored)
+        _tell_outcome(story, outcome)
+    story.end()
+    report = dataclasses.asdict(outcome) | {"kernel": kernel.release, "seconds": story.seconds}
+    (FOLDER / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    if not outcome.held:
+        print(f"The console of the second life ended:\n{tail(second.console)}\n")
+    return outcome.held
+
+
+def _prepare(kernel: Kernel) -> Machine:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    initramfs = build_initramfs(kernel, FOLDER / "initramfs.cpio")
+    root = root_disk(FOLDER / "root.img")
+    swap = swap_disk(FOLDER / "swap.img", SWAP_MIB)
+    return Machine(
+        kernel,
+        initramfs,
+        [root, FOLDER / "swap.img"],
+        FOLDER / "first-life.log",
+        f"resume=UUID={swap} scenario=demo",
+        MEMORY_MIB,
+    )
+
+
+def _tell_machine(story: Story, machine: Machine) -> None:
+    with_kvm = accelerator(machine.kernel) == KVM
+    how = "with KVM" if with_kvm else "all of them emulated, so everything takes longer"
+    story.say(f"Linux {machine.kernel.release}, {machine.memory} MiB, {machine.cpus} CPUs, {how}")
+    story.say(f"initramfs {_mib(machine.initramfs.stat().st_size)}, unpacked")
+
+
+def _first_life(story: Story, machine: Machine) -> Result:
+    first = machine.run(LIMIT_SECONDS)
+    if first.status is not None:
+        code = first.told("code")
+        raise DemoError(f"torpor hibernate failed with exit status {code}\n{tail(first.console)}")
+    if first.told("nonce") is None:
+        raise DemoError(f"the machine went off before it hibernated\n{tail(first.console)}")
+    _tell_state(story, first)
+    return first
+
+
+def _second_life(story: Story, machine: Machine) -> Result:
+    # Were this boot a cold one, its init would read this command line and run this scenario.
+    append = machine.append.replace("scenario=demo", "scenario=cold")
+    again = dataclasses.replace(machine, append=append, log=FOLDER / "second-life.log")
+    second = again.run(LIMIT_SECONDS)
+    if second.told("cold-boot") is not None:
+        raise DemoError(f"the second boot was a cold one\n{tail(second.console)}")
+    if second.told("nonce") is None:
+        raise DemoError(f"the second life told nothing\n{tail(second.console)}")
+    _tell_state(story, second)
+    return second
+
+
+def _tell_state(story: Story, life: Result) -> None:
+    story.say(f"a process holds the random number {life.told('nonce')} in its memory")
+    story.say(f"and has counted to {life.told('counter')}; boot id {life.told('boot_id')}")
+
+
+def _outcome(first: Result, second: Result, stream_bytes: int, stored_bytes: int) -> Outcome:
+    def same(key: str) -> bool:
+        return first.told(key) == second.told(key) is not None
+
+    return Outcome(
+        resumed=second.told("code") == "0" and second.status == 0,
+        boot_id_same=same("boot_id"),
+        nonce_same=same("nonce"),
+        data_same=same("data"),
+        counter_before=int(first.told("counter") or 0),
+        counter_after=int(second.told("counter") or 0),
+        swap_in_use=second.told("swaps") == "1",
+        fs_clean=not ext4_complaints(FOLDER / "root.img"),
+        stream_bytes=stream_bytes,
+        stored_bytes=stored_bytes,
+    )
+
+
+def _tell_outcome(story: Story, outcome: Outcome) -> None:
+    counted = f"from {outcome.counter_before} to {outcome.counter_after}"
+    story.verdict(outcome.resumed, "torpor hibernate returned 0 and the machine powered off itself")
+    story.verdict(outcome.boot_id_same, "the same boot id: the kernel is the one that hibernated")
+    story.verdict(outcome.nonce_same, "the same random number, which no disk ever held as a file")
+    story.verdict(outcome.data_same, "128 MiB of files in memory are the same")
+    story.verdict(outcome.counter_after >= outcome.counter_before, f"the count went on {counted}")
+    story.verdict(outcome.swap_in_use, "swap is in use again")
+    story.verdict(outcome.fs_clean, "e2fsck -fn finds the root file system clean")
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:.0f} MiB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Makes the guests' disks: sparse files, without root rights and without a mount."""
+
+import shutil
+import struct
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from vm.host import BUILD, GUEST_SCRIPTS, building, cache, run
+from vm.tree import BUSYBOX, Tree
+
+MIB = 1 << 20
+PROGRAM = BUILD / "torpor"
+ROOT_MIB = 256
+PARTITION_START = MIB
+
+
+def root_disk(path: Path, program: Path = PROGRAM) -> Path:
+    """Make the ext4 root with busybox, the frozen torpor and the guest scripts."""
+    tree = _root_tree(program)
+    home = cache("roots") / tree.digest()[:32]
+    if not home.exists():
+        with building(home) as scratch:
+            _make_ext4(tree, scratch / "root.img", scratch / "tree")
+    return copy_disk(home / "root.img", path)
+
+
+def blank_disk(path: Path, mib: int) -> Path:
+    """Make an empty disk."""
+    path.unlink(missing_ok=True)
+    with path.open("xb") as disk:
+        disk.truncate(mib * MIB)
+    return path
+
+
+def swap_disk(path: Path, mib: int, name: str | None = None) -> str:
+    """Make a disk that is one swap area; return its UUID, which is `name` if given."""
+    blank_disk(path, mib)
+    name = name or str(uuid.uuid4())
+    run("mkswap", "-q", "-U", name, path)
+    return name
+
+
+def partitioned_swap_disk(path: Path, mib: int, name: str | None = None) -> str:
+    """Make a disk whose first partition, at 1 MiB and to its end, is a swap area."""
+    area = path.with_name(f"{path.name}.area")
+    name = swap_disk(area, mib - PARTITION_START // MIB, name)
+    blank_disk(path, mib)
+    # Entry 1 of the MBR's table: not bootable, no CHS, type 0x82 (Linux swap), LBA start and size.
+    sectors = (PARTITION_START // 512, (mib * MIB - PARTITION_START) // 512)
+    entry = struct.pack("<B3xB3xII", 0, 0x82, *sectors)
+    with path.open("r+b") as disk, area.open("rb") as source:
+        disk.seek(446)
+        disk.write(entry)
+        disk.seek(510)
+        disk.write(b"\x55\xaa")
+        disk.seek(PARTITION_START)
+        disk.write(source.read(MIB))  # the header; the rest of a fresh area is zeros
+    area.unlink()
+    return name
+
+
+def copy_disk(source: Path, target: Path) -> Path:
+    """Copy a disk, holes kept and blocks shared where the file system can."""
+    target.unlink(missing_ok=True)
+    run("cp", "--sparse=always", "--reflink=auto", source, target)
+    return target
+
+
+def copy_disks(sources: Iterable[Path], folder: Path) -> list[Path]:
+    """Copy the disks of one machine into a folder, for another life of the same state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [copy_disk(source, folder / source.name) for source in sources]
+
+
+def ext4_complaints(path: Path) -> str:
+    """Check a root disk without changing it; return what e2fsck complains of, "" if clean.
+
+    A journal left to replay counts as a complaint: nothing unmounted the file system.
+    """
+    said = run("e2fsck", "-fn", path, ok=(0, 4, 8, 12))
+    features = run("dumpe2fs", "-h", path)
+    if "needs_recovery" in features:
+        return f"the journal needs recovery\n{said}"
+    return "" if _is_clean(said) else said
+
+
+def _is_clean(said: str) -> bool:
+    return "WARNING" not in said and "Fix?" not in said and "? no" not in said
+
+
+def _root_tree(program: Path) -> Tree:
+    tree = Tree()
+    for folder in ("/dev", "/proc", "/run", "/sys", "/tmp", "/etc", "/var", "/mnt", "/root"):
+        tree.folder(folder)
+    tree.busybox(run(BUSYBOX, "--list").split())
+    tree.program("/usr/lib/torpor", program)
+    tree.link("/usr/bin/torpor", "../lib/torpor/torpor")
+    tree.file("/etc/fstab", b"")  # swapoff -a looks for it
+    tree.file("/sbin/init", GUEST_SCRIPTS / "init.sh", executable=True)
+    for script in sorted(GUEST_SCRIPTS.glob("*.sh")):
+        tree.file(f"/guest/{script.name}", script, executable=True)
+    return tree
+
+
+def _make_ext4(tree: Tree, image: Path, staging: Path) -> None:
+    staging.mkdir()
+    tree.write_folder(staging)
+    blank_disk(image, ROOT_MIB)
+    run("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", staging, image)
+    shutil.rmtree(staging)

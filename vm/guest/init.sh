@@ -1,0 +1,20 @@
+#!/bin/sh
+# /sbin/init of the guests' root: runs the scenario named on the kernel command line, tells its
+# exit status and powers off with the root clean. In a machine that resumed, this very script
+# goes on from within the scenario that hibernated.
+
+# shellcheck source=/dev/null
+. /guest/lib.sh
+export PATH=/bin:/usr/bin HOME=/root
+
+mount -t tmpfs tmp /tmp
+report "init uptime=$(uptime) boot_id=$(boot_id)"
+scenario=$(parameter scenario)
+sh "/guest/$scenario.sh"
+report "status=$?"
+
+swapoff -a
+sync
+mount -o remount,ro /
+report "off uptime=$(uptime)"
+poweroff -f

@@ -1,0 +1,31 @@
+"""Builds the initramfs that runs the frozen resumer and then mounts the root."""
+
+from pathlib import Path
+
+from vm.host import BUILD, GUEST_SCRIPTS
+from vm.kernels import Kernel
+from vm.modules import guest_modules
+from vm.tree import Tree
+
+RESUMER = BUILD / "torpor-resume"
+APPLETS = ["sh", "cat", "echo", "insmod", "mkdir", "mount", "switch_root"]
+
+
+def build_initramfs(kernel: Kernel, output: Path, resumer: Path = RESUMER) -> Path:
+    """Write an initramfs for this kernel with the frozen resumer's folder to `output`.
+
+    Uncompressed: the guest, often emulated, would take longer to unpack it than it saves.
+    """
+    tree = Tree()
+    for folder in ("/dev", "/proc", "/run", "/sys", "/newroot"):
+        tree.folder(folder)
+    tree.busybox(APPLETS)
+    tree.file("/init", GUEST_SCRIPTS / "initramfs-init.sh", executable=True)
+    tree.program("/usr/lib/torpor/resume", resumer)
+    modules = guest_modules(kernel)
+    for name, contents in modules.items():
+        tree.file(f"/modules/{name}.ko", contents)
+    tree.file("/modules/order", "".join(f"{name}\n" for name in modules).encode())
+    with output.open("wb") as file:
+        tree.write_cpio(file)
+    return output

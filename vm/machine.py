@@ -1,0 +1,243 @@
+"""Runs one QEMU machine, with a hard time limit and its console kept in a file."""
+
+import json
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vm.accel import QEMU, accelerator
+from vm.kernels import Kernel
+
+APPEND = "console=ttyS0 panic=-1 root=/dev/vda rw"
+POLL_SECONDS = 0.05
+TAIL_LINES = 40
+
+
+class MachineError(Exception):
+    """The machine failed as a machine; the message ends with the tail of its console."""
+
+
+class MachineTimeoutError(MachineError):
+    """The machine did not get there within its time limit and was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is left of a machine that went off.
+
+    `status` is the exit status of the scenario, None if the machine went off before it ended: it
+    hibernated or lost power. `report` has the lines the guest wrote to ttyS1.
+    """
+
+    status: int | None
+    console: str
+    report: list[str]
+    seconds: float
+
+    def told(self, key: str) -> str | None:
+        """Return the value of the last `key=value` word in the report, None if there is none."""
+        return told(self.report, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine that is off. Its disks appear as vda, vdb, …, the first one as the root.
+
+    The console goes to the file `log`, the report beside it with the suffix `.report`; `memory`
+    is in MiB; `append` is added to the kernel's command line.
+    """
+
+    kernel: Kernel
+    initramfs: Path
+    disks: Sequence[Path]
+    log: Path
+    append: str = ""
+    memory: int = 512
+    cpus: int = 2
+
+    def run(self, timeout: float) -> Result:
+        """Power on and wait until the machine is off.
+
+        Raises MachineTimeoutError after `timeout` seconds, MachineError if the kernel panics.
+        """
+        with self.start(timeout) as running:
+            return running.wait()
+
+    def start(self, timeout: float) -> "RunningMachine":
+        """Power on and return at once; `timeout` seconds later the machine is lost."""
+        return RunningMachine(self, timeout)
+
+    def command(self, monitor: int) -> list[str]:
+        """Return QEMU's command line, its monitor on this inherited socket."""
+        command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+        command += ["-machine", "pc", *accelerator(self.kernel)]
+        command += ["-m", str(self.memory), "-smp", str(self.cpus)]
+        command += ["-kernel", str(self.kernel.vmlinuz), "-initrd", str(self.initramfs)]
+        command += ["-append", f"{APPEND} {self.append}".rstrip()]
+        command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
+        command += ["-serial", f"file:{_report(self.log)}"]
+        command += ["-chardev", f"socket,id=monitor,fd={monitor}"]
+        command += ["-mon", "chardev=monitor,mode=control"]
+        for disk in self.disks:
+            command += ["-drive", f"file={disk},if=virtio,format=raw,cache=writeback"]
+        return command
+
+
+class RunningMachine:
+    """A machine that is on, until it goes off by itself, is killed or its time is up.
+
+    A context manager: leaving it kills a machine that still runs.
+    """
+
+    def __init__(self, machine: Machine, timeout: float) -> None:
+        self.machine = machine
+        self._began = time.monotonic()
+        self._timeout = timeout
+        for file in (machine.log, _report(machine.log)):
+            file.write_bytes(b"")
+        ours, theirs = socket.socketpair()
+        self._monitor = ours
+        # setpriv: a test run that is killed takes its machine with it.
+        with theirs, machine.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *machine.command(theirs.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+            )
+        self._answers = ours.makefile("rb")
+        self._greeted = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    @property
+    def console(self) -> str:
+        """What the console has shown so far."""
+        return _text(self.machine.log)
+
+    @property
+    def report(self) -> list[str]:
+        """The lines the guest has reported so far."""
+        return _text(_report(self.machine.log)).splitlines()
+
+    def wait_console(self, pattern: str) -> re.Match[str]:
+        """Wait until the console shows a match; raises MachineError if it never can."""
+        return self._wait_match(self.machine.log, pattern)
+
+    def wait_report(self, pattern: str) -> re.Match[str]:
+        """Wait until the report has a match; raises MachineError if it never can."""
+        return self._wait_match(_report(self.machine.log), pattern)
+
+    def send(self, keys: bytes) -> None:
+        """Type these bytes at the console."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(keys)
+            self._process.stdin.flush()
+
+    def monitor(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 - any JSON
+        """Send a command of the QEMU Machine Protocol and return its answer."""
+        if not self._greeted:
+            self._greeted = True
+            self.monitor("qmp_capabilities")
+        request = {"execute": command, "arguments": arguments}
+        self._monitor.settimeout(max(self._left(), POLL_SECONDS))
+        self._monitor.sendall(json.dumps(request).encode())
+        for line in self._answers:
+            answer = json.loads(line)
+            if "error" in answer:
+                raise MachineError(f"{command}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+        raise self._failure(f"QEMU ended before it answered {command}")
+
+    def kill(self) -> None:
+        """Cut the power. What the guest wrote without a flush may be on disk or not."""
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+        self._monitor.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def wait(self) -> Result:
+        """Wait until the machine is off, by itself or killed, and say how it went."""
+        try:
+            code = self._process.wait(max(self._left(), 0))
+        except subprocess.TimeoutExpired:
+            raise self._too_late("did not power off") from None
+        if code > 0:
+            raise self._failure(f"QEMU ended with exit status {code}")
+        if "Kernel panic" in self.console:
+            raise self._failure("the kernel panicked")
+        status = told(self.report, "status")
+        return Result(
+            None if status is None else int(status),
+            self.console,
+            self.report,
+            time.monotonic() - self._began,
+        )
+
+    def _wait_match(self, file: Path, pattern: str) -> re.Match[str]:
+        compiled = re.compile(pattern, re.MULTILINE)
+        while True:
+            ended = self._process.poll() is not None
+            found = compiled.search(_text(file))
+            if found is not None:
+                return found
+            if ended:
+                raise self._failure(f"went off before {file.suffix} matched {pattern!r}")
+            if self._left() <= 0:
+                raise self._too_late(f"{file.suffix} did not match {pattern!r}")
+            time.sleep(POLL_SECONDS)
+
+    def _left(self) -> float:
+        return self._began + self._timeout - time.monotonic()
+
+    def _too_late(self, what: str) -> MachineTimeoutError:
+        self.kill()
+        return MachineTimeoutError(self._message(f"{what} within {self._timeout:g} s"))
+
+    def _failure(self, what: str) -> MachineError:
+        return MachineError(self._message(what))
+
+    def _message(self, what: str) -> str:
+        return f"{self.machine.log.stem}: {what}; {self.machine.log} ends:\n{tail(self.console)}"
+
+
+def told(report: list[str], key: str) -> str | None:
+    """Return the value of the last `key=value` word in a report, None if there is none."""
+    for line in reversed(report):
+        for word in reversed(line.split()):
+            name, equals, value = word.partition("=")
+            if name == key and equals:
+                return value
+    return None
+
+
+def tail(console: str) -> str:
+    """Return the last lines of a console, indented to stand out in a message."""
+    return "\n".join(f"    {line}" for line in console.splitlines()[-TAIL_LINES:])
+
+
+def _report(log: Path) -> Path:
+    return log.with_suffix(".report")
+
+
+def _text(file: Path) -> str:
+    return file.read_bytes().decode("utf-8", "replace").replace("\r", "")

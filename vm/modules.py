@@ -1,0 +1,57 @@
+"""Finds the modules a guest needs before it can mount its root, in the order to load them."""
+
+import lzma
+import re
+from pathlib import Path
+
+from vm.host import HostError
+from vm.kernels import Kernel
+
+NEEDED = ("virtio_pci", "virtio_blk", "ext4")
+# ext4 asks for a crc32c by a soft dependency; kernels without the module have it built in.
+WELCOME = ("crc32c_generic",)
+
+
+def guest_modules(kernel: Kernel) -> dict[str, bytes]:
+    """Return name and contents, uncompressed, of each module, those needed by others first."""
+    files = {_name(path): path for path in kernel.modules.rglob("*.ko*")}
+    builtin = {
+        _name(Path(line)) for line in (kernel.modules / "modules.builtin").read_text().split()
+    }
+    loaded: dict[str, bytes] = {}
+
+    def add(name: str) -> None:
+        if name in builtin or name in loaded:
+            return
+        if name not in files:
+            raise HostError(f"kernel {kernel.release} has no module {name}")
+        contents = _contents(files[name])
+        for dependency in _dependencies(contents):
+            add(dependency)
+        loaded[name] = contents
+
+    for name in WELCOME:
+        if name in files:
+            add(name)
+    for name in NEEDED:
+        add(name)
+    return loaded
+
+
+def _name(path: Path) -> str:
+    return path.name.split(".ko", 1)[0].replace("-", "_")
+
+
+def _contents(path: Path) -> bytes:
+    if path.suffix == ".ko":
+        return path.read_bytes()
+    if path.suffix == ".xz":
+        return lzma.decompress(path.read_bytes())
+    raise HostError(f"cannot unpack {path}")
+
+
+def _dependencies(contents: bytes) -> list[str]:
+    """Read `depends=` from the NUL-separated strings of the .modinfo section."""
+    found = re.search(rb"\0depends=([^\0]*)\0", contents)
+    names = found[1].decode("ascii").split(",") if found else []
+    return [name.replace("-", "_") for name in names if name]
