@@ -1,0 +1,10 @@
+"""Freezes the two programs with PyInstaller: `python -m freeze`.
+
+build/torpor/torpor is the command, build/torpor-resume/torpor-resume the resumer, which holds only
+what it needs; each a folder of its own, stripped, because one-file programs unpack themselves at
+every start. Beside them torpor.needs and torpor-resume.needs list, one absolute path a line, the
+host's libraries that the folder does not hold: an initramfs needs the folder and that list.
+
+entry/ has the scripts the programs start with, find_library.py the hook that lets pyudev import
+where there is no compiler. Nothing of what is frozen may import from here.
+"""

@@ -1,0 +1,122 @@
+"""Freezes what has changed since the last time; says what it did."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from freeze.needs import needed_libraries
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+HERE = Path(__file__).resolve().parent
+SOURCES = ("format", "kernel", "store", "workingset", "hibernate", "resume", "cli", "freeze")
+
+# Imported somewhere in a library for a case that does not come up in our programs.
+UNUSED = (
+    *("tkinter", "unittest", "pydoc", "doctest", "lib2to3", "setuptools", "pkg_resources"),
+    *("_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw"),
+    *("_multibytecodec", "readline"),
+)
+# hashlib, shutil and tempfile do without these; _hashlib alone would bring OpenSSL, 5 MB.
+UNUSED_IN_INITRAMFS = (
+    *("_hashlib", "_ssl", "ssl", "asyncio", "multiprocessing", "http", "ftplib", "urllib.request"),
+    *("xml", "xmlrpc", "bz2", "lzma", "tarfile", "decimal", "statistics", "fractions", "rich"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program to freeze: its name, the script it starts with and the modules it must not hold."""
+
+    name: str
+    entry: Path
+    excluded: tuple[str, ...]
+
+
+PROGRAMS = (
+    Program("torpor", HERE / "entry/torpor.py", UNUSED),
+    Program("torpor-resume", HERE / "entry/torpor_resume.py", UNUSED + UNUSED_IN_INITRAMFS),
+)
+
+
+def main() -> int:
+    """Freeze both programs side by side unless they are up to date; return the exit status."""
+    key = _key()
+    stamp = BUILD / "freeze.key"
+    if stamp.exists() and stamp.read_text() == key:
+        print("freeze: up to date")
+        return 0
+    stamp.unlink(missing_ok=True)
+    began = time.monotonic()
+    work = BUILD / "freeze"
+    shutil.rmtree(work, ignore_errors=True)
+    running = [(program, _start(program, work / program.name)) for program in PROGRAMS]
+    failed = [program for program, process in running if process.wait() != 0]
+    for program in failed:
+        print(f"freeze: {program.name} failed", file=sys.stderr)
+        print((work / program.name / "log").read_text(), file=sys.stderr)
+    if failed:
+        return 1
+    for program in PROGRAMS:
+        _place(program, work / program.name)
+    stamp.write_text(key)
+    print(f"freeze: done in {time.monotonic() - began:.1f} s")
+    return 0
+
+
+def _key() -> str:
+    """Hash everything the result depends on."""
+    total = hashlib.sha256(sys.version.encode())
+    for file in (ROOT / "requirements.lock", *_sources()):
+        contents = hashlib.sha256(file.read_bytes()).hexdigest()
+        total.update(f"{file.relative_to(ROOT)} {contents}\n".encode())
+    return total.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    for folder in SOURCES:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:
+    work.mkdir(parents=True)
+    command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level=WARN"]
+    command += ["--onedir", "--strip", "--noupx", f"--name={program.name}", f"--paths={ROOT}"]
+    command += [f"--distpath={work}/dist", f"--workpath={work}/work", f"--specpath={work}"]
+    command += [f"--runtime-hook={HERE / 'find_library.py'}"]
+    command += [f"--add-binary={_libudev()}:."]  # loaded by name: PyInstaller does not see it
+    command += [f"--exclude-module={module}" for module in program.excluded]
+    command += [str(program.entry)]
+    # A fixed seed and date make two runs over the same sources give the same bytes.
+    environment = {**os.environ, "PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": "315532800"}
+    with (work / "log").open("wb") as log:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def _libudev() -> Path:
+    for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"):
+        library = Path(folder) / "libudev.so.1"
+        if library.exists():
+            return library
+    raise FileNotFoundError("libudev.so.1")
+
+
+def _place(program: Program, work: Path) -> None:
+    """Replace the last result by the new one."""
+    frozen = BUILD / program.name
+    shutil.rmtree(frozen, ignore_errors=True)
+    (work / "dist" / program.name).rename(frozen)
+    needed = needed_libraries(frozen)
+    frozen.with_name(f"{program.name}.needs").write_text("".join(f"{path}\n" for path in needed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Starts the resumer: what PyInstaller takes as the program; entry/torpor.py says why."""
+
+import sys
+
+from resume.__main__ import main
+
+sys.exit(main())
