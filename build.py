@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""The one entry point: makes ready what is missing, then runs the part that was asked for."""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - an older one gets this far
+    sys.exit("build.py: this is an older Python; it needs python3.11 or newer")
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+BUILD = ROOT / "build"
+LOCK = ROOT / "requirements.lock"
+VENV = BUILD / "venv"
+PYTHON = VENV / "bin/python"
+SYSTEM_PYTHON = "/usr/bin/python3"
+LIBUDEV = Path("/usr/lib/x86_64-linux-gnu/libudev.so.1")
+
+# Each program, and the Debian package it comes from.
+PROGRAMS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mke2fs": "e2fsprogs",
+    "mkswap": "util-linux",
+    "setpriv": "util-linux",
+    "objdump": "binutils",
+    "strip": "binutils",
+}
+PROGRAMS_TO_TEST = {"shellcheck": "shellcheck", "mandoc": "mandoc"}
+
+# Says what an interpreter lacks that venv (ensurepip), PyInstaller (the shared libpython) or we
+# (lzma, for kernel modules) need; nothing if it will do.
+PROBE = """
+import importlib.util as find, os, sys, sysconfig
+if sys.version_info < (3, 11): print("version")
+for module in ("ensurepip", "lzma", "zlib"):
+    if find.find_spec(module) is None: print(module)
+library = sysconfig.get_config_var("INSTSONAME") or ""
+folder = sysconfig.get_config_var("LIBDIR") or ""
+if ".so" not in library or not os.path.exists(os.path.join(folder, library)): print("libpython")
+"""
+
+
+class BuildError(Exception):
+    """A step failed; the message says what to do, or what the step printed."""
+
+
+def main() -> int:
+    """Run one subcommand; return its exit status."""
+    arguments, rest = _parser().parse_known_args()
+    if rest and arguments.command != "test":
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        _make_ready(for_tests=arguments.command == "test")
+        frozen = _module("freeze")
+        if frozen != 0 or arguments.command == "freeze":
+            return frozen
+        if arguments.command == "demo":
+            return _module("vm.demo", "--kernel", arguments.kernel)
+        if arguments.command == "bench":
+            return _module("bench")
+        return _module("pytest", *(["--long"] if arguments.long else []), *rest)
+    except BuildError as error:
+        print(f"build.py: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="The first run installs Debian packages (as root, or it names the command to run) "
+        "and fills build/venv; later ones do only what has changed.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("freeze", help="freeze the programs into build/")
+    demo = commands.add_parser("demo", help="hibernate a virtual machine and wake it up again")
+    demo.add_argument(
+        "--kernel",
+        default="6.1",
+        metavar="SERIES|FILE",
+        help="a series of Debian's archive such as 6.1 or 6.12, or a vmlinuz (default: 6.1)",
+    )
+    test = commands.add_parser("test", help="run the tests; further arguments go to pytest")
+    test.add_argument("--long", action="store_true", help="also those that take minutes")
+    commands.add_parser("bench", help="measure against the kernel's own hibernation")
+    return parser
+
+
+def _module(name: str, *arguments: str) -> int:
+    """Run a module with the environment's interpreter in the repository; return its status."""
+    return subprocess.run([PYTHON, "-m", name, *arguments], cwd=ROOT, check=False).returncode
+
+
+def _make_ready(*, for_tests: bool) -> None:
+    BUILD.mkdir(exist_ok=True)
+    # mke2fs and mkswap lie where a user's PATH does not look.
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    python, missing = _choose_python()
+    missing |= _missing_packages(for_tests=for_tests)
+    if missing:
+        _install(sorted(missing))
+    _make_environment(python)
+
+
+def _choose_python() -> tuple[str, set[str]]:
+    """Return the first interpreter that will do, else Debian's with the packages it lacks."""
+    names = [sys.executable, SYSTEM_PYTHON, *(f"python3.{minor}" for minor in range(15, 10, -1))]
+    for name in names:
+        path = shutil.which(name)
+        if path is not None and not _lacks(path):
+            return path, set()
+    if not Path(SYSTEM_PYTHON).exists():
+        raise BuildError(f"PyInstaller cannot use {sys.executable}, which has no shared libpython")
+    lacks = _lacks(SYSTEM_PYTHON)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    supplies = {"ensurepip": "python3-venv", "libpython": f"libpython{version}"}
+    if not lacks <= supplies.keys():
+        raise BuildError(f"no usable Python 3.11 or newer: {SYSTEM_PYTHON} lacks {sorted(lacks)}")
+    return SYSTEM_PYTHON, {supplies[lack] for lack in lacks}
+
+
+def _lacks(python: str) -> set[str]:
+    probe = subprocess.run([python, "-c", PROBE], capture_output=True, text=True, check=False)
+    return set(probe.stdout.split())
+
+
+def _missing_packages(*, for_tests: bool) -> set[str]:
+    programs = PROGRAMS | (PROGRAMS_TO_TEST if for_tests else {})
+    missing = {package for program, package in programs.items() if not shutil.which(program)}
+    busybox = Path("/bin/busybox")
+    if not busybox.exists() or b"ld-linux" in busybox.read_bytes()[:4096]:  # dynamic: no use alone
+        missing.add("busybox-static")
+    if not LIBUDEV.exists():
+        missing.add("libudev1")
+    return missing
+
+
+def _install(packages: list[str]) -> None:
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    if os.geteuid() != 0:
+        command = " ".join(install)
+        raise BuildError(f"missing packages; as root, run\n    apt-get update && {command}")
+    with _step(f"install {' '.join(packages)}"):
+        _run("apt-get", "update", "-q")
+        _run(*install, DEBIAN_FRONTEND="noninteractive")
+
+
+def _make_environment(python: str) -> None:
+    """Fill build/venv with what requirements.lock names, unless it holds exactly that.
+
+    The stamp, written last, tells a whole environment from an interrupted one.
+    """
+    stamp = VENV / "torpor.key"
+    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == _environment_key(lock):
+        return
+    with _step("fill build/venv from requirements.lock"):
+        shutil.rmtree(VENV, ignore_errors=True)
+        _run(python, "-m", "venv", VENV)
+        _run(PYTHON, "-m", "pip", "install", "-q", "--require-hashes", "-r", LOCK)
+        stamp.write_text(_environment_key(lock))
+
+
+def _environment_key(lock: str) -> str:
+    """Return what the environment depends on: the lock and its own interpreter, which may go."""
+    try:
+        version = subprocess.run([PYTHON, "-VV"], capture_output=True, text=True, check=False)
+    except OSError:
+        return f"{lock} no interpreter"
+    return f"{lock} {version.stdout}"
+
+
+@contextmanager
+def _step(what: str) -> Iterator[None]:
+    """Tell what is done, on one line, and how long it took."""
+    began = time.monotonic()
+    print(f"{what} … ", end="", flush=True)
+    try:
+        yield
+    except BuildError:
+        print("failed", flush=True)
+        raise
+    print(f"{time.monotonic() - began:.1f} s", flush=True)
+
+
+def _run(*command: str | Path, **environment: str) -> None:
+    """Run a command; raises BuildError with what it printed if it fails."""
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        words = " ".join(str(word) for word in command)
+        raise BuildError(f"{words}: exit status {done.returncode}\n{done.stdout.rstrip()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
