@@ -95,7 +95,10 @@ def _freeze(snapshot: SnapshotDevice, file_systems: FileSystems, undo: ExitStack
 
 
 def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> bool:
-    """Return True in the first life, False in the second."""
+    """Return True in the first life, False in the second.
+
+    In both the image has to be freed before the kernel lets the tasks go (user.c, UNFREEZE).
+    """
     try:
         if plan.image_size is not None:
             undo.callback(snapshot.prefer_image_size, power.preferred_image_size())
@@ -104,8 +107,7 @@ def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> boo
         first_life = snapshot.create_image()
     except OSError as error:
         raise KernelRefusedError(f"the kernel takes no snapshot: {error}") from error
-    if first_life:
-        undo.callback(snapshot.free)
+    undo.callback(snapshot.free)
     return first_life
 
 

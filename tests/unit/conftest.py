@@ -1,0 +1,46 @@
+"""Nothing in a unit test may stop, freeze or restore the machine that it runs on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from hibernate import filesystems
+from kernel import freeze, memory, power, snapshot, swap
+from tests.unit.fake_snapshot import PoweredOff
+
+
+@pytest.fixture(autouse=True)
+def _harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("a unit test touched the machine")
+
+    def off(_command: int) -> None:
+        raise PoweredOff
+
+    monkeypatch.setattr(snapshot, "PATH", "/nonexistent/snapshot")
+    monkeypatch.setattr(power, "reboot", off)
+    monkeypatch.setattr(freeze, "freeze", forbidden)
+    monkeypatch.setattr(freeze, "thaw", forbidden)
+    monkeypatch.setattr(memory, "lock_all", lambda: None)
+    monkeypatch.setattr(filesystems, "read_mounts", list)
+
+
+SwapFile = Callable[[int], Path]
+
+
+@pytest.fixture
+def swap_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwapFile:
+    """Make a file with mkswap's header that /proc/swaps seems to list as a partition."""
+
+    def make(pages: int) -> Path:
+        path = tmp_path / "swap"
+        uuid = UUID("11111111-2222-3333-4444-555555555555")
+        header = swap.build_header(pages - 1, uuid, "nest", swap.SWAP)
+        path.write_bytes(header + bytes((pages - 1) * 4096))
+        area = swap.SwapArea(str(path), is_partition=True, size=pages * 4096, used=0)
+        monkeypatch.setattr(swap, "active_swaps", lambda: [area])
+        return path
+
+    return make

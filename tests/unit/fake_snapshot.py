@@ -1,0 +1,183 @@
+"""A /dev/snapshot in memory that enforces the real one's rules (kernel/power/user.c, snapshot.c).
+
+Two lives: `create_image` returns True; what the writer then stores can be loaded by a second
+FakeKernel, whose `atomic_restore` raises Restored instead of never returning.
+"""
+
+import errno
+import os
+from collections.abc import Sequence
+
+from kernel import snapshot as real
+from kernel.snapshot import PAGE_SIZE
+
+
+class Restored(BaseException):
+    """Where the real ioctl does not return: the machine is the image now."""
+
+
+class PoweredOff(BaseException):
+    """Where the real machine is off."""
+
+
+def oserror(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+class FakeSnapshot(real.SnapshotDevice):
+    """The device of one machine; `stream` is the memory that a snapshot would give."""
+
+    def __init__(self, stream: bytes = b"", *, swap_pages: Sequence[int] = ()) -> None:
+        self.stream = stream
+        self.free_swap = list(swap_pages)
+        self.given: list[int] = []
+        self.calls: list[str] = []
+        self.fail: dict[str, int] = {}
+        self.second_life = False
+        self.flags = -1
+        self.frozen = self.ready = False
+        self.swap_area: bytes | None = None
+        self.at = 0
+        self.loaded = bytearray()
+        self.complete = False
+        self._long = bytearray(8)
+
+    def open(self, flags: int) -> "FakeSnapshot":
+        if self.flags != -1:
+            raise oserror(errno.EBUSY)
+        if flags not in (os.O_RDONLY, os.O_WRONLY):
+            raise oserror(errno.ENOSYS)
+        self.flags = flags
+        return self
+
+    def close(self) -> None:
+        self.calls.append("close")
+        self.flags = -1
+        self.given.clear()
+        self.ready = self.frozen = False
+
+    def _call(self, name: str) -> None:
+        if self.flags == -1:
+            raise oserror(errno.EBADF)
+        self.calls.append(name)
+        if name in self.fail:
+            raise oserror(self.fail[name])
+
+    def _ioctl(self, request: int, argument: int | bytes | bytearray = 0) -> None:
+        name = _NAMES[request]
+        self._call(name)
+        answer = getattr(self, f"do_{name}")(argument)
+        if answer is not None:
+            assert isinstance(argument, bytearray)
+            argument[:] = answer.to_bytes(len(argument), "little")
+
+    def do_freeze(self, _argument: object) -> None:
+        self.frozen = True
+
+    def do_unfreeze(self, _argument: object) -> None:
+        if self.frozen and not self.ready:
+            self.frozen = False
+
+    def do_create_image(self, _argument: object) -> int:
+        if self.flags != os.O_RDONLY or not self.frozen or self.ready:
+            raise oserror(errno.EPERM)
+        self.ready = True
+        self.at = 0
+        return int(not self.second_life)
+
+    def do_get_image_size(self, _argument: object) -> int:
+        if not self.ready:
+            raise oserror(errno.ENODATA)
+        return len(self.stream)
+
+    def do_free(self, _argument: object) -> None:
+        self.ready = False
+
+    def do_set_swap_area(self, argument: bytes) -> None:
+        assert len(argument) == 12
+        self.swap_area = argument
+
+    def do_avail_swap_size(self, _argument: object) -> int:
+        return len(self.free_swap) * PAGE_SIZE
+
+    def do_alloc_swap_page(self, _argument: object) -> int:
+        if self.swap_area is None:
+            raise oserror(errno.ENODEV)
+        if not self.free_swap:
+            raise oserror(errno.ENOSPC)
+        self.given.append(self.free_swap.pop(0))
+        return self.given[-1] * PAGE_SIZE
+
+    def do_free_swap_pages(self, _argument: object) -> None:
+        if self.swap_area is None:
+            raise oserror(errno.ENODEV)
+        self.free_swap = sorted(self.free_swap + self.given)
+        self.given.clear()
+
+    def do_platform_support(self, argument: int) -> None:
+        self.platform = bool(argument)
+
+    def do_power_off(self, _argument: object) -> None:
+        if self.platform:
+            raise PoweredOff
+
+    def do_atomic_restore(self, _argument: object) -> None:
+        if self.flags != os.O_WRONLY or not self.frozen or not self.complete:
+            raise oserror(errno.EPERM)
+        raise Restored
+
+    def prefer_image_size(self, size: int) -> None:
+        self._call(f"prefer_image_size {size}")
+
+    def read(self, pages: Sequence[memoryview]) -> int:
+        """One read(2) per segment, as the VFS does for a device without read_iter."""
+        self._call("read")
+        if not self.ready:
+            raise oserror(errno.ENODATA)
+        if len(pages) > os.sysconf("SC_IOV_MAX"):
+            raise oserror(errno.EINVAL)
+        total = 0
+        for segment in pages:
+            part = self.stream[self.at : self.at + min(len(segment), PAGE_SIZE)]
+            segment[: len(part)] = part
+            self.at += len(part)
+            total += len(part)
+            if len(part) < len(segment):
+                break
+        return total
+
+    def write(self, pages: Sequence[memoryview]) -> int:
+        """The image is complete only at the write after its last page, as from 6.6 on."""
+        self._call("write")
+        total = 0
+        for segment in pages:
+            if len(self.loaded) == len(self.stream):
+                self.complete = True
+                break
+            part = bytes(segment[:PAGE_SIZE])
+            if not self.loaded and part != self.stream[:PAGE_SIZE]:
+                raise oserror(errno.EPERM)
+            self.loaded += part
+            total += len(part)
+            if len(part) < len(segment):
+                break
+        return total
+
+
+_NAMES = {
+    getattr(real, name.upper()): name
+    for name in (
+        "freeze",
+        "unfreeze",
+        "atomic_restore",
+        "free",
+        "free_swap_pages",
+        "set_swap_area",
+        "get_image_size",
+        "platform_support",
+        "power_off",
+        "create_image",
+        "avail_swap_size",
+        "alloc_swap_page",
+    )
+}

@@ -1,0 +1,241 @@
+"""The resumer against a device that enforces the kernel's rules, and what it leaves behind."""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import resume.__main__ as program
+from format.errors import DamagedError, NoImageError, TorporError
+from hibernate import capture
+from hibernate.capture import Plan, hibernate
+from hibernate.power_off import Mode
+from kernel import kmsg, mounts
+from kernel.snapshot import PAGE_SIZE
+from resume import restore
+from resume.errors import NotAskedError, OtherKernelError, OtherMemoryMapError, UsageError
+from resume.request import Request
+from resume.wait import wait_for_device
+from store import identity
+from store.errors import DeviceNotFoundError, KernelRefusedError
+from tests.unit.conftest import SwapFile
+from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff, Restored
+
+STREAM = b"".join(bytes([n % 7]) * 4000 + os.urandom(96) for n in range(600)) + bytes(8192)
+Said = list[tuple[int, str]]
+
+
+@pytest.fixture
+def hibernated(swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A swap file that holds an image; its header without the image is beside it."""
+    path = swap_file(1500)
+    path.with_name("header").write_bytes(path.read_bytes()[:PAGE_SIZE])
+    device = FakeSnapshot(STREAM, swap_pages=range(5, 1500, 2))
+    monkeypatch.setattr(capture, "open_snapshot", device.open)
+    kept = path.with_name("kept")
+
+    def off(*_: object) -> None:
+        kept.write_bytes(path.read_bytes())
+        raise PoweredOff
+
+    monkeypatch.setattr(capture, "power_off", off)
+    with pytest.raises(PoweredOff):
+        hibernate(Plan(str(path), Mode.PLATFORM, None), lambda _: None)
+    os.replace(kept, path)
+    return path
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
+    fake = FakeSnapshot(STREAM)
+    monkeypatch.setattr(restore, "open_snapshot", fake.open)
+    root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
+    monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
+    monkeypatch.setattr(program, "wait_for_device", lambda spec, _: spec)
+    return fake
+
+
+def resume(path: Path, extra: str = "") -> None:
+    program.resume(Request.parse(f"resume={path} {extra}"), lambda *_: None)
+
+
+def header_of(path: Path) -> bytes:
+    return path.read_bytes()[:PAGE_SIZE]
+
+
+def plain_header(path: Path) -> bytes:
+    return path.with_name("header").read_bytes()
+
+
+def test_whole_stream_is_restored_with_the_mark_gone_before(
+    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_restore: list[bytes] = []
+    really = device.do_atomic_restore
+
+    def note_header(argument: object) -> None:
+        at_restore.append(header_of(hibernated))
+        really(argument)
+
+    monkeypatch.setattr(device, "do_atomic_restore", note_header)
+    with pytest.raises(Restored):
+        resume(hibernated)
+    assert device.loaded == STREAM
+    assert at_restore == [plain_header(hibernated)]
+    assert device.platform
+
+
+def test_second_boot_does_not_restore_again(hibernated: Path, device: FakeSnapshot) -> None:
+    with pytest.raises(Restored):
+        resume(hibernated)
+    device.flags = -1
+    with pytest.raises(NoImageError, match="swap without an image"):
+        resume(hibernated)
+    assert device.calls.count("atomic_restore") == 1
+
+
+def flip_middle(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[9 * PAGE_SIZE + 77] ^= 0x10
+    path.write_bytes(data)
+
+
+def test_damaged_chunk_never_reaches_the_kernel(hibernated: Path, device: FakeSnapshot) -> None:
+    flip_middle(hibernated)
+    with pytest.raises(DamagedError, match="chunk 0") as caught:
+        resume(hibernated)
+    assert caught.value.__notes__ == [f"the image on {hibernated} is discarded"]
+    assert "write" not in device.calls
+    assert header_of(hibernated) == plain_header(hibernated)
+
+
+def other(name: str) -> Callable[[], object]:
+    def this_machine() -> object:
+        value = bytes(32) if name == "ram_map_digest" else "other"
+        return replace(identity.this_machine(), **{name: value})  # type: ignore[arg-type]
+
+    return this_machine
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("kernel_release", OtherKernelError),
+        ("kernel_version", OtherKernelError),
+        ("machine", OtherKernelError),
+        ("ram_map_digest", OtherMemoryMapError),
+    ],
+)
+def test_image_of_another_machine_is_refused_before_loading(
+    name: str,
+    kind: type[TorporError],
+    hibernated: Path,
+    device: FakeSnapshot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(program, "this_machine", other(name))
+    with pytest.raises(kind):
+        resume(hibernated)
+    assert device.calls == []
+    assert header_of(hibernated) == plain_header(hibernated)
+
+
+@pytest.mark.parametrize("call", ["write", "freeze", "atomic_restore"])
+def test_kernel_that_refuses_gets_no_second_try(
+    call: str, hibernated: Path, device: FakeSnapshot
+) -> None:
+    device.fail[call] = errno.ENOMEM
+    with pytest.raises(KernelRefusedError):
+        resume(hibernated)
+    assert header_of(hibernated) == plain_header(hibernated)
+    assert device.calls[-1] == "close"
+    assert not device.frozen
+
+
+def test_noresume_discards_the_image(hibernated: Path, device: FakeSnapshot) -> None:
+    with pytest.raises(NotAskedError, match="noresume"):
+        resume(hibernated, "noresume")
+    assert device.calls == []
+    assert header_of(hibernated) == plain_header(hibernated)
+
+
+def test_swap_without_image_is_not_written_to(swap_file: SwapFile, device: FakeSnapshot) -> None:
+    path = swap_file(20)
+    before = path.stat().st_mtime_ns
+    with pytest.raises(NoImageError):
+        resume(path)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_running_machine_is_not_overwritten(
+    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = hibernated.read_bytes()
+    root = mounts.Mount(1, "8:1", "/", "ext4", "/dev/sda1")
+    monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
+    with pytest.raises(UsageError):
+        resume(hibernated)
+    assert device.calls == []
+    assert hibernated.read_bytes() == before
+
+
+def test_dry_run_reads_all_and_changes_nothing(hibernated: Path, device: FakeSnapshot) -> None:
+    before = hibernated.read_bytes()
+    said: Said = []
+    program.rehearse(f"resume={hibernated}", lambda *words: said.append(words))
+    assert "would resume" in said[0][1]
+    flip_middle(hibernated)
+    with pytest.raises(DamagedError):
+        program.rehearse(f"resume={hibernated}", lambda *words: said.append(words))
+    flip_middle(hibernated)
+    assert hibernated.read_bytes() == before
+    assert device.calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "code"),
+    [
+        (NoImageError("a"), kmsg.INFO, 3),
+        (NotAskedError("b"), kmsg.INFO, 10),
+        (DamagedError("c"), kmsg.ERR, 4),
+        (DeviceNotFoundError("d"), kmsg.ERR, 7),
+    ],
+)
+def test_one_line_says_why(
+    error: TorporError, level: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: Said = []
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", "resume=/dev/x"])
+    monkeypatch.setattr(program, "resume", fail)
+    monkeypatch.setattr(program, "to_kernel_log", lambda: lambda *words: said.append(words))
+    assert program.main() == code
+    assert said == [(level, f"not resuming: {error}")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("quiet", Request("", False, 0, 10)),
+        ("resume=/dev/sda2 quiet", Request("/dev/sda2", False, 0, 10)),
+        ("resume=/dev/a resume=UUID=x noresume", Request("UUID=x", True, 0, 10)),
+        ('resume="PARTLABEL=my swap" resumewait', Request("PARTLABEL=my swap", False, 0, 300)),
+        ("resumedelay=5 resume=8:2", Request("8:2", False, 5, 10)),
+        ("resumedelay=soon", Request("", False, 0, 10)),
+        ("resumedelay=99999", Request("", False, 300, 10)),
+        ("quiet -- resume=/dev/init", Request("", False, 0, 10)),
+    ],
+)
+def test_command_line(text: str, expected: Request) -> None:
+    assert Request.parse(text) == expected
+
+
+def test_device_that_never_comes_is_waited_for_and_given_up() -> None:
+    with pytest.raises(DeviceNotFoundError, match="did not appear within 0 s"):
+        wait_for_device("UUID=00000000-dead-beef-0000-000000000000", 0.2)
