@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
+from uuid import UUID
 
 from format import chunks, layout, records
 from format.checksum import Buffer
@@ -19,6 +20,10 @@ class Source(Protocol):
     @property
     def size(self) -> int:
         """Bytes of the source, and so of a complete image."""
+
+    @property
+    def image_uuid(self) -> UUID | None:
+        """The image that a mark says is here; None for a file, which has no mark."""
 
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """Return `size` bytes from `offset`, read into `buffer` or not, from several threads.
@@ -100,6 +105,10 @@ def _read_superblock(source: Source) -> records.Superblock:
             raise IncompleteError(f"image is cut off at byte {have}, in its superblock")
         raise NoImageError(f"no image: {have} bytes are too few for one")
     superblock = records.Superblock.parse(data)
+    if source.image_uuid not in (None, superblock.image_uuid):
+        raise DamagedError(
+            f"the mark is of image {source.image_uuid}, what lies here is {superblock.image_uuid}"
+        )
     if source.size < _SMALLEST:
         raise IncompleteError(f"image is cut off at byte {source.size}")
     return superblock

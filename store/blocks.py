@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from format.checksum import Buffer
 from format.errors import IncompleteError
 from format.layout import PAGE_SIZE
-from format.mark import Extents
+from format.mark import Extents, Mark
 from format.pipeline import PageBuffer
 from store.errors import NoSpaceError, cannot
 
@@ -23,14 +23,15 @@ Allocate = Callable[[int], Extents]
 
 
 class BlockSource:
-    """A format.reader.Source: the first `size` bytes that lie in `extents` on a device."""
+    """A format.reader.Source: what `mark` says of the bytes that lie in `extents` on a device."""
 
-    def __init__(self, fd: int, name: str, extents: Extents, size: int) -> None:
+    def __init__(self, fd: int, name: str, extents: Extents, mark: Mark) -> None:
         self._fd = fd
         self._name = name
         self._extents = extents
         self._firsts = _firsts(extents)
-        self.size = size
+        self.size = mark.image_size
+        self.image_uuid = mark.image_uuid
 
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """See format.reader.Source."""

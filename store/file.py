@@ -15,6 +15,8 @@ IOV_MAX = 1024
 class FileSource:
     """A format.reader.Source: the whole of an ordinary file."""
 
+    image_uuid = None
+
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
         self._name = name

@@ -52,7 +52,7 @@ def find_image(fd: int, name: str) -> Source:
     if mark is None or mark.state == MarkState.EMPTY:
         raise NoImageError(f"no image: {_describe(header)}")
     extents = read_map(mark, lambda page: _read_page(header, page), block.size_of(fd) // PAGE_SIZE)
-    return BlockSource(fd, name, extents, mark.image_size)
+    return BlockSource(fd, name, extents, mark)
 
 
 def _is_plain_image(fd: int, name: str) -> bool:
