@@ -56,7 +56,11 @@ def find_image(fd: int, name: str) -> Source:
 
 
 def _is_plain_image(fd: int, name: str) -> bool:
-    if block.size_of(fd) < PAGE_SIZE:
+    """Return whether this is an image by itself: a device says by a mark where its image ends."""
+    status = os.fstat(fd)
+    if stat.S_ISBLK(status.st_mode):
+        return False
+    if status.st_size < PAGE_SIZE:
         return True
     return read_header(fd, name).page[: len(SUPERBLOCK_MAGIC)] == SUPERBLOCK_MAGIC
 
@@ -69,6 +73,8 @@ def _read_page(header: StoreHeader, page: int) -> memoryview:
 
 def _describe(header: StoreHeader) -> str:
     """Say what is there instead of an image."""
+    if header.page[: len(SUPERBLOCK_MAGIC)] == SUPERBLOCK_MAGIC:
+        return f"{header.name} holds an image's bytes, but no mark: copy them to a file"
     if header.is_store_device:
         return f"the store {header.name} is empty"
     if header.signature == swap.SWAP:
