@@ -68,15 +68,21 @@ def new_file(path: str) -> Iterator[int]:
             yield fd
         return
     partial = f"{path}.partial"
-    try:
-        with _opened(partial, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
+    with _opened(partial, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
+        try:
             yield fd
-            os.fsync(fd)
-        os.replace(partial, path)
-    except BaseException:
-        if os.path.lexists(partial):
+            _finish(fd, partial, path)
+        except BaseException:
             os.unlink(partial)
-        raise
+            raise
+
+
+def _finish(fd: int, partial: str, path: str) -> None:
+    try:
+        os.fsync(fd)
+        os.replace(partial, path)
+    except OSError as error:
+        raise cannot("write", path, error) from error
 
 
 @contextmanager
