@@ -1,6 +1,7 @@
 """torpor: hibernates a Linux machine and looks after its images."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from cli import VERSION, images, stores
 from format.errors import TorporError
 from format.pipeline import THREAD_STACK
 from hibernate.power_off import Mode
+from store.errors import cannot
 
 _EXAMPLES = """\
 examples:
@@ -117,11 +119,13 @@ def _size(text: str) -> int:
 
 def main() -> int:
     """Run the program; return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and hosts are not always text that the locale can show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = build_parser().parse_args()
     threading.stack_size(THREAD_STACK)
     try:
-        arguments.run(arguments)
-        sys.stdout.flush()
+        _run(arguments)
     except TorporError as error:
         print(f"torpor: {error}", file=sys.stderr)
         if error.hint:
@@ -130,9 +134,23 @@ def main() -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Run the command, see that what it printed is out. Raises what it raises, BrokenPipeError."""
+    try:
+        arguments.run(arguments)
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            # What cannot be written would be tried again, and complained of, at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise cannot("write", "the standard output", error) from error
 
 
 if __name__ == "__main__":

@@ -44,11 +44,13 @@ class FileSink:
         self._name = name
 
     def write(self, pieces: Sequence[Buffer]) -> None:
-        """See format.writer.Sink. Raises UnreadableError."""
+        """See format.writer.Sink. Raises UnreadableError, BrokenPipeError."""
         rest = [memoryview(piece) for piece in pieces if len(piece)]
         while rest:
             try:
                 done = os.writev(self._fd, rest)
+            except BrokenPipeError:
+                raise
             except OSError as error:
                 raise cannot("write", self._name, error) from error
             while rest and done >= len(rest[0]):
