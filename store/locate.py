@@ -24,9 +24,10 @@ def find_device(spec: str) -> str | None:
     `spec` is /dev/…, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR. Raises
     DeviceNotFoundError for anything else.
     """
-    tag, equals, value = spec.partition("=")
-    if equals and tag in _PROPERTIES:
-        return _find_by_tag(tag, value.strip("\"'"))
+    tag, _, value = spec.partition("=")
+    value = value.strip("\"'")
+    if value and tag in _PROPERTIES:
+        return _find_by_tag(tag, value)
     if spec.startswith("/"):
         return spec if _is_block(spec) else None
     major, colon, minor = spec.partition(":")
