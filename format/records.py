@@ -47,7 +47,8 @@ def _printable(field: bytes) -> str:
 
 
 def _name_field(text: str) -> bytes:
-    data = text.encode("utf-8")[: layout.NAME_SIZE - 1]
+    # uname gives bytes that are no UTF-8 as surrogates: a host may be called anything.
+    data = text.encode("utf-8", "surrogateescape")[: layout.NAME_SIZE - 1]
     return data.ljust(layout.NAME_SIZE, b"\0")
 
 
