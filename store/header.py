@@ -31,8 +31,8 @@ class StoreHeader:
 
     @property
     def is_store_device(self) -> bool:
-        """Whether mkstore prepared the device."""
-        return self.page[: len(STORE_MAGIC)] == STORE_MAGIC
+        """Whether mkstore prepared the device, and nothing made it swap since."""
+        return self.page[: len(STORE_MAGIC)] == STORE_MAGIC and self.signature == swap.USER_IMAGE
 
     @property
     def signature(self) -> bytes:
@@ -48,17 +48,20 @@ class StoreHeader:
         """Return the mark, or None where there is none. Raises DamagedError, UnsupportedError."""
         if self.signature != swap.USER_IMAGE:
             return None
-        return Mark.parse(self.page)
+        mark = Mark.parse(self.page)
+        if mark is None and self.is_store_device:
+            raise DamagedError(f"the mark of the store {self.name} is gone")
+        return mark
 
     def holds_image(self) -> bool:
         """Return whether Torpor put an image here, readable or not, that was not cleared."""
         if self.signature != swap.USER_IMAGE or not (self._has_mark() or self.is_store_device):
             return False
         try:
-            mark = Mark.parse(self.page)
+            mark = self.mark()
         except (DamagedError, UnsupportedError):
             return True
-        return mark is None or mark.state != MarkState.EMPTY
+        return mark is not None and mark.state != MarkState.EMPTY
 
     def _has_mark(self) -> bool:
         return self.page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] == MARK_MAGIC
