@@ -1,0 +1,9 @@
+#!/bin/sh
+# Fills memory with what the third disk holds and hibernates: a stream for the benchmark.
+
+# shellcheck source=/dev/null
+. /guest/lib.sh
+mount -t tmpfs -o size=90% data /mnt
+dd if=/dev/vdc of=/mnt/data bs=1M 2>/run/dd.log
+torpor hibernate --store /dev/vdb --image-size 3G
+report "hibernate-exit code=$?"
