@@ -7,6 +7,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - an older one gets this far
     sys.exit("build.py: this is an older Python; it needs python3.11 or newer")
 
 import argparse
+import fcntl
 import hashlib
 import os
 import shutil
@@ -57,19 +58,27 @@ def main() -> int:
     arguments, rest = _parser().parse_known_args()
     if rest and arguments.command != "test":
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    BUILD.mkdir(exist_ok=True)
     try:
-        _make_ready(for_tests=arguments.command == "test")
-        frozen = _module("freeze")
-        if frozen != 0 or arguments.command == "freeze":
-            return frozen
-        if arguments.command == "demo":
-            return _module("vm.demo", "--kernel", arguments.kernel)
-        if arguments.command == "bench":
-            return _module("bench")
-        return _module("pytest", *(["--long"] if arguments.long else []), *rest)
+        with _alone():
+            _make_ready(for_tests=arguments.command == "test")
+            return _module("freeze") or _perform(arguments, rest)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _perform(arguments: argparse.Namespace, rest: list[str]) -> int:
+    """Do what was asked for, now that the programs are frozen."""
+    if arguments.command == "demo":
+        return _module("vm.demo", "--kernel", arguments.kernel)
+    if arguments.command == "bench":
+        return _module("bench")
+    if arguments.command == "test":
+        return _module("pytest", *(["--long"] if arguments.long else []), *rest)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -99,7 +108,6 @@ def _module(name: str, *arguments: str) -> int:
 
 
 def _make_ready(*, for_tests: bool) -> None:
-    BUILD.mkdir(exist_ok=True)
     # mke2fs and mkswap lie where a user's PATH does not look.
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     python, missing = _choose_python()
@@ -175,6 +183,18 @@ def _environment_key(lock: str) -> str:
     except OSError:
         return f"{lock} no interpreter"
     return f"{lock} {version.stdout}"
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other build.py works in this folder; the lock ends with the process."""
+    with (BUILD / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with _step("wait for another build.py"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -49,7 +49,8 @@ def main() -> int:
     """Freeze both programs side by side unless they are up to date; return the exit status."""
     key = _key()
     stamp = BUILD / "freeze.key"
-    if stamp.exists() and stamp.read_text() == key:
+    there = all(_needs(BUILD / program.name).exists() for program in PROGRAMS)
+    if there and stamp.exists() and stamp.read_text() == key:
         print("freeze: up to date")
         return 0
     stamp.unlink(missing_ok=True)
@@ -110,12 +111,16 @@ def _libudev() -> Path:
 
 
 def _place(program: Program, work: Path) -> None:
-    """Replace the last result by the new one."""
+    """Replace the last result by the new one; the list, made last, says it is whole."""
     frozen = BUILD / program.name
+    _needs(frozen).unlink(missing_ok=True)
     shutil.rmtree(frozen, ignore_errors=True)
     (work / "dist" / program.name).rename(frozen)
-    needed = needed_libraries(frozen)
-    frozen.with_name(f"{program.name}.needs").write_text("".join(f"{path}\n" for path in needed))
+    _needs(frozen).write_text("".join(f"{path}\n" for path in needed_libraries(frozen)))
+
+
+def _needs(frozen: Path) -> Path:
+    return frozen.with_name(f"{frozen.name}.needs")
 
 
 if __name__ == "__main__":
