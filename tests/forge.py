@@ -1,0 +1,217 @@
+"""Records made from docs/FORMAT.md alone, sound or with a lie in them, all with right checksums.
+
+Nothing here uses the code under test: struct and crcmod instead of format/, and LZ4 blocks put
+together by hand, so that the bytes depend on no library's version.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import crcmod
+
+PAGE = 4096
+TRAILER = 64
+UUID_A = UUID("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0")
+UUID_B = UUID("00112233-4455-6677-8899-aabbccddeeff")
+CREATED_NS = 1_767_225_600_000_000_000
+DIGEST = bytes(range(32))
+NONE, LZ4 = 0, 1
+
+_crc = crcmod.mkCrcFun(0x11EDC6F41, initCrc=0, rev=True, xorOut=0xFFFFFFFF)
+
+
+def sealed(uuid: UUID, record: bytes, payload: bytes = b"") -> bytes:
+    """Return the record with its checksum: over UUID, record and payload."""
+    return record + struct.pack("<I", _crc(uuid.bytes + record + payload))
+
+
+@dataclass(frozen=True, slots=True)
+class Super:
+    """The fields of a superblock."""
+
+    uuid: UUID = UUID_A
+    magic: bytes = b"\x89TORPOR\n"
+    version: int = 1
+    required: int = 0
+    optional: int = 0
+    page_size: int = PAGE
+    chunk_size: int = PAGE
+    host_name: bytes = b"lynx"
+    reserved: bytes = b""
+
+    def build(self) -> bytes:
+        words = (self.version, self.required, self.optional, self.page_size, self.chunk_size)
+        head = struct.pack(
+            "<8s5I4x16sQ32s", self.magic, *words, self.uuid.bytes, CREATED_NS, DIGEST
+        )
+        names = (b"6.1.0-37-amd64", b"#1 SMP Debian 6.1.140-1", b"x86_64", self.host_name)
+        head += b"".join(name.ljust(65, b"\0") for name in names)
+        return sealed(self.uuid, (head + self.reserved).ljust(4092, b"\0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A chunk as it is in an image, and what the index has to say of it."""
+
+    record: bytes
+    raw_size: int
+    checksum: int
+
+
+def chunk(
+    number: int,
+    payload: bytes,
+    raw_size: int = PAGE,
+    *,
+    codec: int = NONE,
+    flags: int = 0,
+    magic: bytes = b"TCHK",
+    stored_size: int | None = None,
+    uuid: UUID = UUID_A,
+) -> Piece:
+    stored = len(payload) if stored_size is None else stored_size
+    bare = struct.pack("<4sBB2xQII20x", magic, codec, flags, number, raw_size, stored)
+    header = sealed(uuid, bare, payload)
+    return Piece(header + payload, raw_size, int.from_bytes(header[-4:], "little"))
+
+
+def lz4_run(byte: bytes, size: int) -> bytes:
+    """Return an LZ4 block of `size` equal bytes: one literal, one long match, five literals."""
+    match = size - 6
+    extra = match - 4 - 15
+    lengths = b"\xff" * (extra // 255) + bytes([extra % 255])
+    return b"\x1f" + byte + b"\x01\x00" + lengths + b"\x50" + byte * 5
+
+
+def section_header(kind: int = 1, flags: int = 0, first: int = 0, uuid: UUID = UUID_A) -> bytes:
+    return sealed(uuid, struct.pack("<4s3I12x", b"TSEC", kind, flags, first))
+
+
+def index(
+    sections: Iterable[tuple[int, int, int, int, int]],
+    offsets: Sequence[int],
+    checksums: Sequence[int],
+    *,
+    magic: bytes = b"TIDX",
+    counts: tuple[int, int] | None = None,
+    uuid: UUID = UUID_A,
+) -> bytes:
+    """Return an index; a section is (kind, flags, first chunk, chunks, raw bytes)."""
+    rows = list(sections)
+    claimed = counts or (len(rows), len(offsets))
+    record = struct.pack("<4sII4x", magic, *claimed)
+    record += b"".join(struct.pack("<4IQ", *row) for row in rows)
+    record += struct.pack(f"<{len(offsets)}Q", *offsets)
+    record += struct.pack(f"<{len(checksums)}I", *checksums)
+    return sealed(uuid, record)
+
+
+def trailer(
+    size: int,
+    index_offset: int,
+    index_size: int,
+    *,
+    uuid: UUID = UUID_A,
+    magic: bytes = b"TORPDONE",
+) -> bytes:
+    head = struct.pack("<8s16sQQI16x", magic, uuid.bytes, size, index_offset, index_size)
+    return sealed(uuid, head)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """An image taken apart: change one part with dataclasses.replace, put it together again.
+
+    None is what follows from the other parts.
+    """
+
+    superblock: Super
+    pieces: tuple[Piece, ...]
+    section: bytes | None = None
+    index: bytes | None = None
+    trailer: bytes | None = None
+
+    def offsets(self) -> list[int]:
+        at = [PAGE + 32]
+        for piece in self.pieces:
+            at.append(at[-1] + len(piece.record))
+        return at[:-1]
+
+    def rows(self) -> list[tuple[int, int, int, int, int]]:
+        return [(1, 0, 0, len(self.pieces), sum(piece.raw_size for piece in self.pieces))]
+
+    def checksums(self) -> list[int]:
+        return [piece.checksum for piece in self.pieces]
+
+    def build(self) -> bytes:
+        uuid = self.superblock.uuid
+        section = section_header(uuid=uuid) if self.section is None else self.section
+        body = self.superblock.build() + section
+        body += b"".join(piece.record for piece in self.pieces)
+        table = self.index
+        if table is None:
+            table = index(self.rows(), self.offsets(), self.checksums(), uuid=uuid)
+        end = self.trailer
+        if end is None:
+            end = trailer(len(body) + len(table) + TRAILER, len(body), len(table), uuid=uuid)
+        return body + table + end
+
+
+def mark(
+    image_size: int,
+    map_page: int,
+    extents: int,
+    *,
+    uuid: UUID = UUID_A,
+    version: int = 1,
+    state: int = 1,
+) -> bytes:
+    fields = (version, state, uuid.bytes, image_size, map_page, extents)
+    return sealed(uuid, struct.pack("<8sHH4x16sQQI200x", b"TORPMARK", *fields))
+
+
+def map_page(
+    runs: Sequence[tuple[int, int]],
+    *,
+    sequence: int = 0,
+    following: int = 0,
+    magic: bytes = b"TORPXMAP",
+    count: int | None = None,
+    uuid: UUID = UUID_A,
+) -> bytes:
+    used = len(runs) if count is None else count
+    head = struct.pack("<8sIIQ", magic, sequence, used, following)
+    for column in (0, 1):
+        values = [run[column] for run in runs]
+        head += struct.pack(f"<{len(values)}Q", *values).ljust(253 * 8, b"\0")
+    return sealed(uuid, head + bytes(20))
+
+
+SWAP_UUID = UUID("5a5a5a5a-1111-4222-8333-444444444444")
+
+
+def header_page(pages: int, marked: bytes, *, start: bytes = b"", signature: bytes) -> bytes:
+    """Return a device's first page: a swap header of version 1 with a mark in it."""
+    page = bytearray(PAGE)
+    page[: len(start)] = start
+    struct.pack_into("<III16s16s", page, 1024, 1, pages - 1, 0, SWAP_UUID.bytes, b"sleep")
+    page[1280 : 1280 + len(marked)] = marked
+    page[4086:] = signature
+    return bytes(page)
+
+
+def device(
+    pages: int, first: bytes, maps: dict[int, bytes], image: bytes, runs: Sequence[tuple[int, int]]
+) -> bytes:
+    """Return a device of so many pages; those that nothing was written to hold old data."""
+    data = bytearray(b"\xdb" * (pages * PAGE))
+    data[:PAGE] = first
+    for page, content in maps.items():
+        data[page * PAGE : (page + 1) * PAGE] = content
+    rest = image.ljust(-(-len(image) // PAGE) * PAGE, b"\0")
+    for start, count in runs:
+        part, rest = rest[: count * PAGE], rest[count * PAGE :]
+        data[start * PAGE : start * PAGE + len(part)] = part
+    return bytes(data)

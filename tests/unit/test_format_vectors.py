@@ -1,0 +1,96 @@
+"""The vectors of tests/vectors: the same bytes as ever, and what torpor makes of them."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.__main__ import main
+from format.reader import ImageReader
+from store.image import open_image
+from tests.vectors import build
+
+ROOT = Path(__file__).parents[2]
+EXPECTED: dict[str, dict[str, Any]] = json.loads(build.EXPECTED.read_text())
+BROKEN = [name for name, wanted in EXPECTED.items() if wanted["rule"]]
+SOUND = [name for name, wanted in EXPECTED.items() if not wanted["rule"]]
+
+
+def path_of(name: str) -> str:
+    return str(build.FOLDER / f"{name}.img")
+
+
+def test_checked_in_files_are_the_builders() -> None:
+    assert build.EXPECTED.read_text() == build.expected_json()
+    made = {f"{vector.name}.img": vector.data for vector in build.all_vectors()}
+    assert {path.name: path.read_bytes() for path in build.FOLDER.glob("*.img")} == made
+
+
+def test_there_are_enough_and_small_ones() -> None:
+    sizes = [path.stat().st_size for path in build.FOLDER.glob("*.img")]
+    assert len(SOUND) >= 10
+    assert len(BROKEN) >= 60
+    assert max(sizes) <= 64 << 10
+    assert sum(sizes) < 3 << 19
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_verify_says_what_is_expected(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["torpor", "verify", path_of(name)])
+    assert main() == EXPECTED[name]["exit_code"]
+    printed = capsys.readouterr()
+    said, silent = (printed.err, printed.out) if name in BROKEN else (printed.out, printed.err)
+    assert EXPECTED[name]["message"] in said
+    assert silent == ""
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_stream_of_sound_vector(name: str) -> None:
+    with open_image(path_of(name)) as source:
+        image = ImageReader(source)
+        digest = hashlib.sha256()
+        for raw in image.stream():
+            digest.update(raw)
+    assert digest.hexdigest() == EXPECTED[name]["stream"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sound-three-chunks",
+        "sound-swap-scattered",
+        "sound-host-name-not-utf8",
+        "no-magic",
+        "version-2",
+        "chunk-bomb",
+        "chunks-swapped",
+        "mark-of-another-image",
+    ],
+)
+def test_the_program_itself(name: str) -> None:
+    command = [sys.executable, "-m", "cli", "verify", path_of(name)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == EXPECTED[name]["exit_code"]
+    assert EXPECTED[name]["message"] in (result.stderr if name in BROKEN else result.stdout)
+    assert result.stderr.count("\n") == (name in BROKEN)
+
+
+def test_host_name_cannot_paint_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, shown in (("not-ascii", "luchs-für-日本"), ("not-utf8", "l\ufffdchs?[31m")):
+        monkeypatch.setattr(sys, "argv", ["torpor", "inspect", path_of(f"sound-host-name-{name}")])
+        assert main() == 0
+        printed = capsys.readouterr().out
+        assert shown in printed
+        assert "\x1b" not in printed

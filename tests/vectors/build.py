@@ -1,0 +1,66 @@
+"""Makes the test vectors: `python -m tests.vectors.build` writes them and expected.json anew.
+
+Each one is sound or breaks one rule of docs/FORMAT.md, the one it names. `torpor verify` ends with
+`exit_code` and a message that holds `message`; what a sound one holds has the SHA-256 `stream`.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.vectors import devices, images
+
+FOLDER = Path(__file__).parent
+EXPECTED = FOLDER / "expected.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """One file, and what a reader has to make of it."""
+
+    name: str
+    rule: str
+    """R1, R2 and so on; empty for a sound one."""
+    exit_code: int
+    message: str
+    data: bytes
+    stream: str
+
+    def expectation(self) -> dict[str, str | int]:
+        return {
+            "rule": self.rule,
+            "exit_code": self.exit_code,
+            "message": self.message,
+            "sha256": hashlib.sha256(self.data).hexdigest(),
+            "stream": self.stream,
+        }
+
+
+def all_vectors() -> Iterator[Vector]:
+    """Yield every vector, the same bytes each time."""
+    for name, (data, stream) in (images.sound() | devices.sound()).items():
+        yield Vector(name, "", 0, "sound", data, hashlib.sha256(stream).hexdigest())
+    for name, (rule, exit_code, message, data) in (images.broken() | devices.broken()).items():
+        yield Vector(name, rule, exit_code, message, data, "")
+
+
+def expected_json() -> str:
+    table = {vector.name: vector.expectation() for vector in all_vectors()}
+    return json.dumps(table, indent=1) + "\n"
+
+
+def main() -> int:
+    """Write the files, remove those that are no vectors any more."""
+    for old in FOLDER.glob("*.img"):
+        old.unlink()
+    for vector in all_vectors():
+        (FOLDER / f"{vector.name}.img").write_bytes(vector.data)
+    EXPECTED.write_text(expected_json())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""The vectors that are copies of devices, seven pages each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tests.forge import PAGE, UUID_B, Parts, Super, device, header_page, map_page, mark
+from tests.vectors.images import SMALL, Broken, flipped, noise, run
+
+SWAP, USER, KERNEL = b"SWAPSPACE2", b"ULSUSPEND\0", b"S1SUSPEND\0"
+STORE = b"TORPSTOR"
+IMAGE = SMALL.build()
+STREAM = b"A" * PAGE + b"B" * PAGE
+RUNS = ((6, 1), (2, 1))
+"""Where the image of two pages lies, in its order."""
+MAP = 4
+PAGES = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A sound image in swap; change one thing with dataclasses.replace."""
+
+    marked: bytes = mark(len(IMAGE), MAP, len(RUNS))
+    map: bytes = map_page(RUNS)
+    image: bytes = IMAGE
+    start: bytes = b""
+    signature: bytes = USER
+
+    def build(self) -> bytes:
+        first = header_page(PAGES, self.marked, start=self.start, signature=self.signature)
+        return device(PAGES, first, {MAP: self.map}, self.image, RUNS)
+
+
+def sound() -> dict[str, tuple[bytes, bytes]]:
+    """Return the sound devices with their streams."""
+    long_image = Parts(Super(), (*SMALL.pieces, run(2, b"C"))).build()
+    in_store = Device(start=STORE, marked=mark(len(long_image), MAP, 2), image=long_image)
+    return {
+        "sound-swap-scattered": (Device().build(), STREAM),
+        "sound-store": (in_store.build(), STREAM + b"C" * PAGE),
+    }
+
+
+def broken() -> dict[str, Broken]:
+    """Return all devices that break a rule."""
+    return _marks() | _maps() | _extents()
+
+
+def _marks() -> dict[str, Broken]:
+    size, empty = len(IMAGE), mark(0, 0, 0, state=0)
+    good = mark(size, MAP, 2)
+    other = replace(SMALL, superblock=Super(uuid=UUID_B))
+    cases = {
+        "mark-empty": ("R26", 3, "is empty", Device(start=STORE, marked=empty)),
+        "mark-without-signature": ("R26", 3, "swap without an image", Device(signature=SWAP)),
+        "mark-none": ("R26", 3, "another program", Device(marked=b"")),
+        "mark-magic": ("R26", 3, "another program", Device(marked=flipped(good, 0))),
+        "signature-of-the-kernel": ("R26", 3, "the kernel's own", Device(signature=KERNEL)),
+        "store-without-mark": ("R27", 4, "is gone", Device(start=STORE, marked=flipped(good, 0))),
+        "mark-version": ("R28", 5, "version 2", Device(marked=mark(size, MAP, 2, version=2))),
+        "mark-checksum": ("R29", 4, "mark has a wrong", Device(marked=flipped(good, 33))),
+        "mark-reserved": ("R29", 4, "mark has a wrong", Device(marked=flipped(good, 99))),
+        "mark-state": ("R30", 5, "state 2", Device(marked=mark(size, MAP, 2, state=2))),
+        "mark-of-another-image": ("R37", 4, "the mark is of image", Device(image=other.build())),
+        "mark-size-too-small": ("R8", 4, "no trailer", Device(marked=mark(size - 1, MAP, 2))),
+        "mark-size-too-large": ("R8", 4, "no trailer", Device(marked=mark(size + 1, MAP, 2))),
+    }
+    return _built(cases)
+
+
+def _maps() -> dict[str, Broken]:
+    size, hurt = len(IMAGE), "extent map, page 4, is damaged"
+    cases = {
+        "mark-no-extents": ("R31", 4, "claims 0", Device(marked=mark(size, MAP, 0))),
+        "mark-absurd-extents": (
+            "R31",
+            4,
+            "claims 4294967295",
+            Device(marked=mark(size, MAP, 0xFFFF_FFFF)),
+        ),
+        "map-off-the-device": ("R32", 4, "leaves", Device(marked=mark(size, PAGES, 2))),
+        "map-far-away": ("R32", 4, "leaves", Device(marked=mark(size, (1 << 64) - 1, 2))),
+        "map-on-the-header": ("R32", 4, "leaves", Device(marked=mark(size, 0, 2))),
+        "map-magic": ("R33", 4, hurt, Device(map=map_page(RUNS, magic=b"TORPXMAX"))),
+        "map-sequence": ("R33", 4, hurt, Device(map=map_page(RUNS, sequence=1))),
+        "map-count": ("R33", 4, hurt, Device(map=map_page(RUNS, count=254))),
+        "map-checksum": ("R33", 4, hurt, Device(map=flipped(map_page(RUNS), 3000))),
+        "map-of-another-image": ("R33", 4, hurt, Device(map=map_page(RUNS, uuid=UUID_B))),
+        "map-overwritten": ("R33", 4, hurt, Device(map=noise(PAGE))),
+        "map-too-few": ("R34", 4, "1 of 2", Device(map=map_page(RUNS[:1]))),
+        "map-too-many": ("R34", 4, "3 of 2", Device(map=map_page([*RUNS, (5, 1)]))),
+    }
+    return _built(cases)
+
+
+def _extents() -> dict[str, Broken]:
+    def having(runs: Sequence[tuple[int, int]], size: int = len(IMAGE)) -> Device:
+        return Device(map=map_page(runs), marked=mark(size, MAP, len(runs)))
+
+    wrong = "is impossible"
+    cases = {
+        "extents-overlap": ("R35", 4, wrong, having([(6, 1), (5, 2)])),
+        "extents-twice": ("R35", 4, wrong, having([(6, 1), (6, 1)])),
+        "extent-off-the-device": ("R35", 4, wrong, having([(6, 1), (5, 3)])),
+        "extent-far-away": ("R35", 4, wrong, having([(6, 1), ((1 << 64) - 1, 2)])),
+        "extent-absurd-length": ("R35", 4, wrong, having([(6, 1), (2, (1 << 64) - 1)])),
+        "extent-on-the-header": ("R35", 4, wrong, having([(6, 1), (0, 1)])),
+        "extent-of-no-pages": ("R35", 4, wrong, having([*RUNS, (3, 0)])),
+        "extents-too-short": ("R36", 4, "too short", having([(6, 1)])),
+        "image-absurd-size": ("R36", 4, "too short", having(RUNS, 1 << 63)),
+    }
+    return _built(cases)
+
+
+def _built(cases: dict[str, tuple[str, int, str, Device]]) -> dict[str, Broken]:
+    return {
+        name: (rule, exit_code, message, made.build())
+        for name, (rule, exit_code, message, made) in cases.items()
+    }
