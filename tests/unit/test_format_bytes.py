@@ -1,0 +1,162 @@
+"""The records byte by byte, written here by hand: a round trip cannot see a wrong byte order."""
+
+from array import array
+from uuid import UUID
+
+import lz4.block
+
+from format import chunks, layout, records
+from format.checksum import definition
+from format.mark import Extents, Mark, MarkState, build_map
+from tests.forge import CREATED_NS, DIGEST, lz4_run
+from tests.vectors.images import noise
+
+ID = "000102030405060708090a0b0c0d0e0f"
+UUID_0 = UUID(ID)
+SALT = definition(UUID_0.bytes)
+
+
+def check(built: bytes, by_hand: str, crc: str, payload: bytes = b"") -> None:
+    """The record is these bytes and this checksum, which crcmod computes as well."""
+    record = bytes.fromhex(by_hand)
+    assert built[:-4].hex(" ") == record.hex(" ")
+    assert built[-4:].hex() == crc
+    assert definition(UUID_0.bytes + record + payload) == int.from_bytes(built[-4:], "little")
+
+
+def test_superblock() -> None:
+    identity = records.Identity("6.1.0", "#1 SMP", "x86_64", "lynx", DIGEST)
+    built = records.Superblock(UUID_0, CREATED_NS, 1 << 20, identity, platform=True).build()
+    head = (
+        "89 54 4f 52 50 4f 52 0a"  # magic
+        "01 00 00 00 00 00 00 00 01 00 00 00"  # version, required and optional flags
+        "00 10 00 00 00 00 10 00 00 00 00 00"  # page size, chunk size, reserved
+        f"{ID}"
+        "00 00 fa ed 51 72 86 18"  # 2026-01-01 00:00:00 UTC
+        "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f"
+        "10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f"
+    )
+    names = "".join(
+        name + "00" * (65 - len(bytes.fromhex(name)))
+        for name in ("36 2e 31 2e 30", "23 31 20 53 4d 50", "78 38 36 5f 36 34", "6c 79 6e 78")
+    )
+    assert len(built) == 4096
+    check(built, head + names + "00" * 3744, "7c2d4593")
+
+
+def test_section_header() -> None:
+    built = records.Section(1, 0, 0, 0).build_header(SALT)
+    assert len(built) == 32
+    check(built, "54 53 45 43 01 00 00 00 00 00 00 00 00 00 00 00" + "00" * 12, "667673f9")
+
+
+def test_compressed_chunk() -> None:
+    header, payload, checksum = chunks.encode(memoryview(b"\xab" * 8192), 0x0102030405, SALT)
+    size = len(payload)
+    assert size < 256
+    assert lz4.block.decompress(payload, uncompressed_size=8192) == b"\xab" * 8192
+    by_hand = (
+        "54 43 48 4b 01 00 00 00"  # magic, codec, flags, reserved
+        f"05 04 03 02 01 00 00 00 00 20 00 00 {size:02x} 00 00 00" + "00" * 20
+    )
+    assert header[:-4].hex(" ") == bytes.fromhex(by_hand).hex(" ")
+    assert checksum == definition(UUID_0.bytes + bytes.fromhex(by_hand) + payload)
+    assert header[-4:] == checksum.to_bytes(4, "little")
+
+
+def test_chunk_that_does_not_compress() -> None:
+    raw = noise(4096)
+    header, payload, _ = chunks.encode(memoryview(raw), 2, SALT)
+    assert payload == raw
+    by_hand = "54 43 48 4b 00 00 00 00 02 00 00 00 00 00 00 00 00 10 00 00 00 10 00 00"
+    check(header, by_hand + "00" * 20, "5b8349a3", raw)
+
+
+def test_block_by_hand_is_lz4() -> None:
+    """A block of the LZ4 format: a literal, a match at offset 1, five literals."""
+    assert lz4_run(b"z", 100) == bytes.fromhex("1f 7a 01 00 4b 50 7a 7a 7a 7a 7a")
+    assert lz4.block.decompress(lz4_run(b"z", 100), uncompressed_size=100) == b"z" * 100
+
+
+def test_index() -> None:
+    section = records.Section(1, 0, 2, 0x1800)
+    built = records.Index(
+        (section,), array("Q", [4128, 0x0102030405060708]), array("I", [0xA1B2C3D4, 5])
+    ).build(UUID_0)
+    by_hand = (
+        "54 49 44 58 01 00 00 00 02 00 00 00 00 00 00 00"
+        "01 00 00 00 00 00 00 00 00 00 00 00 02 00 00 00 00 18 00 00 00 00 00 00"
+        "20 10 00 00 00 00 00 00 08 07 06 05 04 03 02 01"
+        "d4 c3 b2 a1 05 00 00 00"
+    )
+    check(built, by_hand, "e0184fdc")
+
+
+def test_trailer() -> None:
+    built = records.Trailer(UUID_0, 0x0102030405060708, 0x1112131415161718, 0x21222324).build()
+    by_hand = (
+        "54 4f 52 50 44 4f 4e 45"
+        f"{ID}"
+        "08 07 06 05 04 03 02 01 18 17 16 15 14 13 12 11 24 23 22 21" + "00" * 16
+    )
+    assert len(built) == 64
+    check(built, by_hand, "4b118d0f")
+
+
+def test_mark() -> None:
+    built = Mark(MarkState.COMPLETE, UUID_0, 0x0102030405060708, 0x1112131415161718, 3).build()
+    by_hand = (
+        "54 4f 52 50 4d 41 52 4b 01 00 01 00 00 00 00 00"
+        f"{ID}"
+        "08 07 06 05 04 03 02 01 18 17 16 15 14 13 12 11 03 00 00 00" + "00" * 200
+    )
+    assert len(built) == 256
+    check(built, by_hand, "a7818c35")
+
+
+def test_map_page() -> None:
+    extents = Extents()
+    extents.add(0x0102030405060708, 2)
+    extents.add(9)
+    (built,) = build_map(extents, UUID_0, [77])
+    by_hand = (
+        "54 4f 52 50 58 4d 41 50 00 00 00 00 02 00 00 00 00 00 00 00 00 00 00 00"
+        "08 07 06 05 04 03 02 01 09 00 00 00 00 00 00 00"
+        + "00" * 251 * 8
+        + "02 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00"
+        + "00" * (251 * 8 + 20)
+    )
+    assert len(built) == 4096
+    check(built, by_hand, "8521a117")
+
+
+def test_map_of_two_pages_names_the_second() -> None:
+    extents = Extents()
+    for page in range(2, 2 * 254 + 2, 2):
+        extents.add(page)
+    first, second = build_map(extents, UUID_0, [600, 700])
+    assert first[8:24].hex(" ") == "00 00 00 00 fd 00 00 00 bc 02 00 00 00 00 00 00"
+    assert second[8:24].hex(" ") == "01 00 00 00 01 00 00 00 00 00 00 00 00 00 00 00"
+
+
+def test_data_path_packs_what_the_declaration_says() -> None:
+    header, payload, checksum = chunks.encode(memoryview(noise(4096)), 3, SALT)
+    fields = layout.ChunkHeader.parse(header)
+    assert (fields.magic, fields.codec, fields.flags, fields.number) == (b"TCHK", 0, 0, 3)
+    assert (fields.raw_size, fields.stored_size, fields.checksum) == (4096, len(payload), checksum)
+    assert (fields.reserved, fields.tag, fields.reserved_word) == (bytes(2), bytes(16), bytes(4))
+    odd = {
+        "magic": b"abcd",
+        "codec": 1,
+        "flags": 2,
+        "reserved": bytes(2),
+        "number": 0x0807060504030201,
+        "raw_size": 0x0C0B0A09,
+        "stored_size": 0x100F0E0D,
+        "tag": bytes(16),
+        "reserved_word": bytes(4),
+        "checksum": 0,
+    }
+    bare = layout.ChunkHeader.build(odd)[:-4]
+    unpacked = chunks._BARE_HEADER.unpack(bare)
+    assert unpacked == (b"abcd", 1, 2, 0x0807060504030201, 0x0C0B0A09, 0x100F0E0D)

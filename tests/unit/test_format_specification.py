@@ -1,0 +1,56 @@
+"""The tables of docs/FORMAT.md against the declarations in format/layout.py."""
+
+import re
+from pathlib import Path
+
+import pytest
+from construct import Struct
+
+from format import layout, mark, records
+
+SPECIFICATION = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text()
+ROW = re.compile(r"^\| (\d+) \| (\d+) \| ([^|]+?) \|", re.MULTILINE)
+
+
+def table_after(heading: str) -> list[tuple[int, int]]:
+    """Return offset and size of the rows of the first table after the heading."""
+    _, found, rest = SPECIFICATION.partition(f"\n{heading}\n")
+    assert found
+    table = rest[rest.index("\n|") :].lstrip().split("\n\n", 1)[0]
+    return [(int(at), int(size)) for at, size, _ in ROW.findall(table)]
+
+
+def declared(record: Struct) -> list[tuple[int, int]]:
+    at, rows = 0, []
+    for field in record.subcons:
+        rows.append((at, field.sizeof()))
+        at += field.sizeof()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("heading", "record"),
+    [
+        ("### Superblock", layout.Superblock),
+        ("### Section header", layout.SectionHeader),
+        ("### Chunk", layout.ChunkHeader),
+        ("### Trailer", layout.Trailer),
+        ("### Mark", layout.Mark),
+        ("### Extent map", layout.MapPage),
+        ("A section in the index:", layout.IndexSection),
+    ],
+)
+def test_table(heading: str, record: Struct) -> None:
+    assert table_after(heading) == declared(record)
+
+
+def test_table_of_the_index_begins_with_its_header() -> None:
+    assert table_after("### Index") == declared(layout.IndexHeader)
+
+
+def test_limits() -> None:
+    assert "| chunk size | 4 MiB |\n| chunks | 2^20 |\n| sections | 16 in" in SPECIFICATION
+    assert "| extents on a device | 2^20 |" in SPECIFICATION
+    limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS, mark.MAX_EXTENTS)
+    assert limits == (4 << 20, 1 << 20, 16, 1 << 20)
+    assert f"| {mark.MARK_OFFSET} | {layout.MARK_SIZE} | mark |" in SPECIFICATION
