@@ -34,7 +34,10 @@ PROGRAMS = {
     "objdump": "binutils",
     "strip": "binutils",
 }
-PROGRAMS_TO_TEST = {"shellcheck": "shellcheck", "mandoc": "mandoc"}
+MORE_PROGRAMS = {
+    "test": {"shellcheck": "shellcheck", "mandoc": "mandoc"},
+    "bench": {"lz4": "lz4"},
+}
 
 # Says what an interpreter lacks that venv (ensurepip), PyInstaller (the shared libpython) or we
 # (lzma, for kernel modules) need; nothing if it will do.
@@ -61,7 +64,7 @@ def main() -> int:
     BUILD.mkdir(exist_ok=True)
     try:
         with _alone():
-            _make_ready(for_tests=arguments.command == "test")
+            _make_ready(arguments.command)
             return _module("freeze") or _perform(arguments, rest)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
@@ -107,11 +110,11 @@ def _module(name: str, *arguments: str) -> int:
     return subprocess.run([PYTHON, "-m", name, *arguments], cwd=ROOT, check=False).returncode
 
 
-def _make_ready(*, for_tests: bool) -> None:
+def _make_ready(command: str) -> None:
     # mke2fs and mkswap lie where a user's PATH does not look.
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     python, missing = _choose_python()
-    missing |= _missing_packages(for_tests=for_tests)
+    missing |= _missing_packages(command)
     if missing:
         _install(sorted(missing))
     _make_environment(python)
@@ -139,8 +142,8 @@ def _lacks(python: str) -> set[str]:
     return set(probe.stdout.split())
 
 
-def _missing_packages(*, for_tests: bool) -> set[str]:
-    programs = PROGRAMS | (PROGRAMS_TO_TEST if for_tests else {})
+def _missing_packages(command: str) -> set[str]:
+    programs = PROGRAMS | MORE_PROGRAMS.get(command, {})
     missing = {package for program, package in programs.items() if not shutil.which(program)}
     busybox = Path("/bin/busybox")
     if not busybox.exists() or b"ld-linux" in busybox.read_bytes()[:4096]:  # dynamic: no use alone

@@ -92,7 +92,6 @@ def _root_tree(program: Path) -> Tree:
     tree.busybox(run(BUSYBOX, "--list").split())
     tree.program("/usr/lib/torpor", program)
     tree.link("/usr/bin/torpor", "../lib/torpor/torpor")
-    tree.file("/etc/fstab", b"")  # swapoff -a looks for it
     tree.file("/sbin/init", GUEST_SCRIPTS / "init.sh", executable=True)
     for script in sorted(GUEST_SCRIPTS.glob("*.sh")):
         tree.file(f"/guest/{script.name}", script, executable=True)

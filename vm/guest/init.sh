@@ -13,8 +13,7 @@ scenario=$(parameter scenario)
 sh "/guest/$scenario.sh"
 report "status=$?"
 
-swapoff -a
+report "off uptime=$(uptime)"
 sync
 mount -o remount,ro /
-report "off uptime=$(uptime)"
 poweroff -f
