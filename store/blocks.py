@@ -28,7 +28,7 @@ class BlockSource:
     def __init__(self, fd: int, name: str, extents: Extents, mark: Mark) -> None:
         self._fd = fd
         self._name = name
-        self._extents = extents
+        self.extents = extents
         self._firsts = _firsts(extents)
         self.size = mark.image_size
         self.image_uuid = mark.image_uuid
@@ -42,9 +42,9 @@ class BlockSource:
         nth = bisect_right(self._firsts, page) - 1
         while room:
             within = page - self._firsts[nth]
-            count = min(self._extents.counts[nth] - within, len(room) // PAGE_SIZE)
+            count = min(self.extents.counts[nth] - within, len(room) // PAGE_SIZE)
             part = room[: count * PAGE_SIZE]
-            read_pages(self._fd, self._name, self._extents.starts[nth] + within, part)
+            read_pages(self._fd, self._name, self.extents.starts[nth] + within, part)
             room = room[len(part) :]
             page += count
             nth += 1

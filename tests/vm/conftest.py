@@ -1,0 +1,113 @@
+"""Machines that have hibernated, made once, to be booted in many ways."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from vm.disks import blank_disk, copy_disks, partitioned_swap_disk, root_disk, swap_disk
+from vm.initramfs import build_initramfs
+from vm.kernels import find_kernel
+from vm.machine import Machine, Result
+
+LIMIT_SECONDS = 240
+MEMORY_MIB = 384
+SWAP_MIB = 512
+CONSOLE_LINES = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """A machine that is off, hibernated or not: to be booted from copies of its disks."""
+
+    machine: Machine
+    first: Result
+    """How its first life went."""
+
+    def copy(self, folder: Path, scenario: str = "cold") -> Machine:
+        """Return a machine on copies of the disks that tells it boots cold, if it does."""
+        folder.mkdir(exist_ok=True)
+        append = f"{self.machine.append} scenario={scenario}"
+        disks = copy_disks(self.machine.disks, folder)
+        return replace(self.machine, disks=disks, log=folder / "console.log", append=append)
+
+
+Boot = Callable[[Machine], Result]
+
+
+@pytest.fixture
+def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
+    """Run a machine until it is off; its console is shown if the test fails."""
+    machines: list[Machine] = []
+
+    def run(machine: Machine) -> Result:
+        machines.append(machine)
+        return machine.run(LIMIT_SECONDS)
+
+    yield run
+    for machine in machines:
+        console = machine.log.read_text(errors="replace").splitlines()[-CONSOLE_LINES:]
+        request.node.add_report_section("teardown", str(machine.log), "\n".join(console))
+
+
+class Nursery:
+    """Makes machines in folders of their own and lets them live their first lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._initramfs: dict[str, Path] = {}
+
+    def machine(self, name: str, kernel: str, resume: str, second_disk: Path) -> Machine:
+        """Return a machine with a fresh root and this second disk."""
+        found = find_kernel(kernel)
+        if kernel not in self._initramfs:
+            initramfs = build_initramfs(found, self._folder / f"{kernel}.cpio")
+            self._initramfs[kernel] = initramfs
+        folder = self.folder(name)
+        disks = [root_disk(folder / "root.img"), second_disk]
+        append = f"resume={resume}" if resume else ""
+        log = folder / "first.log"
+        return Machine(found, self._initramfs[kernel], disks, log, append, MEMORY_MIB)
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of the machine with that name."""
+        (self._folder / name).mkdir(exist_ok=True)
+        return self._folder / name
+
+    def first_life(self, machine: Machine, scenario: str) -> Nest:
+        """Run the scenario, which hibernates the machine."""
+        result = replace(machine, append=f"{machine.append} scenario={scenario}").run(LIMIT_SECONDS)
+        assert result.status is None, (
+            f"did not hibernate: {result.report}\n{result.console[-4000:]}"
+        )
+        assert result.told("nonce"), result.console[-4000:]
+        return Nest(machine, result)
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Nursery:
+    return Nursery(tmp_path_factory.mktemp("machines"))
+
+
+@pytest.fixture(scope="session")
+def on_swap(nursery: Nursery) -> Nest:
+    """Kernel 6.1, hibernated to a swap partition that resume=UUID= names."""
+    disk = nursery.folder("swap") / "swap.img"
+    name = partitioned_swap_disk(disk, SWAP_MIB)
+    return nursery.first_life(nursery.machine("swap", "6.1", f"UUID={name}", disk), "demo")
+
+
+@pytest.fixture(scope="session")
+def on_store(nursery: Nursery) -> Nest:
+    """Kernel 6.1, hibernated to a store device that resume= names by path."""
+    disk = blank_disk(nursery.folder("store") / "store.img", SWAP_MIB)
+    return nursery.first_life(nursery.machine("store", "6.1", "/dev/vdb", disk), "store")
+
+
+@pytest.fixture(scope="session")
+def on_new_kernel(nursery: Nursery) -> Nest:
+    """Kernel 6.12, hibernated to a swap disk with a snapshot that ends in zero pages."""
+    disk = nursery.folder("zeros") / "swap.img"
+    name = swap_disk(disk, SWAP_MIB)
+    return nursery.first_life(nursery.machine("zeros", "6.12", f"UUID={name}", disk), "zeros")

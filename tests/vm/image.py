@@ -1,0 +1,58 @@
+"""Where an image lies on a disk of a machine that is off, to break it there."""
+
+import os
+from pathlib import Path
+
+from format.layout import PAGE_SIZE
+from format.mark import MarkState
+from format.reader import ImageReader
+from store.header import read_header
+from store.image import find_image
+
+PARTITION_START = 1 << 20
+
+
+def slice_of(disk: Path, folder: Path, start: int = 0) -> Path:
+    """Copy what follows byte `start` of a disk to a file: the partition without the table."""
+    target = folder / "partition.img"
+    with disk.open("rb") as source, target.open("wb") as out:
+        source.seek(start)
+        os.truncate(target, disk.stat().st_size - start)
+        at = 0
+        while block := source.read(1 << 20):
+            if block.strip(b"\0"):
+                os.pwrite(out.fileno(), block, at)
+            at += len(block)
+    return target
+
+
+def is_marked(store: Path) -> bool:
+    """Return whether the store's first page shows a complete image."""
+    fd = os.open(store, os.O_RDONLY)
+    try:
+        mark = read_header(fd, str(store)).mark()
+        return mark is not None and mark.state == MarkState.COMPLETE
+    finally:
+        os.close(fd)
+
+
+def places(store: Path, chunk: int) -> list[int]:
+    """Return the pages, in the order of the image, of chunk `chunk` and all that follows."""
+    fd = os.open(store, os.O_RDONLY)
+    try:
+        source = find_image(fd, str(store))
+        image = ImageReader(source)
+        extents = source.extents  # type: ignore[attr-defined]
+        pages = [page for start, count in extents for page in range(start, start + count)]
+        return pages[image.index.offsets[chunk] // PAGE_SIZE :]
+    finally:
+        os.close(fd)
+
+
+def flip_bit(disk: Path, offset: int) -> None:
+    """Flip one bit of the byte at `offset`."""
+    with disk.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x04]))

@@ -1,0 +1,214 @@
+"""A machine that hibernated comes back, once; one that cannot boots cold and says why."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from kernel.snapshot import PAGE_SIZE
+from tests.vm.conftest import Boot, Nest, Nursery
+from tests.vm.image import PARTITION_START, flip_bit, is_marked, places, slice_of
+from vm.disks import copy_disk, ext4_complaints, swap_disk
+from vm.host import BUILD, run
+from vm.machine import Machine, Result
+
+pytestmark = pytest.mark.vm
+
+COLD_SECONDS = 15
+
+
+def uptime(report: list[str], event: str) -> float:
+    line = next(line for line in report if line.startswith(event))
+    return float(line.split("uptime=")[1].split()[0])
+
+
+def resumer_said(result: Result) -> list[str]:
+    return re.findall(r"torpor-resume: (.*)", result.console)
+
+
+def assert_resumed(nest: Nest, machine: Machine, result: Result) -> None:
+    """The process of the first life goes on in the same boot, on a root that stayed clean."""
+    assert result.told("cold-boot") is None
+    assert not any(line.startswith("resumer-exit") for line in result.report)
+    assert result.told("code") == "0"
+    assert result.status == 0
+    for key in ("nonce", "boot_id", "data"):
+        assert result.told(key) == nest.first.told(key) is not None
+    assert int(result.told("counter") or 0) > int(nest.first.told("counter") or 0)
+    assert ext4_complaints(Path(machine.disks[0])) == ""
+
+
+def assert_cold(machine: Machine, result: Result, code: int, message: str) -> None:
+    """The boot went on in time, said why in one line, and left the root clean."""
+    assert f"code={code}" in next(line for line in result.report if "resumer-exit" in line)
+    said = resumer_said(result)
+    assert len(said) == 1, said
+    assert re.search(message, said[0]), said
+    assert any(line.startswith("cold-boot") for line in result.report)
+    took = uptime(result.report, "init") - uptime(result.report, "resumer-start")
+    assert took < COLD_SECONDS
+    assert ext4_complaints(Path(machine.disks[0])) == ""
+
+
+def test_resume_from_a_swap_partition_by_uuid(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
+    machine = on_swap.copy(tmp_path / "second")
+    result = boot(machine)
+    assert_resumed(on_swap, machine, result)
+    assert result.told("swaps") == "1"
+    again = boot(replace(machine, log=tmp_path / "again.log"))
+    assert_cold(machine, again, 3, "not resuming: no image: /dev/vdb1 is swap without an image")
+
+
+def test_resume_from_a_store_device_by_path(on_store: Nest, boot: Boot, tmp_path: Path) -> None:
+    assert "mkstore-root refused=8" in "\n".join(on_store.first.report)
+    machine = on_store.copy(tmp_path / "second")
+    assert_resumed(on_store, machine, boot(machine))
+    again = boot(replace(machine, log=tmp_path / "again.log"))
+    assert_cold(machine, again, 3, "not resuming: no image: the store /dev/vdb is empty")
+
+
+def test_resume_on_the_new_kernel_with_zero_pages_at_the_end(
+    on_new_kernel: Nest, boot: Boot, tmp_path: Path
+) -> None:
+    machine = on_new_kernel.copy(tmp_path / "second")
+    assert ends_in_zero_pages(machine.disks[1], tmp_path)
+    result = boot(machine)
+    assert_resumed(on_new_kernel, machine, result)
+    assert re.fullmatch("[0-9a-f]{32}", result.told("zeros") or "")
+
+
+def ends_in_zero_pages(store: Path, folder: Path) -> bool:
+    """Return whether the last page of the snapshot is marked as one of zeros.
+
+    kernel/power/snapshot.c since 005e8dddd497: bit 63 of a page frame number. The frame numbers
+    follow the first page, as many pages of them as there are between it and the data.
+    """
+    stream = folder / "stream"
+    run(BUILD / "torpor/torpor", "unpack", store, stream)
+    data = stream.read_bytes()
+    words = memoryview(data)[PAGE_SIZE:].cast("Q")
+    frames: list[int] = []
+    for word in words:
+        if frames and word == 0xFFFF_FFFF_FFFF_FFFF:
+            break
+        frames.append(word)
+    return bool(frames[-1] >> 63)
+
+
+@dataclass(frozen=True, slots=True)
+class Breakage:
+    """What is done to a hibernated machine before it boots, and what it has to say then."""
+
+    name: str
+    code: int
+    message: str
+    change: Callable[[Machine], Machine]
+
+
+def with_flipped_bit(machine: Machine) -> Machine:
+    disk = Path(machine.disks[1])
+    pages = places(slice_of(disk, disk.parent, PARTITION_START), 5)
+    flip_bit(disk, PARTITION_START + pages[1] * PAGE_SIZE + 1234)
+    return machine
+
+
+def with_end_missing(machine: Machine) -> Machine:
+    disk = Path(machine.disks[1])
+    pages = places(slice_of(disk, disk.parent, PARTITION_START), 20)
+    with disk.open("r+b") as file:
+        for page in pages:
+            os.pwrite(file.fileno(), bytes(PAGE_SIZE), PARTITION_START + page * PAGE_SIZE)
+    return machine
+
+
+def with_noresume(machine: Machine) -> Machine:
+    return replace(machine, append=f"{machine.append} noresume")
+
+
+BREAKAGES = [
+    Breakage(
+        "flipped-bit", 4, "chunk 5 has a wrong checksum; the image .* discarded", with_flipped_bit
+    ),
+    Breakage("cut-off", 4, "no trailer at byte .*; the image .* discarded", with_end_missing),
+    Breakage(
+        "noresume", 10, "noresume on the kernel command line; the .* discarded", with_noresume
+    ),
+]
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda b: b.name)
+def test_cold_boot(breakage: Breakage, on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
+    machine = breakage.change(on_swap.copy(tmp_path / "broken"))
+    result = boot(machine)
+    assert_cold(machine, result, breakage.code, breakage.message)
+    partition = slice_of(Path(machine.disks[1]), tmp_path, PARTITION_START)
+    assert "SWAPSPACE2" in partition.read_bytes()[:PAGE_SIZE].decode("latin-1")
+
+
+def test_image_of_the_other_kernel(
+    on_swap: Nest, nursery: Nursery, boot: Boot, tmp_path: Path
+) -> None:
+    machine = on_swap.copy(tmp_path / "other")
+    new = nursery.machine("other", "6.12", "", machine.disks[1])
+    machine = replace(machine, kernel=new.kernel, initramfs=new.initramfs)
+    message = rf"image is of kernel {on_swap.machine.kernel.release}, this is {new.kernel.release}"
+    assert_cold(machine, boot(machine), 11, f"{re.escape(message)}; the image .* discarded")
+
+
+def test_device_that_never_comes(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
+    machine = on_swap.copy(tmp_path / "absent")
+    machine = replace(
+        machine, append="resume=UUID=00000000-dead-beef-0000-000000000000 scenario=cold"
+    )
+    assert_cold(machine, boot(machine), 7, "UUID=.* did not appear within 10 s")
+
+
+def test_damaged_image_on_the_new_kernel(on_new_kernel: Nest, boot: Boot, tmp_path: Path) -> None:
+    machine = on_new_kernel.copy(tmp_path / "broken")
+    disk = Path(machine.disks[1])
+    flip_bit(disk, places(disk, 3)[1] * PAGE_SIZE + 99)
+    assert_cold(machine, boot(machine), 4, "chunk 3 has a wrong checksum; the image .* discarded")
+
+
+def test_writer_killed_and_interrupted_half_way(
+    nursery: Nursery, boot: Boot, tmp_path: Path
+) -> None:
+    disk = nursery.folder("stopped") / "swap.img"
+    name = swap_disk(disk, 512)
+    machine = nursery.machine("stopped", "6.1", f"UUID={name}", disk)
+    machine = replace(machine, append=f"{machine.append} scenario=stopped")
+    with machine.start(240) as running:
+        for nth, key in enumerate((b"\x1c", b"\x03")):
+            running.wait_console(rf"(?s)(torpor: snapshot of .*?){{{nth + 1}}}")
+            running.monitor("block_set_io_throttle", **throttle("virtio1", 4 << 20))
+            running.send(key)
+            running.wait_report(rf"(?s)(stopped-by.*?){{{nth + 1}}}")
+            running.monitor("block_set_io_throttle", **throttle("virtio1", 0))
+        result = running.wait()
+    assert "image complete" not in result.console
+    assert result.told("exit-quit") == "131"
+    assert result.told("exit-int") == "14"
+    assert int(result.told("swapped-quit") or 0) > 0, "nothing was swapped out: no test of swap"
+    assert result.told("written-quit") == "quit"
+    assert result.told("written-int") == "int"
+    assert result.told("header-differs") == "0"
+    assert result.told("swapoff") == "0"
+    befores = [line for line in result.report if line.startswith("before")]
+    assert f"data={result.told('data')}" in befores[0]
+    assert ext4_complaints(Path(machine.disks[0])) == ""
+    assert not is_marked(disk)
+    copies = replace(
+        machine,
+        disks=[copy_disk(Path(d), tmp_path / Path(d).name) for d in machine.disks],
+        append=f"resume=UUID={name} scenario=cold",
+        log=tmp_path / "cold.log",
+    )
+    assert_cold(copies, boot(copies), 3, "no image: /dev/vdb is swap without an image")
+
+
+def throttle(device: str, bytes_per_second: int) -> dict[str, object]:
+    limits = dict.fromkeys(("bps", "bps_rd", "iops", "iops_rd", "iops_wr"), 0)
+    return {"device": device, "bps_wr": bytes_per_second, **limits}

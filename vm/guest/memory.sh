@@ -1,0 +1,49 @@
+#!/bin/sh
+# Memory to tell one life from another: a secret that no disk holds, and data worth saving.
+
+# shellcheck source=/dev/null
+. /guest/lib.sh
+
+# Start the keeper: it holds a random number in its memory, counts, and tells both to /run/answer
+# when asked by a signal. The root disk never sees the number.
+start_keeper() {
+    mkfifo /run/answer
+    keep_secret &
+    keeper=$!
+}
+
+keep_secret() {
+    nonce=$(head -c 16 /dev/urandom | hexdump -v -e '/1 "%02x"')
+    counter=0
+    trap 'echo "nonce=$nonce counter=$counter" >/run/answer' USR1
+    while :; do
+        counter=$((counter + 1))
+        sleep 0.1
+    done
+}
+
+stop_keeper() {
+    kill "$keeper"
+}
+
+# Report the keeper's answer and a sum over the data, under this name.
+ask() {
+    kill -USR1 "$keeper"
+    read -r answer </run/answer
+    report "$1 $answer boot_id=$(boot_id) data=$(cat /run/data/* | md5sum | cut -d ' ' -f 1)"
+}
+
+# Memory worth saving: 48 MiB that do not compress, and three times all of torpor's own files.
+fill_memory() {
+    mkdir /run/data
+    dd if=/dev/urandom of=/run/data/random bs=1M count=48 2>/run/dd.log
+    for part in 1 2 3; do
+        find /usr/lib/torpor -type f -exec cat {} + >"/run/data/programs.$part"
+    done
+}
+
+# MiB of swap in use.
+swapped() {
+    awk '/SwapTotal/ { total = $2 } /SwapFree/ { free = $2 } END { print int((total - free) / 1024) }' \
+        /proc/meminfo
+}

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Hibernates with most of the memory full of zeros, so that the last pages of the snapshot are.
+
+# shellcheck source=/dev/null
+. /guest/memory.sh
+start_keeper
+mkdir /run/data
+dd if=/dev/urandom of=/run/data/random bs=1M count=8 2>/run/dd.log
+mount -t tmpfs -o size=95% zeros /mnt
+free=$(awk '/MemAvailable/ { print int($2 / 1024) - 96 }' /proc/meminfo)
+dd if=/dev/zero of=/mnt/zeros bs=1M count="$free" 2>/run/dd.log
+swapon "$(findfs "$(parameter resume)")"
+ask before
+torpor hibernate --image-size 3G
+report "hibernate-exit code=$? zeros=$(md5sum </mnt/zeros | cut -d ' ' -f 1)"
+ask "after swaps=$(grep -c /dev/ /proc/swaps)"
+stop_keeper
