@@ -1,0 +1,114 @@
+"""Images in memory: a source and a sink for the reader and the writer."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from format.checksum import Buffer
+from format.errors import IncompleteError, TorporError
+from format.pipeline import PageBuffer
+from format.reader import ImageReader
+from format.records import Identity, Superblock
+from format.writer import ImageWriter, new_buffers
+from store.image import find_image
+from tests.forge import CREATED_NS, DIGEST, UUID_A
+
+DAMAGE_CODES: frozenset[int | bytes] = frozenset({3, 4, 5})
+"""Exit codes for what is wrong with an image itself."""
+
+IDENTITY = Identity("6.1.0-37-amd64", "#1 SMP Debian 6.1.140-1", "x86_64", "lynx", DIGEST)
+
+
+class MemorySource:
+    """A format.reader.Source in memory, which may give an image's UUID as a mark does."""
+
+    def __init__(self, data: bytes, image_uuid: UUID | None = None) -> None:
+        self._data = data
+        self.size = len(data)
+        self.image_uuid = image_uuid
+
+    def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
+        """Copy into the buffer, as a device would."""
+        assert offset >= 0
+        assert len(buffer) >= size + 4096
+        part = self._data[offset : offset + size]
+        if len(part) < size:
+            raise IncompleteError(f"ends before byte {offset + size}")
+        buffer[:size] = part
+        return buffer[:size]
+
+
+class MemorySink:
+    """A format.writer.Sink in memory."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, pieces: Sequence[Buffer]) -> None:
+        """Copy: the pieces change afterwards."""
+        for piece in pieces:
+            self.data += piece
+
+
+def read_image(data: bytes) -> bytes:
+    """Return the stream of the image. Raises what the reader raises."""
+    return b"".join(bytes(raw) for raw in ImageReader(MemorySource(data)).stream())
+
+
+def outcome(read: Callable[[], bytes]) -> int | bytes:
+    """Return the stream's SHA-256, or the exit code of the refusal."""
+    try:
+        stream = read()
+    except TorporError as error:
+        return error.exit_code
+    return hashlib.sha256(stream).digest()
+
+
+def read_file(path: Path) -> bytes:
+    """Return the stream of the image in a file or a copy of a device."""
+    with opened(path) as fd:
+        image = ImageReader(find_image(fd, str(path)))
+        return b"".join(bytes(raw) for raw in image.stream())
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def superblock(chunk_size: int, uuid: UUID = UUID_A) -> Superblock:
+    """Return the superblock that tests.forge.Super is by default."""
+    return Superblock(uuid, CREATED_NS, chunk_size, IDENTITY, platform=False)
+
+
+def write_image(
+    read: Callable[[PageBuffer, int], int], chunk_size: int, uuid: UUID = UUID_A
+) -> bytes:
+    """Return the image of the stream that `read` gives."""
+    sink = MemorySink()
+    writer = ImageWriter(sink, superblock(chunk_size, uuid), new_buffers(chunk_size))
+    writer.write_stream(read, lambda _done: None)
+    writer.finish()
+    assert writer.size == len(sink.data)
+    return bytes(sink.data)
+
+
+def reader_of(data: bytes, most: int = 1 << 30) -> Callable[[PageBuffer, int], int]:
+    """Return a ReadStream of `data` that gives at most so many bytes at once."""
+    rest = memoryview(data)
+
+    def read(buffer: PageBuffer, at: int) -> int:
+        nonlocal rest
+        count = min(most, len(rest), len(buffer.view) - at)
+        buffer.view[at : at + count] = rest[:count]
+        rest = rest[count:]
+        return count
+
+    return read
