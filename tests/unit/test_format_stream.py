@@ -1,0 +1,166 @@
+"""Writer and reader: streams of every shape, and the checksum both rely on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from format import checksum
+from format.errors import DamagedError, TorporError
+from format.pipeline import DEPTH, PageBuffer, in_order
+from format.reader import ImageReader
+from format.records import MAX_CHUNKS
+from tests import forge
+from tests.sources import MemorySource, read_image, reader_of, write_image
+from tests.vectors import images
+
+PAGE = 4096
+
+
+def stream_of(pages: int) -> bytes:
+    """Return pages of which every second one does not compress."""
+    blocks = images.noise(PAGE * pages)
+    return b"".join(
+        blocks[at : at + PAGE] if (at // PAGE) % 2 else blocks[at : at + 8] * (PAGE // 8)
+        for at in range(0, len(blocks), PAGE)
+    )
+
+
+@pytest.mark.parametrize("pages", [0, 1, 2, 7, 8, 9, 16, 100])
+@pytest.mark.parametrize("most", [1 << 30, 5 * PAGE, 1000])
+def test_stream_comes_back(pages: int, most: int) -> None:
+    """Also from something that gives fewer bytes than asked for, as a pipe does."""
+    stream = stream_of(pages)
+    image = write_image(reader_of(stream, most), 8 * PAGE)
+    reader = ImageReader(MemorySource(image))
+    assert reader.stream_bytes == len(stream)
+    assert reader.stored_bytes == len(image)
+    assert len(reader.index.offsets) == -(-pages // 8)
+    assert read_image(image) == stream
+
+
+def test_writer_makes_what_the_specification_says() -> None:
+    """The same image from docs/FORMAT.md alone, where no compressor decides about bytes."""
+    noise = images.noise(5 * PAGE)
+    pieces = (
+        forge.chunk(0, noise[: 2 * PAGE], 2 * PAGE),
+        forge.chunk(1, noise[2 * PAGE : 4 * PAGE], 2 * PAGE),
+        forge.chunk(2, noise[4 * PAGE :], PAGE),
+    )
+    expected = forge.Parts(forge.Super(chunk_size=2 * PAGE), pieces).build()
+    assert write_image(reader_of(noise), 2 * PAGE) == expected
+    empty = forge.Parts(forge.Super(), ()).build()
+    assert write_image(reader_of(b""), PAGE) == empty
+
+
+def test_stream_that_ends_in_a_page_is_refused() -> None:
+    with pytest.raises(DamagedError, match="ends 1 bytes into a page"):
+        write_image(reader_of(bytes(9 * PAGE + 1)), 4 * PAGE)
+    with pytest.raises(DamagedError, match="ends 4095 bytes into a page"):
+        write_image(reader_of(bytes(PAGE - 1)), 4 * PAGE)
+
+
+def test_stream_longer_than_an_image_may_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_CHUNKS == 1 << 20
+    monkeypatch.setattr("format.records.MAX_CHUNKS", 3)
+    assert len(write_image(reader_of(bytes(3 * PAGE)), PAGE)) > PAGE
+    with pytest.raises(TorporError, match="longer than an image may be, 12288 bytes"):
+        write_image(reader_of(bytes(4 * PAGE)), PAGE)
+
+
+def test_error_of_the_stream_comes_out() -> None:
+    def read(_buffer: PageBuffer, _at: int) -> int:
+        raise OSError(5, "the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        write_image(read, PAGE)
+
+
+def test_images_of_two_machines_do_not_share_a_chunk() -> None:
+    stream = images.noise(2 * PAGE)
+    one = write_image(reader_of(stream), PAGE)
+    two = write_image(reader_of(stream), PAGE, UUID(int=7))
+    assert one[4128:8272] != two[4128:8272]
+    with pytest.raises(DamagedError, match="chunk 0 has a wrong checksum"):
+        read_image(one[:4128] + two[4128:8272] + one[8272:])
+
+
+def test_image_that_is_not_the_marked_one_is_refused() -> None:
+    image = images.SMALL.build()
+    assert ImageReader(MemorySource(image, forge.UUID_A)).stream_bytes == 2 * PAGE
+    with pytest.raises(DamagedError, match=f"mark is of image {forge.UUID_B}"):
+        ImageReader(MemorySource(image, forge.UUID_B))
+
+
+def test_many_chunks() -> None:
+    pieces = tuple(images.run(number, b"m") for number in range(16_384))
+    image = replace(images.SMALL, pieces=pieces).build()
+    reader = ImageReader(MemorySource(image))
+    assert len(reader.index.offsets) == 16_384
+    assert reader.stream_bytes == 16_384 * PAGE
+    assert next(iter(reader.stream())) == b"m" * PAGE
+
+
+def test_good_chunks_before_a_bad_one_are_seen_and_none_after() -> None:
+    hit = images.flipped(images.BASE.build(), images.BASE.offsets()[1] + 100)
+    stream = ImageReader(MemorySource(hit)).stream()
+    assert bytes(next(stream)) == b"A" * PAGE
+    with pytest.raises(DamagedError, match="chunk 1 has a wrong checksum"):
+        next(stream)
+    assert not list(stream)
+
+
+def test_jobs_are_drawn_when_their_buffers_are_free() -> None:
+    """Job n is not drawn before the result of job n - DEPTH was used."""
+    used: list[int] = []
+    drawn_early: list[int] = []
+
+    def jobs() -> Iterator[Callable[[], int]]:
+        for number in range(40):
+            if number >= DEPTH and number - DEPTH not in used:
+                drawn_early.append(number)
+            yield partial(int, number)
+
+    for result in in_order(jobs()):
+        used.append(result)  # noqa: PERF402 - each is used before the next is asked for
+    assert used == list(range(40))
+    assert not drawn_early
+
+
+@settings(max_examples=500, derandomize=True, deadline=None, database=None)
+@given(st.binary(max_size=3000), st.integers(0, 3000))
+def test_checksum_is_the_defined_one(data: bytes, cut: int) -> None:
+    defined = checksum.definition(data)
+    assert checksum.crc32c(data) == defined
+    assert checksum.crc32c(memoryview(data)[cut:], checksum.crc32c(data[:cut])) == defined
+
+
+def test_check_value() -> None:
+    """RFC 3720 has it for 32 zero bytes: aa 36 91 8a; the catalogues for these digits."""
+    assert checksum.crc32c(b"123456789") == 0xE3069283
+    assert checksum.definition(b"123456789") == 0xE3069283
+    assert checksum.crc32c(bytes(32)).to_bytes(4, "little") == bytes.fromhex("aa36918a")
+    checksum.self_test()
+
+
+def test_self_test_finds_a_wrong_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksum, "_hardware", lambda data, crc: hash((bytes(data), crc)))
+    with pytest.raises(TorporError, match="computes CRC-32C wrongly"):
+        checksum.self_test()
+
+
+def test_reading_without_the_index() -> None:
+    """Docs: walk the headers from the section's to TIDX, and find all of the stream."""
+    image = images.BASE.build()
+    at, walked = 4096 + 32, 0
+    while image[at : at + 4] == b"TCHK":
+        assert int.from_bytes(image[at + 8 : at + 16], "little") == walked
+        at += 48 + int.from_bytes(image[at + 20 : at + 24], "little")
+        walked += 1
+    assert image[at : at + 4] == b"TIDX"
+    assert walked == 3
+    assert read_image(image) == images.BASE_STREAM
