@@ -12,6 +12,7 @@ from vm.tree import BUSYBOX, Tree
 MIB = 1 << 20
 PROGRAM = BUILD / "torpor"
 ROOT_MIB = 256
+ROOTS_KEPT = 8
 PARTITION_START = MIB
 
 
@@ -22,6 +23,7 @@ def root_disk(path: Path, program: Path = PROGRAM) -> Path:
     if not home.exists():
         with building(home) as scratch:
             _make_ext4(tree, scratch / "root.img", scratch / "tree")
+        _forget_oldest(home.parent)
     return copy_disk(home / "root.img", path)
 
 
@@ -83,6 +85,13 @@ def ext4_complaints(path: Path) -> str:
     except HostError as error:
         return str(error)
     return said if "skipping journal recovery" in said else ""
+
+
+def _forget_oldest(roots: Path) -> None:
+    """Keep the cache from growing by a root for every change of the program."""
+    oldest_first = sorted(roots.iterdir(), key=lambda root: root.stat().st_mtime)
+    for root in oldest_first[:-ROOTS_KEPT]:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def _root_tree(program: Path) -> Tree:
