@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 import signal
 import sys
 import threading
@@ -11,7 +10,6 @@ from cli import VERSION, images, stores
 from format.errors import TorporError
 from format.pipeline import THREAD_STACK
 from hibernate.power_off import Mode
-from store.errors import cannot
 
 _EXAMPLES = """\
 examples:
@@ -125,7 +123,7 @@ def main() -> int:
     arguments = build_parser().parse_args()
     threading.stack_size(THREAD_STACK)
     try:
-        _run(arguments)
+        arguments.run(arguments)
     except TorporError as error:
         print(f"torpor: {error}", file=sys.stderr)
         if error.hint:
@@ -136,21 +134,6 @@ def main() -> int:
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     return 0
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    """Run the command, see that what it printed is out. Raises what it raises, BrokenPipeError."""
-    try:
-        arguments.run(arguments)
-    finally:
-        try:
-            sys.stdout.flush()
-        except OSError as error:
-            # What cannot be written would be tried again, and complained of, at the exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if isinstance(error, BrokenPipeError):
-                raise
-            raise cannot("write", "the standard output", error) from error
 
 
 if __name__ == "__main__":

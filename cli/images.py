@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from cli.output import say
 from cli.progress import progress
 from format import checksum
 from format.errors import TorporError, UnreadableError
@@ -40,7 +41,7 @@ def verify(arguments: argparse.Namespace) -> None:
         sound = {"path": arguments.image, "sound": True, "message": "", "exit_code": 0}
         _print_json(sound | _facts(image))
     else:
-        print(
+        say(
             f"{arguments.image}: sound: {_mib(image.stream_bytes)} in {_mib(image.stored_bytes)}, "
             f"{len(image.index.offsets)} chunks, every byte checked"
         )
@@ -63,7 +64,7 @@ def inspect(arguments: argparse.Namespace) -> None:
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name.replace('_', ' '):{width}}  {value}")
+        say(f"{name.replace('_', ' '):{width}}  {value}")
 
 
 def _facts(image: ImageReader) -> dict[str, object]:
@@ -160,4 +161,4 @@ def _mib(size: int) -> str:
 
 
 def _print_json(value: dict[str, object]) -> None:
-    print(json.dumps(value, indent=2))
+    say(json.dumps(value, indent=2))

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from cli.output import say
 from format.errors import NoImageError
 from hibernate.capture import Log, Plan, hibernate
 from hibernate.choose import choose_store, resumes_from
@@ -18,9 +19,7 @@ from store.image import opened
 def mkstore(arguments: argparse.Namespace) -> None:
     """Prepare a device of its own for images."""
     store_uuid = make_store(arguments.device)
-    print(
-        f"{arguments.device} is a store now; to resume from it, boot with resume=UUID={store_uuid}"
-    )
+    say(f"{arguments.device} is a store now; to resume from it, boot with resume=UUID={store_uuid}")
 
 
 def discard(arguments: argparse.Namespace) -> None:
@@ -31,7 +30,7 @@ def discard(arguments: argparse.Namespace) -> None:
             raise NoImageError(f"no image of Torpor's on {arguments.store}: nothing changed")
         header.clear()
     what = "an empty store" if header.is_store_device else "swap as before; swapon uses it"
-    print(f"the image is discarded: {arguments.store} is {what}")
+    say(f"the image is discarded: {arguments.store} is {what}")
 
 
 def hibernate_command(arguments: argparse.Namespace) -> None:
@@ -46,7 +45,7 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         )
     mode = Mode(arguments.mode) if arguments.mode else default_mode()
     hibernate(Plan(store, mode, arguments.image_size), _kernel_log())
-    print("torpor: resumed")
+    say("torpor: resumed")
 
 
 def _kernel_log() -> Log:
