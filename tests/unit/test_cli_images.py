@@ -1,0 +1,419 @@
+"""The torpor command on images: what it prints, what it leaves, how it ends."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from cli import images
+from cli.__main__ import main
+from format.errors import DamagedError
+from tests.sources import read_file
+from tests.vectors.build import FOLDER
+from tests.vectors.images import BASE_STREAM, noise
+
+ROOT = Path(__file__).parents[2]
+PAGE = 4096
+SOUND = str(FOLDER / "sound-three-chunks.img")
+DAMAGED = str(FOLDER / "chunk-checksum.img")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Torpor = Callable[..., Result]
+
+
+@pytest.fixture
+def torpor(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Torpor:
+    """Run the command in this process."""
+
+    def run(*arguments: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["torpor", *map(str, arguments)])
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else -1
+        return Result(code, *capfd.readouterr())
+
+    return run
+
+
+def start(
+    *arguments: str | Path,
+    stdin: int | None = None,
+    stdout: int | BinaryIO | None = None,
+    stderr: int | None = subprocess.PIPE,
+) -> "subprocess.Popen[bytes]":
+    """Start the command as a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=stdin, stdout=stdout, stderr=stderr
+    )
+
+
+def finished(process: "subprocess.Popen[bytes]", stdin: bytes | None = None) -> Result:
+    out, err = process.communicate(stdin, timeout=60)
+    return Result(process.returncode, (out or b"").decode(), (err or b"").decode())
+
+
+def one_message(text: str) -> bool:
+    """Whether the text is a message, with or without a hint, as docs/torpor.8 promises."""
+    return bool(re.fullmatch(r"torpor: [^\n]*[^\n.]\n(  [^\n]+\n)?", text))
+
+
+# The command line
+
+
+def test_version_is_the_projects(torpor: Torpor) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    result = torpor("--version")
+    assert (result.code, result.out) == (0, f"torpor {project['version']}\n")
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("verify", "inspect", "pack", "unpack", "discard"))]
+)
+def test_help(torpor: Torpor, command: list[str]) -> None:
+    result = torpor(*command, "--help")
+    assert result.code == 0
+    assert result.out.startswith(f"usage: torpor {' '.join(command)}")
+    assert result.err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-command"],
+        ["verify"],
+        ["verify", "a", "b"],
+        ["verify", "--no-such-option", "a"],
+        ["pack", "only-one"],
+        ["hibernate", "--image-size", "many"],
+        ["hibernate", "--image-size", ""],
+        ["hibernate", "--image-size", "-1"],
+        ["hibernate", "--image-size", "9999999999G"],
+        ["hibernate", "--mode", "sideways"],
+    ],
+)
+def test_usage_errors(torpor: Torpor, arguments: list[str]) -> None:
+    result = torpor(*arguments)
+    assert result.code == 2
+    assert result.err.startswith("usage: torpor")
+    assert result.out == ""
+
+
+# verify and inspect
+
+
+def test_verify_in_words(torpor: Torpor) -> None:
+    result = torpor("verify", SOUND)
+    assert result.code == 0
+    assert result.out == f"{SOUND}: sound: 0.0 MiB in 0.0 MiB, 3 chunks, every byte checked\n"
+
+
+def test_verify_json_of_a_sound_image(torpor: Torpor) -> None:
+    result = torpor("verify", "--json", SOUND)
+    report = json.loads(result.out)
+    assert (result.code, result.err) == (0, "")
+    assert (report["sound"], report["exit_code"], report["message"]) == (True, 0, "")
+    assert (report["path"], report["chunks"], report["stream_bytes"]) == (SOUND, 3, 3 * PAGE)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("chunk-checksum", 4), ("no-magic", 3), ("version-2", 5), ("absent", 6)]
+)
+def test_verify_json_of_another(torpor: Torpor, name: str, code: int) -> None:
+    path = str(FOLDER / f"{name}.img")
+    result = torpor("verify", "--json", path)
+    report = json.loads(result.out)
+    assert result.code == code
+    assert (report["path"], report["sound"], report["exit_code"]) == (path, False, code)
+    assert result.err == f"torpor: {report['message']}\n"
+
+
+def test_inspect_says_the_same_in_words_and_json(torpor: Torpor) -> None:
+    facts = json.loads(torpor("inspect", "--json", SOUND).out)
+    assert facts["image_uuid"] == "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+    assert facts["created"] == "2026-01-01T00:00:00+00:00"
+    assert (facts["host_name"], facts["machine"]) == ("lynx", "x86_64")
+    assert facts["stored_bytes"] == os.path.getsize(SOUND)
+    lines = torpor("inspect", SOUND).out.splitlines()
+    assert [line.split(maxsplit=1)[0] for line in lines] == [key.split("_")[0] for key in facts]
+    assert all(line.endswith(str(value)) for line, value in zip(lines, facts.values(), strict=True))
+
+
+def test_inspect_does_not_read_the_chunks(torpor: Torpor) -> None:
+    assert torpor("inspect", DAMAGED).code == 0
+    assert torpor("verify", DAMAGED).code == 4
+
+
+# pack and unpack
+
+
+@pytest.mark.parametrize("size", [0, PAGE, (2 << 20) + 3 * PAGE])
+def test_pack_and_unpack(torpor: Torpor, tmp_path: Path, size: int) -> None:
+    stream, image, back = (tmp_path / name for name in ("stream", "image", "back"))
+    stream.write_bytes(noise(size // 2) + bytes(size - size // 2))
+    assert torpor("pack", stream, image) == Result(0, "", "")
+    assert torpor("unpack", image, back) == Result(0, "", "")
+    assert back.read_bytes() == stream.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "image", "stream"]
+    facts = json.loads(torpor("inspect", "--json", image).out)
+    assert facts["chunks"] == -(-size // (1 << 20))
+    assert facts["kernel_release"] == os.uname().release
+
+
+def test_image_is_for_its_owner_only(torpor: Torpor, tmp_path: Path) -> None:
+    """It holds all of a machine's memory."""
+    image = tmp_path / "image"
+    torpor("pack", "/dev/null", image)
+    assert image.stat().st_mode & 0o777 == 0o600
+
+
+def test_pack_from_a_pipe_that_dribbles(tmp_path: Path) -> None:
+    stream, image = noise(40 * PAGE), tmp_path / "image"
+    process = start("pack", "-", image, stdin=subprocess.PIPE)
+    assert process.stdin
+    for at in range(0, len(stream), 3000):
+        process.stdin.write(stream[at : at + 3000])
+        process.stdin.flush()
+    assert finished(process) == Result(0, "", "")
+    assert read_file(image) == stream
+
+
+def test_unpack_to_a_pipe() -> None:
+    process = start("unpack", SOUND, "-", stdout=subprocess.PIPE)
+    out, _ = process.communicate(timeout=60)
+    assert out == BASE_STREAM
+    assert process.returncode == 0
+
+
+def test_unpack_to_a_fifo(torpor: Torpor, tmp_path: Path) -> None:
+    fifo, got = tmp_path / "fifo", []
+    os.mkfifo(fifo)
+    reader = threading.Thread(target=lambda: got.append(fifo.read_bytes()))
+    reader.start()
+    assert torpor("unpack", SOUND, fifo).code == 0
+    reader.join(timeout=60)
+    assert got == [BASE_STREAM]
+    assert fifo.is_fifo()
+
+
+@pytest.mark.parametrize("before", [None, b"what was here"])
+def test_stream_of_half_a_page_leaves_no_image(
+    torpor: Torpor, tmp_path: Path, before: bytes | None
+) -> None:
+    stream, image = tmp_path / "stream", tmp_path / "image"
+    stream.write_bytes(bytes(PAGE + PAGE // 2))
+    if before is not None:
+        image.write_bytes(before)
+    result = torpor("pack", stream, image)
+    assert (result.code, result.err) == (4, "torpor: the stream ends 2048 bytes into a page\n")
+    assert not (tmp_path / "image.partial").exists()
+    assert (image.read_bytes() if image.exists() else None) == before
+
+
+@pytest.mark.parametrize("name", ["chunk-checksum", "chunk-garbage", "cut-in-chunk", "version-2"])
+def test_unpack_of_a_damaged_image_leaves_nothing(
+    torpor: Torpor, tmp_path: Path, name: str
+) -> None:
+    result = torpor("unpack", FOLDER / f"{name}.img", tmp_path / "stream")
+    assert result.code in {4, 5}
+    assert one_message(result.err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_in_the_way_is_left_alone(torpor: Torpor, tmp_path: Path) -> None:
+    (tmp_path / "stream.partial").mkdir()
+    result = torpor("unpack", SOUND, tmp_path / "stream")
+    assert result.code == 6
+    assert one_message(result.err)
+    assert (tmp_path / "stream.partial").is_dir()
+
+
+def test_failed_sync_is_an_error(
+    torpor: Torpor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_fd: int) -> None:
+        raise OSError(122, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    result = torpor("unpack", SOUND, tmp_path / "stream")
+    assert result.code == 6
+    assert result.err == f"torpor: cannot write {tmp_path}/stream: disk quota exceeded\n"
+    assert not list(tmp_path.iterdir())
+
+
+# Terminals, pipes and signals
+
+
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    controller, user = pty.openpty()
+    yield user
+    os.close(user)
+    os.close(controller)
+
+
+def test_no_stream_to_a_terminal(terminal: int) -> None:
+    result = finished(start("unpack", SOUND, "-", stdout=terminal))
+    assert result.code == 6
+    assert "is not for a terminal" in result.err
+    assert one_message(result.err)
+
+
+def test_no_stream_from_a_terminal(terminal: int, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    result = finished(start("pack", "-", image, stdin=terminal))
+    assert result.code == 6
+    assert "does not come from a terminal" in result.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["inspect", SOUND], ["verify", "--json", DAMAGED]])
+def test_reader_that_left_is_no_traceback(arguments: list[str]) -> None:
+    process = start(*arguments, stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.close()
+    process.stdout = None
+    assert finished(process) == Result(128 + signal.SIGPIPE, "", "")
+
+
+def test_unpack_to_a_reader_that_left(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    packed = start("pack", "-", image, stdin=subprocess.PIPE)
+    assert finished(packed, noise(4 << 20)).code == 0
+    process = start("unpack", image, "-", stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.read(PAGE) == noise(PAGE)
+    process.stdout.close()
+    process.stdout = None
+    assert finished(process) == Result(128 + signal.SIGPIPE, "", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["inspect", SOUND], ["verify", SOUND], ["unpack", SOUND, "-"]]
+)
+def test_full_output_is_an_error(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        result = finished(start(*arguments, stdout=full))
+    assert result.code == 6
+    assert result.err == "torpor: cannot write the standard output: no space left on device\n"
+
+
+def test_interrupt(torpor: Torpor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(images, "_write_stream", interrupted)
+    assert torpor("unpack", SOUND, tmp_path / "stream") == Result(130, "", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_process_leaves_nothing(tmp_path: Path) -> None:
+    process = start("pack", "-", tmp_path / "image", stdin=subprocess.PIPE)
+    assert process.stdin
+    process.stdin.write(bytes(3 << 20))
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    result = finished(process)
+    assert (result.code, result.err) == (130, "")
+    assert not list(tmp_path.iterdir())
+
+
+# What is not an image
+
+
+def test_missing_file(torpor: Torpor, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere"
+    for command in (["verify", path], ["inspect", path], ["unpack", path, tmp_path / "x"]):
+        result = torpor(*command)
+        assert result.code == 6
+        assert result.err == f"torpor: cannot open {path}: no such file or directory\n"
+    result = torpor("pack", path, tmp_path / "x")
+    assert (result.code, one_message(result.err)) == (6, True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_neither_file_nor_device(torpor: Torpor, tmp_path: Path) -> None:
+    """Opening a FIFO for reading would wait for ever, so it is asked first."""
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "fifo", Path("/dev/null"), Path("/dev/full")):
+        for command in ("verify", "inspect", "discard"):
+            result = torpor(command, path)
+            assert result.code == 6
+            assert result.err == f"torpor: {path} is neither a file nor a block device\n"
+
+
+def test_unreadable_file(torpor: Torpor, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(b"x" * PAGE)
+    path.chmod(0)
+    before = os.geteuid()
+    os.chmod(tmp_path, 0o755)
+    try:
+        if before == 0:
+            os.seteuid(65534)
+        result = torpor("verify", path)
+    finally:
+        os.seteuid(before)
+    assert result.code == 6
+    assert one_message(result.err)
+    assert "permission denied" in result.err
+
+
+def test_pack_of_a_directory(torpor: Torpor, tmp_path: Path) -> None:
+    result = torpor("pack", tmp_path, tmp_path / "image")
+    assert (result.code, result.err) == (6, f"torpor: cannot read {tmp_path}: is a directory\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "/", "/nowhere/image"])
+def test_target_that_cannot_be_written(torpor: Torpor, target: str) -> None:
+    for command in ("unpack", "pack"):
+        source = FOLDER / "zeros.img" if command == "pack" else SOUND
+        result = torpor(command, source, target)
+        assert result.code == 6
+        assert result.err.startswith(f"torpor: cannot write {target}: ")
+        assert one_message(result.err)
+
+
+def test_name_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"ima\xffge")
+    path.write_bytes(Path(SOUND).read_bytes())
+    for arguments in (["verify"], ["verify", "--json"], ["inspect"]):
+        process = start(*arguments, path, stdout=subprocess.PIPE)
+        result = finished(process)
+        assert (result.code, result.err) == (0, "")
+        assert "udcff" in result.out
+
+
+def test_errors_inside_are_not_swallowed(torpor: Torpor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged image is a message; a mistake of ours is a traceback."""
+
+    def mistake(_image: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(images, "_check_stream", mistake)
+    with pytest.raises(ZeroDivisionError):
+        torpor("verify", SOUND)
+    with pytest.raises(DamagedError, match="wrong checksum"):
+        read_file(Path(DAMAGED))
