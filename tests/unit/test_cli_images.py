@@ -2,38 +2,25 @@
 
 import json
 import os
-import pty
-import re
-import signal
-import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from cli import images
 from cli.__main__ import main
 from format.errors import DamagedError
+from tests.command import ROOT, Result, one_message
 from tests.sources import read_file
 from tests.vectors.build import FOLDER
 from tests.vectors.images import BASE_STREAM, noise
 
-ROOT = Path(__file__).parents[2]
 PAGE = 4096
 SOUND = str(FOLDER / "sound-three-chunks.img")
 DAMAGED = str(FOLDER / "chunk-checksum.img")
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    code: int
-    out: str
-    err: str
 
 
 Torpor = Callable[..., Result]
@@ -52,30 +39,6 @@ def torpor(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
         return Result(code, *capfd.readouterr())
 
     return run
-
-
-def start(
-    *arguments: str | Path,
-    stdin: int | None = None,
-    stdout: int | BinaryIO | None = None,
-    stderr: int | None = subprocess.PIPE,
-) -> "subprocess.Popen[bytes]":
-    """Start the command as a process of its own."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=stdin, stdout=stdout, stderr=stderr
-    )
-
-
-def finished(process: "subprocess.Popen[bytes]", stdin: bytes | None = None) -> Result:
-    out, err = process.communicate(stdin, timeout=60)
-    return Result(process.returncode, (out or b"").decode(), (err or b"").decode())
-
-
-def one_message(text: str) -> bool:
-    """Whether the text is a message, with or without a hint, as docs/torpor.8 promises."""
-    return bool(re.fullmatch(r"torpor: [^\n]*[^\n.]\n(  [^\n]+\n)?", text))
 
 
 # The command line
@@ -188,24 +151,6 @@ def test_image_is_for_its_owner_only(torpor: Torpor, tmp_path: Path) -> None:
     assert image.stat().st_mode & 0o777 == 0o600
 
 
-def test_pack_from_a_pipe_that_dribbles(tmp_path: Path) -> None:
-    stream, image = noise(40 * PAGE), tmp_path / "image"
-    process = start("pack", "-", image, stdin=subprocess.PIPE)
-    assert process.stdin
-    for at in range(0, len(stream), 3000):
-        process.stdin.write(stream[at : at + 3000])
-        process.stdin.flush()
-    assert finished(process) == Result(0, "", "")
-    assert read_file(image) == stream
-
-
-def test_unpack_to_a_pipe() -> None:
-    process = start("unpack", SOUND, "-", stdout=subprocess.PIPE)
-    out, _ = process.communicate(timeout=60)
-    assert out == BASE_STREAM
-    assert process.returncode == 0
-
-
 def test_unpack_to_a_fifo(torpor: Torpor, tmp_path: Path) -> None:
     fifo, got = tmp_path / "fifo", []
     os.mkfifo(fifo)
@@ -259,83 +204,6 @@ def test_failed_sync_is_an_error(
     result = torpor("unpack", SOUND, tmp_path / "stream")
     assert result.code == 6
     assert result.err == f"torpor: cannot write {tmp_path}/stream: disk quota exceeded\n"
-    assert not list(tmp_path.iterdir())
-
-
-# Terminals, pipes and signals
-
-
-@pytest.fixture
-def terminal() -> Iterator[int]:
-    controller, user = pty.openpty()
-    yield user
-    os.close(user)
-    os.close(controller)
-
-
-def test_no_stream_to_a_terminal(terminal: int) -> None:
-    result = finished(start("unpack", SOUND, "-", stdout=terminal))
-    assert result.code == 6
-    assert "is not for a terminal" in result.err
-    assert one_message(result.err)
-
-
-def test_no_stream_from_a_terminal(terminal: int, tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    result = finished(start("pack", "-", image, stdin=terminal))
-    assert result.code == 6
-    assert "does not come from a terminal" in result.err
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("arguments", [["inspect", SOUND], ["verify", "--json", DAMAGED]])
-def test_reader_that_left_is_no_traceback(arguments: list[str]) -> None:
-    process = start(*arguments, stdout=subprocess.PIPE)
-    assert process.stdout
-    process.stdout.close()
-    process.stdout = None
-    assert finished(process) == Result(128 + signal.SIGPIPE, "", "")
-
-
-def test_unpack_to_a_reader_that_left(tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    packed = start("pack", "-", image, stdin=subprocess.PIPE)
-    assert finished(packed, noise(4 << 20)).code == 0
-    process = start("unpack", image, "-", stdout=subprocess.PIPE)
-    assert process.stdout
-    assert process.stdout.read(PAGE) == noise(PAGE)
-    process.stdout.close()
-    process.stdout = None
-    assert finished(process) == Result(128 + signal.SIGPIPE, "", "")
-
-
-@pytest.mark.parametrize(
-    "arguments", [["inspect", SOUND], ["verify", SOUND], ["unpack", SOUND, "-"]]
-)
-def test_full_output_is_an_error(arguments: list[str]) -> None:
-    with open("/dev/full", "wb") as full:
-        result = finished(start(*arguments, stdout=full))
-    assert result.code == 6
-    assert result.err == "torpor: cannot write the standard output: no space left on device\n"
-
-
-def test_interrupt(torpor: Torpor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(images, "_write_stream", interrupted)
-    assert torpor("unpack", SOUND, tmp_path / "stream") == Result(130, "", "")
-    assert not list(tmp_path.iterdir())
-
-
-def test_interrupted_process_leaves_nothing(tmp_path: Path) -> None:
-    process = start("pack", "-", tmp_path / "image", stdin=subprocess.PIPE)
-    assert process.stdin
-    process.stdin.write(bytes(3 << 20))
-    process.stdin.flush()
-    process.send_signal(signal.SIGINT)
-    result = finished(process)
-    assert (result.code, result.err) == (130, "")
     assert not list(tmp_path.iterdir())
 
 
@@ -396,16 +264,6 @@ def test_target_that_cannot_be_written(torpor: Torpor, target: str) -> None:
         assert one_message(result.err)
 
 
-def test_name_that_is_no_text(tmp_path: Path) -> None:
-    path = tmp_path / os.fsdecode(b"ima\xffge")
-    path.write_bytes(Path(SOUND).read_bytes())
-    for arguments in (["verify"], ["verify", "--json"], ["inspect"]):
-        process = start(*arguments, path, stdout=subprocess.PIPE)
-        result = finished(process)
-        assert (result.code, result.err) == (0, "")
-        assert "udcff" in result.out
-
-
 def test_errors_inside_are_not_swallowed(torpor: Torpor, monkeypatch: pytest.MonkeyPatch) -> None:
     """A damaged image is a message; a mistake of ours is a traceback."""
 
@@ -417,3 +275,12 @@ def test_errors_inside_are_not_swallowed(torpor: Torpor, monkeypatch: pytest.Mon
         torpor("verify", SOUND)
     with pytest.raises(DamagedError, match="wrong checksum"):
         read_file(Path(DAMAGED))
+
+
+def test_interrupt(torpor: Torpor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(images, "_write_stream", interrupted)
+    assert torpor("unpack", SOUND, tmp_path / "stream") == Result(130, "", "")
+    assert not list(tmp_path.iterdir())

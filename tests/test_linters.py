@@ -1,0 +1,76 @@
+"""The linters as tests. One that is missing is skipped, but not in continuous integration."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def tracked(*patterns: str) -> list[str]:
+    """Return the files of the repository with such names."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *patterns],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return sorted(name for name in listed.stdout.split("\0") if name and (ROOT / name).exists())
+
+
+def lint(program: str, *arguments: str) -> None:
+    path = shutil.which(program, path=f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{program} is missing")
+        pytest.skip(f"{program} is missing")
+    result = subprocess.run(
+        [path, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{result.stdout}{result.stderr}"
+
+
+def test_ruff_check() -> None:
+    lint("ruff", "check", "--no-fix", ".")
+
+
+def test_ruff_format() -> None:
+    lint("ruff", "format", "--check", ".")
+
+
+def test_mypy() -> None:
+    lint("mypy", ".")
+
+
+def test_shellcheck() -> None:
+    scripts = tracked("*.sh", ".ci/run")
+    assert ".ci/run" in scripts
+    lint("shellcheck", *scripts)
+
+
+def test_manual_pages() -> None:
+    pages = tracked("docs/*.[1-8]")
+    if not pages:
+        pytest.skip("no manual page yet")
+    lint("mandoc", "-T", "lint", "-W", "warning", *pages)
+
+
+def test_a_missing_program_fails_in_continuous_integration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "1")
+    with pytest.raises(pytest.fail.Exception, match="is missing"):
+        lint("no-such-linter")
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception):
+        lint("no-such-linter")
+
+
+def test_files_and_functions_stay_small() -> None:
+    """A file under 400 lines: what grows past that is two things."""
+    sizes = {name: len((ROOT / name).read_text().splitlines()) for name in tracked("*.py")}
+    assert {name: size for name, size in sizes.items() if size >= 400} == {}
