@@ -26,22 +26,30 @@ UNUSED = (
 # hashlib, shutil and tempfile do without these; _hashlib alone would bring OpenSSL, 5 MB.
 UNUSED_IN_INITRAMFS = (
     *("_hashlib", "_ssl", "ssl", "asyncio", "multiprocessing", "http", "ftplib", "urllib.request"),
+    *("importlib.metadata", "email", "zipfile", "csv", "pdb"),  # see light_imports.py
     *("xml", "xmlrpc", "bz2", "lzma", "tarfile", "decimal", "statistics", "fractions", "rich"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program to freeze: its name, the script it starts with and the modules it must not hold."""
+    """A program to freeze: its name, the script it starts with, the modules it must not hold, and
+    the runtime hooks that run first."""
 
     name: str
     entry: Path
     excluded: tuple[str, ...]
+    hooks: tuple[str, ...]
 
 
 PROGRAMS = (
-    Program("torpor", HERE / "entry/torpor.py", UNUSED),
-    Program("torpor-resume", HERE / "entry/torpor_resume.py", UNUSED + UNUSED_IN_INITRAMFS),
+    Program("torpor", HERE / "entry/torpor.py", UNUSED, ("find_library.py",)),
+    Program(
+        "torpor-resume",
+        HERE / "entry/torpor_resume.py",
+        UNUSED + UNUSED_IN_INITRAMFS,
+        ("find_library.py", "light_imports.py"),
+    ),
 )
 
 
@@ -90,7 +98,7 @@ def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level=WARN"]
     command += ["--onedir", "--strip", "--noupx", f"--name={program.name}", f"--paths={ROOT}"]
     command += [f"--distpath={work}/dist", f"--workpath={work}/work", f"--specpath={work}"]
-    command += [f"--runtime-hook={HERE / 'find_library.py'}"]
+    command += [f"--runtime-hook={HERE / hook}" for hook in program.hooks]
     command += [f"--add-binary={_libudev()}:."]  # loaded by name: PyInstaller does not see it
     command += [f"--exclude-module={module}" for module in program.excluded]
     command += [str(program.entry)]

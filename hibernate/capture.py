@@ -17,7 +17,7 @@ from hibernate.errors import AbortedError
 from hibernate.filesystems import FileSystems
 from hibernate.guardian import Guardian
 from hibernate.power_off import Mode, power_off
-from kernel import memory, power
+from kernel import power, process
 from kernel.snapshot import PAGE_SIZE, SnapshotDevice
 from store.base import Store, commit
 from store.blocks import BlockSink
@@ -81,7 +81,8 @@ def _attach(store: Store, snapshot: SnapshotDevice) -> None:
         store.attach(snapshot)
     except OSError as error:
         raise KernelRefusedError(f"the kernel refuses {store.name} as swap: {error}") from error
-    memory.lock_all()
+    process.lock_memory()
+    process.forbid_core_dump()
 
 
 def _freeze(snapshot: SnapshotDevice, file_systems: FileSystems, undo: ExitStack) -> None:
@@ -123,9 +124,11 @@ class _Writing:
 
     def write(self, snapshot: SnapshotDevice, undo: ExitStack, log: Log) -> None:
         """Write, map and mark the image; `undo` gets what takes the mark away again."""
-        undo.callback(self._sink.abandon)
         begun = time.monotonic()
-        writer = ImageWriter(self._sink, self._superblock, self._buffers)
+        # A thread that is killed while tasks are frozen freezes instead of ending. If it held the
+        # device open, the kernel would never thaw anything.
+        leave = snapshot.leave_to_the_others
+        writer = ImageWriter(self._sink, self._superblock, self._buffers, leave)
         raw = writer.write_stream(lambda buffer, at: _read(snapshot, buffer, at), _stop_if_asked)
         writer.finish()
         self._sink.finish()

@@ -4,9 +4,7 @@ import errno
 import os
 from array import array
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from format.checksum import Buffer
 from format.errors import IncompleteError
@@ -16,7 +14,6 @@ from format.pipeline import PageBuffer
 from store.errors import NoSpaceError, cannot
 
 WRITE_SIZE = 4 << 20
-WRITE_BUFFERS = 3
 
 Allocate = Callable[[int], Extents]
 """Return runs of that many pages in all. Raises OSError ENOSPC where there are not as many."""
@@ -84,20 +81,18 @@ def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:
 
 
 class BlockSink:
-    """A format.writer.Sink that gathers large writes and makes them on a thread of its own.
+    """A format.writer.Sink that gathers large writes.
 
-    The thread starts with the first full buffer: after the snapshot, since a thread that was
-    there before is frozen with all other tasks.
+    They are made by the thread that calls: when the writer of a hibernation is killed, the kernel
+    gives its swap pages away once the device is closed, and no write to them may be under way.
     """
 
     def __init__(self, fd: int, name: str, allocate: Allocate) -> None:
         self._fd = fd
         self._name = name
         self._allocate = allocate
-        self._buffers = deque(PageBuffer(WRITE_SIZE).view for _ in range(WRITE_BUFFERS))
+        self._buffer = PageBuffer(WRITE_SIZE).view
         self._filled = 0
-        self._executor = ThreadPoolExecutor(1)
-        self._writes: deque[Future[None]] = deque()
         self.extents = Extents()
         """Where the image lies, as far as it was written."""
 
@@ -107,7 +102,7 @@ class BlockSink:
             rest = memoryview(piece)
             while rest:
                 part = rest[: WRITE_SIZE - self._filled]
-                self._buffers[0][self._filled : self._filled + len(part)] = part
+                self._buffer[self._filled : self._filled + len(part)] = part
                 self._filled += len(part)
                 rest = rest[len(part) :]
                 if self._filled == WRITE_SIZE:
@@ -117,34 +112,19 @@ class BlockSink:
         """Write what is left, fill the last page with zeros, wait until all is on the device."""
         if self._filled:
             padded = -(-self._filled // PAGE_SIZE) * PAGE_SIZE
-            self._buffers[0][self._filled : padded] = bytes(padded - self._filled)
+            self._buffer[self._filled : padded] = bytes(padded - self._filled)
             self._filled = padded
             self._write_out()
-        while self._writes:
-            self._writes.popleft().result()
-        self._executor.shutdown()
         sync(self._fd, self._name)
 
-    def abandon(self) -> None:
-        """Write no more, wait for what is under way."""
-        self._executor.shutdown(cancel_futures=True)
-
     def _write_out(self) -> None:
-        data = self._buffers[0][: self._filled]
-        runs = self.allocate(len(data) // PAGE_SIZE)
-        for start, count in runs:
+        data = self._buffer[: self._filled]
+        for start, count in self.allocate(len(data) // PAGE_SIZE):
             self.extents.add(start, count)
-        self._writes.append(self._executor.submit(self._write_runs, data, runs))
-        if len(self._writes) == WRITE_BUFFERS:
-            self._writes.popleft().result()
-        self._buffers.rotate(-1)
-        self._filled = 0
-
-    def _write_runs(self, data: memoryview, runs: Extents) -> None:
-        for start, count in runs:
             size = count * PAGE_SIZE
             write_pages(self._fd, self._name, start, data[:size])
             data = data[size:]
+        self._filled = 0
 
     def allocate(self, pages: int) -> Extents:
         """Return runs of so many pages on the device. Raises NoSpaceError."""

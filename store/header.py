@@ -89,6 +89,11 @@ class StoreHeader:
         fields = self.swap_header
         if self.signature != swap.SWAP or fields.version != 1:
             raise StoreRefusedError(f"{self.name} has no swap header of version 1")
+        if self.page[: len(STORE_MAGIC)] == STORE_MAGIC:
+            raise StoreRefusedError(
+                f"{self.name} was a store, and its first page still says so",
+                f"make its header anew: swapoff {self.name}; mkswap -U {fields.uuid} {self.name}",
+            )
         if fields.bad_pages:
             raise StoreRefusedError(f"{self.name} has a list of bad pages: not supported")
         if any(self.page[_MARK]) and not self._has_mark():

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from hibernate import filesystems
-from kernel import freeze, memory, power, snapshot, swap
+from kernel import freeze, power, process, snapshot, swap
 from tests.unit.fake_snapshot import PoweredOff
 
 
@@ -23,7 +23,8 @@ def _harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "reboot", off)
     monkeypatch.setattr(freeze, "freeze", forbidden)
     monkeypatch.setattr(freeze, "thaw", forbidden)
-    monkeypatch.setattr(memory, "lock_all", lambda: None)
+    monkeypatch.setattr(process, "lock_memory", lambda: None)
+    monkeypatch.setattr(process, "forbid_core_dump", lambda: None)
     monkeypatch.setattr(filesystems, "read_mounts", list)
 
 

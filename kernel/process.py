@@ -1,0 +1,31 @@
+"""What a process may keep for itself: its memory, its file table, its core."""
+
+import ctypes
+import os
+
+_MCL_CURRENT, _MCL_FUTURE = 1, 2
+_PR_SET_DUMPABLE = 4
+_CLONE_FILES = 0x400
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno))
+
+
+def lock_memory() -> None:
+    """Lock all memory of this process, that of the future too (mlockall(2))."""
+    _check(_libc.mlockall(_MCL_CURRENT | _MCL_FUTURE))
+
+
+def forbid_core_dump() -> None:
+    """Let no signal dump core (prctl(2), PR_SET_DUMPABLE)."""
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def unshare_files() -> None:
+    """Give the calling thread a file table of its own, a copy (unshare(2), CLONE_FILES)."""
+    _check(_libc.unshare(_CLONE_FILES))

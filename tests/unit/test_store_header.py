@@ -1,0 +1,307 @@
+"""The first page of a store, on a file that mkswap made, and every torn state of it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.__main__ import main
+from format.errors import DamagedError, NoImageError, UnreadableError, UnsupportedError
+from format.mark import MARK_OFFSET, Mark, MarkState
+from store import blocks, header
+from store.errors import StoreRefusedError
+from store.header import StoreHeader, new_store_header, read_header
+from store.image import find_image, open_image
+from tests import forge
+from tests.sources import opened, read_file
+from tests.vectors import devices
+
+PAGE = 4096
+UUID = "5a5a5a5a-1111-4222-8333-444444444444"
+MARK = Mark(MarkState.COMPLETE, forge.UUID_A, len(devices.IMAGE), devices.MAP, len(devices.RUNS))
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def program(name: str) -> str:
+    path = shutil.which(name, path=PATH)
+    if path is None:
+        pytest.skip(f"{name} is missing")
+    return path
+
+
+@pytest.fixture
+def swap(tmp_path: Path) -> Path:
+    """A file that mkswap made, with the pages of an image and its map in it, but no mark."""
+    path = tmp_path / "swap"
+    path.write_bytes(bytes(64 * PAGE))
+    path.chmod(0o600)
+    command = [program("mkswap"), "--quiet", "--label", "sleep", "--uuid", UUID, str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    with opened(path) as fd:
+        data = devices.Device().build()
+        for page in (devices.MAP, *(start for start, _ in devices.RUNS)):
+            os.pwrite(fd, data[page * PAGE : (page + 1) * PAGE], page * PAGE)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store with the pages of an image and its map, but an empty mark."""
+    path = tmp_path / "store"
+    path.write_bytes(devices.Device().build().ljust(64 * PAGE, b"\0"))
+    with opened(path) as fd:
+        new_store_header(fd, str(path), 64)
+    return path
+
+
+@pytest.fixture(params=["swap", "store"])
+def either(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+def header_of(fd: int) -> StoreHeader:
+    return read_header(fd, "it")
+
+
+def blkid(path: Path) -> dict[str, str]:
+    found = subprocess.run(
+        [program("blkid"), "-p", "-o", "export", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return dict(line.split("=", 1) for line in found.stdout.splitlines() if "=" in line)
+
+
+def test_mark_makes_swap_a_suspended_one_with_the_same_names(swap: Path) -> None:
+    before = blkid(swap)
+    assert (before["TYPE"], before["UUID"], before["LABEL"]) == ("swap", UUID, "sleep")
+    with opened(swap) as fd:
+        header_of(fd).set_mark(MARK)
+    after = blkid(swap)
+    assert (after["TYPE"], after["UUID"], after["LABEL"]) == ("swsuspend", UUID, "sleep")
+    assert read_file(swap) == devices.STREAM
+
+
+def test_clear_leaves_what_mkswap_made(swap: Path) -> None:
+    before = swap.read_bytes()
+    with opened(swap) as fd:
+        header_of(fd).set_mark(MARK)
+        assert swap.read_bytes() != before
+        header_of(fd).clear()
+    assert swap.read_bytes() == before
+
+
+def test_only_mark_and_signature_change(swap: Path) -> None:
+    before = swap.read_bytes()
+    with opened(swap) as fd:
+        header_of(fd).set_mark(MARK)
+    after = swap.read_bytes()
+    changed = {at for at in range(len(before)) if before[at] != after[at]}
+    mark = set(range(MARK_OFFSET, MARK_OFFSET + 256))
+    assert changed <= mark | set(range(PAGE - 10, PAGE))
+    assert changed & mark
+
+
+def test_store_is_found_by_uuid_and_never_swap(store: Path) -> None:
+    with opened(store) as fd:
+        store_uuid = header_of(fd).swap_header.uuid
+    assert blkid(store)["TYPE"] == "swsuspend"
+    assert blkid(store)["UUID"] == str(store_uuid)
+
+
+def test_store_is_empty_again_after_clear(store: Path) -> None:
+    before = store.read_bytes()
+    with opened(store) as fd:
+        header_of(fd).set_mark(MARK)
+        assert read_file(store) == devices.STREAM
+        assert header_of(fd).holds_image()
+        header_of(fd).clear()
+        assert not header_of(fd).holds_image()
+    assert store.read_bytes() == before
+    with pytest.raises(NoImageError, match="is empty"), open_image(str(store)):
+        pass
+
+
+class PowerLostError(Exception):
+    pass
+
+
+@pytest.fixture
+def power_lost_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fill with the number of the write to the first page in which the power is lost."""
+    left: list[int] = []
+    write_pages = blocks.write_pages
+
+    def write(fd: int, name: str, page: int, data: memoryview) -> None:
+        if left and not left[0]:
+            raise PowerLostError
+        if left:
+            left[0] -= 1
+        write_pages(fd, name, page, data)
+
+    monkeypatch.setattr(header, "write_pages", write)
+    return left
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+def test_power_lost_while_marking_swap(swap: Path, power_lost_at: list[int], writes: int) -> None:
+    """Mark without signature: no image, swap as ever, markable, and clear restores the page."""
+    before = swap.read_bytes()
+    with opened(swap) as fd:
+        power_lost_at.append(writes)
+        with pytest.raises(PowerLostError):
+            header_of(fd).set_mark(MARK)
+        power_lost_at.clear()
+        found = header_of(fd)
+        assert (swap.read_bytes() == before) == (writes == 0)
+        assert not found.holds_image()
+        with pytest.raises(NoImageError, match="swap without an image"):
+            find_image(fd, "it")
+        found.check_markable()
+        found.clear()
+    assert swap.read_bytes() == before
+
+
+@pytest.mark.parametrize("writes", [0, 1])
+def test_power_lost_while_clearing_swap(swap: Path, power_lost_at: list[int], writes: int) -> None:
+    """The image is there whole, or it is gone and the swap can be used."""
+    before = swap.read_bytes()
+    with opened(swap) as fd:
+        header_of(fd).set_mark(MARK)
+        power_lost_at.append(writes)
+        with pytest.raises(PowerLostError):
+            header_of(fd).clear()
+        power_lost_at.clear()
+        if writes == 0:
+            assert read_file(swap) == devices.STREAM
+        else:
+            assert blkid(swap)["TYPE"] == "swap"
+            assert not header_of(fd).holds_image()
+        header_of(fd).clear()
+    assert swap.read_bytes() == before
+
+
+def test_signature_without_mark_is_another_programs(swap: Path) -> None:
+    """Never cleared by us: it may be an image of uswsusp's."""
+    with opened(swap) as fd:
+        os.pwrite(fd, b"ULSUSPEND\0", PAGE - 10)
+        assert not header_of(fd).holds_image()
+        with pytest.raises(NoImageError, match="image of another program"):
+            find_image(fd, "it")
+        with pytest.raises(StoreRefusedError, match="no swap header"):
+            header_of(fd).check_markable()
+
+
+@pytest.mark.parametrize(
+    ("at", "error"), [(8, UnsupportedError), (10, DamagedError), (70, DamagedError)]
+)
+def test_unreadable_mark_is_an_image_that_can_be_cleared(
+    either: Path, at: int, error: type[Exception]
+) -> None:
+    before = either.read_bytes()
+    with opened(either) as fd:
+        header_of(fd).set_mark(MARK)
+        os.pwrite(fd, b"\x77", MARK_OFFSET + at)
+        with pytest.raises(error):
+            find_image(fd, "it")
+        assert header_of(fd).holds_image()
+        header_of(fd).clear()
+    assert either.read_bytes() == before
+
+
+def test_store_whose_mark_is_gone_is_damaged_and_can_be_cleared(store: Path) -> None:
+    before = store.read_bytes()
+    with opened(store) as fd:
+        os.pwrite(fd, bytes(256), MARK_OFFSET)
+        assert header_of(fd).holds_image()
+        with pytest.raises(DamagedError, match="mark of the store it is gone"):
+            find_image(fd, "it")
+        header_of(fd).clear()
+    assert store.read_bytes() == before
+
+
+def test_store_that_became_swap_is_swap_and_not_marked(store: Path) -> None:
+    """Marked it would look like a store, and clearing that would not make it swap again."""
+    with opened(store) as fd:
+        os.pwrite(fd, bytes(256), MARK_OFFSET)
+        os.pwrite(fd, b"SWAPSPACE2", PAGE - 10)
+        assert not header_of(fd).is_store_device
+        assert not header_of(fd).holds_image()
+        with pytest.raises(StoreRefusedError, match="was a store"):
+            header_of(fd).check_markable()
+
+
+def test_mkswap_leaves_nothing_of_a_store(store: Path) -> None:
+    subprocess.run([program("mkswap"), "--quiet", store], check=True, capture_output=True)
+    with opened(store) as fd:
+        header_of(fd).check_markable()
+        assert not any(header_of(fd).page[:1024])
+
+
+def test_swap_that_cannot_be_marked(swap: Path) -> None:
+    with opened(swap) as fd:
+        header_of(fd).check_markable()
+        for at, data, message in (
+            (1024, b"\0", "no swap header of version 1"),
+            (PAGE - 10, b"S1SUSPEND\0", "no swap header of version 1"),
+            (1032, b"\1", "list of bad pages"),
+            (MARK_OFFSET + 255, b"x", "has data where the mark goes, at byte 1280"),
+        ):
+            before = os.pread(fd, len(data), at)
+            os.pwrite(fd, data, at)
+            with pytest.raises(StoreRefusedError, match=message):
+                header_of(fd).check_markable()
+            os.pwrite(fd, before, at)
+        header_of(fd).check_markable()
+
+
+def test_device_that_cannot_be_written_is_an_error(swap: Path) -> None:
+    fd = os.open(swap, os.O_RDONLY)
+    try:
+        with pytest.raises(UnreadableError, match="cannot write it at byte 0"):
+            header_of(fd).set_mark(MARK)
+    finally:
+        os.close(fd)
+
+
+def discard(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["torpor", "discard", str(path)])
+    code = main()
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+def test_discard(
+    either: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = either.read_bytes()
+    code, said = discard(either, monkeypatch, capsys)
+    assert (code, "nothing changed" in said) == (3, True)
+    with opened(either) as fd:
+        header_of(fd).set_mark(MARK)
+    code, said = discard(either, monkeypatch, capsys)
+    assert (code, "the image is discarded" in said) == (0, True)
+    assert either.read_bytes() == before
+    assert discard(either, monkeypatch, capsys)[0] == 3
+
+
+def test_discard_touches_nothing_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, data in (
+        ("kernel", devices.Device(signature=devices.KERNEL).build()),
+        ("other", devices.Device(marked=b"").build()),
+        ("file", devices.IMAGE),
+        ("text", b"not for us" * 1000),
+    ):
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert discard(path, monkeypatch, capsys)[0] == 3
+        assert path.read_bytes() == data
