@@ -26,7 +26,7 @@ UNUSED = (
 # hashlib, shutil and tempfile do without these; _hashlib alone would bring OpenSSL, 5 MB.
 UNUSED_IN_INITRAMFS = (
     *("_hashlib", "_ssl", "ssl", "asyncio", "multiprocessing", "http", "ftplib", "urllib.request"),
-    *("importlib.metadata", "email", "zipfile", "csv", "pdb"),  # see light_imports.py
+    *("importlib.metadata", "email", "csv", "pdb"),  # see light_imports.py
     *("xml", "xmlrpc", "bz2", "lzma", "tarfile", "decimal", "statistics", "fractions", "rich"),
 )
 
