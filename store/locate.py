@@ -57,9 +57,16 @@ def _node_of(sys_path: str) -> str | None:
 def _find_by_tag(tag: str, value: str) -> str | None:
     for device in pyudev.Context().list_devices(subsystem="block"):
         node = device.device_node
-        if node and _is_block(node) and _tag_of(device, node, tag).lower() == value.lower():
+        if node and _is_block(node) and _same(tag, _tag_of(device, node, tag), value):
             return str(node)
     return None
+
+
+def _same(tag: str, found: str, wanted: str) -> bool:
+    """Compare as the kernel does: a UUID may be written in capitals, a label is what it is."""
+    if tag in ("UUID", "PARTUUID"):
+        return found.lower() == wanted.lower()
+    return found == wanted
 
 
 def _tag_of(device: pyudev.Device, node: str, tag: str) -> str:
