@@ -1,0 +1,223 @@
+"""An image over scattered pages of a device: written, mapped, read back."""
+
+import errno
+import os
+from array import array
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from format import mark
+from format.errors import DamagedError, IncompleteError, UnreadableError
+from format.mark import Extents, Mark, MarkState, build_map, read_map
+from format.reader import ImageReader, read_at
+from format.writer import ImageWriter, new_buffers
+from kernel import swap
+from store import blocks
+from store.base import OpenStore, commit
+from store.blocks import BlockSink, BlockSource
+from store.errors import NoSpaceError
+from store.header import read_header
+from store.image import find_image
+from tests.forge import UUID_A
+from tests.sources import opened, read_file, reader_of, superblock
+from tests.vectors.images import noise
+
+PAGE = 4096
+PAGES = 2048
+
+
+class Scattered(OpenStore):
+    """A store on a file that gives every third page, from the end of the device backwards."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        super().__init__(fd, name, read_header(fd, name))
+        self._free = iter(range(PAGES - 1, 0, -3))
+
+    def attach(self, snapshot: object) -> None:
+        """Nothing to attach to."""
+
+    def free_bytes(self) -> int:
+        return PAGES // 3 * PAGE
+
+    def allocate(self, pages: int) -> Extents:
+        runs = Extents()
+        for _ in range(pages):
+            page = next(self._free, None)
+            if page is None:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            runs.add(page)
+        return runs
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scattered]:
+    monkeypatch.setattr(blocks, "WRITE_SIZE", 16 * PAGE)
+    path = tmp_path / "device"
+    header = swap.build_header(PAGES - 1, UUID(int=1), "", swap.SWAP)
+    path.write_bytes(header + b"\xdb" * ((PAGES - 1) * PAGE))
+    with opened(path) as fd:
+        yield Scattered(os.dup(fd), str(path))
+
+
+def write(store: Scattered, pieces: list[bytes]) -> BlockSink:
+    sink = BlockSink(store.fd, store.name, store.allocate)
+    for piece in pieces:
+        sink.write([piece])
+    sink.finish()
+    return sink
+
+
+def source_of(store: Scattered, extents: Extents, size: int) -> BlockSource:
+    claim = Mark(MarkState.COMPLETE, UUID_A, size, 1, len(extents))
+    return BlockSource(store.fd, store.name, extents, claim)
+
+
+@pytest.mark.parametrize("size", [1, PAGE, PAGE + 1, 16 * PAGE, 33 * PAGE - 1, 100 * PAGE + 7])
+def test_what_was_written_is_read(store: Scattered, size: int) -> None:
+    data = noise(size)
+    sink = write(store, [data[: size // 3], b"", data[size // 3 :]])
+    assert sum(sink.extents.counts) == -(-size // PAGE)
+    assert bytes(read_at(source_of(store, sink.extents, size), 0, size)) == data
+    last = sink.extents.starts[-1] + sink.extents.counts[-1] - 1
+    end = os.pread(store.fd, PAGE, last * PAGE)
+    assert end[(size - 1) % PAGE + 1 :] == bytes(PAGE - 1 - (size - 1) % PAGE)
+
+
+def test_any_part_can_be_read(store: Scattered) -> None:
+    """Extents of several pages each, out of order; parts that begin and end anywhere."""
+    data, extents = noise(40 * PAGE), Extents()
+    for start, count in ((900, 3), (100, 20), (50, 1), (500, 16)):
+        part = data[sum(extents.counts) * PAGE :][: count * PAGE]
+        os.pwrite(store.fd, part, start * PAGE)
+        extents.add(start, count)
+    source = source_of(store, extents, len(data))
+
+    @settings(max_examples=400, derandomize=True, deadline=None, database=None)
+    @given(st.integers(0, len(data)), st.integers(0, len(data)))
+    def check(one: int, other: int) -> None:
+        start, end = sorted((one, other))
+        assert bytes(read_at(source, start, end - start)) == data[start:end]
+
+    check()
+    for offset, size in ((0, len(data) + 1), (len(data), 1), (-1, 1), (1 << 62, 1)):
+        with pytest.raises(IncompleteError, match="ends before byte"):
+            read_at(source, offset, size)
+
+
+def test_short_reads_and_writes_go_on(store: Scattered, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, preadv, pwritev = noise(10 * PAGE), os.preadv, os.pwritev
+    monkeypatch.setattr(os, "preadv", lambda fd, to, at: preadv(fd, [to[0][: 3 * 512]], at))
+    monkeypatch.setattr(os, "pwritev", lambda fd, of, at: pwritev(fd, [of[0][: 5 * 512]], at))
+    extents = write(store, [data]).extents
+    assert bytes(read_at(source_of(store, extents, len(data)), 0, len(data))) == data
+
+
+def test_adjacent_pages_are_one_extent() -> None:
+    extents = Extents()
+    for page in (5, 6, 7, 9, 8):
+        extents.add(page)
+    assert list(extents) == [(5, 3), (9, 1), (8, 1)]
+
+
+def test_full_device(store: Scattered) -> None:
+    with pytest.raises(
+        NoSpaceError, match=r"no room left on .* after 2 MiB of the image"
+    ) as caught:
+        write(store, [noise(4 << 20)])
+    assert "--image-size" in caught.value.hint
+
+
+def test_other_errors_of_the_allocation_come_out(store: Scattered) -> None:
+    def broken(_pages: int) -> Extents:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    with pytest.raises(PermissionError):
+        BlockSink(store.fd, store.name, broken).allocate(1)
+
+
+@pytest.mark.parametrize("call", ["preadv", "pwritev", "fsync"])
+def test_errors_of_the_device_have_a_place(
+    store: Scattered, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    extents = write(store, [bytes(PAGE)]).extents
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, call, fail)
+    place = "" if call == "fsync" else r" at byte \d+"
+    verb = {"preadv": "read", "pwritev": "write", "fsync": "sync"}[call]
+    source = source_of(store, extents, PAGE)
+    use = partial(read_at, source, 0, PAGE) if call == "preadv" else partial(write, store, [b"x"])
+    with pytest.raises(UnreadableError, match=f"^cannot {verb} .*{place}: input/output error$"):
+        use()
+
+
+def hibernate_to(store: Scattered, stream: bytes) -> UUID:
+    sink = BlockSink(store.fd, store.name, store.allocate)
+    writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
+    writer.write_stream(reader_of(stream), lambda _done: None)
+    writer.finish()
+    sink.finish()
+    commit(store, sink, UUID_A, writer.size)
+    return UUID_A
+
+
+def test_committed_image_is_found_and_sound(store: Scattered) -> None:
+    """More than 253 extents, so that the map takes two pages."""
+    stream = noise(300 * PAGE)
+    hibernate_to(store, stream)
+    found = read_header(store.fd, store.name).mark()
+    assert found is not None
+    assert found.extent_count > 253
+    assert read_file(Path(store.name)) == stream
+    image = ImageReader(find_image(store.fd, store.name))
+    assert (image.superblock.image_uuid, image.stream_bytes) == (UUID_A, len(stream))
+
+
+def test_pieces_beyond_the_limit_are_no_space(
+    store: Scattered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mark, "MAX_EXTENTS", 10)
+    with pytest.raises(NoSpaceError, match="is in 11 pieces, more than can be recorded"):
+        hibernate_to(store, noise(9 * PAGE))
+    assert read_header(store.fd, store.name).mark() is None
+
+
+def map_of(extents: Extents, pages: list[int]) -> dict[int, bytes]:
+    return dict(zip(pages, build_map(extents, UUID_A, pages), strict=True))
+
+
+def test_map_of_several_pages() -> None:
+    extents = Extents()
+    for page in range(10, 1610, 2):
+        extents.add(page)
+    written = map_of(extents, [7, 3, 9, 5])
+    claim = Mark(MarkState.COMPLETE, UUID_A, 800 * PAGE, 7, 800)
+    assert list(read_map(claim, written.__getitem__, 2000)) == list(extents)
+    for swapped in ({3: written[9], 9: written[3]}, {9: written[3]}, {5: written[7]}):
+        with pytest.raises(DamagedError, match="of the extent map"):
+            read_map(claim, (written | swapped).__getitem__, 2000)
+
+
+def test_map_that_goes_round_ends() -> None:
+    """Each page has its number: one cannot stand for the next."""
+    extents = Extents()
+    for page in range(10, 10 + 2 * 253, 2):
+        extents.add(page)
+    endless = map_of(extents, [7])[7]
+    claim = Mark(MarkState.COMPLETE, UUID_A, PAGE, 7, 1 << 20)
+    with pytest.raises(DamagedError, match="leaves the device at page 0"):
+        read_map(claim, lambda _page: endless, 2000)
+
+
+def test_extents_are_columns() -> None:
+    """No object for each of a million extents."""
+    assert isinstance(Extents().starts, array)
+    assert Extents().starts.itemsize == 8

@@ -1,0 +1,133 @@
+"""A store on a block device: a loop device, where there may be one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.__main__ import main
+from format.errors import TorporError
+from format.writer import ImageWriter, new_buffers
+from store.base import commit
+from store.blocks import BlockSink
+from store.device import DeviceStore, make_store
+from store.errors import DeviceNotFoundError, StoreRefusedError
+from store.swap import SwapStore
+from tests.forge import UUID_A
+from tests.sources import read_file, reader_of, superblock
+from tests.vectors import devices
+from tests.vectors.images import noise
+
+PAGE = 4096
+PAGES = 512
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+Torpor = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def torpor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Torpor:
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setenv("PATH", PATH)
+        monkeypatch.setattr(sys, "argv", ["torpor", *arguments])
+        code = main()
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[str]:
+    losetup, backing = shutil.which("losetup", path=PATH), tmp_path / "disk"
+    if losetup is None or os.geteuid() != 0:
+        pytest.skip("a loop device takes root and losetup")
+    backing.write_bytes(bytes(PAGES * PAGE))
+    made = subprocess.run(
+        [losetup, "--find", "--show", backing], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"no loop devices here: {made.stderr}")
+    yield made.stdout.strip()
+    subprocess.run([losetup, "--detach", made.stdout.strip()], check=True)
+
+
+def hibernate_to(path: str, stream: bytes) -> None:
+    with DeviceStore(path) as store:
+        assert store.free_bytes() == (PAGES - 1) * PAGE
+        sink = BlockSink(store.fd, path, store.allocate)
+        writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
+        writer.write_stream(reader_of(stream), lambda _done: None)
+        writer.finish()
+        sink.finish()
+        commit(store, sink, UUID_A, writer.size)
+
+
+def test_life_of_a_store(device: str, torpor: Torpor) -> None:
+    code, said = torpor("mkstore", device)
+    assert (code, "boot with resume=UUID=" in said) == (0, True)
+    assert torpor("verify", device) == (3, f"torpor: no image: the store {device} is empty\n")
+    stream = noise(60 * PAGE)
+    hibernate_to(device, stream)
+    assert torpor("verify", device)[0] == 0
+    assert read_file(Path(device)) == stream
+    assert torpor("discard", device)[0] == 0
+    assert torpor("verify", device)[0] == 3
+
+
+def test_mkstore_again_discards(device: str, torpor: Torpor) -> None:
+    torpor("mkstore", device)
+    hibernate_to(device, noise(PAGE))
+    assert torpor("mkstore", device)[0] == 0
+    assert torpor("verify", device)[0] == 3
+
+
+def test_store_in_use_is_refused(device: str, torpor: Torpor) -> None:
+    torpor("mkstore", device)
+    with DeviceStore(device):
+        for use in (DeviceStore, make_store):
+            with pytest.raises(StoreRefusedError, match="is in use"):
+                use(device)
+
+
+def test_mkstore_spares_what_holds_something(device: str, torpor: Torpor) -> None:
+    mkswap = shutil.which("mkswap", path=PATH)
+    assert mkswap
+    subprocess.run([mkswap, device], check=True, capture_output=True)
+    before = Path(device).read_bytes()
+    code, said = torpor("mkstore", device)
+    assert (code, "holds something already" in said, "wipefs" in said) == (8, True, True)
+    assert Path(device).read_bytes() == before
+
+
+def test_image_without_a_mark_is_explained(device: str, torpor: Torpor) -> None:
+    """A file written to a device with dd: where it ends, nothing says."""
+    Path(device).write_bytes(devices.IMAGE)
+    code, said = torpor("verify", device)
+    assert (code, "holds an image's bytes, but no mark" in said) == (3, True)
+
+
+def test_full_store(device: str, torpor: Torpor) -> None:
+    torpor("mkstore", device)
+    with pytest.raises(TorporError, match="no room left") as caught:
+        hibernate_to(device, noise(PAGES * PAGE))
+    assert caught.value.exit_code == 9
+    assert torpor("verify", device)[0] == 3
+
+
+def test_swap_store_wants_swaps_header(device: str) -> None:
+    with pytest.raises(StoreRefusedError, match="no swap header of version 1"):
+        SwapStore(device)
+    with pytest.raises(StoreRefusedError, match="neither a store nor an active swap"):
+        DeviceStore(device)
+
+
+def test_no_device(torpor: Torpor, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(PAGES * PAGE))
+    with pytest.raises(DeviceNotFoundError):
+        make_store(str(tmp_path / "nowhere"))
+    for path in (tmp_path / "file", tmp_path, Path("/dev/null")):
+        assert torpor("mkstore", str(path)) == (8, f"torpor: {path} is not a block device\n")

@@ -1,0 +1,167 @@
+"""Finding a device by what resume= says, where udev knows it and where nobody does."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import pyudev
+
+from kernel import swap
+from store import locate
+from store.errors import DeviceNotFoundError
+from store.locate import find_device
+
+UUID_1 = "11111111-2222-3333-4444-abcdefabcdef"
+
+
+@dataclass
+class FakeDevice:
+    """What is used of a pyudev.Device."""
+
+    device_node: str | None
+    properties: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> list[FakeDevice]:
+    """The machine's block devices; ordinary files stand for them."""
+    found: list[FakeDevice] = []
+
+    class Context:
+        def list_devices(self, subsystem: str) -> list[FakeDevice]:
+            assert subsystem == "block"
+            return found
+
+    monkeypatch.setattr(pyudev, "Context", Context)
+    monkeypatch.setattr(locate, "_is_block", os.path.isfile)
+    return found
+
+
+@pytest.fixture
+def add(tmp_path: Path, devices: list[FakeDevice]) -> "Add":
+    return Add(tmp_path, devices)
+
+
+class Add:
+    """Adds a device with these contents and udev properties, returns its path."""
+
+    def __init__(self, folder: Path, devices: list[FakeDevice]) -> None:
+        self._folder = folder
+        self._devices = devices
+
+    def __call__(self, contents: bytes = b"", properties: dict[str, str] | None = None) -> str:
+        path = self._folder / f"sd{len(self._devices)}"
+        path.write_bytes(contents)
+        self._devices.append(FakeDevice(str(path), properties or {}))
+        return str(path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "name", "value"),
+    [
+        ("UUID", "ID_FS_UUID", UUID_1),
+        ("LABEL", "ID_FS_LABEL_ENC", "sleep"),
+        ("PARTUUID", "ID_PART_ENTRY_UUID", "0a1b2c3d-02"),
+        ("PARTLABEL", "ID_PART_ENTRY_NAME", "swap"),
+        ("PARTUUID", "PARTUUID", "0a1b2c3d-02"),
+        ("PARTLABEL", "PARTNAME", "swap"),
+    ],
+)
+def test_tags_that_udev_or_the_kernel_knows(add: Add, tag: str, name: str, value: str) -> None:
+    add()
+    add(properties={name: "other"})
+    path = add(properties={name: value})
+    add(properties={name: value})
+    for spec in (f"{tag}={value}", f'{tag}="{value}"'):
+        assert find_device(spec) == path
+    assert find_device(f"{tag}={value}x") is None
+    assert find_device(f"{tag}={value.upper()}") == (path if tag.endswith("UUID") else None)
+
+
+def test_encoded_label(add: Add) -> None:
+    path = add(properties={"ID_FS_LABEL_ENC": r"my\x20\x5cswäp\x2f"})
+    assert find_device("LABEL=my \\swäp/") == path
+
+
+@pytest.mark.parametrize("signature", [swap.SWAP, swap.USER_IMAGE, swap.KERNEL_IMAGE])
+def test_tags_from_the_header_itself(add: Add, signature: bytes) -> None:
+    """In an initramfs without udevd nobody has probed the device."""
+    add(b"too short")
+    add(bytes(8192))
+    path = add(swap.build_header(9, UUID(UUID_1), "sleep", signature) + bytes(4096))
+    assert find_device(f"UUID={UUID_1}") == path
+    assert find_device("LABEL=sleep") == path
+    assert find_device("LABEL=awake") is None
+
+
+def test_header_is_not_read_where_udev_has_probed(add: Add) -> None:
+    header = swap.build_header(9, UUID(UUID_1), "sleep", swap.SWAP)
+    add(header, properties={"ID_FS_TYPE": "ext4"})
+    assert find_device(f"UUID={UUID_1}") is None
+
+
+def test_devices_that_are_not_there_are_passed_over(
+    add: Add, devices: list[FakeDevice], tmp_path: Path
+) -> None:
+    devices.append(FakeDevice(None, {"ID_FS_UUID": UUID_1}))
+    devices.append(FakeDevice(str(tmp_path / "gone"), {"ID_FS_UUID": UUID_1}))
+    assert find_device(f"UUID={UUID_1}") is None
+    path = add(properties={"ID_FS_UUID": UUID_1})
+    assert find_device(f"UUID={UUID_1}") == path
+
+
+def test_paths(add: Add, tmp_path: Path) -> None:
+    path = add()
+    assert find_device(path) == path
+    assert find_device(str(tmp_path / "nowhere")) is None
+
+
+def test_a_file_is_no_device(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert find_device(str(tmp_path / "file")) is None
+    assert find_device("/") is None
+    assert find_device("/dev/null") is None
+
+
+def test_device_number_that_is_not_there() -> None:
+    assert find_device("0:0") is None
+    assert find_device("99999:1") is None
+
+
+def test_device_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = sorted(os.listdir("/sys/dev/block"))
+    if not numbers:
+        pytest.skip("no block devices here")
+    monkeypatch.setattr(locate, "_is_block", lambda _path: True)
+    name = os.path.basename(os.path.realpath(f"/sys/dev/block/{numbers[0]}"))
+    assert find_device(numbers[0]) == f"/dev/{name.replace('!', '/')}"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "sda1",
+        "UUID",
+        "UUID=",
+        'UUID=""',
+        "LABEL=''",
+        "uuid=1",
+        "ID=1",
+        "8",
+        "8:",
+        ":1",
+        "8:1:2",
+        "8:-1",
+        "0x801",
+        "=",
+    ],
+)
+def test_what_names_no_device(add: Add, spec: str) -> None:
+    """An empty tag above all: it must not name the first device without one."""
+    add()
+    with pytest.raises(DeviceNotFoundError, match="does not name a device") as caught:
+        find_device(spec)
+    assert "PARTLABEL=" in caught.value.hint
