@@ -20,7 +20,7 @@ MARK_OFFSET = 1280
 """In the padding of a swap header, after the words that libblkid wants to be zero (1196-1203),
 and in the sector of the UUID: the mark changes with one sector written."""
 
-MAX_EXTENTS = 1 << 20
+MAX_EXTENTS = 1 << 18
 
 
 class MarkState(IntEnum):

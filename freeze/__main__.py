@@ -33,8 +33,7 @@ UNUSED_IN_INITRAMFS = (
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program to freeze: its name, the script it starts with, the modules it must not hold, and
-    the runtime hooks that run first."""
+    """A program to freeze, without the excluded modules; its runtime hooks run first."""
 
     name: str
     entry: Path

@@ -53,17 +53,18 @@ def hibernate(plan: Plan, log: Log) -> None:
     """
     checksum.self_test()
     with ExitStack() as undo:
-        store = open_store(plan.store)
-        undo.enter_context(store)
-        snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         file_systems = FileSystems()
         undo.callback(file_systems.close)
         file_systems.open_all()
+        # Before the rest: a guardian that held /dev/snapshot open, too, would never be woken.
+        undo.enter_context(Guardian(file_systems))
+        store = open_store(plan.store)
+        undo.enter_context(store)
+        snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         writing = _Writing(store, plan.mode)
         _attach(store, snapshot)
         if store.header.holds_image():
             store.header.clear()
-        undo.enter_context(Guardian(file_systems))
         undo.enter_context(_signals_held_back())
         _freeze(snapshot, file_systems, undo)
         if not _take_snapshot(snapshot, plan, undo):

@@ -14,6 +14,8 @@ from format.reader import ImageReader
 from hibernate import capture
 from hibernate.capture import Plan, hibernate
 from hibernate.errors import AbortedError
+from hibernate.filesystems import FileSystems
+from hibernate.guardian import Guardian
 from hibernate.power_off import Mode
 from kernel import power
 from kernel.snapshot import PAGE_SIZE
@@ -228,3 +230,25 @@ def test_swap_without_room_for_a_mark_is_refused_before_anything_happens(
         hibernate(plan(path), lambda _: None)
     assert device.calls == []
     assert path.read_bytes() == data
+
+
+def test_guardian_does_not_keep_the_device_open(
+    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = swap_file(50)
+    order: list[str] = []
+
+    class Noted(Guardian):
+        def __init__(self, file_systems: FileSystems) -> None:
+            order.append("guardian")
+            super().__init__(file_systems)
+
+    def noted_open(flags: int) -> FakeSnapshot:
+        order.append("open")
+        return device.open(flags)
+
+    monkeypatch.setattr(capture, "Guardian", Noted)
+    monkeypatch.setattr(capture, "open_snapshot", noted_open)
+    device.second_life = True
+    hibernate(plan(path), lambda _: None)
+    assert order == ["guardian", "open"]

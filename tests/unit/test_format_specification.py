@@ -50,7 +50,7 @@ def test_table_of_the_index_begins_with_its_header() -> None:
 
 def test_limits() -> None:
     assert "| chunk size | 4 MiB |\n| chunks | 2^20 |\n| sections | 16 in" in SPECIFICATION
-    assert "| extents on a device | 2^20 |" in SPECIFICATION
+    assert "| extents on a device | 2^18 |" in SPECIFICATION
     limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS, mark.MAX_EXTENTS)
-    assert limits == (4 << 20, 1 << 20, 16, 1 << 20)
+    assert limits == (4 << 20, 1 << 20, 16, 1 << 18)
     assert f"| {mark.MARK_OFFSET} | {layout.MARK_SIZE} | mark |" in SPECIFICATION

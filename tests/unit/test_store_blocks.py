@@ -212,7 +212,7 @@ def test_map_that_goes_round_ends() -> None:
     for page in range(10, 10 + 2 * 253, 2):
         extents.add(page)
     endless = map_of(extents, [7])[7]
-    claim = Mark(MarkState.COMPLETE, UUID_A, PAGE, 7, 1 << 20)
+    claim = Mark(MarkState.COMPLETE, UUID_A, PAGE, 7, 1 << 18)
     with pytest.raises(DamagedError, match="leaves the device at page 0"):
         read_map(claim, lambda _page: endless, 2000)
 
