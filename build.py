@@ -40,15 +40,17 @@ MORE_PROGRAMS = {
 }
 
 # Says what an interpreter lacks that venv (ensurepip), PyInstaller (the shared libpython) or we
-# (lzma, for kernel modules) need; nothing if it will do.
+# (lzma, for kernel modules) need: a Debian package where one supplies it. Nothing if it will do.
 PROBE = """
 import importlib.util as find, os, sys, sysconfig
 if sys.version_info < (3, 11): print("version")
-for module in ("ensurepip", "lzma", "zlib"):
+if find.find_spec("ensurepip") is None: print("python3-venv")
+for module in ("lzma", "zlib"):
     if find.find_spec(module) is None: print(module)
 library = sysconfig.get_config_var("INSTSONAME") or ""
 folder = sysconfig.get_config_var("LIBDIR") or ""
-if ".so" not in library or not os.path.exists(os.path.join(folder, library)): print("libpython")
+if ".so" not in library or not os.path.exists(os.path.join(folder, library)):
+    print("libpython%d.%d" % sys.version_info[:2])
 """
 
 
@@ -80,7 +82,7 @@ def _perform(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.command == "bench":
         return _module("bench")
     if arguments.command == "test":
-        return _module("pytest", *(["--long"] if arguments.long else []), *rest)
+        return _module("pytest", *rest)
     return 0
 
 
@@ -99,9 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SERIES|FILE",
         help="a series of Debian's archive such as 6.1 or 6.12, or a vmlinuz (default: 6.1)",
     )
-    test = commands.add_parser("test", help="run the tests; further arguments go to pytest")
-    test.add_argument("--long", action="store_true", help="also those that take minutes")
-    commands.add_parser("bench", help="measure against the kernel's own hibernation")
+    commands.add_parser("test", help="run the tests; further arguments go to pytest")
+    commands.add_parser("bench", help="measure pack, verify and unpack beside lz4")
     return parser
 
 
@@ -130,11 +131,9 @@ def _choose_python() -> tuple[str, set[str]]:
     if not Path(SYSTEM_PYTHON).exists():
         raise BuildError(f"PyInstaller cannot use {sys.executable}, which has no shared libpython")
     lacks = _lacks(SYSTEM_PYTHON)
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    supplies = {"ensurepip": "python3-venv", "libpython": f"libpython{version}"}
-    if not lacks <= supplies.keys():
+    if not all(lack.startswith(("python3-venv", "libpython")) for lack in lacks):
         raise BuildError(f"no usable Python 3.11 or newer: {SYSTEM_PYTHON} lacks {sorted(lacks)}")
-    return SYSTEM_PYTHON, {supplies[lack] for lack in lacks}
+    return SYSTEM_PYTHON, lacks
 
 
 def _lacks(python: str) -> set[str]:

@@ -5,6 +5,7 @@ import io
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 from cli import VERSION, images, stores
 from format.errors import TorporError
@@ -115,6 +116,11 @@ def _size(text: str) -> int:
     return int(number) << shift
 
 
+def _terminated(number: int, _frame: object) -> NoReturn:
+    """End by an exception, so that nothing half-written is left."""
+    sys.exit(128 + number)
+
+
 def main() -> int:
     """Run the program; return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -122,6 +128,7 @@ def main() -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = build_parser().parse_args()
     threading.stack_size(THREAD_STACK)
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         arguments.run(arguments)
     except TorporError as error:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from format.checksum import Buffer
 from format.errors import IncompleteError
-from store.errors import cannot
+from store.errors import StoreRefusedError, cannot
 
 IOV_MAX = 1024
 
@@ -63,9 +63,12 @@ class FileSink:
 def new_file(path: str) -> Iterator[int]:
     """Open a new file and give it its name when it is whole and synced, replacing another.
 
-    Where `path` is a pipe or a character device it is written directly.
+    A pipe or a character device is written directly; a block device is refused.
     """
-    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
+    mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+    if stat.S_ISBLK(mode):
+        raise StoreRefusedError(f"{path} is a block device, not a file")
+    if not stat.S_ISREG(mode):
         with _opened(path, path, os.O_WRONLY) as fd:
             yield fd
         return

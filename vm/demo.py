@@ -7,7 +7,7 @@ import sys
 
 from vm.accel import KVM, accelerator
 from vm.disks import MIB, ext4_complaints, root_disk, swap_disk
-from vm.host import BUILD, HostError, run
+from vm.host import BUILD, ROOT, HostError, run
 from vm.initramfs import build_initramfs
 from vm.kernels import Kernel, find_kernel
 from vm.machine import Machine, MachineError, Result, tail
@@ -43,7 +43,7 @@ class Outcome:
     def held(self) -> bool:
         """Whether everything that has to hold does."""
         same = self.boot_id_same and self.nonce_same and self.data_same
-        went_on = self.counter_after >= self.counter_before > 0
+        went_on = self.counter_after > self.counter_before > 0
         return self.resumed and same and went_on and self.swap_in_use and self.fs_clean
 
 
@@ -57,6 +57,8 @@ def main() -> int:
     except (HostError, MachineError, DemoError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(f"{'All of it held' if held else 'It did NOT hold'}, {story.seconds['total']:.0f} s.")
     return 0 if held else 1
 
@@ -68,9 +70,10 @@ def _demonstrate(story: Story, which: str) -> bool:
         _tell_machine(story, machine)
     with story.part("hibernate", "First life: the machine boots, works and hibernates"):
         first = _first_life(story, machine)
-    with story.part("verify", "It is off. On this host: torpor verify swap.img"):
-        story.say(run(TORPOR, "verify", FOLDER / "swap.img"))
-        sizes = json.loads(run(TORPOR, "inspect", FOLDER / "swap.img", "--json"))
+    with story.part("verify", "It is off. On this host: torpor verify build/demo/swap.img"):
+        image = (FOLDER / "swap.img").relative_to(ROOT)
+        story.say(run(TORPOR, "verify", image, cwd=ROOT))
+        sizes = json.loads(run(TORPOR, "inspect", image, "--json", cwd=ROOT))
         saved, stored = sizes["stream_bytes"], sizes["stored_bytes"]
         story.say(f"{_mib(saved)} of memory, {_mib(stored)} on disk")
     with story.part("resume", "Second life: power on, and the resumer finds the image"):
@@ -160,8 +163,8 @@ def _tell_outcome(story: Story, outcome: Outcome) -> None:
     story.verdict(outcome.resumed, "torpor hibernate returned 0 and the machine powered off itself")
     story.verdict(outcome.boot_id_same, "the same boot id: the kernel is the one that hibernated")
     story.verdict(outcome.nonce_same, "the same random number, which no disk ever held as a file")
-    story.verdict(outcome.data_same, "128 MiB of files in memory are the same")
-    story.verdict(outcome.counter_after >= outcome.counter_before, f"the count went on {counted}")
+    story.verdict(outcome.data_same, "over 100 MiB of files in memory are the same")
+    story.verdict(outcome.counter_after > outcome.counter_before, f"the count went on {counted}")
     story.verdict(outcome.swap_in_use, "swap is in use again")
     story.verdict(outcome.fs_clean, "e2fsck -fn finds the root file system clean")
 

@@ -101,12 +101,13 @@ def test_full_output_is_an_error(arguments: list[str]) -> None:
     assert result.err == "torpor: cannot write the standard output: no space left on device\n"
 
 
-def test_interrupted_process_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_process_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     process = start("pack", "-", tmp_path / "image", stdin=subprocess.PIPE)
     assert process.stdin
     process.stdin.write(bytes(3 << 20))
     process.stdin.flush()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     result = finished(process)
-    assert (result.code, result.err) == (130, "")
+    assert (result.code, result.err) == (128 + number, "")
     assert not list(tmp_path.iterdir())

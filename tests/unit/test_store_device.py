@@ -131,3 +131,12 @@ def test_no_device(torpor: Torpor, tmp_path: Path) -> None:
         make_store(str(tmp_path / "nowhere"))
     for path in (tmp_path / "file", tmp_path, Path("/dev/null")):
         assert torpor("mkstore", str(path)) == (8, f"torpor: {path} is not a block device\n")
+
+
+def test_images_of_files_do_not_go_to_devices(device: str, torpor: Torpor, tmp_path: Path) -> None:
+    stream = tmp_path / "stream"
+    stream.write_bytes(noise(3 * PAGE))
+    code, said = torpor("pack", str(stream), device)
+    assert (code, "is a block device, not a file" in said) == (8, True)
+    with open(device, "rb") as file:
+        assert not file.read().strip(b"\0")
