@@ -15,10 +15,12 @@ from freeze.needs import needed_libraries
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HERE = Path(__file__).resolve().parent
-SOURCES = ("format", "kernel", "store", "workingset", "hibernate", "resume", "cli", "freeze")
+SOURCES = ("format", "kernel", "store", "hibernate", "resume", "cli", "freeze")
 
+RUNTIME_HOOKS = ("find_library.py", "light_imports.py")
 # Imported somewhere in a library for a case that does not come up in our programs.
 UNUSED = (
+    *("importlib.metadata", "email", "csv", "pdb"),  # see light_imports.py
     *("tkinter", "unittest", "pydoc", "doctest", "lib2to3", "setuptools", "pkg_resources"),
     *("_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw"),
     *("_multibytecodec", "readline"),
@@ -26,29 +28,22 @@ UNUSED = (
 # hashlib, shutil and tempfile do without these; _hashlib alone would bring OpenSSL, 5 MB.
 UNUSED_IN_INITRAMFS = (
     *("_hashlib", "_ssl", "ssl", "asyncio", "multiprocessing", "http", "ftplib", "urllib.request"),
-    *("importlib.metadata", "email", "csv", "pdb"),  # see light_imports.py
     *("xml", "xmlrpc", "bz2", "lzma", "tarfile", "decimal", "statistics", "fractions", "rich"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program to freeze, without the excluded modules; its runtime hooks run first."""
+    """A program to freeze, and the modules it must not hold."""
 
     name: str
     entry: Path
     excluded: tuple[str, ...]
-    hooks: tuple[str, ...]
 
 
 PROGRAMS = (
-    Program("torpor", HERE / "entry/torpor.py", UNUSED, ("find_library.py",)),
-    Program(
-        "torpor-resume",
-        HERE / "entry/torpor_resume.py",
-        UNUSED + UNUSED_IN_INITRAMFS,
-        ("find_library.py", "light_imports.py"),
-    ),
+    Program("torpor", HERE / "entry/torpor.py", UNUSED),
+    Program("torpor-resume", HERE / "entry/torpor_resume.py", UNUSED + UNUSED_IN_INITRAMFS),
 )
 
 
@@ -97,7 +92,7 @@ def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level=WARN"]
     command += ["--onedir", "--strip", "--noupx", f"--name={program.name}", f"--paths={ROOT}"]
     command += [f"--distpath={work}/dist", f"--workpath={work}/work", f"--specpath={work}"]
-    command += [f"--runtime-hook={HERE / hook}" for hook in program.hooks]
+    command += [f"--runtime-hook={HERE / hook}" for hook in RUNTIME_HOOKS]
     command += [f"--add-binary={_libudev()}:."]  # loaded by name: PyInstaller does not see it
     command += [f"--exclude-module={module}" for module in program.excluded]
     command += [str(program.entry)]

@@ -1,4 +1,4 @@
-"""PyInstaller runtime hook: keep out of the resumer what its libraries import and never use.
+"""PyInstaller runtime hook: keep out of the programs what their libraries import and never use.
 
 Every boot starts the resumer, most of them to find nothing. Of the 130 ms that its imports take,
 crc32c's question for its own version costs 53 (importlib.metadata brings email and zipfile), and

@@ -99,6 +99,7 @@ def claim(path: str) -> int:
 def _contents(path: str) -> str:
     """Return what blkid finds on the device, "" for nothing (exit code 2, blkid(8))."""
     environment = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
+    environment["PATH"] = f"{environment.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     try:
         found = subprocess.run(
             ["blkid", "--probe", path], capture_output=True, text=True, env=environment, check=False

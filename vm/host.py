@@ -13,6 +13,10 @@ BUILD = ROOT / "build"
 GUEST_SCRIPTS = Path(__file__).resolve().parent / "guest"
 
 
+SEARCH_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+"""Where programs are looked for: mke2fs and blkid, too, for users without these folders."""
+
+
 class HostError(Exception):
     """Something the virtual machines need from the host is missing or failed."""
 
@@ -22,12 +26,11 @@ def run(*argv: str | Path, cwd: Path | None = None) -> str:
 
     Raises HostError with the command and its output unless the exit status is 0.
     """
-    search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # mke2fs, for users without them
     try:
         done = subprocess.run(
             [str(word) for word in argv],
             cwd=cwd,
-            env={**os.environ, "PATH": search, "LC_ALL": "C"},
+            env={**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

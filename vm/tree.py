@@ -2,11 +2,14 @@
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+
+from vm.host import SEARCH_PATH, HostError, run
 
 BUSYBOX = Path("/bin/busybox")
 
@@ -70,6 +73,15 @@ class Tree:
         self.copy(path, frozen)
         for line in frozen.with_name(f"{frozen.name}.needs").read_text().splitlines():
             self.file(line, Path(line).resolve(), executable=True)
+
+    def host_program(self, name: str) -> None:
+        """Add a program of the host at the same place, with the libraries that it needs."""
+        place = shutil.which(name, path=SEARCH_PATH)
+        if place is None:
+            raise HostError(f"{name} is not installed")
+        libraries = re.findall(r"(/\S+) \(0x", run("ldd", place))
+        for path in (place, *libraries):
+            self.file(path, Path(path).resolve(), executable=True)
 
     def digest(self) -> str:
         """Return a hash of all paths, modes and contents."""

@@ -25,8 +25,8 @@ def uptime(report: list[str], event: str) -> float:
     return float(line.split("uptime=")[1].split()[0])
 
 
-def resumer_said(result: Result) -> list[str]:
-    return re.findall(r"torpor-resume: (.*)", result.console)
+def refusals(result: Result) -> list[str]:
+    return re.findall(r"torpor-resume: not resuming: (.*)", result.console)
 
 
 def assert_resumed(nest: Nest, machine: Machine, result: Result) -> None:
@@ -44,7 +44,7 @@ def assert_resumed(nest: Nest, machine: Machine, result: Result) -> None:
 def assert_cold(machine: Machine, result: Result, code: int, message: str) -> None:
     """The boot went on in time, said why in one line, and left the root clean."""
     assert f"code={code}" in next(line for line in result.report if "resumer-exit" in line)
-    said = resumer_said(result)
+    said = refusals(result)
     assert len(said) == 1, said
     assert re.search(message, said[0]), said
     assert any(line.startswith("cold-boot") for line in result.report)
@@ -59,7 +59,7 @@ def test_resume_from_a_swap_partition_by_uuid(on_swap: Nest, boot: Boot, tmp_pat
     assert_resumed(on_swap, machine, result)
     assert result.told("swaps") == "1"
     again = boot(replace(machine, log=tmp_path / "again.log"))
-    assert_cold(machine, again, 3, "not resuming: no image: /dev/vdb1 is swap without an image")
+    assert_cold(machine, again, 3, "no image: /dev/vdb1 is swap without an image")
 
 
 def test_resume_from_a_store_device_by_path(on_store: Nest, boot: Boot, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_resume_from_a_store_device_by_path(on_store: Nest, boot: Boot, tmp_path
     machine = on_store.copy(tmp_path / "second")
     assert_resumed(on_store, machine, boot(machine))
     again = boot(replace(machine, log=tmp_path / "again.log"))
-    assert_cold(machine, again, 3, "not resuming: no image: the store /dev/vdb is empty")
+    assert_cold(machine, again, 3, "no image: the store /dev/vdb is empty")
 
 
 def test_resume_on_the_new_kernel_with_zero_pages_at_the_end(
