@@ -1,5 +1,6 @@
 """The whole of a hibernation, from the preflight to the power-off, each step with its undo."""
 
+import errno
 import os
 import signal
 import time
@@ -27,6 +28,8 @@ from store.snapshot import open_snapshot
 
 CHUNK_SIZE = 1 << 20
 """As many pages as one call to /dev/snapshot moves; larger ones leave the processor's cache."""
+
+_NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
 
 _STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -108,7 +111,8 @@ def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> boo
         snapshot.platform_support(enabled=plan.mode == Mode.PLATFORM)
         first_life = snapshot.create_image()
     except OSError as error:
-        raise KernelRefusedError(f"the kernel takes no snapshot: {error}") from error
+        hint = _NO_MEMORY if error.errno == errno.ENOMEM else ""
+        raise KernelRefusedError(f"the kernel takes no snapshot: {error}", hint) from error
     undo.callback(snapshot.free)
     return first_life
 
