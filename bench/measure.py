@@ -1,13 +1,14 @@
 """Runs whole commands in turn and keeps wall time and peak memory of each run."""
 
-import os
 import statistics
 import subprocess
-import time
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 RUNS = 5
+SPAWN = Path(__file__).with_name("spawn.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,7 @@ def in_turn(commands: Sequence[Sequence[str]], runs: int = RUNS) -> list[Figure]
 
 def _run(command: Sequence[str]) -> tuple[float, float]:
     """Return wall seconds and peak resident MiB of one run; it has to succeed."""
-    begun = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return time.monotonic() - begun, usage.ru_maxrss / 1024
+    spawn = [sys.executable, "-I", "-S", str(SPAWN), *command]
+    printed = subprocess.run(spawn, capture_output=True, text=True, check=True).stdout
+    seconds, kib = printed.split()
+    return float(seconds), int(kib) / 1024

@@ -32,7 +32,6 @@ def _capture(folder: Path) -> None:
     name = swap_disk(folder / "swap.img", 2 * STREAM_MIB)
     data = _mixed_data(folder / "data.img")
     disks = [root, folder / "swap.img", data]
-    # The swap is marked as in use by the scenario; resume= keeps the writer from warning.
     append = f"scenario=fill resume=UUID={name}"
     machine = Machine(kernel, initramfs, disks, folder / "console.log", append, MEMORY_MIB)
     result = machine.run(LIMIT_SECONDS)

@@ -4,12 +4,11 @@ import argparse
 import io
 import signal
 import sys
-import threading
 from typing import NoReturn
 
 from cli import VERSION, images, stores
 from format.errors import TorporError
-from format.pipeline import THREAD_STACK
+from format.pipeline import prepare_process
 from hibernate.power_off import Mode
 
 _EXAMPLES = """\
@@ -127,7 +126,7 @@ def main() -> int:
         # Names of files and hosts are not always text that the locale can show.
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = build_parser().parse_args()
-    threading.stack_size(THREAD_STACK)
+    prepare_process()
     signal.signal(signal.SIGTERM, _terminated)
     try:
         arguments.run(arguments)

@@ -3,12 +3,11 @@
 import argparse
 import os
 import sys
-import threading
 import time
 
 from format import checksum
 from format.errors import NoImageError, TorporError
-from format.pipeline import THREAD_STACK
+from format.pipeline import prepare_process
 from format.reader import ImageReader
 from kernel import cmdline, kmsg, mounts
 from resume.check import check_identity
@@ -41,7 +40,7 @@ def _parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the program; return its exit code. Does not return from a resume."""
     arguments = _parse_arguments()
-    threading.stack_size(THREAD_STACK)
+    prepare_process()
     report = to_stderr if arguments.dry_run else to_kernel_log()
     try:
         if arguments.dry_run:

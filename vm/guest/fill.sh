@@ -5,5 +5,6 @@
 . /guest/lib.sh
 mount -t tmpfs -o size=90% data /mnt
 dd if=/dev/vdc of=/mnt/data bs=1M 2>/run/dd.log
-torpor hibernate --store /dev/vdb --image-size 3G
+swapon /dev/vdb
+torpor hibernate --image-size 3G
 report "hibernate-exit code=$?"
