@@ -10,7 +10,7 @@ from vm.disks import MIB, ext4_complaints, root_disk, swap_disk
 from vm.host import BUILD, ROOT, HostError, run
 from vm.initramfs import build_initramfs
 from vm.kernels import Kernel, find_kernel
-from vm.machine import Machine, MachineError, Result, tail
+from vm.machine import Machine, MachineError, Result, tail, told
 from vm.story import Story
 
 FOLDER = BUILD / "demo"
@@ -112,13 +112,19 @@ def _tell_machine(story: Story, machine: Machine) -> None:
 
 
 def _first_life(story: Story, machine: Machine) -> Result:
-    first = machine.run(LIMIT_SECONDS)
+    with machine.start(LIMIT_SECONDS) as running:
+        running.wait_report("^resumer-exit code=3")
+        story.say("torpor-resume finds no image in the initramfs: an ordinary boot")
+        running.wait_report("^before .*$")
+        _tell_state(story, running.report)
+        taken = running.wait_console(r"torpor: (snapshot of .*)")
+        story.say(f"torpor hibernate: tasks and file systems are frozen, {taken[1].strip()}")
+        stored = running.wait_console(r"torpor: (\d.* stored as .* s)")
+        story.say(f"torpor hibernate: {stored[1]}, powering off")
+        first = running.wait()
     if first.status is not None:
         code = first.told("code")
         raise DemoError(f"torpor hibernate failed with exit status {code}\n{tail(first.console)}")
-    if first.told("nonce") is None:
-        raise DemoError(f"the machine went off before it hibernated\n{tail(first.console)}")
-    _tell_state(story, first)
     return first
 
 
@@ -126,18 +132,19 @@ def _second_life(story: Story, machine: Machine) -> Result:
     # Were this boot a cold one, its init would read this command line and run this scenario.
     append = machine.append.replace("scenario=demo", "scenario=cold")
     again = dataclasses.replace(machine, append=append, log=FOLDER / "second-life.log")
-    second = again.run(LIMIT_SECONDS)
-    if second.told("cold-boot") is not None:
-        raise DemoError(f"the second boot was a cold one\n{tail(second.console)}")
-    if second.told("nonce") is None:
-        raise DemoError(f"the second life told nothing\n{tail(second.console)}")
-    _tell_state(story, second)
-    return second
+    with again.start(LIMIT_SECONDS) as running:
+        said = running.wait_console(r"torpor-resume: (.*)")
+        story.say(f"torpor-resume, before the root is mounted: {said[1].strip()}")
+        running.wait_report("^(after|cold-boot) .*$")
+        if any(line.startswith("cold-boot") for line in running.report):
+            raise DemoError(f"the second boot was a cold one\n{tail(running.console)}")
+        _tell_state(story, running.report)
+        return running.wait()
 
 
-def _tell_state(story: Story, life: Result) -> None:
-    story.say(f"a process holds the random number {life.told('nonce')} in its memory")
-    story.say(f"and has counted to {life.told('counter')}; boot id {life.told('boot_id')}")
+def _tell_state(story: Story, report: list[str]) -> None:
+    story.say(f"a process holds the random number {told(report, 'nonce')} in its memory")
+    story.say(f"and has counted to {told(report, 'counter')}; boot id {told(report, 'boot_id')}")
 
 
 def _outcome(first: Result, second: Result, stream_bytes: int, stored_bytes: int) -> Outcome:

@@ -8,6 +8,7 @@
 export PATH=/bin:/usr/bin HOME=/root
 
 mount -t tmpfs tmp /tmp
+hostname guest
 report "init uptime=$(uptime) boot_id=$(boot_id)"
 scenario=$(parameter scenario)
 sh "/guest/$scenario.sh"

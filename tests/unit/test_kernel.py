@@ -1,0 +1,141 @@
+"""The thin layer over the kernel, against the kernel's own headers and texts."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from kernel import cmdline, freeze, mounts, snapshot, swap
+from kernel.machine import ram_map_digest
+from kernel.snapshot import encode_device
+
+# include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
+HEADER_REQUESTS = {
+    "FREEZE": 0x3301,
+    "UNFREEZE": 0x3302,
+    "ATOMIC_RESTORE": 0x3304,
+    "FREE": 0x3305,
+    "FREE_SWAP_PAGES": 0x3309,
+    "SET_SWAP_AREA": 0x400C330D,
+    "GET_IMAGE_SIZE": 0x8008330E,
+    "PLATFORM_SUPPORT": 0x330F,
+    "POWER_OFF": 0x3310,
+    "CREATE_IMAGE": 0x40043311,
+    "PREF_IMAGE_SIZE": 0x3312,
+    "AVAIL_SWAP_SIZE": 0x80083313,
+    "ALLOC_SWAP_PAGE": 0x80083314,
+}
+
+
+@pytest.mark.parametrize(("name", "number"), HEADER_REQUESTS.items())
+def test_ioctl_numbers(name: str, number: int) -> None:
+    assert getattr(snapshot, name) == number
+
+
+def test_freeze_numbers_are_those_of_linux_fs_h() -> None:
+    """_IOWR('X', 119, int) and _IOWR('X', 120, int)."""
+    assert (freeze.FIFREEZE, freeze.FITHAW) == (0xC0045877, 0xC0045878)
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "encoded"),
+    [(8, 2, 0x802), (259, 5, 0x10305), (253, 256, 0x10FD00), (8, 0x12345, 0x12300845)],
+)
+def test_device_numbers_are_in_the_kernels_new_form(major: int, minor: int, encoded: int) -> None:
+    assert encode_device(os.makedev(major, minor)) == encoded
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("", {}),
+        ("quiet  ro", {"quiet": "", "ro": ""}),
+        ("resume=UUID=1-2 resume=/dev/b", {"resume": "/dev/b"}),
+        ('resume="LABEL=my swap" x="a b"c', {"resume": "LABEL=my swap", "x": "a bc"}),
+        ('a="open quote b=1', {"a": "open quote b=1"}),
+        ("a=1 -- b=2", {"a": "1"}),
+        ("resume='LABEL=x'", {"resume": "'LABEL=x'"}),
+        (r"path=C:\x", {"path": r"C:\x"}),
+    ],
+)
+def test_command_line(text: str, parameters: dict[str, str]) -> None:
+    assert cmdline.parse(text) == parameters
+
+
+MOUNTINFO = r"""21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+22 21 0:5 / /dev rw,nosuid - devtmpfs udev rw
+30 21 0:40 /sub /mnt/with\040blank rw shared:9 master:2 - btrfs /dev/sdb rw
+31 21 0:41 / /fuse rw - fuseblk.ntfs /dev/sdc1 rw
+"""
+
+
+def test_mountinfo() -> None:
+    parsed = mounts.parse_mounts(MOUNTINFO)
+    assert parsed[0] == mounts.Mount(21, "8:1", "/", "ext4", "/dev/sda1")
+    assert parsed[2] == mounts.Mount(30, "0:40", "/mnt/with blank", "btrfs", "/dev/sdb")
+    assert not mounts.is_initramfs(parsed)
+    assert mounts.is_initramfs(mounts.parse_mounts("1 1 0:2 / / rw - rootfs rootfs rw\n"))
+    assert not mounts.is_initramfs([])
+
+
+def test_own_mountinfo_and_fdinfo_agree() -> None:
+    fd = os.open("/proc", os.O_RDONLY)
+    try:
+        found = mounts.mount_id_of(fd)
+    finally:
+        os.close(fd)
+    assert "/proc" in [m.mount_point for m in mounts.read_mounts() if m.mount_id == found]
+
+
+SWAPS = """Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority
+/dev/sda2                               partition\t1048572\t\t256\t\t-2
+/swap\\040file                           file\t\t524284\t\t0\t\t-3
+/dev/zram0                              partition\t4000000\t\t0\t\t100
+"""
+
+
+def test_swaps() -> None:
+    assert swap.parse_swaps(SWAPS) == [
+        swap.SwapArea("/dev/sda2", is_partition=True, size=1048572 * 1024, used=256 * 1024),
+        swap.SwapArea("/swap file", is_partition=False, size=524284 * 1024, used=0),
+        swap.SwapArea("/dev/zram0", is_partition=True, size=4000000 * 1024, used=0),
+    ]
+
+
+def memmap(folder: Path, entries: dict[str, tuple[str, str, str]]) -> Path:
+    for name, values in entries.items():
+        (folder / name).mkdir(parents=True)
+        for file, value in zip(("start", "end", "type"), values, strict=True):
+            (folder / name / file).write_text(f"{value}\n")
+    return folder
+
+
+RAM = {"0": ("0x0", "0x9fbff", "System RAM"), "1": ("0x100000", "0x1fffffff", "System RAM")}
+
+
+def test_memory_map_digest_sees_every_field(tmp_path: Path) -> None:
+    digests = {ram_map_digest(memmap(tmp_path / "same", RAM), tmp_path)}
+    assert ram_map_digest(memmap(tmp_path / "again", RAM), tmp_path) in digests
+    for field, value in enumerate(("0x1000", "0x2fffffff", "ACPI Tables")):
+        changed = list(RAM["1"])
+        changed[field] = value
+        entries = RAM | {"1": (changed[0], changed[1], changed[2])}
+        digests.add(ram_map_digest(memmap(tmp_path / f"other{field}", entries), tmp_path))
+    digests.add(ram_map_digest(memmap(tmp_path / "less", {"0": RAM["0"]}), tmp_path))
+    assert len(digests) == 5
+
+
+def test_memory_map_without_firmware_memmap(tmp_path: Path) -> None:
+    iomem = tmp_path / "iomem"
+    iomem.write_text("00001000-0009fbff : System RAM\n000a0000-000bffff : PCI Bus 0000:00\n")
+    first = ram_map_digest(tmp_path / "none", iomem)
+    iomem.write_text("00001000-0009fbff : System RAM\n000a0000-000bffff : something else\n")
+    assert ram_map_digest(tmp_path / "none", iomem) == first
+    iomem.write_text("00001000-0009ffff : System RAM\n")
+    assert ram_map_digest(tmp_path / "none", iomem) != first
+
+
+def test_own_memory_map_is_stable() -> None:
+    assert ram_map_digest() == ram_map_digest()
+    assert re.fullmatch("[0-9a-f]{64}", ram_map_digest().hex())
