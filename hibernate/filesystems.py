@@ -10,7 +10,7 @@ from store.errors import KernelRefusedError
 
 
 def to_freeze(mounts: list[Mount]) -> list[Mount]:
-    """Return one mount of each file system on a block device, the last mounted first.
+    """Return the first mount of each file system on a block device, the last mounted first.
 
     So a file system in a file (loop) stops before the one that holds the file. What a process
     serves (fuseblk) is left out: its server is frozen by then.

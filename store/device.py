@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+from contextlib import ExitStack
 from uuid import UUID
 
 from format.layout import PAGE_SIZE
@@ -22,7 +23,8 @@ class DeviceStore(OpenStore):
     def __init__(self, path: str) -> None:
         """Raise StoreRefusedError if it is in use or no store, UnreadableError."""
         fd = claim(path)
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(os.close, fd)
             header = read_header(fd, path)
             if not header.is_store_device:
                 raise StoreRefusedError(
@@ -30,9 +32,7 @@ class DeviceStore(OpenStore):
                     f"to make a store of it, losing what it holds: torpor mkstore {path}",
                 )
             self._pages = block.size_of(fd) // PAGE_SIZE
-        except BaseException:
-            os.close(fd)
-            raise
+            on_error.pop_all()
         super().__init__(fd, path, header)
         self._next = 1
 

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from format.checksum import Buffer
 from format.errors import IncompleteError
@@ -73,13 +73,12 @@ def new_file(path: str) -> Iterator[int]:
             yield fd
         return
     partial = f"{path}.partial"
-    with _opened(partial, path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
-        try:
-            yield fd
-            _finish(fd, partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with _opened(partial, path, flags) as fd, ExitStack() as on_error:
+        on_error.callback(os.unlink, partial)
+        yield fd
+        _finish(fd, partial, path)
+        on_error.pop_all()
 
 
 def _finish(fd: int, partial: str, path: str) -> None:

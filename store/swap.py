@@ -1,6 +1,7 @@
 """An active swap partition as a store: the image takes pages that the kernel has free."""
 
 import os
+from contextlib import ExitStack
 
 from format.layout import PAGE_SIZE
 from format.mark import Extents
@@ -20,12 +21,11 @@ class SwapStore(OpenStore):
             fd = block.open_direct(path, os.O_RDWR)
         except OSError as error:
             raise cannot("open", path, error) from error
-        try:
+        with ExitStack() as on_error:
+            on_error.callback(os.close, fd)
             header = read_header(fd, path)
             header.check_markable()
-        except BaseException:
-            os.close(fd)
-            raise
+            on_error.pop_all()
         super().__init__(fd, path, header)
         self._snapshot: SnapshotDevice
 
