@@ -27,7 +27,7 @@ def discard(arguments: argparse.Namespace) -> None:
     with opened(arguments.store, os.O_RDWR) as fd:
         header = read_header(fd, arguments.store)
         if not header.holds_image():
-            raise NoImageError(f"no image of Torpor's on {arguments.store}: nothing changed")
+            raise NoImageError(f"no marked image on {arguments.store}: nothing changed")
         header.clear()
     what = "an empty store" if header.is_store_device else "swap as before; swapon uses it"
     say(f"the image is discarded: {arguments.store} is {what}")

@@ -32,7 +32,7 @@ class FileSystems:
 
     def __init__(self) -> None:
         self._open: list[tuple[int, str]] = []
-        self._is_frozen = mmap.mmap(-1, mmap.PAGESIZE)
+        self._is_frozen = mmap.mmap(-1, 1)
 
     def open_all(self) -> None:
         """Open all that is to be frozen and reachable. Raises KernelRefusedError."""
@@ -45,6 +45,7 @@ class FileSystems:
                 os.close(fd)
                 raise KernelRefusedError(f"{mount.mount_point} is hidden below another mount")
             self._open.append((fd, mount.mount_point))
+        self._is_frozen = mmap.mmap(-1, len(self._open) + 1)
 
     def freeze(self) -> None:
         """Stop them. Raises KernelRefusedError; what was frozen so far is for `thaw`.
