@@ -106,7 +106,7 @@ def _prepare(kernel: Kernel) -> Machine:
 
 def _tell_machine(story: Story, machine: Machine) -> None:
     with_kvm = accelerator(machine.kernel) == KVM
-    how = "with KVM" if with_kvm else "all of them emulated, so everything takes longer"
+    how = "with KVM" if with_kvm else "emulated"
     story.say(f"Linux {machine.kernel.release}, {machine.memory} MiB, {machine.cpus} CPUs, {how}")
     story.say(f"initramfs {_mib(machine.initramfs.stat().st_size)}, unpacked")
 
@@ -114,7 +114,7 @@ def _tell_machine(story: Story, machine: Machine) -> None:
 def _first_life(story: Story, machine: Machine) -> Result:
     with machine.start(LIMIT_SECONDS) as running:
         running.wait_report("^resumer-exit code=3")
-        story.say("torpor-resume finds no image in the initramfs: an ordinary boot")
+        story.say("torpor-resume, in the initramfs, finds no image: an ordinary boot")
         running.wait_report("^before .*$")
         _tell_state(story, running.report)
         taken = running.wait_console(r"torpor: (snapshot of .*)")
