@@ -54,19 +54,15 @@ class PageBuffer:
         self.pages = [self.view[at : at + PAGE_SIZE] for at in range(0, size, PAGE_SIZE)]
 
 
-def in_order(
-    jobs: Iterable[Callable[[], T]], start_worker: Callable[[], None] | None = None
-) -> Iterator[T]:
+def in_order(jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
     """Run the jobs on worker threads and yield their results in the order of the jobs.
-
-    Each worker calls `start_worker` first.
 
     At most DEPTH jobs are under way or waiting to be taken: when job n is drawn from `jobs`, the
     result of job n - DEPTH has been used up, so DEPTH buffers used in turn are enough.
     The first error of a job is raised in its place. No thread is left when this ends.
     """
     pending: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(WORKERS, initializer=start_worker) as executor:
+    with ThreadPoolExecutor(WORKERS) as executor:
         try:
             for job in jobs:
                 pending.append(executor.submit(job))

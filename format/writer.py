@@ -32,17 +32,11 @@ class ImageWriter:
     """Writes one image: the superblock at once, then `write_stream`, then `finish`."""
 
     def __init__(
-        self,
-        sink: Sink,
-        superblock: records.Superblock,
-        buffers: list[PageBuffer],
-        start_worker: Callable[[], None] | None = None,
+        self, sink: Sink, superblock: records.Superblock, buffers: list[PageBuffer]
     ) -> None:
-        """Write the superblock; `start_worker` is what each worker thread has to do first."""
         self._sink = sink
         self._superblock = superblock
         self._buffers = buffers
-        self._start_worker = start_worker
         self._salt = records.salt(superblock.image_uuid)
         self._sections: list[records.Section] = []
         self._offsets = array("Q")
@@ -65,7 +59,7 @@ class ImageWriter:
         section = records.Section(records.KERNEL_STREAM, first, 0, 0)
         self._append(section.build_header(self._salt))
         done = 0
-        for raw_size, (header, payload, checksum) in self._encoded(read):
+        for raw_size, (header, payload, checksum) in in_order(self._encode_jobs(read)):
             if len(self._offsets) == records.MAX_CHUNKS:
                 raise TorporError(f"the stream is longer than an image may be, {done} bytes")
             self._offsets.append(self.size)
@@ -76,9 +70,6 @@ class ImageWriter:
         count = len(self._offsets) - first
         self._sections.append(records.Section(records.KERNEL_STREAM, first, count, done))
         return done
-
-    def _encoded(self, read: ReadStream) -> Iterator[tuple[int, tuple[bytes, Buffer, int]]]:
-        return in_order(self._encode_jobs(read), self._start_worker)
 
     def _encode_jobs(
         self, read: ReadStream

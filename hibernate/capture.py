@@ -86,7 +86,7 @@ def _attach(store: Store, snapshot: SnapshotDevice) -> None:
     except OSError as error:
         raise KernelRefusedError(f"the kernel refuses {store.name} as swap: {error}") from error
     process.lock_memory()
-    process.forbid_core_dump()
+    process.forbid_core_dump()  # onto a frozen file system, it would never end
 
 
 def _freeze(snapshot: SnapshotDevice, file_systems: FileSystems, undo: ExitStack) -> None:
@@ -130,10 +130,7 @@ class _Writing:
     def write(self, snapshot: SnapshotDevice, undo: ExitStack, log: Log) -> None:
         """Write, map and mark the image; `undo` gets what takes the mark away again."""
         begun = time.monotonic()
-        # A thread that is killed while tasks are frozen freezes instead of ending. If it held the
-        # device open, the kernel would never thaw anything.
-        leave = snapshot.leave_to_the_others
-        writer = ImageWriter(self._sink, self._superblock, self._buffers, leave)
+        writer = ImageWriter(self._sink, self._superblock, self._buffers)
         raw = writer.write_stream(lambda buffer, at: _read(snapshot, buffer, at), _stop_if_asked)
         writer.finish()
         self._sink.finish()

@@ -1,11 +1,10 @@
-"""What a process may keep for itself: its memory, its file table, its core."""
+"""What a process may keep for itself: its memory, and its core."""
 
 import ctypes
 import os
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _PR_SET_DUMPABLE = 4
-_CLONE_FILES = 0x400
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -24,8 +23,3 @@ def lock_memory() -> None:
 def forbid_core_dump() -> None:
     """Let no signal dump core (prctl(2), PR_SET_DUMPABLE)."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
-
-
-def unshare_files() -> None:
-    """Give the calling thread a file table of its own, a copy (unshare(2), CLONE_FILES)."""
-    _check(_libc.unshare(_CLONE_FILES))

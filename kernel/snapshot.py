@@ -7,8 +7,6 @@ import struct
 from collections.abc import Sequence
 from typing import Self
 
-from kernel.process import unshare_files
-
 PATH = "/dev/snapshot"
 PAGE_SIZE = 4096
 
@@ -65,11 +63,6 @@ class SnapshotDevice:
 
     def close(self) -> None:
         """Close it: the kernel frees image and swap pages and thaws what it froze."""
-        os.close(self._fd)
-
-    def leave_to_the_others(self) -> None:
-        """Let the calling thread no longer hold the device open, as all threads otherwise do."""
-        unshare_files()
         os.close(self._fd)
 
     def _ioctl(self, request: int, argument: int | bytes | bytearray = 0) -> None:

@@ -81,11 +81,7 @@ def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:
 
 
 class BlockSink:
-    """A format.writer.Sink that gathers large writes.
-
-    They are made by the thread that calls: when the writer of a hibernation is killed, the kernel
-    gives its swap pages away once the device is closed, and no write to them may be under way.
-    """
+    """A format.writer.Sink that gathers large writes, made by the thread that calls."""
 
     def __init__(self, fd: int, name: str, allocate: Allocate) -> None:
         self._fd = fd

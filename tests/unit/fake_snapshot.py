@@ -6,7 +6,6 @@ FakeKernel, whose `atomic_restore` raises Restored instead of never returning.
 
 import errno
 import os
-import threading
 from collections.abc import Sequence
 
 from kernel import snapshot as real
@@ -39,7 +38,6 @@ class FakeSnapshot(real.SnapshotDevice):
         self.frozen = self.ready = False
         self.swap_area: bytes | None = None
         self.at = 0
-        self.left_by: set[int] = set()
         self.loaded = bytearray()
         self.complete = False
         self._long = bytearray(8)
@@ -57,10 +55,6 @@ class FakeSnapshot(real.SnapshotDevice):
         self.flags = -1
         self.given.clear()
         self.ready = self.frozen = False
-
-    def leave_to_the_others(self) -> None:
-        assert threading.current_thread() is not threading.main_thread()
-        self.left_by.add(threading.get_ident())
 
     def _call(self, name: str) -> None:
         if self.flags == -1:

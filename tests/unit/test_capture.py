@@ -69,7 +69,6 @@ def test_image_holds_the_stream_on_scattered_swap_pages(
         superblock = ImageReader(source).superblock
     assert superblock.identity.kernel_release == os.uname().release
     assert superblock.platform
-    assert device.left_by, "worker threads would keep the device open when the writer is killed"
 
 
 def test_only_pages_that_the_kernel_gave_are_written(
