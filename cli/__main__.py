@@ -13,7 +13,7 @@ from hibernate.power_off import Mode
 
 _EXAMPLES = """\
 examples:
-  torpor mkstore /dev/sdb2          prepare a device for images, losing what it holds
+  torpor mkstore /dev/sdb2          prepare an empty device for images
   torpor hibernate                  hibernate to the store that resume= names, or to swap
   torpor verify /dev/sda3           check every byte of the image on a swap partition
   torpor inspect --json image       what is in an image, for a script

@@ -13,8 +13,14 @@ from uuid import uuid4
 from cli.output import say
 from cli.progress import progress
 from format import checksum
-from format.errors import TorporError, UnreadableError
-from format.pipeline import PageBuffer
+from format.errors import (
+    DamagedError,
+    NoImageError,
+    TorporError,
+    UnreadableError,
+    UnsupportedError,
+)
+from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Superblock
 from format.writer import ImageWriter, new_buffers
@@ -23,14 +29,11 @@ from store.file import FileSink, new_file
 from store.identity import this_machine
 from store.image import open_image
 
-CHUNK_SIZE = 1 << 20
-
 
 def verify(arguments: argparse.Namespace) -> None:
     """Check every byte of the image. Raises the error that says what is wrong."""
     try:
-        with open_image(arguments.image) as source:
-            image = ImageReader(source)
+        with _opened_image(arguments.image) as image:
             _check_stream(image)
     except TorporError as error:
         if arguments.json:
@@ -47,6 +50,18 @@ def verify(arguments: argparse.Namespace) -> None:
         )
 
 
+@contextmanager
+def _opened_image(path: str) -> Iterator[ImageReader]:
+    """Open the image; what is wrong with it is said with its name."""
+    try:
+        with open_image(path) as source:
+            yield ImageReader(source)
+    except (NoImageError, DamagedError, UnsupportedError) as error:
+        if path in str(error):
+            raise
+        raise type(error)(f"{path}: {error}", error.hint) from error
+
+
 def _check_stream(image: ImageReader) -> None:
     done = 0
     with progress("verifying", image.stream_bytes) as report:
@@ -57,8 +72,8 @@ def _check_stream(image: ImageReader) -> None:
 
 def inspect(arguments: argparse.Namespace) -> None:
     """Say what the image is, from its superblock and index; its chunks are not read."""
-    with open_image(arguments.image) as source:
-        facts = {"path": arguments.image} | _facts(ImageReader(source))
+    with _opened_image(arguments.image) as image:
+        facts = {"path": arguments.image} | _facts(image)
     if arguments.json:
         _print_json(facts)
         return
@@ -130,8 +145,7 @@ def _read_into(fd: int, name: str, room: memoryview) -> int:
 
 def unpack(arguments: argparse.Namespace) -> None:
     """Give the snapshot stream back, each chunk checked before it is written."""
-    with open_image(arguments.file) as source:
-        image = ImageReader(source)
+    with _opened_image(arguments.file) as image:
         if arguments.stream == "-":
             _write_stream(image, _binary_stdout())
             return

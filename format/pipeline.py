@@ -19,6 +19,10 @@ rest, and the compressor of the lz4 wheel needs more than 256 KiB."""
 _MALLOC_KEEPS = {-1: 16 << 20, -2: 4 << 20, -3: 16 << 20}
 """mallopt(3): bytes free before malloc trims (-1), got at a time (-2), got by mmap (-3)."""
 
+CHUNK_SIZE = 1 << 20
+"""Bytes of stream in the chunks that we write. LZ4 is a third slower with 64 KiB; more would only
+take more memory."""
+
 WORKERS = 2
 """Threads that compress or decompress; the codec and the checksum run outside Python's lock."""
 

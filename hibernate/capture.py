@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from format import checksum
-from format.pipeline import PageBuffer
+from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.records import Superblock
 from format.writer import ImageWriter, new_buffers
 from hibernate.choose import open_store
@@ -25,9 +25,6 @@ from store.blocks import BlockSink
 from store.errors import KernelRefusedError
 from store.identity import this_machine
 from store.snapshot import open_snapshot
-
-CHUNK_SIZE = 1 << 20
-"""As many pages as one call to /dev/snapshot moves; larger ones leave the processor's cache."""
 
 _NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
 
