@@ -3,8 +3,7 @@
 `snapshot` is /dev/snapshot, a method per ioctl; `power` turns the machine off; `freeze` stops
 file systems; `mounts` reads mountinfo; `block` asks and opens block devices; `swap` reads
 /proc/swaps and swap headers; `cmdline` the kernel command line; `machine` says which kernel and
-memory map this is; `kmsg` writes to the kernel log; `process` keeps memory and core to
-ourselves.
+memory map this is; `kmsg` writes to the kernel log; `process` is about our own process.
 
 Errors are OSError, as the kernel gives them. Imports nothing of ours.
 """

@@ -1,7 +1,8 @@
-"""What a process may keep for itself: its memory, and its core."""
+"""Our own process: its age, its memory, its core."""
 
 import ctypes
 import os
+import time
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
 _PR_SET_DUMPABLE = 4
@@ -13,6 +14,14 @@ def _check(result: int) -> None:
     if result != 0:
         errno = ctypes.get_errno()
         raise OSError(errno, os.strerror(errno))
+
+
+def age() -> float:
+    """Return the seconds since this process was started (proc(5), stat, starttime)."""
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def lock_memory() -> None:

@@ -9,7 +9,7 @@ from format import checksum
 from format.errors import NoImageError, TorporError
 from format.pipeline import prepare_process
 from format.reader import ImageReader
-from kernel import cmdline, kmsg, mounts
+from kernel import cmdline, kmsg, mounts, process
 from resume.check import check_identity
 from resume.errors import NotAskedError, UsageError
 from resume.report import NAME, Report, to_kernel_log, to_stderr
@@ -100,8 +100,10 @@ def _command_line(text: str | None) -> str:
 def _find(request: Request) -> str:
     if not request.device:
         raise NotAskedError("no resume= on the kernel command line")
+    # A slow machine takes seconds to start us, and a boot does not wait for those on top.
+    begun = time.monotonic() - process.age() + request.delay
     time.sleep(request.delay)
-    return wait_for_device(request.device, request.timeout)
+    return wait_for_device(request.device, request.timeout, begun)
 
 
 def _open_image(fd: int, path: str) -> ImageReader:

@@ -12,12 +12,12 @@ _LOOK_AGAIN = 1.0
 """Seconds after which to look without an event: links are made by others than udev, too."""
 
 
-def wait_for_device(spec: str, timeout: float) -> str:
+def wait_for_device(spec: str, timeout: float, begun: float) -> str:
     """Return the path of the device that `spec` names as soon as it is there.
 
-    Raises DeviceNotFoundError after `timeout` seconds.
+    Raises DeviceNotFoundError `timeout` seconds after `begun`, a time of time.monotonic.
     """
-    deadline = time.monotonic() + timeout
+    deadline = begun + timeout
     monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=_event_source())
     monitor.filter_by("block")
     monitor.start()

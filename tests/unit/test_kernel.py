@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,14 @@ def test_memory_map_without_firmware_memmap(tmp_path: Path) -> None:
     assert ram_map_digest(tmp_path / "none", iomem) == first
     iomem.write_text("00001000-0009ffff : System RAM\n")
     assert ram_map_digest(tmp_path / "none", iomem) != first
+
+
+def test_age_of_a_process() -> None:
+    program = "from kernel.process import age; import time; time.sleep(0.5); print(age())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert 0.4 < float(done.stdout) < 60
 
 
 def test_own_memory_map_is_stable() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from format.errors import DamagedError, NoImageError, TorporError
 from hibernate import capture
 from hibernate.capture import Plan, hibernate
 from hibernate.power_off import Mode
-from kernel import kmsg, mounts
+from kernel import kmsg, mounts, process
 from kernel.snapshot import PAGE_SIZE
 from resume import restore
 from resume.errors import NotAskedError, OtherKernelError, OtherMemoryMapError, UsageError
@@ -54,7 +55,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     monkeypatch.setattr(restore, "open_snapshot", fake.open)
     root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
     monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
-    monkeypatch.setattr(program, "wait_for_device", lambda spec, _: spec)
+    monkeypatch.setattr(program, "wait_for_device", lambda spec, *_: spec)
     return fake
 
 
@@ -238,4 +239,19 @@ def test_command_line(text: str, expected: Request) -> None:
 
 def test_device_that_never_comes_is_waited_for_and_given_up() -> None:
     with pytest.raises(DeviceNotFoundError, match="did not appear within 0 s"):
-        wait_for_device("UUID=00000000-dead-beef-0000-000000000000", 0.2)
+        wait_for_device("UUID=00000000-dead-beef-0000-000000000000", 0.2, time.monotonic())
+
+
+def test_time_to_start_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def wait(spec: str, timeout: float, begun: float) -> str:
+        asked.append((timeout, time.monotonic() - begun))
+        raise DeviceNotFoundError(spec)
+
+    monkeypatch.setattr(program, "wait_for_device", wait)
+    monkeypatch.setattr(process, "age", lambda: 4.0)
+    with pytest.raises(DeviceNotFoundError):
+        program.rehearse("resume=/dev/nothing", lambda *_: None)
+    assert asked[0][0] == 10
+    assert 4 <= asked[0][1] < 8
