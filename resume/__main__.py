@@ -4,6 +4,8 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from format import checksum
 from format.errors import NoImageError, TorporError
@@ -16,7 +18,7 @@ from resume.report import NAME, Report, to_kernel_log, to_stderr
 from resume.request import Request
 from resume.restore import restore
 from resume.wait import wait_for_device
-from store.header import read_header
+from store.header import StoreHeader, read_header
 from store.identity import this_machine
 from store.image import find_image, opened
 
@@ -63,19 +65,29 @@ def resume(request: Request, report: Report) -> None:
     path = _find(request)
     with opened(path, os.O_RDWR) as fd:
         header = read_header(fd, path)
-        try:
+        with _discarded_unless_restored(header):
             if request.forbidden:
                 raise NotAskedError("noresume on the kernel command line")
             image = _open_image(fd, path)
             report(kmsg.INFO, f"loading {describe(image)}")
             restore(image, header)
-        except TorporError as error:
-            # A boot that goes on mounts the file systems that the image holds open: from then
-            # on the image is stale. Whatever the reason, it does not stay.
-            if header.holds_image():
-                header.clear()
-                error.add_note(f"the image on {path} is discarded")
-            raise
+
+
+@contextmanager
+def _discarded_unless_restored(header: StoreHeader) -> Iterator[None]:
+    """Let no image stay, whatever goes wrong here.
+
+    The boot goes on and mounts the file systems that the image holds open: it is stale from then.
+    """
+    try:
+        yield
+    except TorporError as error:
+        if header.holds_image():
+            error.add_note(f"the image on {header.name} is discarded")
+        raise
+    finally:
+        if header.holds_image():
+            header.clear()
 
 
 def rehearse(text: str | None, report: Report) -> None:

@@ -156,6 +156,18 @@ def test_kernel_that_refuses_gets_no_second_try(
     assert not device.frozen
 
 
+def test_bug_does_not_leave_a_stale_image(
+    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(program, "restore", bug)
+    with pytest.raises(MemoryError):
+        resume(hibernated)
+    assert header_of(hibernated) == plain_header(hibernated)
+
+
 def test_noresume_discards_the_image(hibernated: Path, device: FakeSnapshot) -> None:
     with pytest.raises(NotAskedError, match="noresume"):
         resume(hibernated, "noresume")
