@@ -158,6 +158,11 @@ def test_image_of_the_other_kernel(
     assert_cold(machine, boot(machine), 11, f"{re.escape(message)}; the image .* discarded")
 
 
+def test_machine_with_more_memory_than_the_image(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
+    machine = replace(on_swap.copy(tmp_path / "grown"), memory=on_swap.machine.memory + 128)
+    assert_cold(machine, boot(machine), 12, "memory map is not the one .*; the image .* discarded")
+
+
 def test_device_that_never_comes(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
     machine = on_swap.copy(tmp_path / "absent")
     machine = replace(
