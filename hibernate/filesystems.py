@@ -9,18 +9,35 @@ from kernel.mounts import Mount, mount_id_of, read_mounts
 from store.errors import KernelRefusedError
 
 
-def to_freeze(mounts: list[Mount]) -> list[Mount]:
-    """Return the first mount of each file system on a block device, the last mounted first.
+def to_freeze(mounts: list[Mount]) -> list[list[Mount]]:
+    """Return the mounts of each file system on a block device, the last one mounted first.
 
     So a file system in a file (loop) stops before the one that holds the file. What a process
     serves (fuseblk) is left out: its server is frozen by then.
     """
-    chosen: dict[str, Mount] = {}
+    chosen: dict[str, list[Mount]] = {}
     for mount in mounts:
         on_block_device = not mount.device.startswith("0:") or mount.source.startswith("/dev/")
         if on_block_device and not mount.fs_type.startswith("fuse"):
-            chosen.setdefault(mount.device, mount)
+            chosen.setdefault(mount.device, []).append(mount)
     return list(reversed(chosen.values()))
+
+
+def _open_reachable(mounts: list[Mount]) -> tuple[int, str]:
+    """Open the first of these mounts of a file system that no other one hides."""
+    for mount in mounts:
+        try:
+            fd = os.open(mount.mount_point, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            continue
+        if mount_id_of(fd) == mount.mount_id:
+            return fd, mount.mount_point
+        os.close(fd)
+    places = ", ".join(mount.mount_point for mount in mounts)
+    raise KernelRefusedError(
+        f"the file system mounted at {places} cannot be reached to freeze it",
+        "another mount hides it, or it does not answer: unmount one of them",
+    )
 
 
 class FileSystems:
@@ -35,16 +52,9 @@ class FileSystems:
         self._is_frozen = mmap.mmap(-1, 1)
 
     def open_all(self) -> None:
-        """Open all that is to be frozen and reachable. Raises KernelRefusedError."""
-        for mount in to_freeze(read_mounts()):
-            try:
-                fd = os.open(mount.mount_point, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            except OSError as error:
-                raise KernelRefusedError(f"cannot open {mount.mount_point}: {error}") from error
-            if mount_id_of(fd) != mount.mount_id:
-                os.close(fd)
-                raise KernelRefusedError(f"{mount.mount_point} is hidden below another mount")
-            self._open.append((fd, mount.mount_point))
+        """Open all that is to be frozen. Raises KernelRefusedError if one cannot be reached."""
+        for mounts in to_freeze(read_mounts()):
+            self._open.append(_open_reachable(mounts))
         self._is_frozen = mmap.mmap(-1, len(self._open) + 1)
 
     def freeze(self) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,8 @@ def test_block_file_systems_stop_once_each_and_the_last_mounted_first() -> None:
         Mount(6, "7:0", "/loop", "ext4", "/dev/loop0"),
         Mount(7, "0:44", "/net", "nfs4", "server:/x"),
     ]
-    assert [m.mount_point for m in to_freeze(mounts)] == ["/loop", "/data", "/"]
+    places = [[mount.mount_point for mount in group] for group in to_freeze(mounts)]
+    assert places == [["/loop"], ["/data"], ["/", "/again"]]
 
 
 class Frozen:
@@ -170,8 +172,20 @@ def test_mount_hidden_below_another_is_refused(
     frozen: Frozen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filesystems, "mount_id_of", lambda _fd: -1)
-    with pytest.raises(KernelRefusedError, match="hidden below another mount"):
+    with pytest.raises(KernelRefusedError, match=r"mounted at .*/two cannot be reached"):
         FileSystems().open_all()
+
+
+def test_hidden_mount_is_reached_by_another_of_the_same_file_system(
+    frozen: Frozen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = filesystems.read_mounts()
+    hidden = replace(one, mount_id=-1, mount_point=two.mount_point)
+    monkeypatch.setattr(filesystems, "read_mounts", lambda: [hidden, one])
+    file_systems = FileSystems()
+    file_systems.open_all()
+    file_systems.freeze()
+    assert frozen.names() == ["one"]
 
 
 def test_guardian_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSystems) -> None:
