@@ -110,6 +110,7 @@ class Frozen:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.fail: dict[str, int] = {}
+        self.mounts: list[Mount] = []
 
     def name(self, fd: int) -> str:
         return Path(os.readlink(f"/proc/self/fd/{fd}")).name
@@ -130,13 +131,13 @@ class Frozen:
 def frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Frozen:
     state = Frozen(tmp_path / "frozen")
     state.folder.mkdir()
-    mounts = []
     for number, name in enumerate(("one", "two")):
         (tmp_path / name).mkdir()
         fd = os.open(tmp_path / name, os.O_RDONLY)
-        mounts.append(Mount(mount_id_of(fd), f"8:{number}", str(tmp_path / name), "ext4", "/dev/x"))
+        mount = Mount(mount_id_of(fd), f"8:{number}", str(tmp_path / name), "ext4", "/dev/x")
+        state.mounts.append(mount)
         os.close(fd)
-    monkeypatch.setattr(filesystems, "read_mounts", lambda: mounts)
+    monkeypatch.setattr(filesystems, "read_mounts", lambda: state.mounts)
     monkeypatch.setattr(freeze, "freeze", state.freeze)
     monkeypatch.setattr(freeze, "thaw", state.thaw)
     return state
@@ -179,7 +180,7 @@ def test_mount_hidden_below_another_is_refused(
 def test_hidden_mount_is_reached_by_another_of_the_same_file_system(
     frozen: Frozen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = filesystems.read_mounts()
+    one, two = frozen.mounts
     hidden = replace(one, mount_id=-1, mount_point=two.mount_point)
     monkeypatch.setattr(filesystems, "read_mounts", lambda: [hidden, one])
     file_systems = FileSystems()
