@@ -71,7 +71,7 @@ def hibernate(plan: Plan, log: Log) -> None:
             log("resumed")
             return
         log(f"snapshot of {snapshot.image_size() >> 20} MiB taken, writing it to {plan.store}")
-        undo.callback(snapshot.free_swap_pages)
+        undo.callback(store.give_back)
         writing.write(snapshot, undo, log)
         log("image complete, powering off")
         power_off(snapshot, plan.mode)

@@ -28,6 +28,9 @@ class Store(Protocol):
     def allocate(self, pages: int) -> mark.Extents:
         """Return runs of so many pages. Raises OSError ENOSPC."""
 
+    def give_back(self) -> None:
+        """Give back all that `allocate` took: the image is not to be."""
+
 
 class OpenStore:
     """The parts of a Store that do not depend on its kind."""

@@ -52,6 +52,10 @@ class DeviceStore(OpenStore):
         self._next += pages
         return runs
 
+    def give_back(self) -> None:
+        """See Store."""
+        self._next = 1
+
 
 def make_store(path: str) -> UUID:
     """Prepare the device as an empty store, return the UUID that finds it.

@@ -45,6 +45,10 @@ class SwapStore(OpenStore):
             runs.add(self._snapshot.alloc_swap_page() // PAGE_SIZE)
         return runs
 
+    def give_back(self) -> None:
+        """See Store."""
+        self._snapshot.free_swap_pages()
+
 
 def find_active(path: str) -> swap.SwapArea | None:
     """Return the active swap area on the device at `path`, by any of its names, or None.

@@ -17,9 +17,11 @@ from hibernate.errors import AbortedError
 from hibernate.filesystems import FileSystems
 from hibernate.guardian import Guardian
 from hibernate.power_off import Mode
-from kernel import power
+from kernel import power, swap
 from kernel.snapshot import PAGE_SIZE
+from store import device as store_device
 from store.errors import KernelRefusedError, NoSpaceError, StoreRefusedError
+from store.header import new_store_header
 from store.image import open_image
 from tests.unit.conftest import SwapFile
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
@@ -146,6 +148,44 @@ def test_failure_leaves_the_machine_as_it_was(
     if "create_image" in device.calls and call != "create_image":
         assert device.calls[-4:-1] == ["free_swap_pages", "free", "unfreeze"]
     assert not device.frozen
+
+
+@pytest.fixture
+def store_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that stands for a device prepared by mkstore."""
+    path = tmp_path / "store"
+    path.write_bytes(bytes(1000 * PAGE_SIZE))
+    fd = os.open(path, os.O_RDWR)
+    new_store_header(fd, str(path), 1000)
+    os.close(fd)
+    monkeypatch.setattr(store_device, "claim", lambda name: os.open(name, os.O_RDWR))
+    monkeypatch.setattr(swap, "active_swaps", list)
+    return path
+
+
+def test_store_device_holds_the_stream(
+    device: FakeSnapshot, store_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = keep_when_off(monkeypatch, store_file)
+    with pytest.raises(PoweredOff):
+        hibernate(plan(store_file), lambda _: None)
+    assert stream_of(kept) == STREAM
+
+
+@pytest.mark.parametrize(("call", "kind"), [("read", KernelRefusedError), ("", NoSpaceError)])
+def test_failure_leaves_a_store_device_empty(
+    call: str, kind: type[TorporError], device: FakeSnapshot, store_file: Path
+) -> None:
+    """The kernel refuses to free swap pages where no swap is set: nobody asks it to."""
+    if call:
+        device.fail[call] = errno.EIO
+    else:
+        os.truncate(store_file, 200 * PAGE_SIZE)
+    header = store_file.read_bytes()[:PAGE_SIZE]
+    with pytest.raises(kind):
+        hibernate(plan(store_file), lambda _: None)
+    assert store_file.read_bytes()[:PAGE_SIZE] == header
+    assert device.calls[-3:] == ["free", "unfreeze", "close"]
 
 
 def test_too_little_space_says_so_and_leaves_nothing(

@@ -54,6 +54,9 @@ class Scattered(OpenStore):
             runs.add(page)
         return runs
 
+    def give_back(self) -> None:
+        raise AssertionError("nothing here is given back")
+
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scattered]:
