@@ -31,11 +31,6 @@ def is_block_device(path: str) -> bool:
     return stat.S_ISBLK(os.stat(path).st_mode)
 
 
-def device_number(path: str) -> int:
-    """Return the st_rdev of the device node `path`."""
-    return os.stat(path).st_rdev
-
-
 def open_direct(path: str, flags: int) -> int:
     """Open a block device past the page cache; an ordinary file as it is."""
     direct = os.O_DIRECT if is_block_device(path) else 0

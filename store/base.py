@@ -22,9 +22,6 @@ class Store(Protocol):
     def attach(self, snapshot: SnapshotDevice) -> None:
         """Say from which snapshot device the store gets what it needs. Raises OSError."""
 
-    def free_bytes(self) -> int:
-        """Return the room for an image, after `attach`."""
-
     def allocate(self, pages: int) -> mark.Extents:
         """Return runs of so many pages. Raises OSError ENOSPC."""
 

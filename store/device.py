@@ -39,10 +39,6 @@ class DeviceStore(OpenStore):
     def attach(self, snapshot: SnapshotDevice) -> None:
         """See Store: the room is ours already."""
 
-    def free_bytes(self) -> int:
-        """See Store."""
-        return (self._pages - self._next) * PAGE_SIZE
-
     def allocate(self, pages: int) -> Extents:
         """See Store."""
         if self._next + pages > self._pages:

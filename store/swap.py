@@ -34,10 +34,6 @@ class SwapStore(OpenStore):
         snapshot.set_swap_area(os.fstat(self.fd).st_rdev, 0)
         self._snapshot = snapshot
 
-    def free_bytes(self) -> int:
-        """See Store."""
-        return self._snapshot.available_swap()
-
     def allocate(self, pages: int) -> Extents:
         """See Store."""
         runs = Extents()

@@ -42,9 +42,6 @@ class Scattered(OpenStore):
     def attach(self, snapshot: object) -> None:
         """Nothing to attach to."""
 
-    def free_bytes(self) -> int:
-        return PAGES // 3 * PAGE
-
     def allocate(self, pages: int) -> Extents:
         runs = Extents()
         for _ in range(pages):

@@ -57,7 +57,6 @@ def device(tmp_path: Path) -> Iterator[str]:
 
 def hibernate_to(path: str, stream: bytes) -> None:
     with DeviceStore(path) as store:
-        assert store.free_bytes() == (PAGES - 1) * PAGE
         sink = BlockSink(store.fd, path, store.allocate)
         writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
         writer.write_stream(reader_of(stream), lambda _done: None)
