@@ -1,6 +1,7 @@
 """Nothing in a unit test may stop, freeze or restore the machine that it runs on."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -26,6 +27,14 @@ def _harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "lock_memory", lambda: None)
     monkeypatch.setattr(process, "forbid_core_dump", lambda: None)
     monkeypatch.setattr(filesystems, "read_mounts", list)
+
+
+@pytest.fixture(autouse=True)
+def _own_signals() -> Iterator[None]:
+    """The command handles SIGTERM; the test run that calls its `main` goes on ending by it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 SwapFile = Callable[[int], Path]
