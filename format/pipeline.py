@@ -4,7 +4,7 @@ import ctypes
 import mmap
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -58,12 +58,12 @@ class PageBuffer:
         self.pages = [self.view[at : at + PAGE_SIZE] for at in range(0, size, PAGE_SIZE)]
 
 
-def in_order(jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
+def in_order(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
     """Run the jobs on worker threads and yield their results in the order of the jobs.
 
     At most DEPTH jobs are under way or waiting to be taken: when job n is drawn from `jobs`, the
     result of job n - DEPTH has been used up, so DEPTH buffers used in turn are enough.
-    The first error of a job is raised in its place. No thread is left when this ends.
+    The first error of a job is raised in its place. No thread is left when this ends, or is closed.
     """
     pending: deque[Future[T]] = deque()
     with ThreadPoolExecutor(WORKERS) as executor:

@@ -1,7 +1,7 @@
 """An image, opened through its index and read by several threads; each chunk checked."""
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Protocol
 from uuid import UUID
@@ -69,7 +69,7 @@ class ImageReader:
         """Bytes of the image."""
         return self._trailer.image_size
 
-    def stream(self) -> Iterator[Buffer]:
+    def stream(self) -> Generator[Buffer, None, None]:
         """Yield the kernel stream, chunk by chunk, each one checked before it is seen.
 
         A chunk's memory is used again for a later one: use it before asking for the next.

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Protocol
 
@@ -59,14 +60,15 @@ class ImageWriter:
         section = records.Section(records.KERNEL_STREAM, first, 0, 0)
         self._append(section.build_header(self._salt))
         done = 0
-        for raw_size, (header, payload, checksum) in in_order(self._encode_jobs(read)):
-            if len(self._offsets) == records.MAX_CHUNKS:
-                raise TorporError(f"the stream is longer than an image may be, {done} bytes")
-            self._offsets.append(self.size)
-            self._checksums.append(checksum)
-            self._append(header, payload)
-            done += raw_size
-            progress(done)
+        with closing(in_order(self._encode_jobs(read))) as encoded:
+            for raw_size, (header, payload, checksum) in encoded:
+                if len(self._offsets) == records.MAX_CHUNKS:
+                    raise TorporError(f"the stream is longer than an image may be, {done} bytes")
+                self._offsets.append(self.size)
+                self._checksums.append(checksum)
+                self._append(header, payload)
+                done += raw_size
+                progress(done)
         count = len(self._offsets) - first
         self._sections.append(records.Section(records.KERNEL_STREAM, first, count, done))
         return done

@@ -82,7 +82,10 @@ def _attach(store: Store, snapshot: SnapshotDevice) -> None:
         store.attach(snapshot)
     except OSError as error:
         raise KernelRefusedError(f"the kernel refuses {store.name} as swap: {error}") from error
-    process.lock_memory()
+    try:
+        process.lock_memory()
+    except OSError as error:
+        raise KernelRefusedError(f"memory cannot be locked: {error}", _NO_MEMORY) from error
     process.forbid_core_dump()  # onto a frozen file system, it would never end
 
 

@@ -1,6 +1,7 @@
 """Gives the image to the kernel, chunk by checked chunk, and becomes it."""
 
 import os
+from contextlib import closing
 
 from format.checksum import Buffer
 from format.errors import DamagedError
@@ -31,8 +32,9 @@ def restore(image: ImageReader, header: StoreHeader) -> None:
 def load(image: ImageReader, snapshot: SnapshotDevice) -> None:
     """Write the whole stream to the kernel. Raises OSError for what the kernel says of it."""
     done = 0
-    for raw in image.stream():
-        done += _write(snapshot, raw, done)
+    with closing(image.stream()) as stream:
+        for raw in stream:
+            done += _write(snapshot, raw, done)
     snapshot.write([memoryview(bytes(PAGE_SIZE))])
 
 

@@ -14,7 +14,7 @@ from store.header import StoreHeader
 
 
 class Store(Protocol):
-    """A device that can take an image: `attach`, `sink`, `commit`, and `close` at the end."""
+    """A device that can take an image: `attach`, then `commit` what a BlockSink has put there."""
 
     name: str
     header: StoreHeader

@@ -128,7 +128,7 @@ class BlockSink:
             return self._allocate(pages)
         except OSError as error:
             if error.errno != errno.ENOSPC:
-                raise
+                raise cannot("get room on", self._name, error) from error
             done = sum(self.extents.counts) * PAGE_SIZE >> 20
             raise NoSpaceError(
                 f"no room left on {self._name} after {done} MiB of the image",

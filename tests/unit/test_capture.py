@@ -4,12 +4,13 @@ import errno
 import hashlib
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from format.errors import NoImageError, TorporError
+from format.errors import NoImageError, TorporError, UnreadableError
 from format.reader import ImageReader
 from hibernate import capture
 from hibernate.capture import Plan, hibernate
@@ -17,7 +18,7 @@ from hibernate.errors import AbortedError
 from hibernate.filesystems import FileSystems
 from hibernate.guardian import Guardian
 from hibernate.power_off import Mode
-from kernel import power, swap
+from kernel import power, process, swap
 from kernel.snapshot import PAGE_SIZE
 from store import device as store_device
 from store.errors import KernelRefusedError, NoSpaceError, StoreRefusedError
@@ -126,6 +127,7 @@ FAILURES = [
     ("create_image", errno.ENOMEM, KernelRefusedError),
     ("read", errno.EIO, KernelRefusedError),
     ("alloc_swap_page", errno.ENOSPC, NoSpaceError),
+    ("alloc_swap_page", errno.EIO, UnreadableError),
 ]
 
 
@@ -269,6 +271,38 @@ def test_swap_without_room_for_a_mark_is_refused_before_anything_happens(
         hibernate(plan(path), lambda _: None)
     assert device.calls == []
     assert path.read_bytes() == data
+
+
+def test_no_worker_is_left_when_writing_fails(
+    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel warns of threads that the freezer spared when it thaws (thaw_processes)."""
+    path = swap_file(2000)
+    device.free_swap = SCATTERED[:100]
+    alive: list[int] = []
+    really = device.do_unfreeze
+
+    def unfreeze(argument: object) -> None:
+        alive.append(threading.active_count())
+        really(argument)
+
+    monkeypatch.setattr(device, "do_unfreeze", unfreeze)
+    before = threading.active_count()
+    with pytest.raises(NoSpaceError):
+        hibernate(plan(path), lambda _: None)
+    assert alive == [before]
+
+
+def test_memory_that_cannot_be_locked(
+    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(process, "lock_memory", refuse)
+    with pytest.raises(KernelRefusedError, match="memory cannot be locked"):
+        hibernate(plan(swap_file(50)), lambda _: None)
+    assert "freeze" not in device.calls
 
 
 def test_guardian_does_not_keep_the_device_open(
