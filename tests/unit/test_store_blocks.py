@@ -133,12 +133,15 @@ def test_full_device(store: Scattered) -> None:
     assert "--image-size" in caught.value.hint
 
 
-def test_other_errors_of_the_allocation_come_out(store: Scattered) -> None:
+def test_other_errors_of_the_allocation_say_what_they_are(store: Scattered) -> None:
     def broken(_pages: int) -> Extents:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    with pytest.raises(PermissionError):
+    with pytest.raises(
+        UnreadableError, match=r"^cannot get room on .*device: operation not permitted$"
+    ) as caught:
         BlockSink(store.fd, store.name, broken).allocate(1)
+    assert isinstance(caught.value.__cause__, PermissionError)
 
 
 @pytest.mark.parametrize("call", ["preadv", "pwritev", "fsync"])
