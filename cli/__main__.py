@@ -10,6 +10,7 @@ from cli import VERSION, images, stores
 from format.errors import TorporError
 from format.pipeline import prepare_process
 from hibernate.power_off import Mode
+from state.conf import parse_size
 
 _EXAMPLES = """\
 examples:
@@ -107,12 +108,10 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
 
 
 def _size(text: str) -> int:
-    number, shift = text, 0
-    if text[-1:].upper() in ("K", "M", "G"):
-        number, shift = text[:-1], {"K": 10, "M": 20, "G": 30}[text[-1].upper()]
-    if not number.isdecimal() or int(number) << shift >= 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes")
-    return int(number) << shift
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:

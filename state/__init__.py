@@ -1,0 +1,7 @@
+"""What Torpor remembers outside of images.
+
+`conf` reads /etc/torpor.conf, `location` keeps where the store is for the initramfs, `record` how
+the last hibernation went and why a boot did not resume.
+
+Small text files with one reader and one writer here. Uses format's errors only.
+"""

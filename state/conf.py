@@ -1,0 +1,69 @@
+"""/etc/torpor.conf: the defaults of `torpor hibernate`; torpor.conf(5)."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from state.errors import ConfigurationError
+from state.files import read_text
+
+PATH = "/etc/torpor.conf"
+
+MODES = ("platform", "shutdown", "reboot")
+
+
+@dataclass(frozen=True, slots=True)
+class Conf:
+    """What the file says; each is None where it says nothing."""
+
+    store: str | None = None
+    """As for --store."""
+    image_size: int | None = None
+    """Bytes."""
+    mode: str | None = None
+    """One of MODES."""
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Self:
+        """Return what `text` says. Raises ConfigurationError with `name` and the line's number."""
+        conf = cls()
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.strip()
+            if not words or words.startswith("#"):
+                continue
+            try:
+                conf = conf._with(words)
+            except ValueError as error:
+                raise ConfigurationError(f"{name}, line {number}: {error}") from error
+        return conf
+
+    def _with(self, line: str) -> Self:
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or not value:
+            raise ValueError(f"{line!r} is not KEY = VALUE")
+        if key == "store":
+            return replace(self, store=value)
+        if key == "image-size":
+            return replace(self, image_size=parse_size(value))
+        if key != "mode":
+            raise ValueError(f"there is no {key!r}: store, image-size or mode")
+        if value not in MODES:
+            raise ValueError(f"mode {value!r} is none of {', '.join(MODES)}")
+        return replace(self, mode=value)
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes with an optional suffix K, M or G. Raises ValueError."""
+    number, shift = text, 0
+    if text[-1:].upper() in ("K", "M", "G"):
+        number, shift = text[:-1], {"K": 10, "M": 20, "G": 30}[text[-1].upper()]
+    if not number.isdecimal() or not number.isascii() or int(number) << shift >= 1 << 63:
+        raise ValueError(f"{text!r} is not a number of bytes")
+    return int(number) << shift
+
+
+def read_conf(path: str = PATH) -> Conf:
+    """Return the configuration; the defaults where there is no file.
+
+    Raises ConfigurationError, UnreadableError.
+    """
+    return Conf.parse(read_text(path) or "", path)

@@ -1,0 +1,95 @@
+"""How things went: the last hibernation, and the resume that this boot did not do.
+
+Two small JSON files. The first lies on the disk; the second is written in the initramfs to /run,
+which the boot carries over; a resume that works leaves no trace of its own, since the memory
+that held it is replaced.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from format.errors import DamagedError
+from state.files import read_text, write_text
+
+HIBERNATION_PATH = "/var/lib/torpor/hibernation.json"
+BOOT_PATH = "/run/torpor/resume.json"
+
+
+class Outcome(StrEnum):
+    """How far a hibernation got."""
+
+    BEGUN = "begun"
+    """The machine was about to be frozen. In another boot: it never came back."""
+    FAILED = "failed"
+    """Undone; the machine went on."""
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class HibernationRecord:
+    """The last hibernation."""
+
+    outcome: Outcome
+    begun: float
+    """Seconds since 1970, UTC; as all times here."""
+    ended: float
+    """When it failed or was resumed, or 0."""
+    boot_id: str
+    """The boot in which it began (/proc/sys/kernel/random/boot_id)."""
+    store: str
+    image_uuid: str
+    exit_code: int
+    message: str
+    """Why it failed, or ""."""
+
+    def save(self, path: str = HIBERNATION_PATH) -> None:
+        """Keep it. Raises UnreadableError."""
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: str = HIBERNATION_PATH) -> Self | None:
+        """Return the last one, None if there was none. Raises DamagedError, UnreadableError."""
+        fields = _read(path)
+        if fields is None:
+            return None
+        try:
+            return cls(**{**fields, "outcome": Outcome(fields["outcome"])})
+        except (TypeError, ValueError, KeyError) as error:
+            raise DamagedError(f"{path} is not what torpor writes") from error
+
+
+@dataclass(frozen=True, slots=True)
+class BootRecord:
+    """Why this boot did not resume, in the resumer's words."""
+
+    when: float
+    exit_code: int
+    message: str
+
+    def save(self, path: str = BOOT_PATH) -> None:
+        """Keep it for this boot. Raises UnreadableError."""
+        write_text(path, json.dumps(asdict(self)) + "\n")
+
+    @classmethod
+    def read(cls, path: str = BOOT_PATH) -> Self | None:
+        """Return it, None if the resumer had nothing to say. Raises DamagedError etc."""
+        fields = _read(path)
+        try:
+            return None if fields is None else cls(**fields)
+        except TypeError as error:
+            raise DamagedError(f"{path} is not what torpor writes") from error
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    text = read_text(path)
+    if text is None:
+        return None
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise DamagedError(f"{path} is not what torpor writes") from error
+    if not isinstance(fields, dict):
+        raise DamagedError(f"{path} is not what torpor writes")
+    return fields

@@ -1,0 +1,101 @@
+"""The small files: what is written is read back, and what cannot be understood is said."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from format.errors import DamagedError, UnreadableError
+from state.conf import Conf, parse_size, read_conf
+from state.errors import ConfigurationError
+from state.location import Location, read_location
+from state.record import BootRecord, HibernationRecord, Outcome
+
+RECORD = HibernationRecord(Outcome.FAILED, 1.5, 2.5, "boot", "/dev/sda2", "uuid", 9, "no room")
+
+
+def test_no_file_means_no_wishes(tmp_path: Path) -> None:
+    assert read_conf(str(tmp_path / "none")) == Conf()
+    assert read_location(str(tmp_path / "none")) is None
+    assert HibernationRecord.read(str(tmp_path / "none")) is None
+    assert BootRecord.read(str(tmp_path / "none/none")) is None
+
+
+def test_conf(tmp_path: Path) -> None:
+    path = tmp_path / "torpor.conf"
+    path.write_text("# a note\n\nstore=/swapfile\n image-size = 2G \nmode = shutdown\n")
+    assert read_conf(str(path)) == Conf("/swapfile", 2 << 30, "shutdown")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("store", "'store' is not KEY = VALUE"),
+        ("store =", "is not KEY = VALUE"),
+        ("shop = x", "there is no 'shop'"),
+        ("mode = off", "mode 'off' is none of platform, shutdown, reboot"),
+        ("image-size = 2X", "'2X' is not a number of bytes"),
+        ("image-size = ²", "is not a number of bytes"),
+        ("image-size = 9999999999G", "is not a number of bytes"),
+    ],
+)
+def test_wrong_conf_names_the_line(line: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^torpor.conf, line 2: .*{message}"):
+        Conf.parse(f"# first\n{line}\n", "torpor.conf")
+
+
+def test_sizes() -> None:
+    assert [parse_size(text) for text in ("0", "7", "3k", "2M", "1G")] == [
+        0,
+        7,
+        3072,
+        2 << 20,
+        1 << 30,
+    ]
+
+
+def test_location_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "location"
+    for location in (
+        Location("UUID=1-2", 34816, "0123456789abcdef" * 2),
+        Location("/dev/mapper/vg-swap"),
+    ):
+        path.write_text(location.build())
+        assert read_location(str(path)) == location
+    assert Location("UUID=1", 7).parameters == "resume=UUID=1 resume_offset=7"
+    assert Location("UUID=1").parameters == "resume=UUID=1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "resume=\n", "resume=/dev/a\nresume_offset=-1\n", "resume=/dev/a\nmachine_id=x\n"],
+)
+def test_wrong_location(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^location "):
+        Location.parse(text, "location")
+
+
+def test_records_are_read_back(tmp_path: Path) -> None:
+    RECORD.save(str(tmp_path / "new/hibernation.json"))
+    assert HibernationRecord.read(str(tmp_path / "new/hibernation.json")) == RECORD
+    boot = BootRecord(3.5, 7, "UUID=1 did not appear")
+    boot.save(str(tmp_path / "boot.json"))
+    assert BootRecord.read(str(tmp_path / "boot.json")) == boot
+
+
+@pytest.mark.parametrize("read", [HibernationRecord.read, BootRecord.read])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": 1}', "\0"])
+def test_damaged_record(read: Callable[[str], object], text: str, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(text)
+    with pytest.raises(DamagedError, match="is not what torpor writes"):
+        read(str(path))
+
+
+def test_a_record_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnreadableError, match="cannot write"):
+        RECORD.save(str(tmp_path / "file/record.json"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UnreadableError, match="cannot read"):
+        read_conf(str(tmp_path / "folder"))
