@@ -77,7 +77,7 @@ def _print_table(size: int, figures: dict[str, Figure]) -> None:
 def _open_index(folder: Path) -> float:
     """Return the median milliseconds to open an image of CHUNKS chunks of one page."""
     path = folder / "chunks"
-    identity = Identity("6.1", "#1", "x86_64", "bench", bytes(32))
+    identity = Identity("6.1", "#1", "x86_64", "bench", bytes(32), "")
     superblock = Superblock(UUID(int=1), 0, 4096, identity, platform=False)
     left = [CHUNKS]
 

@@ -24,6 +24,7 @@ from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Superblock
 from format.writer import ImageWriter, new_buffers
+from kernel.machine import machine_id
 from store.errors import cannot
 from store.file import FileSink, new_file
 from store.identity import this_machine
@@ -102,7 +103,8 @@ def _facts(image: ImageReader) -> dict[str, object]:
 def pack(arguments: argparse.Namespace) -> None:
     """Make an image of a snapshot stream."""
     checksum.self_test()
-    superblock = Superblock(uuid4(), time.time_ns(), CHUNK_SIZE, this_machine(), platform=False)
+    here = this_machine(machine_id())
+    superblock = Superblock(uuid4(), time.time_ns(), CHUNK_SIZE, here, platform=False)
     with (
         _opened_stream(arguments.stream) as (fd, total),
         new_file(arguments.file) as out,

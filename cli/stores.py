@@ -29,7 +29,7 @@ def discard(arguments: argparse.Namespace) -> None:
         if not header.holds_image():
             raise NoImageError(f"no marked image on {arguments.store}: nothing changed")
         header.clear()
-    what = "an empty store" if header.is_store_device else "swap as before; swapon uses it"
+    what = "an empty store" if header.is_store else "swap as before; swapon uses it"
     say(f"the image is discarded: {arguments.store} is {what}")
 
 

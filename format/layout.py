@@ -41,7 +41,8 @@ Superblock = Struct(
     "kernel_version" / Bytes(NAME_SIZE),
     "machine" / Bytes(NAME_SIZE),
     "host_name" / Bytes(NAME_SIZE),
-    "reserved" / Bytes(4096 - 352),
+    "machine_id" / Bytes(16),
+    "reserved" / Bytes(4096 - 368),
     "checksum" / Int32ul,
 )
 

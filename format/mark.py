@@ -1,7 +1,8 @@
 """The mark, which makes an image visible to a boot, and the map of where the image lies.
 
 The mark stands in the first page of a store at MARK_OFFSET, in bytes that a swap header leaves
-unused; the map is a chain of pages on the same device. docs/FORMAT.md, "On a device".
+unused; the map is a chain of pages on the same device. All pages are counted from the device's
+beginning, for a store in a file too. docs/FORMAT.md, "On a device".
 """
 
 from array import array
@@ -24,9 +25,8 @@ MAX_EXTENTS = 1 << 18
 
 
 class MarkState(IntEnum):
-    """What the mark says of the store."""
+    """What the mark says of the image."""
 
-    EMPTY = 0
     COMPLETE = 1
 
 
@@ -130,23 +130,28 @@ def build_map(extents: Extents, image_uuid: UUID, pages: list[int]) -> Iterator[
         yield seal(layout.MapPage, fields, salt(image_uuid))
 
 
-def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) -> Extents:
+def read_map(
+    mark: Mark, read_page: Callable[[int], Buffer], device_pages: int, first_page: int = 0
+) -> Extents:
     """Return the extents of the marked image on a device of that many pages.
 
-    They lie on the device, not on its first page, apart from each other, and hold the image.
-    Raises DamagedError for a map that says otherwise, and what `read_page` raises.
+    They lie on the device, apart from each other, from its page 0 and from `first_page`, which
+    holds the mark; and they hold the image. Raises DamagedError for a map that says otherwise,
+    and what `read_page` raises.
     """
     if not mark.extent_count or mark.extent_count > MAX_EXTENTS:
         raise DamagedError(f"the mark claims {mark.extent_count} extents")
     extents = Extents()
     page = mark.map_page
     for sequence in range(map_pages(mark.extent_count)):
-        if not 0 < page < device_pages:
+        if page >= device_pages:
             raise DamagedError(f"extent map leaves the device at page {page}")
+        if page in (0, first_page):
+            raise DamagedError(f"extent map lies on page {page}, which is taken")
         page = _read_map_page(mark, sequence, page, read_page, extents)
     if len(extents) != mark.extent_count:
         raise DamagedError(f"extent map has {len(extents)} of {mark.extent_count} extents")
-    _check_extents(extents, device_pages)
+    _check_extents(extents, device_pages, first_page)
     if sum(extents.counts) * layout.PAGE_SIZE < mark.image_size:
         raise DamagedError(f"extent map is too short for {mark.image_size} bytes")
     return extents
@@ -172,10 +177,11 @@ def _read_map_page(
     return following
 
 
-def _check_extents(extents: Extents, device_pages: int) -> None:
+def _check_extents(extents: Extents, device_pages: int, first_page: int) -> None:
     """Check the extents without trusting one of them; `free` is the first page not yet taken."""
-    free = 1
-    for start, count in sorted(extents):
+    taken = [(page, 1) for page in {0, first_page}]
+    free = 0
+    for start, count in sorted([*taken, *extents]):
         if start < free or not 0 < count <= device_pages - start:
             raise DamagedError(f"extent of {count} pages at page {start} is impossible")
         free = start + count

@@ -62,6 +62,8 @@ class Identity:
     host_name: str
     ram_map_digest: bytes
     """SHA-256 of the firmware's memory map (kernel.machine.ram_map_digest)."""
+    machine_id: str
+    """The installation: 32 hex digits of machine-id(5), or "" where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Superblock:
             _printable(fields.machine),
             _printable(fields.host_name),
             fields.ram_map_digest,
+            fields.machine_id.hex() if any(fields.machine_id) else "",
         )
         platform = bool(fields.optional_flags & layout.OPTIONAL_PLATFORM)
         return cls(image_uuid, fields.created_ns, size, identity, platform)
@@ -125,7 +128,8 @@ class Superblock:
             "kernel_version": _name_field(self.identity.kernel_version),
             "machine": _name_field(self.identity.machine),
             "host_name": _name_field(self.identity.host_name),
-            "reserved": bytes(4096 - 352),
+            "machine_id": bytes.fromhex(self.identity.machine_id).ljust(16, b"\0"),
+            "reserved": bytes(4096 - 368),
         }
         return seal(layout.Superblock, fields, salt(self.image_uuid))
 

@@ -19,6 +19,7 @@ from hibernate.filesystems import FileSystems
 from hibernate.guardian import Guardian
 from hibernate.power_off import Mode, power_off
 from kernel import power, process
+from kernel.machine import machine_id
 from kernel.snapshot import PAGE_SIZE, SnapshotDevice
 from store.base import Store, commit
 from store.blocks import BlockSink
@@ -125,7 +126,9 @@ class _Writing:
         self._sink = BlockSink(store.header.fd, store.name, store.allocate)
         self._buffers = new_buffers(CHUNK_SIZE)
         platform = mode == Mode.PLATFORM
-        self._superblock = Superblock(uuid4(), time.time_ns(), CHUNK_SIZE, this_machine(), platform)
+        self._superblock = Superblock(
+            uuid4(), time.time_ns(), CHUNK_SIZE, this_machine(machine_id()), platform
+        )
 
     def write(self, snapshot: SnapshotDevice, undo: ExitStack, log: Log) -> None:
         """Write, map and mark the image; `undo` gets what takes the mark away again."""

@@ -4,8 +4,11 @@ import hashlib
 import os
 from pathlib import Path
 
+MACHINE_ID = Path("/etc/machine-id")
 MEMMAP = Path("/sys/firmware/memmap")
 IOMEM = Path("/proc/iomem")
+
+_MACHINE_ID_SIZE = 16
 
 
 def ram_map_digest(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> bytes:
@@ -22,6 +25,15 @@ def ram_map_digest(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> bytes:
     else:
         entries = [line for line in iomem.read_text().splitlines() if "System RAM" in line]
     return hashlib.sha256("\n".join(entries).encode()).digest()
+
+
+def machine_id(path: Path = MACHINE_ID) -> str:
+    """Return the installation's id, 32 hex digits; "" where it has none yet (machine-id(5))."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+        return text if len(bytes.fromhex(text)) == _MACHINE_ID_SIZE else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def kernel_names() -> tuple[str, str, str, str]:

@@ -120,7 +120,7 @@ def _find(request: Request) -> str:
 
 def _open_image(fd: int, path: str) -> ImageReader:
     image = ImageReader(find_image(fd, path))
-    check_identity(image.superblock.identity, this_machine())
+    check_identity(image.superblock.identity, this_machine(""))
     return image
 
 

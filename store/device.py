@@ -26,7 +26,7 @@ class DeviceStore(OpenStore):
         with ExitStack() as on_error:
             on_error.callback(os.close, fd)
             header = read_header(fd, path)
-            if not header.is_store_device:
+            if not header.is_store:
                 raise StoreRefusedError(
                     f"{path} is neither a store nor an active swap partition",
                     f"to make a store of it, losing what it holds: torpor mkstore {path}",
@@ -63,7 +63,7 @@ def make_store(path: str) -> UUID:
         pages = block.size_of(fd) // PAGE_SIZE
         if pages < _SMALLEST_PAGES:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
-        if not read_header(fd, path).is_store_device and (found := _contents(path)):
+        if not read_header(fd, path).is_store and (found := _contents(path)):
             raise StoreRefusedError(
                 f"{path} holds something already: {found}",
                 f"if that can go: wipefs --all {path}",

@@ -1,16 +1,15 @@
 """The first page of a store: a swap header with room for the mark.
 
-On a swap partition it is mkswap's page, and only signature and mark ever change; both are back
-as they were when the mark is cleared. A store device has the same page, so that UUID= and
-LABEL= find it, with STORE_MAGIC at its start and ULSUSPEND always: nobody uses it as swap.
+In swap it is mkswap's page, and only signature and mark ever change; both are back as they were
+when the mark is cleared. A store of its own, device or file, has the same page, so that UUID= and
+LABEL= find a device, with STORE_MAGIC at its start and ULSUSPEND always: nobody uses it as swap.
 """
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from format.errors import DamagedError, UnsupportedError
 from format.layout import MARK_MAGIC, MARK_SIZE, PAGE_SIZE
-from format.mark import MARK_OFFSET, Mark, MarkState
+from format.mark import MARK_OFFSET, Mark
 from format.pipeline import PageBuffer
 from kernel import swap
 from store.blocks import read_pages, sync, write_pages
@@ -23,15 +22,17 @@ _SIGNATURE = slice(swap.SIGNATURE_OFFSET, PAGE_SIZE)
 
 @dataclass(slots=True)
 class StoreHeader:
-    """The first page of the device or file that is open as `fd`, read past the page cache."""
+    """The first page of the store that is on what is open as `fd`, read past the page cache."""
 
     fd: int
     name: str
+    at: int
+    """Number of the page: 0 unless the store is a file on the device."""
     page: memoryview
 
     @property
-    def is_store_device(self) -> bool:
-        """Whether mkstore prepared the device, and nothing made it swap since."""
+    def is_store(self) -> bool:
+        """Whether mkstore prepared the device or file, and nothing made it swap since."""
         return self.page[: len(STORE_MAGIC)] == STORE_MAGIC and self.signature == swap.USER_IMAGE
 
     @property
@@ -46,22 +47,11 @@ class StoreHeader:
 
     def mark(self) -> Mark | None:
         """Return the mark, or None where there is none. Raises DamagedError, UnsupportedError."""
-        if self.signature != swap.USER_IMAGE:
-            return None
-        mark = Mark.parse(self.page)
-        if mark is None and self.is_store_device:
-            raise DamagedError(f"the mark of the store {self.name} is gone")
-        return mark
+        return Mark.parse(self.page) if self.signature == swap.USER_IMAGE else None
 
     def holds_image(self) -> bool:
         """Return whether Torpor put an image here, readable or not, that was not cleared."""
-        if self.signature != swap.USER_IMAGE or not (self._has_mark() or self.is_store_device):
-            return False
-        try:
-            mark = self.mark()
-        except (DamagedError, UnsupportedError):
-            return True
-        return mark is not None and mark.state != MarkState.EMPTY
+        return self.signature == swap.USER_IMAGE and self._has_mark()
 
     def _has_mark(self) -> bool:
         return self.page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] == MARK_MAGIC
@@ -76,12 +66,10 @@ class StoreHeader:
 
     def clear(self) -> None:
         """Make a swap header what mkswap made it, or a store empty; on the device for good."""
-        if self.is_store_device:
-            self.page[_MARK] = _empty_mark()
-        else:
+        if not self.is_store:
             self.page[_SIGNATURE] = swap.SWAP
             self._write()
-            self.page[_MARK] = bytes(MARK_SIZE)
+        self.page[_MARK] = bytes(MARK_SIZE)
         self._write()
 
     def check_markable(self) -> None:
@@ -103,28 +91,26 @@ class StoreHeader:
             )
 
     def _write(self) -> None:
-        write_pages(self.fd, self.name, 0, self.page)
+        write_pages(self.fd, self.name, self.at, self.page)
         sync(self.fd, self.name)
 
 
-def read_header(fd: int, name: str) -> StoreHeader:
-    """Return the first page. Raises IncompleteError, UnreadableError."""
+def read_header(fd: int, name: str, at: int = 0) -> StoreHeader:
+    """Return the first page of the store that begins at page `at` of the device or file.
+
+    Raises IncompleteError, UnreadableError.
+    """
     page = PageBuffer(PAGE_SIZE).view
-    read_pages(fd, name, 0, page)
-    return StoreHeader(fd, name, page)
+    read_pages(fd, name, at, page)
+    return StoreHeader(fd, name, at, page)
 
 
-def new_store_header(fd: int, name: str, pages: int) -> UUID:
+def new_store_header(fd: int, name: str, pages: int, at: int = 0) -> UUID:
     """Write the first page of an empty store of so many pages, return its UUID."""
     store_uuid = uuid4()
     page = PageBuffer(PAGE_SIZE).view
     page[:] = swap.build_header(pages - 1, store_uuid, "", swap.USER_IMAGE)
     page[: len(STORE_MAGIC)] = STORE_MAGIC
-    page[_MARK] = _empty_mark()
-    write_pages(fd, name, 0, page)
+    write_pages(fd, name, at, page)
     sync(fd, name)
     return store_uuid
-
-
-def _empty_mark() -> bytes:
-    return Mark(MarkState.EMPTY, UUID(int=0), 0, 0, 0).build()

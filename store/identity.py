@@ -5,9 +5,12 @@ from kernel.machine import kernel_names, ram_map_digest
 from store.errors import cannot
 
 
-def this_machine() -> Identity:
-    """Return kernel, machine, host name and memory map of now. Raises UnreadableError."""
+def this_machine(machine_id: str) -> Identity:
+    """Return kernel, machine, host name and memory map of now, of the installation `machine_id`.
+
+    Raises UnreadableError.
+    """
     try:
-        return Identity(*kernel_names(), ram_map_digest())
+        return Identity(*kernel_names(), ram_map_digest(), machine_id)
     except OSError as error:
         raise cannot("read", "the memory map", error) from error

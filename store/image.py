@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from format.errors import NoImageError, UnreadableError
 from format.layout import PAGE_SIZE, SUPERBLOCK_MAGIC
-from format.mark import MarkState, read_map
+from format.mark import read_map
 from format.pipeline import PageBuffer
 from format.reader import Source
 from kernel import block, swap
@@ -47,12 +47,17 @@ def find_image(fd: int, name: str) -> Source:
     """Return the image that the open file or device holds, by what its first page says."""
     if _is_plain_image(fd, name):
         return FileSource(fd, name)
-    header = read_header(fd, name)
+    return marked_image(read_header(fd, name))
+
+
+def marked_image(header: StoreHeader) -> BlockSource:
+    """Return the image that the mark in the header makes visible."""
     mark = header.mark()
-    if mark is None or mark.state == MarkState.EMPTY:
+    if mark is None:
         raise NoImageError(f"no image: {_describe(header)}")
-    extents = read_map(mark, lambda page: _read_page(header, page), block.size_of(fd) // PAGE_SIZE)
-    return BlockSource(fd, name, extents, mark)
+    device_pages = block.size_of(header.fd) // PAGE_SIZE
+    extents = read_map(mark, lambda page: _read_page(header, page), device_pages, header.at)
+    return BlockSource(header.fd, header.name, extents, mark)
 
 
 def _is_plain_image(fd: int, name: str) -> bool:
@@ -75,7 +80,7 @@ def _describe(header: StoreHeader) -> str:
     """Say what is there instead of an image."""
     if header.page[: len(SUPERBLOCK_MAGIC)] == SUPERBLOCK_MAGIC:
         return f"{header.name} holds an image's bytes, but no mark: copy them to a file"
-    if header.is_store_device:
+    if header.is_store:
         return f"the store {header.name} is empty"
     if header.signature == swap.SWAP:
         return f"{header.name} is swap without an image"

@@ -17,6 +17,7 @@ UUID_A = UUID("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0")
 UUID_B = UUID("00112233-4455-6677-8899-aabbccddeeff")
 CREATED_NS = 1_767_225_600_000_000_000
 DIGEST = bytes(range(32))
+MACHINE_ID = "fedcba98765432100123456789abcdef"
 NONE, LZ4 = 0, 1
 
 _crc = crcmod.mkCrcFun(0x11EDC6F41, initCrc=0, rev=True, xorOut=0xFFFFFFFF)
@@ -47,7 +48,7 @@ class Super:
             "<8s5I4x16sQ32s", self.magic, *words, self.uuid.bytes, CREATED_NS, DIGEST
         )
         names = (b"6.1.0-37-amd64", b"#1 SMP Debian 6.1.140-1", b"x86_64", self.host_name)
-        head += b"".join(name.ljust(65, b"\0") for name in names)
+        head += b"".join(name.ljust(65, b"\0") for name in names) + bytes.fromhex(MACHINE_ID)
         return sealed(self.uuid, (head + self.reserved).ljust(4092, b"\0"))
 
 

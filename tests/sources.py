@@ -14,12 +14,14 @@ from format.reader import ImageReader
 from format.records import Identity, Superblock
 from format.writer import ImageWriter, new_buffers
 from store.image import find_image
-from tests.forge import CREATED_NS, DIGEST, UUID_A
+from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, UUID_A
 
 DAMAGE_CODES: frozenset[int | bytes] = frozenset({3, 4, 5})
 """Exit codes for what is wrong with an image itself."""
 
-IDENTITY = Identity("6.1.0-37-amd64", "#1 SMP Debian 6.1.140-1", "x86_64", "lynx", DIGEST)
+IDENTITY = Identity(
+    "6.1.0-37-amd64", "#1 SMP Debian 6.1.140-1", "x86_64", "lynx", DIGEST, MACHINE_ID
+)
 
 
 class MemorySource:

@@ -8,7 +8,7 @@ import lz4.block
 from format import chunks, layout, records
 from format.checksum import definition
 from format.mark import Extents, Mark, MarkState, build_map
-from tests.forge import CREATED_NS, DIGEST, lz4_run
+from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, lz4_run
 from tests.vectors.images import noise
 
 ID = "000102030405060708090a0b0c0d0e0f"
@@ -25,7 +25,7 @@ def check(built: bytes, by_hand: str, crc: str, payload: bytes = b"") -> None:
 
 
 def test_superblock() -> None:
-    identity = records.Identity("6.1.0", "#1 SMP", "x86_64", "lynx", DIGEST)
+    identity = records.Identity("6.1.0", "#1 SMP", "x86_64", "lynx", DIGEST, MACHINE_ID)
     built = records.Superblock(UUID_0, CREATED_NS, 1 << 20, identity, platform=True).build()
     head = (
         "89 54 4f 52 50 4f 52 0a"  # magic
@@ -41,7 +41,7 @@ def test_superblock() -> None:
         for name in ("36 2e 31 2e 30", "23 31 20 53 4d 50", "78 38 36 5f 36 34", "6c 79 6e 78")
     )
     assert len(built) == 4096
-    check(built, head + names + "00" * 3744, "7c2d4593")
+    check(built, head + names + MACHINE_ID + "00" * 3728, "afbb96c3")
 
 
 def test_section_header() -> None:

@@ -113,10 +113,10 @@ def test_damaged_chunk_never_reaches_the_kernel(hibernated: Path, device: FakeSn
     assert header_of(hibernated) == plain_header(hibernated)
 
 
-def other(name: str) -> Callable[[], object]:
-    def this_machine() -> object:
+def other(name: str) -> Callable[[str], object]:
+    def this_machine(machine_id: str) -> object:
         value = bytes(32) if name == "ram_map_digest" else "other"
-        return replace(identity.this_machine(), **{name: value})  # type: ignore[arg-type]
+        return replace(identity.this_machine(machine_id), **{name: value})  # type: ignore[arg-type]
 
     return this_machine
 

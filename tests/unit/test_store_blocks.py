@@ -216,7 +216,7 @@ def test_map_that_goes_round_ends() -> None:
         extents.add(page)
     endless = map_of(extents, [7])[7]
     claim = Mark(MarkState.COMPLETE, UUID_A, PAGE, 7, 1 << 18)
-    with pytest.raises(DamagedError, match="leaves the device at page 0"):
+    with pytest.raises(DamagedError, match="lies on page 0, which is taken"):
         read_map(claim, lambda _page: endless, 2000)
 
 

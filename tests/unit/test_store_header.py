@@ -11,10 +11,11 @@ import pytest
 from cli.__main__ import main
 from format.errors import DamagedError, NoImageError, UnreadableError, UnsupportedError
 from format.mark import MARK_OFFSET, Mark, MarkState
+from format.reader import ImageReader
 from store import blocks, header
 from store.errors import StoreRefusedError
 from store.header import StoreHeader, new_store_header, read_header
-from store.image import find_image, open_image
+from store.image import find_image, marked_image, open_image
 from tests import forge
 from tests.sources import opened, read_file
 from tests.vectors import devices
@@ -214,15 +215,31 @@ def test_unreadable_mark_is_an_image_that_can_be_cleared(
     assert either.read_bytes() == before
 
 
-def test_store_whose_mark_is_gone_is_damaged_and_can_be_cleared(store: Path) -> None:
-    before = store.read_bytes()
-    with opened(store) as fd:
-        os.pwrite(fd, bytes(256), MARK_OFFSET)
-        assert header_of(fd).holds_image()
-        with pytest.raises(DamagedError, match="mark of the store it is gone"):
-            find_image(fd, "it")
-        header_of(fd).clear()
-    assert store.read_bytes() == before
+def test_store_begins_anywhere_on_a_device(tmp_path: Path) -> None:
+    """As a file does: the first page is not page 0, all numbers stay those of the device."""
+    path = tmp_path / "device"
+    path.write_bytes(devices.Device().build().ljust(64 * PAGE, b"\0"))
+    with opened(path) as fd:
+        os.pwrite(fd, b"a file system", 0)
+        new_store_header(fd, "it", 8, at=5)
+        read_header(fd, "it", 5).set_mark(MARK)
+        image = ImageReader(marked_image(read_header(fd, "it", 5)))
+        assert b"".join(bytes(raw) for raw in image.stream()) == devices.STREAM
+        read_header(fd, "it", 5).clear()
+        assert os.pread(fd, 13, 0) == b"a file system"
+        with pytest.raises(NoImageError):
+            marked_image(read_header(fd, "it", 5))
+
+
+@pytest.mark.parametrize("taken", [devices.MAP, *(start for start, _ in devices.RUNS)])
+def test_image_may_not_lie_on_its_own_mark(taken: int, tmp_path: Path) -> None:
+    path = tmp_path / "device"
+    path.write_bytes(devices.Device().build())
+    first = devices.Device().build()[:PAGE]
+    with opened(path) as fd:
+        made = StoreHeader(fd, "it", taken, memoryview(bytearray(first)))
+        with pytest.raises(DamagedError, match=r"is taken|is impossible"):
+            marked_image(made)
 
 
 def test_store_that_became_swap_is_swap_and_not_marked(store: Path) -> None:
@@ -230,7 +247,7 @@ def test_store_that_became_swap_is_swap_and_not_marked(store: Path) -> None:
     with opened(store) as fd:
         os.pwrite(fd, bytes(256), MARK_OFFSET)
         os.pwrite(fd, b"SWAPSPACE2", PAGE - 10)
-        assert not header_of(fd).is_store_device
+        assert not header_of(fd).is_store
         assert not header_of(fd).holds_image()
         with pytest.raises(StoreRefusedError, match="was a store"):
             header_of(fd).check_markable()

@@ -47,20 +47,21 @@ def broken() -> dict[str, Broken]:
 
 
 def _marks() -> dict[str, Broken]:
-    size, empty = len(IMAGE), mark(0, 0, 0, state=0)
+    size = len(IMAGE)
     good = mark(size, MAP, 2)
     other = replace(SMALL, superblock=Super(uuid=UUID_B))
     cases = {
-        "mark-empty": ("R26", 3, "is empty", Device(start=STORE, marked=empty)),
+        "mark-none-on-store": ("R26", 3, "is empty", Device(start=STORE, marked=b"")),
         "mark-without-signature": ("R26", 3, "swap without an image", Device(signature=SWAP)),
         "mark-none": ("R26", 3, "another program", Device(marked=b"")),
         "mark-magic": ("R26", 3, "another program", Device(marked=flipped(good, 0))),
         "signature-of-the-kernel": ("R26", 3, "the kernel's own", Device(signature=KERNEL)),
-        "store-without-mark": ("R27", 4, "is gone", Device(start=STORE, marked=flipped(good, 0))),
+        "mark-magic-on-store": ("R26", 3, "is empty", Device(start=STORE, marked=flipped(good, 0))),
         "mark-version": ("R28", 5, "version 2", Device(marked=mark(size, MAP, 2, version=2))),
         "mark-checksum": ("R29", 4, "mark has a wrong", Device(marked=flipped(good, 33))),
         "mark-reserved": ("R29", 4, "mark has a wrong", Device(marked=flipped(good, 99))),
         "mark-state": ("R30", 5, "state 2", Device(marked=mark(size, MAP, 2, state=2))),
+        "mark-state-zero": ("R30", 5, "state 0", Device(marked=mark(size, MAP, 2, state=0))),
         "mark-of-another-image": ("R37", 4, "the mark is of image", Device(image=other.build())),
         "mark-size-too-small": ("R8", 4, "no trailer", Device(marked=mark(size - 1, MAP, 2))),
         "mark-size-too-large": ("R8", 4, "no trailer", Device(marked=mark(size + 1, MAP, 2))),
@@ -80,7 +81,7 @@ def _maps() -> dict[str, Broken]:
         ),
         "map-off-the-device": ("R32", 4, "leaves", Device(marked=mark(size, PAGES, 2))),
         "map-far-away": ("R32", 4, "leaves", Device(marked=mark(size, (1 << 64) - 1, 2))),
-        "map-on-the-header": ("R32", 4, "leaves", Device(marked=mark(size, 0, 2))),
+        "map-on-the-header": ("R27", 4, "is taken", Device(marked=mark(size, 0, 2))),
         "map-magic": ("R33", 4, hurt, Device(map=map_page(RUNS, magic=b"TORPXMAX"))),
         "map-sequence": ("R33", 4, hurt, Device(map=map_page(RUNS, sequence=1))),
         "map-count": ("R33", 4, hurt, Device(map=map_page(RUNS, count=254))),
@@ -104,7 +105,7 @@ def _extents() -> dict[str, Broken]:
         "extent-off-the-device": ("R35", 4, wrong, having([(6, 1), (5, 3)])),
         "extent-far-away": ("R35", 4, wrong, having([(6, 1), ((1 << 64) - 1, 2)])),
         "extent-absurd-length": ("R35", 4, wrong, having([(6, 1), (2, (1 << 64) - 1)])),
-        "extent-on-the-header": ("R35", 4, wrong, having([(6, 1), (0, 1)])),
+        "extent-on-the-header": ("R27", 4, wrong, having([(6, 1), (0, 1)])),
         "extent-of-no-pages": ("R35", 4, wrong, having([*RUNS, (3, 0)])),
         "extents-too-short": ("R36", 4, "too short", having([(6, 1)])),
         "image-absurd-size": ("R36", 4, "too short", having(RUNS, 1 << 63)),
