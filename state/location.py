@@ -25,6 +25,8 @@ class Location:
     """Page on the device where the store begins: not 0 if the store is a file."""
     machine_id: str = ""
     """What tells this installation from others: 32 hex digits of machine-id(5), or ""."""
+    store: str = ""
+    """The store as `torpor hibernate --store` names it, if not by `resume`: a file's path."""
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -37,13 +39,14 @@ class Location:
             raise ConfigurationError(f"{name} does not say where the store is")
         if machine_id and not re.fullmatch("[0-9a-f]{32}", machine_id):
             raise ConfigurationError(f"{name} has no machine id: {machine_id!r}")
-        return cls(values["resume"], int(offset), machine_id)
+        return cls(values["resume"], int(offset), machine_id, values.get("store", ""))
 
     def build(self) -> str:
         """Return the file's text."""
         offset = f"resume_offset={self.offset}\n" if self.offset else ""
         machine = f"machine_id={self.machine_id}\n" if self.machine_id else ""
-        return f"{_HEAD}resume={self.resume}\n{offset}{machine}"
+        store = f"store={self.store}\n" if self.store else ""
+        return f"{_HEAD}resume={self.resume}\n{offset}{machine}{store}"
 
     @property
     def parameters(self) -> str:

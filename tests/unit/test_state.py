@@ -57,7 +57,7 @@ def test_sizes() -> None:
 def test_location_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "location"
     for location in (
-        Location("UUID=1-2", 34816, "0123456789abcdef" * 2),
+        Location("UUID=1-2", 34816, "0123456789abcdef" * 2, "/a=b/swap file"),
         Location("/dev/mapper/vg-swap"),
     ):
         path.write_text(location.build())
