@@ -111,7 +111,8 @@ Mark = Struct(
     "image_size" / Int64ul,
     "map_page" / Int64ul,
     "extent_count" / Int32ul,
-    "reserved" / Bytes(200),
+    "first_page" / Int64ul,
+    "reserved" / Bytes(192),
     "checksum" / Int32ul,
 )
 

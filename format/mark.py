@@ -40,6 +40,8 @@ class Mark:
     map_page: int
     """Page on the device of the first page of the extent map."""
     extent_count: int
+    first_page: int
+    """Page on the device that the mark stands in."""
 
     @classmethod
     def parse(cls, page: Buffer) -> Self | None:
@@ -66,6 +68,7 @@ class Mark:
             fields.image_size,
             fields.map_page,
             fields.extent_count,
+            fields.first_page,
         )
 
     def build(self) -> bytes:
@@ -79,7 +82,8 @@ class Mark:
             "image_size": self.image_size,
             "map_page": self.map_page,
             "extent_count": self.extent_count,
-            "reserved": bytes(200),
+            "first_page": self.first_page,
+            "reserved": bytes(192),
         }
         return seal(layout.Mark, fields, salt(self.image_uuid))
 
@@ -130,14 +134,11 @@ def build_map(extents: Extents, image_uuid: UUID, pages: list[int]) -> Iterator[
         yield seal(layout.MapPage, fields, salt(image_uuid))
 
 
-def read_map(
-    mark: Mark, read_page: Callable[[int], Buffer], device_pages: int, first_page: int = 0
-) -> Extents:
+def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) -> Extents:
     """Return the extents of the marked image on a device of that many pages.
 
-    They lie on the device, apart from each other, from its page 0 and from `first_page`, which
-    holds the mark; and they hold the image. Raises DamagedError for a map that says otherwise,
-    and what `read_page` raises.
+    They lie on the device, apart from each other, from its page 0 and from the mark's page, and
+    hold the image. Raises DamagedError for a map that says otherwise, and what `read_page` raises.
     """
     if not mark.extent_count or mark.extent_count > MAX_EXTENTS:
         raise DamagedError(f"the mark claims {mark.extent_count} extents")
@@ -146,12 +147,12 @@ def read_map(
     for sequence in range(map_pages(mark.extent_count)):
         if page >= device_pages:
             raise DamagedError(f"extent map leaves the device at page {page}")
-        if page in (0, first_page):
+        if page in (0, mark.first_page):
             raise DamagedError(f"extent map lies on page {page}, which is taken")
         page = _read_map_page(mark, sequence, page, read_page, extents)
     if len(extents) != mark.extent_count:
         raise DamagedError(f"extent map has {len(extents)} of {mark.extent_count} extents")
-    _check_extents(extents, device_pages, first_page)
+    _check_extents(extents, device_pages, mark.first_page)
     if sum(extents.counts) * layout.PAGE_SIZE < mark.image_size:
         raise DamagedError(f"extent map is too short for {mark.image_size} bytes")
     return extents

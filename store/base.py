@@ -67,5 +67,12 @@ def commit(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) -> 
         write_pages(fd, store.name, page, buffer)
     sync(fd, store.name)
     store.header.set_mark(
-        mark.Mark(mark.MarkState.COMPLETE, image_uuid, image_size, pages[0], len(extents))
+        mark.Mark(
+            mark.MarkState.COMPLETE,
+            image_uuid,
+            image_size,
+            pages[0],
+            len(extents),
+            store.header.at,
+        )
     )

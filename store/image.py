@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from format.errors import NoImageError, UnreadableError
+from format.errors import DamagedError, NoImageError, UnreadableError
 from format.layout import PAGE_SIZE, SUPERBLOCK_MAGIC
 from format.mark import read_map
 from format.pipeline import PageBuffer
@@ -55,8 +55,12 @@ def marked_image(header: StoreHeader) -> BlockSource:
     mark = header.mark()
     if mark is None:
         raise NoImageError(f"no image: {_describe(header)}")
+    if mark.first_page != header.at:
+        raise DamagedError(
+            f"the mark on {header.name} belongs at page {mark.first_page}, not {header.at}"
+        )
     device_pages = block.size_of(header.fd) // PAGE_SIZE
-    extents = read_map(mark, lambda page: _read_page(header, page), device_pages, header.at)
+    extents = read_map(mark, lambda page: _read_page(header, page), device_pages)
     return BlockSource(header.fd, header.name, extents, mark)
 
 

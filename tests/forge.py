@@ -168,9 +168,10 @@ def mark(
     uuid: UUID = UUID_A,
     version: int = 1,
     state: int = 1,
+    first_page: int = 0,
 ) -> bytes:
-    fields = (version, state, uuid.bytes, image_size, map_page, extents)
-    return sealed(uuid, struct.pack("<8sHH4x16sQQI200x", b"TORPMARK", *fields))
+    fields = (version, state, uuid.bytes, image_size, map_page, extents, first_page)
+    return sealed(uuid, struct.pack("<8sHH4x16sQQIQ192x", b"TORPMARK", *fields))
 
 
 def map_page(

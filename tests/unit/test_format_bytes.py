@@ -104,14 +104,17 @@ def test_trailer() -> None:
 
 
 def test_mark() -> None:
-    built = Mark(MarkState.COMPLETE, UUID_0, 0x0102030405060708, 0x1112131415161718, 3).build()
+    built = Mark(
+        MarkState.COMPLETE, UUID_0, 0x0102030405060708, 0x1112131415161718, 3, 0x3132
+    ).build()
     by_hand = (
         "54 4f 52 50 4d 41 52 4b 01 00 01 00 00 00 00 00"
         f"{ID}"
-        "08 07 06 05 04 03 02 01 18 17 16 15 14 13 12 11 03 00 00 00" + "00" * 200
+        "08 07 06 05 04 03 02 01 18 17 16 15 14 13 12 11 03 00 00 00"
+        "32 31 00 00 00 00 00 00" + "00" * 192
     )
     assert len(built) == 256
-    check(built, by_hand, "a7818c35")
+    check(built, by_hand, "ac4b7f34")
 
 
 def test_map_page() -> None:

@@ -74,7 +74,7 @@ def write(store: Scattered, pieces: list[bytes]) -> BlockSink:
 
 
 def source_of(store: Scattered, extents: Extents, size: int) -> BlockSource:
-    claim = Mark(MarkState.COMPLETE, UUID_A, size, 1, len(extents))
+    claim = Mark(MarkState.COMPLETE, UUID_A, size, 1, len(extents), 0)
     return BlockSource(store.fd, store.name, extents, claim)
 
 
@@ -202,7 +202,7 @@ def test_map_of_several_pages() -> None:
     for page in range(10, 1610, 2):
         extents.add(page)
     written = map_of(extents, [7, 3, 9, 5])
-    claim = Mark(MarkState.COMPLETE, UUID_A, 800 * PAGE, 7, 800)
+    claim = Mark(MarkState.COMPLETE, UUID_A, 800 * PAGE, 7, 800, 0)
     assert list(read_map(claim, written.__getitem__, 2000)) == list(extents)
     for swapped in ({3: written[9], 9: written[3]}, {9: written[3]}, {5: written[7]}):
         with pytest.raises(DamagedError, match="of the extent map"):
@@ -215,7 +215,7 @@ def test_map_that_goes_round_ends() -> None:
     for page in range(10, 10 + 2 * 253, 2):
         extents.add(page)
     endless = map_of(extents, [7])[7]
-    claim = Mark(MarkState.COMPLETE, UUID_A, PAGE, 7, 1 << 18)
+    claim = Mark(MarkState.COMPLETE, UUID_A, PAGE, 7, 1 << 18, 0)
     with pytest.raises(DamagedError, match="lies on page 0, which is taken"):
         read_map(claim, lambda _page: endless, 2000)
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests.vectors import devices
 
 PAGE = 4096
 UUID = "5a5a5a5a-1111-4222-8333-444444444444"
-MARK = Mark(MarkState.COMPLETE, forge.UUID_A, len(devices.IMAGE), devices.MAP, len(devices.RUNS))
+MARK = Mark(MarkState.COMPLETE, forge.UUID_A, len(devices.IMAGE), devices.MAP, len(devices.RUNS), 0)
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
@@ -222,7 +223,7 @@ def test_store_begins_anywhere_on_a_device(tmp_path: Path) -> None:
     with opened(path) as fd:
         os.pwrite(fd, b"a file system", 0)
         new_store_header(fd, "it", 8, at=5)
-        read_header(fd, "it", 5).set_mark(MARK)
+        read_header(fd, "it", 5).set_mark(replace(MARK, first_page=5))
         image = ImageReader(marked_image(read_header(fd, "it", 5)))
         assert b"".join(bytes(raw) for raw in image.stream()) == devices.STREAM
         read_header(fd, "it", 5).clear()
@@ -234,12 +235,13 @@ def test_store_begins_anywhere_on_a_device(tmp_path: Path) -> None:
 @pytest.mark.parametrize("taken", [devices.MAP, *(start for start, _ in devices.RUNS)])
 def test_image_may_not_lie_on_its_own_mark(taken: int, tmp_path: Path) -> None:
     path = tmp_path / "device"
-    path.write_bytes(devices.Device().build())
-    first = devices.Device().build()[:PAGE]
+    marked = forge.mark(len(devices.IMAGE), devices.MAP, 2, first_page=taken)
+    made = devices.Device(marked=marked).build()
+    path.write_bytes(made)
     with opened(path) as fd:
-        made = StoreHeader(fd, "it", taken, memoryview(bytearray(first)))
+        header_there = StoreHeader(fd, "it", taken, memoryview(bytearray(made[:PAGE])))
         with pytest.raises(DamagedError, match=r"is taken|is impossible"):
-            marked_image(made)
+            marked_image(header_there)
 
 
 def test_store_that_became_swap_is_swap_and_not_marked(store: Path) -> None:

@@ -62,6 +62,12 @@ def _marks() -> dict[str, Broken]:
         "mark-reserved": ("R29", 4, "mark has a wrong", Device(marked=flipped(good, 99))),
         "mark-state": ("R30", 5, "state 2", Device(marked=mark(size, MAP, 2, state=2))),
         "mark-state-zero": ("R30", 5, "state 0", Device(marked=mark(size, MAP, 2, state=0))),
+        "mark-of-another-place": (
+            "R38",
+            4,
+            "belongs at page 3, not 0",
+            Device(marked=mark(size, MAP, 2, first_page=3)),
+        ),
         "mark-of-another-image": ("R37", 4, "the mark is of image", Device(image=other.build())),
         "mark-size-too-small": ("R8", 4, "no trailer", Device(marked=mark(size - 1, MAP, 2))),
         "mark-size-too-large": ("R8", 4, "no trailer", Device(marked=mark(size + 1, MAP, 2))),
