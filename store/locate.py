@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 
 import pyudev
 
@@ -14,6 +15,8 @@ _PROPERTIES = {
     "PARTUUID": "ID_PART_ENTRY_UUID",
     "PARTLABEL": "ID_PART_ENTRY_NAME",
 }
+_CLASS = "/sys/class/block"
+_NO_STORE = ("zram", "ram", "loop", "fd", "sr")
 _KERNEL_PROPERTIES = {"PARTUUID": "PARTUUID", "PARTLABEL": "PARTNAME"}
 """What the kernel itself says in a partition's uevent, for an initramfs without udevd."""
 
@@ -32,11 +35,24 @@ def find_device(spec: str) -> str | None:
         return spec if _is_block(spec) else None
     major, colon, minor = spec.partition(":")
     if colon and major.isdecimal() and minor.isdecimal():
-        return _node_of(f"/sys/dev/block/{int(major)}:{int(minor)}")
+        return node_of_number(int(major), int(minor))
     raise DeviceNotFoundError(
         f"{spec!r} does not name a device",
         "use /dev/NAME, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR",
     )
+
+
+def whole_devices() -> Iterator[str]:
+    """Yield the paths of all block devices that nothing lies on: no layer of dm or md has them.
+
+    Without those that are memory, files, or drives that may have no medium.
+    """
+    for name in sorted(os.listdir(_CLASS)):
+        holders = f"{_CLASS}/{name}/holders"
+        busy = os.path.isdir(holders) and os.listdir(holders)
+        node = f"/dev/{name.replace('!', '/')}"
+        if not (busy or name.startswith(_NO_STORE) or not _is_block(node)):
+            yield node
 
 
 def _is_block(path: str) -> bool:
@@ -46,8 +62,9 @@ def _is_block(path: str) -> bool:
         return False
 
 
-def _node_of(sys_path: str) -> str | None:
-    """Return the node of the device with that path in sysfs, if both are there."""
+def node_of_number(major: int, minor: int) -> str | None:
+    """Return the node of the block device with that number, if there is one."""
+    sys_path = f"/sys/dev/block/{major}:{minor}"
     if not os.path.exists(sys_path):
         return None
     node = f"/dev/{os.path.basename(os.path.realpath(sys_path)).replace('!', '/')}"
