@@ -62,6 +62,37 @@ def _is_block(path: str) -> bool:
         return False
 
 
+def name_of(device: str) -> str:
+    """Return the name of a device that the next boot finds it by, as `resume=` takes it.
+
+    UUID= where the device has one of its own, else PARTUUID=, its name in /dev/mapper, or `device`.
+    """
+    for name in _names(device):
+        found = find_device(name)
+        if found is not None and os.path.samefile(found, device):
+            return name
+    return device
+
+
+def _names(device: str) -> Iterator[str]:
+    try:
+        known = pyudev.Devices.from_device_number(pyudev.Context(), "block", _number(device))
+        properties = dict(known.properties)
+    except pyudev.DeviceNotFoundError:
+        properties = {}
+    uuid = _header_tag(device, "UUID") or properties.get("ID_FS_UUID")
+    if uuid:
+        yield f"UUID={uuid}"
+    if partuuid := properties.get("ID_PART_ENTRY_UUID"):
+        yield f"PARTUUID={partuuid}"
+    if dm_name := properties.get("DM_NAME"):
+        yield f"/dev/mapper/{dm_name}"
+
+
+def _number(device: str) -> int:
+    return os.stat(device).st_rdev
+
+
 def node_of_number(major: int, minor: int) -> str | None:
     """Return the node of the block device with that number, if there is one."""
     sys_path = f"/sys/dev/block/{major}:{minor}"
@@ -111,6 +142,8 @@ def _header_tag(node: str, tag: str) -> str:
     if len(page) < swap.PAGE_SIZE:
         return ""
     header = swap.SwapHeader.parse(page)
+    if not header.uuid.int and tag == "UUID":
+        return ""
     if header.signature not in (swap.SWAP, swap.USER_IMAGE, swap.KERNEL_IMAGE):
         return ""
     return str(header.uuid) if tag == "UUID" else header.label
