@@ -28,7 +28,7 @@ class Word:
     @property
     def takes_file(self) -> bool:
         """Whether the value may be a path."""
-        return self.value in _FILES
+        return not _FILES.isdisjoint(self.value.split("|"))
 
 
 def words() -> list[Word]:

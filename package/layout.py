@@ -19,7 +19,7 @@ class Item:
     """Below the repository; what ends in a slash is a folder, taken with all it holds."""
     destination: str
     mode: int | None = 0o644
-    """None: as the source has it, made 644 or 755."""
+    """None: 755 for what is executable in the source and no library, else 644."""
     only: Flavour | None = None
 
 
@@ -27,8 +27,10 @@ _LIB = "/usr/lib/torpor"
 _MAN = "/usr/share/man"
 _DOC = "/usr/share/doc/torpor"
 
-RESUMER = f"{_LIB}/resume"
-NEEDS = f"{_LIB}/resume.needs"
+_UNITS = "/usr/lib/systemd/system"
+_GENERATOR = "/usr/lib/systemd/system-generators/torpor-resume-generator"
+_OVERRIDES = "/usr/share/lintian/overrides/torpor"
+
 CONFFILE = "/etc/torpor.conf"
 BASH_COMPLETION = "/usr/share/bash-completion/completions/torpor"
 ZSH_COMPLETION = {
@@ -38,12 +40,24 @@ ZSH_COMPLETION = {
 
 ITEMS = (
     Item("build/torpor/", f"{_LIB}/torpor", None),
-    Item("build/torpor-resume/", RESUMER, None),
+    Item("build/torpor-resume/", f"{_LIB}/resume", None),
+    Item("build/torpor-resume.needs", f"{_LIB}/resume.needs"),
+    Item("initramfs/torpor-boot", f"{_LIB}/torpor-boot", 0o755),
+    Item("initramfs/dracut/", "/usr/lib/dracut/modules.d/55torpor", None),
+    Item("initramfs/initramfs-tools/", "/usr/share/initramfs-tools", None),
+    Item("initramfs/mkinitcpio/", "/usr/lib/initcpio", None),
+    Item("initramfs/systemd/torpor-resume.service", f"{_UNITS}/torpor-resume.service"),
+    Item("initramfs/systemd/torpor-resume-generator", _GENERATOR, 0o755),
+    *(
+        Item("initramfs/systemd/systemd-hibernate-resume.conf", f"{_UNITS}/{unit}.d/torpor.conf")
+        for unit in ("systemd-hibernate-resume.service", "systemd-hibernate-resume@.service")
+    ),
     Item("package/files/torpor.conf", CONFFILE),
     Item("docs/torpor.8", f"{_MAN}/man8/torpor.8.gz"),
     Item("docs/torpor.conf.5", f"{_MAN}/man5/torpor.conf.5.gz"),
     Item("package/debian/copyright", f"{_DOC}/copyright"),
     Item("package/debian/changelog", f"{_DOC}/changelog.gz", only=Flavour.DEB),
+    Item("package/debian/lintian-overrides", _OVERRIDES, only=Flavour.DEB),
     Item("NEWS.md", f"{_DOC}/NEWS.md.gz"),
     Item("README.md", f"{_DOC}/README.md.gz"),
 )

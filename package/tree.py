@@ -10,8 +10,6 @@ from package.layout import (
     BASH_COMPLETION,
     ITEMS,
     LINKS,
-    NEEDS,
-    RESUMER,
     ZSH_COMPLETION,
     Flavour,
     Item,
@@ -29,7 +27,6 @@ def make_tree(tree: Path, flavour: Flavour, date: int) -> None:
     for item in ITEMS:
         if item.only in (None, flavour):
             _place(item, tree)
-    _write(tree / NEEDS[1:], _needs(tree).encode())
     _write(tree / BASH_COMPLETION[1:], bash_completion().encode())
     _write(tree / ZSH_COMPLETION[flavour][1:], zsh_completion().encode())
     for name, target in LINKS.items():
@@ -70,18 +67,11 @@ def _place(item: Item, tree: Path) -> None:
 def _mode(item: Item, source: Path) -> int:
     if item.mode is not None:
         return item.mode
-    return 0o755 if source.stat().st_mode & 0o100 else 0o644
+    is_program = source.stat().st_mode & 0o100 and ".so" not in source.suffixes
+    return 0o755 if is_program else 0o644
 
 
 def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     path.chmod(mode)
-
-
-def _needs(tree: Path) -> str:
-    """Return what has to be in an initramfs: the resumer's files, then the host's libraries."""
-    resumer = tree / RESUMER[1:]
-    files = [f"/{path.relative_to(tree)}" for path in resumer.rglob("*") if not path.is_dir()]
-    libraries = (ROOT / "build/torpor-resume.needs").read_text().splitlines()
-    return "".join(f"{line}\n" for line in [*sorted(files), *libraries])
