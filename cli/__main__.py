@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn
 
 from cli import VERSION, images, stores
+from cli.hibernate import hibernate_command
 from format.errors import TorporError
 from format.pipeline import prepare_process
 from hibernate.power_off import Mode
@@ -69,17 +70,20 @@ def _add_image_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
 def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "mkstore",
-        help="prepare a device for images",
-        description="Prepare a device of its own for images. It must be empty and unused.",
+        help="prepare a device or a file for images",
+        description="Prepare a device of its own, which must be empty and unused, or a new file.",
     )
-    command.add_argument("device", metavar="DEVICE", help="a block device")
+    command.add_argument(
+        "--size", type=_size, metavar="SIZE", help="make a new file of this size (K, M, G) instead"
+    )
+    command.add_argument("device", metavar="DEVICE|FILE", help="a block device, or the new file")
     command.set_defaults(run=stores.mkstore)
     command = commands.add_parser(
         "discard",
         help="throw away the image in a store",
         description="Throw away the image in a store; a swap partition becomes swap again.",
     )
-    command.add_argument("store", metavar="STORE", help="a store device or swap partition")
+    command.add_argument("store", metavar="STORE", help="a store, or swap")
     command.set_defaults(run=stores.discard)
     command = commands.add_parser(
         "hibernate",
@@ -90,8 +94,8 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     command.add_argument(
         "--store",
         metavar="STORE",
-        help="device or UUID=, LABEL=, PARTUUID=, PARTLABEL= of a store device or active swap; "
-        "default: what resume= names, else the largest swap partition",
+        help="a store, or swap that is in use: a path, UUID=, LABEL=, PARTUUID= or PARTLABEL=; "
+        "default: torpor.conf's, else resume='s, else torpor enable's, else the largest swap",
     )
     command.add_argument(
         "--image-size",
@@ -104,7 +108,7 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         choices=[mode.value for mode in Mode],
         help="how to switch off; default: platform where the firmware can, else shutdown",
     )
-    command.set_defaults(run=stores.hibernate_command)
+    command.set_defaults(run=hibernate_command)
 
 
 def _size(text: str) -> int:

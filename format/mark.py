@@ -108,6 +108,13 @@ class Extents:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Extents):
+            return NotImplemented
+        return self.starts == other.starts and self.counts == other.counts
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return zip(self.starts, self.counts, strict=True)
 

@@ -6,14 +6,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from uuid import uuid4
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
 
 from format import checksum
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.records import Superblock
 from format.writer import ImageWriter, new_buffers
-from hibernate.choose import open_store
+from hibernate.choose import check_room, open_store
 from hibernate.errors import AbortedError
 from hibernate.filesystems import FileSystems
 from hibernate.guardian import Guardian
@@ -43,6 +43,7 @@ class Plan:
     mode: Mode
     image_size: int | None
     """Bytes that the snapshot should not exceed; None leaves it to the kernel."""
+    image_uuid: UUID = field(default_factory=uuid4)
 
 
 def hibernate(plan: Plan, log: Log) -> None:
@@ -62,7 +63,8 @@ def hibernate(plan: Plan, log: Log) -> None:
         store = open_store(plan.store)
         undo.enter_context(store)
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
-        writing = _Writing(store, plan.mode)
+        check_room(store, _largest(plan))
+        writing = _Writing(store, plan)
         _attach(store, snapshot)
         if store.header.holds_image():
             store.header.clear()
@@ -76,6 +78,10 @@ def hibernate(plan: Plan, log: Log) -> None:
         writing.write(snapshot, undo, log)
         log("image complete, powering off")
         power_off(snapshot, plan.mode)
+
+
+def _largest(plan: Plan) -> int:
+    return power.preferred_image_size() if plan.image_size is None else plan.image_size
 
 
 def _attach(store: Store, snapshot: SnapshotDevice) -> None:
@@ -121,13 +127,16 @@ def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> boo
 class _Writing:
     """The writing of the image, with all the memory that it needs, got before the freeze."""
 
-    def __init__(self, store: Store, mode: Mode) -> None:
+    def __init__(self, store: Store, plan: Plan) -> None:
         self._store = store
         self._sink = BlockSink(store.header.fd, store.name, store.allocate)
         self._buffers = new_buffers(CHUNK_SIZE)
-        platform = mode == Mode.PLATFORM
         self._superblock = Superblock(
-            uuid4(), time.time_ns(), CHUNK_SIZE, this_machine(machine_id()), platform
+            plan.image_uuid,
+            time.time_ns(),
+            CHUNK_SIZE,
+            this_machine(machine_id()),
+            plan.mode == Mode.PLATFORM,
         )
 
     def write(self, snapshot: SnapshotDevice, undo: ExitStack, log: Log) -> None:

@@ -1,49 +1,151 @@
-"""Which store to hibernate to."""
+"""Which store to hibernate to, and whether the next boot will find it."""
 
 import os
+from dataclasses import dataclass
 
 from kernel import cmdline, swap
+from kernel.memory import expected_image
+from state.conf import Conf
+from state.location import Location
+from store.base import Store
 from store.device import DeviceStore
-from store.errors import DeviceNotFoundError, StoreRefusedError
+from store.errors import DeviceNotFoundError, NoSpaceError, StoreRefusedError
+from store.file_store import FileStore
+from store.lasting import check_lasting
 from store.locate import find_device
-from store.swap import SwapStore, find_active, is_zram
+from store.place import Place, place_of
+from store.swap import SwapStore, find_active
+
+_LEAST_RATIO = 8
+"""LZ4 makes memory to about a half; what would not fit at an eighth is not tried."""
 
 
-def choose_store(name: str | None, command_line: str) -> str:
-    """Return the path of the store: the one named, else resume='s, else the largest swap.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What says where the store is, besides --store."""
 
-    Raises DeviceNotFoundError, StoreRefusedError.
+    conf: Conf
+    command_line: str
+    location: Location | None
+
+
+def choose_store(name: str | None, settings: Settings) -> str:
+    """Return the path of the store, a device or a file.
+
+    The one named, else the configuration's, else the kernel command line's, else what torpor
+    enable chose, else the largest swap. Raises DeviceNotFoundError, StoreRefusedError.
     """
-    spec = name or cmdline.parse(command_line).get("resume")
-    if not spec:
-        return largest_swap(swap.active_swaps())
+    if name:
+        return _path_of(name, "")
+    if settings.conf.store:
+        return _path_of(settings.conf.store, ", which torpor.conf names,")
+    if (asked := _asked(settings.command_line)) and asked[0]:
+        return _path_at(*asked)
+    if settings.location:
+        chosen = settings.location.store or settings.location.resume
+        return _path_of(chosen, ", which torpor enable chose,")
+    return largest_swap(swap.active_swaps())
+
+
+def _asked(command_line: str) -> tuple[str, int]:
+    """Return resume= and resume_offset= of a kernel command line."""
+    parameters = cmdline.parse(command_line)
+    offset = parameters.get("resume_offset", "")
+    return parameters.get("resume", ""), int(offset) if offset.isdecimal() else 0
+
+
+def _path_of(spec: str, source: str) -> str:
     if os.path.isfile(spec):
-        raise StoreRefusedError(f"{spec} is not a block device")
+        return spec
     path = find_device(spec)
     if path is None:
-        source = "" if name else ", which resume= on the kernel command line names,"
         raise DeviceNotFoundError(f"{spec}{source} is not there")
     return path
 
 
+def _path_at(spec: str, offset: int) -> str:
+    """Return the device, or the swap file that begins at this page of it."""
+    path = _path_of(spec, ", which resume= on the kernel command line names,")
+    if not offset:
+        return path
+    for area in swap.active_swaps():
+        if not area.is_partition and _is_at(area.path, path, offset):
+            return area.path
+    raise StoreRefusedError(
+        f"no swap file in use begins at page {offset} of {path}, as resume_offset= says",
+        "take resume= and resume_offset= off the kernel command line and run: torpor enable",
+    )
+
+
+def _is_at(path: str, device: str, page: int) -> bool:
+    try:
+        place = place_of(path)
+    except (StoreRefusedError, DeviceNotFoundError):
+        return False
+    return place.page == page and os.path.samefile(place.device, device)
+
+
 def largest_swap(areas: list[swap.SwapArea]) -> str:
-    """Return the path of the largest swap partition. Raises StoreRefusedError."""
-    partitions = [area for area in areas if area.is_partition and not is_zram(area)]
-    if not partitions:
-        raise StoreRefusedError(
-            "no swap partition is in use to hibernate to",
-            "swapon one, or prepare a device of its own with `torpor mkstore`",
-        )
-    return max(partitions, key=lambda area: area.size).path
+    """Return the path of the swap with the most room of those that keep an image.
+
+    Raises StoreRefusedError with the reasons why none does.
+    """
+    reasons = []
+    for area in sorted(areas, key=lambda area: area.used - area.size):
+        try:
+            place = Place(area.path, 0) if area.is_partition else place_of(area.path)
+            check_lasting(place.device, area.path)
+        except (StoreRefusedError, DeviceNotFoundError) as error:
+            reasons.append(str(error))
+        else:
+            return area.path
+    raise StoreRefusedError(
+        f"no swap to hibernate to: {'; '.join(reasons) or 'none is in use'}",
+        "swapon a partition or file on a disk, or prepare a store: torpor mkstore",
+    )
 
 
-def open_store(path: str) -> SwapStore | DeviceStore:
+def open_store(path: str) -> Store:
     """Open the store at `path`. Raises StoreRefusedError, DeviceNotFoundError, UnreadableError."""
-    return SwapStore(path) if find_active(path) else DeviceStore(path)
+    area = find_active(path)
+    if area is not None:
+        return SwapStore(area)
+    return FileStore(path) if os.path.isfile(path) else DeviceStore(path)
 
 
-def resumes_from(path: str, command_line: str) -> bool:
-    """Return whether resume= on this command line names the device at `path`."""
-    spec = cmdline.parse(command_line).get("resume")
-    found = find_device(spec) if spec else None
-    return found is not None and os.path.samefile(found, path)
+def check_room(store: Store, image_size: int) -> None:
+    """Raise NoSpaceError if an image cannot be hoped to fit; `image_size` is the most, in bytes."""
+    expected = expected_image(image_size)
+    if store.size * _LEAST_RATIO < expected:
+        raise NoSpaceError(
+            f"no room on {store.name}: {store.size >> 20} MiB for an image of about "
+            f"{expected >> 20} MiB before compression",
+            "use a larger store, close programs, or make the image smaller with --image-size",
+        )
+
+
+def check_found(path: str, settings: Settings) -> str:
+    """Return a warning if the next boot may not find the store at `path`, "" if it will.
+
+    Raises StoreRefusedError if it cannot: nothing tells it where a file lies.
+    """
+    place = place_of(path)
+    spec, offset = _asked(settings.command_line)
+    if spec:
+        if _names(spec, offset, place):
+            return ""
+        return f"resume= on this boot's kernel command line does not name {path}"
+    location = settings.location
+    if location and _names(location.resume, location.offset, place):
+        return ""
+    if place.page:
+        raise StoreRefusedError(
+            f"the initramfs does not know where {path} lies (page {place.page} of {place.device})",
+            f"run: torpor enable --store {path}",
+        )
+    return f"nothing tells the next boot to wait for {path}"
+
+
+def _names(spec: str, offset: int, place: Place) -> bool:
+    found = find_device(spec)
+    return found is not None and offset == place.page and os.path.samefile(found, place.device)

@@ -4,6 +4,7 @@ import os
 
 ERR = 3
 """Shown on the console even with `quiet`."""
+WARNING = 4
 INFO = 6
 
 

@@ -36,6 +36,11 @@ def machine_id(path: Path = MACHINE_ID) -> str:
         return ""
 
 
+def boot_id() -> str:
+    """Return what tells this boot from others (Documentation/admin-guide/sysctl/kernel.rst)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
 def kernel_names() -> tuple[str, str, str, str]:
     """Return release, version, machine and host name (uname(2))."""
     uname = os.uname()

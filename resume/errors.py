@@ -13,10 +13,10 @@ class UsageError(TorporError):
 
 
 class NotAskedError(TorporError):
-    """The kernel command line asks for no resume, or against it."""
+    """The kernel command line forbids it."""
 
     exit_code: ClassVar[int] = 10
-    meaning: ClassVar[str] = "the kernel command line does not ask for a resume"
+    meaning: ClassVar[str] = "the kernel command line forbids the resume"
 
 
 class OtherKernelError(TorporError):
@@ -31,3 +31,10 @@ class OtherMemoryMapError(TorporError):
 
     exit_code: ClassVar[int] = 12
     meaning: ClassVar[str] = "the memory map has changed"
+
+
+class OtherInstallationError(TorporError):
+    """The image belongs to another system on this or another machine."""
+
+    exit_code: ClassVar[int] = 17
+    meaning: ClassVar[str] = "the image belongs to another installation"

@@ -1,9 +1,10 @@
-"""What the kernel command line asks the resumer for."""
+"""What this boot asks the resumer for: the kernel command line, else what torpor enable kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from kernel import cmdline
+from state.location import Location
 
 TIMEOUT = 10.0
 """Seconds to wait for the device."""
@@ -12,6 +13,7 @@ LONG_TIMEOUT = 300.0
 """Seconds with `resumewait`: long enough for a slow disk, and still an end."""
 
 MAX_DELAY = 300.0
+MAX_TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +21,42 @@ class Request:
     """The parameters that concern a resume."""
 
     device: str
-    """As `resume=` names it; "" if it is not given."""
+    """As `resume=` names it; "" if nothing does."""
+    offset: int
+    """Page of the device where the store begins."""
+    by_command_line: bool
+    """Whether the device is named there, and so no other one is meant."""
     forbidden: bool
     """`noresume`."""
     delay: float
     """Seconds to let pass first, from `resumedelay=`."""
     timeout: float
     """Seconds to wait for the device then."""
+    machine_id: str
+    """Of this installation, as torpor enable kept it, or ""."""
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the request in a kernel command line. A delay that is no number counts as 0."""
+    def parse(cls, text: str, location: Location | None) -> Self:
+        """Return the request in a kernel command line. What is no number counts as not given."""
         parameters = cmdline.parse(text)
+        named = parameters.get("resume", "")
+        offset = int(_number(parameters.get("resume_offset", ""), 0))
+        kept = location or Location("")
+        usual = LONG_TIMEOUT if "resumewait" in parameters else TIMEOUT
         return cls(
-            parameters.get("resume", ""),
+            named or kept.resume,
+            offset if named else kept.offset,
+            bool(named),
             "noresume" in parameters,
-            _seconds(parameters.get("resumedelay", "")),
-            LONG_TIMEOUT if "resumewait" in parameters else TIMEOUT,
+            min(_number(parameters.get("resumedelay", ""), 0), MAX_DELAY),
+            min(_number(parameters.get("torpor.timeout", ""), usual), MAX_TIMEOUT),
+            kept.machine_id,
         )
 
+    def at_once(self) -> Self:
+        """Return the same request without any waiting: somebody has waited before."""
+        return replace(self, delay=0.0, timeout=0.0)
 
-def _seconds(text: str) -> float:
-    return min(float(text), MAX_DELAY) if text.isdecimal() else 0.0
+
+def _number(text: str, otherwise: float) -> float:
+    return float(text) if text.isdecimal() and text.isascii() else otherwise

@@ -61,9 +61,10 @@ def parse_size(text: str) -> int:
     return int(number) << shift
 
 
-def read_conf(path: str = PATH) -> Conf:
+def read_conf(path: str | None = None) -> Conf:
     """Return the configuration; the defaults where there is no file.
 
     Raises ConfigurationError, UnreadableError.
     """
+    path = path or PATH
     return Conf.parse(read_text(path) or "", path)

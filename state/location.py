@@ -54,7 +54,8 @@ class Location:
         return f"resume={self.resume}" + (f" resume_offset={self.offset}" if self.offset else "")
 
 
-def read_location(path: str = PATH) -> Location | None:
+def read_location(path: str | None = None) -> Location | None:
     """Return the location, None where none is kept. Raises ConfigurationError, UnreadableError."""
+    path = path or PATH
     text = read_text(path)
     return None if text is None else Location.parse(text, path)

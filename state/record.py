@@ -44,13 +44,14 @@ class HibernationRecord:
     message: str
     """Why it failed, or ""."""
 
-    def save(self, path: str = HIBERNATION_PATH) -> None:
+    def save(self, path: str | None = None) -> None:
         """Keep it. Raises UnreadableError."""
-        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        write_text(path or HIBERNATION_PATH, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
-    def read(cls, path: str = HIBERNATION_PATH) -> Self | None:
+    def read(cls, path: str | None = None) -> Self | None:
         """Return the last one, None if there was none. Raises DamagedError, UnreadableError."""
+        path = path or HIBERNATION_PATH
         fields = _read(path)
         if fields is None:
             return None
@@ -68,13 +69,14 @@ class BootRecord:
     exit_code: int
     message: str
 
-    def save(self, path: str = BOOT_PATH) -> None:
+    def save(self, path: str | None = None) -> None:
         """Keep it for this boot. Raises UnreadableError."""
-        write_text(path, json.dumps(asdict(self)) + "\n")
+        write_text(path or BOOT_PATH, json.dumps(asdict(self)) + "\n")
 
     @classmethod
-    def read(cls, path: str = BOOT_PATH) -> Self | None:
+    def read(cls, path: str | None = None) -> Self | None:
         """Return it, None if the resumer had nothing to say. Raises DamagedError etc."""
+        path = path or BOOT_PATH
         fields = _read(path)
         try:
             return None if fields is None else cls(**fields)

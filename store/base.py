@@ -1,5 +1,6 @@
 """What the stores that a hibernation writes to have in common."""
 
+import errno
 import os
 from typing import Protocol, Self
 from uuid import UUID
@@ -18,6 +19,16 @@ class Store(Protocol):
 
     name: str
     header: StoreHeader
+
+    @property
+    def size(self) -> int:
+        """Bytes that an image may take here."""
+
+    def __enter__(self) -> Self:
+        """Let go of it at the end of the `with` block."""
+
+    def __exit__(self, *_: object) -> None:
+        """See __enter__."""
 
     def attach(self, snapshot: SnapshotDevice) -> None:
         """Say from which snapshot device the store gets what it needs. Raises OSError."""
@@ -41,7 +52,57 @@ class OpenStore:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
         os.close(self.fd)
+
+
+class OwnStore(OpenStore):
+    """A device or file of its own: all of `runs` is free for the image."""
+
+    def __init__(self, fd: int, name: str, header: StoreHeader, runs: mark.Extents) -> None:
+        super().__init__(fd, name, header)
+        self.runs = runs
+        self._left = sum(runs.counts)
+        self._run = 0
+        self._within = 0
+
+    @property
+    def size(self) -> int:
+        """See Store."""
+        return sum(self.runs.counts) * PAGE_SIZE
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing is allocated."""
+        return self._run == self._within == 0
+
+    def attach(self, snapshot: SnapshotDevice) -> None:
+        """See Store: the room is ours already."""
+
+    def allocate(self, pages: int) -> mark.Extents:
+        """See Store."""
+        if pages > self._left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._left -= pages
+        found = mark.Extents()
+        while pages:
+            start, count = self.runs.starts[self._run], self.runs.counts[self._run]
+            part = min(count - self._within, pages)
+            found.add(start + self._within, part)
+            pages -= part
+            self._within += part
+            if self._within == count:
+                self._run, self._within = self._run + 1, 0
+        return found
+
+    def give_back(self) -> None:
+        """See Store."""
+        self._left = sum(self.runs.counts)
+        self._run = 0
+        self._within = 0
 
 
 def commit(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) -> None:

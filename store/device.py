@@ -2,22 +2,21 @@
 
 import errno
 import os
-import subprocess
 from contextlib import ExitStack
 from uuid import UUID
 
 from format.layout import PAGE_SIZE
 from format.mark import Extents
-from kernel import block
-from kernel.snapshot import SnapshotDevice
-from store.base import OpenStore
+from kernel import block, programs
+from store.base import OwnStore
 from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
 from store.header import new_store_header, read_header
+from store.lasting import check_lasting
 
 _SMALLEST_PAGES = 256
 
 
-class DeviceStore(OpenStore):
+class DeviceStore(OwnStore):
     """A device that mkstore prepared, claimed for as long as this is open."""
 
     def __init__(self, path: str) -> None:
@@ -25,32 +24,17 @@ class DeviceStore(OpenStore):
         fd = claim(path)
         with ExitStack() as on_error:
             on_error.callback(os.close, fd)
+            check_lasting(path, path)
             header = read_header(fd, path)
             if not header.is_store:
                 raise StoreRefusedError(
                     f"{path} is neither a store nor an active swap partition",
                     f"to make a store of it, losing what it holds: torpor mkstore {path}",
                 )
-            self._pages = block.size_of(fd) // PAGE_SIZE
+            runs = Extents()
+            runs.add(1, block.size_of(fd) // PAGE_SIZE - 1)
             on_error.pop_all()
-        super().__init__(fd, path, header)
-        self._next = 1
-
-    def attach(self, snapshot: SnapshotDevice) -> None:
-        """See Store: the room is ours already."""
-
-    def allocate(self, pages: int) -> Extents:
-        """See Store."""
-        if self._next + pages > self._pages:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        runs = Extents()
-        runs.add(self._next, pages)
-        self._next += pages
-        return runs
-
-    def give_back(self) -> None:
-        """See Store."""
-        self._next = 1
+        super().__init__(fd, path, header, runs)
 
 
 def make_store(path: str) -> UUID:
@@ -60,6 +44,7 @@ def make_store(path: str) -> UUID:
     """
     fd = claim(path)
     try:
+        check_lasting(path, path)
         pages = block.size_of(fd) // PAGE_SIZE
         if pages < _SMALLEST_PAGES:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
@@ -98,12 +83,8 @@ def claim(path: str) -> int:
 
 def _contents(path: str) -> str:
     """Return what blkid finds on the device, "" for nothing (exit code 2, blkid(8))."""
-    environment = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}
-    environment["PATH"] = f"{environment.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     try:
-        found = subprocess.run(
-            ["blkid", "--probe", path], capture_output=True, text=True, env=environment, check=False
-        )
+        found = programs.run(["blkid", "--probe", path])
     except OSError as error:
         raise cannot("run", "blkid, which tells whether the device is empty", error) from error
     if found.returncode == 2 and not found.stderr:

@@ -3,9 +3,9 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from format.errors import DamagedError, NoImageError, UnreadableError
+from format.errors import DamagedError, NoImageError, TorporError, UnreadableError
 from format.layout import PAGE_SIZE, SUPERBLOCK_MAGIC
 from format.mark import read_map
 from format.pipeline import PageBuffer
@@ -15,6 +15,7 @@ from store.blocks import BlockSource, read_pages
 from store.errors import cannot
 from store.file import FileSource
 from store.header import StoreHeader, read_header
+from store.place import place_of
 
 
 @contextmanager
@@ -24,7 +25,42 @@ def open_image(path: str) -> Iterator[Source]:
     Raises NoImageError, DamagedError, UnsupportedError, UnreadableError.
     """
     with opened(path, os.O_RDONLY) as fd:
-        yield find_image(fd, path)
+        if _is_plain_image(fd, path):
+            yield FileSource(fd, path)
+            return
+    with open_header(path, os.O_RDONLY) as header:
+        yield marked_image(header)
+
+
+@contextmanager
+def open_header(path: str, flags: int) -> Iterator[StoreHeader]:
+    """Open the store at `path`: a device, a copy of one, or a file with its place below.
+
+    Raises UnreadableError, IncompleteError.
+    """
+    with opened(path, flags) as fd, ExitStack() as below:
+        header = read_header(fd, path)
+        yield _header_below(header, flags, below) or header
+
+
+def _header_below(header: StoreHeader, flags: int, files: ExitStack) -> StoreHeader | None:
+    """Return the header of a swap file or file store from where it really is, else None.
+
+    A file store is written below its file system, which shows zeros instead; the mark in a swap
+    file says in which page of the device it stands. None for a device, a copy of one, or where
+    there is nothing to be had below.
+    """
+    if stat.S_ISBLK(os.fstat(header.fd).st_mode):
+        return None
+    try:
+        mark = header.mark()
+        if mark.first_page == 0 if mark else any(header.page):
+            return None
+        place = place_of(header.name)
+        fd = files.enter_context(opened(place.device, flags))
+        return read_header(fd, header.name, place.page)
+    except TorporError:
+        return None
 
 
 @contextmanager
@@ -41,13 +77,6 @@ def opened(path: str, flags: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def find_image(fd: int, name: str) -> Source:
-    """Return the image that the open file or device holds, by what its first page says."""
-    if _is_plain_image(fd, name):
-        return FileSource(fd, name)
-    return marked_image(read_header(fd, name))
 
 
 def marked_image(header: StoreHeader) -> BlockSource:

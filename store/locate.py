@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 
 import pyudev
 
@@ -14,6 +15,8 @@ _PROPERTIES = {
     "PARTUUID": "ID_PART_ENTRY_UUID",
     "PARTLABEL": "ID_PART_ENTRY_NAME",
 }
+_CLASS = "/sys/class/block"
+_NO_STORE = ("zram", "ram", "loop", "fd", "sr")
 _KERNEL_PROPERTIES = {"PARTUUID": "PARTUUID", "PARTLABEL": "PARTNAME"}
 """What the kernel itself says in a partition's uevent, for an initramfs without udevd."""
 
@@ -32,11 +35,24 @@ def find_device(spec: str) -> str | None:
         return spec if _is_block(spec) else None
     major, colon, minor = spec.partition(":")
     if colon and major.isdecimal() and minor.isdecimal():
-        return _node_of(f"/sys/dev/block/{int(major)}:{int(minor)}")
+        return node_of_number(int(major), int(minor))
     raise DeviceNotFoundError(
         f"{spec!r} does not name a device",
         "use /dev/NAME, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR",
     )
+
+
+def whole_devices() -> Iterator[str]:
+    """Yield the paths of all block devices that nothing lies on: no layer of dm or md has them.
+
+    Without those that are memory, files, or drives that may have no medium.
+    """
+    for name in sorted(os.listdir(_CLASS)):
+        holders = f"{_CLASS}/{name}/holders"
+        busy = os.path.isdir(holders) and os.listdir(holders)
+        node = f"/dev/{name.replace('!', '/')}"
+        if not (busy or name.startswith(_NO_STORE) or not _is_block(node)):
+            yield node
 
 
 def _is_block(path: str) -> bool:
@@ -46,8 +62,40 @@ def _is_block(path: str) -> bool:
         return False
 
 
-def _node_of(sys_path: str) -> str | None:
-    """Return the node of the device with that path in sysfs, if both are there."""
+def name_of(device: str) -> str:
+    """Return the name of a device that the next boot finds it by, as `resume=` takes it.
+
+    UUID= where the device has one of its own, else PARTUUID=, its name in /dev/mapper, or `device`.
+    """
+    for name in _names(device):
+        found = find_device(name)
+        if found is not None and os.path.samefile(found, device):
+            return name
+    return device
+
+
+def _names(device: str) -> Iterator[str]:
+    try:
+        known = pyudev.Devices.from_device_number(pyudev.Context(), "block", _number(device))
+        properties = dict(known.properties)
+    except pyudev.DeviceNotFoundError:
+        properties = {}
+    uuid = _header_tag(device, "UUID") or properties.get("ID_FS_UUID")
+    if uuid:
+        yield f"UUID={uuid}"
+    if partuuid := properties.get("ID_PART_ENTRY_UUID"):
+        yield f"PARTUUID={partuuid}"
+    if dm_name := properties.get("DM_NAME"):
+        yield f"/dev/mapper/{dm_name}"
+
+
+def _number(device: str) -> int:
+    return os.stat(device).st_rdev
+
+
+def node_of_number(major: int, minor: int) -> str | None:
+    """Return the node of the block device with that number, if there is one."""
+    sys_path = f"/sys/dev/block/{major}:{minor}"
     if not os.path.exists(sys_path):
         return None
     node = f"/dev/{os.path.basename(os.path.realpath(sys_path)).replace('!', '/')}"
@@ -94,6 +142,8 @@ def _header_tag(node: str, tag: str) -> str:
     if len(page) < swap.PAGE_SIZE:
         return ""
     header = swap.SwapHeader.parse(page)
+    if not header.uuid.int and tag == "UUID":
+        return ""
     if header.signature not in (swap.SWAP, swap.USER_IMAGE, swap.KERNEL_IMAGE):
         return ""
     return str(header.uuid) if tag == "UUID" else header.label

@@ -1,4 +1,4 @@
-"""An active swap partition as a store: the image takes pages that the kernel has free."""
+"""Active swap as a store: the image takes pages that the kernel has free."""
 
 import os
 from contextlib import ExitStack
@@ -8,34 +8,44 @@ from format.mark import Extents
 from kernel import block, swap
 from kernel.snapshot import SnapshotDevice
 from store.base import OpenStore
-from store.errors import StoreRefusedError, cannot
+from store.errors import cannot
 from store.header import read_header
+from store.lasting import check_lasting
+from store.place import Place, place_of
 
 
 class SwapStore(OpenStore):
-    """An active swap partition. What is swapped out stays where it is."""
+    """An active swap partition or file. What is swapped out stays where it is."""
 
-    def __init__(self, path: str) -> None:
-        """Raise StoreRefusedError if its header has no room for a mark, UnreadableError."""
+    def __init__(self, area: swap.SwapArea) -> None:
+        """Raise StoreRefusedError if it does not last or cannot be marked, UnreadableError."""
+        place = Place(area.path, 0) if area.is_partition else place_of(area.path)
+        check_lasting(place.device, area.path)
         try:
-            fd = block.open_direct(path, os.O_RDWR)
+            fd = block.open_direct(place.device, os.O_RDWR)
         except OSError as error:
-            raise cannot("open", path, error) from error
+            raise cannot("open", place.device, error) from error
         with ExitStack() as on_error:
             on_error.callback(os.close, fd)
-            header = read_header(fd, path)
+            header = read_header(fd, area.path, place.page)
             header.check_markable()
             on_error.pop_all()
-        super().__init__(fd, path, header)
+        super().__init__(fd, area.path, header)
+        self._room = area.size - area.used
         self._snapshot: SnapshotDevice
+
+    @property
+    def size(self) -> int:
+        """See Store: what was free when it was opened."""
+        return self._room
 
     def attach(self, snapshot: SnapshotDevice) -> None:
         """See Store: the kernel allocates from this area from now on."""
-        snapshot.set_swap_area(os.fstat(self.fd).st_rdev, 0)
+        snapshot.set_swap_area(os.fstat(self.fd).st_rdev, self.header.at)
         self._snapshot = snapshot
 
     def allocate(self, pages: int) -> Extents:
-        """See Store."""
+        """See Store. The kernel gives pages of the device, for a swap file too."""
         runs = Extents()
         for _ in range(pages):
             runs.add(self._snapshot.alloc_swap_page() // PAGE_SIZE)
@@ -47,22 +57,8 @@ class SwapStore(OpenStore):
 
 
 def find_active(path: str) -> swap.SwapArea | None:
-    """Return the active swap area on the device at `path`, by any of its names, or None.
-
-    Raises StoreRefusedError for an area that cannot be a store: zram, or a file.
-    """
+    """Return the active swap area at `path`, by any of its names, or None."""
     for area in swap.active_swaps():
         if os.path.exists(area.path) and os.path.samefile(area.path, path):
-            if is_zram(area):
-                raise StoreRefusedError(
-                    f"{path} is compressed memory (zram), which a power-off empties"
-                )
-            if not area.is_partition:
-                raise StoreRefusedError(f"{path} is a swap file, not a partition: not supported")
             return area
     return None
-
-
-def is_zram(area: swap.SwapArea) -> bool:
-    """Return whether the area is in memory (drivers/block/zram)."""
-    return os.path.basename(os.path.realpath(area.path)).startswith("zram")

@@ -13,7 +13,7 @@ from format.pipeline import PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
 from format.writer import ImageWriter, new_buffers
-from store.image import find_image
+from store.image import open_image
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, UUID_A
 
 DAMAGE_CODES: frozenset[int | bytes] = frozenset({3, 4, 5})
@@ -71,8 +71,8 @@ def outcome(read: Callable[[], bytes]) -> int | bytes:
 
 def read_file(path: Path) -> bytes:
     """Return the stream of the image in a file or a copy of a device."""
-    with opened(path) as fd:
-        image = ImageReader(find_image(fd, str(path)))
+    with open_image(str(path)) as source:
+        image = ImageReader(source)
         return b"".join(bytes(raw) for raw in image.stream())
 
 

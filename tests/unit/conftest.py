@@ -7,13 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from hibernate import filesystems
+from hibernate import choose, filesystems
 from kernel import freeze, power, process, snapshot, swap
+from state import conf, location, record
 from tests.unit.fake_snapshot import PoweredOff
 
 
 @pytest.fixture(autouse=True)
-def _harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def forbidden(*_: object) -> None:
         raise AssertionError("a unit test touched the machine")
 
@@ -27,6 +28,12 @@ def _harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "lock_memory", lambda: None)
     monkeypatch.setattr(process, "forbid_core_dump", lambda: None)
     monkeypatch.setattr(filesystems, "read_mounts", list)
+    monkeypatch.setattr(choose, "expected_image", lambda _limit: 0)
+    monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
+    monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))
+    monkeypatch.setattr(record, "BOOT_PATH", str(tmp_path / "kept/resume.json"))
+    monkeypatch.setattr(location, "PATH", str(tmp_path / "kept/location"))
+    monkeypatch.setattr(conf, "PATH", str(tmp_path / "kept/torpor.conf"))
 
 
 @pytest.fixture(autouse=True)

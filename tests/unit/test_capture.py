@@ -12,7 +12,7 @@ import pytest
 
 from format.errors import NoImageError, TorporError, UnreadableError
 from format.reader import ImageReader
-from hibernate import capture
+from hibernate import capture, choose
 from hibernate.capture import Plan, hibernate
 from hibernate.errors import AbortedError
 from hibernate.filesystems import FileSystems
@@ -162,6 +162,8 @@ def store_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     os.close(fd)
     monkeypatch.setattr(store_device, "claim", lambda name: os.open(name, os.O_RDWR))
     monkeypatch.setattr(swap, "active_swaps", list)
+    monkeypatch.setattr(choose, "FileStore", store_device.DeviceStore)
+    monkeypatch.setattr(store_device, "check_lasting", lambda *_: None)
     return path
 
 

@@ -10,16 +10,19 @@ from pathlib import Path
 import pytest
 
 import resume.__main__ as program
+import resume.find as finding
 from format.errors import DamagedError, NoImageError, TorporError
 from hibernate import capture
 from hibernate.capture import Plan, hibernate
 from hibernate.power_off import Mode
 from kernel import kmsg, mounts, process
 from kernel.snapshot import PAGE_SIZE
-from resume import restore
+from resume import restore, wait
 from resume.errors import NotAskedError, OtherKernelError, OtherMemoryMapError, UsageError
 from resume.request import Request
 from resume.wait import wait_for_device
+from state.location import Location
+from state.record import BootRecord
 from store import identity
 from store.errors import DeviceNotFoundError, KernelRefusedError
 from tests.unit.conftest import SwapFile
@@ -55,12 +58,12 @@ def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     monkeypatch.setattr(restore, "open_snapshot", fake.open)
     root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
     monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
-    monkeypatch.setattr(program, "wait_for_device", lambda spec, *_: spec)
+    monkeypatch.setattr(finding, "wait_for_device", lambda spec, *_: spec)
     return fake
 
 
 def resume(path: Path, extra: str = "") -> None:
-    program.resume(Request.parse(f"resume={path} {extra}"), lambda *_: None)
+    program.resume(Request.parse(f"resume={path} {extra}", None), lambda *_: None)
 
 
 def header_of(path: Path) -> bytes:
@@ -137,7 +140,7 @@ def test_image_of_another_machine_is_refused_before_loading(
     device: FakeSnapshot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(program, "this_machine", other(name))
+    monkeypatch.setattr(finding, "this_machine", other(name))
     with pytest.raises(kind):
         resume(hibernated)
     assert device.calls == []
@@ -230,28 +233,89 @@ def test_one_line_says_why(
     monkeypatch.setattr(program, "to_kernel_log", lambda: lambda *words: said.append(words))
     assert program.main() == code
     assert said == [(level, f"not resuming: {error}")]
+    kept = BootRecord.read()
+    assert kept is not None
+    assert (kept.exit_code, kept.message) == (code, str(error))
+
+
+NOTHING = Request("", 0, False, False, 0, 10, "")
+KEPT = Location("LABEL=kept", 77, "ab" * 16, "/swapfile")
+
+
+def asking(device: str = "", offset: int = 0, **more: object) -> Request:
+    named = {"device": device, "offset": offset, "by_command_line": bool(device)}
+    return replace(NOTHING, **named, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("quiet", Request("", False, 0, 10)),
-        ("resume=/dev/sda2 quiet", Request("/dev/sda2", False, 0, 10)),
-        ("resume=/dev/a resume=UUID=x noresume", Request("UUID=x", True, 0, 10)),
-        ('resume="PARTLABEL=my swap" resumewait', Request("PARTLABEL=my swap", False, 0, 300)),
-        ("resumedelay=5 resume=8:2", Request("8:2", False, 5, 10)),
-        ("resumedelay=soon", Request("", False, 0, 10)),
-        ("resumedelay=99999", Request("", False, 300, 10)),
-        ("quiet -- resume=/dev/init", Request("", False, 0, 10)),
+        ("quiet", NOTHING),
+        ("resume=/dev/sda2 quiet", asking("/dev/sda2")),
+        ("resume=/dev/a resume=UUID=x noresume", asking("UUID=x", forbidden=True)),
+        ('resume="PARTLABEL=my swap" resumewait', asking("PARTLABEL=my swap", timeout=300)),
+        ("resumedelay=5 resume=8:2", asking("8:2", delay=5)),
+        ("resumedelay=soon", NOTHING),
+        ("resumedelay=99999", asking(delay=300)),
+        ("quiet -- resume=/dev/init", NOTHING),
+        ("resume=/dev/a resume_offset=34816", asking("/dev/a", 34816)),
+        ("resume=/dev/a resume_offset=-1", asking("/dev/a")),
+        ("resume_offset=34816", NOTHING),
+        ("torpor.timeout=25", asking(timeout=25)),
+        ("torpor.timeout=25 resumewait", asking(timeout=25)),
+        ("torpor.timeout=ever", NOTHING),
+        ("torpor.timeout=0", asking(timeout=0)),
     ],
 )
 def test_command_line(text: str, expected: Request) -> None:
-    assert Request.parse(text) == expected
+    assert Request.parse(text, None) == expected
+
+
+def test_what_enable_kept_stands_where_the_command_line_is_silent() -> None:
+    kept = replace(NOTHING, device="LABEL=kept", offset=77, machine_id="ab" * 16)
+    assert Request.parse("quiet", KEPT) == kept
+    assert Request.parse("quiet resume_offset=5", KEPT) == kept
+    named = Request.parse("resume=/dev/a", KEPT)
+    assert named == replace(kept, device="/dev/a", offset=0, by_command_line=True)
+    hasty = Request.parse("resumedelay=9 resume=/dev/a", KEPT).at_once()
+    assert hasty == replace(named, timeout=0)
 
 
 def test_device_that_never_comes_is_waited_for_and_given_up() -> None:
     with pytest.raises(DeviceNotFoundError, match="did not appear within 0 s"):
         wait_for_device("UUID=00000000-dead-beef-0000-000000000000", 0.2, time.monotonic())
+
+
+def test_time_of_a_passphrase_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device comes after its time was over twice, since somebody was typing meanwhile."""
+    question = tmp_path / "ask.x"
+    question.touch()
+    monkeypatch.setattr(wait, "QUESTIONS", str(tmp_path / "ask.*"))
+    looks: list[float] = []
+
+    def find(_spec: str) -> str | None:
+        looks.append(time.monotonic())
+        if len(looks) == 4:
+            question.unlink()
+        return "/dev/late" if len(looks) == 5 else None
+
+    monkeypatch.setattr(wait, "find_device", find)
+    monkeypatch.setattr(wait, "_LOOK_AGAIN", 0.1)
+    assert wait_for_device("UUID=x", 0.15, time.monotonic()) == "/dev/late"
+
+
+def test_words_that_cannot_be_kept_do_not_stop_the_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept").write_text("in the way")
+    said: Said = []
+    monkeypatch.setattr("sys.argv", ["torpor-resume", "--no-wait", "--cmdline", "quiet"])
+    monkeypatch.setattr(program, "to_kernel_log", lambda: lambda *words: said.append(words))
+    assert program.main() == UsageError.exit_code
+    assert "no initramfs" in said[0][1]
+    assert "cannot write" in said[1][1]
 
 
 def test_time_to_start_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +325,7 @@ def test_time_to_start_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((timeout, time.monotonic() - begun))
         raise DeviceNotFoundError(spec)
 
-    monkeypatch.setattr(program, "wait_for_device", wait)
+    monkeypatch.setattr(finding, "wait_for_device", wait)
     monkeypatch.setattr(process, "age", lambda: 4.0)
     with pytest.raises(DeviceNotFoundError):
         program.rehearse("resume=/dev/nothing", lambda *_: None)

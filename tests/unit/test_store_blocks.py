@@ -23,7 +23,7 @@ from store.base import OpenStore, commit
 from store.blocks import BlockSink, BlockSource
 from store.errors import NoSpaceError
 from store.header import read_header
-from store.image import find_image
+from store.image import marked_image
 from tests.forge import UUID_A
 from tests.sources import opened, read_file, reader_of, superblock
 from tests.vectors.images import noise
@@ -38,6 +38,7 @@ class Scattered(OpenStore):
     def __init__(self, fd: int, name: str) -> None:
         super().__init__(fd, name, read_header(fd, name))
         self._free = iter(range(PAGES - 1, 0, -3))
+        self.size = PAGES // 3 * PAGE
 
     def attach(self, snapshot: object) -> None:
         """Nothing to attach to."""
@@ -180,7 +181,7 @@ def test_committed_image_is_found_and_sound(store: Scattered) -> None:
     assert found is not None
     assert found.extent_count > 253
     assert read_file(Path(store.name)) == stream
-    image = ImageReader(find_image(store.fd, store.name))
+    image = ImageReader(marked_image(read_header(store.fd, store.name)))
     assert (image.superblock.image_uuid, image.stream_bytes) == (UUID_A, len(stream))
 
 

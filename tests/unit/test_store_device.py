@@ -12,6 +12,7 @@ import pytest
 from cli.__main__ import main
 from format.errors import TorporError
 from format.writer import ImageWriter, new_buffers
+from kernel.swap import SwapArea
 from store.base import commit
 from store.blocks import BlockSink
 from store.device import DeviceStore, make_store
@@ -119,7 +120,7 @@ def test_full_store(device: str, torpor: Torpor) -> None:
 
 def test_swap_store_wants_swaps_header(device: str) -> None:
     with pytest.raises(StoreRefusedError, match="no swap header of version 1"):
-        SwapStore(device)
+        SwapStore(SwapArea(device, is_partition=True, size=PAGES * PAGE, used=0))
     with pytest.raises(StoreRefusedError, match="neither a store nor an active swap"):
         DeviceStore(device)
 

@@ -16,7 +16,7 @@ from format.reader import ImageReader
 from store import blocks, header
 from store.errors import StoreRefusedError
 from store.header import StoreHeader, new_store_header, read_header
-from store.image import find_image, marked_image, open_image
+from store.image import marked_image, open_image
 from tests import forge
 from tests.sources import opened, read_file
 from tests.vectors import devices
@@ -163,7 +163,7 @@ def test_power_lost_while_marking_swap(swap: Path, power_lost_at: list[int], wri
         assert (swap.read_bytes() == before) == (writes == 0)
         assert not found.holds_image()
         with pytest.raises(NoImageError, match="swap without an image"):
-            find_image(fd, "it")
+            marked_image(read_header(fd, "it"))
         found.check_markable()
         found.clear()
     assert swap.read_bytes() == before
@@ -194,7 +194,7 @@ def test_signature_without_mark_is_another_programs(swap: Path) -> None:
         os.pwrite(fd, b"ULSUSPEND\0", PAGE - 10)
         assert not header_of(fd).holds_image()
         with pytest.raises(NoImageError, match="image of another program"):
-            find_image(fd, "it")
+            marked_image(read_header(fd, "it"))
         with pytest.raises(StoreRefusedError, match="no swap header"):
             header_of(fd).check_markable()
 
@@ -210,7 +210,7 @@ def test_unreadable_mark_is_an_image_that_can_be_cleared(
         header_of(fd).set_mark(MARK)
         os.pwrite(fd, b"\x77", MARK_OFFSET + at)
         with pytest.raises(error):
-            find_image(fd, "it")
+            marked_image(read_header(fd, "it"))
         assert header_of(fd).holds_image()
         header_of(fd).clear()
     assert either.read_bytes() == before

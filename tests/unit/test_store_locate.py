@@ -165,3 +165,30 @@ def test_what_names_no_device(add: Add, spec: str) -> None:
     with pytest.raises(DeviceNotFoundError, match="does not name a device") as caught:
         find_device(spec)
     assert "PARTLABEL=" in caught.value.hint
+
+
+def test_names_for_the_next_boot(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first name that finds this device and no other; two may share a UUID (btrfs, copies)."""
+    known: dict[str, dict[str, str]] = {}
+
+    class Devices:
+        @staticmethod
+        def from_device_number(_context: object, _kind: str, number: str) -> FakeDevice:
+            return FakeDevice(None, known[number])
+
+    monkeypatch.setattr(pyudev, "Devices", Devices)
+    monkeypatch.setattr(locate, "_number", lambda path: path)
+
+    def device(contents: bytes = b"", **properties: str) -> str:
+        path = add(contents, properties)
+        known[path] = properties
+        return path
+
+    header = swap.build_header(9, UUID(UUID_1), "", swap.SWAP)
+    assert locate.name_of(device(header)) == f"UUID={UUID_1}"
+    assert locate.name_of(device(ID_FS_UUID="a-b", ID_FS_TYPE="ext4")) == "UUID=a-b"
+    device(ID_FS_UUID="c-d", ID_FS_TYPE="btrfs", ID_PART_ENTRY_UUID="1")
+    second = device(ID_FS_UUID="c-d", ID_FS_TYPE="btrfs", ID_PART_ENTRY_UUID="2")
+    assert locate.name_of(second) == "PARTUUID=2"
+    nameless = device(DM_NAME="gone")
+    assert locate.name_of(nameless) == nameless

@@ -7,7 +7,7 @@ from format.layout import PAGE_SIZE
 from format.mark import MarkState
 from format.reader import ImageReader
 from store.header import read_header
-from store.image import find_image
+from store.image import marked_image
 
 PARTITION_START = 1 << 20
 
@@ -40,10 +40,9 @@ def places(store: Path, chunk: int) -> list[int]:
     """Return the pages, in the order of the image, of chunk `chunk` and all that follows."""
     fd = os.open(store, os.O_RDONLY)
     try:
-        source = find_image(fd, str(store))
+        source = marked_image(read_header(fd, str(store)))
         image = ImageReader(source)
-        extents = source.extents  # type: ignore[attr-defined]
-        pages = [page for start, count in extents for page in range(start, start + count)]
+        pages = [page for start, count in source.extents for page in range(start, start + count)]
         return pages[image.index.offsets[chunk] // PAGE_SIZE :]
     finally:
         os.close(fd)

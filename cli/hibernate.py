@@ -1,0 +1,83 @@
+"""hibernate: what was asked for, carried out, and how it went kept for `torpor status`."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from cli.output import say
+from format.errors import TorporError, UnreadableError
+from hibernate.capture import Log, Plan, hibernate
+from hibernate.choose import Settings, check_found, choose_store
+from hibernate.power_off import Mode, default_mode
+from kernel import cmdline, kmsg
+from kernel.machine import boot_id
+from state.conf import read_conf
+from state.location import read_location
+from state.record import HibernationRecord, Outcome
+from store.errors import KernelRefusedError
+
+
+def hibernate_command(arguments: argparse.Namespace) -> None:
+    """Hibernate; return when the machine has been resumed."""
+    begun = HibernationRecord(Outcome.BEGUN, time.time(), 0, boot_id(), "", "", 0, "")
+    with _kept(begun) as record:
+        settings = Settings(read_conf(), cmdline.read(), read_location())
+        store = choose_store(arguments.store, settings)
+        if warning := check_found(store, settings):
+            _warn(warning, "unless the next boot finds it there, the machine will start cold")
+        conf = settings.conf
+        asked = arguments.mode or conf.mode
+        mode = Mode(asked) if asked else default_mode()
+        size = conf.image_size if arguments.image_size is None else arguments.image_size
+        plan = Plan(store, mode, size)
+        record(store=store, image_uuid=str(plan.image_uuid))
+        hibernate(plan, _kernel_log())
+    say("torpor: resumed")
+
+
+class _Keeper:
+    """The record of this hibernation, kept anew with each change."""
+
+    def __init__(self, record: HibernationRecord) -> None:
+        self._record = record
+
+    def __call__(self, **changes: object) -> None:
+        self._record = replace(self._record, **changes)  # type: ignore[arg-type]
+        try:
+            self._record.save()
+        except UnreadableError as error:
+            _warn(str(error), "torpor status will not know of this hibernation")
+
+
+@contextmanager
+def _kept(record: HibernationRecord) -> Iterator[_Keeper]:
+    """Keep how it ends: when the block is left the machine goes on, resumed or not."""
+    keeper = _Keeper(record)
+    try:
+        yield keeper
+    except TorporError as error:
+        keeper(
+            outcome=Outcome.FAILED,
+            ended=time.time(),
+            exit_code=error.exit_code,
+            message=str(error),
+        )
+        raise
+    keeper(outcome=Outcome.RESUMED, ended=time.time())
+
+
+def _warn(message: str, consequence: str) -> None:
+    print(f"torpor: warning: {message}\n  {consequence}", file=sys.stderr)
+
+
+def _kernel_log() -> Log:
+    try:
+        log = kmsg.KernelLog("torpor")
+    except OSError as error:
+        raise KernelRefusedError(
+            f"cannot write to /dev/kmsg: {error}", "run this as root"
+        ) from error
+    return lambda message: log.write(kmsg.INFO, message)

@@ -1,0 +1,94 @@
+"""Finds the image to restore: on the device that is named, else wherever there is a mark."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from format.errors import TorporError
+from format.reader import ImageReader
+from format.records import Identity
+from resume.check import check_identity
+from resume.errors import OtherInstallationError
+from store.header import StoreHeader, read_header
+from store.image import marked_image, opened
+from store.locate import whole_devices
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A device that carries a mark, or the one that is named."""
+
+    header: StoreHeader
+    image: ImageReader | None
+    """None if it cannot be read."""
+    refusal: TorporError | None
+    """Why it is not to be restored."""
+    is_ours: bool
+    """Whether it belongs to this installation, which may throw it away."""
+
+    @property
+    def created_ns(self) -> int:
+        """When the image was made, 0 if that cannot be read."""
+        return self.image.superblock.created_ns if self.image else 0
+
+    def discard(self) -> bool:
+        """Clear the mark if the image is ours; return whether there was one to clear."""
+        there = self.is_ours and self.header.holds_image()
+        if there:
+            self.header.clear()
+        return there
+
+
+def examine(header: StoreHeader, here: Identity, *, named: bool) -> Candidate:
+    """Look at the image that the header marks; what is on a device that is `named` is ours."""
+    image, is_ours = None, named
+    try:
+        image = ImageReader(marked_image(header))
+        if not named:
+            _check_installation(image.superblock.identity, here)
+        is_ours = True
+        check_identity(image.superblock.identity, here)
+    except TorporError as error:
+        return Candidate(header, image, error, is_ours)
+    return Candidate(header, image, None, is_ours)
+
+
+def _check_installation(image: Identity, here: Identity) -> None:
+    """Raise OtherInstallationError for the image of another system or machine."""
+    both_known = image.machine_id and here.machine_id
+    if both_known and image.machine_id != here.machine_id:
+        raise OtherInstallationError(f"image is of another installation, {image.host_name}")
+    if not both_known and image.ram_map_digest != here.ram_map_digest:
+        raise OtherInstallationError(f"image is of another machine, {image.host_name}")
+
+
+def marked_headers(undo: ExitStack, flags: int) -> list[StoreHeader]:
+    """Open all devices that carry a mark; `undo` closes them."""
+    found = []
+    for path in whole_devices():
+        with ExitStack() as attempt:
+            try:
+                fd = attempt.enter_context(opened(path, flags))
+                header = read_header(fd, path)
+            except TorporError:
+                continue  # no medium, smaller than a page, not ready: nothing that was marked
+            if header.holds_image():
+                found.append(header)
+                undo.enter_context(attempt.pop_all())
+    return found
+
+
+def best_first(candidates: list[Candidate]) -> list[Candidate]:
+    """Return them with the newest image that can be restored in front."""
+    return sorted(
+        candidates, key=lambda found: (found.refusal is None, found.created_ns), reverse=True
+    )
+
+
+def passed_over(others: list[Candidate]) -> str:
+    """Return a phrase that names the candidates that were not taken, and why."""
+    words = []
+    for other in others:
+        made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(other.created_ns // 10**9))
+        words.append(f"{other.header.name} ({other.refusal or f'older, of {made} UTC'})")
+    return f"passed over: {', '.join(words)}"

@@ -1,0 +1,67 @@
+"""Opens what may hold the image: the device that is named, else all that carry a mark."""
+
+import os
+import time
+from contextlib import ExitStack
+
+from kernel import hibernation, process, swap
+from resume.candidates import Candidate, examine, marked_headers
+from resume.errors import NotAskedError
+from resume.request import Request
+from resume.wait import wait_for_device
+from store.errors import DeviceNotFoundError, KernelRefusedError
+from store.header import StoreHeader, read_header
+from store.identity import this_machine
+from store.image import opened
+
+
+def find(request: Request, files: ExitStack, flags: int) -> list[Candidate]:
+    """Return the devices to choose from, opened with `flags` until `files` is closed.
+
+    What the kernel command line names is the only one; what torpor enable kept comes first. With
+    O_RDWR an image of the kernel's own is handed over to the kernel. Raises DeviceNotFoundError,
+    KernelRefusedError, NotAskedError, UnreadableError.
+    """
+    here = this_machine(request.machine_id)
+    missing: DeviceNotFoundError | None = None
+    if request.device:
+        try:
+            header = _open_named(request, files, flags)
+        except DeviceNotFoundError as error:
+            if request.by_command_line:
+                raise
+            missing = error
+        else:
+            if header.signature == swap.KERNEL_IMAGE and flags == os.O_RDWR:
+                _hand_over(request, header)
+            if request.by_command_line or header.holds_image():
+                return [examine(header, here, named=True)]
+    found = [examine(header, here, named=False) for header in marked_headers(files, flags)]
+    if missing and not found:
+        raise missing
+    return found
+
+
+def _open_named(request: Request, files: ExitStack, flags: int) -> StoreHeader:
+    # A slow machine takes seconds to start us, and a boot does not wait for those on top.
+    begun = time.monotonic() - process.age() + request.delay
+    time.sleep(request.delay)
+    path = wait_for_device(request.device, request.timeout, begun)
+    fd = files.enter_context(opened(path, flags))
+    return read_header(fd, path, request.offset)
+
+
+def _hand_over(request: Request, header: StoreHeader) -> None:
+    """Let the kernel resume from an image of its own: what it could do without us, it still can.
+
+    Raises KernelRefusedError if it did not.
+    """
+    if request.forbidden:
+        raise NotAskedError("noresume on the kernel command line")
+    try:
+        hibernation.resume_from(os.fstat(header.fd).st_rdev, header.at)
+    except OSError as error:
+        raise KernelRefusedError(
+            f"the kernel does not resume from its own image on {header.name}: {error}"
+        ) from error
+    raise KernelRefusedError(f"the kernel did not resume from its own image on {header.name}")

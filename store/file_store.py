@@ -1,0 +1,139 @@
+"""A preallocated file as a store: the image goes to the file's blocks, below its file system."""
+
+import errno
+import os
+from contextlib import ExitStack
+
+from format.layout import PAGE_SIZE
+from format.mark import Extents
+from kernel import block
+from kernel.fiemap import FileExtent
+from store.base import OwnStore
+from store.errors import NoSpaceError, StoreRefusedError, cannot
+from store.header import new_store_header, read_header
+from store.lasting import check_lasting
+from store.place import Place, file_place, mount_of, own_extents
+
+_FILE_SYSTEMS = ("ext4", "xfs")
+"""Those that leave a file's blocks where they are, whatever happens to other files."""
+
+SMALLEST = 1 << 20
+
+
+class FileStore(OwnStore):
+    """A file that mkstore made."""
+
+    def __init__(self, path: str) -> None:
+        """Raise StoreRefusedError if it is no store or not on a file system that will do."""
+        with ExitStack() as on_error:
+            file = _open(path, os.O_RDONLY)
+            on_error.callback(os.close, file)
+            check_file_system(file, path)
+            extents = own_extents(file, path, sync=True)
+            place = file_place(file, path)
+            check_lasting(place.device, path)
+            fd = _open_device(place)
+            on_error.callback(os.close, fd)
+            header = read_header(fd, path, place.page)
+            if not header.is_store:
+                raise StoreRefusedError(
+                    f"{path} is neither a store nor an active swap file",
+                    "to make a new file a store: torpor mkstore --size SIZE FILE",
+                )
+            on_error.pop_all()
+        super().__init__(fd, path, header, page_runs(extents, place.page))
+        self._file = file
+        self._extents = extents
+
+    def close(self) -> None:
+        """See OpenStore."""
+        os.close(self._file)
+        super().close()
+
+    def allocate(self, pages: int) -> Extents:
+        """See Store. Nothing moves the file any more: the first call comes after the freeze."""
+        if self.is_untouched:
+            self._check_unmoved()
+        return super().allocate(pages)
+
+    def _check_unmoved(self) -> None:
+        """Raise StoreRefusedError if the file was moved, cut or shared since it was opened."""
+        now = own_extents(self._file, self.name, sync=False)
+        if page_runs(now, self.header.at) != self.runs:
+            raise StoreRefusedError(f"{self.name} was moved on its device just now: try again")
+
+
+def page_runs(extents: list[FileExtent], first_page: int) -> Extents:
+    """Return the whole pages of the extents, in the file's order, without the first one."""
+    runs = Extents()
+    for extent in extents:
+        start = -(-extent.physical // PAGE_SIZE)
+        end = (extent.physical + extent.length) // PAGE_SIZE
+        if start == first_page:
+            start += 1
+        if end > start:
+            runs.add(start, end - start)
+    return runs
+
+
+def make_file_store(path: str, size: int) -> Place:
+    """Make a new file of `size` bytes an empty store; return its place.
+
+    Raises StoreRefusedError if there is something already or the file system will not do,
+    NoSpaceError, UnreadableError; there is no file then.
+    """
+    if size < SMALLEST:
+        raise StoreRefusedError(f"{size} bytes are too small for a store")
+    fd = _open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    with ExitStack() as on_error:
+        on_error.callback(os.unlink, path)
+        try:
+            check_file_system(fd, path)
+            _preallocate(fd, path, size - size % PAGE_SIZE)
+            place = file_place(fd, path)
+        finally:
+            os.close(fd)
+        check_lasting(place.device, path)
+        device = _open_device(place)
+        try:
+            new_store_header(device, path, size // PAGE_SIZE, place.page)
+        finally:
+            os.close(device)
+        on_error.pop_all()
+    return place
+
+
+def check_file_system(fd: int, path: str) -> None:
+    """Raise StoreRefusedError unless a file on this file system may be a store."""
+    kind = mount_of(fd, path).fs_type
+    if kind not in _FILE_SYSTEMS:
+        raise StoreRefusedError(
+            f"{path} is on {kind}; a file can be a store on {' and '.join(_FILE_SYSTEMS)} only",
+            "use a swap file there, or a device of its own",
+        )
+
+
+def _preallocate(fd: int, path: str, size: int) -> None:
+    try:
+        os.posix_fallocate(fd, 0, size)
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise NoSpaceError(f"no room for {size >> 20} MiB at {path}") from error
+        raise cannot("write", path, error) from error
+
+
+def _open(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise StoreRefusedError(f"{path} exists already: a store is a new file") from None
+    except OSError as error:
+        raise cannot("open", path, error) from error
+
+
+def _open_device(place: Place) -> int:
+    try:
+        return block.open_direct(place.device, os.O_RDWR)
+    except OSError as error:
+        raise cannot("open", place.device, error) from error

@@ -1,0 +1,55 @@
+"""Whether a device keeps what is written to it over a power-off, and can be read after it."""
+
+import os
+
+from kernel import stack
+from store.errors import StoreRefusedError, cannot
+
+CRYPTTAB = "/etc/crypttab"
+
+_RANDOM = ("/dev/urandom", "/dev/random", "/dev/hwrng")
+
+
+def check_lasting(device: str, name: str) -> None:
+    """Raise StoreRefusedError if an image on the device is lost when the machine is off.
+
+    That is so of compressed memory (zram) and of what is encrypted with a key of this boot only,
+    below any number of other layers. `name` is what the store is called.
+    """
+    try:
+        layers = stack.layers(device)
+    except OSError as error:
+        raise cannot("look at", device, error) from error
+    for layer in layers:
+        if layer.name.startswith("zram"):
+            raise StoreRefusedError(
+                f"{name} is compressed memory (zram), which a power-off empties",
+                "use a swap partition or file on a disk, or a store: torpor mkstore",
+            )
+        if layer.dm_uuid.startswith("CRYPT-PLAIN-"):
+            _check_key(layer.dm_name, name)
+
+
+def _check_key(dm_name: str, name: str) -> None:
+    """Refuse a plain dm-crypt device unless crypttab(5) names a key that lasts."""
+    key = _keys().get(dm_name)
+    if key is None:
+        raise StoreRefusedError(
+            f"{name} is encrypted with a key that {CRYPTTAB} does not name ({dm_name})",
+            "use LUKS, so that the initramfs can open it again",
+        )
+    if os.path.realpath(key) in _RANDOM or key in _RANDOM:
+        raise StoreRefusedError(
+            f"{name} is encrypted with a new random key at each boot ({dm_name} in {CRYPTTAB})",
+            "use LUKS with a passphrase or a key file that stays",
+        )
+
+
+def _keys() -> dict[str, str]:
+    """Return the key file of each device in crypttab, "none" for a passphrase."""
+    try:
+        with open(CRYPTTAB, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.split() for line in file if not line.lstrip().startswith("#")]
+    except OSError:
+        return {}
+    return {words[0]: words[2] if len(words) > 2 else "none" for words in lines if words}

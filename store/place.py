@@ -1,0 +1,115 @@
+"""Where a store begins: a device, and for a file the page on it."""
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from format.layout import PAGE_SIZE
+from kernel import btrfs, fiemap
+from kernel.fiemap import FileExtent
+from kernel.mounts import Mount, mount_id_of, read_mounts
+from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
+from store.locate import node_of_number
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The first page of a store."""
+
+    device: str
+    """Path of the block device."""
+    page: int
+    """Number of the page on it: 0 unless the store is a file."""
+
+
+def place_of(path: str) -> Place:
+    """Return the place of a device, or of a file below its file system.
+
+    Raises DeviceNotFoundError, UnreadableError, and StoreRefusedError for a file that has no
+    place of its own: with holes, compressed, shared with another, or not on a block device.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISBLK(mode):
+            return Place(path, 0)
+        if not stat.S_ISREG(mode):
+            raise StoreRefusedError(f"{path} is neither a block device nor a file")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise DeviceNotFoundError(f"{path} does not exist") from None
+    except OSError as error:
+        raise cannot("open", path, error) from error
+    try:
+        return file_place(fd, path)
+    finally:
+        os.close(fd)
+
+
+def file_place(fd: int, path: str) -> Place:
+    """Return the place of the open file; as place_of."""
+    first = own_extents(fd, path, sync=True)[0].physical
+    mount = mount_of(fd, path)
+    try:
+        if mount.fs_type == "btrfs":
+            device, offset = _on_btrfs(fd, path, first)
+        else:
+            device, offset = _device_below(mount, path), first
+    except OSError as error:
+        raise cannot("find the place of", path, error) from error
+    if offset % PAGE_SIZE:
+        raise StoreRefusedError(f"{path} does not begin at a page of {device}")
+    return Place(device, offset // PAGE_SIZE)
+
+
+def own_extents(fd: int, path: str, *, sync: bool) -> list[FileExtent]:
+    """Return the extents of a file that has every byte in a place that is its own.
+
+    `sync` as in kernel.fiemap. Raises StoreRefusedError for any other file.
+    """
+    try:
+        extents = fiemap.file_extents(fd, sync=sync)
+        realtime = fiemap.is_realtime(fd)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL):
+            raise StoreRefusedError(
+                f"the file system of {path} does not tell where the file lies"
+            ) from error
+        raise cannot("find the place of", path, error) from error
+    at = 0
+    for extent in extents:
+        if extent.flags & fiemap.SHARED:
+            raise StoreRefusedError(f"{path} shares blocks with another file (reflink, snapshot)")
+        if extent.flags & ~fiemap.HARMLESS or realtime:
+            raise StoreRefusedError(f"{path} has no place of its own: compressed, inline or moving")
+        if extent.logical != at:
+            break
+        at += extent.length
+    if not extents or at < os.fstat(fd).st_size:
+        raise StoreRefusedError(f"{path} has a hole at byte {at}: it has to be preallocated")
+    return extents
+
+
+def mount_of(fd: int, path: str) -> Mount:
+    """Return the mount that the open file is on. Raises StoreRefusedError."""
+    wanted = mount_id_of(fd)
+    for mount in read_mounts():
+        if mount.mount_id == wanted:
+            return mount
+    raise StoreRefusedError(f"{path} is on no file system that is seen here")
+
+
+def _device_below(mount: Mount, path: str) -> str:
+    major, minor = mount.device.split(":")
+    node = node_of_number(int(major), int(minor)) if major != "0" else None
+    if node is None:
+        raise StoreRefusedError(f"{path} is on {mount.fs_type}, which is not on a block device")
+    return node
+
+
+def _on_btrfs(fd: int, path: str, address: int) -> tuple[str, int]:
+    found = btrfs.physical(fd, address)
+    if found is None:
+        raise StoreRefusedError(f"{path} is on more than one device of its btrfs")
+    device, offset = found
+    return btrfs.device_path(fd, device), offset

@@ -1,0 +1,290 @@
+"""Which image is restored where several devices carry one, and what becomes of the others."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+import resume.__main__ as program
+import resume.find as finding
+from format.errors import DamagedError, NoImageError
+from format.mark import Extents
+from format.records import Identity, Superblock
+from format.writer import ImageWriter, new_buffers
+from kernel import hibernation, kmsg, mounts, swap
+from resume import candidates
+from resume.errors import NotAskedError, OtherInstallationError, OtherKernelError
+from resume.request import Request
+from state.location import Location
+from store.base import OwnStore, commit
+from store.blocks import BlockSink
+from store.errors import DeviceNotFoundError, KernelRefusedError
+from store.header import StoreHeader, new_store_header, read_header
+from store.identity import this_machine
+from store.image import open_image
+from tests.sources import reader_of
+
+PAGE = 4096
+PAGES = 64
+OURS = "ab" * 16
+HERE = this_machine(OURS)
+FOREIGN = replace(HERE, machine_id="cd" * 16, host_name="puma")
+OTHER_KERNEL = replace(HERE, kernel_release="1.0")
+Said = list[tuple[int, str]]
+
+
+class Disks:
+    """Files that stand for block devices."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.paths: list[str] = []
+
+    def empty(self, at: int = 0) -> str:
+        path = self._folder / f"sd{len(self.paths)}"
+        path.write_bytes(bytes(PAGES * PAGE))
+        with path.open("r+b") as file:
+            new_store_header(file.fileno(), str(path), PAGES, at)
+        self.paths.append(str(path))
+        return str(path)
+
+    def image(self, day: int, identity: Identity = HERE, at: int = 0) -> str:
+        """A store with an image of the first `day`s of 1970."""
+        path = self.empty(at)
+        fd = os.open(path, os.O_RDWR)
+        runs = Extents()
+        runs.add(at + 1, PAGES - 1 - at)
+        with OwnStore(fd, path, read_header(fd, path, at), runs) as store:
+            made = Superblock(uuid4(), day * 86400 * 10**9, 16384, identity, platform=False)
+            sink = BlockSink(fd, path, store.allocate)
+            writer = ImageWriter(sink, made, new_buffers(16384))
+            writer.write_stream(reader_of(bytes([day]) * PAGE * 3), lambda _done: None)
+            writer.finish()
+            sink.finish()
+            commit(store, sink, made.image_uuid, writer.size)
+        return path
+
+
+class Restored(BaseException):
+    def __init__(self, header: StoreHeader) -> None:
+        super().__init__(header.name)
+        self.name = header.name
+
+
+@pytest.fixture
+def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
+    made = Disks(tmp_path)
+
+    def restore(_image: object, header: StoreHeader) -> None:
+        header.clear()
+        raise Restored(header)
+
+    def find(spec: str, *_: object) -> str:
+        if spec not in made.paths:
+            raise DeviceNotFoundError(f"{spec} did not appear")
+        return spec
+
+    root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
+    monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
+    monkeypatch.setattr(candidates, "whole_devices", lambda: iter(made.paths))
+    monkeypatch.setattr(finding, "wait_for_device", find)
+    monkeypatch.setattr(program, "restore", restore)
+    return made
+
+
+def resume(
+    text: str = "quiet", location: Location | None = None, *, forbid: bool = False
+) -> tuple[str, Said]:
+    """Return the device that was restored from, and what was said before."""
+    said: Said = []
+    request = Request.parse(text, location or Location("", machine_id=OURS))
+    with pytest.raises(Restored) as restored:
+        program.resume(request, lambda *words: said.append(words))
+    return restored.value.name, said
+
+
+def refused(kind: type[Exception], text: str = "quiet", location: Location | None = None) -> str:
+    request = Request.parse(text, location or Location("", machine_id=OURS))
+    with pytest.raises(kind) as caught:
+        program.resume(request, lambda *_: None)
+    return "; ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+def holds_image(path: str) -> bool:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return read_header(fd, path).holds_image()
+    finally:
+        os.close(fd)
+
+
+def test_the_one_device_with_a_mark_is_found(disks: Disks) -> None:
+    disks.empty()
+    only = disks.image(3)
+    name, said = resume()
+    assert name == only
+    assert [level for level, _ in said] == [kmsg.INFO]
+
+
+def test_newest_of_this_machine_is_taken_and_the_older_ones_named_and_discarded(
+    disks: Disks,
+) -> None:
+    older, newest, foreign = disks.image(3), disks.image(5), disks.image(9, FOREIGN)
+    name, said = resume()
+    assert name == newest
+    level, words = said[0]
+    assert level == kmsg.WARNING
+    assert f"{older} (older, of 1970-01-04 00:00:00 UTC)" in words
+    assert f"{foreign} (image is of another installation, puma)" in words
+    assert [holds_image(path) for path in (older, newest, foreign)] == [False, False, True]
+
+
+def test_damaged_image_is_passed_over(disks: Disks) -> None:
+    sound, broken = disks.image(3), disks.image(5)
+    with open(broken, "r+b") as file:
+        file.seek(PAGE + 100)
+        file.write(b"\xff" * 8)
+    name, said = resume()
+    assert name == sound
+    assert f"{broken} (superblock has a wrong checksum)" in said[0][1]
+    assert holds_image(broken), "whose it is cannot be told"
+
+
+def test_image_of_another_installation_stays(disks: Disks) -> None:
+    foreign = disks.image(3, FOREIGN)
+    assert "another installation" in refused(OtherInstallationError)
+    assert holds_image(foreign)
+
+
+def test_without_an_id_the_memory_map_tells_whose_image_it_is(disks: Disks) -> None:
+    nameless = Location("")
+    other = disks.image(3, replace(FOREIGN, ram_map_digest=bytes(32)))
+    assert "of another machine, puma" in refused(OtherInstallationError, location=nameless)
+    assert holds_image(other)
+    ours = disks.image(2, FOREIGN)
+    assert resume(location=nameless)[0] == ours
+
+
+def test_what_cannot_be_restored_is_discarded_if_it_is_ours(disks: Disks) -> None:
+    one, two = disks.image(3, OTHER_KERNEL), disks.image(5, OTHER_KERNEL)
+    words = refused(OtherKernelError)
+    assert f"passed over: {one}" in words
+    assert f"the image on {two} is discarded" in words
+    assert not holds_image(one)
+    assert not holds_image(two)
+
+
+def test_nothing_anywhere(disks: Disks) -> None:
+    disks.empty()
+    assert refused(NoImageError) == "no image: no device carries a mark"
+
+
+def test_command_line_names_the_only_one(disks: Disks) -> None:
+    named, newer = disks.image(3), disks.image(5)
+    assert resume(f"resume={named}")[0] == named
+    assert holds_image(newer)
+    assert "is empty" in refused(NoImageError, f"resume={disks.empty()}")
+    assert "did not appear" in refused(DeviceNotFoundError, "resume=/dev/gone")
+    assert holds_image(newer)
+
+
+def test_kept_place_comes_first_and_is_ours_whoever_made_the_image(disks: Disks) -> None:
+    kept, newer = disks.image(3, FOREIGN), disks.image(5)
+    assert resume(location=Location(kept, 0, OURS))[0] == kept
+    assert holds_image(newer)
+
+
+@pytest.mark.parametrize("kept", ["empty", "gone"])
+def test_without_an_image_in_the_kept_place_others_are_looked_at(kept: str, disks: Disks) -> None:
+    place = disks.empty() if kept == "empty" else "/dev/gone"
+    other = disks.image(5)
+    assert resume(location=Location(place, 0, OURS))[0] == other
+    if kept == "gone":
+        assert "did not appear" in refused(DeviceNotFoundError, location=Location(place, 0, OURS))
+
+
+def test_image_in_a_file_is_found_by_its_page(disks: Disks) -> None:
+    path = disks.image(3, at=7)
+    assert "no image" in refused(NoImageError, f"resume={path}")
+    assert resume(f"resume={path} resume_offset=7")[0] == path
+    assert "beyond" not in refused(NoImageError, f"resume={path} resume_offset=7")
+
+
+def test_offset_beyond_the_device(disks: Disks) -> None:
+    path = disks.image(3)
+    assert f"{path} ends at byte" in refused(DamagedError, f"resume={path} resume_offset=99999")
+    assert holds_image(path)
+
+
+def test_noresume_discards_what_is_ours(disks: Disks) -> None:
+    ours, foreign = disks.image(3), disks.image(5, FOREIGN)
+    assert "noresume" in refused(NotAskedError, "noresume")
+    assert not holds_image(ours)
+    assert holds_image(foreign)
+
+
+Handed = list[tuple[int, int]]
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
+    """What the kernel was told to resume from; it does not."""
+    calls: Handed = []
+    monkeypatch.setattr(hibernation, "resume_from", lambda *words: calls.append(words))
+    return calls
+
+
+def kernel_image(path: str, page: int) -> None:
+    header = swap.build_header(PAGES - 1, UUID(int=5), "", swap.KERNEL_IMAGE)
+    with open(path, "r+b") as file:
+        file.seek(page * PAGE)
+        file.write(header)
+
+
+@pytest.mark.parametrize("page", [0, 9])
+def test_image_of_the_kernels_own_is_handed_over(page: int, disks: Disks, handed: Handed) -> None:
+    path = disks.empty()
+    kernel_image(path, page)
+    text = f"resume={path}" + (f" resume_offset={page}" if page else "")
+    assert "did not resume from its own image" in refused(KernelRefusedError, text)
+    assert handed == [(os.stat(path).st_rdev, page)]
+    assert "did not resume" in refused(KernelRefusedError, location=Location(path, page, OURS))
+
+
+def test_image_of_the_kernels_own_is_left_alone(disks: Disks, handed: Handed) -> None:
+    path = disks.empty()
+    kernel_image(path, 0)
+    before = Path(path).read_bytes()
+    assert "noresume" in refused(NotAskedError, f"resume={path} noresume")
+    assert "no device carries a mark" in refused(NoImageError)
+    with pytest.raises(NoImageError):
+        program.rehearse(f"resume={path}", lambda *_: None)
+    assert handed == []
+    assert Path(path).read_bytes() == before
+
+
+def test_kernel_is_told_by_its_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RESUME", "RESUME_OFFSET"):
+        monkeypatch.setattr(hibernation, name, str(tmp_path / name))
+    hibernation.resume_from(os.makedev(259, 7), 34816)
+    assert (tmp_path / "RESUME").read_text() == "259:7"
+    assert (tmp_path / "RESUME_OFFSET").read_text() == "34816"
+    (tmp_path / "RESUME_OFFSET").unlink()
+    hibernation.resume_from(os.makedev(8, 2), 0)
+    assert (tmp_path / "RESUME").read_text() == "8:2"
+    assert not (tmp_path / "RESUME_OFFSET").exists()
+
+
+def test_rehearsal_discards_nothing(disks: Disks) -> None:
+    older, newest = disks.image(3), disks.image(5)
+    said: Said = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(program, "read_location", lambda: Location("", machine_id=OURS))
+        program.rehearse(None, lambda *words: said.append(words))
+    assert "passed over" in said[0][1]
+    assert "would resume" in said[1][1]
+    with open_image(newest) as source:
+        assert source.size
+    assert holds_image(older)

@@ -1,0 +1,308 @@
+"""Files as stores on real file systems: on loop devices over files of our own."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cli.__main__ import main
+from format.reader import ImageReader
+from format.writer import ImageWriter, new_buffers
+from hibernate.choose import open_store
+from kernel import swap as kernel_swap
+from store import file_store
+from store.base import commit
+from store.blocks import BlockSink
+from store.errors import NoSpaceError, StoreRefusedError
+from store.file_store import FileStore, make_file_store, page_runs
+from store.header import read_header
+from store.image import open_image
+from store.place import Place, own_extents, place_of
+from store.swap import SwapStore
+from tests.forge import UUID_A
+from tests.sources import reader_of, superblock
+from tests.vectors.images import noise
+
+PAGE = 4096
+MIB = 1 << 20
+SEARCH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+MAKE = {
+    "ext4": ["mke2fs", "-q", "-t", "ext4", "-b", "4096"],
+    "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
+    "btrfs": ["mkfs.btrfs", "-q"],
+}
+SIZE = {"ext4": 64, "xfs": 512, "btrfs": 256}
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")
+
+
+def run(*argv: str | Path) -> str:
+    path = shutil.which(str(argv[0]), path=SEARCH)
+    assert path, f"{argv[0]} is not installed"
+    done = subprocess.run([path, *map(str, argv[1:])], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    kind: str
+    folder: Path
+    device: str
+
+
+@pytest.fixture
+def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mounted]:
+    """A fresh file system of the kind that is asked for, on a loop device."""
+    kind: str = request.param
+    image = tmp_path / "device.img"
+    with image.open("wb") as file:
+        file.truncate(SIZE[kind] * MIB)
+    run(*MAKE[kind], image)
+    device = run("losetup", "--find", "--show", image)
+    try:
+        folder = tmp_path / "mounted"
+        folder.mkdir()
+        run("mount", device, folder)
+        try:
+            yield Mounted(kind, folder, device)
+        finally:
+            run("umount", folder)
+    finally:
+        run("losetup", "--detach", device)
+
+
+def on(*kinds: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("mounted", kinds, indirect=True)
+
+
+def page_of(device: str, page: int) -> bytes:
+    with open(device, "rb") as file:
+        file.seek(page * PAGE)
+        return file.read(PAGE)
+
+
+def new_swap_file(mounted: Mounted) -> Path:
+    """A swap file as mkswap(8) and btrfs(5) want it, behind another file."""
+    path = mounted.folder / "swapfile"
+    (mounted.folder / "other").write_bytes(noise(5 * PAGE))
+    path.touch()
+    if mounted.kind == "btrfs":
+        run("chattr", "+C", path)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, 20 * MIB)
+    path.chmod(0o600)
+    run("mkswap", path)
+    return path
+
+
+@on("ext4")
+def test_swap_file_that_is_not_in_use_is_refused(mounted: Mounted) -> None:
+    path = new_swap_file(mounted)
+    with pytest.raises(StoreRefusedError, match="neither a store nor an active swap file"):
+        open_store(str(path))
+
+
+@on("ext4", "xfs", "btrfs")
+def test_place_of_a_swap_file_holds_its_header(mounted: Mounted) -> None:
+    path = new_swap_file(mounted)
+    place = place_of(str(path))
+    assert os.path.samefile(place.device, mounted.device)
+    run("sync", "-f", path)
+    assert page_of(mounted.device, place.page) == path.read_bytes()[:PAGE]
+    store = SwapStore(kernel_swap.SwapArea(str(path), is_partition=False, size=20 * MIB, used=0))
+    with store:
+        assert store.header.at == place.page
+        assert store.header.swap_header.uuid.int
+
+
+def write_image(store: FileStore, stream: bytes) -> None:
+    sink = BlockSink(store.header.fd, store.name, store.allocate)
+    writer = ImageWriter(sink, superblock(PAGE * 4), new_buffers(PAGE * 4))
+    writer.write_stream(reader_of(stream), lambda _done: None)
+    writer.finish()
+    sink.finish()
+    commit(store, sink, UUID_A, writer.size)
+
+
+@on("ext4", "xfs")
+def test_image_in_a_file_store(mounted: Mounted, capsys: pytest.CaptureFixture[str]) -> None:
+    other = mounted.folder / "other"
+    other.write_bytes(noise(777 * PAGE))
+    path = str(mounted.folder / "store")
+    place = make_file_store(path, 8 * MIB)
+    stream = noise(6 * MIB)
+    with FileStore(path) as store:
+        assert store.size == 8 * MIB - PAGE
+        write_image(store, stream)
+    with open_image(path) as source:
+        assert b"".join(bytes(raw) for raw in ImageReader(source).stream()) == stream
+    assert main_with("verify", path) == 0
+    assert "sound" in capsys.readouterr().out
+    assert not Path(path).read_bytes().strip(b"\0"), "the file system knows nothing of it"
+    assert main_with("discard", path) == 0
+    assert main_with("verify", path) == 3
+    assert f"the store {path} is empty" in capsys.readouterr().err
+    run("umount", mounted.folder)
+    run("mount", mounted.device, mounted.folder)
+    assert other.read_bytes() == noise(777 * PAGE)
+    assert place_of(path) == place
+
+
+def main_with(*argv: str) -> int:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.argv", ["torpor", *argv])
+        return main()
+
+
+@on("ext4")
+def test_store_in_pieces_uses_them_all_and_nothing_else(mounted: Mounted) -> None:
+    full = mounted.folder / "full"
+    with full.open("wb") as file:
+        for _ in range(40):
+            file.write(noise(MIB))
+            file.flush()
+            os.fsync(file.fileno())
+    with full.open("r+b") as file:
+        for at in range(1, 40, 2):
+            subprocess.run(
+                ["fallocate", "--punch-hole", "-o", str(at * MIB), "-l", str(MIB), full], check=True
+            )
+    before = full.read_bytes()
+    path = str(mounted.folder / "store")
+    free = os.statvfs(mounted.folder).f_bavail * PAGE
+    make_file_store(path, free - 2 * MIB)
+    with FileStore(path) as store:
+        assert len(store.runs) > 5
+        stream = noise(store.size - 4 * MIB)
+        write_image(store, stream)
+    with open_image(path) as source:
+        assert b"".join(bytes(raw) for raw in ImageReader(source).stream()) == stream
+    run("umount", mounted.folder)
+    run("e2fsck", "-fn", mounted.device)
+    run("mount", mounted.device, mounted.folder)
+    assert full.read_bytes() == before
+
+
+@on("ext4")
+def test_full_file_store(mounted: Mounted) -> None:
+    path = str(mounted.folder / "store")
+    make_file_store(path, MIB)
+    with FileStore(path) as store, pytest.raises(NoSpaceError, match=f"no room left on {path}"):
+        write_image(store, noise(2 * MIB))
+    with FileStore(path) as store:
+        write_image(store, noise(MIB // 2))
+
+
+@on("ext4")
+def test_files_that_cannot_be_made(mounted: Mounted) -> None:
+    path = str(mounted.folder / "store")
+    with pytest.raises(NoSpaceError, match=f"no room for 1024 MiB at {path}"):
+        make_file_store(path, 1 << 30)
+    assert not os.path.exists(path)
+    with pytest.raises(StoreRefusedError, match="too small"):
+        make_file_store(path, 4096)
+    Path(path).write_text("precious")
+    with pytest.raises(StoreRefusedError, match="exists already"):
+        make_file_store(path, MIB)
+    assert Path(path).read_text() == "precious"
+    with pytest.raises(StoreRefusedError, match=r"has a hole|neither a store nor an active swap"):
+        FileStore(path)
+
+
+@on("xfs")
+def test_blocks_shared_with_another_file_are_not_written_to(mounted: Mounted) -> None:
+    path = str(mounted.folder / "store")
+    make_file_store(path, MIB)
+    with FileStore(path) as store:
+        with open(path, "r+b") as file:
+            file.write(noise(MIB))
+        run("cp", "--reflink=always", path, mounted.folder / "copy")
+        run("sync", "-f", path)
+        with pytest.raises(StoreRefusedError, match="shares blocks"):
+            store.allocate(1)
+    with pytest.raises(StoreRefusedError, match="shares blocks"):
+        FileStore(path)
+
+
+@on("ext4")
+def test_file_that_moves_under_an_open_store_is_noticed(mounted: Mounted) -> None:
+    path = mounted.folder / "store"
+    make_file_store(str(path), MIB)
+    with FileStore(str(path)) as store:
+        run("fallocate", "--collapse-range", "-o", "0", "-l", str(64 * PAGE), path)
+        (mounted.folder / "filler").write_bytes(noise(64 * PAGE))
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), MIB - 64 * PAGE, 64 * PAGE)
+        with pytest.raises(StoreRefusedError, match="moved"):
+            store.allocate(1)
+
+
+@on("btrfs")
+def test_btrfs_takes_no_file_store(mounted: Mounted) -> None:
+    path = mounted.folder / "store"
+    with pytest.raises(StoreRefusedError, match="is on btrfs; a file can be a store on ext4 and"):
+        make_file_store(str(path), MIB)
+    assert not path.exists()
+    path.write_bytes(b"small files lie in the tree")
+    run("sync", "-f", path)
+    with pytest.raises(StoreRefusedError, match="no place of its own"):
+        place_of(str(path))
+
+
+def test_file_on_no_block_device() -> None:
+    path = Path("/dev/shm/torpor-test")
+    path.write_bytes(bytes(PAGE))
+    try:
+        with pytest.raises(StoreRefusedError, match=r"does not tell where|not on a block device"):
+            place_of(str(path))
+    finally:
+        path.unlink()
+
+
+@on("ext4")
+def test_sparse_file_and_folder_have_no_place(mounted: Mounted) -> None:
+    path = mounted.folder / "sparse"
+    with path.open("wb") as file:
+        file.truncate(MIB)
+        file.write(b"x")
+    with pytest.raises(StoreRefusedError, match="has a hole at byte 4096"):
+        place_of(str(path))
+    with pytest.raises(StoreRefusedError, match="neither a block device nor a file"):
+        place_of(str(mounted.folder))
+
+
+@on("ext4")
+def test_first_page_is_not_given_away(mounted: Mounted) -> None:
+    path = str(mounted.folder / "store")
+    place = make_file_store(path, MIB)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        runs = page_runs(own_extents(fd, path, sync=True), place.page)
+    finally:
+        os.close(fd)
+    pages = {page for start, count in runs for page in range(start, start + count)}
+    assert len(pages) == MIB // PAGE - 1
+    assert place.page not in pages
+    with open(mounted.device, "rb") as device:
+        assert read_header(device.fileno(), path, place.page).is_store
+
+
+def test_place_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On zram or a random key, say: the file is gone again and no device was opened."""
+
+    def refuse(_device: str, name: str) -> None:
+        raise StoreRefusedError(f"{name} does not last")
+
+    monkeypatch.setattr(file_store, "check_lasting", refuse)
+    monkeypatch.setattr(file_store, "check_file_system", lambda *_: None)
+    monkeypatch.setattr(file_store, "file_place", lambda *_: Place("/dev/nonexistent", 5))
+    with pytest.raises(StoreRefusedError, match="does not last"):
+        make_file_store(str(tmp_path / "store"), MIB)
+    assert not (tmp_path / "store").exists()
