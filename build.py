@@ -37,6 +37,7 @@ PROGRAMS = {
 MORE_PROGRAMS = {
     "test": {"shellcheck": "shellcheck", "mandoc": "mandoc"},
     "bench": {"lz4": "lz4"},
+    "package": {"dpkg-deb": "dpkg"},
 }
 
 # Says what an interpreter lacks that venv (ensurepip), PyInstaller (the shared libpython) or we
@@ -81,6 +82,8 @@ def _perform(arguments: argparse.Namespace, rest: list[str]) -> int:
         return _module("vm.demo", "--kernel", arguments.kernel)
     if arguments.command == "bench":
         return _module("bench")
+    if arguments.command == "package":
+        return _module("package")
     if arguments.command == "test":
         return _module("pytest", *rest)
     return 0
@@ -102,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a series of Debian's archive such as 6.1 or 6.12, or a vmlinuz (default: 6.1)",
     )
     commands.add_parser("test", help="run the tests; further arguments go to pytest")
+    commands.add_parser("package", help="make the Debian package and the tarball")
     commands.add_parser("bench", help="measure pack, verify and unpack beside lz4")
     return parser
 

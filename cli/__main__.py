@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from cli import VERSION, images, stores
+from cli import VERSION, images, setup, stores
 from cli.hibernate import hibernate_command
 from format.errors import TorporError
 from format.pipeline import prepare_process
@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_image_commands(commands)
     _add_store_commands(commands)
+    _add_setup_commands(commands)
     return parser
 
 
@@ -108,7 +109,34 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         choices=[mode.value for mode in Mode],
         help="how to switch off; default: platform where the firmware can, else shutdown",
     )
+    command.add_argument(
+        "--sleep-hooks",
+        action="store_true",
+        help="run the programs in /usr/lib/systemd/system-sleep before and after, as systemd does",
+    )
     command.set_defaults(run=hibernate_command)
+
+
+def _add_setup_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "enable",
+        help="make systemctl hibernate use Torpor",
+        description="Choose the store, tell the initramfs and systemd of it, and rebuild the "
+        "initramfs. If a step fails, everything is undone.",
+    )
+    command.add_argument(
+        "--store", metavar="STORE", help="a store, or swap that is in use; default: as hibernate"
+    )
+    command.set_defaults(run=setup.enable)
+    command = commands.add_parser(
+        "disable",
+        help="undo enable",
+        description="Undo all that enable did, and rebuild the initramfs.",
+    )
+    command.add_argument(
+        "--no-rebuild", action="store_true", help="leave the rebuilding of the initramfs to you"
+    )
+    command.set_defaults(run=setup.disable)
 
 
 def _size(text: str) -> int:

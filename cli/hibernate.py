@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 from cli.output import say
@@ -12,6 +12,7 @@ from format.errors import TorporError, UnreadableError
 from hibernate.capture import Log, Plan, hibernate
 from hibernate.choose import Settings, check_found, choose_store
 from hibernate.power_off import Mode, default_mode
+from hibernate.sleep_hooks import sleep_hooks
 from kernel import cmdline, kmsg
 from kernel.machine import boot_id
 from state.conf import read_conf
@@ -34,7 +35,9 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         size = conf.image_size if arguments.image_size is None else arguments.image_size
         plan = Plan(store, mode, size)
         record(store=store, image_uuid=str(plan.image_uuid))
-        hibernate(plan, _kernel_log())
+        log = _kernel_log()
+        with sleep_hooks(log) if arguments.sleep_hooks else nullcontext():
+            hibernate(plan, log)
     say("torpor: resumed")
 
 

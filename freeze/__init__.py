@@ -2,8 +2,9 @@
 
 build/torpor/torpor is the command, build/torpor-resume/torpor-resume the resumer, which holds only
 what it needs; each a folder of its own, stripped, because one-file programs unpack themselves at
-every start. Beside them torpor.needs and torpor-resume.needs list, one absolute path a line, the
-host's libraries that the folder does not hold: an initramfs needs the folder and that list.
+every start. Beside them torpor.needs and torpor-resume.needs list, one absolute path a line, what
+an initramfs has to hold: every file of the folder, where it is installed, and the libraries and
+the ELF interpreter that it takes from its host. The hooks in initramfs/ read that list.
 
 entry/ has the scripts the programs start with, find_library.py the hook that lets pyudev import
 where there is no compiler. Nothing of what is frozen may import from here.

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from freeze.needs import needed_libraries
+from freeze.needs import needed_files
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HERE = Path(__file__).resolve().parent
-SOURCES = ("format", "kernel", "store", "state", "hibernate", "resume", "cli", "freeze")
+SOURCES = ("format", "kernel", "store", "state", "hibernate", "setup", "resume", "cli", "freeze")
 
 RUNTIME_HOOKS = ("find_library.py", "light_imports.py")
 # Imported somewhere in a library for a case that does not come up in our programs.
@@ -38,12 +38,19 @@ class Program:
 
     name: str
     entry: Path
+    installed: str
+    """Where its folder lies on a system."""
     excluded: tuple[str, ...]
 
 
 PROGRAMS = (
-    Program("torpor", HERE / "entry/torpor.py", UNUSED),
-    Program("torpor-resume", HERE / "entry/torpor_resume.py", UNUSED + UNUSED_IN_INITRAMFS),
+    Program("torpor", HERE / "entry/torpor.py", "/usr/lib/torpor/torpor", UNUSED),
+    Program(
+        "torpor-resume",
+        HERE / "entry/torpor_resume.py",
+        "/usr/lib/torpor/resume",
+        UNUSED + UNUSED_IN_INITRAMFS,
+    ),
 )
 
 
@@ -118,7 +125,8 @@ def _place(program: Program, work: Path) -> None:
     _needs(frozen).unlink(missing_ok=True)
     shutil.rmtree(frozen, ignore_errors=True)
     (work / "dist" / program.name).rename(frozen)
-    _needs(frozen).write_text("".join(f"{path}\n" for path in needed_libraries(frozen)))
+    needed = needed_files(frozen, program.installed)
+    _needs(frozen).write_text("".join(f"{path}\n" for path in needed))
 
 
 def _needs(frozen: Path) -> Path:

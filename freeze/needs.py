@@ -1,9 +1,20 @@
-"""Lists the host's libraries a frozen folder needs besides what it holds."""
+"""Lists what has to be in an initramfs for a frozen program to run there."""
 
 import os
 import re
 import subprocess
 from pathlib import Path
+
+
+def needed_files(frozen: Path, installed: str) -> list[str]:
+    """Return the absolute paths, on a system that has the folder `frozen` at `installed`.
+
+    First every file of the folder, then the libraries and the ELF interpreter outside of it.
+    """
+    inside = sorted(
+        f"{installed}/{file.relative_to(frozen)}" for file in frozen.rglob("*") if not file.is_dir()
+    )
+    return inside + [str(path) for path in needed_libraries(frozen)]
 
 
 def needed_libraries(frozen: Path) -> list[Path]:

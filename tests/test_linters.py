@@ -1,6 +1,7 @@
 """The linters as tests. One that is missing is skipped, but not in continuous integration."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -49,9 +50,23 @@ def test_mypy() -> None:
 
 
 def test_shellcheck() -> None:
-    scripts = tracked("*.sh", ".ci/run")
-    assert ".ci/run" in scripts
-    lint("shellcheck", *scripts)
+    scripts = [name for name in tracked("*") if is_shell(ROOT / name)]
+    assert {".ci/run", "initramfs/torpor-boot", "initramfs/mkinitcpio/hooks/torpor"} < {*scripts}
+    lint("shellcheck", "--external-sources", *scripts)
+
+
+def is_shell(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline(80)
+    return path.suffix == ".sh" or bool(re.match(rb"#!.*[/ ](ba|da|a)?sh\b", first))
+
+
+def test_hooks_are_glue() -> None:
+    """What is decided in a hook is decided four times."""
+    hooks = [name for name in tracked("initramfs/*/*") if is_shell(ROOT / name)]
+    sizes = {name: len((ROOT / name).read_text().splitlines()) for name in hooks}
+    assert len(sizes) > 7
+    assert {name: size for name, size in sizes.items() if size >= 60} == {}
 
 
 def test_manual_pages() -> None:

@@ -9,12 +9,13 @@ import pytest
 
 import hibernate.errors
 import resume.errors
+import setup.errors
 import state.errors
 import store.errors
 from format.errors import TorporError
 
 ROOT = Path(__file__).parents[1]
-ERRORS = (hibernate.errors, resume.errors, state.errors, store.errors)
+ERRORS = (hibernate.errors, resume.errors, setup.errors, state.errors, store.errors)
 """Imported, so that all classes of errors are there."""
 MANUAL = ROOT / "docs/torpor.8"
 ALLOWED = {
@@ -24,7 +25,8 @@ ALLOWED = {
     "state": {"format"},
     "hibernate": {"format", "kernel", "store", "state"},
     "resume": {"format", "kernel", "store", "state"},
-    "cli": {"format", "kernel", "store", "state", "hibernate"},
+    "setup": {"format", "kernel", "store", "state"},
+    "cli": {"format", "kernel", "store", "state", "hibernate", "setup"},
 }
 """What each package may import besides itself. Those not named here are no part of the programs."""
 OURS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | set(ALLOWED)

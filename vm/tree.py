@@ -72,7 +72,8 @@ class Tree:
         """Add a frozen program's folder at `path` and the libraries it needs from its host."""
         self.copy(path, frozen)
         for line in frozen.with_name(f"{frozen.name}.needs").read_text().splitlines():
-            self.file(line, Path(line).resolve(), executable=True)
+            if not line.startswith("/usr/lib/torpor/"):
+                self.file(line, Path(line).resolve(), executable=True)
 
     def host_program(self, name: str) -> None:
         """Add a program of the host at the same place, with the libraries that it needs."""

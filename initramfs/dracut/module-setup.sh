@@ -1,0 +1,53 @@
+#!/bin/bash
+# Torpor's resumer as a module of dracut 059 and dracut-ng, with systemd in the initramfs or not.
+# shellcheck disable=SC2154 # dracut sets moddir and systemd's folders
+
+LIB=/usr/lib/torpor
+LOCATION=/var/lib/torpor/location
+
+check() {
+    [[ -e ${dracutsysrootdir-}$LIB/resume.needs ]] || return 1
+    [[ ${hostonly-} || ${mount_needs-} ]] || return 0
+    # Only a host that resumes by us, which our own configuration says.
+    [[ -e ${dracutsysrootdir-}$LOCATION ]] || return 255
+    look_below_the_store
+    return 0
+}
+
+# Tell the modules for LUKS and LVM, which look at host_fs_types, what they have to open. Not by
+# host_devs: dracut would wait for what is in there at each boot, without an end.
+look_below_the_store() {
+    local _dev
+    _dev=$(expand_persistent_dev "$(sed -n 's/^resume=//p' "${dracutsysrootdir-}$LOCATION")")
+    [[ $_dev == *:* && -e /dev/block/$_dev ]] && _dev=/dev/block/$_dev
+    [[ -b $_dev ]] && declare -F _get_fs_type > /dev/null || return
+    check_block_and_slaves_all _get_fs_type "$(get_maj_min "$_dev")"
+}
+
+depends() {
+    # A module of its own in newer dracut-ng, where base had it before.
+    dracut_module_included systemd || [[ ! -d $(dracut_module_path initqueue) ]] || echo initqueue
+}
+
+install() {
+    local _file _files=()
+    while read -r _file; do
+        [[ -e ${dracutsysrootdir-}$_file ]] && _files+=("$_file") # else ldd finds it elsewhere
+    done < "${dracutsysrootdir-}$LIB/resume.needs"
+    inst "$LIB/resume/torpor-resume"
+    LD_LIBRARY_PATH=$LIB/resume/_internal inst_multiple "${_files[@]}"
+    inst_multiple cat dd mkdir sleep sh "$LIB/torpor-boot"
+    inst_multiple -o "$LOCATION" blkid udevadm
+
+    if dracut_module_included systemd; then
+        inst_multiple -o systemctl \
+            "$systemdsystemunitdir"/torpor-resume.service \
+            "$systemdsystemunitdir"/systemd-hibernate-resume{,@}.service.d/torpor.conf \
+            "$systemdutildir"/system-generators/torpor-resume-generator
+        return
+    fi
+    inst_hook initqueue/settled 00 "$moddir/torpor-wait.sh"
+    inst_hook initqueue/finished 000 "$moddir/torpor-wait.sh" # before 00resume
+    inst_hook pre-mount 05 "$moddir/torpor-resume.sh"         # before 10-resume
+    dracut_need_initqueue
+}

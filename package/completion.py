@@ -1,0 +1,89 @@
+"""Makes the completions for bash and zsh from the command's own parser."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.__main__ import build_parser
+
+_TEMPLATES = Path(__file__).resolve().parent / "completions"
+_FILES = {"IMAGE", "FILE", "STREAM", "STORE", "DEVICE"}
+"""Names of arguments that are paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A command, an option, or an argument that has its place."""
+
+    command: str
+    """The command it belongs to; "" for commands and the options before them."""
+    word: str
+    """"" for an argument that has its place."""
+    value: str
+    """What the help calls the value; "" if it takes none."""
+    choices: tuple[str, ...]
+    help: str
+
+    @property
+    def takes_file(self) -> bool:
+        """Whether the value may be a path."""
+        return not _FILES.isdisjoint(self.value.split("|"))
+
+
+def words() -> list[Word]:
+    """Return all that the command line knows, in the parser's order."""
+    parser = build_parser()
+    found = list(_words_of("", parser))
+    for action in _commands_of(parser):
+        helps = {choice.dest: choice.help for choice in action._choices_actions}  # noqa: SLF001
+        for name, command in action.choices.items():
+            found.append(Word("", name, "", (), helps.get(name) or ""))
+            found += _words_of(name, command)
+    return found
+
+
+def _commands_of(
+    parser: argparse.ArgumentParser,
+) -> "list[argparse._SubParsersAction[argparse.ArgumentParser]]":
+    actions = parser._actions  # noqa: SLF001 - argparse has no other way to ask
+    return [action for action in actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+
+
+def _words_of(command: str, parser: argparse.ArgumentParser) -> Iterator[Word]:
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            continue
+        value = "" if action.nargs == 0 else str(action.metavar or action.dest).upper()
+        choices = tuple(map(str, action.choices or ()))
+        for word in action.option_strings or [""]:
+            yield Word(command, word, value, choices, action.help or "")
+
+
+def bash_completion() -> str:
+    """Return what goes to /usr/share/bash-completion/completions/torpor."""
+    return _filled("torpor.bash", [_bash_row(word) for word in words()])
+
+
+def _bash_row(word: Word) -> str:
+    values = "files" if word.takes_file else " ".join(word.choices) or word.value
+    return f"{word.command}|{word.word}|{values}"
+
+
+def zsh_completion() -> str:
+    """Return what goes to _torpor in a folder of zsh's $fpath."""
+    return _filled("torpor.zsh", [_zsh_row(word) for word in words()])
+
+
+def _zsh_row(word: Word) -> str:
+    if not word.command and not word.word.startswith("-"):
+        return f"|{word.word}:{word.help}"
+    does = "_files" if word.takes_file else f"({' '.join(word.choices)})" if word.choices else " "
+    value = f":{word.value}:{does}" if word.value else ""
+    text = word.help.replace("[", r"\[").replace("]", r"\]").replace(":", r"\:")
+    return f"{word.command}|{word.word}{f'[{text}]' if word.word else ''}{value}"
+
+
+def _filled(template: str, rows: list[str]) -> str:
+    text = (_TEMPLATES / template).read_text()
+    return text.replace("@TABLE@\n", "".join(f"{row}\n" for row in rows))

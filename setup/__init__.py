@@ -1,0 +1,9 @@
+"""Makes a system hibernate and resume by Torpor, and undoes it: `torpor enable`, `disable`.
+
+`target` says where the chosen store is and what lies below it, `generators` knows the three
+initramfs generators, `units` systemd's drop-ins, `system` writes, removes and runs, with an undo.
+`enable` puts them in order.
+
+Every path is below a root folder. No file is replaced or removed that this package did not write:
+their first line says so.
+"""

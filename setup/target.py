@@ -1,0 +1,62 @@
+"""Where a store is, in words that a later boot understands, and what has to be opened for it."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kernel import stack
+from state.location import Location
+from store.errors import cannot
+from store.locate import name_of
+from store.place import place_of
+from store.swap import find_active
+
+_LUKS = re.compile(r"CRYPT-LUKS\d-([0-9a-f]{32})-")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The chosen store."""
+
+    location: Location
+    is_swap: bool
+    """Swap that is in use, as logind counts it."""
+    luks: tuple[tuple[str, str], ...]
+    """Name and UUID of each LUKS device below the store, from the top."""
+    lvm: tuple[str, ...]
+    """VG/LV of each logical volume below it."""
+
+
+def target_of(store: str, machine_id: str) -> Target:
+    """Return what is known of the store at the path `store`, a device or a file.
+
+    Raises DeviceNotFoundError, StoreRefusedError, UnreadableError.
+    """
+    place = place_of(store)
+    name = os.path.abspath(store) if place.page else ""
+    location = Location(name_of(place.device), place.page, machine_id, name)
+    try:
+        layers = stack.layers(place.device)
+    except OSError as error:
+        raise cannot("look at", place.device, error) from error
+    return Target(
+        location,
+        find_active(store) is not None,
+        tuple(_luks_of(layers)),
+        tuple(_volume(layer.dm_name) for layer in layers if layer.dm_uuid.startswith("LVM-")),
+    )
+
+
+def _luks_of(layers: list[stack.Layer]) -> Iterator[tuple[str, str]]:
+    for layer in layers:
+        if found := _LUKS.match(layer.dm_uuid):
+            digits = found[1]
+            parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+            yield layer.dm_name, "-".join(parts)
+
+
+def _volume(dm_name: str) -> str:
+    """Return VG/LV: device-mapper's name has a hyphen between, and doubles those inside."""
+    group, _, volume = re.sub(r"(?<!-)-(?!-)", "/", dm_name, count=1).partition("/")
+    return f"{group}/{volume}".replace("--", "-")

@@ -1,0 +1,75 @@
+"""What makes `systemctl hibernate` use Torpor: drop-ins of two of systemd's services."""
+
+from contextlib import ExitStack, suppress
+
+from setup.errors import SetupError
+from setup.system import NOTE, System
+
+SLEEP = "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"
+LOGIND = "/etc/systemd/system/systemd-logind.service.d/torpor.conf"
+
+_SLEEP_TEXT = f"""{NOTE}
+[Service]
+ExecStart=
+ExecStart=/usr/bin/torpor hibernate --sleep-hooks
+"""
+_LOGIND_TEXT = f"""{NOTE}# logind looks for room in swap only, and the image goes elsewhere.
+
+[Service]
+Environment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1
+"""
+# logind asks enough_swap_for_hibernation (sleep-config.c, up to 252) or hibernation_is_safe
+# (hibernate-util.c, from 254); both leave it at that with this variable if no swap fits.
+
+_RUNNING = "/run/systemd/system"
+"""sd_booted(3)."""
+
+
+def write_units(system: System, undo: ExitStack, *, is_swap: bool) -> None:
+    """Write the drop-ins and make systemd read them; `is_swap`: the store is swap in use."""
+    logind = system.has(LOGIND) == is_swap
+    undo.callback(_reload_again, system, logind=logind)
+    system.write(SLEEP, _SLEEP_TEXT, undo)
+    if is_swap:
+        system.remove(LOGIND, undo)
+    else:
+        system.write(LOGIND, _LOGIND_TEXT, undo)
+    reload_units(system, logind=logind)
+
+
+def _reload_again(system: System, *, logind: bool) -> None:
+    # What went wrong before is what the user has to hear of.
+    with suppress(SetupError):
+        reload_units(system, logind=logind)
+
+
+def remove_units(system: System) -> bool:
+    """Remove the drop-ins, return whether there were any."""
+    logind = system.remove(LOGIND)
+    sleep = system.remove(SLEEP)
+    if sleep or logind:
+        reload_units(system, logind=logind)
+    return sleep or logind
+
+
+def reload_units(system: System, *, logind: bool) -> None:
+    """Make systemd, where it runs, read its units again, and logind its environment.
+
+    Raises SetupError.
+    """
+    if not system.has(_RUNNING):
+        return
+    system.run(["systemctl", "daemon-reload"])
+    if logind:
+        system.run(["systemctl", "try-restart", "systemd-logind.service"])
+
+
+def can_hibernate(system: System) -> str:
+    """Return logind's answer: yes, no, na or challenge (org.freedesktop.login1(5)); "" if none."""
+    if not system.has(_RUNNING):
+        return ""
+    login = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
+    try:
+        return system.run(["busctl", "call", *login, "CanHibernate"]).split('"')[1]
+    except (SetupError, IndexError):
+        return ""

@@ -1,0 +1,339 @@
+"""enable and disable on a system in a folder, with stand-ins for the programs that they start."""
+
+import os
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from kernel import stack
+from kernel.stack import Layer
+from setup import target as target_module
+from setup import units
+from setup.enable import disable, enable
+from setup.errors import SetupError
+from setup.generators import GENERATORS, find_generator
+from setup.remarks import remarks
+from setup.system import NOTE, System
+from setup.target import Target, target_of
+from state.location import Location
+from store.place import Place
+
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+PLAIN = Target(Location(f"UUID={UUID}", 0, "f" * 32), is_swap=True, luks=(), lvm=())
+FILE = Target(
+    Location("UUID=aaaa", 77, "f" * 32, "/store"),
+    is_swap=False,
+    luks=(("secret", UUID),),
+    lvm=("disk/im-age",),
+)
+PROGRAMS = ("update-initramfs", "dracut", "mkinitcpio", "systemctl", "busctl")
+
+
+class Machine:
+    """A system in a folder that notes which programs were started on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.bin = folder / "bin"
+        self.log = folder / "log"
+        self.said: list[str] = []
+        self.bin.mkdir()
+        for name in PROGRAMS:
+            self.program(name)
+        for name in ("etc/initramfs-tools/conf.d", "etc/dracut.conf.d", "etc/systemd/system"):
+            (self.root / name).mkdir(parents=True)
+        self.system = System(str(self.root))
+
+    def program(self, name: str, then: str = "") -> None:
+        """Install a stand-in that writes its words into the log."""
+        path = self.bin / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >>{self.log}\n{then}\n')
+        path.chmod(0o755)
+
+    def has(self, *names: str) -> None:
+        for name in names:
+            path = self.root / name[1:]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+
+    def runs_systemd(self) -> None:
+        (self.root / "run/systemd/system").mkdir(parents=True)
+
+    def started(self) -> list[str]:
+        """Return what was started since the last time."""
+        text = self.log.read_text() if self.log.exists() else ""
+        self.log.unlink(missing_ok=True)
+        return text.splitlines()
+
+    def files(self) -> dict[str, str]:
+        """Return all files, and folders with what systemd's drop-ins are in."""
+        return {
+            str(path.relative_to(self.root)): path.read_text() if path.is_file() else ""
+            for path in self.root.rglob("*")
+        }
+
+    def enable(self, target: Target = PLAIN) -> None:
+        enable(self.system, target, self.said.append)
+
+    def disable(self, *, with_rebuild: bool = True) -> bool:
+        return disable(self.system, self.said.append, with_rebuild=with_rebuild)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path)
+    monkeypatch.setenv("PATH", f"{made.bin}:{os.environ['PATH']}")
+    made.has("/usr/sbin/mkinitramfs")
+    return made
+
+
+def test_enable_and_disable(machine: Machine) -> None:
+    before = machine.files()
+    machine.runs_systemd()
+    running = machine.files()
+    machine.enable(FILE)
+    assert machine.started() == [
+        "systemctl daemon-reload",
+        "systemctl try-restart systemd-logind.service",
+        "update-initramfs -u -k all",
+    ]
+    files = machine.files()
+    assert files["var/lib/torpor/location"] == FILE.location.build()
+    assert files["etc/initramfs-tools/conf.d/torpor"] == f"{NOTE}RESUME=UUID=aaaa\n"
+    sleep = files[units.SLEEP[1:]]
+    assert sleep.startswith(NOTE)
+    lines = sleep.splitlines()
+    assert lines[lines.index("[Service]") + 1 :] == [
+        "ExecStart=",
+        "ExecStart=/usr/bin/torpor hibernate --sleep-hooks",
+    ]
+    assert "\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n" in files[units.LOGIND[1:]]
+    assert machine.disable()
+    assert machine.started() == [
+        "systemctl daemon-reload",
+        "systemctl try-restart systemd-logind.service",
+        "update-initramfs -u -k all",
+    ]
+    left = {name for name in machine.files() if name not in running}
+    assert left <= {"var", "var/lib"}
+    assert before.items() <= machine.files().items()
+
+
+def test_enable_for_swap_leaves_logind_alone(machine: Machine) -> None:
+    machine.runs_systemd()
+    machine.enable(PLAIN)
+    assert machine.started() == ["systemctl daemon-reload", "update-initramfs -u -k all"]
+    files = machine.files()
+    assert units.LOGIND[1:] not in files
+    assert "etc/initramfs-tools/conf.d/torpor" not in files
+
+
+def test_without_a_running_systemd_nothing_is_reloaded(machine: Machine) -> None:
+    machine.enable(FILE)
+    assert machine.started() == ["update-initramfs -u -k all"]
+    assert units.SLEEP[1:] in machine.files()
+    machine.disable()
+    assert machine.started() == ["update-initramfs -u -k all"]
+
+
+def test_enabling_twice_is_enabling_once(machine: Machine) -> None:
+    machine.runs_systemd()
+    machine.enable(FILE)
+    once = machine.files()
+    machine.started()
+    machine.enable(FILE)
+    assert machine.files() == once
+    assert machine.started() == ["systemctl daemon-reload", "update-initramfs -u -k all"]
+
+
+def test_enabling_for_another_store_takes_the_first_ones_files_away(machine: Machine) -> None:
+    machine.runs_systemd()
+    machine.enable(FILE)
+    machine.started()
+    machine.enable(PLAIN)
+    assert "systemctl try-restart systemd-logind.service" in machine.started()
+    files = machine.files()
+    assert files["var/lib/torpor/location"] == PLAIN.location.build()
+    assert units.LOGIND[1:] not in files
+    assert "etc/systemd/system/systemd-logind.service.d" not in files
+    assert "etc/initramfs-tools/conf.d/torpor" not in files
+
+
+def test_disable_without_enable(machine: Machine) -> None:
+    before = machine.files()
+    assert not machine.disable()
+    assert machine.files() == before
+    assert machine.started() == []
+
+
+def test_disable_may_leave_the_initramfs(machine: Machine) -> None:
+    machine.enable()
+    machine.started()
+    assert machine.disable(with_rebuild=False)
+    assert machine.started() == []
+
+
+@pytest.mark.parametrize("failing", ["update-initramfs", "systemctl"])
+def test_a_step_that_fails_undoes_all(machine: Machine, failing: str) -> None:
+    machine.runs_systemd()
+    before = machine.files()
+    machine.program(failing, "echo first; echo the disk is full >&2; exit 3")
+    with pytest.raises(SetupError, match="status 3: the disk is full"):
+        machine.enable(FILE)
+    left = {name for name in machine.files() if name not in before}
+    assert left <= {"var", "var/lib"}
+    assert "systemctl daemon-reload" in machine.started()[1:], "systemd hears of the undo"
+
+
+def test_a_failed_change_puts_the_last_one_back(machine: Machine) -> None:
+    machine.enable(FILE)
+    before = machine.files()
+    machine.program("update-initramfs", "exit 1")
+    with pytest.raises(SetupError, match="the initramfs cannot be rebuilt"):
+        machine.enable(PLAIN)
+    assert machine.files() == before
+
+
+@pytest.mark.parametrize("name", [units.SLEEP, units.LOGIND, "/etc/initramfs-tools/conf.d/torpor"])
+def test_a_foreign_file_is_never_touched(machine: Machine, name: str) -> None:
+    machine.has(name)
+    path = machine.root / name[1:]
+    path.write_text("# mine\n")
+    before = machine.files()
+    with pytest.raises(SetupError, match="torpor enable did not write it"):
+        machine.enable(FILE)
+    machine.disable()
+    assert path.read_text() == "# mine\n"
+    assert {name for name in machine.files() if name not in before} <= {"var", "var/lib"}
+
+
+def test_no_generator(machine: Machine) -> None:
+    (machine.root / "usr/sbin/mkinitramfs").unlink()
+    with pytest.raises(SetupError, match="no initramfs generator is installed"):
+        machine.enable()
+    assert "var" not in machine.files()
+
+
+@pytest.mark.parametrize(
+    ("signs", "name"),
+    [
+        (("/usr/sbin/mkinitramfs", "/usr/bin/dracut"), "initramfs-tools"),
+        (("/usr/bin/dracut",), "dracut"),
+        (("/usr/bin/dracut", "/usr/bin/mkinitcpio"), "dracut"),
+        (
+            ("/usr/bin/dracut", "/usr/bin/mkinitcpio", "/etc/mkinitcpio.d/linux.preset"),
+            "mkinitcpio",
+        ),
+    ],
+)
+def test_the_generator_in_use(tmp_path: Path, signs: tuple[str, ...], name: str) -> None:
+    for sign in signs:
+        path = tmp_path / sign[1:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = find_generator(System(str(tmp_path)))
+    assert found is not None
+    assert found.name == name
+
+
+def generator_text(name: str, target: Target) -> str:
+    return next(generator for generator in GENERATORS if generator.name == name).text(target)
+
+
+def test_dracut_is_told_what_to_open() -> None:
+    words = generator_text("dracut", FILE)
+    assert f" rd.luks.uuid=luks-{UUID} " in words
+    assert f" rd.luks.name={UUID}=secret " in words
+    assert " rd.lvm.lv=disk/im-age " in words
+    assert "add_device" not in words, "a device in there is waited for without an end"
+    assert generator_text("dracut", PLAIN) == ""
+
+
+@pytest.mark.parametrize(
+    ("hooks", "added"),
+    [
+        ("base udev encrypt filesystems", "torpor"),
+        ("base systemd sd-encrypt filesystems", "sd-torpor"),
+        ("base udev torpor filesystems", ""),
+        ("base systemd sd-torpor filesystems", ""),
+    ],
+)
+def test_mkinitcpio_gets_the_hook_that_goes_with_the_others(hooks: str, added: str) -> None:
+    script = f"HOOKS=({hooks})\n{generator_text('mkinitcpio', PLAIN)}\necho ${{HOOKS[*]}}"
+    said = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [*hooks.split(), *added.split()]
+
+
+def test_what_lies_below_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = [
+        Layer("dm-2", "disk-im--age", "LVM-abc"),
+        Layer("dm-0", "secret", f"CRYPT-LUKS2-{UUID.replace('-', '')}-secret"),
+        Layer("sda2", "", ""),
+    ]
+    monkeypatch.setattr(target_module, "place_of", lambda _: Place("/dev/dm-2", 77))
+    monkeypatch.setattr(target_module, "name_of", lambda _: "UUID=aaaa")
+    monkeypatch.setattr(target_module, "find_active", lambda _: None)
+    monkeypatch.setattr(stack, "layers", lambda _: layers)
+    assert target_of("/store", "f" * 32) == FILE
+
+
+def test_remarks_where_there_is_nothing_left_to_do(machine: Machine) -> None:
+    assert remarks(machine.system, PLAIN, f"quiet resume=UUID={UUID}") == []
+    assert remarks(machine.system, PLAIN, "quiet") == []
+
+
+def test_remark_on_another_resume(machine: Machine) -> None:
+    (said,) = remarks(machine.system, PLAIN, "resume=/dev/sdb quiet")
+    assert "resume=/dev/sdb" in said
+    assert f"resume=UUID={UUID}" in said
+
+
+@pytest.mark.parametrize(
+    ("crypttab", "hook", "remark"),
+    [
+        ("secret UUID=x none luks\n", "", ""),
+        ("secret UUID=x /keys/a luks\n", "KEYFILE_PATTERN=/keys/*\n", ""),
+        ("secret UUID=x /keys/a luks\n", "#KEYFILE_PATTERN=\n", "/keys/a"),
+        ("secret UUID=x /keys/a luks\n", 'KEYFILE_PATTERN="/else/*"\n', "/keys/a"),
+        ("#secret UUID=x none luks\nother UUID=y none\n", "", "not in /etc/crypttab"),
+    ],
+)
+def test_remarks_on_cryptsetup(machine: Machine, crypttab: str, hook: str, remark: str) -> None:
+    machine.has("/usr/share/initramfs-tools/hooks/cryptroot")
+    machine.has("/etc/crypttab", "/etc/cryptsetup-initramfs/conf-hook")
+    (machine.root / "etc/crypttab").write_text(crypttab)
+    (machine.root / "etc/cryptsetup-initramfs/conf-hook").write_text(hook)
+    said = remarks(machine.system, FILE, "")
+    assert [remark in line for line in said] == ([True] if remark else [])
+
+
+def test_remark_without_cryptsetup_in_the_initramfs(machine: Machine) -> None:
+    (said,) = remarks(machine.system, FILE, "")
+    assert "install cryptsetup-initramfs" in said
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("yes", 0), ("challenge", 0), ("na", 1)])
+def test_logind_has_the_last_word(machine: Machine, answer: str, expected: int) -> None:
+    machine.runs_systemd()
+    machine.program("busctl", f"""echo 's "{answer}"'""")
+    assert len(remarks(machine.system, PLAIN, "")) == expected
+
+
+def test_a_folder_of_others_stays(machine: Machine) -> None:
+    folder = machine.root / "etc/systemd/system/systemd-hibernate.service.d"
+    folder.mkdir()
+    (folder / "mine.conf").write_text("[Service]\n")
+    machine.enable()
+    machine.disable()
+    assert [path.name for path in folder.iterdir()] == ["mine.conf"]
+
+
+def test_an_undo_that_has_nothing_to_say(machine: Machine) -> None:
+    with ExitStack() as undo:
+        assert machine.system.write("/etc/x/y", NOTE, undo)
+        assert not machine.system.write("/etc/x/y", NOTE, undo)
+        undo.pop_all()
+    assert machine.system.remove("/etc/x/y")
+    assert not machine.system.remove("/etc/x/y")
