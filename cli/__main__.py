@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn
 
 from cli import VERSION, images, stores
+from cli.doctor import doctor
 from cli.hibernate import hibernate_command
 from format.errors import TorporError
 from format.pipeline import prepare_process
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_image_commands(commands)
     _add_store_commands(commands)
+    _add_report_commands(commands)
     return parser
 
 
@@ -109,6 +111,17 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         help="how to switch off; default: platform where the firmware can, else shutdown",
     )
     command.set_defaults(run=hibernate_command)
+
+
+def _add_report_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "doctor",
+        help="say whether hibernation will work, and what to do if not",
+        description="Check all that a hibernation and the resume after it need. Changes nothing. "
+        "Exits with 0 only if hibernation will work.",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=doctor)
 
 
 def _size(text: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import doctor.errors
 import hibernate.errors
 import resume.errors
 import state.errors
@@ -14,7 +15,7 @@ import store.errors
 from format.errors import TorporError
 
 ROOT = Path(__file__).parents[1]
-ERRORS = (hibernate.errors, resume.errors, state.errors, store.errors)
+ERRORS = (doctor.errors, hibernate.errors, resume.errors, state.errors, store.errors)
 """Imported, so that all classes of errors are there."""
 MANUAL = ROOT / "docs/torpor.8"
 ALLOWED = {
@@ -24,7 +25,8 @@ ALLOWED = {
     "state": {"format"},
     "hibernate": {"format", "kernel", "store", "state"},
     "resume": {"format", "kernel", "store", "state"},
-    "cli": {"format", "kernel", "store", "state", "hibernate"},
+    "doctor": {"format", "kernel", "store", "state", "hibernate"},
+    "cli": {"format", "kernel", "store", "state", "hibernate", "doctor"},
 }
 """What each package may import besides itself. Those not named here are no part of the programs."""
 OURS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | set(ALLOWED)
