@@ -9,6 +9,7 @@ from typing import NoReturn
 from cli import VERSION, images, stores
 from cli.doctor import doctor
 from cli.hibernate import hibernate_command
+from cli.status import status
 from format.errors import TorporError
 from format.pipeline import prepare_process
 from hibernate.power_off import Mode
@@ -122,6 +123,13 @@ def _add_report_commands(commands: "argparse._SubParsersAction[argparse.Argument
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=doctor)
+    command = commands.add_parser(
+        "status",
+        help="say how the last hibernation and resume went",
+        description="Say how the last hibernation went, and why this boot did not resume if so.",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=status)
 
 
 def _size(text: str) -> int:
