@@ -3,13 +3,15 @@
 import os
 import posixpath
 import stat
-import zlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from doctor.cpio import TRAILER, Contents, Member, read_archives
 from doctor.errors import InitramfsError
 from doctor.stream import PIECE, Stream
+from doctor.uki import initramfs_in
 
 KEEP_LIMIT = 64 << 20
 """Bytes of one file that are kept; what is larger is not what it should be."""
@@ -95,12 +97,16 @@ def _parts(path: str) -> list[str]:
 
 
 def read_initramfs(path: str, keep: Keep) -> Initramfs:
-    """Read the image at `path` from its start to its end. Raises InitramfsError, OSError."""
+    """Read the image at `path`, or in the unified kernel image there, to its end.
+
+    Raises InitramfsError, OSError.
+    """
     image = Initramfs()
     linked: dict[tuple[int, int, int], list[str]] = {}
     with open(path, "rb", buffering=0) as file:
-        stream = Stream(iter(lambda: file.read(PIECE), b""))
-        for member, contents in read_archives(stream):
+        offset, size = initramfs_in(file)
+        file.seek(offset)
+        for member, contents in read_archives(Stream(_pieces(file, size))):
             if member.name == TRAILER:
                 linked.clear()  # inode numbers hold within one archive
                 continue
@@ -110,6 +116,14 @@ def read_initramfs(path: str, keep: Keep) -> Initramfs:
     if not image.entries:
         raise InitramfsError("it holds no files")
     return image
+
+
+def _pieces(file: BinaryIO, size: int | None) -> Iterator[bytes]:
+    """Yield that many bytes, or all."""
+    left = sys.maxsize if size is None else size
+    while piece := file.read(min(PIECE, left)):
+        left -= len(piece)
+        yield piece
 
 
 def _add(
@@ -146,8 +160,3 @@ def _add(
 def as_text(data: bytes) -> str:
     """Keep the contents as text."""
     return data.decode("utf-8", "replace")
-
-
-def checksum(data: bytes) -> int:
-    """Keep the contents' CRC-32."""
-    return zlib.crc32(data)

@@ -6,11 +6,12 @@ import subprocess
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from doctor.errors import InitramfsError
-from doctor.initramfs import Initramfs, as_text, checksum, read_initramfs
+from doctor.initramfs import Initramfs, as_text, read_initramfs
 from tests.unit.fake_initramfs import (
     COMPRESSIONS,
     MICROCODE,
@@ -20,6 +21,7 @@ from tests.unit.fake_initramfs import (
     archive,
     lz4_legacy,
     member,
+    unified_kernel_image,
 )
 from tests.vectors.images import noise
 
@@ -36,7 +38,7 @@ TREE: Tree = {
 
 
 def keep(name: str) -> Callable[[bytes], object] | None:
-    return as_text if name.endswith("ORDER") else checksum if name.endswith("big") else None
+    return as_text if name.endswith("ORDER") else crc32 if name.endswith("big") else None
 
 
 @pytest.fixture(name="read")
@@ -55,7 +57,7 @@ Read = Callable[[bytes], Initramfs]
 def check_tree(image: Initramfs) -> None:
     assert image.text("scripts/ORDER") == "first\nsecond\n"
     assert image.size("/lib/big") == image.size("etc/alias") == len(NOISE)
-    assert image.contents("lib/big") == checksum(NOISE)
+    assert image.contents("lib/big") == crc32(NOISE)
     assert "/usr/bin/sh" in image
     assert image.resolve("etc/up") == "usr/bin/sh"
     assert "etc/loop" not in image
@@ -105,7 +107,8 @@ def test_damage_is_no_traceback(kind: str, read: Read) -> None:
         (TRAILER, "holds no files"),
         (b"\x89LZO\0\r\n\x1a\n", "lzo"),
         (b"\x04\x22\x4d\x18xxxx", "newer frame"),
-        (b"MZ" + bytes(100), "something unknown"),
+        (b"MZ" + bytes(100), "a program for EFI without"),
+        (b"MZ", "something unknown"),
         (MICROCODE + b"garbage!", "something unknown"),
         (lz4_legacy(lz4_legacy(archive(TREE))), "something unknown"),
         (member("a", stat.S_IFREG, b"")[:-20] + b"z" * 20, "damaged|cut off"),
@@ -130,8 +133,15 @@ def test_names_of_one_file(read: Read) -> None:
             data + TRAILER + member("three", stat.S_IFREG, b"", inode=7, links=2) + TRAILER
         )
         assert image.size("one-big") == image.size("two-big") == len(NOISE)
-        assert image.contents("one-big") == image.contents("two-big") == checksum(NOISE)
+        assert image.contents("one-big") == image.contents("two-big") == crc32(NOISE)
         assert image.size("three") == 0
+
+
+def test_unified_kernel_image(read: Read) -> None:
+    data = COMPRESSIONS["zstd"](archive(TREE))
+    check_tree(read(unified_kernel_image(data)))
+    with pytest.raises(InitramfsError, match="cut off"):
+        read(unified_kernel_image(data)[: -1024 - 600])
 
 
 def test_later_archive_wins(read: Read) -> None:
