@@ -1,0 +1,32 @@
+#!/bin/sh
+# check.sh TREE: say what the resumer or torpor-boot lacks in an initramfs unpacked at TREE, and
+# start the resumer in it. To be run where Torpor is installed.
+tree=$1
+lib=/usr/lib/torpor
+loader=/lib64/ld-linux-x86-64.so.2
+failed=0
+
+complain() {
+    echo "$*"
+    failed=1
+}
+
+while IFS= read -r file; do
+    if [ ! -e "$tree$file" ]; then
+        complain "$file is missing"
+    elif [ "$(head -c 4 "$file" | od -An -tx1)" = " 7f 45 4c 46" ]; then
+        search=
+        case $file in "$lib"/resume/_internal/*) search=$lib/resume/_internal ;; esac
+        listed=$(chroot "$tree" "$loader" --library-path "$search" --list "$file" 2>&1) ||
+            [ "$file" = "$loader" ] || complain "$file: $listed"
+    elif ! cmp -s "$file" "$tree$file"; then
+        complain "$file is not the same"
+    fi
+done <"$lib/resume.needs"
+cmp "$lib/torpor-boot" "$tree$lib/torpor-boot" && [ -x "$tree$lib/torpor-boot" ] || failed=1
+cmp /var/lib/torpor/location "$tree/var/lib/torpor/location" || failed=1
+for tool in sh cat dd mkdir sleep; do
+    [ -e "$tree/bin/$tool" ] || [ -e "$tree/usr/bin/$tool" ] || complain "$tool is missing"
+done
+chroot "$tree" "$lib/resume/torpor-resume" --help >/dev/null || complain "the resumer does not start"
+exit "$failed"

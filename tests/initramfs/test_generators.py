@@ -1,0 +1,105 @@
+"""Initramfs images by the real generators, or a stand-in: all that is needed is in them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.initramfs.installed import HERE, UNITS, lay_out, on_a_copy, unavailable
+
+LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"
+STRIPPED = ["", "--aggressive-strip"]
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    tree = tmp_path / "system"
+    tree.mkdir()
+    lay_out(tree, LOCATION)
+    return tree
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    folder = tmp_path / "result"
+    folder.mkdir()
+    return folder
+
+
+def require(program: str) -> None:
+    if shutil.which(program, path="/usr/sbin:/usr/bin") is None:
+        unavailable(f"{program} is missing")
+
+
+def build(system: Path, result: Path, *command: str) -> Path:
+    """Build with a command of this folder, check what came out, and return it unpacked."""
+    script, *arguments = command
+    both = '"$@" && exec "$0" "$TREE"'
+    on_a_copy(
+        system,
+        result,
+        *("env", f"TREE={result}/tree", "sh", "-c", both),
+        *(f"{HERE}/check.sh", f"{HERE}/{script}", *arguments),
+    )
+    return result / "tree"
+
+
+def files(tree: Path, folder: str) -> list[str]:
+    return sorted(path.name for path in (tree / folder).iterdir())
+
+
+@pytest.mark.parametrize("option", STRIPPED)
+def test_dracut(system: Path, result: Path, option: str) -> None:
+    require("dracut")
+    options = [option] if option else []
+    tree = build(system, result, "dracut.sh", str(result), "base resume torpor", *options)
+    hooks = "usr/lib/dracut/hooks"
+    assert files(tree, f"{hooks}/initqueue/finished")[0] == "000-torpor-wait.sh"
+    assert "00-torpor-wait.sh" in files(tree, f"{hooks}/initqueue/settled")
+    assert files(tree, f"{hooks}/pre-mount")[0] == "05-torpor-resume.sh"
+    assert (tree / "usr/lib/dracut/resume.sh").exists(), "the stock module is there"
+    assert not (tree / UNITS / "torpor-resume.service").exists()
+
+
+def test_dracut_with_systemd(system: Path, result: Path) -> None:
+    require("dracut")
+    modules = "base systemd systemd-initrd dracut-systemd resume torpor"
+    tree = build(system, result, "dracut.sh", str(result), modules)
+    assert (tree / UNITS / "torpor-resume.service").exists()
+    assert (tree / UNITS / "systemd-hibernate-resume@.service.d/torpor.conf").exists()
+    assert (tree / UNITS / "systemd-hibernate-resume@.service").exists()
+    generators = files(tree, "usr/lib/systemd/system-generators")
+    assert {"torpor-resume-generator", "systemd-hibernate-resume-generator"} <= {*generators}
+    assert not list((tree / "usr/lib/dracut/hooks").rglob("*torpor*"))
+
+
+@pytest.mark.parametrize("busybox", ["y", "n"])
+def test_initramfs_tools(system: Path, result: Path, busybox: str) -> None:
+    require("mkinitramfs")
+    tree = build(system, result, "mkinitramfs.sh", str(result), f"BUSYBOX={busybox}")
+    order = (tree / "scripts/local-premount/ORDER").read_text()
+    scripts = [line.split()[0] for line in order.splitlines() if line.startswith("/")]
+    ours = scripts.index("/scripts/local-premount/0torpor")
+    assert ours < scripts.index("/scripts/local-premount/resume")
+
+
+def test_mkinitcpio(system: Path, result: Path) -> None:
+    tree = build(system, result, "mkinitcpio.bash", f"{result}/tree", "torpor")
+    assert files(tree, "hooks") == ["torpor"]
+    assert (result / "tree.runscripts").read_text() == "torpor\n"
+
+
+def test_mkinitcpio_with_systemd(system: Path, result: Path) -> None:
+    tree = build(system, result, "mkinitcpio.bash", f"{result}/tree", "sd-torpor")
+    assert (tree / UNITS / "torpor-resume.service").exists()
+    for unit in ("systemd-hibernate-resume@.service", "systemd-hibernate-resume.service"):
+        assert (tree / UNITS / f"{unit}.d/torpor.conf").exists()
+    assert (tree / "usr/lib/systemd/system-generators/torpor-resume-generator").exists()
+    assert not (result / "tree.runscripts").exists(), "busybox hooks do not run there"
+
+
+def test_a_missing_library_fails_the_build(system: Path, result: Path) -> None:
+    """Of the stand-in's honesty."""
+    (system / "usr/lib/torpor/resume/_internal/libpython3.11.so.1.0").unlink()
+    with pytest.raises(AssertionError, match="libpython3"):
+        build(system, result, "mkinitcpio.bash", f"{result}/tree", "torpor")

@@ -1,0 +1,151 @@
+"""The hooks around torpor-boot, each in its shell: what they do with what it says."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.initramfs.installed import FILES, ROOT, STOCK, UNITS, lay_out, on_a_copy, unavailable
+
+MODULE = ROOT / "initramfs/dracut"
+GENERATOR = ROOT / "initramfs/systemd/torpor-resume-generator"
+BOOT = "usr/lib/torpor/torpor-boot"
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    folder = tmp_path / "result"
+    folder.mkdir()
+    return folder
+
+
+def system_with(tmp_path: Path, torpor_boot: str, *parts: str) -> Path:
+    """Return a tree with these parts of ours and `torpor_boot`, a script, for the real one."""
+    tree = tmp_path / "system"
+    for part, text in {
+        **{FILES[name]: (ROOT / "initramfs" / name).read_text() for name in parts},
+        BOOT: f"#!/bin/sh\n{torpor_boot}\n",
+    }.items():
+        place = tree / part
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        place.chmod(0o755)
+    return tree
+
+
+def check(tree: Path, **variables: str) -> int:
+    """Return what the dracut module's check() says on a system at `tree`."""
+    script = f"""
+        . {MODULE}/module-setup.sh
+        expand_persistent_dev() {{ echo "$1"; }}
+        check
+    """
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env={"dracutsysrootdir": str(tree), "PATH": "/usr/bin:/bin", **variables},
+        check=False,
+    )
+    return done.returncode
+
+
+def test_dracut_includes_us_by_our_own_configuration(tmp_path: Path) -> None:
+    assert check(tmp_path) == 1, "not installed"
+    (tmp_path / "usr/lib/torpor").mkdir(parents=True)
+    (tmp_path / "usr/lib/torpor/resume.needs").touch()
+    assert check(tmp_path) == 0, "for any host"
+    assert check(tmp_path, hostonly="1") == 255, "this host has no store"
+    (tmp_path / "var/lib/torpor").mkdir(parents=True)
+    (tmp_path / "var/lib/torpor/location").write_text("resume=/dev/none\n")
+    assert check(tmp_path, hostonly="1") == 0
+
+
+@pytest.mark.parametrize(("status", "said"), [(0, "cancelled /dev/resume\n0 7"), (1, "1 0")])
+def test_dracut_waits_with_us(tmp_path: Path, result: Path, status: int, said: str) -> None:
+    """The turns do not count as long as we wait; the stock wait ends with ours."""
+    tree = system_with(
+        tmp_path, f'[ "$*" = --ready ] && exit {status}; exit 9', "dracut/torpor-wait.sh"
+    )
+    script = (
+        'cancel_wait_for_dev() { echo "cancelled $1"; }; main_loop=7; '
+        f'job=x . /{FILES["dracut/torpor-wait.sh"]}; echo "$? $main_loop"'
+    )
+    assert on_a_copy(tree, result, "dash", "-c", script).strip() == said
+
+
+@pytest.mark.parametrize("status", [0, 1, 127])
+def test_dracut_goes_on_whatever_happens(tmp_path: Path, result: Path, status: int) -> None:
+    part = "dracut/torpor-resume.sh"
+    tree = system_with(tmp_path, f"echo ran $#; exit {status}", part)
+    script = f'. /{FILES[part]}; echo "status $?"'
+    assert on_a_copy(tree, result, "dash", "-c", script) == "ran 0\nstatus 0\n"
+
+
+@pytest.mark.parametrize(("status", "stock_waits"), [(0, True), (1, False), (127, True)])
+def test_mkinitcpio(tmp_path: Path, result: Path, status: int, stock_waits: bool) -> None:
+    tree = system_with(tmp_path, f"echo ran $#; exit {status}", "mkinitcpio/hooks/torpor")
+    script = (
+        f"echo resume=/dev/sda >/tmp/cmdline; . /{FILES['mkinitcpio/hooks/torpor']}; run_hook; "
+        'echo "status $?"; cat /tmp/cmdline'
+    )
+    said = on_a_copy(tree, result, "/bin/busybox", "ash", "-c", script)
+    stock = "" if stock_waits else "noresume=y\n"
+    assert said == f"ran 0\nstatus 0\nresume=/dev/sda\n{stock}"
+
+
+@pytest.mark.parametrize("status", [0, 1, 126])
+def test_initramfs_tools(tmp_path: Path, result: Path, status: int) -> None:
+    """The real functions of initramfs-tools run local-block, and read conf/param.conf."""
+    if not Path("/usr/share/initramfs-tools/scripts/functions").exists():
+        unavailable("initramfs-tools-core is missing")
+    part = "initramfs-tools/scripts/local-premount/0torpor"
+    tree = system_with(tmp_path, f'"$@" UUID=1-2; exit {status}', part)
+    script = f"""
+        ln -s usr/share/initramfs-tools/scripts /scripts
+        mkdir -p /conf /scripts/local-block
+        echo 'echo "local-block $*"' >/scripts/local-block/ORDER
+        /{FILES[part]} prereqs
+        resume=/dev/sda
+        /{FILES[part]}
+        [ ! -e /conf/param.conf ] || . /conf/param.conf
+        echo "resume=$resume"
+    """
+    said = on_a_copy(tree, result, "/bin/busybox", "sh", "-c", script)
+    stock = "" if status == 1 else "/dev/sda"
+    assert said == f"local-block UUID=1-2\nresume={stock}\n"
+
+
+def test_the_generator_does_nothing_outside_an_initramfs(tmp_path: Path) -> None:
+    units = tmp_path / "units"
+    folders = [str(units), f"{units}.early", f"{units}.late"]
+    environment = {"TORPOR_ROOT": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    subprocess.run([GENERATOR, *folders], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/initrd-release").touch()
+    subprocess.run([GENERATOR, *folders], env=environment, check=True)
+    link = units / "sysinit.target.wants/torpor-resume.service"
+    assert str(link.readlink()) == f"/{FILES['systemd/torpor-resume.service']}"
+
+
+def test_systemd_understands_the_units(tmp_path: Path, result: Path) -> None:
+    tree = tmp_path / "system"
+    tree.mkdir()
+    lay_out(tree, None)
+    units = ["torpor-resume.service", "systemd-hibernate-resume@dev-sda1.service"]
+    said = on_a_copy(tree, result, "systemd-analyze", "verify", "--man=no", *units)
+    assert "torpor" not in said
+
+
+def test_nothing_is_mounted_or_checked_before_us() -> None:
+    unit = (ROOT / "initramfs/systemd/torpor-resume.service").read_text()
+    before = {
+        name
+        for line in unit.splitlines()
+        if line.startswith("Before=")
+        for name in line.removeprefix("Before=").split()
+    }
+    assert before >= {
+        *("local-fs-pre.target", "sysroot.mount", "sysroot-usr.mount", "sysusr-usr.mount"),
+        *("systemd-fsck-root.service", "systemd-fsck-usr.service", "initrd-root-fs.target"),
+    }
+    assert not before & {*STOCK}, UNITS
