@@ -1,56 +1,29 @@
 """The initramfs parts as a package installs them, and programs run on a copy of this system."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from package.layout import Flavour
+from package.tree import make_tree
+
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 HERE = Path(__file__).parent
 UNITS = "usr/lib/systemd/system"
-
-# Below initramfs/, and where it is installed.
-FILES = {
-    "torpor-boot": "usr/lib/torpor/torpor-boot",
-    "dracut/module-setup.sh": "usr/lib/dracut/modules.d/55torpor/module-setup.sh",
-    "dracut/torpor-wait.sh": "usr/lib/dracut/modules.d/55torpor/torpor-wait.sh",
-    "dracut/torpor-resume.sh": "usr/lib/dracut/modules.d/55torpor/torpor-resume.sh",
-    "initramfs-tools/hooks/torpor": "usr/share/initramfs-tools/hooks/torpor",
-    "initramfs-tools/scripts/local-premount/0torpor": (
-        "usr/share/initramfs-tools/scripts/local-premount/0torpor"
-    ),
-    "mkinitcpio/install/torpor": "usr/lib/initcpio/install/torpor",
-    "mkinitcpio/install/sd-torpor": "usr/lib/initcpio/install/sd-torpor",
-    "mkinitcpio/hooks/torpor": "usr/lib/initcpio/hooks/torpor",
-    "systemd/torpor-resume.service": f"{UNITS}/torpor-resume.service",
-    "systemd/torpor-resume-generator": (
-        "usr/lib/systemd/system-generators/torpor-resume-generator"
-    ),
-}
-DROP_IN = "systemd/systemd-hibernate-resume.conf"
+MODULE = "usr/lib/dracut/modules.d/55torpor"
 STOCK = ("systemd-hibernate-resume.service", "systemd-hibernate-resume@.service")
 
 
 def lay_out(tree: Path, location: str | None) -> None:
-    """Install the frozen resumer and all files for initramfs generators below `tree`."""
-    program = BUILD / "torpor-resume"
-    needs = BUILD / "torpor-resume.needs"
-    if not needs.exists():
+    """Install what the Debian package holds below `tree`, an empty folder."""
+    if not (BUILD / "torpor-resume.needs").exists():
         unavailable("the resumer is not frozen: python3 build.py freeze")
-    shutil.copytree(program, tree / "usr/lib/torpor/resume", symlinks=True)
-    shutil.copy(needs, tree / "usr/lib/torpor/resume.needs")
-    for source, place in FILES.items():
-        (tree / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "initramfs" / source, tree / place)
-    for unit in STOCK:
-        folder = tree / UNITS / f"{unit}.d"
-        folder.mkdir()
-        shutil.copy(ROOT / "initramfs" / DROP_IN, folder / "torpor.conf")
+    make_tree(tree, Flavour.DEB, 0)
     if location is not None:
-        (tree / "var/lib/torpor").mkdir(parents=True)
+        (tree / "var/lib/torpor").mkdir(parents=True, exist_ok=True)
         (tree / "var/lib/torpor/location").write_text(location)
 
 

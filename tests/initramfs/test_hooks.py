@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.initramfs.installed import FILES, ROOT, STOCK, UNITS, lay_out, on_a_copy, unavailable
+from tests.initramfs.installed import MODULE, ROOT, STOCK, UNITS, lay_out, on_a_copy, unavailable
 
-MODULE = ROOT / "initramfs/dracut"
 GENERATOR = ROOT / "initramfs/systemd/torpor-resume-generator"
 BOOT = "usr/lib/torpor/torpor-boot"
+DRACUT = f"/{MODULE}"
+PREMOUNT = "/usr/share/initramfs-tools/scripts/local-premount/0torpor"
+HOOK = "/usr/lib/initcpio/hooks/torpor"
 
 
 @pytest.fixture
@@ -19,24 +21,19 @@ def result(tmp_path: Path) -> Path:
     return folder
 
 
-def system_with(tmp_path: Path, torpor_boot: str, *parts: str) -> Path:
-    """Return a tree with these parts of ours and `torpor_boot`, a script, for the real one."""
+def system_with(tmp_path: Path, torpor_boot: str) -> Path:
+    """Return the tree of the package with `torpor_boot`, a script, for the real one."""
     tree = tmp_path / "system"
-    for part, text in {
-        **{FILES[name]: (ROOT / "initramfs" / name).read_text() for name in parts},
-        BOOT: f"#!/bin/sh\n{torpor_boot}\n",
-    }.items():
-        place = tree / part
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
-        place.chmod(0o755)
+    tree.mkdir()
+    lay_out(tree, None)
+    (tree / BOOT).write_text(f"#!/bin/sh\n{torpor_boot}\n")
     return tree
 
 
 def check(tree: Path, **variables: str) -> int:
     """Return what the dracut module's check() says on a system at `tree`."""
     script = f"""
-        . {MODULE}/module-setup.sh
+        . {ROOT}/initramfs/dracut/module-setup.sh
         expand_persistent_dev() {{ echo "$1"; }}
         check
     """
@@ -62,29 +59,26 @@ def test_dracut_includes_us_by_our_own_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("status", "said"), [(0, "cancelled /dev/resume\n0 7"), (1, "1 0")])
 def test_dracut_waits_with_us(tmp_path: Path, result: Path, status: int, said: str) -> None:
     """The turns do not count as long as we wait; the stock wait ends with ours."""
-    tree = system_with(
-        tmp_path, f'[ "$*" = --ready ] && exit {status}; exit 9', "dracut/torpor-wait.sh"
-    )
+    tree = system_with(tmp_path, f'[ "$*" = --ready ] && exit {status}; exit 9')
     script = (
         'cancel_wait_for_dev() { echo "cancelled $1"; }; main_loop=7; '
-        f'job=x . /{FILES["dracut/torpor-wait.sh"]}; echo "$? $main_loop"'
+        f'job=x . {DRACUT}/torpor-wait.sh; echo "$? $main_loop"'
     )
     assert on_a_copy(tree, result, "dash", "-c", script).strip() == said
 
 
 @pytest.mark.parametrize("status", [0, 1, 127])
 def test_dracut_goes_on_whatever_happens(tmp_path: Path, result: Path, status: int) -> None:
-    part = "dracut/torpor-resume.sh"
-    tree = system_with(tmp_path, f"echo ran $#; exit {status}", part)
-    script = f'. /{FILES[part]}; echo "status $?"'
+    tree = system_with(tmp_path, f"echo ran $#; exit {status}")
+    script = f'. {DRACUT}/torpor-resume.sh; echo "status $?"'
     assert on_a_copy(tree, result, "dash", "-c", script) == "ran 0\nstatus 0\n"
 
 
 @pytest.mark.parametrize(("status", "stock_waits"), [(0, True), (1, False), (127, True)])
 def test_mkinitcpio(tmp_path: Path, result: Path, status: int, stock_waits: bool) -> None:
-    tree = system_with(tmp_path, f"echo ran $#; exit {status}", "mkinitcpio/hooks/torpor")
+    tree = system_with(tmp_path, f"echo ran $#; exit {status}")
     script = (
-        f"echo resume=/dev/sda >/tmp/cmdline; . /{FILES['mkinitcpio/hooks/torpor']}; run_hook; "
+        f"echo resume=/dev/sda >/tmp/cmdline; . {HOOK}; run_hook; "
         'echo "status $?"; cat /tmp/cmdline'
     )
     said = on_a_copy(tree, result, "/bin/busybox", "ash", "-c", script)
@@ -97,15 +91,14 @@ def test_initramfs_tools(tmp_path: Path, result: Path, status: int) -> None:
     """The real functions of initramfs-tools run local-block, and read conf/param.conf."""
     if not Path("/usr/share/initramfs-tools/scripts/functions").exists():
         unavailable("initramfs-tools-core is missing")
-    part = "initramfs-tools/scripts/local-premount/0torpor"
-    tree = system_with(tmp_path, f'"$@" UUID=1-2; exit {status}', part)
+    tree = system_with(tmp_path, f'"$@" UUID=1-2; exit {status}')
     script = f"""
         ln -s usr/share/initramfs-tools/scripts /scripts
         mkdir -p /conf /scripts/local-block
         echo 'echo "local-block $*"' >/scripts/local-block/ORDER
-        /{FILES[part]} prereqs
+        {PREMOUNT} prereqs
         resume=/dev/sda
-        /{FILES[part]}
+        {PREMOUNT}
         [ ! -e /conf/param.conf ] || . /conf/param.conf
         echo "resume=$resume"
     """
@@ -124,7 +117,7 @@ def test_the_generator_does_nothing_outside_an_initramfs(tmp_path: Path) -> None
     (tmp_path / "etc/initrd-release").touch()
     subprocess.run([GENERATOR, *folders], env=environment, check=True)
     link = units / "sysinit.target.wants/torpor-resume.service"
-    assert str(link.readlink()) == f"/{FILES['systemd/torpor-resume.service']}"
+    assert str(link.readlink()) == f"/{UNITS}/torpor-resume.service"
 
 
 def test_systemd_understands_the_units(tmp_path: Path, result: Path) -> None:
@@ -148,4 +141,4 @@ def test_nothing_is_mounted_or_checked_before_us() -> None:
         *("local-fs-pre.target", "sysroot.mount", "sysroot-usr.mount", "sysusr-usr.mount"),
         *("systemd-fsck-root.service", "systemd-fsck-usr.service", "initrd-root-fs.target"),
     }
-    assert not before & {*STOCK}, UNITS
+    assert not before & {*STOCK}
