@@ -1,0 +1,111 @@
+"""torpor hibernate: what it hands on, and what it keeps of how it went."""
+
+from pathlib import Path
+
+import pytest
+
+import cli.hibernate as command
+from cli.__main__ import main
+from format.errors import UnreadableError
+from hibernate.capture import Plan
+from hibernate.choose import Settings
+from hibernate.power_off import Mode
+from state import conf, location, record
+from state.location import Location
+from state.record import HibernationRecord, Outcome
+from store.errors import NoSpaceError
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """What the writer was asked for; it does nothing."""
+    asked: list[Plan] = []
+    monkeypatch.setattr(command, "hibernate", lambda plan, _log: asked.append(plan))
+    monkeypatch.setattr(command, "choose_store", lambda name, _settings: name or "/dev/chosen")
+    monkeypatch.setattr(command, "check_found", lambda *_: "")
+    monkeypatch.setattr(command, "_kernel_log", lambda: lambda _message: None)
+    monkeypatch.setattr(command, "default_mode", lambda: Mode.PLATFORM)
+    return asked
+
+
+def torpor(*argv: str) -> int:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.argv", ["torpor", "hibernate", *argv])
+        return main()
+
+
+def kept() -> HibernationRecord:
+    found = HibernationRecord.read()
+    assert found is not None
+    return found
+
+
+def write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(text)
+
+
+def test_success_is_kept(plans: list[Plan]) -> None:
+    assert torpor("--store", "/dev/x") == 0
+    assert plans[0] == Plan("/dev/x", Mode.PLATFORM, None, plans[0].image_uuid)
+    assert (kept().outcome, kept().store, kept().exit_code) == (Outcome.RESUMED, "/dev/x", 0)
+    assert kept().image_uuid == str(plans[0].image_uuid)
+    assert kept().ended >= kept().begun > 0
+
+
+def test_options_come_before_the_configuration(plans: list[Plan]) -> None:
+    write(conf.PATH, "image-size = 0\nmode = shutdown\n")
+    assert torpor() == 0
+    assert torpor("--image-size", "1G", "--mode", "reboot") == 0
+    wishes = [(plan.store, plan.mode, plan.image_size) for plan in plans]
+    assert wishes == [("/dev/chosen", "shutdown", 0), ("/dev/chosen", "reboot", 1 << 30)]
+
+
+def test_failure_is_kept(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        assert kept().outcome is Outcome.BEGUN
+        raise NoSpaceError("no room left on /dev/chosen")
+
+    monkeypatch.setattr(command, "hibernate", fail)
+    assert torpor() == NoSpaceError.exit_code
+    assert (kept().outcome, kept().exit_code) == (Outcome.FAILED, NoSpaceError.exit_code)
+    assert kept().message == "no room left on /dev/chosen"
+
+
+def test_wrong_configuration_stops_it(
+    plans: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(conf.PATH, "sotre = /dev/x\n")
+    assert torpor() == 15
+    assert "line 1: there is no 'sotre'" in capsys.readouterr().err
+    assert plans == []
+    assert kept().outcome is Outcome.FAILED
+
+
+def test_settings_and_warning(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Settings] = []
+
+    def check(_store: str, settings: Settings) -> str:
+        seen.append(settings)
+        return "the next boot looks elsewhere"
+
+    monkeypatch.setattr(command, "check_found", check)
+    write(location.PATH, Location("UUID=1", 5).build())
+    assert torpor() == 0
+    assert seen[0].location == Location("UUID=1", 5)
+    assert capsys.readouterr().err.startswith("torpor: warning: the next boot looks elsewhere\n")
+    assert len(plans) == 1
+
+
+def test_record_that_cannot_be_written_is_no_reason_not_to_hibernate(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnreadableError("cannot write the record")
+
+    monkeypatch.setattr(record, "write_text", fail)
+    assert torpor() == 0
+    assert "torpor status will not know" in capsys.readouterr().err
+    assert len(plans) == 1
