@@ -7,7 +7,9 @@ import sys
 from typing import NoReturn
 
 from cli import VERSION, images, setup, stores
+from cli.doctor import doctor
 from cli.hibernate import hibernate_command
+from cli.status import status
 from format.errors import TorporError
 from format.pipeline import prepare_process
 from hibernate.power_off import Mode
@@ -40,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_image_commands(commands)
     _add_store_commands(commands)
     _add_setup_commands(commands)
+    _add_report_commands(commands)
     return parser
 
 
@@ -137,6 +140,24 @@ def _add_setup_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         "--no-rebuild", action="store_true", help="leave the rebuilding of the initramfs to you"
     )
     command.set_defaults(run=setup.disable)
+
+
+def _add_report_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "doctor",
+        help="say whether hibernation will work, and what to do if not",
+        description="Check all that a hibernation and the resume after it need. Changes nothing. "
+        "Exits with 0 only if hibernation will work.",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=doctor)
+    command = commands.add_parser(
+        "status",
+        help="say how the last hibernation and resume went",
+        description="Say how the last hibernation went, and why this boot did not resume if so.",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=status)
 
 
 def _size(text: str) -> int:

@@ -15,7 +15,10 @@ from freeze.needs import needed_files
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HERE = Path(__file__).resolve().parent
-SOURCES = ("format", "kernel", "store", "state", "hibernate", "setup", "resume", "cli", "freeze")
+SOURCES = (
+    *("format", "kernel", "store", "state", "hibernate", "resume", "setup", "doctor", "cli"),
+    "freeze",
+)
 
 RUNTIME_HOOKS = ("find_library.py", "light_imports.py")
 # Imported somewhere in a library for a case that does not come up in our programs.

@@ -16,7 +16,7 @@ from store.locate import find_device
 from store.place import Place, place_of
 from store.swap import SwapStore, find_active
 
-_LEAST_RATIO = 8
+LEAST_RATIO = 8
 """LZ4 makes memory to about a half; what would not fit at an eighth is not tried."""
 
 
@@ -116,7 +116,7 @@ def open_store(path: str) -> Store:
 def check_room(store: Store, image_size: int) -> None:
     """Raise NoSpaceError if an image cannot be hoped to fit; `image_size` is the most, in bytes."""
     expected = expected_image(image_size)
-    if store.size * _LEAST_RATIO < expected:
+    if store.size * LEAST_RATIO < expected:
         raise NoSpaceError(
             f"no room on {store.name}: {store.size >> 20} MiB for an image of about "
             f"{expected >> 20} MiB before compression",

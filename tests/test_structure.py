@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import doctor.errors
 import hibernate.errors
 import resume.errors
 import setup.errors
@@ -15,7 +16,14 @@ import store.errors
 from format.errors import TorporError
 
 ROOT = Path(__file__).parents[1]
-ERRORS = (hibernate.errors, resume.errors, setup.errors, state.errors, store.errors)
+ERRORS = (
+    doctor.errors,
+    hibernate.errors,
+    resume.errors,
+    setup.errors,
+    state.errors,
+    store.errors,
+)
 """Imported, so that all classes of errors are there."""
 MANUAL = ROOT / "docs/torpor.8"
 ALLOWED = {
@@ -26,7 +34,8 @@ ALLOWED = {
     "hibernate": {"format", "kernel", "store", "state"},
     "resume": {"format", "kernel", "store", "state"},
     "setup": {"format", "kernel", "store", "state"},
-    "cli": {"format", "kernel", "store", "state", "hibernate", "setup"},
+    "doctor": {"format", "kernel", "store", "state", "hibernate"},
+    "cli": {"format", "kernel", "store", "state", "hibernate", "setup", "doctor"},
 }
 """What each package may import besides itself. Those not named here are no part of the programs."""
 OURS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | set(ALLOWED)

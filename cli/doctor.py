@@ -1,0 +1,36 @@
+"""doctor: prints what the examination finds."""
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from cli.output import say
+from doctor.errors import NotReadyError
+from doctor.examine import examine
+from doctor.finding import Finding, Level
+from doctor.machine import Machine
+
+_WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    """Examine this machine. Raises NotReadyError if hibernation will not work."""
+    report(examine(Machine()), as_json=arguments.json)
+
+
+def report(findings: Iterable[Finding], *, as_json: bool) -> None:
+    """Print the findings as they come. Raises NotReadyError if there is a problem among them."""
+    made = []
+    for finding in findings:
+        made.append(finding)
+        if not as_json:
+            say(f"{_WORDS[finding.level]:8} {finding.message}")
+            if finding.remedy:
+                say(f"{'':8}   {finding.remedy}")
+    if as_json:
+        say(json.dumps([asdict(finding) for finding in made], indent=2))
+    problems = sum(finding.level == Level.PROBLEM for finding in made)
+    if problems:
+        count = f"{problems} problems" if problems > 1 else "1 problem"
+        raise NotReadyError(f"hibernation will not work: {count}")

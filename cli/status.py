@@ -1,0 +1,53 @@
+"""status: how the last hibernation went, and what the resumer of this boot said."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from cli.output import say
+from kernel.machine import boot_id
+from state.record import BootRecord, HibernationRecord, Outcome
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """Say how it went. Raises DamagedError, UnreadableError."""
+    last, boot = HibernationRecord.read(), BootRecord.read()
+    if arguments.json:
+        records = {"hibernation": last and asdict(last), "boot": boot and asdict(boot)}
+        say(json.dumps(records | {"boot_id": boot_id()}, indent=2))
+        return
+    for line in _lines(last, boot, boot_id()):
+        say(line)
+
+
+def _lines(
+    last: HibernationRecord | None, boot: BootRecord | None, this_boot: str
+) -> Iterator[str]:
+    """Yield what there is to say in the boot `this_boot`."""
+    if last is None:
+        yield "no hibernation recorded"
+    else:
+        yield _hibernation(last, this_boot)
+    if boot is not None:
+        yield f"this boot, {_time(boot.when)}, did not resume: {boot.message}"
+    elif last and last.outcome == Outcome.BEGUN and last.boot_id != this_boot:
+        yield "this boot did not resume, and its initramfs does not say why: run torpor doctor"
+
+
+def _hibernation(last: HibernationRecord, this_boot: str) -> str:
+    where = f" to {last.store}" if last.store else ""
+    head = f"last hibernation: {_time(last.begun)}{where}"
+    if last.outcome == Outcome.RESUMED:
+        return f"{head}, resumed {_time(last.ended)}"
+    if last.outcome == Outcome.FAILED:
+        seconds = last.ended - last.begun
+        return f"{head}, failed after {seconds:.0f} s: {last.message} (exit code {last.exit_code})"
+    if last.boot_id == this_boot:
+        return f"{head}, not finished: it is under way, or was killed"
+    return f"{head}, not resumed"
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,83 @@
+"""Checks that the initramfs opens the encryption and the volume groups below the store."""
+
+from collections.abc import Iterator
+
+from doctor.facts import REBUILD, Facts
+from doctor.finding import Finding, ok, problem
+from doctor.stores import crypttab
+
+_CRYPTSETUP = (
+    "/sbin/cryptsetup",
+    "/usr/sbin/cryptsetup",
+    "/usr/bin/cryptsetup",
+    "/usr/lib/systemd/systemd-cryptsetup",
+    "/usr/bin/systemd-cryptsetup",
+)
+_LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
+_CRYPTTABS = ("/cryptroot/crypttab", "/etc/crypttab")
+_UUID_DIGITS = 32
+
+
+def layers(facts: Facts) -> Iterator[Finding]:
+    """Walk from the store down to the disk."""
+    stacked = set()
+    for name in facts.machine.layers(facts.store.device):
+        dm_name, dm_uuid = facts.machine.dm(name)
+        kind, _, rest = dm_uuid.partition("-")
+        if kind == "CRYPT":
+            stacked.add("encryption")
+            yield from _crypt(facts, dm_name, rest)
+        elif kind == "LVM":
+            stacked.add("LVM")
+            yield from _lvm(facts, dm_name)
+    if not stacked:
+        yield ok("the store lies on a disk or partition, with nothing to open before")
+
+
+def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
+    """`uuid_words` is the rest of dm/uuid: LUKS2-0123…cdef-name."""
+    image = facts.initramfs
+    if not any(path in image for path in _CRYPTSETUP):
+        yield problem(
+            f"{facts.image_path} has no cryptsetup to open {name}, on which the store lies",
+            f"install cryptsetup-initramfs, or dracut's crypt module; torpor enable, and {REBUILD}",
+        )
+        return
+    uuid = uuid_words.split("-")[1][:_UUID_DIGITS] if uuid_words.startswith("LUKS") else ""
+    if _is_asked_for(facts, name, uuid):
+        yield ok(f"the initramfs opens {name}, on which the store lies")
+    else:
+        yield problem(
+            f"nothing tells {facts.image_path} to open {name}, on which the store lies",
+            f"run torpor enable, or give {name} the option initramfs (Debian) or x-initrd.attach "
+            f"in /etc/crypttab, and {REBUILD}",
+        )
+
+
+def _is_asked_for(facts: Facts, name: str, uuid: str) -> bool:
+    """Return whether a crypttab in the image or the kernel command line names the device."""
+    image = facts.initramfs
+    if any(name in crypttab(image.text(path) or "") for path in _CRYPTTABS):
+        return True
+    built_in = [image.text(path) or "" for path in image.below("/etc/cmdline.d")]
+    for word in " ".join([facts.machine.line("/proc/cmdline"), *built_in]).split():
+        option, _, value = word.partition("=")
+        plain = value.replace("-", "").replace("luks", "").lower()
+        if option in ("rd.luks.uuid", "rd.luks.name", "rd_LUKS_UUID", "luks.uuid", "luks.name"):
+            # dracut takes the beginning of a UUID, too
+            stem = plain.partition("=")[0]
+            if uuid and stem and (uuid.startswith(stem) or stem.startswith(uuid)):
+                return True
+        elif word in ("rd.auto", "rd.auto=1") or (option == "cryptdevice" and f":{name}" in value):
+            return True
+    return False
+
+
+def _lvm(facts: Facts, name: str) -> Iterator[Finding]:
+    if any(path in facts.initramfs for path in _LVM):
+        yield ok(f"the initramfs has lvm to activate {name}, on which the store lies")
+    else:
+        yield problem(
+            f"{facts.image_path} has no lvm to activate {name}, on which the store lies",
+            f"install lvm2, and dracut's lvm module or mkinitcpio's lvm2 hook, and {REBUILD}",
+        )

@@ -1,0 +1,75 @@
+"""What several checks want to know; each fact is found once, when it is first asked for."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+from doctor.errors import InitramfsError
+from doctor.images import find_image
+from doctor.initramfs import Initramfs, as_text, read_initramfs
+from doctor.machine import Machine
+from doctor.program import fingerprint
+from doctor.stores import Store, find_store
+from kernel import cmdline
+from state.conf import PATH as CONF
+from state.conf import Conf
+from state.location import PATH as LOCATION
+from state.location import Location
+
+REBUILD = "make it anew: update-initramfs -u, dracut --force, or mkinitcpio -P"
+_FINGERPRINTS = ("lib/torpor/resume/", "lib/torpor/torpor-boot")
+_TEXTS = (
+    "scripts/local-premount/ORDER",
+    "var/lib/torpor/location",
+    "cryptroot/crypttab",
+    "etc/crypttab",
+    "config",
+)
+
+
+class Facts:
+    """Raises TorporError or OSError where a fact cannot be found out: no check without it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The kernel command line's."""
+        return cmdline.parse(self.machine.line("/proc/cmdline"))
+
+    @cached_property
+    def conf(self) -> Conf:
+        """/etc/torpor.conf."""
+        return Conf.parse(self.machine.text(CONF) or "", CONF)
+
+    @cached_property
+    def location(self) -> Location | None:
+        """What `torpor enable` wrote."""
+        text = self.machine.text(LOCATION)
+        return None if text is None else Location.parse(text, LOCATION)
+
+    @cached_property
+    def store(self) -> Store:
+        """Where `torpor hibernate` writes to."""
+        return find_store(self.machine, self.conf, self.parameters, self.location)
+
+    @cached_property
+    def image_path(self) -> str:
+        """Path of the running kernel's initramfs."""
+        return find_image(self.machine)
+
+    @cached_property
+    def initramfs(self) -> Initramfs:
+        """What is in it."""
+        try:
+            return read_initramfs(self.machine.path(self.image_path), _keep)
+        except InitramfsError as error:
+            raise InitramfsError(
+                f"{self.image_path} cannot be used: {error}", error.hint or REBUILD
+            ) from error
+
+
+def _keep(name: str) -> Callable[[bytes], object] | None:
+    if name in _TEXTS or name.startswith("etc/cmdline.d/"):
+        return as_text
+    return fingerprint if any(part in name for part in _FINGERPRINTS) else None

@@ -1,0 +1,38 @@
+"""Finds the initramfs in a unified kernel image: a PE file with a section .initrd.
+
+The UAPI group's specification of unified kernel images, and Microsoft's of the PE format.
+"""
+
+import struct
+from typing import BinaryIO
+
+from doctor.errors import InitramfsError
+
+_HEADER_AT = 0x3C
+_HEADER = struct.Struct("<4s2xH12xH2x")
+"""The signature, the number of sections, the size of the optional header."""
+_SECTION = struct.Struct("<8sIIII16x")
+"""Name, size in memory, address, size in the file, place in the file."""
+
+
+def initramfs_in(file: BinaryIO) -> tuple[int, int | None]:
+    """Return offset and size of the initramfs in a file; size None where it is all of the file.
+
+    Raises InitramfsError, OSError.
+    """
+    start = file.read(_HEADER_AT + 4)
+    file.seek(0)
+    if not start.startswith(b"MZ") or len(start) < _HEADER_AT + 4:
+        return 0, None
+    at = int.from_bytes(start[_HEADER_AT:], "little")
+    file.seek(at)
+    header = file.read(_HEADER.size).ljust(_HEADER.size, b"\0")
+    signature, count, optional_size = _HEADER.unpack(header)
+    if signature == b"PE\0\0":
+        file.seek(at + _HEADER.size + optional_size)
+        table = file.read(count * _SECTION.size)
+        for place in range(0, len(table) - _SECTION.size + 1, _SECTION.size):
+            name, used, _, stored, offset = _SECTION.unpack_from(table, place)
+            if name.rstrip(b"\0") == b".initrd":
+                return offset, min(used, stored)
+    raise InitramfsError("it is a program for EFI without an initramfs")

@@ -1,0 +1,142 @@
+"""A sound machine in a directory, for `torpor doctor` to examine, and tools to spoil it."""
+
+from pathlib import Path
+from uuid import UUID
+
+from doctor.machine import Machine
+from kernel import swap
+from store.place import Place
+from tests.unit.fake_initramfs import MICROCODE, Link, archive
+
+RELEASE = "6.1.0-56-amd64"
+UUID_TEXT = "11111111-2222-3333-4444-555555555555"
+MACHINE_ID = "0123456789abcdef0123456789abcdef"
+GIB = 1 << 30
+IMAGE = f"/boot/initrd.img-{RELEASE}"
+LOCATION = f"resume=UUID={UUID_TEXT}\nmachine_id={MACHINE_ID}\n"
+RESUMER = b"the resumer"
+BOOT = b"#!/bin/sh\n"
+NEEDS = [
+    "/usr/lib/torpor/resume/torpor-resume",
+    "/usr/lib/torpor/resume/_internal/base_library.zip",
+    "/lib/x86_64-linux-gnu/libc.so.6",
+]
+DROP_IN = "[Service]\nExecStart=\nExecStart=/usr/bin/torpor hibernate --sleep-hooks\n"
+FILE_PLACE = 4711
+"""Page on sda1 at which every file of the machine begins."""
+
+
+class FakeMachine:
+    """Debian with initramfs-tools; memory 4 GiB; swap of 4 GiB on sda2; root on sda1."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.initramfs = _initramfs_tools()
+        for path, text in _files().items():
+            self.write(path, text)
+        self.device("sda1", "8:1", 20 * GIB, "aaaaaaaa-0000-0000-0000-000000000000")
+        self.device("sda2", "8:2", 4 * GIB, UUID_TEXT)
+        self.write("/dev/sda2", header(swap.SWAP))
+        self.write("/boot/vmlinuz-" + RELEASE, b"")
+        for path, data in (
+            (NEEDS[0], RESUMER),
+            (NEEDS[1], b"PK"),
+            (NEEDS[2], b""),
+            ("/usr/lib/torpor/torpor-boot", BOOT),
+        ):
+            self.write(path, data)
+        (root / f"lib/modules/{RELEASE}").mkdir(parents=True)
+        (root / "sys/module").mkdir()
+
+    def machine(self) -> Machine:
+        """Write the initramfs and return the machine."""
+        if self.initramfs:
+            self.write(IMAGE, MICROCODE + archive(self.initramfs))
+        return Machine(str(self.root), lambda _path: Place("/dev/sda1", FILE_PLACE))
+
+    def write(self, path: str, what: str | bytes) -> None:
+        """Make or replace a file."""
+        place = self.root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(what.encode() if isinstance(what, str) else what)
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        (self.root / path.lstrip("/")).unlink()
+
+    def link(self, path: str, target: str) -> None:
+        """Make a symbolic link."""
+        place = self.root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.symlink_to(target)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Change the text of a file, which must have `old` in it."""
+        text = (self.root / path.lstrip("/")).read_text()
+        assert old in text
+        self.write(path, text.replace(old, new))
+
+    def device(self, name: str, number: str, size: int, uuid: str, below: str = "") -> None:
+        """Add a block device."""
+        self.write(f"/dev/{name}", b"")
+        self.write(f"/sys/class/block/{name}/dev", number + "\n")
+        self.write(f"/sys/class/block/{name}/size", f"{size // 512}\n")
+        slaves = self.root / f"sys/class/block/{name}/slaves"
+        slaves.mkdir()
+        if below:
+            (slaves / below).mkdir()
+        self.link(f"/dev/disk/by-uuid/{uuid}", f"../../{name}")
+
+    def mapped(self, dm_name: str, dm_uuid: str) -> None:
+        """Put a device-mapper device between swap and sda2."""
+        self.remove(f"/dev/disk/by-uuid/{UUID_TEXT}")
+        self.device("dm-0", "254:0", 4 * GIB, UUID_TEXT, below="sda2")
+        self.write("/dev/dm-0", header(swap.SWAP))
+        self.link(f"/dev/mapper/{dm_name}", "../dm-0")
+        self.write("/sys/class/block/dm-0/dm/name", dm_name + "\n")
+        self.write("/sys/class/block/dm-0/dm/uuid", dm_uuid + "\n")
+        self.replace("/proc/swaps", "/dev/sda2", "/dev/dm-0")
+
+
+def header(signature: bytes, start: bytes = b"") -> bytes:
+    """Return the first page of a swap area or store."""
+    page = swap.build_header(1000, UUID(UUID_TEXT), "", signature)
+    return start + page[len(start) :]
+
+
+def _initramfs_tools() -> dict[str, bytes | Link]:
+    return {
+        "lib": Link("usr/lib"),
+        "usr/lib/torpor/resume/torpor-resume": RESUMER,
+        "usr/lib/torpor/resume/_internal/base_library.zip": b"PK",
+        "usr/lib/torpor/torpor-boot": BOOT,
+        "usr/lib/x86_64-linux-gnu/libc.so.6": b"\x7fELF",
+        "var/lib/torpor/location": LOCATION.encode(),
+        "scripts/local-premount/ORDER": b'/scripts/local-premount/0torpor "$@"\n'
+        b"[ -e /conf/param.conf ] && . /conf/param.conf\n"
+        b'/scripts/local-premount/resume "$@"\n',
+    }
+
+
+def _files() -> dict[str, str]:
+    kib = GIB // 1024
+    return {
+        "/proc/sys/kernel/osrelease": RELEASE + "\n",
+        "/proc/cmdline": "root=/dev/sda1 ro quiet\n",
+        "/proc/swaps": f"Filename Type Size Used Priority\n/dev/sda2 partition {4 * kib} 0 -2\n",
+        "/proc/meminfo": f"MemTotal: {4 * kib} kB\nMemFree: {2 * kib} kB\n"
+        f"AnonPages: {kib} kB\nShmem: 0 kB\nSUnreclaim: 1000 kB\nSwapFree: {4 * kib} kB\n"
+        f"Active(anon): {kib} kB\nHugePages_Total: 0\n",
+        "/sys/power/state": "freeze mem disk\n",
+        "/sys/power/disk": "[platform] shutdown reboot suspend test_resume\n",
+        "/sys/power/image_size": f"{8 * GIB // 5}\n",
+        "/sys/kernel/security/lockdown": "[none] integrity confidentiality\n",
+        "/dev/snapshot": "",
+        f"/boot/config-{RELEASE}": "CONFIG_HIBERNATION=y\nCONFIG_HIBERNATION_SNAPSHOT_DEV=y\n",
+        "/etc/machine-id": MACHINE_ID + "\n",
+        "/var/lib/torpor/location": LOCATION,
+        "/usr/lib/torpor/resume.needs": "\n".join(NEEDS) + "\n",
+        "/usr/lib/systemd/system/systemd-hibernate.service": "",
+        "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf": DROP_IN,
+    }

@@ -1,0 +1,114 @@
+"""torpor status and the printing of torpor doctor."""
+
+import argparse
+import json
+from dataclasses import replace
+
+import pytest
+
+from cli import status as command
+from cli.doctor import report
+from doctor.errors import NotReadyError
+from doctor.finding import Finding, ok, problem, warning
+from format.errors import DamagedError
+from state import record
+from state.record import BootRecord, HibernationRecord, Outcome
+
+HERE, ELSEWHERE = "this-boot", "another-boot"
+BEGUN = HibernationRecord(Outcome.BEGUN, 1000, 0, HERE, "/dev/sda2", "uuid", 0, "")
+
+
+@pytest.fixture(autouse=True)
+def _this_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "boot_id", lambda: HERE)
+
+
+def printed(capsys: pytest.CaptureFixture[str], *, as_json: bool = False) -> str:
+    command.status(argparse.Namespace(json=as_json))
+    return capsys.readouterr().out
+
+
+HEAD = "last hibernation: 1970-01-01 00:16:40 UTC"
+TO = f"{HEAD} to /dev/sda2"
+BOOT = "this boot, 1970-01-01 00:33:20 UTC, did not resume:"
+FAILED = replace(BEGUN, outcome=Outcome.FAILED, ended=1007, message="no room", exit_code=9)
+UNTOLD = "this boot did not resume, and its initramfs does not say why: run torpor doctor"
+
+
+@pytest.mark.parametrize(
+    ("last", "boot", "expected"),
+    [
+        (None, None, ["no hibernation recorded"]),
+        (None, BootRecord(2000, 7, "no disk"), ["no hibernation recorded", f"{BOOT} no disk"]),
+        (
+            replace(BEGUN, outcome=Outcome.RESUMED, ended=4600),
+            None,
+            [f"{TO}, resumed 1970-01-01 01:16:40 UTC"],
+        ),
+        (FAILED, None, [f"{TO}, failed after 7 s: no room (exit code 9)"]),
+        (replace(FAILED, store=""), None, [f"{HEAD}, failed after 7 s: no room (exit code 9)"]),
+        (BEGUN, None, [f"{TO}, not finished: it is under way, or was killed"]),
+        (
+            replace(BEGUN, boot_id=ELSEWHERE),
+            BootRecord(2000, 4, "chunk 3 is damaged"),
+            [f"{TO}, not resumed", f"{BOOT} chunk 3 is damaged"],
+        ),
+        (replace(BEGUN, boot_id=ELSEWHERE), None, [f"{TO}, not resumed", UNTOLD]),
+    ],
+)
+def test_status(
+    last: HibernationRecord | None,
+    boot: BootRecord | None,
+    expected: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if last:
+        last.save()
+    if boot:
+        boot.save()
+    assert printed(capsys).splitlines() == expected
+
+
+def test_status_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = {"hibernation": None, "boot": None, "boot_id": HERE}
+    assert json.loads(printed(capsys, as_json=True)) == nothing
+    BEGUN.save()
+    BootRecord(2000, 7, "not there").save()
+    told = json.loads(printed(capsys, as_json=True))
+    assert told["hibernation"]["outcome"] == "begun"
+    assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there"}
+
+
+def test_status_of_damaged_records(capsys: pytest.CaptureFixture[str]) -> None:
+    BEGUN.save()
+    with open(record.HIBERNATION_PATH, "w", encoding="ascii") as file:
+        file.write("[")
+    with pytest.raises(DamagedError, match="is not what torpor writes"):
+        printed(capsys)
+
+
+FINDINGS = [ok("all right"), warning("perhaps", "wait"), problem("no", "do this")]
+
+
+def test_findings_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NotReadyError, match=r"hibernation will not work: 1 problem$"):
+        report(FINDINGS, as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "ok       all right",
+        "warning  perhaps",
+        "           wait",
+        "PROBLEM  no",
+        "           do this",
+    ]
+
+
+def test_findings_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NotReadyError, match="2 problems"):
+        report([*FINDINGS, Finding(problem("", "").level, "more", "")], as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found[1] == {"level": "warning", "message": "perhaps", "remedy": "wait"}
+    assert [one["level"] for one in found] == ["ok", "warning", "problem", "problem"]
+
+
+def test_warnings_alone_are_no_failure() -> None:
+    report(FINDINGS[:2], as_json=False)

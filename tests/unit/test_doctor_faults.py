@@ -1,0 +1,389 @@
+"""Each prepared fault is found with its own message; a sound machine is only ok."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from doctor.examine import examine
+from doctor.finding import Finding, Level
+from format.layout import MARK_MAGIC
+from format.mark import MARK_OFFSET
+from kernel import swap
+from tests.unit.fake_initramfs import Link
+from tests.unit.fake_machine import (
+    FILE_PLACE,
+    GIB,
+    IMAGE,
+    LOCATION,
+    RELEASE,
+    UUID_TEXT,
+    FakeMachine,
+    header,
+)
+
+LUKS = "CRYPT-LUKS2-" + "c" * 32 + "-swap_crypt"
+LVM = "LVM-" + "x" * 64
+OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
+EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
+BYPASS = "[Service]\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n"
+STORE_SDA2 = "store = /dev/sda2\n"
+STORE_PAGE = header(swap.USER_IMAGE, b"TORPSTOR")
+
+
+@pytest.fixture(name="fake")
+def _fake(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+def bad(fake: FakeMachine) -> list[Finding]:
+    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+
+
+def test_sound_machine(fake: FakeMachine) -> None:
+    findings = list(examine(fake.machine()))
+    assert [finding for finding in findings if finding.level != Level.OK] == []
+    assert len(findings) > 15
+    assert not any(finding.remedy for finding in findings)
+
+
+Spoil = Callable[[FakeMachine], object]
+
+
+def on_command_line(words: str) -> Spoil:
+    return lambda fake: fake.replace("/proc/cmdline", "quiet", f"quiet {words}")
+
+
+def both(first: Spoil, second: Spoil) -> Spoil:
+    def spoil(fake: FakeMachine) -> None:
+        first(fake)
+        second(fake)
+
+    return spoil
+
+
+def removed(path: str) -> Spoil:
+    return lambda fake: fake.remove(path)
+
+
+def written(path: str, text: str | bytes) -> Spoil:
+    return lambda fake: fake.write(path, text)
+
+
+def without(name: str) -> Spoil:
+    return lambda fake: fake.initramfs.pop(name)
+
+
+def with_member(name: str, data: bytes) -> Spoil:
+    return lambda fake: fake.initramfs.update({name: data})
+
+
+def zram_only(fake: FakeMachine) -> None:
+    fake.device("zram0", "253:0", 4 * GIB, "dddddddd-0000-0000-0000-000000000000")
+    fake.replace("/proc/swaps", "/dev/sda2", "/dev/zram0")
+    fake.remove("/var/lib/torpor/location")
+    fake.initramfs.pop("var/lib/torpor/location")
+
+
+def random_key(fake: FakeMachine) -> None:
+    fake.mapped("swap_crypt", "CRYPT-PLAIN-swap_crypt")
+    fake.write("/etc/crypttab", "# a comment\nswap_crypt /dev/sda2 /dev/urandom swap,cipher=aes\n")
+
+
+def store_device(fake: FakeMachine) -> None:
+    """Make sda2 a store device, for which logind has been told."""
+    fake.write("/dev/sda2", STORE_PAGE)
+    fake.write("/proc/swaps", "Filename Type Size Used Priority\n")
+    fake.write("/etc/systemd/system/systemd-logind.service.d/torpor.conf", BYPASS)
+
+
+def old_image(fake: FakeMachine) -> None:
+    store_device(fake)
+    page = bytearray(STORE_PAGE)
+    page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] = MARK_MAGIC
+    fake.write("/dev/sda2", bytes(page))
+
+
+def logind_not_told(fake: FakeMachine) -> None:
+    store_device(fake)
+    fake.remove("/etc/systemd/system/systemd-logind.service.d/torpor.conf")
+
+
+def swap_file(fake: FakeMachine, offset: int) -> None:
+    fake.write("/swapfile", header(swap.SWAP))
+    fake.replace("/proc/swaps", "/dev/sda2 partition", "/swapfile file")
+    text = f"resume=UUID={OTHER_UUID}\nresume_offset={offset}\nstore=/swapfile\n"
+    fake.write("/var/lib/torpor/location", text)
+    fake.initramfs |= {"var/lib/torpor/location": text.encode()}
+
+
+def on_luks(fake: FakeMachine) -> None:
+    fake.mapped("swap_crypt", LUKS)
+    fake.initramfs |= {"usr/sbin/cryptsetup": b"x"}
+    fake.initramfs |= {"sbin": Link("usr/sbin")}
+
+
+def stock_first(fake: FakeMachine) -> None:
+    order = b'/scripts/local-premount/resume "$@"\n/scripts/local-premount/torpor "$@"\n'
+    fake.initramfs |= {"scripts/local-premount/ORDER": order}
+
+
+def gpu(fake: FakeMachine) -> None:
+    name = f"usr/lib/modules/{RELEASE}/kernel/drivers/gpu/drm/amd/amdgpu/amdgpu.ko.xz"
+    fake.initramfs |= {name: b"x"}
+    fake.write("/sys/module/amdgpu/refcnt", "1\n")
+
+
+def unreadable(fake: FakeMachine) -> None:
+    fake.initramfs = {}
+    fake.write(IMAGE, b"070701 is not all there")
+
+
+FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
+    "no snapshot device": (
+        removed("/dev/snapshot"),
+        Level.PROBLEM,
+        "there is no /dev/snapshot",
+        "CONFIG_HIBERNATION_SNAPSHOT_DEV",
+    ),
+    "kernel without hibernation": (
+        written(f"/boot/config-{RELEASE}", "CONFIG_HIBERNATION=y\n"),
+        Level.PROBLEM,
+        "is built without CONFIG_HIBERNATION_SNAPSHOT_DEV",
+        "boot a kernel",
+    ),
+    "nohibernate": (
+        on_command_line("nohibernate"),
+        Level.PROBLEM,
+        "the kernel command line forbids hibernation",
+        "nohibernate",
+    ),
+    "no disk state": (
+        written("/sys/power/state", "freeze mem\n"),
+        Level.PROBLEM,
+        "no disk in /sys/power/state",
+        "memfd_secret",
+    ),
+    "lockdown": (
+        written("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
+        Level.PROBLEM,
+        "the kernel is locked down",
+        "Secure Boot",
+    ),
+    "kernel replaced": (
+        lambda fake: (fake.root / f"lib/modules/{RELEASE}").rmdir(),
+        Level.PROBLEM,
+        "is not installed any more",
+        "boot once",
+    ),
+    "newer kernel": (
+        written("/boot/vmlinuz-6.1.0-100-amd64", ""),
+        Level.WARNING,
+        "kernel 6.1.0-100-amd64 is newer than the running",
+        "boot it once",
+    ),
+    "mode": (
+        written("/etc/torpor.conf", "mode = reboot\n"),
+        Level.WARNING,
+        "will not stay off",
+        "take that line out",
+    ),
+    "configuration": (
+        written("/etc/torpor.conf", "stor = /dev/sda2\n"),
+        Level.PROBLEM,
+        "/etc/torpor.conf, line 1: there is no 'stor'",
+        "",
+    ),
+    "zram only": (zram_only, Level.PROBLEM, "/dev/zram0 is compressed memory", "mkstore"),
+    "random key": (random_key, Level.PROBLEM, "a key that /etc/crypttab does not keep", "LUKS"),
+    "store gone": (
+        removed(f"/dev/disk/by-uuid/{UUID_TEXT}"),
+        Level.PROBLEM,
+        f"UUID={UUID_TEXT}, which torpor enable chose, is not there",
+        "torpor enable",
+    ),
+    "swap off": (
+        written("/proc/swaps", "Filename\n"),
+        Level.PROBLEM,
+        "/dev/sda2 is neither swap in use nor a store",
+        "swapon /dev/sda2",
+    ),
+    "store too small": (
+        written("/proc/swaps", "Filename\n/dev/sda2 partition 100000 0 -2\n"),
+        Level.PROBLEM,
+        "has 97 MiB for an image of about 1638 MiB before compression: it will not fit",
+        "larger store",
+    ),
+    "store may be too small": (
+        written("/proc/swaps", "Filename\n/dev/sda2 partition 1000000 0 -2\n"),
+        Level.WARNING,
+        "it may not fit",
+        "image-size",
+    ),
+    "no memory for a snapshot": (
+        lambda fake: fake.replace("/proc/meminfo", "Shmem: 0", "Shmem: 6000000"),
+        Level.PROBLEM,
+        "more than half of the memory, and there is no swap",
+        "add swap",
+    ),
+    "old image": (old_image, Level.WARNING, "an old image lies on /dev/sda2", "torpor discard"),
+    "image on swap": (
+        both(written("/proc/swaps", "\n"), written("/dev/sda2", header(swap.KERNEL_IMAGE))),
+        Level.PROBLEM,
+        "holds an image of the kernel's own",
+        "mkswap",
+    ),
+    "resume= of another device": (
+        both(on_command_line("resume=/dev/sda1"), written("/etc/torpor.conf", STORE_SDA2)),
+        Level.PROBLEM,
+        "resume=/dev/sda1 on the kernel command line names sda1, but the store /dev/sda2",
+        "boot loader",
+    ),
+    "resume= of nothing": (
+        both(on_command_line("resume=UUID=0815"), written("/etc/torpor.conf", STORE_SDA2)),
+        Level.PROBLEM,
+        "resume=UUID=0815 on the kernel command line names nothing that is there",
+        "boot loader",
+    ),
+    "noresume": (on_command_line("noresume"), Level.PROBLEM, "has noresume", "take it off"),
+    "swap file moved": (
+        lambda fake: swap_file(fake, FILE_PLACE - 1),
+        Level.PROBLEM,
+        f"/swapfile has moved: it begins at page {FILE_PLACE}, and",
+        "torpor enable --store /swapfile",
+    ),
+    "no location": (
+        both(removed("/var/lib/torpor/location"), without("var/lib/torpor/location")),
+        Level.WARNING,
+        "nothing tells the next boot to wait for /dev/sda2",
+        "torpor enable",
+    ),
+    "location of another installation": (
+        written("/etc/machine-id", "f" * 32),
+        Level.PROBLEM,
+        "is another installation's",
+        "torpor enable",
+    ),
+    "no initramfs": (
+        lambda fake: setattr(fake, "initramfs", {}),
+        Level.PROBLEM,
+        f"no initramfs of the running kernel {RELEASE} is found",
+        "update-initramfs",
+    ),
+    "damaged initramfs": (
+        unreadable,
+        Level.PROBLEM,
+        f"{IMAGE} cannot be used: its cpio archive is cut off",
+        "update-initramfs",
+    ),
+    "no resumer": (
+        without("usr/lib/torpor/resume/torpor-resume"),
+        Level.PROBLEM,
+        f"{IMAGE} does not hold the resumer",
+        "install Torpor's package again",
+    ),
+    "a library is missing": (
+        without("usr/lib/x86_64-linux-gnu/libc.so.6"),
+        Level.PROBLEM,
+        f"{IMAGE} lacks /lib/x86_64-linux-gnu/libc.so.6, which the resumer needs",
+        "update-initramfs",
+    ),
+    "another version": (
+        with_member("usr/lib/torpor/resume/torpor-resume", b"an older resumer"),
+        Level.PROBLEM,
+        "holds another version of /usr/lib/torpor/resume/torpor-resume",
+        "update-initramfs",
+    ),
+    "older location": (
+        with_member("var/lib/torpor/location", LOCATION.replace("1", "2").encode()),
+        Level.PROBLEM,
+        "holds an older /var/lib/torpor/location",
+        "update-initramfs",
+    ),
+    "wrong order": (
+        stock_first,
+        Level.PROBLEM,
+        f"{IMAGE} runs the stock resume before Torpor's",
+        "update-initramfs",
+    ),
+    "not run": (
+        with_member("scripts/local-premount/ORDER", b"/scripts/local-premount/resume\n"),
+        Level.PROBLEM,
+        f"{IMAGE} holds the resumer but does not run it",
+        "update-initramfs",
+    ),
+    "no cryptsetup": (
+        lambda fake: fake.mapped("swap_crypt", LUKS),
+        Level.PROBLEM,
+        f"{IMAGE} has no cryptsetup to open swap_crypt",
+        "cryptsetup-initramfs",
+    ),
+    "LUKS not opened": (
+        on_luks,
+        Level.PROBLEM,
+        f"nothing tells {IMAGE} to open swap_crypt",
+        "crypttab",
+    ),
+    "no lvm": (
+        lambda fake: fake.mapped("vg-swap", LVM),
+        Level.PROBLEM,
+        f"{IMAGE} has no lvm to activate vg-swap",
+        "lvm2",
+    ),
+    "graphics": (gpu, Level.WARNING, "holds the graphics driver amdgpu", "early KMS"),
+    "RESUME= of nothing": (
+        written("/etc/initramfs-tools/conf.d/resume", "RESUME=UUID=beef\n"),
+        Level.PROBLEM,
+        "RESUME=UUID=beef is not there",
+        "update-initramfs -u",
+    ),
+    "HibernateLocation": (
+        written(EFI_VARIABLE, "x"),
+        Level.WARNING,
+        "the EFI variable HibernateLocation is left",
+        "chattr -i",
+    ),
+    "no drop-in": (
+        removed("/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"),
+        Level.WARNING,
+        "systemctl hibernate uses the kernel's own",
+        "torpor enable",
+    ),
+    "another drop-in wins": (
+        written(
+            "/etc/systemd/system/systemd-hibernate.service.d/zz.conf",
+            "[Service]\nExecStart=\nExecStart=/bin/other\n",
+        ),
+        Level.WARNING,
+        "systemctl hibernate uses the kernel's own",
+        "torpor enable",
+    ),
+    "masked": (
+        lambda fake: fake.link("/etc/systemd/system/hibernate.target", "/dev/null"),
+        Level.WARNING,
+        "hibernate.target is masked",
+        "systemctl unmask",
+    ),
+    "forbidden": (
+        written("/etc/systemd/sleep.conf.d/50.conf", "[Sleep]\nAllowHibernation=no\n"),
+        Level.WARNING,
+        "AllowHibernation=no",
+        "take that line out",
+    ),
+    "logind": (logind_not_told, Level.WARNING, "logind may refuse", "torpor enable"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_found_and_nothing_else(name: str, fake: FakeMachine) -> None:
+    spoil, level, message, remedy = FAULTS[name]
+    spoil(fake)
+    (finding,) = bad(fake)
+    assert finding.level == level
+    assert message in finding.message
+    assert remedy in finding.remedy
+
+
+def test_faults_have_messages_of_their_own() -> None:
+    messages = {message for _, _, message, _ in FAULTS.values()}
+    assert len(messages) >= len(FAULTS) - 1  # of the two about the drop-in

@@ -1,0 +1,189 @@
+"""The reader of initramfs images, over every compression, and over damage."""
+
+import shutil
+import stat
+import subprocess
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from doctor.errors import InitramfsError
+from doctor.initramfs import Initramfs, as_text, read_initramfs
+from tests.unit.fake_initramfs import (
+    COMPRESSIONS,
+    MICROCODE,
+    TRAILER,
+    Link,
+    Tree,
+    archive,
+    lz4_legacy,
+    member,
+    unified_kernel_image,
+)
+from tests.vectors.images import noise
+
+NOISE = noise(300_000)
+TREE: Tree = {
+    "usr/lib/big": NOISE,
+    "usr/bin/sh": b"#!",
+    "lib": Link("usr/lib"),
+    "etc/alias": Link("/lib/big"),
+    "etc/up": Link("../usr/bin/sh"),
+    "etc/loop": Link("loop"),
+    "scripts/ORDER": b"first\nsecond\n",
+}
+
+
+def keep(name: str) -> Callable[[bytes], object] | None:
+    return as_text if name.endswith("ORDER") else crc32 if name.endswith("big") else None
+
+
+@pytest.fixture(name="read")
+def _read(tmp_path: Path) -> Callable[[bytes], Initramfs]:
+    def read(data: bytes) -> Initramfs:
+        path = tmp_path / "initrd"
+        path.write_bytes(data)
+        return read_initramfs(str(path), keep)
+
+    return read
+
+
+Read = Callable[[bytes], Initramfs]
+
+
+def check_tree(image: Initramfs) -> None:
+    assert image.text("scripts/ORDER") == "first\nsecond\n"
+    assert image.size("/lib/big") == image.size("etc/alias") == len(NOISE)
+    assert image.contents("lib/big") == crc32(NOISE)
+    assert "/usr/bin/sh" in image
+    assert image.resolve("etc/up") == "usr/bin/sh"
+    assert "etc/loop" not in image
+    assert "usr/bin/bash" not in image
+    assert list(image.below("lib")) == ["usr/lib/big"]
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+@pytest.mark.parametrize("early", [b"", MICROCODE, MICROCODE + bytes(3 * 512)])
+def test_compressions(kind: str, early: bytes, read: Read) -> None:
+    image = read(early + COMPRESSIONS[kind](archive(TREE)))
+    check_tree(image)
+    assert ("kernel/x86/microcode/GenuineIntel.bin" in image) == bool(early)
+
+
+def test_parts_of_all_kinds_in_one_image(read: Read) -> None:
+    parts = [pack(archive({f"from/{kind}": b"x"})) for kind, pack in COMPRESSIONS.items()]
+    image = read(MICROCODE + b"".join(part + bytes(-len(part) % 4) for part in parts))
+    assert list(image.below("from")) == sorted(f"from/{kind}" for kind in COMPRESSIONS)
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+def test_cut_off_anywhere(kind: str, read: Read) -> None:
+    whole = COMPRESSIONS[kind](archive({"a": NOISE[:5000], "b": b"x" * 5000}).rstrip(b"\0"))
+    for size in {*range(7, 200), *range(200, len(whole) - 4, 301)}:
+        with pytest.raises(InitramfsError):
+            read(whole[:size])
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+def test_damage_is_no_traceback(kind: str, read: Read) -> None:
+    whole = COMPRESSIONS[kind](archive({"a": NOISE[:3000], "b": b"x" * 5000}))
+    found = 0
+    for at in range(0, len(whole), 61):
+        try:
+            read(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
+        except InitramfsError:
+            found += 1
+    assert found
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "holds no files"),
+        (bytes(4096), "holds no files"),
+        (TRAILER, "holds no files"),
+        (b"\x89LZO\0\r\n\x1a\n", "lzo"),
+        (b"\x04\x22\x4d\x18xxxx", "newer frame"),
+        (b"MZ" + bytes(100), "a program for EFI without"),
+        (b"MZ", "something unknown"),
+        (MICROCODE + b"garbage!", "something unknown"),
+        (lz4_legacy(lz4_legacy(archive(TREE))), "something unknown"),
+        (member("a", stat.S_IFREG, b"")[:-20] + b"z" * 20, "damaged|cut off"),
+        (b"070701" + b"0" * 88 + b"00010000" + b"0" * 8, "a name .* has 65536 bytes"),
+        (b"070701" + b"-" * 104, "damaged"),
+    ],
+)
+def test_what_is_no_initramfs(data: bytes, words: str, read: Read) -> None:
+    with pytest.raises(InitramfsError, match=words):
+        read(data)
+
+
+def test_names_of_one_file(read: Read) -> None:
+    """cpio gives the contents with the last name of a file, others with the first."""
+    for order in ((b"", NOISE), (NOISE, b"")):
+        data = b"".join(
+            member(name, stat.S_IFREG, part, inode=7, links=2)
+            for name, part in zip(("one-big", "two-big"), order, strict=True)
+        )
+        # The same inode number in the next archive is another file.
+        image = read(
+            data + TRAILER + member("three", stat.S_IFREG, b"", inode=7, links=2) + TRAILER
+        )
+        assert image.size("one-big") == image.size("two-big") == len(NOISE)
+        assert image.contents("one-big") == image.contents("two-big") == crc32(NOISE)
+        assert image.size("three") == 0
+
+
+def test_unified_kernel_image(read: Read) -> None:
+    data = COMPRESSIONS["zstd"](archive(TREE))
+    check_tree(read(unified_kernel_image(data)))
+    with pytest.raises(InitramfsError, match="cut off"):
+        read(unified_kernel_image(data)[: -1024 - 600])
+
+
+def test_later_archive_wins(read: Read) -> None:
+    image = read(archive({"x/ORDER": b"old"}) + archive({"x/ORDER": b"new"}))
+    assert image.text("x/ORDER") == "new"
+    assert read(archive({"x/ORDER": b"old"}) + archive({"x/ORDER": b""})).text("x/ORDER") is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COMPRESSIONS if kind != "none"])
+def test_memory_is_bounded(kind: str, read: Read) -> None:
+    data = COMPRESSIONS[kind](archive({"zeros": bytes(100 << 20)}))
+    tracemalloc.start()
+    assert read(data).size("zeros") == 100 << 20
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 << 20
+
+
+TOOLS = {
+    "gzip": ["gzip", "-9n"],
+    "bzip2": ["bzip2", "-9"],
+    "xz": ["xz", "--check=crc32"],
+    "lzma": ["lzma"],
+    "zstd": ["zstd", "-19"],
+    "lz4": ["lz4", "-l", "-9"],
+}
+
+
+@pytest.mark.parametrize("kind", TOOLS)
+def test_images_of_the_real_tools(kind: str, read: Read, tmp_path: Path) -> None:
+    if not shutil.which("cpio") or not shutil.which(TOOLS[kind][0]):
+        pytest.skip(f"no cpio or {TOOLS[kind][0]} here")
+    root = tmp_path / "root"
+    for name, what in TREE.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(what, Link):
+            path.symlink_to(what.target)
+        else:
+            path.write_bytes(what)
+    names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
+    cpio = ["cpio", "-o", "-H", "newc", "--quiet"]
+    plain = subprocess.run(cpio, cwd=root, input=names.encode(), capture_output=True, check=True)
+    packed = subprocess.run(TOOLS[kind], input=plain.stdout, capture_output=True, check=True)
+    check_tree(read(MICROCODE + packed.stdout))

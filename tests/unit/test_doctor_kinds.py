@@ -1,0 +1,264 @@
+"""Sound machines of every kind are only ok; what is special to each kind is seen."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from doctor.examine import examine
+from doctor.finding import Level
+from kernel import swap
+from tests.unit.fake_initramfs import Link
+from tests.unit.fake_machine import (
+    FILE_PLACE,
+    NEEDS,
+    RELEASE,
+    FakeMachine,
+    header,
+)
+
+LUKS_UUID = "0815" * 8
+LUKS = f"CRYPT-LUKS2-{LUKS_UUID}-swap_crypt"
+DASHED = "08150815-0815-0815-0815-081508150815"
+ROOT_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
+UNITS = "usr/lib/systemd/system"
+STORE_PAGE = header(swap.USER_IMAGE, b"TORPSTOR")
+
+Change = Callable[[FakeMachine], object]
+
+
+@pytest.fixture(name="fake")
+def _fake(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+def bad(fake: FakeMachine) -> list[str]:
+    return [found.message for found in examine(fake.machine()) if found.level != Level.OK]
+
+
+def hold(fake: FakeMachine, *names: str, data: bytes = b"x") -> None:
+    fake.initramfs.update(dict.fromkeys(names, data))
+
+
+def luks_in_initramfs_tools(fake: FakeMachine) -> None:
+    fake.mapped("swap_crypt", LUKS)
+    fake.initramfs["sbin"] = Link("usr/sbin")
+    hold(fake, "usr/sbin/cryptsetup")
+    hold(fake, "cryptroot/crypttab", data=b"swap_crypt UUID=1234 none luks\n")
+
+
+def luks_on_command_line(fake: FakeMachine) -> None:
+    fake.mapped("swap_crypt", LUKS)
+    hold(fake, "usr/lib/systemd/systemd-cryptsetup")
+    fake.replace("/proc/cmdline", "quiet", f"rd.luks.uuid=luks-{DASHED}")
+
+
+def luks_in_dracuts_cmdline(fake: FakeMachine) -> None:
+    dracut(fake)
+    fake.mapped("swap_crypt", LUKS)
+    hold(fake, "usr/sbin/cryptsetup")
+    hold(fake, "etc/cmdline.d/90crypt.conf", data=f" rd.luks.uuid={DASHED[:13]} ".encode())
+
+
+def lvm(fake: FakeMachine) -> None:
+    fake.mapped("vg-swap", "LVM-abc")
+    hold(fake, "usr/sbin/lvm")
+
+
+def store_file(fake: FakeMachine) -> None:
+    fake.write("/hibernation", STORE_PAGE.ljust(1 << 20, b"\0"))
+    with (fake.root / "hibernation").open("r+b") as file:
+        file.truncate(3 << 30)
+    text = f"resume=UUID={ROOT_UUID}\nresume_offset={FILE_PLACE}\nstore=/hibernation\n"
+    fake.write("/var/lib/torpor/location", text)
+    hold(fake, "var/lib/torpor/location", data=text.encode())
+    bypass = "[Service]\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n"
+    fake.write("/etc/systemd/system/systemd-logind.service.d/torpor.conf", bypass)
+
+
+def swap_file_on_command_line(fake: FakeMachine) -> None:
+    fake.write("/swapfile", header(swap.SWAP))
+    fake.replace("/proc/swaps", "/dev/sda2 partition", "/swapfile file")
+    words = f"resume=UUID={ROOT_UUID} resume_offset={FILE_PLACE}"
+    fake.replace("/proc/cmdline", "quiet", words)
+    fake.remove("/var/lib/torpor/location")
+    del fake.initramfs["var/lib/torpor/location"]
+
+
+def dracut(fake: FakeMachine) -> None:
+    del fake.initramfs["scripts/local-premount/ORDER"]
+    hooks = "usr/lib/dracut/hooks/pre-mount"
+    hold(fake, f"{hooks}/05-torpor-resume.sh", f"{hooks}/10-resume.sh")
+
+
+def systemd(fake: FakeMachine) -> None:
+    del fake.initramfs["scripts/local-premount/ORDER"]
+    hold(
+        fake,
+        "usr/lib/dracut/modules.txt",
+        "usr/lib/systemd/systemd",
+        "usr/lib/systemd/system-generators/torpor-resume-generator",
+        f"{UNITS}/torpor-resume.service",
+        f"{UNITS}/systemd-hibernate-resume@.service",
+        f"{UNITS}/systemd-hibernate-resume@.service.d/torpor.conf",
+    )
+
+
+def mkinitcpio(fake: FakeMachine) -> None:
+    del fake.initramfs["scripts/local-premount/ORDER"]
+    hold(fake, "init_functions", "hooks/torpor")
+    hold(fake, "config", data=b'EARLYHOOKS="udev"\nHOOKS="udev torpor resume"\n')
+    hooks = "HOOKS=(base udev block\n  encrypt torpor resume filesystems)\n"
+    fake.write("/etc/mkinitcpio.conf", f"# HOOKS=(systemd)\n{hooks}")
+
+
+def image_elsewhere(fake: FakeMachine) -> None:
+    fake.write(f"/usr/lib/modules/{RELEASE}/pkgbase", "linux\n")
+    fake.machine()
+    os.rename(fake.root / f"boot/initrd.img-{RELEASE}", fake.root / "boot/initramfs-linux.img")
+    fake.initramfs = {}
+
+
+def luks_below_lvm(fake: FakeMachine) -> None:
+    luks_in_initramfs_tools(fake)
+    fake.replace("/sys/class/block/dm-0/dm/uuid", LUKS, "LVM-abc")
+    fake.device("dm-1", "254:1", 1 << 32, "eeee", below="sda2")
+    fake.write("/sys/class/block/dm-1/dm/uuid", LUKS)
+    fake.write("/sys/class/block/dm-1/dm/name", "swap_crypt")
+    (fake.root / "sys/class/block/dm-0/slaves/sda2").rmdir()
+    (fake.root / "sys/class/block/dm-0/slaves/dm-1").mkdir()
+    hold(fake, "usr/sbin/lvm")
+
+
+SOUND: list[Change] = [
+    luks_in_initramfs_tools,
+    luks_on_command_line,
+    luks_in_dracuts_cmdline,
+    luks_below_lvm,
+    lvm,
+    store_file,
+    swap_file_on_command_line,
+    dracut,
+    systemd,
+    mkinitcpio,
+    image_elsewhere,
+]
+
+
+@pytest.mark.parametrize("change", SOUND, ids=lambda change: change.__name__)
+def test_sound_machines(change: Change, fake: FakeMachine) -> None:
+    change(fake)
+    assert bad(fake) == []
+
+
+def test_store_is_named_with_its_kind(fake: FakeMachine) -> None:
+    store_file(fake)
+    messages = [finding.message for finding in examine(fake.machine())]
+    assert "the store is /hibernation, a store file" in messages
+    assert "logind does not ask for swap" in messages
+
+
+@pytest.mark.parametrize(
+    ("kind", "gone", "message"),
+    [
+        (systemd, f"{UNITS}/torpor-resume.service", "torpor-resume.service, which starts it"),
+        (
+            systemd,
+            "usr/lib/systemd/system-generators/torpor-resume-generator",
+            "torpor-resume-generator, which starts it",
+        ),
+        (
+            systemd,
+            f"{UNITS}/systemd-hibernate-resume@.service.d/torpor.conf",
+            "does not order systemd-hibernate-resume@.service behind Torpor",
+        ),
+        (dracut, "usr/lib/dracut/hooks/pre-mount/05-torpor-resume.sh", "no hook in pre-mount"),
+        (luks_below_lvm, "usr/sbin/lvm", "no lvm to activate"),
+        (luks_below_lvm, "usr/sbin/cryptsetup", "no cryptsetup to open swap_crypt"),
+        (luks_in_initramfs_tools, "cryptroot/crypttab", "nothing tells"),
+        (luks_in_dracuts_cmdline, "etc/cmdline.d/90crypt.conf", "nothing tells"),
+    ],
+)
+def test_member_is_missing(kind: Change, gone: str, message: str, fake: FakeMachine) -> None:
+    kind(fake)
+    del fake.initramfs[gone]
+    (found,) = bad(fake)
+    assert message in found
+
+
+def test_dracut_runs_the_stock_resume_first(fake: FakeMachine) -> None:
+    dracut(fake)
+    hold(fake, "usr/lib/dracut/hooks/pre-mount/01-resume.sh")
+    (found,) = bad(fake)
+    assert "runs the stock resume before Torpor's" in found
+
+
+@pytest.mark.parametrize(
+    ("built", "written", "message"),
+    [
+        ("udev resume torpor", "udev torpor", "torpor has to come before resume"),
+        ("torpor encrypt", "udev torpor", "torpor has to come after encrypt"),
+        ("udev encrypt", "udev torpor", "no torpor among its hooks"),
+        ("udev torpor", "udev encrypt", "HOOKS has no torpor, so the next"),
+        ("udev torpor", "systemd torpor", "HOOKS has torpor beside systemd"),
+        ("udev torpor", "systemd sd-torpor encrypt", "HOOKS has encrypt beside systemd"),
+    ],
+)
+def test_hooks_of_mkinitcpio(built: str, written: str, message: str, fake: FakeMachine) -> None:
+    mkinitcpio(fake)
+    hold(fake, "config", data=f'HOOKS="{built}"\n'.encode())
+    fake.write("/etc/mkinitcpio.conf", f"HOOKS=(base {written})\n")
+    (found,) = bad(fake)
+    assert message in found
+
+
+def test_unknown_generator(fake: FakeMachine) -> None:
+    del fake.initramfs["scripts/local-premount/ORDER"]
+    (found,) = bad(fake)
+    assert "a generator that torpor doctor does not know" in found
+
+
+def test_another_luks_device_is_not_the_store(fake: FakeMachine) -> None:
+    luks_on_command_line(fake)
+    fake.replace("/proc/cmdline", "08150815-", "08150816-")
+    (found,) = bad(fake)
+    assert "nothing tells" in found
+
+
+def test_not_root(fake: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = fake.machine()
+    secret = {machine.path("/dev/sda2"), machine.path(f"/boot/initrd.img-{RELEASE}")}
+    import builtins
+
+    real = open
+
+    def guarded(path: str, *arguments: object, **options: object) -> object:
+        if path in secret:
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(builtins, "open", guarded)
+    found = [one for one in examine(machine) if one.level != Level.OK]
+    assert {one.message.split(" without")[0] for one in found} == {
+        "cannot read /dev/sda2",
+        f"cannot read /boot/initrd.img-{RELEASE}",
+    }
+    assert {one.remedy for one in found} == {"run torpor doctor as root"}
+    assert all(one.level == Level.PROBLEM for one in found)
+
+
+def test_host_library_elsewhere_in_the_image(fake: FakeMachine) -> None:
+    """dracut puts a library where its own search finds it first."""
+    hold(fake, "usr/lib64/libc.so.6")
+    del fake.initramfs["usr/lib/x86_64-linux-gnu/libc.so.6"]
+    assert bad(fake) == []
+    hold(fake, "usr/lib/elsewhere/base_library.zip")
+    del fake.initramfs[NEEDS[1].lstrip("/")]
+    (found,) = bad(fake)
+    assert f"lacks {NEEDS[1]}, which" in found
+
+
+def test_location_only_in_the_image(fake: FakeMachine) -> None:
+    fake.remove("/var/lib/torpor/location")
+    assert "holds a /var/lib/torpor/location that is gone here" in bad(fake)[-1]
