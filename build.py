@@ -35,7 +35,7 @@ PROGRAMS = {
     "strip": "binutils",
 }
 MORE_PROGRAMS = {
-    "test": {"shellcheck": "shellcheck", "mandoc": "mandoc"},
+    "test": {"shellcheck": "shellcheck", "mandoc": "mandoc", "zsh": "zsh"},
     "bench": {"lz4": "lz4"},
     "package": {"dpkg-deb": "dpkg"},
 }

@@ -146,7 +146,7 @@ remove_unchanged() { # NAME CHECKSUM
 
 # The initramfs generator of the system below the root, as torpor enable finds it.
 generator() {
-    if [ -x "$root/usr/sbin/update-initramfs" ]; then
+    if [ -x "$root/usr/sbin/mkinitramfs" ]; then
         echo "update-initramfs -u -k all"
     elif [ -x "$root/usr/bin/mkinitcpio" ] && ls "$root"/etc/mkinitcpio.d/*.preset >/dev/null 2>&1; then
         echo "mkinitcpio -P"

@@ -34,10 +34,20 @@ def _for_initramfs_tools(target: Target) -> str:
 
 def _for_dracut(target: Target) -> str:
     # dracut activates what the command line names. Not add_device+=, which makes each boot wait
-    # for the device, without an end (wait_for_dev in 99base/module-setup.sh).
-    words = [f"rd.luks.uuid=luks-{uuid} rd.luks.name={uuid}={name}" for name, uuid in target.luks]
-    words += [f"rd.lvm.lv={volume}" for volume in target.lvm]
-    return f'kernel_cmdline+=" {" ".join(words)} "\n' if words else ""
+    # for the device, without an end (wait_for_dev in 99base/module-setup.sh). And rd.luks.uuid=
+    # only without systemd, which opens what crypttab or the real command line names: what stays
+    # shut is waited for, up to an emergency shell (90crypt/parse-crypt.sh).
+    luks = " ".join(f"rd.luks.uuid={uuid} rd.luks.name={uuid}={name}" for name, uuid in target.luks)
+    lvm = " ".join(f"rd.lvm.lv={volume}" for volume in target.lvm)
+    lines = [f'kernel_cmdline+=" {lvm} "'] if lvm else []
+    if luks:
+        lines += [
+            'if [[ " $omit_dracutmodules " == *" systemd "* ||',
+            "    ! -e /usr/lib/systemd/systemd ]]; then",
+            f'    kernel_cmdline+=" {luks} "',
+            "fi",
+        ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _for_mkinitcpio(_target: Target) -> str:

@@ -16,7 +16,7 @@ _CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
 
 
 def remarks(system: System, target: Target, command_line: str) -> list[str]:
-    """Return what is left to do, "" after each other; none if everything is done."""
+    """Return what is left to do, a line each."""
     generator = find_generator(system)
     found = list(_on_command_line(target, command_line))
     if generator is None or not target.luks:
@@ -24,7 +24,7 @@ def remarks(system: System, target: Target, command_line: str) -> list[str]:
     elif generator.name == "initramfs-tools":
         found += _on_cryptsetup(system, target)
     elif generator.name == "dracut":
-        found += _on_rd_luks(target, command_line)
+        found += _on_rd_luks(system, target, command_line)
     else:
         found.append("the store is on LUKS: see that encrypt or sd-encrypt opens it at boot")
     if units.can_hibernate(system) in ("no", "na"):
@@ -65,9 +65,21 @@ def _keys(crypttab: str) -> dict[str, str]:
     return {words[0]: words[2] if len(words) > 2 else "none" for words in lines if words}
 
 
-def _on_rd_luks(target: Target, command_line: str) -> Iterator[str]:
-    # systemd in the initrd opens no other than those that the real command line names, if it
-    # names any (cryptsetup-generator.c).
+def _on_rd_luks(system: System, target: Target, command_line: str) -> Iterator[str]:
+    # systemd in the initramfs opens what crypttab says, of which dracut takes along what it needs
+    # in a host-only image, none into a generic one; and no other than those that the command line
+    # names, if it names any (cryptsetup-generator.c).
     for name, uuid in target.luks:
-        if "rd.luks.uuid=" in command_line and uuid not in command_line:
-            yield f"the kernel command line needs rd.luks.uuid=luks-{uuid}, too, to open {name}"
+        if uuid in command_line or ("rd.luks." not in command_line and _is_hostonly(system)):
+            continue
+        yield f"to open {name}, the kernel command line needs rd.luks.name={uuid}={name}"
+
+
+def _is_hostonly(system: System) -> bool:
+    """Whether dracut is told to make images for this machine only."""
+    names = ["/etc/dracut.conf"]
+    for folder in ("/usr/lib/dracut/dracut.conf.d", "/etc/dracut.conf.d"):
+        names += [f"{folder}/{name}" for name in system.names_in(folder)]
+    texts = [files.read_text(system.path(name)) or "" for name in names]
+    found = re.findall(r"^\s*hostonly=[\"']?(\w+)", "\n".join(texts), re.MULTILINE)
+    return bool(found) and found[-1] == "yes"

@@ -26,6 +26,11 @@ class System:
         """Return whether there is anything at `name`."""
         return os.path.exists(self.path(name))
 
+    def names_in(self, folder: str) -> list[str]:
+        """Return what is in the folder, sorted; nothing if it is not there."""
+        path = self.path(folder)
+        return sorted(os.listdir(path)) if os.path.isdir(path) else []
+
     def write(self, name: str, text: str, undo: ExitStack) -> bool:
         """Write the file, whose first line says that it is ours; return whether it changed.
 

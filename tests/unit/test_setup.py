@@ -242,13 +242,39 @@ def generator_text(name: str, target: Target) -> str:
     return next(generator for generator in GENERATORS if generator.name == name).text(target)
 
 
+def dracut_command_line(omitted: str, target: Target) -> list[str]:
+    """Return the words that dracut takes, as its shell reads the file."""
+    script = f"omit_dracutmodules={omitted!r}\n{generator_text('dracut', target)}\n"
+    script += "echo ${kernel_cmdline-} ${add_device-}"
+    said = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+    return said.stdout.split()
+
+
 def test_dracut_is_told_what_to_open() -> None:
-    words = generator_text("dracut", FILE)
-    assert f" rd.luks.uuid=luks-{UUID} " in words
-    assert f" rd.luks.name={UUID}=secret " in words
-    assert " rd.lvm.lv=disk/im-age " in words
-    assert "add_device" not in words, "a device in there is waited for without an end"
+    lvm = "rd.lvm.lv=disk/im-age"
+    luks = [f"rd.luks.uuid={UUID}", f"rd.luks.name={UUID}=secret"]
+    assert dracut_command_line(" systemd systemd-initrd ", FILE) == [lvm, *luks]
+    if Path("/usr/lib/systemd/systemd").exists():
+        assert dracut_command_line("", FILE) == [lvm]
     assert generator_text("dracut", PLAIN) == ""
+
+
+@pytest.mark.parametrize(
+    ("conf", "command_line", "remark"),
+    [
+        ('hostonly="yes"\n', "quiet", False),
+        ('hostonly="yes"\n', "rd.luks.uuid=luks-other", True),
+        ('hostonly="yes"\n', f"rd.luks.uuid=luks-other rd.luks.uuid=luks-{UUID}", False),
+        ("#hostonly=yes\n", "quiet", True),
+        ("", f"rd.luks.name={UUID}=secret", False),
+    ],
+)
+def test_remarks_on_dracut(machine: Machine, conf: str, command_line: str, remark: bool) -> None:
+    (machine.root / "usr/sbin/mkinitramfs").unlink()
+    machine.has("/usr/bin/dracut")
+    (machine.root / "etc/dracut.conf.d/host.conf").write_text(conf)
+    said = remarks(machine.system, FILE, command_line)
+    assert [f"rd.luks.name={UUID}=secret" in line for line in said] == [True] * remark
 
 
 @pytest.mark.parametrize(
