@@ -1,5 +1,6 @@
 """Checks that the initramfs opens the encryption and the volume groups below the store."""
 
+import re
 from collections.abc import Iterator
 
 from doctor.facts import REBUILD, Facts
@@ -15,6 +16,8 @@ _CRYPTSETUP = (
 )
 _LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
 _CRYPTTABS = ("/cryptroot/crypttab", "/etc/crypttab")
+_OPEN_ALL = (("rd.auto", ""), ("rd.auto", "1"))
+"""Has dracut open whatever it finds."""
 _UUID_DIGITS = 32
 
 
@@ -56,28 +59,52 @@ def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
 
 def _is_asked_for(facts: Facts, name: str, uuid: str) -> bool:
     """Return whether a crypttab in the image or the kernel command line names the device."""
-    image = facts.initramfs
-    if any(name in crypttab(image.text(path) or "") for path in _CRYPTTABS):
+    if any(name in crypttab(facts.initramfs.text(path) or "") for path in _CRYPTTABS):
         return True
-    built_in = [image.text(path) or "" for path in image.below("/etc/cmdline.d")]
-    for word in " ".join([facts.machine.line("/proc/cmdline"), *built_in]).split():
-        option, _, value = word.partition("=")
+    for option, value in _options(facts):
         plain = value.replace("-", "").replace("luks", "").lower()
         if option in ("rd.luks.uuid", "rd.luks.name", "rd_LUKS_UUID", "luks.uuid", "luks.name"):
             # dracut takes the beginning of a UUID, too
             stem = plain.partition("=")[0]
             if uuid and stem and (uuid.startswith(stem) or stem.startswith(uuid)):
                 return True
-        elif word in ("rd.auto", "rd.auto=1") or (option == "cryptdevice" and f":{name}" in value):
+        elif (option, value) in _OPEN_ALL or (option == "cryptdevice" and f":{name}" in value):
             return True
     return False
 
 
+def _options(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the options of the kernel command line and of those that dracut put into the image."""
+    image = facts.initramfs
+    texts = [image.text(path) or "" for path in image.below("/etc/cmdline.d")]
+    for word in " ".join([facts.machine.line("/proc/cmdline"), *texts]).split():
+        option, _, value = word.partition("=")
+        yield option, value.strip("\"'")
+
+
 def _lvm(facts: Facts, name: str) -> Iterator[Finding]:
-    if any(path in facts.initramfs for path in _LVM):
-        yield ok(f"the initramfs has lvm to activate {name}, on which the store lies")
-    else:
+    if not any(path in facts.initramfs for path in _LVM):
         yield problem(
             f"{facts.image_path} has no lvm to activate {name}, on which the store lies",
             f"install lvm2, and dracut's lvm module or mkinitcpio's lvm2 hook, and {REBUILD}",
         )
+        return
+    chosen = [
+        value.replace("-", "--").replace("/", "-") + ("-" if option == "rd.lvm.vg" else "")
+        for option, value in _options(facts)
+        if option in ("rd.lvm.lv", "rd.lvm.vg")
+    ]
+    # Where dracut is told of some volumes, it activates no others.
+    if chosen and not any(name == volume or _is_in(name, volume) for volume in chosen):
+        yield problem(
+            f"rd.lvm.lv= or rd.lvm.vg= on the kernel command line leaves out {name}, on which the "
+            "store lies",
+            "add rd.lvm.lv=GROUP/VOLUME for it to the boot loader's configuration",
+        )
+    else:
+        yield ok(f"the initramfs activates {name}, on which the store lies")
+
+
+def _is_in(name: str, group: str) -> bool:
+    """Return whether a volume's name in device-mapper is of a group, given as `vg-`."""
+    return group.endswith("-") and re.match(re.escape(group) + "(?!-)", name) is not None

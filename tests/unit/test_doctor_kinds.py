@@ -219,6 +219,26 @@ def test_unknown_generator(fake: FakeMachine) -> None:
     assert "a generator that torpor doctor does not know" in found
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "found"),
+    [
+        ("my--vg-swap", "rd.lvm.lv=my-vg/root rd.lvm.lv=my-vg/swap", True),
+        ("my--vg-swap", "rd.lvm.lv=my-vg/root", False),
+        ("my--vg-swap", "rd.lvm.vg=my-vg", True),
+        ("my--vg-swap", "rd.lvm.vg=my", False),
+        ("my--vg-swap", "rd.lvm=1", True),
+    ],
+)
+def test_volumes_that_dracut_is_told_of(
+    name: str, option: str, found: bool, fake: FakeMachine
+) -> None:
+    fake.mapped(name, "LVM-abc")
+    hold(fake, "usr/sbin/lvm")
+    fake.replace("/proc/cmdline", "quiet", option)
+    message = f"rd.lvm.lv= or rd.lvm.vg= on the kernel command line leaves out {name}, on which"
+    assert [text[: len(message)] for text in bad(fake)] == ([] if found else [message])
+
+
 def test_another_luks_device_is_not_the_store(fake: FakeMachine) -> None:
     luks_on_command_line(fake)
     fake.replace("/proc/cmdline", "08150815-", "08150816-")
