@@ -14,6 +14,7 @@ _CRYPTSETUP = (
     "/usr/lib/systemd/systemd-cryptsetup",
     "/usr/bin/systemd-cryptsetup",
 )
+_SYSTEMD = "/usr/lib/systemd/systemd"
 _LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
 _CRYPTTABS = ("/cryptroot/crypttab", "/etc/crypttab")
 _OPEN_ALL = (("rd.auto", ""), ("rd.auto", "1"))
@@ -47,7 +48,18 @@ def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
         )
         return
     uuid = uuid_words.split("-")[1][:_UUID_DIGITS] if uuid_words.startswith("LUKS") else ""
-    if _is_asked_for(facts, name, uuid):
+    if key := _lost_key(facts, name):
+        yield problem(
+            f"{facts.image_path} does not hold the key file {key}, which opens {name}",
+            "name it in KEYFILE_PATTERN= of /etc/cryptsetup-initramfs/conf-hook, or in "
+            f"install_items+= of /etc/dracut.conf.d, and {REBUILD}",
+        )
+    elif _is_left_out(facts, uuid):
+        yield problem(
+            f"rd.luks.uuid= on the kernel command line leaves out {name}, on which the store lies",
+            f"add rd.luks.uuid={uuid} to the boot loader's configuration",
+        )
+    elif _is_asked_for(facts, name, uuid):
         yield ok(f"the initramfs opens {name}, on which the store lies")
     else:
         yield problem(
@@ -55,6 +67,27 @@ def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
             f"run torpor enable, or give {name} the option initramfs (Debian) or x-initrd.attach "
             f"in /etc/crypttab, and {REBUILD}",
         )
+
+
+def _lost_key(facts: Facts, name: str) -> str:
+    """Return the key file that the image's crypttab names and the image does not hold, or ""."""
+    for path in _CRYPTTABS:
+        line = crypttab(facts.initramfs.text(path) or "").get(name)
+        if line and line[2].startswith("/") and "keyscript=" not in line[3]:
+            key = line[2]
+            return "" if key.startswith("/dev/") or key in facts.initramfs else key
+    return ""
+
+
+def _is_left_out(facts: Facts, uuid: str) -> bool:
+    """Return whether systemd in the image is told of other devices, and so opens no more.
+
+    src/cryptsetup/cryptsetup-generator.c: it reads the real command line only.
+    """
+    words = facts.machine.line("/proc/cmdline").split()
+    told = [word for word in words if word.startswith(("rd.luks.uuid=", "luks.uuid="))]
+    plain = [word.partition("=")[2].replace("-", "").removeprefix("luks") for word in told]
+    return bool(told and uuid) and _SYSTEMD in facts.initramfs and uuid not in plain
 
 
 def _is_asked_for(facts: Facts, name: str, uuid: str) -> bool:
