@@ -33,4 +33,4 @@ def report(findings: Iterable[Finding], *, as_json: bool) -> None:
     problems = sum(finding.level == Level.PROBLEM for finding in made)
     if problems:
         count = f"{problems} problems" if problems > 1 else "1 problem"
-        raise NotReadyError(f"hibernation will not work: {count}")
+        raise NotReadyError(f"not ready to hibernate: {count}")

@@ -18,7 +18,7 @@ _GENERATOR = "/usr/lib/systemd/system-generators/torpor-resume-generator"
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
 _BUSYBOX_HOOKS = ("encrypt", "lvm2", "torpor", "resume", "udev", "usr")
 _BEFORE_US = ("udev", "block", "keyboard", "encrypt", "lvm2", "mdadm_udev")
-_AFTER_US = ("resume", "filesystems")
+_MKINITCPIO = "/etc/mkinitcpio.conf"
 
 
 def resumer(facts: Facts) -> Iterator[Finding]:
@@ -51,7 +51,7 @@ def _module(image: Initramfs) -> str:
     if "/usr/lib/dracut" in image:
         return "run torpor enable: dracut then takes its module in"
     if "/hooks" in image or "/init_functions" in image:
-        return "put torpor (or sd-torpor, with systemd) into HOOKS of /etc/mkinitcpio.conf"
+        return "run torpor enable, which puts torpor into HOOKS of mkinitcpio"
     return "install Torpor's package again"
 
 
@@ -112,10 +112,7 @@ def _initramfs_tools(facts: Facts) -> Iterator[Finding]:
             f"install Torpor's package again, and {REBUILD}",
         )
     elif "resume" in scripts[: ours[0]]:
-        yield problem(
-            f"{facts.image_path} runs the stock resume before Torpor's",
-            f"install Torpor's package again, and {REBUILD}",
-        )
+        yield _stock_first(facts, "install Torpor's package again")
 
 
 def _systemd(facts: Facts) -> Iterator[Finding]:
@@ -146,10 +143,16 @@ def _dracut(facts: Facts) -> Iterator[Finding]:
             f"install Torpor's package again, and {REBUILD}",
         )
     elif stock and min(stock) < min(ours):
-        yield problem(
-            f"{facts.image_path} runs the stock resume before Torpor's",
-            f"install Torpor's package again, and {REBUILD}",
-        )
+        yield _stock_first(facts, "install Torpor's package again")
+
+
+def _stock_first(facts: Facts, remedy: str) -> Finding:
+    # The kernel declines our signature, so that the image is not lost.
+    return warning(
+        f"{facts.image_path} runs the stock resume before Torpor's, which then waits in vain for "
+        "a device that does not come",
+        f"{remedy}, and {REBUILD}",
+    )
 
 
 def _mkinitcpio(facts: Facts) -> Iterator[Finding]:
@@ -159,34 +162,37 @@ def _mkinitcpio(facts: Facts) -> Iterator[Finding]:
     if "torpor" not in hooks:
         yield problem(
             f"{facts.image_path} holds the resumer but does not run it: no torpor among its hooks",
-            f"put torpor into HOOKS of /etc/mkinitcpio.conf, and {REBUILD}",
+            f"put torpor into HOOKS of {_MKINITCPIO}, and {REBUILD}",
         )
         return
     at = hooks.index("torpor")
     late = [hook for hook in hooks[at:] if hook in _BEFORE_US]
-    early = [hook for hook in hooks[:at] if hook in _AFTER_US]
-    if late or early:
-        words = f"after {late[0]}" if late else f"before {early[0]}"
+    if late:
         yield problem(
-            f"HOOKS in {facts.image_path}: torpor has to come {words}",
-            f"change HOOKS in /etc/mkinitcpio.conf, and {REBUILD}",
+            f"{facts.image_path} runs torpor before {late[0]}, which has to come first",
+            f"change HOOKS in {_MKINITCPIO}, and {REBUILD}",
         )
+    elif "resume" in hooks[:at]:
+        yield _stock_first(facts, f"put torpor before resume in HOOKS of {_MKINITCPIO}")
     yield from _mkinitcpio_conf(facts)
 
 
 def _mkinitcpio_conf(facts: Facts) -> Iterator[Finding]:
-    text = facts.machine.text("/etc/mkinitcpio.conf") or ""
+    text = facts.machine.text(_MKINITCPIO) or ""
+    folder = f"{_MKINITCPIO}.d"
+    parts = facts.machine.names(folder)
+    added = "".join(facts.machine.text(f"{folder}/{name}") or "" for name in parts)
     found = re.search(r"^HOOKS=[\"'(]*([^\"')]*)", text, re.MULTILINE)
     hooks = found[1].split() if found else []
     mixed = [hook for hook in hooks if hook in _BUSYBOX_HOOKS] if "systemd" in hooks else []
     if mixed:
         yield problem(
-            f"/etc/mkinitcpio.conf: HOOKS has {mixed[0]} beside systemd, which never runs it",
+            f"{_MKINITCPIO}: HOOKS has {mixed[0]} beside systemd, which never runs it",
             "with systemd use sd-torpor, sd-encrypt and lvm2 with systemd's own hooks",
         )
-    elif hooks and not {"torpor", "sd-torpor"} & set(hooks):
+    elif hooks and not {"torpor", "sd-torpor"} & set(hooks) and "torpor" not in added:
         yield problem(
-            "/etc/mkinitcpio.conf: HOOKS has no torpor, so the next initramfs will not resume",
+            f"{_MKINITCPIO}: HOOKS has no torpor, so the next initramfs will not resume",
             "put torpor after encrypt and lvm2, or sd-torpor after systemd",
         )
 

@@ -1,5 +1,6 @@
 """Checks that the initramfs opens the encryption and the volume groups below the store."""
 
+import re
 from collections.abc import Iterator
 
 from doctor.facts import REBUILD, Facts
@@ -13,8 +14,11 @@ _CRYPTSETUP = (
     "/usr/lib/systemd/systemd-cryptsetup",
     "/usr/bin/systemd-cryptsetup",
 )
+_SYSTEMD = "/usr/lib/systemd/systemd"
 _LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
 _CRYPTTABS = ("/cryptroot/crypttab", "/etc/crypttab")
+_OPEN_ALL = (("rd.auto", ""), ("rd.auto", "1"))
+"""Has dracut open whatever it finds."""
 _UUID_DIGITS = 32
 
 
@@ -44,7 +48,18 @@ def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
         )
         return
     uuid = uuid_words.split("-")[1][:_UUID_DIGITS] if uuid_words.startswith("LUKS") else ""
-    if _is_asked_for(facts, name, uuid):
+    if key := _lost_key(facts, name):
+        yield problem(
+            f"{facts.image_path} does not hold the key file {key}, which opens {name}",
+            "name it in KEYFILE_PATTERN= of /etc/cryptsetup-initramfs/conf-hook, or in "
+            f"install_items+= of /etc/dracut.conf.d, and {REBUILD}",
+        )
+    elif _is_left_out(facts, uuid):
+        yield problem(
+            f"rd.luks.uuid= on the kernel command line leaves out {name}, on which the store lies",
+            f"add rd.luks.uuid={uuid} to the boot loader's configuration",
+        )
+    elif _is_asked_for(facts, name, uuid):
         yield ok(f"the initramfs opens {name}, on which the store lies")
     else:
         yield problem(
@@ -54,30 +69,75 @@ def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
         )
 
 
+def _lost_key(facts: Facts, name: str) -> str:
+    """Return the key file that the image's crypttab names and the image does not hold, or ""."""
+    for path in _CRYPTTABS:
+        line = crypttab(facts.initramfs.text(path) or "").get(name)
+        if line and line[2].startswith("/") and "keyscript=" not in line[3]:
+            key = line[2]
+            return "" if key.startswith("/dev/") or key in facts.initramfs else key
+    return ""
+
+
+def _is_left_out(facts: Facts, uuid: str) -> bool:
+    """Return whether systemd in the image is told of other devices, and so opens no more.
+
+    src/cryptsetup/cryptsetup-generator.c: it reads the real command line only.
+    """
+    words = facts.machine.line("/proc/cmdline").split()
+    told = [word for word in words if word.startswith(("rd.luks.uuid=", "luks.uuid="))]
+    plain = [word.partition("=")[2].replace("-", "").removeprefix("luks") for word in told]
+    return bool(told and uuid) and _SYSTEMD in facts.initramfs and uuid not in plain
+
+
 def _is_asked_for(facts: Facts, name: str, uuid: str) -> bool:
     """Return whether a crypttab in the image or the kernel command line names the device."""
-    image = facts.initramfs
-    if any(name in crypttab(image.text(path) or "") for path in _CRYPTTABS):
+    if any(name in crypttab(facts.initramfs.text(path) or "") for path in _CRYPTTABS):
         return True
-    built_in = [image.text(path) or "" for path in image.below("/etc/cmdline.d")]
-    for word in " ".join([facts.machine.line("/proc/cmdline"), *built_in]).split():
-        option, _, value = word.partition("=")
+    for option, value in _options(facts):
         plain = value.replace("-", "").replace("luks", "").lower()
         if option in ("rd.luks.uuid", "rd.luks.name", "rd_LUKS_UUID", "luks.uuid", "luks.name"):
             # dracut takes the beginning of a UUID, too
             stem = plain.partition("=")[0]
             if uuid and stem and (uuid.startswith(stem) or stem.startswith(uuid)):
                 return True
-        elif word in ("rd.auto", "rd.auto=1") or (option == "cryptdevice" and f":{name}" in value):
+        elif (option, value) in _OPEN_ALL or (option == "cryptdevice" and f":{name}" in value):
             return True
     return False
 
 
+def _options(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the options of the kernel command line and of those that dracut put into the image."""
+    image = facts.initramfs
+    texts = [image.text(path) or "" for path in image.below("/etc/cmdline.d")]
+    for word in " ".join([facts.machine.line("/proc/cmdline"), *texts]).split():
+        option, _, value = word.partition("=")
+        yield option, value.strip("\"'")
+
+
 def _lvm(facts: Facts, name: str) -> Iterator[Finding]:
-    if any(path in facts.initramfs for path in _LVM):
-        yield ok(f"the initramfs has lvm to activate {name}, on which the store lies")
-    else:
+    if not any(path in facts.initramfs for path in _LVM):
         yield problem(
             f"{facts.image_path} has no lvm to activate {name}, on which the store lies",
             f"install lvm2, and dracut's lvm module or mkinitcpio's lvm2 hook, and {REBUILD}",
         )
+        return
+    chosen = [
+        value.replace("-", "--").replace("/", "-") + ("-" if option == "rd.lvm.vg" else "")
+        for option, value in _options(facts)
+        if option in ("rd.lvm.lv", "rd.lvm.vg")
+    ]
+    # Where dracut is told of some volumes, it activates no others.
+    if chosen and not any(name == volume or _is_in(name, volume) for volume in chosen):
+        yield problem(
+            f"rd.lvm.lv= or rd.lvm.vg= on the kernel command line leaves out {name}, on which the "
+            "store lies",
+            "add rd.lvm.lv=GROUP/VOLUME for it to the boot loader's configuration",
+        )
+    else:
+        yield ok(f"the initramfs activates {name}, on which the store lies")
+
+
+def _is_in(name: str, group: str) -> bool:
+    """Return whether a volume's name in device-mapper is of a group, given as `vg-`."""
+    return group.endswith("-") and re.match(re.escape(group) + "(?!-)", name) is not None

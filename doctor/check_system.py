@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from doctor.facts import Facts
-from doctor.finding import Finding, ok, problem, warning
+from doctor.finding import Finding, ok, warning
 from doctor.stores import Kind
 
 _VARIABLE = "HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
@@ -12,7 +12,7 @@ _EFI = "/sys/firmware/efi/efivars"
 _UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
 """The first one's drop-ins hide others of the same name (systemd.unit(5))."""
 _BYPASS = "SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK"
-_RESUME_CONF = "/etc/initramfs-tools/conf.d/resume"
+_INITRAMFS_TOOLS = "/etc/initramfs-tools"
 
 
 def hibernate_location(facts: Facts) -> Iterator[Finding]:
@@ -97,14 +97,19 @@ def _logind(facts: Facts) -> Iterator[Finding]:
 
 def stock_resume(facts: Facts) -> Iterator[Finding]:
     """Look at RESUME=: for a wrong one initramfs-tools waits 30 s at each boot."""
-    text = facts.machine.text(_RESUME_CONF)
-    found = re.search(r"^\s*RESUME=[\"']?([^\"'\s#]+)", text or "", re.MULTILINE)
-    if text is None or found is None or found[1] in ("auto", "none"):
+    folder = f"{_INITRAMFS_TOOLS}/conf.d"
+    said = ""
+    parts = [f"{folder}/{name}" for name in facts.machine.names(folder)]
+    for path in [f"{_INITRAMFS_TOOLS}/initramfs.conf", *parts]:
+        text = facts.machine.text(path) or ""
+        for found in re.finditer(r"^\s*RESUME=[\"']?([^\"'\s#]*)", text, re.MULTILINE):
+            said, source = found[1], path  # the last one counts
+    if said in ("", "auto", "none"):
         return
-    if facts.machine.device(found[1]) is None:
-        yield problem(
-            f"{_RESUME_CONF}: RESUME={found[1]} is not there, and each boot waits for it",
-            "correct it or delete the file, and run update-initramfs -u",
+    if facts.machine.device(said) is None:
+        yield warning(
+            f"{source}: RESUME={said} is not there, and each boot without resume= waits for it",
+            "run torpor enable, or correct it and run update-initramfs -u",
         )
     else:
-        yield ok(f"{_RESUME_CONF} names a device that is there")
+        yield ok(f"{source} names a device that is there")

@@ -54,7 +54,11 @@ class Machine:
 
     def exists(self, path: str) -> bool:
         """Return whether something is there."""
-        return os.path.exists(self.path(path))
+        try:
+            os.stat(self.path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def points_to_null(self, path: str) -> bool:
         """Return whether a unit file is masked: a link to /dev/null."""

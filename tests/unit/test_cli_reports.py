@@ -91,7 +91,7 @@ FINDINGS = [ok("all right"), warning("perhaps", "wait"), problem("no", "do this"
 
 
 def test_findings_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(NotReadyError, match=r"hibernation will not work: 1 problem$"):
+    with pytest.raises(NotReadyError, match=r"not ready to hibernate: 1 problem$"):
         report(FINDINGS, as_json=False)
     assert capsys.readouterr().out.splitlines() == [
         "ok       all right",

@@ -302,7 +302,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     ),
     "wrong order": (
         stock_first,
-        Level.PROBLEM,
+        Level.WARNING,
         f"{IMAGE} runs the stock resume before Torpor's",
         "update-initramfs",
     ),
@@ -332,8 +332,11 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     ),
     "graphics": (gpu, Level.WARNING, "holds the graphics driver amdgpu", "early KMS"),
     "RESUME= of nothing": (
-        written("/etc/initramfs-tools/conf.d/resume", "RESUME=UUID=beef\n"),
-        Level.PROBLEM,
+        both(
+            written("/etc/initramfs-tools/conf.d/resume", "RESUME=UUID=beef\n"),
+            written("/etc/initramfs-tools/initramfs.conf", "RESUME=none\n"),
+        ),
+        Level.WARNING,
         "RESUME=UUID=beef is not there",
         "update-initramfs -u",
     ),

@@ -48,6 +48,12 @@ def luks_in_initramfs_tools(fake: FakeMachine) -> None:
     hold(fake, "cryptroot/crypttab", data=b"swap_crypt UUID=1234 none luks\n")
 
 
+def luks_with_key_file(fake: FakeMachine) -> None:
+    luks_in_initramfs_tools(fake)
+    hold(fake, "cryptroot/crypttab", data=b"swap_crypt UUID=1234 /cryptroot/keyfiles/a.key luks")
+    hold(fake, "cryptroot/keyfiles/a.key")
+
+
 def luks_on_command_line(fake: FakeMachine) -> None:
     fake.mapped("swap_crypt", LUKS)
     hold(fake, "usr/lib/systemd/systemd-cryptsetup")
@@ -108,9 +114,15 @@ def systemd(fake: FakeMachine) -> None:
 def mkinitcpio(fake: FakeMachine) -> None:
     del fake.initramfs["scripts/local-premount/ORDER"]
     hold(fake, "init_functions", "hooks/torpor")
-    hold(fake, "config", data=b'EARLYHOOKS="udev"\nHOOKS="udev torpor resume"\n')
+    hold(fake, "config", data=b'EARLYHOOKS="udev"\nHOOKS="udev encrypt torpor resume"\n')
     hooks = "HOOKS=(base udev block\n  encrypt torpor resume filesystems)\n"
     fake.write("/etc/mkinitcpio.conf", f"# HOOKS=(systemd)\n{hooks}")
+
+
+def mkinitcpio_after_enable(fake: FakeMachine) -> None:
+    mkinitcpio(fake)
+    fake.write("/etc/mkinitcpio.conf", "HOOKS=(base udev block encrypt filesystems)")
+    fake.write("/etc/mkinitcpio.conf.d/torpor.conf", "HOOKS+=(torpor)")
 
 
 def image_elsewhere(fake: FakeMachine) -> None:
@@ -133,6 +145,7 @@ def luks_below_lvm(fake: FakeMachine) -> None:
 
 SOUND: list[Change] = [
     luks_in_initramfs_tools,
+    luks_with_key_file,
     luks_on_command_line,
     luks_in_dracuts_cmdline,
     luks_below_lvm,
@@ -142,6 +155,7 @@ SOUND: list[Change] = [
     dracut,
     systemd,
     mkinitcpio,
+    mkinitcpio_after_enable,
     image_elsewhere,
 ]
 
@@ -177,6 +191,7 @@ def test_store_is_named_with_its_kind(fake: FakeMachine) -> None:
         (luks_below_lvm, "usr/sbin/lvm", "no lvm to activate"),
         (luks_below_lvm, "usr/sbin/cryptsetup", "no cryptsetup to open swap_crypt"),
         (luks_in_initramfs_tools, "cryptroot/crypttab", "nothing tells"),
+        (luks_with_key_file, "cryptroot/keyfiles/a.key", "does not hold the key file /cryptroot"),
         (luks_in_dracuts_cmdline, "etc/cmdline.d/90crypt.conf", "nothing tells"),
     ],
 )
@@ -197,8 +212,8 @@ def test_dracut_runs_the_stock_resume_first(fake: FakeMachine) -> None:
 @pytest.mark.parametrize(
     ("built", "written", "message"),
     [
-        ("udev resume torpor", "udev torpor", "torpor has to come before resume"),
-        ("torpor encrypt", "udev torpor", "torpor has to come after encrypt"),
+        ("udev resume torpor", "udev torpor", "runs the stock resume before Torpor's"),
+        ("torpor encrypt", "udev torpor", "runs torpor before encrypt"),
         ("udev encrypt", "udev torpor", "no torpor among its hooks"),
         ("udev torpor", "udev encrypt", "HOOKS has no torpor, so the next"),
         ("udev torpor", "systemd torpor", "HOOKS has torpor beside systemd"),
@@ -217,6 +232,36 @@ def test_unknown_generator(fake: FakeMachine) -> None:
     del fake.initramfs["scripts/local-premount/ORDER"]
     (found,) = bad(fake)
     assert "a generator that torpor doctor does not know" in found
+
+
+def test_systemd_opens_what_the_command_line_names(fake: FakeMachine) -> None:
+    luks_on_command_line(fake)
+    systemd(fake)
+    assert bad(fake) == []
+    hold(fake, "etc/cmdline.d/01.conf", data=f"rd.luks.uuid={DASHED}".encode())
+    fake.replace("/proc/cmdline", "08150815-", "08150816-")
+    (found,) = bad(fake)
+    assert "rd.luks.uuid= on the kernel command line leaves out swap_crypt" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "found"),
+    [
+        ("my--vg-swap", "rd.lvm.lv=my-vg/root rd.lvm.lv=my-vg/swap", True),
+        ("my--vg-swap", "rd.lvm.lv=my-vg/root", False),
+        ("my--vg-swap", "rd.lvm.vg=my-vg", True),
+        ("my--vg-swap", "rd.lvm.vg=my", False),
+        ("my--vg-swap", "rd.lvm=1", True),
+    ],
+)
+def test_volumes_that_dracut_is_told_of(
+    name: str, option: str, found: bool, fake: FakeMachine
+) -> None:
+    fake.mapped(name, "LVM-abc")
+    hold(fake, "usr/sbin/lvm")
+    fake.replace("/proc/cmdline", "quiet", option)
+    message = f"rd.lvm.lv= or rd.lvm.vg= on the kernel command line leaves out {name}, on which"
+    assert [text[: len(message)] for text in bad(fake)] == ([] if found else [message])
 
 
 def test_another_luks_device_is_not_the_store(fake: FakeMachine) -> None:
