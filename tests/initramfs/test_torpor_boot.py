@@ -92,6 +92,21 @@ def test_the_location_counts_where_the_command_line_names_nothing(boot: Boot) ->
     assert boot.started == START
 
 
+def test_without_an_image_at_the_location_others_count(boot: Boot) -> None:
+    boot.location(f"resume=UUID={UUID}\n")
+    boot.device(BY_UUID, "swap")
+    boot.device("/dev/sdc", "mark")
+    assert boot.run() == 0
+    assert boot.started == []
+    boot.number("8:32", "sdc", "swsuspend")
+    boot.command_line(f"resume=UUID={UUID}")
+    assert boot.run() == 0
+    assert boot.started == []
+    boot.command_line("quiet")
+    assert boot.run() == 0
+    assert boot.started == START
+
+
 def test_without_a_name_every_image_udev_knows_counts(boot: Boot) -> None:
     boot.device("/dev/sda", "swap")
     boot.device("/dev/sdb", "store")
