@@ -16,7 +16,8 @@ _OURS = "/usr/lib/torpor/"
 _UNITS = "/usr/lib/systemd/system"
 _GENERATOR = "/usr/lib/systemd/system-generators/torpor-resume-generator"
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
-_BUSYBOX_HOOKS = ("encrypt", "lvm2", "torpor", "resume", "udev", "usr")
+_BUSYBOX_HOOKS = ("encrypt", "torpor")
+"""Of those that matter to us; lvm2 goes with both."""
 _BEFORE_US = ("udev", "block", "keyboard", "encrypt", "lvm2", "mdadm_udev")
 _MKINITCPIO = "/etc/mkinitcpio.conf"
 
@@ -188,7 +189,7 @@ def _mkinitcpio_conf(facts: Facts) -> Iterator[Finding]:
     if mixed:
         yield problem(
             f"{_MKINITCPIO}: HOOKS has {mixed[0]} beside systemd, which never runs it",
-            "with systemd use sd-torpor, sd-encrypt and lvm2 with systemd's own hooks",
+            "with systemd put sd-torpor for torpor, and sd-encrypt for encrypt",
         )
     elif hooks and not {"torpor", "sd-torpor"} & set(hooks) and "torpor" not in added:
         yield problem(

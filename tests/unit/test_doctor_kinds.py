@@ -125,6 +125,13 @@ def mkinitcpio_after_enable(fake: FakeMachine) -> None:
     fake.write("/etc/mkinitcpio.conf.d/torpor.conf", "HOOKS+=(torpor)")
 
 
+def mkinitcpio_with_systemd(fake: FakeMachine) -> None:
+    systemd(fake)
+    del fake.initramfs["usr/lib/dracut/modules.txt"]
+    hold(fake, "init_functions", "config")
+    fake.write("/etc/mkinitcpio.conf", "HOOKS=(base systemd sd-encrypt lvm2 sd-torpor)")
+
+
 def image_elsewhere(fake: FakeMachine) -> None:
     fake.write(f"/usr/lib/modules/{RELEASE}/pkgbase", "linux\n")
     fake.machine()
@@ -156,6 +163,7 @@ SOUND: list[Change] = [
     systemd,
     mkinitcpio,
     mkinitcpio_after_enable,
+    mkinitcpio_with_systemd,
     image_elsewhere,
 ]
 
