@@ -13,6 +13,7 @@ from state import files
 
 _CRYPTTAB = "/etc/crypttab"
 _CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
+_DRACUT_CONF = "/etc/dracut.conf.d"
 
 
 def remarks(system: System, target: Target, command_line: str) -> list[str]:
@@ -24,7 +25,7 @@ def remarks(system: System, target: Target, command_line: str) -> list[str]:
     elif generator.name == "initramfs-tools":
         found += _on_cryptsetup(system, target)
     elif generator.name == "dracut":
-        found += _on_rd_luks(system, target, command_line)
+        found += _on_dracut(system, target, command_line)
     else:
         found.append("the store is on LUKS: see that encrypt or sd-encrypt opens it at boot")
     if units.can_hibernate(system) in ("no", "na"):
@@ -46,7 +47,7 @@ def _on_cryptsetup(system: System, target: Target) -> Iterator[str]:
     if not system.has("/usr/share/initramfs-tools/hooks/cryptroot"):
         yield "the store is on LUKS: install cryptsetup-initramfs, and run torpor enable again"
         return
-    keys = _keys(files.read_text(system.path(_CRYPTTAB)) or "")
+    keys = _keys(system)
     hook = files.read_text(system.path(_CONF_HOOK)) or ""
     pattern = re.search(r"^KEYFILE_PATTERN=[\"']?([^\"'\n]*)", hook, re.MULTILINE)
     for name, _ in target.luks:
@@ -60,26 +61,33 @@ def _on_cryptsetup(system: System, target: Target) -> Iterator[str]:
             )
 
 
-def _keys(crypttab: str) -> dict[str, str]:
-    lines = [line.split() for line in crypttab.splitlines() if not line.lstrip().startswith("#")]
+def _keys(system: System) -> dict[str, str]:
+    """Return the key file of each device in crypttab(5), "none" for a passphrase."""
+    text = files.read_text(system.path(_CRYPTTAB)) or ""
+    lines = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
     return {words[0]: words[2] if len(words) > 2 else "none" for words in lines if words}
 
 
-def _on_rd_luks(system: System, target: Target, command_line: str) -> Iterator[str]:
-    # systemd in the initramfs opens what crypttab says, of which dracut takes along what it needs
-    # in a host-only image, none into a generic one; and no other than those that the command line
-    # names, if it names any (cryptsetup-generator.c).
+def _on_dracut(system: System, target: Target, command_line: str) -> Iterator[str]:
+    # systemd in the initramfs opens what crypttab says, and no other than those that the command
+    # line names, if it names any (cryptsetup-generator.c).
+    keys, conf = _keys(system), _dracut_conf(system)
     for name, uuid in target.luks:
-        if uuid in command_line or ("rd.luks." not in command_line and _is_hostonly(system)):
-            continue
-        yield f"to open {name}, the kernel command line needs rd.luks.name={uuid}={name}"
+        key = keys.get(name, "")
+        if "rd.luks." in command_line:
+            if uuid not in command_line:
+                yield f"to open {name}, the kernel command line needs rd.luks.name={uuid}={name}"
+        elif not key:
+            yield f"{name} is not in {_CRYPTTAB}: the initramfs cannot open it"
+        elif key.startswith("/") and key not in conf:
+            yield (
+                f"the initramfs cannot open {name} by the key file {key}: name it in "
+                f"install_items+= of a file in {_DRACUT_CONF}, and run torpor enable again"
+            )
 
 
-def _is_hostonly(system: System) -> bool:
-    """Whether dracut is told to make images for this machine only."""
-    names = ["/etc/dracut.conf"]
-    for folder in ("/usr/lib/dracut/dracut.conf.d", "/etc/dracut.conf.d"):
-        names += [f"{folder}/{name}" for name in system.names_in(folder)]
-    texts = [files.read_text(system.path(name)) or "" for name in names]
-    found = re.findall(r"^\s*hostonly=[\"']?(\w+)", "\n".join(texts), re.MULTILINE)
-    return bool(found) and found[-1] == "yes"
+def _dracut_conf(system: System) -> str:
+    """Return all that dracut's configuration says."""
+    names = [f"{_DRACUT_CONF}/{name}" for name in system.names_in(_DRACUT_CONF)]
+    texts = [files.read_text(system.path(name)) or "" for name in ["/etc/dracut.conf", *names]]
+    return "\n".join(texts)

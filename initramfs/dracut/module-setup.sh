@@ -11,7 +11,6 @@ check() {
     # Only a host that resumes by us, which our own configuration says.
     [[ -e ${dracutsysrootdir-}$LOCATION ]] || return 255
     look_below_the_store
-    return 0
 }
 
 # Tell the modules for LUKS and LVM, which look at host_fs_types, what they have to open. Not by
@@ -20,8 +19,15 @@ look_below_the_store() {
     local _dev
     _dev=$(expand_persistent_dev "$(sed -n 's/^resume=//p' "${dracutsysrootdir-}$LOCATION")")
     [[ $_dev == *:* && -e /dev/block/$_dev ]] && _dev=/dev/block/$_dev
-    [[ -b $_dev ]] && declare -F _get_fs_type > /dev/null || return
-    check_block_and_slaves_all _get_fs_type "$(get_maj_min "$_dev")"
+    [[ -b $_dev ]] && declare -F _get_fs_type > /dev/null || return 0
+    check_block_and_slaves_all _get_fs_type "$(get_maj_min "$_dev")" || :
+}
+
+# A generic image has no crypttab: print the lines that open the store, which torpor enable named.
+lines_of_crypttab() {
+    for _name in ${torpor_luks-}; do
+        grep "^${_name}[[:space:]]" "${dracutsysrootdir-}/etc/crypttab" || :
+    done
 }
 
 depends() {
@@ -36,14 +42,14 @@ install() {
     done < "${dracutsysrootdir-}$LIB/resume.needs"
     inst "$LIB/resume/torpor-resume"
     LD_LIBRARY_PATH=$LIB/resume/_internal inst_multiple "${_files[@]}"
-    inst_multiple cat dd mkdir sleep sh "$LIB/torpor-boot"
+    inst_multiple cat dd mkdir sleep "$LIB/torpor-boot" # sh is for base to choose
     inst_multiple -o "$LOCATION" blkid udevadm
-
     if dracut_module_included systemd; then
         inst_multiple -o systemctl \
             "$systemdsystemunitdir"/torpor-resume.service \
             "$systemdsystemunitdir"/systemd-hibernate-resume{,@}.service.d/torpor.conf \
             "$systemdutildir"/system-generators/torpor-resume-generator
+        [[ ${hostonly-} ]] || lines_of_crypttab >> "$initdir/etc/crypttab"
         return
     fi
     inst_hook initqueue/settled 00 "$moddir/torpor-wait.sh"

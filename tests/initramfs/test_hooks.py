@@ -142,3 +142,20 @@ def test_nothing_is_mounted_or_checked_before_us() -> None:
         *("systemd-fsck-root.service", "systemd-fsck-usr.service", "initrd-root-fs.target"),
     }
     assert not before & {*STOCK}
+
+
+@pytest.mark.parametrize(
+    ("named", "taken"), [("", ""), ("other safe", "safe UUID=2 /etc/key luks,discard\n")]
+)
+def test_dracut_takes_the_lines_along_that_open_the_store(
+    tmp_path: Path, named: str, taken: str
+) -> None:
+    (tmp_path / "etc").mkdir()
+    lines = "# devices\nhome UUID=1 none luks\nsafe UUID=2 /etc/key luks,discard\nunsafe UUID=3\n"
+    (tmp_path / "etc/crypttab").write_text(lines)
+    script = f". {ROOT}/initramfs/dracut/module-setup.sh; lines_of_crypttab"
+    variables = {"dracutsysrootdir": str(tmp_path), "torpor_luks": named, "PATH": "/usr/bin:/bin"}
+    said = subprocess.run(
+        ["bash", "-euc", script], env=variables, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == taken

@@ -245,7 +245,7 @@ def generator_text(name: str, target: Target) -> str:
 def dracut_command_line(omitted: str, target: Target) -> list[str]:
     """Return the words that dracut takes, as its shell reads the file."""
     script = f"omit_dracutmodules={omitted!r}\n{generator_text('dracut', target)}\n"
-    script += "echo ${kernel_cmdline-} ${add_device-}"
+    script += "echo ${kernel_cmdline-} ${add_device-} ${torpor_luks:+($torpor_luks)}"
     said = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
     return said.stdout.split()
 
@@ -255,26 +255,35 @@ def test_dracut_is_told_what_to_open() -> None:
     luks = [f"rd.luks.uuid={UUID}", f"rd.luks.name={UUID}=secret"]
     assert dracut_command_line(" systemd systemd-initrd ", FILE) == [lvm, *luks]
     if Path("/usr/lib/systemd/systemd").exists():
-        assert dracut_command_line("", FILE) == [lvm]
+        assert dracut_command_line("", FILE) == [lvm, "(secret)"]
     assert generator_text("dracut", PLAIN) == ""
 
 
+NAMED = f"the kernel command line needs rd.luks.name={UUID}=secret"
+
+
 @pytest.mark.parametrize(
-    ("conf", "command_line", "remark"),
+    ("crypttab", "conf", "command_line", "remark"),
     [
-        ('hostonly="yes"\n', "quiet", False),
-        ('hostonly="yes"\n', "rd.luks.uuid=luks-other", True),
-        ('hostonly="yes"\n', f"rd.luks.uuid=luks-other rd.luks.uuid=luks-{UUID}", False),
-        ("#hostonly=yes\n", "quiet", True),
-        ("", f"rd.luks.name={UUID}=secret", False),
+        ("secret UUID=1 none luks", "", "quiet", ""),
+        ("secret UUID=1 none luks", "", "rd.luks.uuid=luks-other", NAMED),
+        ("", "", f"rd.luks.uuid=luks-other rd.luks.uuid=luks-{UUID}", ""),
+        ("", "", f"rd.luks.name={UUID}=secret", ""),
+        ("#secret UUID=1 none luks", "", "quiet", "secret is not in /etc/crypttab"),
+        ("secret UUID=1 /etc/key luks", "", "quiet", "key file /etc/key: name it in install_items"),
+        ("secret UUID=1 /etc/key luks", 'install_items+=" /etc/key "', "quiet", ""),
     ],
 )
-def test_remarks_on_dracut(machine: Machine, conf: str, command_line: str, remark: bool) -> None:
+def test_remarks_on_dracut(
+    machine: Machine, crypttab: str, conf: str, command_line: str, remark: str
+) -> None:
     (machine.root / "usr/sbin/mkinitramfs").unlink()
     machine.has("/usr/bin/dracut")
     (machine.root / "etc/dracut.conf.d/host.conf").write_text(conf)
+    (machine.root / "etc/crypttab").write_text(f"{crypttab}\n")
     said = remarks(machine.system, FILE, command_line)
-    assert [f"rd.luks.name={UUID}=secret" in line for line in said] == [True] * remark
+    assert len(said) == bool(remark)
+    assert not remark or remark in said[0]
 
 
 @pytest.mark.parametrize(
