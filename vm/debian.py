@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ AGENT = {
     "agent.sh": "usr/lib/torpor-agent/agent.sh",
     "life.sh": "usr/lib/torpor-agent/life.sh",
     "hibernate.sh": "usr/lib/torpor-agent/hibernate.sh",
+    "later.sh": "usr/lib/torpor-agent/later.sh",
     "agent.service": "etc/systemd/system/agent.service",
     "sleep-hook.sh": "usr/lib/systemd/system-sleep/agent",
 }
@@ -38,6 +39,7 @@ WITHOUT = """
     /lib/modules/*/kernel/drivers/* /lib/modules/*/kernel/net/* /lib/modules/*/kernel/sound/*
     /lib/modules/*/kernel/arch/x86/kvm/*
 """
+DPKG = ("--force-unsafe-io", "--force-confold")
 DRIVERS = "acpi ata block cdrom char input md scsi virtio"
 
 
@@ -47,28 +49,25 @@ class Generator:
 
     name: str
     packages: str
-    configuration_file: str
-    configuration: str
+    configuration: dict[str, str]
+    """Files and what stands in them."""
 
 
-# Neither changes what is in the initramfs but for systemd: they are the fastest ways to pack it.
-INITRAMFS_TOOLS_CONF = "COMPRESSLEVEL=1\n"
+# The modules these machines need instead of most, and the fastest ways to pack.
+INITRAMFS_TOOLS_CONF = {
+    "etc/initramfs-tools/conf.d/tests": "MODULES=list\nCOMPRESSLEVEL=1\n",
+    "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n",
+}
+DRACUT_FILE = "etc/dracut.conf.d/tests.conf"
 DRACUT_CONF = 'compress="zstd -q -1 -T0"\n'
 WITHOUT_SYSTEMD = 'omit_dracutmodules+=" systemd systemd-initrd dracut-systemd "\n'
 
 GENERATORS = {
     generator.name: generator
     for generator in (
-        Generator(
-            "initramfs-tools",
-            INITRAMFS_TOOLS,
-            "etc/initramfs-tools/conf.d/level",
-            INITRAMFS_TOOLS_CONF,
-        ),
-        Generator("dracut", DRACUT, "etc/dracut.conf.d/tests.conf", DRACUT_CONF),
-        Generator(
-            "dracut-shell", DRACUT, "etc/dracut.conf.d/tests.conf", DRACUT_CONF + WITHOUT_SYSTEMD
-        ),
+        Generator("initramfs-tools", INITRAMFS_TOOLS, INITRAMFS_TOOLS_CONF),
+        Generator("dracut", DRACUT, {DRACUT_FILE: DRACUT_CONF}),
+        Generator("dracut-shell", DRACUT, {DRACUT_FILE: DRACUT_CONF + WITHOUT_SYSTEMD}),
     )
 }
 
@@ -77,14 +76,16 @@ GENERATORS = {
 class Installed:
     """A root with the package installed, its kernel and its generator, as an ext4 disk."""
 
+    generator: str
     disk: Path
     kernel: Kernel
-    said: str
-    """What installing the package printed."""
+    listing: str
+    """What lsinitramfs or lsinitrd prints of its initramfs."""
 
 
 def installed(generator: str, series: str, package: Path) -> Installed:
     """Return the root with this generator and kernel in which dpkg installed the package."""
+    kernel = find_kernel(series)
     base = _base(GENERATORS[generator], series)
     parts = [base.parent.name, _file_digest(package), *(_file_digest(SCRIPTS / a) for a in AGENT)]
     home = cache("debian-roots") / f"{generator}-{series}-{_digest(parts)}"
@@ -92,13 +93,18 @@ def installed(generator: str, series: str, package: Path) -> Installed:
         with building(home) as scratch:
             tree = _unpack(base, scratch / "tree")
             shutil.copy(package, tree / "root/package.deb")
-            said = in_chroot(tree, "dpkg", "-i", "--force-unsafe-io", "/root/package.deb")
+            in_chroot(tree, "dpkg", "-i", *DPKG, "/root/package.deb")
             (tree / "root/package.deb").unlink()
-            (scratch / "installed.log").write_text(said)
+            listing = in_chroot(tree, *_lister(generator), f"/boot/initrd.img-{kernel.release}")
+            (scratch / "listing").write_text(listing)
             make_disk(tree, scratch / "root.img")
             shutil.rmtree(tree)
         forget_oldest(home.parent, ROOTS_KEPT)
-    return Installed(home / "root.img", find_kernel(series), (home / "installed.log").read_text())
+    return Installed(generator, home / "root.img", kernel, (home / "listing").read_text())
+
+
+def _lister(generator: str) -> list[str]:
+    return ["lsinitramfs"] if generator == "initramfs-tools" else ["lsinitrd"]
 
 
 def make_disk(tree: Path, image: Path) -> Path:
@@ -120,6 +126,12 @@ def in_chroot(tree: Path, *command: str) -> str:
     return run(*apart, SCRIPTS / "chroot.sh", tree, *command)
 
 
+def rebuild_initramfs(disk: Path, folder: Path, command: Sequence[str]) -> Path:
+    """Run an initramfs generator in a copy of the root on a disk; return the folder it filled."""
+    run("unshare", "--mount", SCRIPTS / "rebuild.sh", disk, folder, *command)
+    return folder / "boot"
+
+
 def copy_out(disk: Path, path: str, target: Path) -> Path:
     """Copy a file out of an ext4 disk that no machine uses, links followed within a folder."""
     said = run("debugfs", "-R", f"dump {path} {target}", disk)
@@ -134,18 +146,18 @@ def _base(generator: Generator, series: str) -> Path:
     kernel = f"linux-image-{find_kernel(series).release}"
     packages = [kernel, *generator.packages.split()]
     versions = run("apt-get", "download", "-q", "--print-uris", *packages)
-    parts = [common.parent.name, versions, WITHOUT, DRIVERS, generator.configuration]
+    parts = [common.parent.name, versions, WITHOUT, DRIVERS, str(generator.configuration)]
     home = cache("debian-bases") / f"{generator.name}-{series}-{_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
             tree = _unpack(common, scratch / "tree")
-            file = tree / generator.configuration_file
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(generator.configuration)
+            for name, text in generator.configuration.items():
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                (tree / name).write_text(text)
             (tree / "debs").mkdir()
             run("apt-get", "download", "-q", *packages, cwd=tree / "debs")
             debs = [f"/debs/{deb.name}" for deb in sorted((tree / "debs").iterdir())]
-            in_chroot(tree, "dpkg", "-i", "--force-unsafe-io", *_left_out(), *debs)
+            in_chroot(tree, "dpkg", "-i", *DPKG, *_left_out(), *debs)
             shutil.rmtree(tree / "debs")
             in_chroot(tree, "systemd-machine-id-setup")
             run("tar", "-C", tree, "-cf", scratch / "root.tar", ".")
