@@ -35,7 +35,14 @@ PROGRAMS = {
     "strip": "binutils",
 }
 MORE_PROGRAMS = {
-    "test": {"shellcheck": "shellcheck", "mandoc": "mandoc", "zsh": "zsh"},
+    "test": {
+        "shellcheck": "shellcheck",
+        "mandoc": "mandoc",
+        "zsh": "zsh",
+        "mmdebstrap": "mmdebstrap",
+        "mkfs.btrfs": "btrfs-progs",
+        "mkfs.xfs": "xfsprogs",
+    },
     "bench": {"lz4": "lz4"},
     "package": {"dpkg-deb": "dpkg"},
 }
@@ -85,7 +92,7 @@ def _perform(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.command == "package":
         return _module("package")
     if arguments.command == "test":
-        return _module("pytest", *rest)
+        return _module("pytest", *(["--long"] if arguments.long else []), *rest)
     return 0
 
 
@@ -104,7 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SERIES|FILE",
         help="a series of Debian's archive such as 6.1 or 6.12, or a vmlinuz (default: 6.1)",
     )
-    commands.add_parser("test", help="run the tests; further arguments go to pytest")
+    test = commands.add_parser("test", help="run the tests; further arguments go to pytest")
+    test.add_argument("--long", action="store_true", help="also those that take an hour or two")
     commands.add_parser("package", help="make the Debian package and the tarball")
     commands.add_parser("bench", help="measure pack, verify and unpack beside lz4")
     return parser

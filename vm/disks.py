@@ -23,7 +23,7 @@ def root_disk(path: Path, program: Path = PROGRAM) -> Path:
     if not home.exists():
         with building(home) as scratch:
             _make_ext4(tree, scratch / "root.img", scratch / "tree")
-        _forget_oldest(home.parent)
+        forget_oldest(home.parent, ROOTS_KEPT)
     return copy_disk(home / "root.img", path)
 
 
@@ -87,11 +87,11 @@ def ext4_complaints(path: Path) -> str:
     return said if "skipping journal recovery" in said else ""
 
 
-def _forget_oldest(roots: Path) -> None:
-    """Keep the cache from growing by a root for every change of the program."""
-    oldest_first = sorted(roots.iterdir(), key=lambda root: root.stat().st_mtime)
-    for root in oldest_first[:-ROOTS_KEPT]:
-        shutil.rmtree(root, ignore_errors=True)
+def forget_oldest(folder: Path, kept: int) -> None:
+    """Keep a cache from growing by an entry for every change of what it is made from."""
+    oldest_first = sorted(folder.iterdir(), key=lambda entry: entry.stat().st_mtime)
+    for entry in oldest_first[:-kept]:
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def _root_tree(program: Path) -> Tree:

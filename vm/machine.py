@@ -1,5 +1,6 @@
 """Runs one QEMU machine, with a hard time limit and its console kept in a file."""
 
+import contextlib
 import json
 import re
 import socket
@@ -73,15 +74,16 @@ class Machine:
         """Power on and return at once; `timeout` seconds later the machine is lost."""
         return RunningMachine(self, timeout)
 
-    def command(self, monitor: int) -> list[str]:
-        """Return QEMU's command line, its monitor on this inherited socket."""
+    def command(self, monitor: int, channel: int) -> list[str]:
+        """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
         command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
         command += ["-machine", "pc", *accelerator(self.kernel)]
         command += ["-m", str(self.memory), "-smp", str(self.cpus)]
         command += ["-kernel", str(self.kernel.vmlinuz), "-initrd", str(self.initramfs)]
         command += ["-append", f"{APPEND} {self.append}".rstrip()]
         command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
-        command += ["-serial", f"file:{_report(self.log)}"]
+        command += ["-chardev", f"socket,id=channel,fd={channel},logfile={_report(self.log)}"]
+        command += ["-serial", "chardev:channel"]
         command += ["-chardev", f"socket,id=monitor,fd={monitor}"]
         command += ["-mon", "chardev=monitor,mode=control"]
         for disk in self.disks:
@@ -101,18 +103,19 @@ class RunningMachine:
         self._timeout = timeout
         for file in (machine.log, _report(machine.log)):
             file.write_bytes(b"")
-        ours, theirs = socket.socketpair()
-        self._monitor = ours
+        self._monitor, monitor = socket.socketpair()
+        self._channel, channel = socket.socketpair()
         # setpriv: a test run that is killed takes its machine with it.
-        with theirs, machine.log.open("wb") as log:
+        with monitor, channel, machine.log.open("wb") as log:
+            inherited = (monitor.fileno(), channel.fileno())
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *machine.command(theirs.fileno())],
+                ["setpriv", "--pdeathsig", "KILL", *machine.command(*inherited)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
+                pass_fds=inherited,
             )
-        self._answers = ours.makefile("rb")
+        self._answers = self._monitor.makefile("rb")
         self._greeted = False
 
     def __enter__(self) -> Self:
@@ -150,6 +153,24 @@ class RunningMachine:
             self._process.stdin.write(keys)
             self._process.stdin.flush()
 
+    def write(self, line: bytes) -> None:
+        """Send bytes to the guest's ttyS1; a guest that goes off meanwhile does not get them."""
+        with contextlib.suppress(BrokenPipeError):
+            self._channel.sendall(line)
+
+    def read(self) -> bytes:
+        """Return what the guest wrote to ttyS1 next, b"" once the machine is off.
+
+        Raises MachineTimeoutError when the machine's time is up.
+        """
+        self._channel.settimeout(max(self._left(), POLL_SECONDS))
+        try:
+            return self._channel.recv(1 << 16)
+        except ConnectionResetError:
+            return b""
+        except TimeoutError:
+            raise self._too_late("said nothing more on ttyS1") from None
+
     def monitor(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 - any JSON
         """Send a command of the QEMU Machine Protocol and return its answer."""
         if not self._greeted:
@@ -172,6 +193,7 @@ class RunningMachine:
         self._process.wait()
         self._answers.close()
         self._monitor.close()
+        self._channel.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
 

@@ -1,14 +1,20 @@
 """Machines that have hibernated, made once, to be booted in many ways."""
 
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from vm.debian import installed
 from vm.disks import blank_disk, copy_disks, partitioned_swap_disk, root_disk, swap_disk
+from vm.host import ROOT
 from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel
+from vm.lives import Guest
 from vm.machine import Machine, Result
 
 LIMIT_SECONDS = 240
@@ -50,6 +56,45 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
     for machine in machines:
         console = machine.log.read_text(errors="replace").splitlines()[-CONSOLE_LINES:]
         request.node.add_report_section("teardown", str(machine.log), "\n".join(console))
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """Make the Debian package of what is here."""
+    subprocess.run([sys.executable, "-m", "package"], cwd=ROOT, check=True, capture_output=True)
+    (deb,) = (ROOT / "build/package").glob("*.deb")
+    return deb
+
+
+class Guests:
+    """Makes Debian machines with the package installed."""
+
+    def __init__(self, package: Path, folder: Path, stack: ExitStack) -> None:
+        self.package = package
+        self.folder = folder
+        self.made: list[Guest] = []
+        self._stack = stack
+
+    def make(
+        self, generator: str, series: str, disks: Sequence[Path] = (), append: str = ""
+    ) -> Guest:
+        """Return a machine that is off, with these disks as vdb, vdc, …"""
+        root = installed(generator, series, self.package)
+        folder = self.folder / f"guest{len(self.made)}"
+        guest = self._stack.enter_context(Guest(root, folder, disks, append))
+        self.made.append(guest)
+        return guest
+
+
+@pytest.fixture
+def guests(request: pytest.FixtureRequest, package: Path, tmp_path: Path) -> Iterator[Guests]:
+    """Make machines for one test, whose power is cut at its end, and show what they said."""
+    with ExitStack() as stack:
+        made = Guests(package, tmp_path, stack)
+        yield made
+    for log in [log for guest in made.made for log in guest.logs]:
+        console = log.read_text(errors="replace").splitlines()[-CONSOLE_LINES:]
+        request.node.add_report_section("teardown", str(log), "\n".join(console))
 
 
 class Nursery:

@@ -1,0 +1,137 @@
+"""Where a Debian guest can keep its image: what the host and the guest prepare for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vm.disks import blank_disk, partitioned_swap_disk
+from vm.host import run
+from vm.lives import Guest
+
+DISK_MIB = 1024
+MIB = 700
+PASSPHRASE = "secret"
+LUKS = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000 -q luksFormat /dev/vdb"
+LUKS_UUID = "11111111-2222-3333-4444-555555555555"
+
+
+def empty(path: Path) -> None:
+    blank_disk(path, DISK_MIB)
+
+
+def swap_partition(path: Path) -> None:
+    partitioned_swap_disk(path, DISK_MIB)
+
+
+def btrfs(path: Path) -> None:
+    blank_disk(path, DISK_MIB)
+    run("mkfs.btrfs", "-q", path)
+
+
+def xfs(path: Path) -> None:
+    blank_disk(path, DISK_MIB)
+    run("mkfs.xfs", "-q", path)
+
+
+def mounted(kind: str) -> list[str]:
+    """Mount the second disk at /data, now and at each boot."""
+    return [f"echo /dev/vdb /data {kind} defaults 0 0 >>/etc/fstab", "mkdir /data", "mount /data"]
+
+
+def swap_on(device: str) -> list[str]:
+    """Use a device or file as swap, now and at each boot."""
+    return [f"mkswap {device}", f"echo {device} none swap sw 0 0 >>/etc/fstab", "swapon -a"]
+
+
+def swap_file(file: str) -> list[str]:
+    return [f"fallocate -l {MIB}M {file}", f"chmod 600 {file}", *swap_on(file)]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place for an image: what makes the second disk, the guest's commands, the store."""
+
+    name: str
+    disk: Callable[[Path], None]
+    commands: list[str]
+    store: str
+    late: bool = False
+    """Whether a passphrase has to be typed at the resume; it comes 30 s late."""
+    devices_needed: bool = False
+    """Whether initramfs-tools has to see the guest's devices."""
+
+    def prepare(self, guest: Guest) -> None:
+        """Make the place in a guest that runs, and enable Torpor there."""
+        for command in self.commands:
+            guest.run(command)
+        guest.run("systemctl daemon-reload")
+        if not (self.devices_needed and guest.installed.generator == "initramfs-tools"):
+            guest.rebuild_outside()
+        guest.run(f"torpor enable --store {self.store}")
+
+
+TAKE_KEYS_ALONG = """\
+if [ -d /etc/cryptsetup-initramfs ]; then \
+echo "KEYFILE_PATTERN='/etc/keys/*'" >>/etc/cryptsetup-initramfs/conf-hook; echo UMASK=0077 \
+>/etc/initramfs-tools/conf.d/umask; else echo 'install_items+=" /etc/keys/safe.key "' \
+>/etc/dracut.conf.d/keys.conf; fi"""
+OPENED = [
+    "systemctl daemon-reload",
+    *swap_on("/dev/mapper/safe"),
+]
+PLACES = [
+    Place("swap partition", swap_partition, swap_on("/dev/vdb1"), "/dev/vdb1"),
+    Place("swap file on ext4", empty, swap_file("/swap"), "/swap"),
+    Place(
+        "swap file on btrfs",
+        btrfs,
+        [*mounted("btrfs"), "touch /data/swap", "chattr +C /data/swap", *swap_file("/data/swap")],
+        "/data/swap",
+    ),
+    Place(
+        "swap on a logical volume",
+        empty,
+        [
+            "pvcreate /dev/vdb",
+            "vgcreate group /dev/vdb",
+            f"lvcreate -L {MIB}M -n swap group",
+            *swap_on("/dev/group/swap"),
+        ],
+        "/dev/group/swap",
+    ),
+    Place(
+        "swap on LUKS, key file",
+        empty,
+        [
+            "umask 077 && mkdir /etc/keys && head -c 64 /dev/urandom >/etc/keys/safe.key",
+            TAKE_KEYS_ALONG,
+            f"cryptsetup --uuid {LUKS_UUID} {LUKS} /etc/keys/safe.key",
+            f"echo safe UUID={LUKS_UUID} /etc/keys/safe.key luks >>/etc/crypttab",
+            "cryptsetup open --key-file /etc/keys/safe.key /dev/vdb safe",
+            *OPENED,
+        ],
+        "/dev/mapper/safe",
+        devices_needed=True,
+    ),
+    Place(
+        "swap on LUKS, late passphrase",
+        empty,
+        [
+            f"printf {PASSPHRASE} | cryptsetup --uuid {LUKS_UUID} {LUKS} -",
+            f"echo safe UUID={LUKS_UUID} none luks >>/etc/crypttab",
+            f"printf {PASSPHRASE} | cryptsetup open --key-file - /dev/vdb safe",
+            *OPENED,
+        ],
+        "/dev/mapper/safe",
+        late=True,
+        devices_needed=True,
+    ),
+    Place("store device", empty, ["torpor mkstore /dev/vdb"], "/dev/vdb"),
+    Place("file store on ext4", empty, [f"torpor mkstore --size {MIB}M /store"], "/store"),
+    Place(
+        "file store on xfs",
+        xfs,
+        [*mounted("xfs"), f"torpor mkstore --size {MIB}M /data/store"],
+        "/data/store",
+    ),
+]

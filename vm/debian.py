@@ -1,0 +1,214 @@
+"""Debian roots with systemd, a kernel and an initramfs generator; with the package installed."""
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vm.disks import blank_disk, forget_oldest
+from vm.host import GUEST_SCRIPTS, HostError, building, cache, run
+from vm.kernels import Kernel, find_kernel
+
+SUITE = "bookworm"
+ROOT_MIB = 2048
+ROOTS_KEPT = 12
+SCRIPTS = GUEST_SCRIPTS / "debian"
+AGENT = {
+    "agent.sh": "usr/lib/torpor-agent/agent.sh",
+    "life.sh": "usr/lib/torpor-agent/life.sh",
+    "hibernate.sh": "usr/lib/torpor-agent/hibernate.sh",
+    "later.sh": "usr/lib/torpor-agent/later.sh",
+    "agent.service": "etc/systemd/system/agent.service",
+    "sleep-hook.sh": "usr/lib/systemd/system-sleep/agent",
+}
+
+# What both kinds of root have; the agent needs no more than a shell, and there is no Python.
+COMMON = """
+    binutils cpio cryptsetup cryptsetup-bin dbus dmsetup e2fsprogs kmod kpartx
+    libpam-systemd linux-base lvm2 systemd systemd-sysv udev util-linux-extra zstd
+"""
+INITRAMFS_TOOLS = """
+    initramfs-tools initramfs-tools-core klibc-utils libklibc busybox cryptsetup-initramfs
+"""
+DRACUT = "dracut dracut-core"
+
+# A kernel's package has 400 MB of modules, which these machines have no hardware for.
+WITHOUT = """
+    /usr/share/doc/* /usr/share/man/* /usr/share/locale/*
+    /lib/modules/*/kernel/drivers/* /lib/modules/*/kernel/net/* /lib/modules/*/kernel/sound/*
+    /lib/modules/*/kernel/arch/x86/kvm/*
+"""
+DPKG = ("--force-unsafe-io", "--force-confold")
+DRIVERS = "acpi ata block cdrom char input md scsi virtio"
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """What makes the initramfs: its packages and its configuration."""
+
+    name: str
+    packages: str
+    configuration: dict[str, str]
+    """Files and what stands in them."""
+
+
+# The modules these machines need instead of most, and the fastest ways to pack.
+INITRAMFS_TOOLS_CONF = {
+    "etc/initramfs-tools/conf.d/tests": "MODULES=list\nCOMPRESSLEVEL=1\n",
+    "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n",
+}
+DRACUT_FILE = "etc/dracut.conf.d/tests.conf"
+DRACUT_CONF = 'compress="zstd -q -1 -T0"\n'
+WITHOUT_SYSTEMD = 'omit_dracutmodules+=" systemd systemd-initrd dracut-systemd "\n'
+
+GENERATORS = {
+    generator.name: generator
+    for generator in (
+        Generator("initramfs-tools", INITRAMFS_TOOLS, INITRAMFS_TOOLS_CONF),
+        Generator("dracut", DRACUT, {DRACUT_FILE: DRACUT_CONF}),
+        Generator("dracut-shell", DRACUT, {DRACUT_FILE: DRACUT_CONF + WITHOUT_SYSTEMD}),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A root with the package installed, its kernel and its generator, as an ext4 disk."""
+
+    generator: str
+    disk: Path
+    kernel: Kernel
+    listing: str
+    """What lsinitramfs or lsinitrd prints of its initramfs."""
+
+
+def installed(generator: str, series: str, package: Path) -> Installed:
+    """Return the root with this generator and kernel in which dpkg installed the package."""
+    kernel = find_kernel(series)
+    base = _base(GENERATORS[generator], series)
+    parts = [base.parent.name, _file_digest(package), *(_file_digest(SCRIPTS / a) for a in AGENT)]
+    home = cache("debian-roots") / f"{generator}-{series}-{_digest(parts)}"
+    if not home.exists():
+        with building(home) as scratch:
+            tree = _unpack(base, scratch / "tree")
+            shutil.copy(package, tree / "root/package.deb")
+            in_chroot(tree, "dpkg", "-i", *DPKG, "/root/package.deb")
+            (tree / "root/package.deb").unlink()
+            listing = in_chroot(tree, *_lister(generator), f"/boot/initrd.img-{kernel.release}")
+            (scratch / "listing").write_text(listing)
+            make_disk(tree, scratch / "root.img")
+            shutil.rmtree(tree)
+        forget_oldest(home.parent, ROOTS_KEPT)
+    return Installed(generator, home / "root.img", kernel, (home / "listing").read_text())
+
+
+def _lister(generator: str) -> list[str]:
+    return ["lsinitramfs"] if generator == "initramfs-tools" else ["lsinitrd"]
+
+
+def make_disk(tree: Path, image: Path) -> Path:
+    """Make an ext4 disk of a root, with the agent that runs what the host asks for."""
+    for name, place in AGENT.items():
+        (tree / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SCRIPTS / name, tree / place)
+    in_chroot(tree, "systemctl", "enable", "agent.service")
+    blank_disk(image, ROOT_MIB)
+    # Tables made now are not made in the background while the guest runs.
+    extended = "lazy_itable_init=0,lazy_journal_init=0"
+    run("mke2fs", "-q", "-t", "ext4", "-E", extended, "-d", tree, image)
+    return image
+
+
+def in_chroot(tree: Path, *command: str) -> str:
+    """Run a command in a root and return what it printed; needs the rights of root."""
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    return run(*apart, SCRIPTS / "chroot.sh", tree, *command)
+
+
+def rebuild_initramfs(disk: Path, folder: Path, command: Sequence[str]) -> Path:
+    """Run an initramfs generator in a copy of the root on a disk; return the folder it filled."""
+    run("unshare", "--mount", SCRIPTS / "rebuild.sh", disk, folder, *command)
+    return folder / "boot"
+
+
+def copy_out(disk: Path, path: str, target: Path) -> Path:
+    """Copy a file out of an ext4 disk that no machine uses, links followed within a folder."""
+    said = run("debugfs", "-R", f"dump {path} {target}", disk)
+    if not target.exists() or "File not found" in said:
+        raise HostError(f"{disk} has no {path}: {said}")
+    return target
+
+
+def _base(generator: Generator, series: str) -> Path:
+    """Return the archive of a root with a generator and a kernel."""
+    common = _common()
+    kernel = f"linux-image-{find_kernel(series).release}"
+    packages = [kernel, *generator.packages.split()]
+    versions = run("apt-get", "download", "-q", "--print-uris", *packages)
+    parts = [common.parent.name, versions, WITHOUT, DRIVERS, str(generator.configuration)]
+    home = cache("debian-bases") / f"{generator.name}-{series}-{_digest(parts)}"
+    if not home.exists():
+        with building(home) as scratch:
+            tree = _unpack(common, scratch / "tree")
+            for name, text in generator.configuration.items():
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                (tree / name).write_text(text)
+            (tree / "debs").mkdir()
+            run("apt-get", "download", "-q", *packages, cwd=tree / "debs")
+            debs = [f"/debs/{deb.name}" for deb in sorted((tree / "debs").iterdir())]
+            in_chroot(tree, "dpkg", "-i", *DPKG, *_left_out(), *debs)
+            shutil.rmtree(tree / "debs")
+            in_chroot(tree, "systemd-machine-id-setup")
+            run("tar", "-C", tree, "-cf", scratch / "root.tar", ".")
+            shutil.rmtree(tree)
+        forget_oldest(home.parent, ROOTS_KEPT)
+    return home / "root.tar"
+
+
+def _common() -> Path:
+    """Return the archive of a root without a kernel, made from the host's own Debian sources."""
+    sources = _sources()
+    setup = SCRIPTS / "setup.sh"
+    home = cache("debian-bases") / f"common-{_digest([*sources, COMMON, setup.read_text()])}"
+    if not home.exists():
+        with building(home) as scratch:
+            options = [f"--include={','.join(COMMON.split())}", *_left_out("--dpkgopt=")]
+            options += [f"--customize-hook=copy-in {setup} /root"]
+            options += ['--customize-hook=chroot "$1" /bin/sh /root/setup.sh']
+            options += ['--customize-hook=rm "$1/root/setup.sh"']
+            target = scratch / "root.tar"
+            run("mmdebstrap", "--variant=essential", *options, SUITE, target, *sources)
+    return home / "root.tar"
+
+
+def _sources() -> list[str]:
+    """Return apt's lines of the host for Debian itself; nothing else gets into the guests."""
+    form = "$(ORIGIN)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
+    listed = run("apt-get", "indextargets", "--format", form, "Created-By: Packages")
+    lines = [line.split("|", 1)[1] for line in listed.splitlines() if line.startswith("Debian|")]
+    sources = [line for line in lines if line.split()[2].startswith(SUITE)]
+    if not sources:
+        raise HostError(f"this system has no package lists of Debian {SUITE}\nhint: apt-get update")
+    return list(dict.fromkeys(sources))
+
+
+def _left_out(prefix: str = "--") -> list[str]:
+    kept = [
+        f"{prefix}path-include=/lib/modules/*/kernel/drivers/{name}/*" for name in DRIVERS.split()
+    ]
+    return [*(f"{prefix}path-exclude={pattern}" for pattern in WITHOUT.split()), *kept]
+
+
+def _unpack(archive: Path, folder: Path) -> Path:
+    folder.mkdir()
+    run("tar", "-C", folder, "-xf", archive)
+    return folder
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
