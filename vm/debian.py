@@ -12,13 +12,13 @@ from vm.kernels import Kernel, find_kernel
 
 SUITE = "bookworm"
 ROOT_MIB = 2048
-ROOTS_KEPT = 12
+ROOTS_KEPT = 8
 SCRIPTS = GUEST_SCRIPTS / "debian"
 AGENT = {
-    "agent.sh": "usr/lib/torpor-agent/agent.sh",
-    "life.sh": "usr/lib/torpor-agent/life.sh",
-    "hibernate.sh": "usr/lib/torpor-agent/hibernate.sh",
-    "later.sh": "usr/lib/torpor-agent/later.sh",
+    "agent.sh": "usr/lib/agent/agent.sh",
+    "life.sh": "usr/lib/agent/life.sh",
+    "hibernate.sh": "usr/lib/agent/hibernate.sh",
+    "later.sh": "usr/lib/agent/later.sh",
     "agent.service": "etc/systemd/system/agent.service",
     "sleep-hook.sh": "usr/lib/systemd/system-sleep/agent",
 }

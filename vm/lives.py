@@ -28,9 +28,9 @@ LONGEST_COMMAND = 3000
 """The guest's terminal takes lines of 4095 bytes."""
 READY = "agent ready"
 LOADING_OR_COLD = r"torpor-resume: loading|PM: .*ecompressing image|agent\.service|emergency mode"
-LIFE = "/usr/lib/torpor-agent/life.sh"
-LATER = "/usr/lib/torpor-agent/later.sh"
-HIBERNATE = "/usr/lib/torpor-agent/hibernate.sh"
+LIFE = "/usr/lib/agent/life.sh"
+LATER = "/usr/lib/agent/later.sh"
+HIBERNATE = "/usr/lib/agent/hibernate.sh"
 
 
 class GuestError(Exception):
@@ -98,6 +98,11 @@ class Guest:
     def root(self) -> Path:
         """The disk with the root file system."""
         return self.folder / "root.img"
+
+    @property
+    def is_on(self) -> bool:
+        """Whether its power is on."""
+        return self._running is not None
 
     @property
     def running(self) -> RunningMachine:
@@ -190,6 +195,10 @@ class Guest:
         """
         for generator in ("update-initramfs", "dracut"):
             self.run(f"ln -sf {LATER} /usr/local/sbin/{generator}")
+
+    def rebuild_inside(self) -> None:
+        """From now on the initramfs is made by the guest itself, which takes minutes."""
+        self.run("rm -f /usr/local/sbin/update-initramfs /usr/local/sbin/dracut /var/tmp/rebuild")
 
     def life(self) -> Life:
         """Ask the guest what is in its memory only."""

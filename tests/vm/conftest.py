@@ -3,9 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -67,13 +67,19 @@ def package() -> Path:
 
 
 class Guests:
-    """Makes Debian machines with the package installed."""
+    """Makes Debian machines with the package installed, until their power is cut at the end."""
 
-    def __init__(self, package: Path, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, package: Path, folder: Path) -> None:
         self.package = package
         self.folder = folder
         self.made: list[Guest] = []
-        self._stack = stack
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for guest in self.made:
+            guest.kill()
 
     def make(
         self, generator: str, series: str, disks: Sequence[Path] = (), append: str = ""
@@ -81,16 +87,15 @@ class Guests:
         """Return a machine that is off, with these disks as vdb, vdc, …"""
         root = installed(generator, series, self.package)
         folder = self.folder / f"guest{len(self.made)}"
-        guest = self._stack.enter_context(Guest(root, folder, disks, append))
+        guest = Guest(root, folder, disks, append)
         self.made.append(guest)
         return guest
 
 
 @pytest.fixture
 def guests(request: pytest.FixtureRequest, package: Path, tmp_path: Path) -> Iterator[Guests]:
-    """Make machines for one test, whose power is cut at its end, and show what they said."""
-    with ExitStack() as stack:
-        made = Guests(package, tmp_path, stack)
+    """Make machines for one test, and show what they said if it fails."""
+    with Guests(package, tmp_path) as made:
         yield made
     for log in [log for guest in made.made for log in guest.logs]:
         console = log.read_text(errors="replace").splitlines()[-CONSOLE_LINES:]

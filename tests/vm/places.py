@@ -11,7 +11,7 @@ from vm.lives import Guest
 DISK_MIB = 1024
 MIB = 700
 PASSPHRASE = "secret"
-LUKS = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000 -q luksFormat /dev/vdb"
+LUKS = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000 -q luksFormat DISK"
 LUKS_UUID = "11111111-2222-3333-4444-555555555555"
 
 
@@ -33,9 +33,41 @@ def xfs(path: Path) -> None:
     run("mkfs.xfs", "-q", path)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place for an image: what makes its disk, the guest's commands, the store.
+
+    In commands and store DISK stands for the disk's node, DATA for a folder of its own.
+    """
+
+    name: str
+    disk: Callable[[Path], None]
+    commands: list[str]
+    store: str
+    passphrase: str = ""
+    """Typed at the resume, half a minute late."""
+    inside: bool = False
+    """Whether initramfs-tools has to see the guest's devices, and so to run in it."""
+
+    def prepare(self, guest: Guest, disk: str) -> None:
+        """Make the place on that disk of a guest that runs, and enable Torpor there."""
+        for command in self.commands:
+            guest.run(_on(disk, command))
+        guest.run("systemctl daemon-reload")
+        if self.inside and guest.installed.generator == "initramfs-tools":
+            guest.rebuild_inside()
+        else:
+            guest.rebuild_outside()
+        guest.run(f"torpor enable --store {_on(disk, self.store)}")
+
+
+def _on(disk: str, command: str) -> str:
+    return command.replace("DISK", disk).replace("DATA", disk.replace("/dev", "/mnt"))
+
+
 def mounted(kind: str) -> list[str]:
-    """Mount the second disk at /data, now and at each boot."""
-    return [f"echo /dev/vdb /data {kind} defaults 0 0 >>/etc/fstab", "mkdir /data", "mount /data"]
+    """Mount the disk, now and at each boot."""
+    return [f"echo DISK DATA {kind} defaults 0 0 >>/etc/fstab", "mkdir DATA", "mount DATA"]
 
 
 def swap_on(device: str) -> list[str]:
@@ -47,53 +79,28 @@ def swap_file(file: str) -> list[str]:
     return [f"fallocate -l {MIB}M {file}", f"chmod 600 {file}", *swap_on(file)]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place for an image: what makes the second disk, the guest's commands, the store."""
-
-    name: str
-    disk: Callable[[Path], None]
-    commands: list[str]
-    store: str
-    late: bool = False
-    """Whether a passphrase has to be typed at the resume; it comes 30 s late."""
-    devices_needed: bool = False
-    """Whether initramfs-tools has to see the guest's devices."""
-
-    def prepare(self, guest: Guest) -> None:
-        """Make the place in a guest that runs, and enable Torpor there."""
-        for command in self.commands:
-            guest.run(command)
-        guest.run("systemctl daemon-reload")
-        if not (self.devices_needed and guest.installed.generator == "initramfs-tools"):
-            guest.rebuild_outside()
-        guest.run(f"torpor enable --store {self.store}")
-
-
 TAKE_KEYS_ALONG = """\
 if [ -d /etc/cryptsetup-initramfs ]; then \
 echo "KEYFILE_PATTERN='/etc/keys/*'" >>/etc/cryptsetup-initramfs/conf-hook; echo UMASK=0077 \
 >/etc/initramfs-tools/conf.d/umask; else echo 'install_items+=" /etc/keys/safe.key "' \
 >/etc/dracut.conf.d/keys.conf; fi"""
-OPENED = [
-    "systemctl daemon-reload",
-    *swap_on("/dev/mapper/safe"),
-]
+OPENED = ["systemctl daemon-reload", *swap_on("/dev/mapper/safe")]
+
+SWAP_PARTITION = Place("swap partition", swap_partition, swap_on("DISK1"), "DISK1")
 PLACES = [
-    Place("swap partition", swap_partition, swap_on("/dev/vdb1"), "/dev/vdb1"),
     Place("swap file on ext4", empty, swap_file("/swap"), "/swap"),
     Place(
         "swap file on btrfs",
         btrfs,
-        [*mounted("btrfs"), "touch /data/swap", "chattr +C /data/swap", *swap_file("/data/swap")],
-        "/data/swap",
+        [*mounted("btrfs"), "touch DATA/swap", "chattr +C DATA/swap", *swap_file("DATA/swap")],
+        "DATA/swap",
     ),
     Place(
         "swap on a logical volume",
         empty,
         [
-            "pvcreate /dev/vdb",
-            "vgcreate group /dev/vdb",
+            "pvcreate DISK",
+            "vgcreate group DISK",
             f"lvcreate -L {MIB}M -n swap group",
             *swap_on("/dev/group/swap"),
         ],
@@ -107,11 +114,11 @@ PLACES = [
             TAKE_KEYS_ALONG,
             f"cryptsetup --uuid {LUKS_UUID} {LUKS} /etc/keys/safe.key",
             f"echo safe UUID={LUKS_UUID} /etc/keys/safe.key luks >>/etc/crypttab",
-            "cryptsetup open --key-file /etc/keys/safe.key /dev/vdb safe",
+            "cryptsetup open --key-file /etc/keys/safe.key DISK safe",
             *OPENED,
         ],
         "/dev/mapper/safe",
-        devices_needed=True,
+        inside=True,
     ),
     Place(
         "swap on LUKS, late passphrase",
@@ -119,19 +126,20 @@ PLACES = [
         [
             f"printf {PASSPHRASE} | cryptsetup --uuid {LUKS_UUID} {LUKS} -",
             f"echo safe UUID={LUKS_UUID} none luks >>/etc/crypttab",
-            f"printf {PASSPHRASE} | cryptsetup open --key-file - /dev/vdb safe",
+            f"printf {PASSPHRASE} | cryptsetup open --key-file - DISK safe",
             *OPENED,
         ],
         "/dev/mapper/safe",
-        late=True,
-        devices_needed=True,
+        passphrase=PASSPHRASE,
+        inside=True,
     ),
-    Place("store device", empty, ["torpor mkstore /dev/vdb"], "/dev/vdb"),
+    Place("store device", empty, ["torpor mkstore DISK"], "DISK"),
     Place("file store on ext4", empty, [f"torpor mkstore --size {MIB}M /store"], "/store"),
     Place(
         "file store on xfs",
         xfs,
-        [*mounted("xfs"), f"torpor mkstore --size {MIB}M /data/store"],
-        "/data/store",
+        [*mounted("xfs"), f"torpor mkstore --size {MIB}M DATA/store"],
+        "DATA/store",
     ),
 ]
+"""Besides the swap partition."""

@@ -1,12 +1,13 @@
-"""The package on a real Debian: its hooks, by their generators, hibernate and resume it."""
+"""The package on a real Debian, as a newcomer meets it: its first hibernation, what keeps a boot
+from resuming, and its removal.
+"""
 
 import re
-from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import ROW
 from tests.vm.conftest import Guests
+from tests.vm.trace import TRACE, executed, started_for_us
 from vm.disks import ext4_complaints, partitioned_swap_disk
 from vm.lives import Guest
 
@@ -16,43 +17,28 @@ SWAP_MIB = 768
 NOWHERE = "resume=UUID=00000000-dead-beef-0000-000000000000"
 TIMEOUT_SECONDS = 10
 MORE_SECONDS = 5
-TRACE = "trace_event=sched:sched_process_exec trace_buf_size=8M"
-AGENT = "/usr/lib/torpor-agent/agent.sh"
-EXECUTED = "sed -n 's/.* filename=\\([^ ]*\\) .*/\\1/p' /sys/kernel/tracing/trace"
+LEFT = "find / -xdev -iname '*torpor*'"
+RESUMER = "/usr/lib/torpor/resume/torpor-resume"
 
-# A Debian with systemd has something of its own that resumes; so it stays the fallback.
-STOCK = {
-    "initramfs-tools": "scripts/local-premount/resume",
-    "dracut": "usr/lib/systemd/system/systemd-hibernate-resume@.service",
-    "dracut-shell": "hooks/pre-mount/10-resume.sh",
-}
-SHORT = [("initramfs-tools", "6.1"), ("dracut", "6.12"), ("dracut-shell", "6.1")]
-LONG = [(generator, series) for generator in STOCK for series in ("6.1", "6.12")]
-CYCLES = [
-    pytest.param(*case, marks=[] if case in SHORT else [pytest.mark.long], id="-".join(case))
-    for case in LONG
-]
+BY_EACH_GENERATOR = pytest.mark.parametrize(
+    "generator",
+    [
+        "initramfs-tools",
+        pytest.param("dracut", marks=pytest.mark.long),
+        pytest.param("dracut-shell", marks=pytest.mark.long),
+    ],
+)
 
 
-def with_swap(guests: Guests, generator: str, series: str, append: str = "") -> Guest:
-    """Boot a guest with a swap partition in use, and enable Torpor there."""
+def with_swap(guests: Guests, generator: str, append: str = "") -> Guest:
+    """Boot a guest with a swap partition in use that it can do without."""
     disk = guests.folder / "swap.img"
     name = partitioned_swap_disk(disk, SWAP_MIB)
-    guest = guests.make(generator, series, [disk], append)
+    guest = guests.make(generator, "6.1", [disk], append)
     guest.boot()
-    guest.rebuild_outside()
-    guest.run(f"echo UUID={name} none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload")
-    guest.run("swapon -a && torpor enable")
+    guest.run(f"echo UUID={name} none swap sw,nofail 0 0 >>/etc/fstab && systemctl daemon-reload")
+    guest.run("swapon -a")
     return guest
-
-
-def executed(guest: Guest) -> list[str]:
-    """Return all programs that were started since the kernel started, in order."""
-    kept = guest.run("grep entries-in-buffer /sys/kernel/tracing/trace").output
-    counts = re.search(r"(\d+)/(\d+)", kept)
-    assert counts, kept
-    assert counts[1] == counts[2], "the trace is not whole"
-    return guest.run(EXECUTED).output.split()
 
 
 def refusals(guest: Guest) -> list[str]:
@@ -66,41 +52,64 @@ def mounted_at(guest: Guest) -> float:
     return float(found[1])
 
 
-@pytest.mark.parametrize(("generator", "series"), CYCLES)
-def test_swap_partition(
-    generator: str, series: str, guests: Guests, record_property: Callable[[str, object], None]
-) -> None:
-    guest = with_swap(guests, generator, series, TRACE)
-    assert STOCK[generator] in guest.installed.listing
-    programs = executed(guest)
-    boot = programs[: programs.index(AGENT)]
-    assert not [name for name in boot if "torpor-resume" in name or "python" in name]
+def test_newcomer(guests: Guests) -> None:
+    """What the README says, with the initramfs made by the guest itself."""
+    guest = with_swap(guests, "initramfs-tools")
+    guest.limit = 1200
+    first = guest.run("torpor doctor", check=False)
+    assert "run: torpor enable" in first.output
+    guest.run("torpor enable")
+    sound = guest.run("torpor doctor")
+    assert {line.split()[0] for line in sound.output.splitlines()} == {"ok"}, sound.output
     guest.hibernate()
     guest.resume()
     assert guest.same_life()
     assert "resumed" in guest.run("torpor status").output
-    took = dict(guest.seconds)
-    seconds = (f"{took[what]:.0f}" for what in ("boot", "hibernate", "resume"))
-    record_property(ROW, (generator, "swap partition", series, *seconds))
     guest.power_off()
     assert ext4_complaints(guest.root) == ""
 
 
-def test_device_that_never_comes(guests: Guests) -> None:
-    guest = with_swap(guests, "initramfs-tools", "6.1")
+@BY_EACH_GENERATOR
+def test_device_that_never_comes(generator: str, guests: Guests) -> None:
+    """The one that the kernel command line names, and the one that torpor enable knows."""
+    guest = with_swap(guests, generator, TRACE)
     ordinary = mounted_at(guest)
-    guest.hibernate()
-    guest.append = f"{NOWHERE} {TRACE}"
+    guest.rebuild_outside()
+    guest.run("torpor enable")
+    for append, disks in ((f"{NOWHERE} {TRACE}", guest.disks), (TRACE, [])):
+        guest.power_off()
+        guest.append, guest.disks = append, disks
+        guest.boot()
+        (refusal,) = refusals(guest)
+        assert re.fullmatch("UUID=.* did not appear within .* s", refusal)
+        assert mounted_at(guest) < ordinary + TIMEOUT_SECONDS + MORE_SECONDS
+        assert refusal in guest.run("torpor status").output
+        assert started_for_us(executed(guest)) == [RESUMER]
+
+
+@pytest.mark.parametrize("generator", ["initramfs-tools", "dracut"])
+def test_boot_without_an_image_and_removal(generator: str, guests: Guests) -> None:
+    guest = with_swap(guests, generator, TRACE)
+    before = guest.run("torpor --version").output
+    assert before.startswith("torpor ")
+    guest.rebuild_outside()
+    guest.run("torpor enable")
+    guest.power_off()
     guest.boot()
-    assert len(refusals(guest)) == 1
-    assert "did not appear within 10 s" in refusals(guest)[0]
-    assert mounted_at(guest) < ordinary + TIMEOUT_SECONDS + MORE_SECONDS
-    assert refusals(guest)[0] in guest.run("torpor status").output
-    assert "/usr/lib/torpor/resume/torpor-resume" in executed(guest)
+    assert started_for_us(executed(guest)) == []
+    assert guest.run(LEFT).output != ""
+    guest.run("dpkg --purge torpor")
+    assert guest.run(LEFT).output == ""
+    guest.power_off()
+    guest.boot()
+    assert "torpor" not in guest.console
 
 
+@pytest.mark.long
 def test_image_of_the_kernel(guests: Guests) -> None:
-    guest = with_swap(guests, "initramfs-tools", "6.1")
+    guest = with_swap(guests, "initramfs-tools")
+    guest.rebuild_outside()
+    guest.run("torpor enable")
     guest.hibernate("echo disk >/sys/power/state")
     guest.resume()
     assert guest.same_life()

@@ -1,0 +1,93 @@
+"""torpor doctor on a Debian: silent while all is well, and each prepared fault found."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.vm.conftest import Guests
+from vm.disks import partitioned_swap_disk
+from vm.lives import Guest
+
+pytestmark = [pytest.mark.vm, pytest.mark.long]
+
+SWAP_MIB = 768
+UNREADY = 16
+CONF = "/etc/torpor.conf"
+PLACE = "/var/lib/torpor/location"
+SMALL = (
+    "fallocate -l 4M /small && chmod 600 /small && mkswap /small && swapon /small"
+    f" && echo store=/small >>{CONF}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What breaks the guest, a word of what the doctor has to say, and what mends it again."""
+
+    name: str
+    commands: str
+    found: str
+    undo: str
+
+
+def covered(path: str, text: str) -> tuple[str, str]:
+    """Return the commands that give a file of the kernel other contents, and take them away."""
+    return f"echo '{text}' >/run/fake && mount --bind /run/fake {path}", f"umount {path}"
+
+
+def moved(name: str, path: str, found: str) -> Fault:
+    return Fault(name, f"mv {path} {path}.kept", found, f"mv {path}.kept {path}")
+
+
+def changed(name: str, path: str, command: str, found: str) -> Fault:
+    keep = f"cp {path} /var/tmp/kept"
+    return Fault(name, f"{keep} && {command}", found, f"cp /var/tmp/kept {path}")
+
+
+def faults() -> list[Fault]:
+    elsewhere, back = covered("/proc/cmdline", "root=/dev/vda ro resume=UUID=1234")
+    forbidden, allowed = covered("/proc/cmdline", "root=/dev/vda ro noresume")
+    locked, unlocked = covered("/sys/kernel/security/lockdown", "none [integrity] confidentiality")
+    awake, asleep = covered("/sys/power/state", "freeze mem")
+    image = "/boot/initrd.img-$(uname -r)"
+    resumer = "/usr/lib/torpor/resume/_internal/base_library.zip"
+    return [
+        Fault("resume= elsewhere", elsewhere, "resume=UUID=1234", back),
+        Fault("noresume", forbidden, "noresume", allowed),
+        Fault("lockdown", locked, "lockdown", unlocked),
+        Fault("kernel without hibernation", awake, "/sys/power/state", asleep),
+        moved("no /dev/snapshot", "/dev/snapshot", "/dev/snapshot"),
+        Fault("swap not in use", "swapoff -a", "/dev/vdb1", "swapon -a"),
+        changed("store moved", PLACE, f"sed -i s/UUID=.*/UUID=1/ {PLACE}", "torpor enable"),
+        moved("no initramfs", image, "initramfs"),
+        changed("initramfs cut off", image, f"truncate -s 5000000 {image}", "initramfs"),
+        changed("another resumer", resumer, f"echo >>{resumer}", "resumer"),
+        changed("wrong configuration", CONF, f"echo sotre=x >>{CONF}", "there is no 'sotre'"),
+        changed("store too small", CONF, SMALL, "/small"),
+    ]
+
+
+def verdict(guest: Guest) -> tuple[int, str]:
+    answer = guest.run("torpor doctor", check=False)
+    return answer.status, answer.output
+
+
+def test_doctor(guests: Guests) -> None:
+    disk = guests.folder / "swap.img"
+    name = partitioned_swap_disk(disk, SWAP_MIB)
+    guest = guests.make("initramfs-tools", "6.1", [disk])
+    guest.limit = 1800
+    guest.boot()
+    guest.run(f"echo UUID={name} none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload")
+    guest.run("swapon -a && torpor enable")
+    assert verdict(guest)[0] == 0
+    for fault in faults():
+        guest.run(fault.commands)
+        status, said = verdict(guest)
+        guest.run(fault.undo)
+        assert status == UNREADY, f"{fault.name}: {said}"
+        problems = [line for line in said.splitlines() if line.startswith("PROBLEM")]
+        assert problems, f"{fault.name}: {said}"
+        assert any(fault.found in line for line in said.splitlines()), f"{fault.name}: {said}"
+    status, said = verdict(guest)
+    assert (status, {line.split()[0] for line in said.splitlines()}) == (0, {"ok"}), said
