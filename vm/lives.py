@@ -23,6 +23,8 @@ from vm.host import run
 from vm.machine import Machine, RunningMachine, tail, told
 
 LIMIT_SECONDS = 600.0
+MEMORY_MIB = 768
+"""Half of it is free for the snapshot without swap, and the kernel has nothing to swap out."""
 LATE_SECONDS = 30.0
 LONGEST_COMMAND = 3000
 """The guest's terminal takes lines of 4095 bytes."""
@@ -80,7 +82,7 @@ class Guest:
     folder: Path
     disks: Sequence[Path] = ()
     append: str = ""
-    memory: int = 512
+    memory: int = MEMORY_MIB
     limit: float = LIMIT_SECONDS
     seconds: list[tuple[str, float]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
