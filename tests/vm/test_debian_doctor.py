@@ -76,10 +76,14 @@ def test_doctor(guests: Guests) -> None:
     disk = guests.folder / "swap.img"
     name = partitioned_swap_disk(disk, SWAP_MIB)
     guest = guests.make("initramfs-tools", "6.1", [disk])
-    guest.limit = 1800
+    guest.limit = 1200
     guest.boot()
+    guest.rebuild_outside()
     guest.run(f"echo UUID={name} none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload")
     guest.run("swapon -a && torpor enable")
+    guest.power_off()
+    guest.take_rebuilt()
+    guest.boot()
     assert verdict(guest)[0] == 0
     for fault in faults():
         guest.run(fault.commands)

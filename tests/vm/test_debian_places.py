@@ -16,8 +16,6 @@ from vm.lives import Guest
 
 pytestmark = pytest.mark.vm
 
-MEMORY_MIB = 768
-"""Without swap, half of the memory has to be free for the snapshot."""
 
 Combination = tuple[str, str]
 """Generator and kernel."""
@@ -71,7 +69,7 @@ class Debian:
                 disks.append(folder / f"{number}.img")
                 place.disk(disks[-1])
             self._guest = self._guests.make(*self.combination, disks, TRACE)
-            self._guest.memory, self._guest.limit = MEMORY_MIB, 1500
+            self._guest.limit = 1500
             self._guest.boot()
         return self._guest
 
