@@ -8,11 +8,12 @@ from kernel import hibernation, process, swap
 from resume.candidates import Candidate, examine, marked_headers
 from resume.errors import NotAskedError
 from resume.request import Request
-from resume.wait import wait_for_device
+from resume.wait import not_there, wait_for_device
 from store.errors import DeviceNotFoundError, KernelRefusedError
 from store.header import StoreHeader, read_header
 from store.identity import this_machine
 from store.image import opened
+from store.locate import find_device
 
 
 def find(request: Request, files: ExitStack, flags: int) -> list[Candidate]:
@@ -43,12 +44,18 @@ def find(request: Request, files: ExitStack, flags: int) -> list[Candidate]:
 
 
 def _open_named(request: Request, files: ExitStack, flags: int) -> StoreHeader:
+    path = find_device(request.device) if request.waited else _wait_for_named(request)
+    if path is None:
+        raise not_there(request.device, request.timeout)
+    fd = files.enter_context(opened(path, flags))
+    return read_header(fd, path, request.offset)
+
+
+def _wait_for_named(request: Request) -> str:
     # A slow machine takes seconds to start us, and a boot does not wait for those on top.
     begun = time.monotonic() - process.age() + request.delay
     time.sleep(request.delay)
-    path = wait_for_device(request.device, request.timeout, begun)
-    fd = files.enter_context(opened(path, flags))
-    return read_header(fd, path, request.offset)
+    return wait_for_device(request.device, request.timeout, begun)
 
 
 def _hand_over(request: Request, header: StoreHeader) -> None:

@@ -34,6 +34,8 @@ class Request:
     """Seconds to wait for the device then."""
     machine_id: str
     """Of this installation, as torpor enable kept it, or ""."""
+    waited: bool = False
+    """Whether somebody has waited before, and there is no more waiting."""
 
     @classmethod
     def parse(cls, text: str, location: Location | None) -> Self:
@@ -55,7 +57,7 @@ class Request:
 
     def at_once(self) -> Self:
         """Return the same request without any waiting: somebody has waited before."""
-        return replace(self, delay=0.0, timeout=0.0)
+        return replace(self, waited=True)
 
 
 def _number(text: str, otherwise: float) -> float:

@@ -31,9 +31,14 @@ def wait_for_device(spec: str, timeout: float, begun: float) -> str:
         if not glob.glob(QUESTIONS):
             left -= now - before
         if left <= 0:
-            raise DeviceNotFoundError(f"{spec} did not appear within {timeout:.0f} s")
+            raise not_there(spec, timeout)
         monitor.poll(timeout=min(left, _LOOK_AGAIN))
     return path
+
+
+def not_there(spec: str, timeout: float) -> DeviceNotFoundError:
+    """Return the error for a device that did not come in so many seconds."""
+    return DeviceNotFoundError(f"{spec} did not appear within {timeout:.0f} s")
 
 
 def _event_source() -> str:

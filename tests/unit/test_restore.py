@@ -278,7 +278,19 @@ def test_what_enable_kept_stands_where_the_command_line_is_silent() -> None:
     named = Request.parse("resume=/dev/a", KEPT)
     assert named == replace(kept, device="/dev/a", offset=0, by_command_line=True)
     hasty = Request.parse("resumedelay=9 resume=/dev/a", KEPT).at_once()
-    assert hasty == replace(named, timeout=0)
+    assert hasty == replace(named, delay=9, waited=True)
+
+
+def test_what_somebody_waited_for_is_not_waited_for_again(
+    device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(*_: object) -> str:
+        raise AssertionError("waits again")
+
+    monkeypatch.setattr(finding, "wait_for_device", wait)
+    request = Request.parse("resume=/dev/nowhere resumedelay=9 torpor.timeout=7", None)
+    with pytest.raises(DeviceNotFoundError, match="/dev/nowhere did not appear within 7 s"):
+        program.resume(request.at_once(), lambda *_: None)
 
 
 def test_device_that_never_comes_is_waited_for_and_given_up() -> None:

@@ -56,7 +56,7 @@ def test_newcomer(guests: Guests) -> None:
     """What the README says, in that order."""
     guest = with_swap(guests, "initramfs-tools")
     first = guest.run("torpor doctor", check=False)
-    assert "run: torpor enable" in first.output
+    assert "torpor enable" in first.output
     guest.rebuild_outside()
     guest.run("torpor enable")
     guest.power_off()
@@ -84,10 +84,10 @@ def test_device_that_never_comes(generator: str, guests: Guests) -> None:
         guest.append, guest.disks = append, disks
         guest.boot()
         (refusal,) = refusals(guest)
-        assert re.fullmatch("UUID=.* did not appear within .* s", refusal)
+        assert re.fullmatch(r"UUID=\S+ did not appear within 10 s", refusal)
         assert mounted_at(guest) < ordinary + TIMEOUT_SECONDS + MORE_SECONDS
         assert refusal in guest.run("torpor status").output
-        assert started_for_us(executed(guest)) == [RESUMER]
+        assert set(started_for_us(executed(guest))) == {RESUMER}
 
 
 @pytest.mark.parametrize("generator", ["initramfs-tools", "dracut"])
