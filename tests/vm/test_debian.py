@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.vm.conftest import Guests
-from tests.vm.trace import TRACE, executed, started_for_us
+from tests.vm.trace import RESUMER, TRACE, executed, started_for_us
 from vm.disks import ext4_complaints, partitioned_swap_disk
 from vm.lives import Guest
 
@@ -18,7 +18,6 @@ NOWHERE = "resume=UUID=00000000-dead-beef-0000-000000000000"
 TIMEOUT_SECONDS = 10
 MORE_SECONDS = 5
 LEFT = "find / -xdev -iname '*torpor*'"
-RESUMER = "/usr/lib/torpor/resume/torpor-resume"
 
 BY_EACH_GENERATOR = pytest.mark.parametrize(
     "generator",

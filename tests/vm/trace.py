@@ -7,6 +7,7 @@ from vm.lives import Guest
 TRACE = "trace_event=sched:sched_process_exec trace_buf_size=8M"
 """For the kernel command line."""
 
+RESUMER = "/usr/lib/torpor/resume/torpor-resume"
 AGENT = "/usr/lib/agent/agent.sh"
 _EXECUTED = "sed -n 's/.* filename=\\([^ ]*\\) .*/\\1/p' /sys/kernel/tracing/trace"
 
@@ -24,4 +25,4 @@ def started_for_us(programs: list[str]) -> list[str]:
     """Return those that are the resumer, or Python, up to the agent: while the guest booted."""
     boot = programs[: programs.index(AGENT)]
     assert len(boot) > 10
-    return [name for name in boot if "torpor-resume" in name or "python" in name]
+    return [name for name in boot if name == RESUMER or "python" in name]
