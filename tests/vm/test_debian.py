@@ -89,7 +89,7 @@ def test_device_that_never_comes(generator: str, guests: Guests) -> None:
         assert set(started_for_us(executed(guest))) == {RESUMER}
 
 
-@pytest.mark.parametrize("generator", ["initramfs-tools", "dracut"])
+@BY_EACH_GENERATOR
 def test_boot_without_an_image_and_removal(generator: str, guests: Guests) -> None:
     guest = with_swap(guests, generator, TRACE)
     before = guest.run("torpor --version").output
