@@ -38,7 +38,7 @@ SHORT = {
 STOCK = {
     "initramfs-tools": "scripts/local-premount/resume",
     "dracut": "usr/lib/systemd/system/systemd-hibernate-resume@.service",
-    "dracut-shell": "hooks/pre-mount/10-resume.sh",
+    "dracut-shell": "usr/lib/dracut/resume.sh",
 }
 
 
