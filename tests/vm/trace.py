@@ -8,6 +8,7 @@ TRACE = "trace_event=sched:sched_process_exec trace_buf_size=8M"
 """For the kernel command line."""
 
 RESUMER = "/usr/lib/torpor/resume/torpor-resume"
+BOOT = "/usr/lib/torpor/torpor-boot"
 AGENT = "/usr/lib/agent/agent.sh"
 _EXECUTED = "sed -n 's/.* filename=\\([^ ]*\\) .*/\\1/p' /sys/kernel/tracing/trace"
 
@@ -19,6 +20,14 @@ def executed(guest: Guest) -> list[str]:
     assert counts, kept
     assert counts[1] == counts[2], "the trace is not whole"
     return guest.run(_EXECUTED).output.split()
+
+
+def started_at(guest: Guest, program: str) -> float:
+    """Return when the program was started first, in seconds since the kernel started."""
+    line = guest.run(f"grep -m 1 'filename={program} ' /sys/kernel/tracing/trace").output
+    found = re.search(r" (\d+\.\d+): sched_process_exec", line)
+    assert found, line
+    return float(found[1])
 
 
 def started_for_us(programs: list[str]) -> list[str]:
