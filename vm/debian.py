@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vm.disks import blank_disk, forget_oldest
@@ -79,7 +79,7 @@ class Installed:
     generator: str
     disk: Path
     kernel: Kernel
-    listing: str
+    listing: str = field(repr=False)
     """What lsinitramfs or lsinitrd prints of its initramfs."""
 
 
