@@ -142,6 +142,7 @@ class Guest:
             self.logs[-1],
             self.append,
             self.memory,
+            channel=True,
         ).start(self.limit)
         return self._running
 

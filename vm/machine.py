@@ -51,7 +51,9 @@ class Machine:
     """A machine that is off. Its disks appear as vda, vdb, …, the first one as the root.
 
     The console goes to the file `log`, the report beside it with the suffix `.report`; `memory`
-    is in MiB; `append` is added to the kernel's command line.
+    is in MiB; `append` is added to the kernel's command line. With `channel`, ttyS1 is also for
+    RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
+    stuck after some 300 bytes.
     """
 
     kernel: Kernel
@@ -61,6 +63,7 @@ class Machine:
     append: str = ""
     memory: int = 512
     cpus: int = 2
+    channel: bool = False
 
     def run(self, timeout: float) -> Result:
         """Power on and wait until the machine is off.
@@ -82,8 +85,11 @@ class Machine:
         command += ["-kernel", str(self.kernel.vmlinuz), "-initrd", str(self.initramfs)]
         command += ["-append", f"{APPEND} {self.append}".rstrip()]
         command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
-        command += ["-chardev", f"socket,id=channel,fd={channel},logfile={_report(self.log)}"]
-        command += ["-serial", "chardev:channel"]
+        if self.channel:
+            command += ["-chardev", f"socket,id=channel,fd={channel},logfile={_report(self.log)}"]
+            command += ["-serial", "chardev:channel"]
+        else:
+            command += ["-serial", f"file:{_report(self.log)}"]
         command += ["-chardev", f"socket,id=monitor,fd={monitor}"]
         command += ["-mon", "chardev=monitor,mode=control"]
         for disk in self.disks:
