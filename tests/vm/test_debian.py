@@ -8,7 +8,7 @@ import pytest
 
 from tests.vm.conftest import Guests
 from tests.vm.trace import BOOT, RESUMER, TRACE, executed, started_at, started_for_us
-from vm.disks import ext4_complaints, partitioned_swap_disk
+from vm.disks import blank_disk, ext4_complaints, partitioned_swap_disk
 from vm.lives import Guest
 
 pytestmark = pytest.mark.vm
@@ -122,5 +122,18 @@ def test_image_of_the_kernel(guests: Guests) -> None:
     guest.rebuild_outside()
     guest.run("torpor enable")
     guest.hibernate("echo disk >/sys/power/state")
+    guest.resume()
+    assert guest.same_life()
+
+
+@pytest.mark.long
+def test_store_without_any_swap(guests: Guests) -> None:
+    """logind looks for room in swap, and is told not to."""
+    disk = blank_disk(guests.folder / "store.img", SWAP_MIB)
+    guest = guests.make("initramfs-tools", "6.1", [disk])
+    guest.boot()
+    guest.rebuild_outside()
+    guest.run("torpor mkstore /dev/vdb && torpor enable --store /dev/vdb")
+    guest.hibernate()
     guest.resume()
     assert guest.same_life()
