@@ -125,7 +125,7 @@ def test_place(
         guest.resume(place.passphrase)
         assert guest.same_life()
         assert "resumed" in guest.run("torpor status").output
-    except BaseException:
+    except Exception:
         console = guest.console.splitlines()[-CONSOLE_LINES:]
         request.node.add_report_section("call", str(guest.logs[-1]), "\n".join(console))
         guest.kill()
