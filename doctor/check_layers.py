@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from doctor.facts import REBUILD, Facts
 from doctor.finding import Finding, ok, problem
-from doctor.stores import crypttab
+from store import crypttab
 
 _CRYPTSETUP = (
     "/sbin/cryptsetup",
@@ -72,10 +72,10 @@ def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
 def _lost_key(facts: Facts, name: str) -> str:
     """Return the key file that the image's crypttab names and the image does not hold, or ""."""
     for path in _CRYPTTABS:
-        line = crypttab(facts.initramfs.text(path) or "").get(name)
-        if line and line[2].startswith("/") and "keyscript=" not in line[3]:
-            key = line[2]
-            return "" if key.startswith("/dev/") or key in facts.initramfs else key
+        line = crypttab.parse(facts.initramfs.text(path) or "").get(name)
+        if line and line.key.startswith("/") and "keyscript=" not in line.options:
+            held = line.key.startswith("/dev/") or line.key in facts.initramfs
+            return "" if held else line.key
     return ""
 
 
@@ -92,7 +92,7 @@ def _is_left_out(facts: Facts, uuid: str) -> bool:
 
 def _is_asked_for(facts: Facts, name: str, uuid: str) -> bool:
     """Return whether a crypttab in the image or the kernel command line names the device."""
-    if any(name in crypttab(facts.initramfs.text(path) or "") for path in _CRYPTTABS):
+    if any(name in crypttab.parse(facts.initramfs.text(path) or "") for path in _CRYPTTABS):
         return True
     for option, value in _options(facts):
         plain = value.replace("-", "").replace("luks", "").lower()

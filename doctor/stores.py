@@ -10,12 +10,12 @@ from format.layout import PAGE_SIZE
 from kernel.swap import KERNEL_IMAGE, SwapArea, parse_swaps
 from state.conf import Conf
 from state.location import Location
+from store import crypttab
 from store.errors import DeviceNotFoundError, StoreRefusedError
 from store.header import StoreHeader
 from store.place import Place
 
 _SECTOR = 512
-_RANDOM = ("/dev/urandom", "/dev/random", "/dev/hwrng")
 _VOLATILE = {
     "zram": "compressed memory (zram), which a power-off empties",
     "ram": "a disk in memory, which a power-off empties",
@@ -168,12 +168,6 @@ def _losses(machine: Machine, device: str) -> Iterator[str]:
             yield _VOLATILE[kind]
         dm_name, dm_uuid = machine.dm(name)
         if dm_uuid.startswith("CRYPT-PLAIN-"):
-            key = crypttab(machine.text("/etc/crypttab") or "").get(dm_name, ["", "", ""])[2]
-            if key in _RANDOM or not key:
-                yield f"encrypted with a key that /etc/crypttab does not keep ({dm_name})"
-
-
-def crypttab(text: str) -> dict[str, list[str]]:
-    """Return each line's name, source, key and options, by name; man 5 crypttab."""
-    lines = (line.split() for line in text.splitlines() if not line.lstrip().startswith("#"))
-    return {words[0]: [*words, "none", ""][:4] for words in lines if len(words) > 1}
+            line = crypttab.parse(machine.text(crypttab.PATH) or "").get(dm_name)
+            if line is None or line.key in crypttab.RANDOM_KEYS:
+                yield f"encrypted with a key that {crypttab.PATH} does not keep ({dm_name})"

@@ -10,8 +10,8 @@ from setup.generators import find_generator
 from setup.system import System
 from setup.target import Target
 from state import files
+from store import crypttab
 
-_CRYPTTAB = "/etc/crypttab"
 _CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
 _DRACUT_CONF = "/etc/dracut.conf.d"
 
@@ -47,41 +47,38 @@ def _on_cryptsetup(system: System, target: Target) -> Iterator[str]:
     if not system.has("/usr/share/initramfs-tools/hooks/cryptroot"):
         yield "the store is on LUKS: install cryptsetup-initramfs, and run torpor enable again"
         return
-    keys = _keys(system)
+    lines = _crypttab(system)
     hook = files.read_text(system.path(_CONF_HOOK)) or ""
     pattern = re.search(r"^KEYFILE_PATTERN=[\"']?([^\"'\n]*)", hook, re.MULTILINE)
     for name, _ in target.luks:
-        key = keys.get(name)
-        if key is None:
-            yield f"{name} is not in {_CRYPTTAB}: the initramfs cannot open it"
-        elif key.startswith("/") and not (pattern and fnmatch.fnmatch(key, pattern[1])):
+        line = lines.get(name)
+        if line is None:
+            yield f"{name} is not in {crypttab.PATH}: the initramfs cannot open it"
+        elif line.key.startswith("/") and not (pattern and fnmatch.fnmatch(line.key, pattern[1])):
             yield (
-                f"the initramfs cannot open {name} by the key file {key}: name it in "
+                f"the initramfs cannot open {name} by the key file {line.key}: name it in "
                 f"KEYFILE_PATTERN= of {_CONF_HOOK}, and run torpor enable again"
             )
 
 
-def _keys(system: System) -> dict[str, str]:
-    """Return the key file of each device in crypttab(5), "none" for a passphrase."""
-    text = files.read_text(system.path(_CRYPTTAB)) or ""
-    lines = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    return {words[0]: words[2] if len(words) > 2 else "none" for words in lines if words}
+def _crypttab(system: System) -> dict[str, crypttab.Line]:
+    return crypttab.parse(files.read_text(system.path(crypttab.PATH)) or "")
 
 
 def _on_dracut(system: System, target: Target, command_line: str) -> Iterator[str]:
     # systemd in the initramfs opens what crypttab says, and no other than those that the command
     # line names, if it names any (cryptsetup-generator.c).
-    keys, conf = _keys(system), _dracut_conf(system)
+    lines, conf = _crypttab(system), _dracut_conf(system)
     for name, uuid in target.luks:
-        key = keys.get(name, "")
+        line = lines.get(name)
         if "rd.luks." in command_line:
             if uuid not in command_line:
                 yield f"to open {name}, the kernel command line needs rd.luks.name={uuid}={name}"
-        elif not key:
-            yield f"{name} is not in {_CRYPTTAB}: the initramfs cannot open it"
-        elif key.startswith("/") and key not in conf:
+        elif line is None:
+            yield f"{name} is not in {crypttab.PATH}: the initramfs cannot open it"
+        elif line.key.startswith("/") and line.key not in conf:
             yield (
-                f"the initramfs cannot open {name} by the key file {key}: name it in "
+                f"the initramfs cannot open {name} by the key file {line.key}: name it in "
                 f"install_items+= of a file in {_DRACUT_CONF}, and run torpor enable again"
             )
 

@@ -3,11 +3,8 @@
 import os
 
 from kernel import stack
+from store import crypttab
 from store.errors import StoreRefusedError, cannot
-
-CRYPTTAB = "/etc/crypttab"
-
-_RANDOM = ("/dev/urandom", "/dev/random", "/dev/hwrng")
 
 
 def check_lasting(device: str, name: str) -> None:
@@ -32,24 +29,23 @@ def check_lasting(device: str, name: str) -> None:
 
 def _check_key(dm_name: str, name: str) -> None:
     """Refuse a plain dm-crypt device unless crypttab(5) names a key that lasts."""
-    key = _keys().get(dm_name)
-    if key is None:
+    line = _crypttab().get(dm_name)
+    if line is None:
         raise StoreRefusedError(
-            f"{name} is encrypted with a key that {CRYPTTAB} does not name ({dm_name})",
+            f"{name} is encrypted with a key that {crypttab.PATH} does not name ({dm_name})",
             "use LUKS, so that the initramfs can open it again",
         )
-    if os.path.realpath(key) in _RANDOM or key in _RANDOM:
+    if {line.key, os.path.realpath(line.key)} & set(crypttab.RANDOM_KEYS):
         raise StoreRefusedError(
-            f"{name} is encrypted with a new random key at each boot ({dm_name} in {CRYPTTAB})",
+            f"{name} is encrypted with a new random key at each boot ({dm_name} in "
+            f"{crypttab.PATH})",
             "use LUKS with a passphrase or a key file that stays",
         )
 
 
-def _keys() -> dict[str, str]:
-    """Return the key file of each device in crypttab, "none" for a passphrase."""
+def _crypttab() -> dict[str, crypttab.Line]:
     try:
-        with open(CRYPTTAB, encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.split() for line in file if not line.lstrip().startswith("#")]
+        with open(crypttab.PATH, encoding="utf-8", errors="surrogateescape") as file:
+            return crypttab.parse(file.read())
     except OSError:
         return {}
-    return {words[0]: words[2] if len(words) > 2 else "none" for words in lines if words}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kernel import stack
-from store import lasting, locate
+from store import crypttab, locate
 from store.errors import StoreRefusedError
 from store.lasting import check_lasting
 from store.locate import whole_devices
@@ -48,7 +48,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.setattr(stack, "SYSFS", made.root)
-    monkeypatch.setattr(lasting, "CRYPTTAB", str(made.crypttab))
+    monkeypatch.setattr(crypttab, "PATH", str(made.crypttab))
     return made
 
 
