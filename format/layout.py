@@ -5,7 +5,20 @@ Every record ends in `checksum`: CRC-32C over the image's UUID, then the record'
 the checksum, then, for a chunk, its payload. Reserved bytes are zero.
 """
 
-from construct import Array, Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct, this
+from construct import (
+    Array,
+    Bytes,
+    GreedyBytes,
+    Int8ul,
+    Int16ul,
+    Int32ul,
+    Int64ul,
+    Prefixed,
+    PrefixedArray,
+    Struct,
+    Terminated,
+    this,
+)
 
 VERSION = 1
 
@@ -112,8 +125,31 @@ Mark = Struct(
     "map_page" / Int64ul,
     "extent_count" / Int32ul,
     "first_page" / Int64ul,
-    "reserved" / Bytes(192),
+    "loads" / Int16ul,
+    "attempts" / Int16ul,
+    "reserved" / Bytes(188),
     "checksum" / Int32ul,
+)
+
+GuardEntry = Struct(
+    "method" / Int16ul,
+    "flags" / Int16ul,
+    "identity" / Bytes(16),
+    "device_size" / Int64ul,
+    "fingerprint" / Bytes(32),
+    "file_system" / Prefixed(Int16ul, GreedyBytes),
+    "device" / Prefixed(Int16ul, GreedyBytes),
+    "device_identity" / Prefixed(Int16ul, GreedyBytes),
+    "mount_point" / Prefixed(Int16ul, GreedyBytes),
+)
+
+Guard = Struct("entries" / PrefixedArray(Int32ul, GuardEntry), Terminated)
+
+MachineFacts = Struct(
+    "ram_map" / Prefixed(Int32ul, GreedyBytes),
+    "processor" / Prefixed(Int32ul, GreedyBytes),
+    "processor_features" / Prefixed(Int32ul, GreedyBytes),
+    Terminated,
 )
 
 MAP_EXTENTS = 253

@@ -28,6 +28,10 @@ class MarkState(IntEnum):
     """What the mark says of the image."""
 
     COMPLETE = 1
+    LOADING = 2
+    """A resumer has begun to load it: if the mark still says so at a boot, that one was cut off."""
+    CLAIMED = 3
+    """It was about to be restored, and may have been: never again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ class Mark:
     extent_count: int
     first_page: int
     """Page on the device that the mark stands in."""
+    loads: int = 0
+    """How often its loading has begun."""
+    attempts: int = 0
+    """How often the kernel was asked to restore it."""
 
     @classmethod
     def parse(cls, page: Buffer) -> Self | None:
@@ -69,6 +77,8 @@ class Mark:
             fields.map_page,
             fields.extent_count,
             fields.first_page,
+            fields.loads,
+            fields.attempts,
         )
 
     def build(self) -> bytes:
@@ -83,7 +93,9 @@ class Mark:
             "map_page": self.map_page,
             "extent_count": self.extent_count,
             "first_page": self.first_page,
-            "reserved": bytes(192),
+            "loads": self.loads,
+            "attempts": self.attempts,
+            "reserved": bytes(188),
         }
         return seal(layout.Mark, fields, salt(self.image_uuid))
 
@@ -144,22 +156,25 @@ def build_map(extents: Extents, image_uuid: UUID, pages: list[int]) -> Iterator[
 def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) -> Extents:
     """Return the extents of the marked image on a device of that many pages.
 
-    They lie on the device, apart from each other, from its page 0 and from the mark's page, and
-    hold the image. Raises DamagedError for a map that says otherwise, and what `read_page` raises.
+    They lie on the device, apart from each other, from the map, from page 0 and from the mark's
+    page, and hold the image. Raises DamagedError for a map that says otherwise, and what
+    `read_page` raises.
     """
     if not mark.extent_count or mark.extent_count > MAX_EXTENTS:
         raise DamagedError(f"the mark claims {mark.extent_count} extents")
     extents = Extents()
+    taken = {0, mark.first_page}
     page = mark.map_page
     for sequence in range(map_pages(mark.extent_count)):
         if page >= device_pages:
             raise DamagedError(f"extent map leaves the device at page {page}")
-        if page in (0, mark.first_page):
+        if page in taken:
             raise DamagedError(f"extent map lies on page {page}, which is taken")
+        taken.add(page)
         page = _read_map_page(mark, sequence, page, read_page, extents)
     if len(extents) != mark.extent_count:
         raise DamagedError(f"extent map has {len(extents)} of {mark.extent_count} extents")
-    _check_extents(extents, device_pages, mark.first_page)
+    _check_extents(extents, device_pages, taken)
     if sum(extents.counts) * layout.PAGE_SIZE < mark.image_size:
         raise DamagedError(f"extent map is too short for {mark.image_size} bytes")
     return extents
@@ -185,11 +200,10 @@ def _read_map_page(
     return following
 
 
-def _check_extents(extents: Extents, device_pages: int, first_page: int) -> None:
+def _check_extents(extents: Extents, device_pages: int, taken: set[int]) -> None:
     """Check the extents without trusting one of them; `free` is the first page not yet taken."""
-    taken = [(page, 1) for page in {0, first_page}]
     free = 0
-    for start, count in sorted([*taken, *extents]):
+    for start, count in sorted([*((page, 1) for page in taken), *extents]):
         if start < free or not 0 < count <= device_pages - start:
             raise DamagedError(f"extent of {count} pages at page {start} is impossible")
         free = start + count

@@ -57,7 +57,7 @@ class ImageReader:
         self.index = _read_index(source, self.superblock, self._trailer)
         chunk_size = self.superblock.chunk_size
         self._ends = _chunk_ends(self.index, self._trailer.index_offset, chunk_size)
-        self._check_section_header()
+        self._check_section_headers()
 
     @property
     def stream_bytes(self) -> int:
@@ -76,6 +76,13 @@ class ImageReader:
         """
         return in_order(self._decode_jobs(self.index.sections[0]))
 
+    def table(self, kind: int) -> bytes | None:
+        """Return the whole section of this kind, checked; None if the image has none."""
+        for section in self.index.sections:
+            if section.kind == kind:
+                return b"".join(bytes(part) for part in in_order(self._decode_jobs(section)))
+        return None
+
     def _decode_jobs(self, section: records.Section) -> Iterator[Callable[[], Buffer]]:
         chunk_size = self.superblock.chunk_size
         room = room_for(layout.CHUNK_HEADER_SIZE + chunk_size)
@@ -90,10 +97,17 @@ class ImageReader:
         record = self._source.read(start, self._ends[number] - start, buffer)
         return chunks.decode(record, number, raw_size, self.index.checksums[number], self._salt)
 
-    def _check_section_header(self) -> None:
-        expected = self.index.sections[0].build_header(self._salt)
-        if read_at(self._source, layout.SUPERBLOCK_SIZE, len(expected)) != expected:
-            raise DamagedError(f"section header at byte {layout.SUPERBLOCK_SIZE} is damaged")
+    def _check_section_headers(self) -> None:
+        for section in self.index.sections:
+            expected = section.build_header(self._salt)
+            at = self._header_place(section)
+            if read_at(self._source, at, len(expected)) != expected:
+                raise DamagedError(f"section header at byte {at} is damaged")
+
+    def _header_place(self, section: records.Section) -> int:
+        if section is self.index.sections[0]:
+            return layout.SUPERBLOCK_SIZE
+        return self.index.offsets[section.first_chunk] - layout.SECTION_HEADER_SIZE
 
 
 def _read_superblock(source: Source) -> records.Superblock:
@@ -139,12 +153,16 @@ def _read_index(
 
 
 def _chunk_ends(index: records.Index, index_offset: int, chunk_size: int) -> "array[int]":
-    """Return where each chunk ends, which is where the next thing begins: there are no gaps."""
+    """Return where each chunk ends: where the next thing begins, since there are no gaps."""
+    header = layout.SECTION_HEADER_SIZE
     bounds = index.offsets + array("Q", [index_offset])
     ends = bounds[1:]
-    first = layout.SUPERBLOCK_SIZE + layout.SECTION_HEADER_SIZE
+    stream, *tables = index.sections
+    first = layout.SUPERBLOCK_SIZE + header * (1 if stream.chunk_count or not tables else 2)
     if bounds[0] != first:
         raise DamagedError(f"the first thing in the section is at byte {bounds[0]}, not {first}")
+    for last in (table.first_chunk - 1 for table in tables if table.first_chunk):
+        ends[last] = max(ends[last] - header, 0)
     least, most = layout.CHUNK_HEADER_SIZE, layout.CHUNK_HEADER_SIZE + chunk_size
     for number, (start, end) in enumerate(zip(index.offsets, ends, strict=True)):
         if not least < end - start <= most:

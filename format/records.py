@@ -16,12 +16,16 @@ from format.checksum import Buffer, crc32c
 from format.errors import DamagedError, NoImageError, UnsupportedError
 
 KERNEL_STREAM = 1
-"""The kind of the section that holds what /dev/snapshot gave."""
+"""The kind of the section that holds what /dev/snapshot gave; the others are tables."""
+GUARD = 2
+MACHINE_FACTS = 3
 
 MIN_CHUNK_SIZE = layout.PAGE_SIZE
 MAX_CHUNK_SIZE = 4 << 20
 MAX_SECTIONS = 16
 MAX_CHUNKS = 1 << 20
+MAX_TABLE_SIZE = 1 << 20
+"""Bytes of a section that is no stream: it is read as a whole."""
 
 
 def salt(image_uuid: UUID) -> int:
@@ -218,27 +222,37 @@ def index_size(sections: int, chunks: int) -> int:
 
 
 def _section(entry: Container) -> Section:
-    if entry.flags or entry.kind != KERNEL_STREAM:
+    if entry.flags or entry.kind not in (KERNEL_STREAM, GUARD, MACHINE_FACTS):
         raise UnsupportedError(f"image has a section of unknown kind {entry.kind}")
     return Section(entry.kind, entry.first_chunk, entry.chunk_count, entry.raw_bytes)
 
 
 def _check_sections(sections: tuple[Section, ...], chunk_count: int, chunk_size: int) -> None:
-    """Check that the sections share out the chunks in order, and that one is the stream."""
-    if len(sections) != 1:
-        raise DamagedError(f"image has {len(sections)} kernel streams instead of one")
+    """Check that the sections share out the chunks in order, the stream first, each kind once."""
+    kinds = [section.kind for section in sections]
+    if kinds.count(KERNEL_STREAM) != 1:
+        streams = kinds.count(KERNEL_STREAM)
+        raise DamagedError(f"image has {streams} kernel streams instead of one")
+    if kinds[0] != KERNEL_STREAM or len(set(kinds)) != len(kinds):
+        raise DamagedError(f"image has sections in an impossible order: {kinds}")
     first = 0
     for section in sections:
         whole, rest = divmod(section.raw_bytes, chunk_size)
         if (
             section.first_chunk != first
             or section.chunk_count != whole + bool(rest)
-            or rest % layout.PAGE_SIZE
+            or not _is_possible(section)
         ):
             raise DamagedError(f"index has an impossible section at chunk {section.first_chunk}")
         first += section.chunk_count
     if first != chunk_count:
         raise DamagedError(f"sections hold {first} of {chunk_count} chunks")
+
+
+def _is_possible(section: Section) -> bool:
+    if section.kind == KERNEL_STREAM:
+        return section.raw_bytes % layout.PAGE_SIZE == 0
+    return 0 < section.raw_bytes <= MAX_TABLE_SIZE
 
 
 def column(typecode: str, data: bytes) -> "array[int]":

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import count
 from typing import Protocol
 
 from format import chunks, layout, records
@@ -30,7 +31,7 @@ def new_buffers(chunk_size: int) -> list[PageBuffer]:
 
 
 class ImageWriter:
-    """Writes one image: the superblock at once, then `write_stream`, then `finish`."""
+    """Writes one image: the superblock at once, then `write_stream`, the tables, `finish`."""
 
     def __init__(
         self, sink: Sink, superblock: records.Superblock, buffers: list[PageBuffer]
@@ -53,14 +54,31 @@ class ImageWriter:
     def write_stream(self, read: ReadStream, progress: Callable[[int], None]) -> int:
         """Write the kernel stream that `read` gives, return its size in bytes.
 
-        `progress` is told the bytes of stream written, after each chunk. Raises what `read`,
-        the sink or `progress` raises, and DamagedError for a stream that is not whole pages.
+        It comes before all tables. `progress` is told the bytes of stream written, after each
+        chunk. Raises what `read`, the sink or `progress` raises, and DamagedError for a stream
+        that is not whole pages.
         """
+        return self._write_section(records.KERNEL_STREAM, self._fill_buffers(read), progress)
+
+    def write_table(self, kind: int, data: bytes) -> None:
+        """Write a section that is read as a whole, records.GUARD or records.MACHINE_FACTS."""
+        if len(data) > records.MAX_TABLE_SIZE:
+            raise TorporError(f"section of kind {kind} is too large, {len(data)} bytes")
+        size = self._superblock.chunk_size
+        parts = (memoryview(data)[at : at + size] for at in range(0, len(data), size))
+        self._write_section(kind, parts, lambda _done: None)
+
+    def _write_section(
+        self, kind: int, parts: Iterator[memoryview], progress: Callable[[int], None]
+    ) -> int:
+        """Write the parts, a chunk each, and return their size in bytes."""
         first = len(self._offsets)
-        section = records.Section(records.KERNEL_STREAM, first, 0, 0)
-        self._append(section.build_header(self._salt))
+        self._append(records.Section(kind, first, 0, 0).build_header(self._salt))
         done = 0
-        with closing(in_order(self._encode_jobs(read))) as encoded:
+        jobs = (
+            partial(_encode, part, number, self._salt) for number, part in enumerate(parts, first)
+        )
+        with closing(in_order(jobs)) as encoded:
             for raw_size, (header, payload, checksum) in encoded:
                 if len(self._offsets) == records.MAX_CHUNKS:
                     raise TorporError(f"the stream is longer than an image may be, {done} bytes")
@@ -69,17 +87,17 @@ class ImageWriter:
                 self._append(header, payload)
                 done += raw_size
                 progress(done)
-        count = len(self._offsets) - first
-        self._sections.append(records.Section(records.KERNEL_STREAM, first, count, done))
+        chunk_count = len(self._offsets) - first
+        self._sections.append(records.Section(kind, first, chunk_count, done))
         return done
 
-    def _encode_jobs(
-        self, read: ReadStream
-    ) -> Iterator[Callable[[], tuple[int, tuple[bytes, Buffer, int]]]]:
-        number = len(self._offsets)
-        while size := _fill(buffer := self._buffers[number % DEPTH], read):
-            yield partial(_encode, buffer.view[:size], number, self._salt)
-            number += 1
+    def _fill_buffers(self, read: ReadStream) -> Iterator[memoryview]:
+        """Yield the stream chunk by chunk, in buffers that are used in turn."""
+        for number in count():
+            buffer = self._buffers[number % DEPTH]
+            if not (size := _fill(buffer, read)):
+                return
+            yield buffer.view[:size]
 
     def finish(self) -> None:
         """Write index and trailer: without them an image is incomplete."""

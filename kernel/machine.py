@@ -7,12 +7,13 @@ from pathlib import Path
 MACHINE_ID = Path("/etc/machine-id")
 MEMMAP = Path("/sys/firmware/memmap")
 IOMEM = Path("/proc/iomem")
+CPUINFO = Path("/proc/cpuinfo")
 
 _MACHINE_ID_SIZE = 16
 
 
-def ram_map_digest(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> bytes:
-    """Return the SHA-256 of the memory map that the firmware gave (32 bytes).
+def ram_map(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> str:
+    """Return the memory map that the firmware gave, a line for each range: start, end, type.
 
     Reads /sys/firmware/memmap (Documentation/ABI/testing/sysfs-firmware-memmap), the same map
     that x86 kernels compare by e820 checksum; elsewhere the System RAM lines of /proc/iomem.
@@ -24,7 +25,24 @@ def ram_map_digest(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> bytes:
         ]
     else:
         entries = [line for line in iomem.read_text().splitlines() if "System RAM" in line]
-    return hashlib.sha256("\n".join(entries).encode()).digest()
+    return "\n".join(entries)
+
+
+def ram_map_digest() -> bytes:
+    """Return the SHA-256 of the memory map (32 bytes)."""
+    return hashlib.sha256(ram_map().encode()).digest()
+
+
+def processor(cpuinfo: Path = CPUINFO) -> tuple[str, frozenset[str]]:
+    """Return name and features of the first processor (/proc/cpuinfo, arch/x86/kernel/cpu/proc.c).
+
+    Where the architecture's cpuinfo says neither, the name is "" and there are no features.
+    """
+    first = cpuinfo.read_text(errors="replace").partition("\n\n")[0]
+    lines = (line.partition(":") for line in first.splitlines())
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    features = fields.get("flags") or fields.get("Features") or ""
+    return fields.get("model name", ""), frozenset(features.split())
 
 
 def machine_id(path: Path = MACHINE_ID) -> str:

@@ -1,7 +1,8 @@
 """The identity of the running machine, as an image records it."""
 
+from format.facts import MachineFacts
 from format.records import Identity
-from kernel.machine import kernel_names, ram_map_digest
+from kernel.machine import kernel_names, processor, ram_map, ram_map_digest
 from store.errors import cannot
 
 
@@ -14,3 +15,11 @@ def this_machine(machine_id: str) -> Identity:
         return Identity(*kernel_names(), ram_map_digest(), machine_id)
     except OSError as error:
         raise cannot("read", "the memory map", error) from error
+
+
+def these_facts() -> MachineFacts:
+    """Return memory and processor of this machine. Raises UnreadableError."""
+    try:
+        return MachineFacts(ram_map(), *processor())
+    except OSError as error:
+        raise cannot("read", "what processor and memory there are", error) from error

@@ -130,6 +130,8 @@ class Parts:
 
     superblock: Super
     pieces: tuple[Piece, ...]
+    tables: tuple[tuple[int, Piece], ...] = ()
+    """Kind and only chunk of each section behind the stream."""
     section: bytes | None = None
     index: bytes | None = None
     trailer: bytes | None = None
@@ -138,19 +140,27 @@ class Parts:
         at = [PAGE + 32]
         for piece in self.pieces:
             at.append(at[-1] + len(piece.record))
-        return at[:-1]
+        end = at.pop()
+        for _, piece in self.tables:
+            at.append(end + 32)
+            end += 32 + len(piece.record)
+        return at
 
     def rows(self) -> list[tuple[int, int, int, int, int]]:
-        return [(1, 0, 0, len(self.pieces), sum(piece.raw_size for piece in self.pieces))]
+        stream = (1, 0, 0, len(self.pieces), sum(piece.raw_size for piece in self.pieces))
+        numbered = enumerate(self.tables, len(self.pieces))
+        return [stream, *((kind, 0, nth, 1, piece.raw_size) for nth, (kind, piece) in numbered)]
 
     def checksums(self) -> list[int]:
-        return [piece.checksum for piece in self.pieces]
+        return [piece.checksum for piece in (*self.pieces, *(table[1] for table in self.tables))]
 
     def build(self) -> bytes:
         uuid = self.superblock.uuid
         section = section_header(uuid=uuid) if self.section is None else self.section
         body = self.superblock.build() + section
         body += b"".join(piece.record for piece in self.pieces)
+        for nth, (kind, piece) in enumerate(self.tables, len(self.pieces)):
+            body += section_header(kind, first=nth, uuid=uuid) + piece.record
         table = self.index
         if table is None:
             table = index(self.rows(), self.offsets(), self.checksums(), uuid=uuid)
@@ -169,9 +179,36 @@ def mark(
     version: int = 1,
     state: int = 1,
     first_page: int = 0,
+    loads: int = 0,
+    attempts: int = 0,
 ) -> bytes:
-    fields = (version, state, uuid.bytes, image_size, map_page, extents, first_page)
-    return sealed(uuid, struct.pack("<8sHH4x16sQQIQ192x", b"TORPMARK", *fields))
+    place = (image_size, map_page, extents, first_page)
+    fields = (version, state, uuid.bytes, *place, loads, attempts)
+    return sealed(uuid, struct.pack("<8sHH4x16sQQIQHH188x", b"TORPMARK", *fields))
+
+
+def text(value: bytes, width: str = "H") -> bytes:
+    return struct.pack(f"<{width}", len(value)) + value
+
+
+def guard_entry(
+    *,
+    method: int = 1,
+    flags: int = 0,
+    identity: bytes = UUID_B.bytes,
+    fingerprint: bytes = DIGEST,
+    mount_point: bytes = b"/",
+) -> bytes:
+    head = struct.pack("<HH16sQ32s", method, flags, identity, 1 << 30, fingerprint)
+    return head + text(b"ext4") + text(b"/dev/vda1") + text(b"") + text(mount_point)
+
+
+def guard(*entries: bytes, count: int | None = None) -> bytes:
+    return struct.pack("<I", len(entries) if count is None else count) + b"".join(entries)
+
+
+def facts(ram_map: bytes, processor: bytes, features: bytes) -> bytes:
+    return text(ram_map, "I") + text(processor, "I") + text(features, "I")
 
 
 def map_page(

@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 from construct import Struct
 
-from format import layout, mark, records
+from format import guard, layout, mark, records
 
 SPECIFICATION = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text()
 ROW = re.compile(r"^\| (\d+) \| (\d+) \| ([^|]+?) \|", re.MULTILINE)
+
+
+GUARD_HEAD = Struct(*layout.GuardEntry.subcons[:5])
+"""What stands before the texts of an entry."""
 
 
 def table_after(heading: str) -> list[tuple[int, int]]:
@@ -38,6 +42,7 @@ def declared(record: Struct) -> list[tuple[int, int]]:
         ("### Mark", layout.Mark),
         ("### Extent map", layout.MapPage),
         ("A section in the index:", layout.IndexSection),
+        ("### Guard", GUARD_HEAD),
     ],
 )
 def test_table(heading: str, record: Struct) -> None:
@@ -53,4 +58,6 @@ def test_limits() -> None:
     assert "| extents on a device | 2^18 |" in SPECIFICATION
     limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS, mark.MAX_EXTENTS)
     assert limits == (4 << 20, 1 << 20, 16, 1 << 18)
+    assert (records.MAX_TABLE_SIZE, guard.MAX_ENTRIES) == (1 << 20, 4096)
+    assert "| a table | 1 MiB |\n| entries of the guard | 4096 |" in SPECIFICATION
     assert f"| {mark.MARK_OFFSET} | {layout.MARK_SIZE} | mark |" in SPECIFICATION

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel import cmdline, freeze, mounts, snapshot, swap
-from kernel.machine import ram_map_digest
+from kernel.machine import processor, ram_map, ram_map_digest
 from kernel.snapshot import encode_device
 
 # include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
@@ -116,26 +116,26 @@ def memmap(folder: Path, entries: dict[str, tuple[str, str, str]]) -> Path:
 RAM = {"0": ("0x0", "0x9fbff", "System RAM"), "1": ("0x100000", "0x1fffffff", "System RAM")}
 
 
-def test_memory_map_digest_sees_every_field(tmp_path: Path) -> None:
-    digests = {ram_map_digest(memmap(tmp_path / "same", RAM), tmp_path)}
-    assert ram_map_digest(memmap(tmp_path / "again", RAM), tmp_path) in digests
+def test_memory_map_shows_every_field(tmp_path: Path) -> None:
+    maps = {ram_map(memmap(tmp_path / "same", RAM), tmp_path)}
+    assert ram_map(memmap(tmp_path / "again", RAM), tmp_path) in maps
     for field, value in enumerate(("0x1000", "0x2fffffff", "ACPI Tables")):
         changed = list(RAM["1"])
         changed[field] = value
         entries = RAM | {"1": (changed[0], changed[1], changed[2])}
-        digests.add(ram_map_digest(memmap(tmp_path / f"other{field}", entries), tmp_path))
-    digests.add(ram_map_digest(memmap(tmp_path / "less", {"0": RAM["0"]}), tmp_path))
-    assert len(digests) == 5
+        maps.add(ram_map(memmap(tmp_path / f"other{field}", entries), tmp_path))
+    maps.add(ram_map(memmap(tmp_path / "less", {"0": RAM["0"]}), tmp_path))
+    assert len(maps) == 5
 
 
 def test_memory_map_without_firmware_memmap(tmp_path: Path) -> None:
     iomem = tmp_path / "iomem"
     iomem.write_text("00001000-0009fbff : System RAM\n000a0000-000bffff : PCI Bus 0000:00\n")
-    first = ram_map_digest(tmp_path / "none", iomem)
+    first = ram_map(tmp_path / "none", iomem)
     iomem.write_text("00001000-0009fbff : System RAM\n000a0000-000bffff : something else\n")
-    assert ram_map_digest(tmp_path / "none", iomem) == first
+    assert ram_map(tmp_path / "none", iomem) == first
     iomem.write_text("00001000-0009ffff : System RAM\n")
-    assert ram_map_digest(tmp_path / "none", iomem) != first
+    assert ram_map(tmp_path / "none", iomem) != first
 
 
 def test_age_of_a_process() -> None:
@@ -149,3 +149,15 @@ def test_age_of_a_process() -> None:
 def test_own_memory_map_is_stable() -> None:
     assert ram_map_digest() == ram_map_digest()
     assert re.fullmatch("[0-9a-f]{64}", ram_map_digest().hex())
+
+
+def test_processor(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    first = "processor\t: 0\nmodel name\t: Testing 9000\nflags\t\t: fpu sse2\nbugs\t\t: f00f\n"
+    cpuinfo.write_text(f"{first}\nprocessor\t: 1\nflags\t\t: fpu\n")
+    assert processor(cpuinfo) == ("Testing 9000", frozenset({"fpu", "sse2"}))
+    cpuinfo.write_text("processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\n")
+    assert processor(cpuinfo) == ("", frozenset({"fp", "asimd"}))
+    name, features = processor()
+    assert name
+    assert "sse2" in features

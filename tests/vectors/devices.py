@@ -38,6 +38,10 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
     return {
         "sound-swap-scattered": (Device().build(), STREAM),
         "sound-store": (in_store.build(), STREAM + b"C" * PAGE),
+        "sound-claimed": (
+            Device(marked=mark(len(IMAGE), MAP, 2, state=3, loads=2, attempts=1)).build(),
+            STREAM,
+        ),
     }
 
 
@@ -60,7 +64,7 @@ def _marks() -> dict[str, Broken]:
         "mark-version": ("R28", 5, "version 2", Device(marked=mark(size, MAP, 2, version=2))),
         "mark-checksum": ("R29", 4, "mark has a wrong", Device(marked=flipped(good, 33))),
         "mark-reserved": ("R29", 4, "mark has a wrong", Device(marked=flipped(good, 99))),
-        "mark-state": ("R30", 5, "state 2", Device(marked=mark(size, MAP, 2, state=2))),
+        "mark-state": ("R30", 5, "state 4", Device(marked=mark(size, MAP, 2, state=4))),
         "mark-state-zero": ("R30", 5, "state 0", Device(marked=mark(size, MAP, 2, state=0))),
         "mark-of-another-place": (
             "R38",
@@ -112,6 +116,7 @@ def _extents() -> dict[str, Broken]:
         "extent-far-away": ("R35", 4, wrong, having([(6, 1), ((1 << 64) - 1, 2)])),
         "extent-absurd-length": ("R35", 4, wrong, having([(6, 1), (2, (1 << 64) - 1)])),
         "extent-on-the-header": ("R27", 4, wrong, having([(6, 1), (0, 1)])),
+        "extent-on-the-map": ("R35", 4, wrong, having([(6, 1), (MAP, 1)])),
         "extent-of-no-pages": ("R35", 4, wrong, having([*RUNS, (3, 0)])),
         "extents-too-short": ("R36", 4, "too short", having([(6, 1)])),
         "image-absurd-size": ("R36", 4, "too short", having(RUNS, 1 << 63)),

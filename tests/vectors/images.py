@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import replace
 
+from tests import forge
 from tests.forge import (
     LZ4,
     PAGE,
@@ -38,6 +39,21 @@ SMALL = Parts(Super(), (run(0, b"A"), run(1, b"B")))
 """Most of what can be wrong needs no more than this."""
 
 
+FACTS = forge.facts(b"0x0 0x9ffff System RAM", b"Testing 9000", b"avx fpu sse2")
+
+
+def renumbered(first: int) -> tuple[tuple[int, Piece], ...]:
+    """Return guard and machine facts as the chunks from `first` on."""
+    guard = forge.guard(forge.guard_entry(), forge.guard_entry(mount_point=b"/home"))
+    return tuple(
+        (kind, chunk(nth, data, len(data)))
+        for nth, (kind, data) in enumerate(((2, guard), (3, FACTS)), first)
+    )
+
+
+TABLED = replace(SMALL, tables=renumbered(2))
+
+
 def with_super(superblock: Super) -> bytes:
     return replace(SMALL, superblock=superblock).build()
 
@@ -62,6 +78,8 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
             Parts(long_chunks, several),
             b"x" * (2 * PAGE) + noise(2 * PAGE) + b"y" * PAGE,
         ),
+        "with-tables": (TABLED, b"A" * PAGE + b"B" * PAGE),
+        "tables-without-stream": (replace(TABLED, pieces=(), tables=renumbered(0)), b""),
         "zero-pages": (Parts(long_chunks, (run(0, b"\0", 2 * PAGE),)), bytes(2 * PAGE)),
         "largest-chunk-size": (Parts(Super(chunk_size=4 << 20), several[:1]), b"x" * (2 * PAGE)),
         "host-name-not-ascii": (
@@ -190,7 +208,7 @@ def _sections() -> dict[str, Broken]:
     offsets, checksums = SMALL.offsets(), SMALL.checksums()
     stream = SMALL.rows()[0]
     cases = {
-        "section-unknown-kind": ("R16", 5, "unknown kind 2", [(2, *stream[1:])]),
+        "section-unknown-kind": ("R16", 5, "unknown kind 9", [(9, *stream[1:])]),
         "section-flags": ("R16", 5, "unknown kind", [(1, 1, *stream[2:])]),
         "section-missing": ("R17", 4, "0 kernel streams", []),
         "section-twice": ("R17", 4, "2 kernel streams", [(1, 0, 0, 1, PAGE), (1, 0, 1, 1, PAGE)]),
@@ -199,6 +217,25 @@ def _sections() -> dict[str, Broken]:
         "section-bytes-absurd": ("R18", 4, "impossible section", [(1, 0, 0, 2, 1 << 63)]),
         "section-not-whole-pages": ("R18", 4, "impossible section", [(1, 0, 0, 2, PAGE + 1)]),
         "section-leaves-a-chunk": ("R18", 4, "hold 1 of 2", [(1, 0, 0, 1, PAGE)]),
+        "section-before-the-stream": (
+            "R39",
+            4,
+            "impossible order: [2, 1]",
+            [(2, 0, 0, 1, PAGE), (1, 0, 1, 1, PAGE)],
+        ),
+        "section-table-twice": (
+            "R39",
+            4,
+            "impossible order: [1, 2, 2]",
+            [(1, 0, 0, 0, 0), (2, 0, 0, 1, 9), (2, 0, 1, 1, 9)],
+        ),
+        "section-empty-table": ("R18", 4, "impossible section", [stream, (2, 0, 2, 0, 0)]),
+        "section-table-too-large": (
+            "R18",
+            4,
+            "impossible section",
+            [(1, 0, 0, 1, PAGE), (2, 0, 1, 257, (1 << 20) + PAGE)],
+        ),
     }
     return {
         name: (rule, code, message, replace(SMALL, index=index(rows, offsets, checksums)).build())
@@ -228,6 +265,12 @@ def _places() -> dict[str, Broken]:
             4,
             header,
             replace(SMALL, section=section_header(kind=2)).build(),
+        ),
+        "section-header-of-a-table": (
+            "R20",
+            4,
+            f"section header at byte {TABLED.offsets()[2] - 32}",
+            flipped(TABLED.build(), TABLED.offsets()[2] - 20),
         ),
         "section-header-missing": (
             "R20",
