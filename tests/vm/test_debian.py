@@ -17,6 +17,8 @@ SWAP_MIB = 768
 NOWHERE = "resume=UUID=00000000-dead-beef-0000-000000000000"
 TIMEOUT_SECONDS = 10
 MORE_SECONDS = 5
+EMULATED_SECONDS = 20
+"""Others' waits are longer: systemd's 90 s, dracut's 180, the stock resume's without an end."""
 LEFT = "find / -xdev -iname '*torpor*'"
 
 BY_EACH_GENERATOR = pytest.mark.parametrize(
@@ -51,14 +53,15 @@ def said_at(guest: Guest, pattern: str) -> float:
     return float(found[1])
 
 
-def delay_of(guest: Guest) -> float:
-    """Return the seconds from our beginning to the root's mount, without the resumer's start.
+def check_delay(guest: Guest) -> None:
+    """We wait for so long and no longer, and once we are done nobody waits for the device.
 
-    That takes a fraction of a second, but emulated several, on a busy host many.
+    Neither the resumer's own start nor what the initramfs does after us counts as waiting: each
+    takes a fraction of a second, but emulated several (systemd's six from us to the root's mount).
     """
-    resumer = said_at(guest, "torpor-resume: not resuming") - started_at(guest, RESUMER)
-    mounted = said_at(guest, r"EXT4-fs \(vda\): mounted")
-    return mounted - started_at(guest, BOOT) - resumer
+    assert started_at(guest, RESUMER) - started_at(guest, BOOT) < TIMEOUT_SECONDS + MORE_SECONDS
+    refused = said_at(guest, "torpor-resume: not resuming")
+    assert said_at(guest, r"EXT4-fs \(vda\): mounted") - refused < EMULATED_SECONDS
 
 
 def test_newcomer(guests: Guests) -> None:
@@ -93,7 +96,7 @@ def test_device_that_never_comes(generator: str, guests: Guests) -> None:
         guest.boot()
         (refusal,) = refusals(guest)
         assert re.fullmatch(r"UUID=\S+ did not appear within 10 s", refusal)
-        assert delay_of(guest) < TIMEOUT_SECONDS + MORE_SECONDS
+        check_delay(guest)
         assert refusal in guest.run("torpor status").output
         assert set(started_for_us(executed(guest))) == {RESUMER}
 
