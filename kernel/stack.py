@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 SYSFS = "/sys"
 
+_NAMES = ("dm/name", "dm/uuid", "md/uuid")
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -17,6 +19,8 @@ class Layer:
     """Name in /dev/mapper, or ""."""
     dm_uuid: str
     """What made a device-mapper device: CRYPT-LUKS2-…, CRYPT-PLAIN-…, LVM-…, or ""."""
+    md_uuid: str = ""
+    """UUID of an md array where the kernel tells it (uuid_show in drivers/md/md.c), or ""."""
 
 
 def layers(path: str) -> list[Layer]:
@@ -28,7 +32,8 @@ def layers(path: str) -> list[Layer]:
 
 def _walk(name: str) -> Iterator[Layer]:
     folder = f"{SYSFS}/class/block/{name}"
-    yield Layer(name, _line(f"{folder}/dm/name"), _line(f"{folder}/dm/uuid"))
+    dm_name, dm_uuid, md_uuid = (_line(f"{folder}/{file}") for file in _NAMES)
+    yield Layer(name, dm_name, dm_uuid, md_uuid)
     slaves = f"{folder}/slaves"
     for below in sorted(os.listdir(slaves)) if os.path.isdir(slaves) else ():
         yield from _walk(below)
