@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HERE = Path(__file__).resolve().parent
 SOURCES = (
-    *("format", "kernel", "store", "state", "hibernate", "resume", "setup", "doctor", "cli"),
+    *("format", "kernel", "store", "state", "guard", "hibernate", "resume", "setup", "doctor"),
+    "cli",
     "freeze",
 )
 

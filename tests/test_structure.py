@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import doctor.errors
+import guard.errors
 import hibernate.errors
 import resume.errors
 import setup.errors
@@ -18,6 +19,7 @@ from format.errors import TorporError
 ROOT = Path(__file__).parents[1]
 ERRORS = (
     doctor.errors,
+    guard.errors,
     hibernate.errors,
     resume.errors,
     setup.errors,
@@ -31,11 +33,12 @@ ALLOWED = {
     "kernel": set[str](),
     "store": {"format", "kernel"},
     "state": {"format"},
-    "hibernate": {"format", "kernel", "store", "state"},
-    "resume": {"format", "kernel", "store", "state"},
+    "guard": {"format", "kernel", "store"},
+    "hibernate": {"format", "kernel", "store", "state", "guard"},
+    "resume": {"format", "kernel", "store", "state", "guard"},
     "setup": {"format", "kernel", "store", "state"},
     "doctor": {"format", "kernel", "store", "state", "hibernate"},
-    "cli": {"format", "kernel", "store", "state", "hibernate", "setup", "doctor"},
+    "cli": {"format", "kernel", "store", "state", "guard", "hibernate", "setup", "doctor"},
 }
 """What each package may import besides itself. Those not named here are no part of the programs."""
 OURS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | set(ALLOWED)

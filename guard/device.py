@@ -1,0 +1,93 @@
+"""A block device as the guard reads it: past the page cache, through one small buffer."""
+
+import os
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+from format.layout import PAGE_SIZE
+from format.pipeline import PageBuffer
+from kernel import block, stack
+from store.errors import cannot
+
+PIECE = 1 << 20
+"""The most bytes that are read at once."""
+
+Read = Callable[[int, int], bytes]
+"""Return so many bytes, at most PIECE, from this offset on; fewer where the device ends.
+
+Raises UnreadableError.
+"""
+
+
+def new_buffer() -> PageBuffer:
+    """Return the memory that a device reads through; several may share it."""
+    return PageBuffer(PIECE + PAGE_SIZE)
+
+
+def pieces(read: Read, offset: int, size: int, most: int = PIECE) -> Iterator[bytes]:
+    """Yield the bytes of a range, at most `most` at a time; it ends where the device does."""
+    end = offset + size
+    while offset < end and (piece := read(offset, min(most, end - offset))):
+        yield piece
+        offset += len(piece)
+
+
+class Device:
+    """A block device (or, for tests, a file), open until it is closed."""
+
+    def __init__(self, path: str, buffer: PageBuffer) -> None:
+        """Raise OSError."""
+        self._buffer = buffer.view
+        layers = stack.layers(path)
+        self.path = path
+        self.name = _name(path, layers)
+        """A path for messages, and to tell two file systems of one identity apart."""
+        self.identity = _identity(layers)
+        """What a layer of device-mapper or md calls itself at each boot, else ""."""
+        self.is_lasting = not any(
+            layer.name.startswith(("loop", "zram", "ram")) for layer in layers
+        )
+        """Whether no layer is a file (its file system is guarded) or memory."""
+        self._fd = block.open_direct(path, os.O_RDONLY)
+        self.size = block.size_of(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See Read."""
+        if offset >= self.size:
+            return b""
+        start = offset - offset % PAGE_SIZE
+        room = self._buffer[: -(-(offset + size - start) // PAGE_SIZE) * PAGE_SIZE]
+        done = 0
+        while done < len(room):
+            try:
+                got = os.preadv(self._fd, [room[done:]], start + done)
+            except OSError as error:
+                raise cannot("read", f"{self.name} at byte {start + done}", error) from error
+            if not got:
+                break
+            done += got
+        return bytes(room[offset - start : min(done, offset - start + size)])
+
+
+def _name(path: str, layers: list[stack.Layer]) -> str:
+    return f"/dev/mapper/{layers[0].dm_name}" if layers[0].dm_name else path
+
+
+def _identity(layers: list[stack.Layer]) -> str:
+    """Return the UUID of the uppermost layer; LUKS puts the name behind it, which may change."""
+    top = layers[0]
+    if top.dm_uuid.startswith("CRYPT-LUKS"):
+        return top.dm_uuid.removesuffix(f"-{top.dm_name}")
+    return top.dm_uuid or top.md_uuid

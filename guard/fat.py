@@ -1,0 +1,104 @@
+"""FAT12, FAT16, FAT32 (fs/fat/inode.c; Microsoft's FAT specification of 2005).
+
+Boot sector, FSINFO, the first FAT, and the directories. A mount sets a bit in the boot sector and
+the unmount takes it back, and a file that is changed in place changes in its directory entry only.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guard.clusters import ENTRY_SIZE, DirectoryTree, Geometry, Run, Volume
+from guard.device import Read, pieces
+
+_BOOT_SIZE = 512
+_BPB = struct.Struct("<11xHBHBHHBH8xI")
+_BPB_32 = struct.Struct("<36xI4xIH")
+_MAX_SECTOR = 4096
+_MAX_CLUSTERS_12 = 4084
+
+_DELETED = 0xE5
+_DOT = ord(".")
+_IS_LABEL, _IS_DIRECTORY = 0x08, 0x10
+_ENTRY = struct.Struct("<B10xB8xH4xH4x")
+
+
+@dataclass(frozen=True, slots=True)
+class _Boot:
+    """What the boot sector says, offsets and sizes in bytes."""
+
+    data: bytes
+    geometry: Geometry
+    fs_info: int
+    fs_info_size: int
+    """0 where there is none: FAT12 and FAT16."""
+    root: int
+    root_size: int
+    """0 where it lies in clusters: FAT32."""
+    root_run: Run
+
+
+def identify(read: Read) -> bytes | None:
+    """Return the volume's serial number, filled with zeros; None if it is not FAT."""
+    boot = _parse(read)
+    if boot is None:
+        return None
+    at = 67 if boot.fs_info_size else 39
+    return boot.data[at : at + 4].ljust(16, b"\0")
+
+
+def fingerprint(read: Read, size: int) -> bytes:
+    """Return a SHA-256 that differs once a file was made, changed or removed."""
+    digest = hashlib.sha256()
+    if boot := _parse(read):
+        volume = Volume(read, size, boot.geometry)
+        digest.update(boot.data + read(boot.fs_info, boot.fs_info_size))
+        for piece in volume.table():
+            digest.update(piece)
+        bits = boot.geometry.entry_bits
+        tree = DirectoryTree(volume, digest, lambda entries: _directories(entries, bits))
+        tree.add_below(tree.add(pieces(read, boot.root, boot.root_size)) | {boot.root_run})
+    return digest.digest()
+
+
+def _parse(read: Read) -> _Boot | None:
+    data = read(0, _BOOT_SIZE)
+    if len(data) < _BOOT_SIZE:
+        return None
+    sector, per_cluster, reserved, fats, entries, few, media, fat_16, many = _BPB.unpack_from(data)
+    if not (_is_power(sector) and _BOOT_SIZE <= sector <= _MAX_SECTOR and _is_power(per_cluster)):
+        return None
+    if not (reserved and fats and (media == 0xF0 or media >= 0xF8)):
+        return None
+    fat_32, root_cluster, fs_info = _BPB_32.unpack_from(data)
+    fat_size = fat_16 or fat_32
+    root = reserved + fats * fat_size
+    heap = root + -(-entries * ENTRY_SIZE // sector)
+    clusters = ((few or many) - heap) // per_cluster
+    if clusters <= 0 or not fat_size:
+        return None
+    bits = (12 if clusters <= _MAX_CLUSTERS_12 else 16) if fat_16 else 28
+    geometry = Geometry(
+        reserved * sector,
+        fat_size * sector,
+        bits,
+        heap * sector,
+        per_cluster * sector,
+        clusters,
+    )
+    if fat_16:
+        return _Boot(data, geometry, 0, 0, root * sector, entries * ENTRY_SIZE, Run(0))
+    return _Boot(data, geometry, (fs_info or 1) * sector, sector, 0, 0, Run(root_cluster))
+
+
+def _is_power(number: int) -> bool:
+    return number.bit_count() == 1
+
+
+def _directories(entries: Iterator[bytes], bits: int) -> Iterator[Run]:
+    for entry in entries:
+        first, attributes, high, low = _ENTRY.unpack(entry)
+        kind = attributes & (_IS_LABEL | _IS_DIRECTORY)
+        if kind == _IS_DIRECTORY and first not in (_DELETED, _DOT):
+            yield Run((high << 16 | low) & ((1 << bits) - 1))
