@@ -42,6 +42,8 @@ MORE_PROGRAMS = {
         "mmdebstrap": "mmdebstrap",
         "mkfs.btrfs": "btrfs-progs",
         "mkfs.xfs": "xfsprogs",
+        "mkfs.vfat": "dosfstools",
+        "mkfs.exfat": "exfatprogs",
         "mkinitramfs": "initramfs-tools-core",
         "dracut": "dracut-core",
         "/usr/lib/klibc/bin/sh": "klibc-utils",

@@ -1,0 +1,112 @@
+"""File systems in files, mounted through loop devices, which are gone again whatever happens."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from guard.device import Device, new_buffer
+from guard.kinds import KINDS, OF_TYPE
+from kernel import freeze
+from vm.host import SEARCH_PATH, HostError, run
+
+MIB = 1 << 20
+SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128, "vfat": 64, "exfat": 64}
+"""In MiB: what each mkfs wants at least."""
+MKFS = {
+    "ext4": ["mke2fs", "-q", "-F", "-t", "ext4"],
+    "xfs": ["mkfs.xfs", "-q"],
+    "btrfs": ["mkfs.btrfs", "-q"],
+    "vfat": ["mkfs.vfat", "-F", "32"],
+    "exfat": ["mkfs.exfat"],
+}
+FSCK = {
+    "ext4": ["e2fsck", "-fn"],
+    "xfs": ["xfs_repair", "-n"],
+    "btrfs": ["btrfs", "check", "--readonly"],
+    "vfat": ["fsck.vfat", "-n"],
+    "exfat": ["fsck.exfat", "-n"],
+}
+"""Those that only look."""
+LONG_AGO = 1_000_000_000
+"""A time for files: FAT tells seconds apart only by twos."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A file system in a file."""
+
+    path: Path
+    fs_type: str
+
+    @contextmanager
+    def mounted(self, options: str) -> Iterator[Path]:
+        """Mount it on a device that can be written, also where the mount is read-only."""
+        place = self.path.with_name(f"{self.path.name}.mounted")
+        place.mkdir(exist_ok=True)
+        device = run("losetup", "--find", "--show", self.path).strip()
+        try:
+            run("mount", "-t", self.fs_type, "-o", options, device, place)
+            try:
+                yield place
+            finally:
+                run("umount", place)
+        finally:
+            run("losetup", "--detach", device)
+
+    def copy(self, name: str) -> "Volume":
+        """Return a copy of what is on the device now."""
+        target = self.path.with_name(name)
+        run("cp", "--sparse=always", self.path, target)
+        return Volume(target, self.fs_type)
+
+    def frozen_copy(self, place: Path) -> "Volume":
+        """Return a copy of it as it is on its device while it is frozen at `place`."""
+        fd = os.open(place, os.O_RDONLY)
+        try:
+            freeze.freeze(fd)
+            try:
+                return self.copy("frozen")
+            finally:
+                freeze.thaw(fd)
+        finally:
+            os.close(fd)
+
+    def fingerprint(self) -> bytes:
+        """Return what the guard would keep of it."""
+        kind = KINDS[OF_TYPE[self.fs_type]]
+        with Device(str(self.path), new_buffer()) as device:
+            assert kind.identify(device.read)
+            return kind.fingerprint(device.read, device.size)
+
+    def digest(self) -> bytes:
+        """Return the checksum of the whole device."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+
+
+def make_volume(path: Path, fs_type: str, *options: str) -> Volume:
+    """Make a file system; options are mkfs's."""
+    with path.open("xb") as file:
+        file.truncate(SIZES[fs_type] * MIB)
+    run(*MKFS[fs_type], *options, path)
+    return Volume(path, fs_type)
+
+
+def skip_unless_mountable(fs_type: str) -> None:
+    """Skip the test on a machine that has no such file system, or no loop devices for us."""
+    if os.geteuid() != 0 or not shutil.which("losetup", path=SEARCH_PATH):
+        pytest.skip("a loop device takes root and losetup")
+    with suppress(HostError):
+        run("modprobe", "--quiet", fs_type)
+    if f"\t{fs_type}\n" not in Path("/proc/filesystems").read_text():
+        pytest.skip(f"this kernel has no {fs_type}")
+    try:
+        run("losetup", "--find")
+    except HostError as error:
+        pytest.skip(f"no loop devices here: {error}")
