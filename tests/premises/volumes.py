@@ -13,10 +13,10 @@ import pytest
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE
 from kernel import freeze
+from vm.disks import blank_disk
 from vm.host import SEARCH_PATH, HostError, run
 
-MIB = 1 << 20
-SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128, "vfat": 64, "exfat": 64}
+SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128, "vfat": 16, "exfat": 16}
 """In MiB: what each mkfs wants at least."""
 MKFS = {
     "ext4": ["mke2fs", "-q", "-F", "-t", "ext4"],
@@ -92,8 +92,7 @@ class Volume:
 
 def make_volume(path: Path, fs_type: str, *options: str) -> Volume:
     """Make a file system; options are mkfs's."""
-    with path.open("xb") as file:
-        file.truncate(SIZES[fs_type] * MIB)
+    blank_disk(path, SIZES[fs_type])
     run(*MKFS[fs_type], *options, path)
     return Volume(path, fs_type)
 
