@@ -18,9 +18,6 @@ _MAGIC = b"XFSB"
 _BLOCK = 512
 _RECORD_MAGIC = b"\xfe\xed\xba\xbe"
 """XLOG_HEADER_MAGIC_NUM: a record's header, with the cycle behind it."""
-_MAX_LOG = 1 << 31
-"""XFS_MAX_LOG_BYTES."""
-_MAX_AG_BLOCKS_LOG = 31
 _BEFORE_HEAD = 64 << 10
 _GEOMETRY = struct.Struct(">4sI40xQ28xI8xI24xB")
 """sb_magicnum, sb_blocksize, sb_logstart, sb_agblocks, sb_logblocks, sb_agblklog."""
@@ -70,7 +67,7 @@ def _parse(read: Read) -> _Superblock | None:
     if len(data) < _SUPERBLOCK_SIZE or not data.startswith(_MAGIC):
         return None
     _, block_size, log_start, ag_blocks, log_blocks, ag_log = _GEOMETRY.unpack_from(data)
-    if not (log_start and 0 < log_blocks * block_size <= _MAX_LOG and ag_log <= _MAX_AG_BLOCKS_LOG):
+    if not log_start:
         return None
     group, block = divmod(log_start, 1 << ag_log)
     start = (group * ag_blocks + block) * block_size

@@ -1,0 +1,126 @@
+"""File systems by mkfs, and by hand, in memory: what the guard reads without a device."""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.premises.volumes import make_volume
+from vm.host import run
+
+TYPES = ("ext4", "xfs", "btrfs", "vfat", "exfat")
+
+
+class Memory:
+    """A device that counts what is read of it."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+        self.bytes_read = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        """A guard.device.Read."""
+        assert 0 <= size <= 1 << 20
+        assert offset >= 0
+        self.bytes_read += max(size, 512)
+        return bytes(self.data[offset : offset + size])
+
+
+def make_image(folder: Path, fs_type: str, *options: str) -> tuple[bytes, dict[str, str]]:
+    """Return the first 16 MiB of what mkfs makes, and what blkid says of it."""
+    volume = make_volume(folder / f"{fs_type}.img", fs_type, *options)
+    said = run("blkid", "--probe", "--output", "export", volume.path)
+    with volume.path.open("rb") as file:
+        data = file.read(16 << 20)
+    return data, dict(re.findall("^(.*?)=(.*)$", said, re.MULTILINE))
+
+
+@dataclass
+class FatImage:
+    """A FAT whose tables and directories are written by hand."""
+
+    data: bytearray
+
+    def __post_init__(self) -> None:
+        self.sector, per_cluster, reserved, fats, entries = struct.unpack_from(
+            "<HBHBH", self.data, 11
+        )
+        (small,) = struct.unpack_from("<H", self.data, 22)
+        (large,) = struct.unpack_from("<I", self.data, 36)
+        self.table = reserved * self.sector
+        self.root = self.table + fats * (small or large) * self.sector
+        self.heap: int = self.root + entries * 32
+        self.cluster_size: int = per_cluster * self.sector
+
+    def link(self, bits: int, cluster: int, follower: int) -> None:
+        """Write an entry of the first table."""
+        at, shift = divmod(cluster * bits, 8)
+        at += self.table
+        old = int.from_bytes(self.data[at : at + 4], "little") & ~(((1 << bits) - 1) << shift)
+        self.data[at : at + 4] = (old | follower << shift).to_bytes(4, "little")
+
+    def chain(self, bits: int, *clusters: int) -> None:
+        for cluster, follower in zip(clusters, (*clusters[1:], (1 << bits) - 1), strict=True):
+            self.link(bits, cluster, follower)
+
+    def place(self, cluster: int) -> int:
+        return self.heap + (cluster - 2) * self.cluster_size
+
+
+def fat_entry(name: bytes, attributes: int, cluster: int) -> bytes:
+    high, low = divmod(cluster, 1 << 16)
+    return struct.pack("<11sB8xH4xH4x", name, attributes, high, low)
+
+
+@dataclass
+class ExfatImage:
+    """An exFAT whose table and directories are written by hand."""
+
+    data: bytearray
+
+    def __post_init__(self) -> None:
+        table, _, heap, _, self.root = struct.unpack_from("<5I", self.data, 80)
+        shift, cluster_shift = self.data[108:110]
+        self.table: int = table << shift
+        self.heap: int = heap << shift
+        self.cluster_size = 1 << shift + cluster_shift
+
+    def link(self, cluster: int, follower: int) -> None:
+        """Write an entry of the table."""
+        struct.pack_into("<I", self.data, self.table + 4 * cluster, follower)
+
+    def place(self, cluster: int) -> int:
+        return self.heap + (cluster - 2) * self.cluster_size
+
+    def entries(self, cluster: int) -> Iterator[bytes]:
+        for at in range(self.place(cluster), self.place(cluster + 1), 32):
+            yield bytes(self.data[at : at + 32])
+
+
+def exfat_entries(attributes: int, flags: int, first: int, length: int) -> bytes:
+    """Return the entries of a file or directory: file, stream, name."""
+    file = struct.pack("<BBHH26x", 0x85, 2, 0, attributes)
+    stream = struct.pack("<BB18xIQ", 0xC0, flags, first, length)
+    return file + stream + struct.pack("<BB30s", 0xC1, 0, "name".encode("utf-16le"))
+
+
+def xfs_image(head: int, cycle: int, blocks: int = 1024) -> bytearray:
+    """Return a superblock and a log whose blocks before `head` are of `cycle`, the others older."""
+    block_size, ag_blocks, ag_log = 4096, 1000, 10
+    data = bytearray(2048 * block_size)
+    struct.pack_into(">4sI", data, 0, b"XFSB", block_size)
+    struct.pack_into(">QII", data, 48, 1 << ag_log | 16, 0, 0)
+    struct.pack_into(">I8xI", data, 84, ag_blocks, blocks * 512 // block_size)
+    data[124] = ag_log
+    start = (ag_blocks + 16) * block_size
+    for nth in range(blocks):
+        turn = cycle if nth < head else cycle - 1
+        if nth % 7:
+            struct.pack_into(">I", data, start + nth * 512, turn)
+        else:
+            struct.pack_into(">4sI", data, start + nth * 512, b"\xfe\xed\xba\xbe", turn)
+    return data
+
+
+XFS_LOG = (1000 + 16) * 4096

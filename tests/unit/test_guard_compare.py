@@ -1,0 +1,186 @@
+"""The devices of an image's file systems: found again, changed, gone, or there twice."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from format.guard import GuardEntry, Method
+from guard import compare as module
+from guard.compare import compare
+from guard.device import Device, new_buffer
+from guard.errors import ChangedError
+from guard.kinds import KINDS
+from kernel import stack
+from tests.unit.fake_disks import UUID_2, Disks, ext
+
+
+@pytest.fixture
+def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
+    made = Disks(tmp_path)
+    monkeypatch.setattr(module, "whole_devices", made.whole)
+    monkeypatch.setattr(module, "find_device", lambda path: path if path in made.dm else None)
+    monkeypatch.setattr(stack, "layers", made.layers)
+    return made
+
+
+def entry_of(path: str, method: Method = Method.EXT) -> GuardEntry:
+    with Device(path, new_buffer()) as opened:
+        identity = KINDS[method].identify(opened.read)
+        assert identity
+        return GuardEntry(
+            method,
+            identity,
+            opened.size,
+            KINDS[method].fingerprint(opened.read, opened.size),
+            "ext4",
+            opened.name,
+            opened.identity,
+            "/home",
+        )
+
+
+def never() -> bool:
+    """A wait whose time is over."""
+    return False
+
+
+def in_no_time() -> bool:
+    raise AssertionError("there was nothing to wait for")
+
+
+def refusal(*entries: GuardEntry, wait: Callable[[], bool] = never) -> str:
+    with pytest.raises(ChangedError) as caught:
+        compare(list(entries), wait)
+    assert caught.value.exit_code == 19
+    return str(caught.value)
+
+
+def test_unchanged(disks: Disks) -> None:
+    disks.add("sdx", b"too small")
+    entries = [entry_of(disks.add("sda", ext())), entry_of(disks.add("sdb", ext(UUID_2)))]
+    compare(entries, in_no_time)
+    compare([], in_no_time)
+
+
+def test_changed(disks: Disks) -> None:
+    kept = entry_of(disks.add("sda", ext()))
+    changed = entry_of(disks.add("sdb", ext(UUID_2)))
+    path = disks.add("sdb", ext(UUID_2, mounts=8))
+    assert refusal(kept, changed, wait=in_no_time) == (
+        f"the ext4 of /home, on {path}, has changed since the image was made: "
+        "it was mounted or repaired"
+    )
+
+
+def test_found_by_another_name(disks: Disks) -> None:
+    entry = entry_of(disks.add("sda", ext()))
+    disks.remove("sda")
+    disks.add("sda", ext(UUID_2))
+    disks.add("sdc", ext())
+    compare([entry], in_no_time)
+    path = disks.add("sdc", ext(mounts=8))
+    assert f"on {path}, has changed" in refusal(entry)
+
+
+@pytest.mark.parametrize(
+    "instead", [ext(UUID_2), ext(size=12288), bytes(8192)], ids=["other", "resized", "wiped"]
+)
+def test_gone(instead: bytes, disks: Disks) -> None:
+    path = disks.add("sda", ext())
+    entry = entry_of(path)
+    disks.add("sda", instead)
+    assert refusal(entry) == f"the ext4 of /home, on {path} then, is not there"
+
+
+def test_waits_for_what_is_missing_only(disks: Disks) -> None:
+    first, second = entry_of(disks.add("sda", ext())), entry_of(disks.add("sdb", ext(UUID_2)))
+    disks.remove("sdb")
+    waits = 0
+
+    def wait() -> bool:
+        nonlocal waits
+        waits += 1
+        if waits == 3:
+            disks.add("sdb", ext(UUID_2))
+            disks.add("sda", ext(mounts=8))  # compared already
+        return waits < 5
+
+    compare([first, second], wait)
+    assert waits == 3
+
+
+def test_copies(disks: Disks) -> None:
+    """One that has the recorded name is the one; of others each counts."""
+    entry = entry_of(disks.add("sdb", ext()))
+    disks.add("sda", ext(mounts=8))
+    compare([entry], in_no_time)
+    disks.remove("sdb")
+    disks.add("sdc", ext())
+    assert "sda, has changed" in refusal(entry, wait=in_no_time)
+    disks.add("sda", ext())
+    compare([entry], in_no_time)
+
+
+def test_a_layer_is_known_by_its_own_identity(disks: Disks) -> None:
+    """A copy that is there before it does not stand in for a volume that is to come."""
+    entry = entry_of(disks.add("dm-0", ext(), "vg-home", "LVM-abc"))
+    assert entry.device == "/dev/mapper/vg-home"
+    disks.remove("dm-0")
+    disks.add("sda", ext(mounts=8))
+    disks.add("dm-1", ext(), "vg-snapshot", "LVM-xyz")
+
+    def wait() -> bool:
+        disks.add("dm-7", ext(), "vg-home", "LVM-abc")
+        return True
+
+    compare([entry], wait)
+    disks.remove("dm-7")
+    assert "on /dev/mapper/vg-home then, is not there" in refusal(entry)
+
+
+def test_luks_is_the_same_by_another_name(disks: Disks) -> None:
+    entry = entry_of(disks.add("dm-0", ext(), "secret", "CRYPT-LUKS2-abc-secret"))
+    disks.add("dm-0", ext(), "luks-abc", "CRYPT-LUKS2-abc-luks-abc")
+    compare([entry], in_no_time)
+    disks.add("dm-0", ext(), "secret", "CRYPT-LUKS2-xyz-secret")
+    assert "is not there" in refusal(entry)
+
+
+def test_a_sample_is_found_wherever_it_is(disks: Disks) -> None:
+    entry = replace(entry_of(disks.add("sda", b"some" * 2048), Method.SAMPLE), file_system="ntfs3")
+    disks.add("sda", b"more" * 2048)
+    disks.add("sdb", b"some" * 2048)
+    compare([entry], in_no_time)
+    disks.add("sdb", b"some" * 2047 + b"body")
+    assert refusal(entry).endswith("sda then, is not there, or has changed")
+
+
+def test_a_drive_with_a_medium_is_found_by_its_name(disks: Disks) -> None:
+    path = disks.add("sr0", ext())
+    entry = replace(entry_of(path), device=f"/dev/../{path}")
+    disks.dm[entry.device] = disks.dm[path]
+    disks.hidden.add(path)
+    compare([entry], in_no_time)
+    disks.dm.pop(entry.device)
+    assert "is not there" in refusal(entry)
+
+
+def test_a_disk_that_cannot_be_read_is_not_the_one(
+    disks: Disks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = entry_of(disks.add("sdb", ext()))
+    bad = disks.add("sda", bytes(8192))
+    real = os.preadv
+
+    def preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
+        if os.path.samefile(f"/proc/self/fd/{fd}", bad):
+            raise OSError(5, "Input/output error")
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    compare([entry], in_no_time)
+    disks.remove("sdb")
+    assert "is not there" in refusal(entry)

@@ -1,0 +1,284 @@
+"""Each kind of fingerprint: whose it is, what changes it and what does not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from format.guard import Method
+from guard import clusters, exfat, fat, sample, xfs
+from guard.kinds import KINDS, OF_TYPE
+from tests.unit.fake_volumes import (
+    TYPES,
+    XFS_LOG,
+    ExfatImage,
+    FatImage,
+    Memory,
+    exfat_entries,
+    fat_entry,
+    make_image,
+    xfs_image,
+)
+from vm.disks import blank_disk
+from vm.host import run
+
+Fingerprint = Callable[[bytes | bytearray], bytes]
+
+
+def by(method: Method) -> Fingerprint:
+    return lambda data: KINDS[method].fingerprint(Memory(data).read, len(data))
+
+
+def serial(text: str) -> bytes:
+    """Return the bytes that blkid shows as 1234-ABCD."""
+    return bytes.fromhex(text.replace("-", ""))[::-1].ljust(16, b"\0")
+
+
+@pytest.mark.parametrize("fs_type", TYPES)
+def test_identity_is_the_one_that_blkid_tells(fs_type: str, tmp_path: Path) -> None:
+    data, known = make_image(tmp_path, fs_type)
+    device = Memory(data)
+    found = {method: KINDS[method].identify(device.read) for method in Method}
+    assert found.pop(Method.SAMPLE) == bytes(16)
+    if fs_type in ("vfat", "exfat"):
+        expected = serial(known["UUID"])
+    else:
+        expected = UUID(known["UUID_SUB" if fs_type == "btrfs" else "UUID"]).bytes
+    assert {method: identity for method, identity in found.items() if identity is not None} == {
+        OF_TYPE[fs_type]: expected
+    }
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_identity_of_a_small_fat(bits: int, tmp_path: Path) -> None:
+    path = blank_disk(tmp_path / "disk", 2 if bits == 12 else 16)
+    run("mkfs.vfat", "-F", str(bits), "-i", "12345678", path)
+    assert fat.identify(Memory(path.read_bytes()).read) == serial("1234-5678")
+
+
+@pytest.mark.parametrize("data", [b"", bytes(600), bytes(1 << 20), b"\xff" * (1 << 20)])
+def test_nothing_is_no_file_system(data: bytes) -> None:
+    for method in set(Method) - {Method.SAMPLE}:
+        assert KINDS[method].identify(Memory(data).read) is None
+        by(method)(data)
+
+
+def test_ntfs_is_no_fat() -> None:
+    """Its boot sector is FAT's but for zeros where FAT has numbers (fs/fat/inode.c)."""
+    sector = bytearray(b"\xeb\x52\x90NTFS    ".ljust(512, b"\0"))
+    sector[11:22] = b"\x00\x02\x08\0\0\0\0\0\0\0\xf8"
+    assert fat.identify(Memory(sector.ljust(1 << 20, b"\0")).read) is None
+
+
+def test_xfs_with_its_log_elsewhere_is_sampled(tmp_path: Path) -> None:
+    log = blank_disk(tmp_path / "log", 64)
+    data, known = make_image(tmp_path, "xfs", "-l", f"logdev={log},size=64m")
+    assert known["TYPE"] == "xfs"
+    assert xfs.identify(Memory(data).read) is None
+
+
+@pytest.mark.parametrize("at", [1024, 1024 + 0x2C, 2047])
+def test_ext_is_its_superblock(at: int, tmp_path: Path) -> None:
+    data, _ = make_image(tmp_path, "ext4")
+    assert changes(by(Method.EXT), data, at)
+    assert not changes(by(Method.EXT), data, 1023)
+    assert not changes(by(Method.EXT), data, 2048)
+
+
+def changes(fingerprint: Fingerprint, data: bytes | bytearray, at: int) -> bool:
+    """Return whether a byte counts."""
+    changed = bytearray(data)
+    before = fingerprint(changed)
+    changed[at] ^= 0x80
+    return fingerprint(changed) != before
+
+
+def test_btrfs_is_its_first_superblock(tmp_path: Path) -> None:
+    data, _ = make_image(tmp_path, "btrfs")
+    for at in (64 << 10, (64 << 10) + 72, (68 << 10) - 1):
+        assert changes(by(Method.BTRFS), data, at)
+    assert not changes(by(Method.BTRFS), data, 68 << 10)
+
+
+def test_xfs_knows_where_its_log_ends() -> None:
+    heads = [xfs_image(head, 5) for head in (1, 2, 500, 501, 1023)]
+    rounds = [xfs_image(500, 4), xfs_image(1024, 4), xfs_image(1024, 5)]
+    found = {by(Method.XFS)(image) for image in heads + rounds}
+    assert len(found) == 8
+
+
+def test_xfs_sees_the_last_record_and_nothing_older() -> None:
+    image = xfs_image(500, 5)
+    last = XFS_LOG + 499 * 512 + 100
+    assert changes(by(Method.XFS), image, last)
+    assert changes(by(Method.XFS), image, 200)
+    assert not changes(by(Method.XFS), image, last + 512)
+    assert not changes(by(Method.XFS), image, XFS_LOG + 100)
+
+
+def test_xfs_reads_little_of_its_log() -> None:
+    device = Memory(xfs_image(777, 5))
+    xfs.fingerprint(device.read, len(device.data))
+    assert device.bytes_read < 100_000
+
+
+@pytest.fixture(params=[12, 16, 32])
+def fat_image(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[int, FatImage]:
+    """A directory in clusters 5, 2730, 3000, with another in its last, in 20; a deleted one in 30.
+
+    FAT12's entry for 2730 begins in the last byte of a page.
+    """
+    bits: int = request.param
+    path = blank_disk(tmp_path / "disk", 2 if bits == 12 else 16)
+    run("mkfs.vfat", "-F", str(bits), "-s", "1", path)
+    image = FatImage(bytearray(path.read_bytes()))
+    image.chain(bits, 5, 2730, 3000)
+    image.chain(bits, 20)
+    entries = fat_entry(b"DIR        ", 0x10, 5) + fat_entry(b"\xe5ONE       ", 0x10, 30)
+    image.data[image.root : image.root + 64] = entries
+    files = fat_entry(b"FILE       ", 0x20, 40) * (image.cluster_size // 32)
+    for cluster in (5, 2730, 3000, 20, 30):
+        at = image.place(cluster)
+        image.data[at : at + image.cluster_size] = files
+    at = image.place(3000)
+    # The bits above a cluster's number are not its own.
+    image.data[at : at + 32] = fat_entry(b"BELOW      ", 0x10, 20 | 0xA << 28)
+    return bits, image
+
+
+def test_fat_sees_all_directories(fat_image: tuple[int, FatImage]) -> None:
+    bits, image = fat_image
+    for at in (0, 37, image.table + 40, image.root + 1, *(map(image.place, (5, 2730, 3000, 20)))):
+        assert changes(by(Method.FAT), image.data, at + 1), at
+    if bits == 32:
+        assert changes(by(Method.FAT), image.data, 512 + 488)
+    for cluster in (30, 40):
+        assert not changes(by(Method.FAT), image.data, image.place(cluster))
+
+
+def test_fat_in_circles_ends(
+    fat_image: tuple[int, FatImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain without an end, and a directory that lies in itself."""
+    monkeypatch.setattr(clusters, "MAX_DIRECTORIES", 1 << 20)
+    bits, image = fat_image
+    at = image.place(20)
+    image.data[at : at + 32] = fat_entry(b"ABOVE      ", 0x10, 5)
+    device = Memory(image.data)
+    fat.fingerprint(device.read, len(device.data))
+    assert device.bytes_read < 1 << 20
+    image.link(bits, 2730, 5)
+    device = Memory(image.data)
+    fat.fingerprint(device.read, len(device.data))
+    assert 1 << 20 <= device.bytes_read < 3 << 20
+
+
+def test_fat_beyond_the_devices_end_is_none(tmp_path: Path) -> None:
+    """A chain there could go in circles without a byte that is read."""
+    geometry = clusters.Geometry(512, 1 << 20, 16, 1 << 20, 4096, 60_000)
+    volume = clusters.Volume(Memory(b"\x10" * (1 << 20)).read, 3 << 20, geometry)
+    assert list(volume._chain(clusters.Run(0x1010))) == []
+    assert len(list(volume._chain(clusters.Run(500, contiguous=1 << 60)))) == 14
+
+
+@pytest.fixture
+def exfat_image(tmp_path: Path) -> ExfatImage:
+    """Directories in clusters 50 and 51 without the table, and in 60 and 70 by it."""
+    data, _ = make_image(tmp_path, "exfat")
+    image = ExfatImage(bytearray(data))
+    size = image.cluster_size
+    used = sum(1 for entry in image.entries(image.root) if entry[0])
+    at = image.place(image.root) + 32 * used
+    directory = exfat_entries(0x10, 0x03, 50, 2 * size)
+    file = exfat_entries(0x20, 0x03, 80, size)
+    image.data[at : at + 192] = directory + file
+    image.link(60, 70)
+    image.link(70, 0xFFFFFFFF)
+    full = file * (size // 96) + file[: size % 96]
+    for cluster in (50, 51, 60, 70, 80):
+        image.data[image.place(cluster) : image.place(cluster) + size] = full
+    below = exfat_entries(0x10, 0x01, 60, 2 * size)
+    # Across the clusters' border: the file's entry in the first, its stream's in the second.
+    border = image.place(51)
+    image.data[border - 32 : border + 64] = below
+    return image
+
+
+def test_exfat_sees_all_directories(exfat_image: ExfatImage) -> None:
+    image = exfat_image
+    clusters_of_directories = [image.place(cluster) + 100 for cluster in (50, 51, 60, 70)]
+    for at in (106, 11 * 512 + 5, image.table + 4 * 60, *clusters_of_directories):
+        assert changes(by(Method.EXFAT), image.data, at), at
+    assert not changes(by(Method.EXFAT), image.data, image.place(80) + 100)
+
+
+def test_exfat_sees_its_allocation_bitmap(exfat_image: ExfatImage) -> None:
+    image = exfat_image
+    (bitmap,) = (entry for entry in image.entries(image.root) if entry[0] == 0x81)
+    first = int.from_bytes(bitmap[20:24], "little")
+    length = int.from_bytes(bitmap[24:32], "little")
+    assert changes(by(Method.EXFAT), image.data, image.place(first) + length - 1)
+
+
+def test_exfat_in_circles_ends(exfat_image: ExfatImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "MAX_DIRECTORIES", 1 << 20)
+    exfat_image.link(70, 60)
+    device = Memory(exfat_image.data)
+    exfat.fingerprint(device.read, len(device.data))
+    assert 1 << 20 <= device.bytes_read < 3 << 20
+
+
+class Endless(Memory):
+    """A device of any size: zeros behind its first bytes."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        return super().read(offset, size).ljust(size, b"\0")
+
+
+def test_sizes_that_cannot_be(
+    exfat_image: ExfatImage, fat_image: tuple[int, FatImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table of terabytes, and a bitmap of more."""
+    monkeypatch.setattr(clusters, "MAX_TABLE", 1 << 20)
+    monkeypatch.setattr(exfat, "MAX_TABLE", 1 << 20)
+    data = exfat_image.data
+    (at,) = (32 * n for n, e in enumerate(exfat_image.entries(exfat_image.root)) if e[0] == 0x81)
+    at += exfat_image.place(exfat_image.root)
+    data[at + 24 : at + 32] = b"\xff" * 8
+    exfat_image.link(int.from_bytes(data[at + 20 : at + 24], "little"), 100)
+    exfat_image.link(100, 100)
+    data[84:88] = b"\xff" * 4
+    data[92:96] = b"\xff" * 4
+    device = Endless(data)
+    exfat.fingerprint(device.read, 1 << 60)
+    assert 2 << 20 < device.bytes_read < 4 << 20
+    _, image = fat_image
+    image.data[36:40] = b"\xff" * 4
+    device = Endless(image.data)
+    fat.fingerprint(device.read, 1 << 60)
+    assert device.bytes_read < 4 << 20
+
+
+def test_a_small_device_is_sampled_whole() -> None:
+    data = bytes(3 << 20) + b"end"
+    for at in (0, 1 << 20, len(data) - 1):
+        assert changes(by(Method.SAMPLE), data, at)
+
+
+def test_a_large_device_is_sampled_all_over() -> None:
+    """Its ends, and every so many bytes a page; so little that most of it may change unseen."""
+    seen: list[tuple[int, int]] = []
+
+    def read(offset: int, size: int) -> bytes:
+        seen.append((offset, offset + size))
+        return bytes(size)
+
+    size = 40 << 30
+    sample.fingerprint(read, size)
+    starts = [start for start, _ in seen]
+    assert starts == sorted(starts)
+    assert (starts[0], seen[-1][1]) == (0, size)
+    gaps = [after - end for (_, end), after in zip(seen, starts[1:], strict=False)]
+    assert max(gaps) < 100 << 20
+    assert sum(end - start for start, end in seen) < 16 << 20
