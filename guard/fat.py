@@ -1,7 +1,10 @@
 """FAT12, FAT16, FAT32 (fs/fat/inode.c; Microsoft's FAT specification of 2005).
 
-Boot sector, FSINFO, the first FAT, and the directories. A mount sets a bit in the boot sector and
-the unmount takes it back, and a file that is changed in place changes in its directory entry only.
+Boot sector, the first FAT, and the directories. A mount sets a bit in the boot sector and the
+unmount takes it back; a file that is changed in place changes in its directory entry only.
+
+Left out is what firmware and boot loader write to an EFI system partition at each boot: FSINFO,
+which says no more than the FAT, and systemd-boot's directory, LOADER (src/boot/efi/random-seed.c).
 """
 
 import hashlib
@@ -14,14 +17,16 @@ from guard.device import Read, pieces
 
 _BOOT_SIZE = 512
 _BPB = struct.Struct("<11xHBHBHHBH8xI")
-_BPB_32 = struct.Struct("<36xI4xIH")
+_BPB_32 = struct.Struct("<36xI4xI")
 _MAX_SECTOR = 4096
 _MAX_CLUSTERS_12 = 4084
+_BITS_32 = 28
 
 _DELETED = 0xE5
 _DOT = ord(".")
 _IS_LABEL, _IS_DIRECTORY = 0x08, 0x10
-_ENTRY = struct.Struct("<B10xB8xH4xH4x")
+_ENTRY = struct.Struct("<11sB8xH4xH4x")
+_BOOT_LOADERS = b"LOADER".ljust(11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +35,6 @@ class _Boot:
 
     data: bytes
     geometry: Geometry
-    fs_info: int
-    fs_info_size: int
-    """0 where there is none: FAT12 and FAT16."""
     root: int
     root_size: int
     """0 where it lies in clusters: FAT32."""
@@ -44,7 +46,7 @@ def identify(read: Read) -> bytes | None:
     boot = _parse(read)
     if boot is None:
         return None
-    at = 67 if boot.fs_info_size else 39
+    at = 67 if boot.geometry.entry_bits == _BITS_32 else 39
     return boot.data[at : at + 4].ljust(16, b"\0")
 
 
@@ -53,7 +55,7 @@ def fingerprint(read: Read, size: int) -> bytes:
     digest = hashlib.sha256()
     if boot := _parse(read):
         volume = Volume(read, size, boot.geometry)
-        digest.update(boot.data + read(boot.fs_info, boot.fs_info_size))
+        digest.update(boot.data)
         for piece in volume.table():
             digest.update(piece)
         bits = boot.geometry.entry_bits
@@ -71,14 +73,14 @@ def _parse(read: Read) -> _Boot | None:
         return None
     if not (reserved and fats and (media == 0xF0 or media >= 0xF8)):
         return None
-    fat_32, root_cluster, fs_info = _BPB_32.unpack_from(data)
+    fat_32, root_cluster = _BPB_32.unpack_from(data)
     fat_size = fat_16 or fat_32
     root = reserved + fats * fat_size
     heap = root + -(-entries * ENTRY_SIZE // sector)
     clusters = ((few or many) - heap) // per_cluster
     if clusters <= 0 or not fat_size:
         return None
-    bits = (12 if clusters <= _MAX_CLUSTERS_12 else 16) if fat_16 else 28
+    bits = (12 if clusters <= _MAX_CLUSTERS_12 else 16) if fat_16 else _BITS_32
     geometry = Geometry(
         reserved * sector,
         fat_size * sector,
@@ -88,8 +90,8 @@ def _parse(read: Read) -> _Boot | None:
         clusters,
     )
     if fat_16:
-        return _Boot(data, geometry, 0, 0, root * sector, entries * ENTRY_SIZE, Run(0))
-    return _Boot(data, geometry, (fs_info or 1) * sector, sector, 0, 0, Run(root_cluster))
+        return _Boot(data, geometry, root * sector, entries * ENTRY_SIZE, Run(0))
+    return _Boot(data, geometry, 0, 0, Run(root_cluster))
 
 
 def _is_power(number: int) -> bool:
@@ -98,7 +100,7 @@ def _is_power(number: int) -> bool:
 
 def _directories(entries: Iterator[bytes], bits: int) -> Iterator[Run]:
     for entry in entries:
-        first, attributes, high, low = _ENTRY.unpack(entry)
+        name, attributes, high, low = _ENTRY.unpack(entry)
         kind = attributes & (_IS_LABEL | _IS_DIRECTORY)
-        if kind == _IS_DIRECTORY and first not in (_DELETED, _DOT):
+        if kind == _IS_DIRECTORY and name[0] not in (_DELETED, _DOT) and name != _BOOT_LOADERS:
             yield Run((high << 16 | low) & ((1 << bits) - 1))

@@ -148,13 +148,22 @@ def fat_image(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[int, FatI
 
 
 def test_fat_sees_all_directories(fat_image: tuple[int, FatImage]) -> None:
-    bits, image = fat_image
+    _, image = fat_image
     for at in (0, 37, image.table + 40, image.root + 1, *(map(image.place, (5, 2730, 3000, 20)))):
         assert changes(by(Method.FAT), image.data, at + 1), at
-    if bits == 32:
-        assert changes(by(Method.FAT), image.data, 512 + 488)
     for cluster in (30, 40):
         assert not changes(by(Method.FAT), image.data, image.place(cluster))
+
+
+def test_fat_leaves_out_what_a_boot_loader_writes(fat_image: tuple[int, FatImage]) -> None:
+    bits, image = fat_image
+    image.data[image.root + 64 : image.root + 96] = fat_entry(b"LOADER     ", 0x10, 50)
+    image.chain(bits, 50)
+    assert not changes(by(Method.FAT), image.data, image.place(50))
+    image.data[image.root + 64 : image.root + 96] = fat_entry(b"LOADERS    ", 0x10, 50)
+    assert changes(by(Method.FAT), image.data, image.place(50))
+    if bits == 32:
+        assert not changes(by(Method.FAT), image.data, 512 + 488)  # FSINFO's free clusters
 
 
 def test_fat_in_circles_ends(
