@@ -12,6 +12,9 @@ from kernel.mounts import Mount, mount_id_of, read_mounts
 from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
 from store.locate import node_of_number
 
+_FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs")
+"""Besides btrfs. Of others the guard sees a sample only, in which the image itself may lie."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -104,6 +107,11 @@ def _device_below(mount: Mount, path: str) -> str:
     node = node_of_number(int(major), int(minor)) if major != "0" else None
     if node is None:
         raise StoreRefusedError(f"{path} is on {mount.fs_type}, which is not on a block device")
+    if mount.fs_type not in _FILE_SYSTEMS:
+        raise StoreRefusedError(
+            f"{path} is on {mount.fs_type}, whose files cannot hold an image",
+            "use a file on ext4, xfs or btrfs, or a partition",
+        )
     return node
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from format.reader import ImageReader
 from format.writer import ImageWriter, new_buffers
 from hibernate.choose import open_store
 from kernel import swap as kernel_swap
-from store import file_store
+from store import file_store, place
 from store.base import commit
 from store.blocks import BlockSink
 from store.errors import NoSpaceError, StoreRefusedError
@@ -262,6 +262,19 @@ def test_file_on_no_block_device() -> None:
             place_of(str(path))
     finally:
         path.unlink()
+
+
+@on("ext4")
+def test_file_on_a_file_system_that_the_guard_samples(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mounted.folder / "swap"
+    path.write_bytes(bytes(MIB))
+    assert place_of(str(path)).device == mounted.device
+    real = place.mount_of
+    monkeypatch.setattr(place, "mount_of", lambda *args: replace(real(*args), fs_type="f2fs"))
+    with pytest.raises(StoreRefusedError, match="is on f2fs, whose files cannot hold an image"):
+        place_of(str(path))
 
 
 @on("ext4")
