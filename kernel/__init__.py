@@ -1,9 +1,10 @@
 """Linux interfaces, one to one, without decisions.
 
 `snapshot` is /dev/snapshot, a method per ioctl; `power` turns the machine off; `freeze` stops
-file systems; `mounts` reads mountinfo; `block` asks and opens block devices; `swap` reads
-/proc/swaps and swap headers; `cmdline` the kernel command line; `machine` says which kernel and
-memory map this is; `kmsg` writes to the kernel log; `process` is about our own process.
+file systems, `cgroups` groups of processes; `tasks` lists processes; `mounts` reads mountinfo;
+`block` asks and opens block devices; `swap` reads /proc/swaps and swap headers; `cmdline` the
+kernel command line; `machine` says which kernel and memory map this is; `kmsg` is the kernel log;
+`process` is about our own process.
 
 Errors are OSError, as the kernel gives them. Imports nothing of ours.
 """

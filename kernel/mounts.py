@@ -1,4 +1,4 @@
-"""/proc/self/mountinfo (proc(5))."""
+"""/proc/PID/mountinfo (proc(5))."""
 
 import re
 from dataclasses import dataclass
@@ -30,9 +30,10 @@ def parse_mounts(text: str) -> list[Mount]:
     return mounts
 
 
-def read_mounts() -> list[Mount]:
-    """Return the mounts that this process sees."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+def read_mounts(pid: int | None = None) -> list[Mount]:
+    """Return the mounts that this process, or the one with this id, sees."""
+    process = "self" if pid is None else str(pid)
+    with open(f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return parse_mounts(file.read())
 
 

@@ -4,14 +4,15 @@ import ctypes
 import os
 
 RB_AUTOBOOT = 0x01234567
+RB_HALT_SYSTEM = 0xCDEF0123
 RB_POWER_OFF = 0x4321FEDC
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def reboot(command: int) -> None:
-    """Reboot or power off at once, without sync. Does not return; OSError if it cannot."""
-    if _libc.reboot(command) != 0:
+    """Reboot, halt or power off at once, without sync. Does not return; OSError if it cannot."""
+    if _libc.reboot(ctypes.c_uint(command)) != 0:
         errno = ctypes.get_errno()
         raise OSError(errno, os.strerror(errno))
 

@@ -1,6 +1,7 @@
 """What a block device is made of: /sys/class/block (Documentation/ABI/stable/sysfs-block)."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,8 +27,21 @@ class Layer:
 def layers(path: str) -> list[Layer]:
     """Return the device at `path` and all devices below it, from the top. Raises OSError."""
     number = os.stat(path).st_rdev
-    place = f"{SYSFS}/dev/block/{os.major(number)}:{os.minor(number)}"
-    return list(_walk(os.path.basename(os.path.realpath(place))))
+    return layers_of(f"{os.major(number)}:{os.minor(number)}")
+
+
+def layers_of(number: str) -> list[Layer]:
+    """Return the device MAJOR:MINOR and all below it, from the top."""
+    return list(_walk(os.path.basename(os.path.realpath(f"{SYSFS}/dev/block/{number}"))))
+
+
+def backing_file(name: str) -> str:
+    """Return the path of the file that holds the device `name`, "" unless it is of a loop device.
+
+    Of a partition of one, too (Documentation/ABI/testing/sysfs-block-loop has the others).
+    """
+    whole = re.match(r"loop\d+", name)
+    return _line(f"{SYSFS}/class/block/{whole[0]}/loop/backing_file") if whole else ""
 
 
 def _walk(name: str) -> Iterator[Layer]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel import cmdline, freeze, mounts, snapshot, swap
+from kernel import cgroups, cmdline, freeze, kmsg, mounts, snapshot, stack, swap, tasks
 from kernel.machine import processor, ram_map, ram_map_digest
 from kernel.snapshot import encode_device
 
@@ -161,3 +161,79 @@ def test_processor(tmp_path: Path) -> None:
     name, features = processor()
     assert name
     assert "sse2" in features
+
+
+def test_log_is_read_record_by_record_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records end with the read, have fields behind the text, and may be overwritten meanwhile."""
+    path = tmp_path / "kmsg"
+    path.write_bytes(b"old")
+    shown = b"6,1,2,-;task:x state:D\n SUBSYSTEM=a\n"
+    records: list[bytes | OSError] = [shown, BrokenPipeError(), b"3,2,3,c;a; b\n"]
+
+    def read(fd: int, _size: int) -> bytes:
+        assert os.lseek(fd, 0, os.SEEK_CUR) == 3
+        record = records.pop(0) if records else BlockingIOError()
+        if isinstance(record, OSError):
+            raise record
+        return record
+
+    monkeypatch.setattr(kmsg, "PATH", str(path))
+    with kmsg.KernelLogReader() as log, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "read", read)
+        assert log.new_messages() == ["task:x state:D", "a; b"]
+
+
+def test_process_is_described(tmp_path: Path) -> None:
+    path = tmp_path / "a file"
+    with path.open("w"):
+        assert str(path) in tasks.open_files(os.getpid())
+    assert str(path) not in tasks.open_files(os.getpid())
+    assert os.getpid() in tasks.pids()
+    assert tasks.mount_namespace(os.getpid()) == tasks.mount_namespace()
+    assert 0 < len(tasks.name_of(os.getpid()).encode()) <= tasks.NAME_SIZE
+    assert mounts.read_mounts(os.getpid()) == mounts.read_mounts()
+
+
+def test_process_that_has_ended_is_an_error() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    for ask in (tasks.name_of, tasks.open_files, tasks.mount_namespace, cgroups.cgroup_of):
+        with pytest.raises(OSError, match="No such"):
+            ask(child)
+
+
+def test_cgroups_are_those_of_a_folder(tmp_path: Path) -> None:
+    inner = tmp_path / "a/b"
+    inner.mkdir(parents=True)
+    (inner / "cgroup.freeze").write_text("0\n")
+    (inner / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+    root = str(tmp_path)
+    assert cgroups.children(root, "") == ["/a"]
+    assert cgroups.children(root, "/a") == ["/a/b"]
+    assert cgroups.is_frozen(root, "/a/b")
+    assert not cgroups.is_to_be_frozen(root, "/a/b")
+    cgroups.set_frozen(root, "/a/b", frozen=True)
+    assert cgroups.is_to_be_frozen(root, "/a/b")
+
+
+def test_file_below_a_loop_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "class/block/loop12/loop"
+    folder.mkdir(parents=True)
+    (folder / "backing_file").write_text("/srv/disk image\n")
+    monkeypatch.setattr(stack, "SYSFS", str(tmp_path))
+    for name in ("loop12", "loop12p3"):
+        assert stack.backing_file(name) == "/srv/disk image"
+    for name in ("sda1", "loop1", "dm-0"):
+        assert stack.backing_file(name) == ""
+
+
+def test_synced_file_system_is_an_open_one(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    freeze.sync_file_system(fd)
+    os.close(fd)
+    with pytest.raises(OSError, match="Bad file"):
+        freeze.sync_file_system(fd)

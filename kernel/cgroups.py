@@ -1,0 +1,55 @@
+"""cgroup v2 and its freezer: Documentation/admin-guide/cgroup-v2.rst, "Core Interface Files".
+
+A cgroup is named by its path below the root, "" for the root itself: "/system.slice/cron.service".
+"""
+
+import os
+
+from kernel.mounts import read_mounts
+
+
+def mount_point() -> str | None:
+    """Return where the tree of cgroup v2 is mounted, alone or beside version 1; None if nowhere."""
+    for mount in read_mounts():
+        if mount.fs_type == "cgroup2":
+            return mount.mount_point
+    return None
+
+
+def cgroup_of(pid: int) -> str:
+    """Return the cgroup of the process (proc(5), cgroup). Raises OSError, as once it has ended."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            if line.startswith("0::"):
+                return line.removeprefix("0::").rstrip("\n").rstrip("/")
+    return ""
+
+
+def children(root: str, cgroup: str) -> list[str]:
+    """Return the cgroups right below, for the tree that is mounted at `root`."""
+    with os.scandir(f"{root}{cgroup}") as entries:
+        return sorted(f"{cgroup}/{entry.name}" for entry in entries if entry.is_dir())
+
+
+def is_to_be_frozen(root: str, cgroup: str) -> bool:
+    """Return whether somebody has asked for it to be frozen (cgroup.freeze)."""
+    return _read(f"{root}{cgroup}/cgroup.freeze").strip() == "1"
+
+
+def is_frozen(root: str, cgroup: str) -> bool:
+    """Return whether all in it and below has stopped (cgroup.events)."""
+    return "frozen 1" in _read(f"{root}{cgroup}/cgroup.events").splitlines()
+
+
+def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
+    """Ask for it to be frozen or thawed with all below it; returns at once."""
+    fd = os.open(f"{root}{cgroup}/cgroup.freeze", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"1" if frozen else b"0")
+    finally:
+        os.close(fd)
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read()
