@@ -38,6 +38,11 @@ def room_for(size: int) -> int:
     return -(-size // layout.PAGE_SIZE) * layout.PAGE_SIZE + 2 * layout.PAGE_SIZE
 
 
+def new_read_buffers(chunk_size: int) -> list[PageBuffer]:
+    """Return the buffers that an ImageReader needs: all of its big memory, got beforehand."""
+    return [PageBuffer(room_for(layout.CHUNK_HEADER_SIZE + chunk_size)) for _ in range(DEPTH)]
+
+
 def read_at(source: Source, offset: int, size: int) -> memoryview:
     """Return `size` bytes of the source in memory of their own."""
     return source.read(offset, size, PageBuffer(room_for(size)).view)
@@ -46,11 +51,14 @@ def read_at(source: Source, offset: int, size: int) -> memoryview:
 class ImageReader:
     """A complete image: superblock, trailer and index are read and checked when it is made.
 
-    Raises NoImageError, UnsupportedError, DamagedError, IncompleteError, UnreadableError.
+    `buffers` are those of new_read_buffers for the image's chunk size; without them each section
+    gets memory of its own. Raises NoImageError, UnsupportedError, DamagedError, IncompleteError,
+    UnreadableError.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, buffers: list[PageBuffer] | None = None) -> None:
         self._source = source
+        self._buffers = buffers
         self.superblock = _read_superblock(source)
         self._salt = records.salt(self.superblock.image_uuid)
         self._trailer = _read_trailer(source, self.superblock)
@@ -85,11 +93,10 @@ class ImageReader:
 
     def _decode_jobs(self, section: records.Section) -> Iterator[Callable[[], Buffer]]:
         chunk_size = self.superblock.chunk_size
-        room = room_for(layout.CHUNK_HEADER_SIZE + chunk_size)
-        buffers = [PageBuffer(room).view for _ in range(min(DEPTH, section.chunk_count))]
+        buffers = self._buffers or new_read_buffers(chunk_size)
         for nth in range(section.chunk_count):
             raw_size = min(chunk_size, section.raw_bytes - nth * chunk_size)
-            buffer = buffers[nth % DEPTH]
+            buffer = buffers[nth % DEPTH].view
             yield partial(self._load, section.first_chunk + nth, raw_size, buffer)
 
     def _load(self, number: int, raw_size: int, buffer: memoryview) -> Buffer:

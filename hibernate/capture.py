@@ -21,7 +21,7 @@ from hibernate.power_off import Mode, power_off
 from kernel import power, process
 from kernel.machine import machine_id
 from kernel.snapshot import PAGE_SIZE, SnapshotDevice
-from store.base import Store, commit
+from store.base import Store, write_map
 from store.blocks import BlockSink
 from store.errors import KernelRefusedError
 from store.identity import this_machine
@@ -146,8 +146,9 @@ class _Writing:
         raw = writer.write_stream(lambda buffer, at: _read(snapshot, buffer, at), _stop_if_asked)
         writer.finish()
         self._sink.finish()
+        mark = write_map(self._store, self._sink, self._superblock.image_uuid, writer.size)
         undo.callback(self._store.header.clear)
-        commit(self._store, self._sink, self._superblock.image_uuid, writer.size)
+        self._store.header.set_mark(mark)
         seconds = time.monotonic() - begun
         log(f"{raw >> 20} MiB stored as {writer.size >> 20} MiB in {seconds:.1f} s")
 

@@ -15,7 +15,7 @@ from store.header import StoreHeader
 
 
 class Store(Protocol):
-    """A device that can take an image: `attach`, then `commit` what a BlockSink has put there."""
+    """A device that can take an image: `attach`, then mark what a BlockSink has put there."""
 
     name: str
     header: StoreHeader
@@ -105,10 +105,10 @@ class OwnStore(OpenStore):
         self._within = 0
 
 
-def commit(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) -> None:
-    """Make the image that the sink has finished visible: its map, then the mark, all synced.
+def write_map(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) -> mark.Mark:
+    """Write the map of the image that the sink has finished, and wait until it is on the device.
 
-    Raises NoSpaceError, UnreadableError; the mark is then not there or has to be cleared.
+    Returns the mark that makes the image visible. Raises NoSpaceError, UnreadableError.
     """
     extents = sink.extents
     if len(extents) > mark.MAX_EXTENTS:
@@ -127,13 +127,11 @@ def commit(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) -> 
         buffer[:] = data
         write_pages(fd, store.name, page, buffer)
     sync(fd, store.name)
-    store.header.set_mark(
-        mark.Mark(
-            mark.MarkState.COMPLETE,
-            image_uuid,
-            image_size,
-            pages[0],
-            len(extents),
-            store.header.at,
-        )
+    return mark.Mark(
+        mark.MarkState.COMPLETE,
+        image_uuid,
+        image_size,
+        pages[0],
+        len(extents),
+        store.header.at,
     )

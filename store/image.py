@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from format.errors import DamagedError, NoImageError, TorporError, UnreadableError
 from format.layout import PAGE_SIZE, SUPERBLOCK_MAGIC
-from format.mark import read_map
+from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from format.reader import Source
 from kernel import block, swap
@@ -88,6 +88,14 @@ def marked_image(header: StoreHeader) -> BlockSource:
         raise DamagedError(
             f"the mark on {header.name} belongs at page {mark.first_page}, not {header.at}"
         )
+    return image_of(mark, header)
+
+
+def image_of(mark: Mark, header: StoreHeader) -> BlockSource:
+    """Return the image that this mark would make visible on the header's device.
+
+    The map is read from there. Raises DamagedError, UnreadableError.
+    """
     device_pages = block.size_of(header.fd) // PAGE_SIZE
     extents = read_map(mark, lambda page: _read_page(header, page), device_pages)
     return BlockSource(header.fd, header.name, extents, mark)

@@ -18,7 +18,7 @@ from resume import candidates
 from resume.errors import NotAskedError, OtherInstallationError, OtherKernelError
 from resume.request import Request
 from state.location import Location
-from store.base import OwnStore, commit
+from store.base import OwnStore, write_map
 from store.blocks import BlockSink
 from store.errors import DeviceNotFoundError, KernelRefusedError
 from store.header import StoreHeader, new_store_header, read_header
@@ -63,7 +63,7 @@ class Disks:
             writer.write_stream(reader_of(bytes([day]) * PAGE * 3), lambda _done: None)
             writer.finish()
             sink.finish()
-            commit(store, sink, made.image_uuid, writer.size)
+            store.header.set_mark(write_map(store, sink, made.image_uuid, writer.size))
         return path
 
 

@@ -19,7 +19,7 @@ from format.reader import ImageReader, read_at
 from format.writer import ImageWriter, new_buffers
 from kernel import swap
 from store import blocks
-from store.base import OpenStore, commit
+from store.base import OpenStore, write_map
 from store.blocks import BlockSink, BlockSource
 from store.errors import NoSpaceError
 from store.header import read_header
@@ -169,7 +169,7 @@ def hibernate_to(store: Scattered, stream: bytes) -> UUID:
     writer.write_stream(reader_of(stream), lambda _done: None)
     writer.finish()
     sink.finish()
-    commit(store, sink, UUID_A, writer.size)
+    store.header.set_mark(write_map(store, sink, UUID_A, writer.size))
     return UUID_A
 
 

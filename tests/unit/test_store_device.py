@@ -13,7 +13,7 @@ from cli.__main__ import main
 from format.errors import TorporError
 from format.writer import ImageWriter, new_buffers
 from kernel.swap import SwapArea
-from store.base import commit
+from store.base import write_map
 from store.blocks import BlockSink
 from store.device import DeviceStore, make_store
 from store.errors import DeviceNotFoundError, StoreRefusedError
@@ -63,7 +63,7 @@ def hibernate_to(path: str, stream: bytes) -> None:
         writer.write_stream(reader_of(stream), lambda _done: None)
         writer.finish()
         sink.finish()
-        commit(store, sink, UUID_A, writer.size)
+        store.header.set_mark(write_map(store, sink, UUID_A, writer.size))
 
 
 def test_life_of_a_store(device: str, torpor: Torpor) -> None:

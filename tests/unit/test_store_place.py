@@ -15,7 +15,7 @@ from format.writer import ImageWriter, new_buffers
 from hibernate.choose import open_store
 from kernel import swap as kernel_swap
 from store import file_store, place
-from store.base import commit
+from store.base import write_map
 from store.blocks import BlockSink
 from store.errors import NoSpaceError, StoreRefusedError
 from store.file_store import FileStore, make_file_store, page_runs
@@ -126,7 +126,7 @@ def write_image(store: FileStore, stream: bytes) -> None:
     writer.write_stream(reader_of(stream), lambda _done: None)
     writer.finish()
     sink.finish()
-    commit(store, sink, UUID_A, writer.size)
+    store.header.set_mark(write_map(store, sink, UUID_A, writer.size))
 
 
 @on("ext4", "xfs")
