@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from cli.output import say
 from format.errors import TorporError, UnreadableError
-from hibernate.capture import Log, Plan, hibernate
+from hibernate.capture import Log, hibernate
 from hibernate.choose import Settings, check_found, choose_store
+from hibernate.plan import Plan
 from hibernate.power_off import Mode, default_mode
 from hibernate.sleep_hooks import sleep_hooks
 from kernel import cmdline, kmsg
@@ -33,7 +34,7 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         asked = arguments.mode or conf.mode
         mode = Mode(asked) if asked else default_mode()
         size = conf.image_size if arguments.image_size is None else arguments.image_size
-        plan = Plan(store, mode, size)
+        plan = Plan(store, mode, size, conf.helpers)
         record(store=store, image_uuid=str(plan.image_uuid))
         log = _kernel_log()
         with sleep_hooks(log) if arguments.sleep_hooks else nullcontext():

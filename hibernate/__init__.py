@@ -1,10 +1,16 @@
 """The writer: takes the snapshot and puts it where the resumer finds it.
 
-`choose` finds the store, `filesystems` stops what is mounted, `guardian` thaws it if the writer
-dies, `capture` is the whole sequence with its undo, `power_off` the end of the first life,
-`errors` what can go wrong here only.
+`capture` is the whole sequence with its undo, `plan` what was asked for, `choose` finds the store.
+
+`standstill` stops the machine: `cgroups` most tasks, but not the `helpers` of file systems, `flush`
+writes out what is dirty, `stuck` freezes the rest and says who refuses, `filesystems` stops what
+`namespaces` finds mounted, in the `order` that they need.
+
+`writing` puts the snapshot on the store, `guardian` undoes what must not stay if the writer dies,
+`power_off` is the end of the first life. `signals` wait in between; `errors` is what can go wrong
+here only.
 
 Between freeze and thaw nothing is written to a file system and nothing printed: whoever reads
 a terminal or a pipe is frozen too. What there is to say goes to the kernel log.
-Uses format, kernel and store, never resume.
+Uses format, kernel, store and guard, never resume.
 """

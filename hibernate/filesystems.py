@@ -3,27 +3,28 @@
 import errno
 import mmap
 import os
+from typing import Self
 
+from hibernate.order import FileSystem, topmost_first
 from kernel import freeze
-from kernel.mounts import Mount, mount_id_of, read_mounts
+from kernel.mounts import Mount, mount_id_of
 from store.errors import KernelRefusedError
 
 
-def to_freeze(mounts: list[Mount]) -> list[list[Mount]]:
-    """Return the mounts of each file system on a block device, the last one mounted first.
+def to_freeze(mounts: list[Mount]) -> list[FileSystem]:
+    """Return the mounts of each file system on a block device, in the order to stop them.
 
-    So a file system in a file (loop) stops before the one that holds the file. What a process
-    serves (fuseblk) is left out: its server is frozen by then.
+    What a process serves (fuseblk) is left out: its server is frozen by then.
     """
-    chosen: dict[str, list[Mount]] = {}
+    chosen: dict[str, FileSystem] = {}
     for mount in mounts:
         on_block_device = not mount.device.startswith("0:") or mount.source.startswith("/dev/")
         if on_block_device and not mount.fs_type.startswith("fuse"):
             chosen.setdefault(mount.device, []).append(mount)
-    return list(reversed(chosen.values()))
+    return topmost_first(list(chosen.values()))
 
 
-def _open_reachable(mounts: list[Mount]) -> tuple[int, str]:
+def _open_reachable(mounts: FileSystem) -> tuple[int, str]:
     """Open the first of these mounts of a file system that no other one hides."""
     for mount in mounts:
         try:
@@ -44,23 +45,30 @@ class FileSystems:
     """The file systems to stop, opened before the freeze; those that we froze can be thawed.
 
     The flags of what is frozen lie in memory shared with the guardian, which thaws the same if
-    this process dies.
+    this process dies. A context manager: leaving it closes them.
     """
 
-    def __init__(self) -> None:
-        self._open: list[tuple[int, str]] = []
-        self._is_frozen = mmap.mmap(-1, 1)
-
-    def open_all(self) -> None:
+    def __init__(self, mounts: list[Mount]) -> None:
         """Open all that is to be frozen. Raises KernelRefusedError if one cannot be reached."""
-        for mounts in to_freeze(read_mounts()):
-            self._open.append(_open_reachable(mounts))
+        self._open: list[tuple[int, str]] = []
+        try:
+            for file_system in to_freeze(mounts):
+                self._open.append(_open_reachable(file_system))
+        except KernelRefusedError:
+            self.close()
+            raise
         self._is_frozen = mmap.mmap(-1, len(self._open) + 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def freeze(self) -> None:
         """Stop them. Raises KernelRefusedError; what was frozen so far is for `thaw`.
 
-        One that is frozen already stays so; one that cannot be frozen has been synced.
+        One that is frozen already stays so; one that cannot be frozen (vfat) is synced.
         """
         for number, (fd, mount_point) in enumerate(self._open):
             self._is_frozen[number] = 1
@@ -68,14 +76,16 @@ class FileSystems:
                 freeze.freeze(fd)
             except OSError as error:
                 self._is_frozen[number] = 0
-                if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
+                if error.errno == errno.EOPNOTSUPP:
+                    _sync(fd, mount_point)
+                elif error.errno != errno.EBUSY:
                     raise KernelRefusedError(f"cannot freeze {mount_point}: {error}") from error
 
     def thaw(self) -> None:
         """Let those go on that `freeze` stopped."""
         for number, (fd, _) in reversed(list(enumerate(self._open))):
             if self._is_frozen[number]:
-                self._thaw_one(fd)
+                _thaw_one(fd)
                 self._is_frozen[number] = 0
 
     def close(self) -> None:
@@ -83,10 +93,18 @@ class FileSystems:
         while self._open:
             os.close(self._open.pop()[0])
 
-    @staticmethod
-    def _thaw_one(fd: int) -> None:
-        try:
-            freeze.thaw(fd)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
+
+def _sync(fd: int, mount_point: str) -> None:
+    """Write out what changed after the sync before the freeze: nothing does any more."""
+    try:
+        freeze.sync_file_system(fd)
+    except OSError as error:
+        raise KernelRefusedError(f"cannot sync {mount_point}: {error}") from error
+
+
+def _thaw_one(fd: int) -> None:
+    try:
+        freeze.thaw(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise

@@ -13,7 +13,7 @@ MODES = ("platform", "shutdown", "reboot")
 
 @dataclass(frozen=True, slots=True)
 class Conf:
-    """What the file says; each is None where it says nothing."""
+    """What the file says; None where it says nothing."""
 
     store: str | None = None
     """As for --store."""
@@ -21,6 +21,8 @@ class Conf:
     """Bytes."""
     mode: str | None = None
     """One of MODES."""
+    helpers: tuple[str, ...] = ()
+    """Names of processes that file systems need to be synced; none where it says nothing."""
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -44,8 +46,10 @@ class Conf:
             return replace(self, store=value)
         if key == "image-size":
             return replace(self, image_size=parse_size(value))
+        if key == "helpers":
+            return replace(self, helpers=tuple(value.split()))
         if key != "mode":
-            raise ValueError(f"there is no {key!r}: store, image-size or mode")
+            raise ValueError(f"there is no {key!r}: store, image-size, mode or helpers")
         if value not in MODES:
             raise ValueError(f"mode {value!r} is none of {', '.join(MODES)}")
         return replace(self, mode=value)

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from hibernate import choose, filesystems
-from kernel import freeze, power, process, snapshot, swap
+from hibernate import choose, standstill
+from kernel import cgroups, freeze, kmsg, power, process, snapshot, swap
 from state import conf, location, record
 from tests.unit.fake_snapshot import PoweredOff
 
@@ -27,7 +27,10 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(freeze, "thaw", forbidden)
     monkeypatch.setattr(process, "lock_memory", lambda: None)
     monkeypatch.setattr(process, "forbid_core_dump", lambda: None)
-    monkeypatch.setattr(filesystems, "read_mounts", list)
+    monkeypatch.setattr(standstill, "every_mount", list)
+    monkeypatch.setattr(standstill, "flush", lambda _mounts: None)
+    monkeypatch.setattr(cgroups, "mount_point", lambda: None)
+    monkeypatch.setattr(kmsg, "PATH", "/nonexistent/kmsg")
     monkeypatch.setattr(choose, "expected_image", lambda _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
     monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))

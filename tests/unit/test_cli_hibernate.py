@@ -7,8 +7,8 @@ import pytest
 import cli.hibernate as command
 from cli.__main__ import main
 from format.errors import UnreadableError
-from hibernate.capture import Plan
 from hibernate.choose import Settings
+from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from state import conf, location, record
 from state.location import Location
@@ -47,7 +47,7 @@ def write(path: str, text: str) -> None:
 
 def test_success_is_kept(plans: list[Plan]) -> None:
     assert torpor("--store", "/dev/x") == 0
-    assert plans[0] == Plan("/dev/x", Mode.PLATFORM, None, plans[0].image_uuid)
+    assert plans[0] == Plan("/dev/x", Mode.PLATFORM, image_uuid=plans[0].image_uuid)
     assert (kept().outcome, kept().store, kept().exit_code) == (Outcome.RESUMED, "/dev/x", 0)
     assert kept().image_uuid == str(plans[0].image_uuid)
     assert kept().ended >= kept().begun > 0
@@ -70,6 +70,12 @@ def test_failure_is_kept(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> 
     assert torpor() == NoSpaceError.exit_code
     assert (kept().outcome, kept().exit_code) == (Outcome.FAILED, NoSpaceError.exit_code)
     assert kept().message == "no room left on /dev/chosen"
+
+
+def test_helpers_are_handed_on(plans: list[Plan]) -> None:
+    write(conf.PATH, "helpers = my-fuse  other\n")
+    assert torpor() == 0
+    assert plans[0].helpers == ("my-fuse", "other")
 
 
 def test_wrong_configuration_stops_it(

@@ -208,7 +208,6 @@ def frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Frozen:
         mount = Mount(mount_id_of(fd), f"8:{number}", str(tmp_path / name), "ext4", "/dev/x")
         state.mounts.append(mount)
         os.close(fd)
-    monkeypatch.setattr(filesystems, "read_mounts", lambda: state.mounts)
     monkeypatch.setattr(freeze, "freeze", state.freeze)
     monkeypatch.setattr(freeze, "thaw", state.thaw)
     return state
@@ -216,9 +215,7 @@ def frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Frozen:
 
 @pytest.fixture
 def opened(frozen: Frozen) -> FileSystems:
-    file_systems = FileSystems()
-    file_systems.open_all()
-    return file_systems
+    return FileSystems(frozen.mounts)
 
 
 def test_only_what_we_froze_is_thawed(frozen: Frozen, opened: FileSystems) -> None:
@@ -240,30 +237,38 @@ def test_file_system_that_fails_stops_it_and_the_others_can_be_thawed(
     assert frozen.names() == []
 
 
+def test_file_system_that_cannot_be_frozen_is_synced(
+    frozen: Frozen, opened: FileSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(freeze, "sync_file_system", lambda fd: synced.append(frozen.name(fd)))
+    frozen.fail["one"] = errno.EOPNOTSUPP
+    opened.freeze()
+    assert synced == ["one"]
+    assert frozen.names() == ["two"]
+
+
 def test_mount_hidden_below_another_is_refused(
     frozen: Frozen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filesystems, "mount_id_of", lambda _fd: -1)
     with pytest.raises(KernelRefusedError, match=r"mounted at .*/two cannot be reached"):
-        FileSystems().open_all()
+        FileSystems(frozen.mounts)
 
 
 def test_hidden_mount_is_reached_by_another_of_the_same_file_system(
-    frozen: Frozen, monkeypatch: pytest.MonkeyPatch
+    frozen: Frozen,
 ) -> None:
     one, two = frozen.mounts
     hidden = replace(one, mount_id=-1, mount_point=two.mount_point)
-    monkeypatch.setattr(filesystems, "read_mounts", lambda: [hidden, one])
-    file_systems = FileSystems()
-    file_systems.open_all()
-    file_systems.freeze()
+    FileSystems([hidden, one]).freeze()
     assert frozen.names() == ["one"]
 
 
 def test_guardian_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSystems) -> None:
     writer = os.fork()
     if writer == 0:
-        with Guardian(opened):
+        with Guardian(opened.thaw):
             opened.freeze()
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(writer, 0)
@@ -276,7 +281,7 @@ def test_guardian_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSy
 def test_guardian_leaves_all_as_it_is_when_the_writer_is_well(
     frozen: Frozen, opened: FileSystems
 ) -> None:
-    with Guardian(opened):
+    with Guardian(opened.thaw):
         opened.freeze()
     assert frozen.names() == ["one", "two"]
 

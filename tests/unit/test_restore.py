@@ -13,7 +13,8 @@ import resume.__main__ as program
 import resume.find as finding
 from format.errors import DamagedError, NoImageError, TorporError
 from hibernate import capture
-from hibernate.capture import Plan, hibernate
+from hibernate.capture import hibernate
+from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from kernel import kmsg, mounts, process
 from kernel.snapshot import PAGE_SIZE

@@ -23,8 +23,10 @@ def test_no_file_means_no_wishes(tmp_path: Path) -> None:
 
 def test_conf(tmp_path: Path) -> None:
     path = tmp_path / "torpor.conf"
-    path.write_text("# a note\n\nstore=/swapfile\n image-size = 2G \nmode = shutdown\n")
-    assert read_conf(str(path)) == Conf("/swapfile", 2 << 30, "shutdown")
+    path.write_text(
+        "# a note\n\nstore=/swapfile\n image-size = 2G \nmode = shutdown\nhelpers = a  b-c\n"
+    )
+    assert read_conf(str(path)) == Conf("/swapfile", 2 << 30, "shutdown", ("a", "b-c"))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,7 @@ def test_conf(tmp_path: Path) -> None:
         ("store", "'store' is not KEY = VALUE"),
         ("store =", "is not KEY = VALUE"),
         ("shop = x", "there is no 'shop'"),
+        ("helpers =", "is not KEY = VALUE"),
         ("mode = off", "mode 'off' is none of platform, shutdown, reboot"),
         ("image-size = 2X", "'2X' is not a number of bytes"),
         ("image-size = ²", "is not a number of bytes"),

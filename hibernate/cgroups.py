@@ -1,0 +1,107 @@
+"""The first step of the freeze: stops all tasks but helpers, by cgroups.
+
+While the disks are synced nobody makes anything dirty, but what a file system in user space or
+over the network waits for still runs.
+"""
+
+import contextlib
+import mmap
+import time
+from collections.abc import Callable, Collection, Iterator
+
+from hibernate.helpers import helper_pids
+from hibernate.signals import stop_if_asked
+from kernel import cgroups
+
+Log = Callable[[str], None]
+
+LIMIT = 10.0
+"""Seconds for the tasks to stop; one that waits for a device does not, and is left alone here."""
+
+_POLL = 0.02
+
+
+def to_freeze(root: str, spared: Collection[str]) -> list[str]:
+    """Return the topmost cgroups that hold none of the cgroups `spared`, not even further below.
+
+    Left out are those that somebody else has frozen.
+    """
+    return list(_below(root, "", spared))
+
+
+def _below(root: str, cgroup: str, spared: Collection[str]) -> Iterator[str]:
+    for child in cgroups.children(root, cgroup):
+        try:
+            if cgroups.is_to_be_frozen(root, child):
+                continue
+            if any(name == child or name.startswith(f"{child}/") for name in spared):
+                yield from _below(root, child, spared)
+            else:
+                yield child
+        except FileNotFoundError:
+            continue  # it is gone
+
+
+class Cgroups:
+    """The cgroups to stop, chosen before anything is; those that we froze can be thawed.
+
+    As with FileSystems, the guardian sees in shared memory which ones those are.
+    """
+
+    def __init__(self, helpers: Collection[str]) -> None:
+        """`helpers` are names of processes to spare besides the known ones."""
+        self._root = cgroups.mount_point()
+        self._chosen: list[str] = []
+        if self._root is not None:
+            self._chosen = to_freeze(self._root, _cgroups_of(helper_pids(helpers)))
+        self._is_frozen = mmap.mmap(-1, len(self._chosen) + 1)
+
+    def freeze(self, log: Log) -> None:
+        """Stop them. What does not stop in time is named in the log. Raises AbortedError."""
+        if self._root is None:
+            log("no cgroup v2 is mounted: tasks go on while the disks are synced")
+            return
+        for number, cgroup in enumerate(self._chosen):
+            self._is_frozen[number] = 1
+            try:
+                cgroups.set_frozen(self._root, cgroup, frozen=True)
+            except OSError as error:
+                self._is_frozen[number] = 0
+                if not isinstance(error, FileNotFoundError):
+                    log(f"cgroup {cgroup} is not frozen: {error.strerror}")
+        if late := self._wait(self._root):
+            log(f"not all has stopped in {', '.join(late)}")
+
+    def _wait(self, root: str) -> list[str]:
+        """Wait until all have stopped; return those that have not when time is over."""
+        late = [cgroup for number, cgroup in enumerate(self._chosen) if self._is_frozen[number]]
+        deadline = time.monotonic() + LIMIT
+        while late := [cgroup for cgroup in late if not _has_stopped(root, cgroup)]:
+            if time.monotonic() > deadline:
+                break
+            stop_if_asked()
+            time.sleep(_POLL)
+        return late
+
+    def thaw(self) -> None:
+        """Let those go on that `freeze` stopped."""
+        for number, cgroup in enumerate(self._chosen):
+            if self._root is not None and self._is_frozen[number]:
+                with contextlib.suppress(FileNotFoundError):
+                    cgroups.set_frozen(self._root, cgroup, frozen=False)
+                self._is_frozen[number] = 0
+
+
+def _cgroups_of(pids: Collection[int]) -> set[str]:
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has ended
+            found.add(cgroups.cgroup_of(pid))
+    return found
+
+
+def _has_stopped(root: str, cgroup: str) -> bool:
+    try:
+        return cgroups.is_frozen(root, cgroup)
+    except FileNotFoundError:
+        return True

@@ -1,0 +1,20 @@
+"""What was asked for."""
+
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from hibernate.power_off import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One hibernation."""
+
+    store: str
+    """Path of the store."""
+    mode: Mode
+    image_size: int | None = None
+    """Bytes that the snapshot should not exceed; None leaves it to the kernel."""
+    helpers: tuple[str, ...] = ()
+    """Names of processes that run until the disks are synced, besides the known ones."""
+    image_uuid: UUID = field(default_factory=uuid4)

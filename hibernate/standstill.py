@@ -1,0 +1,60 @@
+"""Brings the machine to a standstill: nothing changes on its disks, and nothing waits to."""
+
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from typing import Self
+
+from format.guard import GuardEntry
+from guard.take import Guarded
+from hibernate.cgroups import Cgroups
+from hibernate.filesystems import FileSystems
+from hibernate.flush import flush
+from hibernate.namespaces import every_mount
+from hibernate.stuck import freeze_tasks
+from kernel.snapshot import SnapshotDevice
+
+Log = Callable[[str], None]
+
+
+class Standstill:
+    """All that is to stop, found and opened; a context manager, leaving it closes that again."""
+
+    def __init__(self, helpers: Collection[str]) -> None:
+        """`helpers` as for Cgroups. Raises KernelRefusedError, UnreadableError."""
+        with ExitStack() as files:
+            self._mounts = every_mount()
+            self._file_systems = files.enter_context(FileSystems(self._mounts))
+            self._guarded = files.enter_context(Guarded())
+            self._guarded.open_all(self._mounts)
+            self._cgroups = Cgroups(helpers)
+            self._files = files.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    @property
+    def rescue(self) -> tuple[Callable[[], None], ...]:
+        """What the guardian does, in this order, when the kernel has thawed all tasks."""
+        return self._file_systems.thaw, self._cgroups.thaw
+
+    def begin(self, snapshot: SnapshotDevice, undo: ExitStack, log: Log) -> list[GuardEntry]:
+        """Stop everything; return what the guard says of the disks from then on.
+
+        `undo` gets what lets it go on. Raises KernelRefusedError, AbortedError, UnreadableError.
+        """
+        if self._guarded.notes:
+            log("; ".join(self._guarded.notes))
+        log("freezing tasks")
+        undo.callback(self._cgroups.thaw)
+        self._cgroups.freeze(log)
+        log("syncing")
+        flush(self._mounts)
+        log("freezing everything")
+        freeze_tasks(snapshot)
+        undo.callback(snapshot.unfreeze)
+        undo.callback(self._file_systems.thaw)
+        self._file_systems.freeze()
+        return self._guarded.entries()

@@ -1,0 +1,169 @@
+"""The first step of the freeze: which cgroups stop, and that they go on again."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from hibernate import cgroups as groups
+from hibernate import helpers
+from hibernate.cgroups import Cgroups, to_freeze
+from hibernate.errors import AbortedError
+from hibernate.guardian import Guardian
+from hibernate.helpers import helper_pids
+from hibernate.signals import signals_held_back
+from kernel import cgroups, tasks
+
+TREE = [
+    "/init.scope",
+    "/system.slice/cron.service",
+    "/system.slice/sshfs.service",
+    "/system.slice/systemd-hibernate.service",
+    "/system.slice/frozen.service",
+    "/user.slice/user-1000.slice/session-1.scope",
+    "/user.slice/user-1001.slice/session-2.scope",
+]
+SPARED = {
+    "/init.scope",
+    "/system.slice/sshfs.service",
+    "/system.slice/systemd-hibernate.service",
+    "/user.slice/user-1001.slice/session-2.scope",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what cgroupfs shows, where a cgroup stops as soon as it is asked to."""
+    root = tmp_path / "cgroup"
+    for leaf in TREE:
+        folder = root / leaf[1:]
+        folder.mkdir(parents=True)
+        while folder != root:
+            (folder / "cgroup.freeze").write_text("0\n")
+            (folder / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+            folder = folder.parent
+    (root / "cgroup.procs").touch()
+    (root / "system.slice/frozen.service/cgroup.freeze").write_text("1\n")
+
+    def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
+        (Path(root) / cgroup[1:] / "cgroup.events").write_text(f"populated 1\nfrozen {frozen:d}\n")
+        (Path(root) / cgroup[1:] / "cgroup.freeze").write_text(f"{frozen:d}\n")
+
+    monkeypatch.setattr(cgroups, "set_frozen", set_frozen)
+    monkeypatch.setattr(cgroups, "mount_point", lambda: str(root))
+    monkeypatch.setattr(groups, "helper_pids", lambda _names: range(len(SPARED)))
+    monkeypatch.setattr(cgroups, "cgroup_of", lambda pid: sorted(SPARED)[pid])
+    return root
+
+
+def frozen_in(root: Path) -> list[str]:
+    files = root.rglob("cgroup.freeze")
+    return sorted(f"/{file.parent.relative_to(root)}" for file in files if "1" in file.read_text())
+
+
+def test_topmost_cgroups_without_anybody_spared_are_chosen(tree: Path) -> None:
+    assert to_freeze(str(tree), SPARED) == [
+        "/system.slice/cron.service",
+        "/user.slice/user-1000.slice",
+    ]
+    assert to_freeze(str(tree), set()) == ["/init.scope", "/system.slice", "/user.slice"]
+
+
+def test_name_that_begins_alike_is_another_cgroup(tree: Path) -> None:
+    assert "/user.slice" in to_freeze(str(tree), {"/user.slice-2/x", "/init.scope"})
+
+
+def test_what_others_froze_stays_frozen(tree: Path) -> None:
+    chosen = Cgroups(())
+    chosen.freeze(lambda _: None)
+    assert frozen_in(tree) == [
+        "/system.slice/cron.service",
+        "/system.slice/frozen.service",
+        "/user.slice/user-1000.slice",
+    ]
+    chosen.thaw()
+    assert frozen_in(tree) == ["/system.slice/frozen.service"]
+
+
+def test_guardian_thaws_the_cgroups_of_a_killed_writer(tree: Path) -> None:
+    writer = os.fork()
+    if writer == 0:
+        chosen = Cgroups(())
+        with Guardian(chosen.thaw):
+            chosen.freeze(lambda _: None)
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(writer, 0)
+    deadline = time.monotonic() + 20
+    while frozen_in(tree) != ["/system.slice/frozen.service"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert frozen_in(tree) == ["/system.slice/frozen.service"]
+
+
+def test_cgroup_that_is_gone_or_does_not_stop_is_no_reason_to_give_up(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "LIMIT", 0.1)
+    monkeypatch.setattr(cgroups, "is_frozen", lambda _root, name: name.endswith("1000.slice"))
+    really = cgroups.set_frozen
+
+    def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
+        if cgroup.endswith("cron.service"):
+            raise FileNotFoundError
+        really(root, cgroup, frozen=frozen)
+
+    chosen = Cgroups(())
+    said: list[str] = []
+    chosen.freeze(said.append)
+    assert said == ["not all has stopped in /system.slice/cron.service"]
+    monkeypatch.setattr(cgroups, "set_frozen", set_frozen)
+    said.clear()
+    chosen = Cgroups(())
+    chosen.freeze(said.append)
+    assert said == []
+
+
+def test_control_c_ends_the_waiting_for_cgroups(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "is_frozen", lambda *_: False)
+    chosen = Cgroups(())
+
+    def interrupted() -> None:
+        with signals_held_back():
+            os.kill(os.getpid(), signal.SIGINT)
+            chosen.freeze(lambda _: None)
+
+    with pytest.raises(AbortedError, match="SIGINT"):
+        interrupted()
+    chosen.thaw()
+    assert frozen_in(tree) == ["/system.slice/frozen.service"]
+
+
+def test_machine_without_cgroups_says_so() -> None:
+    said: list[str] = []
+    nothing = Cgroups(())
+    nothing.freeze(said.append)
+    nothing.thaw()
+    assert "no cgroup v2" in said[0]
+
+
+def test_who_helps_is_known_by_name_or_by_what_it_has_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {2: "kthreadd", 7: "rpc.gssd", 8: "sshfs", 9: "bash", 10: "cut-off-at-fift", 11: "gone"}
+    opened = {8: {"/dev/fuse", "/tmp/x"}, 9: {"/dev/null", "/home/dev/fuse"}}
+
+    def open_files(pid: int) -> set[str]:
+        if pid == 11:
+            raise ProcessLookupError
+        return opened.get(pid, set())
+
+    monkeypatch.setattr(tasks, "pids", lambda: list(names))
+    monkeypatch.setattr(tasks, "name_of", names.__getitem__)
+    monkeypatch.setattr(tasks, "open_files", open_files)
+    assert helper_pids() == {os.getpid(), 1, 7, 8}
+    assert helper_pids(["cut-off-at-fifteen"]) == {os.getpid(), 1, 7, 8, 10}
+
+
+def test_names_of_helpers_are_names_that_the_kernel_can_have() -> None:
+    assert all(len(name) <= tasks.NAME_SIZE for name in helpers.HELPERS)
