@@ -6,8 +6,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from format import checksum
+from format.errors import TorporError
 from hibernate.choose import check_room, open_store
 from hibernate.guardian import Guardian
+from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, power_off
 from hibernate.signals import signals_held_back
@@ -35,8 +37,9 @@ def hibernate(plan: Plan, log: Log) -> None:
     with ExitStack() as undo:
         store = undo.enter_context(open_store(plan.store))
         standstill = undo.enter_context(Standstill(plan.helpers))
+        marking = Marking(store, plan.image_uuid, log)
         # Before the rest: a guardian that held /dev/snapshot open, too, would never be woken.
-        undo.enter_context(Guardian(*standstill.rescue))
+        undo.enter_context(Guardian(marking.take_away_alone, *standstill.rescue))
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         check_room(store, _largest(plan))
         writing = Writing(store, plan)
@@ -47,14 +50,15 @@ def hibernate(plan: Plan, log: Log) -> None:
         guard = standstill.begin(snapshot, undo, log)
         log("taking the snapshot")
         if not _take_snapshot(snapshot, plan, undo):
+            _forget(marking, log)
             log("resumed")
             return
         log(f"snapshot of {snapshot.image_size() >> 20} MiB taken, writing it to {plan.store}")
         undo.callback(store.give_back)
         mark = writing.write(snapshot, guard, log)
         log("marking")
-        undo.callback(store.header.clear)
-        store.header.set_mark(mark)
+        undo.callback(marking.take_away)
+        marking.set(mark)
         log("marked, powering off")
         power_off(snapshot, plan.mode)
 
@@ -91,3 +95,11 @@ def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> boo
         raise KernelRefusedError(f"the kernel takes no snapshot: {error}", hint) from error
     undo.callback(snapshot.free)
     return first_life
+
+
+def _forget(marking: Marking, log: Log) -> None:
+    """Clear the mark of the image that we were: claimed, no boot restores it if it stays there."""
+    try:
+        marking.take_away()
+    except TorporError as error:
+        log(f"the mark is not cleared: {error}")

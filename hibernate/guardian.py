@@ -1,8 +1,9 @@
 """A small process that undoes what outlives the writer, if the writer dies.
 
-When the writer is killed the kernel closes /dev/snapshot and thaws the tasks. But file systems
-stay frozen until somebody says FITHAW, and cgroups until somebody writes 0. The guardian is frozen
-with all other tasks, wakes up with them, sees that the writer is gone, and does that.
+When the writer is killed the kernel closes /dev/snapshot and thaws the tasks. But a mark stays on
+the disk, file systems stay frozen until somebody says FITHAW, and cgroups until somebody writes 0.
+The guardian is frozen with all other tasks, wakes up with them, sees that the writer is gone, and
+does that.
 """
 
 import os

@@ -1,10 +1,16 @@
 """The end of the first life."""
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
+from typing import NoReturn
 
 from kernel import power
 from kernel.snapshot import SnapshotDevice
 from store.errors import KernelRefusedError
+
+_FOR_EVER = 3600.0
 
 
 class Mode(StrEnum):
@@ -41,3 +47,17 @@ def _firmware_off(snapshot: SnapshotDevice) -> None:
         snapshot.power_off()
     except OSError:
         return
+
+
+def never_go_on(why: str, log: Callable[[str], None]) -> NoReturn:
+    """End a machine that may have a valid image on the disk: it goes on from there, or not at all.
+
+    The next boot resumes, or starts cold. Where even that cannot be had, everything stays frozen.
+    """
+    with suppress(OSError):
+        log(f"{why}; the machine must not go on, and restarts")
+    for command in (power.RB_AUTOBOOT, power.RB_HALT_SYSTEM):
+        with suppress(OSError):
+            power.reboot(command)
+    while True:
+        time.sleep(_FOR_EVER)

@@ -1,7 +1,6 @@
 """The writer against a device that enforces the kernel's rules: what it leaves when it fails."""
 
 import errno
-import hashlib
 import os
 import signal
 import threading
@@ -204,24 +203,6 @@ def test_too_little_space_says_so_and_leaves_nothing(
     assert path.read_bytes()[:PAGE_SIZE] == header
     with pytest.raises(NoImageError):
         stream_of(path)
-
-
-def test_power_off_that_returns_takes_the_mark_away(
-    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = swap_file(2000)
-    header = path.read_bytes()[:PAGE_SIZE]
-    marked: list[bool] = []
-
-    def refuse(*_: object) -> None:
-        marked.append(hashlib.sha256(stream_of(path)).digest() == hashlib.sha256(STREAM).digest())
-        raise KernelRefusedError("the machine does not power off")
-
-    monkeypatch.setattr(capture, "power_off", refuse)
-    with pytest.raises(KernelRefusedError, match="does not power off"):
-        hibernate(plan(path), lambda _: None)
-    assert marked == [True]
-    assert path.read_bytes()[:PAGE_SIZE] == header
 
 
 def test_a_signal_while_writing_stops_it(

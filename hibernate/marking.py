@@ -1,0 +1,77 @@
+"""The mark of the image that is being written, and who takes it away if the machine goes on.
+
+The writer does when something fails, the guardian when the writer is killed, the restored writer
+because the image has done its service. A machine with a valid mark on disk never goes on running:
+the image would be restored over what it does from then on.
+"""
+
+import mmap
+import os
+from collections.abc import Callable
+from uuid import UUID
+
+from format.errors import TorporError
+from format.mark import Mark
+from hibernate.power_off import never_go_on
+from store.base import Store
+from store.header import StoreHeader, read_header
+from store.snapshot import open_snapshot
+
+Log = Callable[[str], None]
+
+
+class Marking:
+    """The mark of one image on one store; shared with the guardian, which is forked later."""
+
+    def __init__(self, store: Store, image_uuid: UUID, log: Log) -> None:
+        self._store = store
+        self._image_uuid = image_uuid
+        self._log = log
+        self._is_begun = mmap.mmap(-1, 1)
+
+    def set(self, mark: Mark) -> None:
+        """Make the image visible. Raises UnreadableError: it may be visible or not."""
+        self._is_begun[0] = 1
+        self._store.header.set_mark(mark)
+
+    def take_away(self) -> None:
+        """Clear what is there of the mark, on the device for good, whatever state it is in.
+
+        If `set` was begun, this returns only when no valid mark is there. Else UnreadableError:
+        the device did not say whether there is one, or a resumer's was not cleared.
+        """
+        self._take_away(StoreHeader.clear)
+
+    def take_away_alone(self) -> None:
+        """As take_away, for the guardian, when the writer is gone and /dev/snapshot is closed."""
+        self._take_away(self._clear_alone)
+
+    def _take_away(self, clear: Callable[[StoreHeader], None]) -> None:
+        try:
+            here = self._store.header
+            header = read_header(here.fd, here.name, here.at)
+            if self._is_ours(header):
+                clear(header)
+                self._log("mark cleared")
+        except BaseException as error:
+            if self._is_begun[0]:
+                never_go_on(f"the mark cannot be taken away: {error}", self._log)
+            raise
+        self._is_begun[0] = 0
+
+    def _is_ours(self, header: StoreHeader) -> bool:
+        try:
+            mark = Mark.parse(header.page)
+        except TorporError:  # half of a mark: an older one was cleared before ours
+            return bool(self._is_begun[0])
+        return mark is not None and mark.image_uuid == self._image_uuid
+
+    def _clear_alone(self, header: StoreHeader) -> None:
+        """Clear the mark by a /dev/snapshot of our own.
+
+        While a device is swap, only who has set it there may write to it (block/fops.c,
+        blkdev_write_iter: ETXTBSY unless is_hibernate_resume_dev).
+        """
+        with open_snapshot(os.O_RDONLY) as snapshot:
+            self._store.attach(snapshot)
+            header.clear()
