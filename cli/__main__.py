@@ -113,6 +113,11 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         help="how to switch off; default: platform where the firmware can, else shutdown",
     )
     command.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the whole image back from the device before it counts",
+    )
+    command.add_argument(
         "--sleep-hooks",
         action="store_true",
         help="run the programs in /usr/lib/systemd/system-sleep before and after, as systemd does",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from uuid import uuid4
 
 from cli.output import say
 from format.errors import TorporError, UnreadableError
@@ -19,7 +20,7 @@ from kernel.machine import boot_id
 from state.conf import read_conf
 from state.location import read_location
 from state.record import HibernationRecord, Outcome
-from store.errors import KernelRefusedError
+from store.errors import KernelRefusedError, NoSpaceError
 
 
 def hibernate_command(arguments: argparse.Namespace) -> None:
@@ -34,12 +35,34 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         asked = arguments.mode or conf.mode
         mode = Mode(asked) if asked else default_mode()
         size = conf.image_size if arguments.image_size is None else arguments.image_size
-        plan = Plan(store, mode, size, conf.helpers)
+        plan = Plan(store, mode, size, conf.helpers, arguments.verify)
         record(store=store, image_uuid=str(plan.image_uuid))
         log = _kernel_log()
         with sleep_hooks(log) if arguments.sleep_hooks else nullcontext():
-            hibernate(plan, log)
+            _hibernate(plan, record, log)
     say("torpor: resumed")
+
+
+def _hibernate(plan: Plan, record: "_Keeper", log: Log) -> None:
+    """Hibernate; where the image does not fit, once more with the smallest that the kernel makes.
+
+    That is another image: chunks of the first one on the disk are not to be taken for its own.
+    """
+    try:
+        hibernate(plan, log)
+    except NoSpaceError as error:
+        if plan.image_size == 0:
+            raise
+        log(f"{error}; trying once more with the smallest image")
+    else:
+        return
+    smallest = replace(plan, image_size=0, image_uuid=uuid4())
+    record(image_uuid=str(smallest.image_uuid))
+    try:
+        hibernate(smallest, log)
+    except NoSpaceError as error:
+        message = f"{error}; even the smallest image does not fit"
+        raise NoSpaceError(message, "use a larger store, or close programs") from error
 
 
 class _Keeper:

@@ -56,6 +56,8 @@ def hibernate(plan: Plan, log: Log) -> None:
         log(f"snapshot of {snapshot.image_size() >> 20} MiB taken, writing it to {plan.store}")
         undo.callback(store.give_back)
         mark = writing.write(snapshot, guard, log)
+        if plan.verify:
+            writing.read_back(mark, log)
         log("marking")
         undo.callback(marking.take_away)
         marking.set(mark)

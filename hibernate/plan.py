@@ -17,4 +17,6 @@ class Plan:
     """Bytes that the snapshot should not exceed; None leaves it to the kernel."""
     helpers: tuple[str, ...] = ()
     """Names of processes that run until the disks are synced, besides the known ones."""
+    verify: bool = False
+    """Whether to read the image back before it is marked."""
     image_uuid: UUID = field(default_factory=uuid4)

@@ -1,12 +1,14 @@
-"""The writing of the image."""
+"""The writing of the image, and the reading back of what was written."""
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 from format import records
 from format.guard import GuardEntry, build_guard
 from format.mark import Mark
 from format.pipeline import CHUNK_SIZE, PageBuffer
+from format.reader import ImageReader, new_read_buffers
 from format.writer import ImageWriter, new_buffers
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
@@ -17,6 +19,7 @@ from store.base import Store, write_map
 from store.blocks import BlockSink
 from store.errors import KernelRefusedError
 from store.identity import these_facts, this_machine
+from store.image import image_of
 
 Log = Callable[[str], None]
 
@@ -29,6 +32,7 @@ class Writing:
         self._store = store
         self._sink = BlockSink(store.header.fd, store.name, store.allocate)
         self._buffers = new_buffers(CHUNK_SIZE)
+        self._read_buffers = new_read_buffers(CHUNK_SIZE) if plan.verify else []
         self._facts = these_facts().build()
         self._superblock = records.Superblock(
             plan.image_uuid,
@@ -51,6 +55,20 @@ class Writing:
         seconds = time.monotonic() - begun
         log(f"{raw >> 20} MiB stored as {writer.size >> 20} MiB in {seconds:.1f} s")
         return mark
+
+    def read_back(self, mark: Mark, log: Log) -> None:
+        """Check every byte of the image, from its map on, as the device gives it.
+
+        Past the page cache. Raises DamagedError, UnreadableError, AbortedError.
+        """
+        begun = time.monotonic()
+        image = ImageReader(image_of(mark, self._store.header), self._read_buffers)
+        with closing(image.stream()) as stream:
+            for _ in stream:
+                stop_if_asked()
+        for section in image.index.sections[1:]:
+            image.table(section.kind)
+        log(f"{image.stored_bytes >> 20} MiB read back in {time.monotonic() - begun:.1f} s")
 
 
 def _read(snapshot: SnapshotDevice, buffer: PageBuffer, at: int) -> int:

@@ -101,6 +101,7 @@ def _root_tree(program: Path) -> Tree:
     tree.busybox(run(BUSYBOX, "--list").split())
     tree.program("/usr/lib/torpor", program)
     tree.host_program("blkid")
+    tree.host_program("setpriv")
     tree.link("/usr/bin/torpor", "../lib/torpor/torpor")
     tree.file("/sbin/init", GUEST_SCRIPTS / "init.sh", executable=True)
     for script in sorted(GUEST_SCRIPTS.glob("*.sh")):

@@ -1,5 +1,6 @@
 """torpor hibernate: what it hands on, and what it keeps of how it went."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hibernate.power_off import Mode
 from state import conf, location, record
 from state.location import Location
 from state.record import HibernationRecord, Outcome
-from store.errors import NoSpaceError
+from store.errors import KernelRefusedError, NoSpaceError
 
 
 @pytest.fixture
@@ -64,18 +65,68 @@ def test_options_come_before_the_configuration(plans: list[Plan]) -> None:
 def test_failure_is_kept(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         assert kept().outcome is Outcome.BEGUN
-        raise NoSpaceError("no room left on /dev/chosen")
+        raise KernelRefusedError("cannot freeze /dev/chosen")
 
     monkeypatch.setattr(command, "hibernate", fail)
-    assert torpor() == NoSpaceError.exit_code
-    assert (kept().outcome, kept().exit_code) == (Outcome.FAILED, NoSpaceError.exit_code)
-    assert kept().message == "no room left on /dev/chosen"
+    assert torpor() == KernelRefusedError.exit_code
+    assert (kept().outcome, kept().exit_code) == (Outcome.FAILED, KernelRefusedError.exit_code)
+    assert kept().message == "cannot freeze /dev/chosen"
 
 
-def test_helpers_are_handed_on(plans: list[Plan]) -> None:
-    write(conf.PATH, "helpers = my-fuse  other\n")
+def test_image_that_does_not_fit_is_tried_once_more_as_small_as_can_be(
+    monkeypatch: pytest.MonkeyPatch, plans: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+
+    def fail(plan: Plan, _log: object) -> None:
+        assert kept().image_uuid == str(plan.image_uuid)
+        plans.append(plan)
+        raise NoSpaceError(f"no room left after {len(plans)} MiB", "make it smaller")
+
+    monkeypatch.setattr(command, "hibernate", fail)
+    monkeypatch.setattr(command, "_kernel_log", lambda: said.append)
+    assert torpor("--verify") == NoSpaceError.exit_code
+    first, second = plans
+    assert second == replace(first, image_size=0, image_uuid=second.image_uuid)
+    assert first.image_uuid != second.image_uuid, "chunks of the first are on the disk"
+    assert said == ["no room left after 1 MiB; trying once more with the smallest image"]
+    assert "no room left after 2 MiB; even the smallest image does not fit" in kept().message
+    assert "make it smaller" not in capsys.readouterr().err
+
+
+def test_smaller_image_that_fits_is_a_success(
+    monkeypatch: pytest.MonkeyPatch, plans: list[Plan]
+) -> None:
+    def fit(plan: Plan, _log: object) -> None:
+        plans.append(plan)
+        if plan.image_size != 0:
+            raise NoSpaceError("no room left")
+
+    monkeypatch.setattr(command, "hibernate", fit)
     assert torpor() == 0
-    assert plans[0].helpers == ("my-fuse", "other")
+    assert kept().outcome is Outcome.RESUMED
+    assert kept().image_uuid == str(plans[1].image_uuid)
+
+
+def test_smallest_image_is_not_tried_twice(
+    monkeypatch: pytest.MonkeyPatch, plans: list[Plan]
+) -> None:
+    def fail(plan: Plan, _log: object) -> None:
+        plans.append(plan)
+        raise NoSpaceError("no room left")
+
+    monkeypatch.setattr(command, "hibernate", fail)
+    assert torpor("--image-size", "0") == NoSpaceError.exit_code
+    assert len(plans) == 1
+
+
+def test_helpers_and_verify_are_handed_on(plans: list[Plan]) -> None:
+    write(conf.PATH, "helpers = my-fuse  other\n")
+    assert torpor() == torpor("--verify") == 0
+    assert [(plan.helpers, plan.verify) for plan in plans] == [
+        (("my-fuse", "other"), False),
+        (("my-fuse", "other"), True),
+    ]
 
 
 def test_wrong_configuration_stops_it(

@@ -10,7 +10,7 @@ report "mkstore code=$?"
 torpor mkstore /dev/vda 2>/run/refused
 report "mkstore-root refused=$? because=$(tr ' ' _ </run/refused)"
 ask before
-torpor hibernate --store /dev/vdb --mode shutdown
+torpor hibernate --store /dev/vdb --mode shutdown --verify
 report "hibernate-exit code=$?"
 ask after
 stop_keeper
