@@ -77,8 +77,8 @@ def _why_stale(header: StoreHeader) -> str:
 def _use_swap() -> None:
     """Turn on all swap of /etc/fstab that is off. That some of it does not work is only said."""
     try:
-        done = programs.run(["swapon", "--all"])
+        done = programs.run(["swapon", "-a"])
     except OSError as error:
         raise cannot("run", "swapon", error) from error
     if done.returncode != 0:
-        print(f"torpor: swapon --all: {done.stderr.strip()}", file=sys.stderr)
+        print(f"torpor: swapon -a: {done.stderr.strip()}", file=sys.stderr)

@@ -91,7 +91,7 @@ def test_changed_file_system_costs_the_image(
     assert (code, err) == (0, "")
     assert said == f"the image on {swap} is discarded: {machine.changed}\n"
     assert is_as_before(swap)
-    assert machine.ran == [["swapon", "--all"]]
+    assert machine.ran == [["swapon", "-a"]]
     assert discard()[:2] == (0, f"no image on {swap}: nothing to discard\n")
     assert len(machine.ran) == 1
 
@@ -160,7 +160,7 @@ def test_swap_that_does_not_work_is_only_said(
     machine.changed = "changed"
     machine.swapon = subprocess.CompletedProcess([""], 255, "", "swapon: /dev/x: not found\n")
     code, _, err = discard()
-    assert (code, err) == (0, "torpor: swapon --all: swapon: /dev/x: not found\n")
+    assert (code, err) == (0, "torpor: swapon -a: swapon: /dev/x: not found\n")
 
 
 def test_damaged_image_goes(swap: Path, machine: Machine, discard: Discard) -> None:
