@@ -87,7 +87,16 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         help="throw away the image in a store",
         description="Throw away the image in a store; a swap partition becomes swap again.",
     )
-    command.add_argument("store", metavar="STORE", help="a store, or swap")
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("store", metavar="STORE", nargs="?", help="a store, or swap")
+    which.add_argument(
+        "--stale",
+        metavar="STORE",
+        nargs="?",
+        const="",
+        help="only an image that cannot be restored any more, and use the swap again; "
+        "default: those that the resumer of this boot kept",
+    )
     command.set_defaults(run=stores.discard)
     command = commands.add_parser(
         "hibernate",

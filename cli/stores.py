@@ -4,6 +4,7 @@ import argparse
 import os
 
 from cli.output import say
+from cli.stale import discard_stale
 from format.errors import NoImageError
 from store.device import make_store
 from store.file_store import make_file_store
@@ -25,6 +26,9 @@ def mkstore(arguments: argparse.Namespace) -> None:
 
 def discard(arguments: argparse.Namespace) -> None:
     """Throw the image in a store away and put the store in order."""
+    if arguments.stale is not None:
+        discard_stale(arguments.stale)
+        return
     with open_header(arguments.store, os.O_RDWR) as header:
         if not header.holds_image():
             raise NoImageError(f"no marked image on {arguments.store}: nothing changed")

@@ -4,26 +4,40 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from format import checksum
 from format.errors import NoImageError, TorporError, UnreadableError
+from format.guard import GuardEntry
 from format.pipeline import prepare_process
 from format.reader import ImageReader
+from guard.compare import compare
 from kernel import cmdline, kmsg, mounts
-from resume.candidates import Candidate, best_first, passed_over
-from resume.check import check_identity
+from resume.candidates import Candidate, best_first, check_image, passed_over
+from resume.check import Machine
 from resume.errors import NotAskedError, UsageError
 from resume.find import find
 from resume.report import NAME, Report, to_kernel_log, to_stderr
 from resume.request import Request
 from resume.restore import restore
+from resume.wait import Waiting
 from state.location import read_location
-from state.record import BootRecord
-from store.header import StoreHeader
-from store.identity import this_machine
+from state.record import BootRecord, KeptImage
+from store.blocks import BlockSource
 from store.image import open_image
+
+Keep = Callable[[KeptImage], None]
+"""Take note of an image that stays on its device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The image to restore, if the guard lets it."""
+
+    image: ImageReader
+    guard: list[GuardEntry]
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -37,7 +51,9 @@ def _parse_arguments() -> argparse.Namespace:
         "--dry-run", action="store_true", help="do everything but restore, and change nothing"
     )
     parser.add_argument(
-        "--no-wait", action="store_true", help="do not wait for the device: it has been waited for"
+        "--no-wait",
+        action="store_true",
+        help="do not wait for the image's device: it has been waited for",
     )
     parser.add_argument(
         "--cmdline", metavar="TEXT", help="use TEXT for the kernel command line (resume=FILE too)"
@@ -50,64 +66,81 @@ def main() -> int:
     arguments = _parse_arguments()
     prepare_process()
     report = to_stderr if arguments.dry_run else to_kernel_log()
+    kept: list[KeptImage] = []
     try:
         if arguments.dry_run:
             rehearse(arguments.cmdline, report)
         else:
             request = Request.parse(_command_line(arguments.cmdline), read_location())
-            resume(request.at_once() if arguments.no_wait else request, report)
+            resume(request.at_once() if arguments.no_wait else request, report, kept.append)
     except TorporError as error:
         quiet = isinstance(error, NoImageError | NotAskedError)
         message = "; ".join([str(error), *getattr(error, "__notes__", [])])
         report(kmsg.INFO if quiet else kmsg.ERR, f"not resuming: {message}")
         if not arguments.dry_run:
-            _keep(BootRecord(time.time(), error.exit_code, message), report)
+            _record(BootRecord(time.time(), error.exit_code, message, kept), report)
         return error.exit_code
     return 0
 
 
-def _keep(record: BootRecord, report: Report) -> None:
-    """Leave our words to the booted system, for torpor status."""
+def _record(record: BootRecord, report: Report) -> None:
+    """Leave our words to the booted system, for torpor status and torpor discard --stale."""
     try:
         record.save()
     except UnreadableError as error:
         report(kmsg.INFO, str(error))
 
 
-def resume(request: Request, report: Report) -> None:
+def resume(request: Request, report: Report, keep: Keep) -> None:
     """Do what is asked. Raises a TorporError that says why there was no resume."""
     if not mounts.is_initramfs(mounts.read_mounts()):
         raise UsageError("this is no initramfs: a running machine is not overwritten")
     checksum.self_test()
     with ExitStack() as files:
-        candidates = find(request, files, os.O_RDWR)
-        with _discarded_unless_restored(candidates):
+        waiting = Waiting.of(request)
+        candidates = find(request, waiting, files, os.O_RDWR)
+        with _settled(candidates, keep):
             if request.forbidden:
                 raise NotAskedError("noresume on the kernel command line")
-            image, header = _choose(candidates, report)
+            best, choice = _choose(candidates, report)
+            compare(choice.guard, waiting.more)
             for other in candidates:
-                if other.header is not header:
+                if other is not best:
                     other.discard()
-            report(kmsg.INFO, f"loading {describe(image)}")
-            restore(image, header)
+            report(kmsg.INFO, f"loading {describe(choice.image)}")
+            restore(choice.image, best.header)
 
 
 @contextmanager
-def _discarded_unless_restored(candidates: list[Candidate]) -> Iterator[None]:
-    """Let no image of ours stay, whatever goes wrong here.
+def _settled(candidates: list[Candidate], keep: Keep) -> Iterator[None]:
+    """Let no image of ours stay but for another boot that may restore it, whatever goes wrong.
 
-    The boot goes on and mounts the file systems that the image holds open: it is stale from then.
+    The boot goes on, and mounts the file systems that the image holds open.
     """
     try:
         yield
     except TorporError as error:
         for candidate in candidates:
-            if candidate.discard():
-                error.add_note(f"the image on {candidate.header.name} is discarded")
+            _settle(candidate, error, keep)
         raise
-    finally:
+    except Exception:
         for candidate in candidates:
             candidate.discard()
+        raise
+
+
+def _settle(candidate: Candidate, error: TorporError, keep: Keep) -> None:
+    """Keep or discard one image, and have `error` say so."""
+    header = candidate.header
+    if candidate.is_kept(error):
+        keep(KeptImage(header.name, header.at))
+        error.add_note(f"the image on {header.name} is kept")
+        return
+    try:
+        if candidate.discard():
+            error.add_note(f"the image on {header.name} is discarded")
+    except UnreadableError as trouble:
+        error.add_note(f"the image on {header.name} cannot be discarded: {trouble}")
 
 
 def rehearse(text: str | None, report: Report) -> None:
@@ -116,28 +149,31 @@ def rehearse(text: str | None, report: Report) -> None:
     request = Request.parse(_command_line(text), read_location())
     if request.forbidden:
         raise NotAskedError("noresume on the kernel command line")
-    if text is not None and os.path.isfile(request.device):
-        with open_image(request.device) as source:
-            image = ImageReader(source)
-            check_identity(image.superblock.identity, this_machine(request.machine_id))
-            _read_all(image, report)
-        return
+    waiting = Waiting.of(request)
     with ExitStack() as files:
-        image, _ = _choose(find(request, files, os.O_RDONLY), report)
-        _read_all(image, report)
+        if text is not None and os.path.isfile(request.device):
+            choice = _from_file(request, files)
+        else:
+            _, choice = _choose(find(request, waiting, files, os.O_RDONLY), report)
+        compare(choice.guard, waiting.more)
+        for _ in choice.image.stream():
+            pass
+        report(kmsg.INFO, f"would resume: {describe(choice.image)} is sound")
 
 
-def _read_all(image: ImageReader, report: Report) -> None:
-    for _ in image.stream():
-        pass
-    report(kmsg.INFO, f"would resume: {describe(image)} is sound")
+def _from_file(request: Request, files: ExitStack) -> Choice:
+    """Return the image in an ordinary file or in a copy of a device."""
+    source = files.enter_context(open_image(request.device))
+    mark = source.mark if isinstance(source, BlockSource) else None
+    image = ImageReader(source)
+    return Choice(image, check_image(image, mark, Machine.here(request.machine_id)))
 
 
 def _command_line(text: str | None) -> str:
     return cmdline.read() if text is None else text
 
 
-def _choose(candidates: list[Candidate], report: Report) -> tuple[ImageReader, StoreHeader]:
+def _choose(candidates: list[Candidate], report: Report) -> tuple[Candidate, Choice]:
     """Return the newest complete image of this machine, and name what is passed over.
 
     Raises NoImageError, or what is wrong with the one that comes nearest.
@@ -152,7 +188,7 @@ def _choose(candidates: list[Candidate], report: Report) -> tuple[ImageReader, S
         raise refusal
     if others:
         report(kmsg.WARNING, passed_over(others))
-    return best.image, best.header
+    return best, Choice(best.image, best.guard)
 
 
 def describe(image: ImageReader) -> str:

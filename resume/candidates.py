@@ -2,16 +2,20 @@
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from format.errors import TorporError
+from format.errors import DamagedError, TorporError
+from format.guard import GuardEntry
+from format.mark import Mark
 from format.reader import ImageReader
 from format.records import Identity
-from resume.check import check_identity
-from resume.errors import OtherInstallationError
+from format.tables import guard_of
+from resume.check import Machine, check_machine
+from resume.errors import KeptError, NotAskedError, OtherInstallationError, SpentError
 from store.header import StoreHeader, read_header
 from store.image import marked_image, opened
 from store.locate import whole_devices
+from store.once import why_spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Candidate:
     """Why it is not to be restored."""
     is_ours: bool
     """Whether it belongs to this installation, which may throw it away."""
+    guard: list[GuardEntry] = field(default_factory=list)
+    """The file systems that it holds mounted."""
 
     @property
     def created_ns(self) -> int:
@@ -38,19 +44,40 @@ class Candidate:
             self.header.clear()
         return there
 
+    def is_kept(self, error: TorporError) -> bool:
+        """Return whether the image stays for another boot; `error` is why this one goes on."""
+        if isinstance(error, NotAskedError) or not self.header.holds_image():
+            return False
+        return self.is_ours and isinstance(self.refusal or error, KeptError)
 
-def examine(header: StoreHeader, here: Identity, *, named: bool) -> Candidate:
+
+def examine(header: StoreHeader, here: Machine, *, named: bool) -> Candidate:
     """Look at the image that the header marks; what is on a device that is `named` is ours."""
     image, is_ours = None, named
     try:
-        image = ImageReader(marked_image(header))
+        source = marked_image(header)
+        image = ImageReader(source)
         if not named:
-            _check_installation(image.superblock.identity, here)
+            _check_installation(image.superblock.identity, here.identity)
         is_ours = True
-        check_identity(image.superblock.identity, here)
+        guard = check_image(image, source.mark, here)
     except TorporError as error:
         return Candidate(header, image, error, is_ours)
-    return Candidate(header, image, None, is_ours)
+    return Candidate(header, image, None, is_ours, guard)
+
+
+def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[GuardEntry]:
+    """Return what the guard has to compare; `mark` is None for an image in a file.
+
+    Raises SpentError, DamagedError for an image without a guard, and as check_machine.
+    """
+    if mark and (reason := why_spent(mark)):
+        raise SpentError(f"the image is not restored any more: {reason}")
+    guard = guard_of(image)
+    if guard is None:
+        raise DamagedError("image does not say what it holds mounted: it is none to be restored")
+    check_machine(image, here)
+    return guard
 
 
 def _check_installation(image: Identity, here: Identity) -> None:

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from format.errors import TorporError
+from store.errors import KernelRefusedError
 
 
 class UsageError(TorporError):
@@ -19,18 +20,26 @@ class NotAskedError(TorporError):
     meaning: ClassVar[str] = "the kernel command line forbids the resume"
 
 
-class OtherKernelError(TorporError):
+class KeptError(TorporError):
+    """Another boot may still restore the image: it stays on its device."""
+
+
+class OtherKernelError(KeptError):
     """The image belongs to another kernel."""
 
     exit_code: ClassVar[int] = 11
     meaning: ClassVar[str] = "the image belongs to another kernel"
 
 
-class OtherMemoryMapError(TorporError):
-    """The firmware gives another memory map than when the image was made."""
+class OtherHardwareError(KeptError):
+    """The machine has another memory map, or a processor that lacks something."""
 
     exit_code: ClassVar[int] = 12
-    meaning: ClassVar[str] = "the memory map has changed"
+    meaning: ClassVar[str] = "the memory map or the processor is not the image's"
+
+
+class RestoreRefusedError(KernelRefusedError, KeptError):
+    """The kernel has the whole image and did not become it, for the first time."""
 
 
 class OtherInstallationError(TorporError):
@@ -38,3 +47,10 @@ class OtherInstallationError(TorporError):
 
     exit_code: ClassVar[int] = 17
     meaning: ClassVar[str] = "the image belongs to another installation"
+
+
+class SpentError(TorporError):
+    """The image was restored, or tried too often: never again."""
+
+    exit_code: ClassVar[int] = 20
+    meaning: ClassVar[str] = "the image was restored already, or tried too often"

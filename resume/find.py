@@ -4,30 +4,30 @@ import os
 import time
 from contextlib import ExitStack
 
-from kernel import hibernation, process, swap
+from kernel import hibernation, swap
 from resume.candidates import Candidate, examine, marked_headers
+from resume.check import Machine
 from resume.errors import NotAskedError
 from resume.request import Request
-from resume.wait import not_there, wait_for_device
+from resume.wait import Waiting, not_there, wait_for_device
 from store.errors import DeviceNotFoundError, KernelRefusedError
 from store.header import StoreHeader, read_header
-from store.identity import this_machine
 from store.image import opened
 from store.locate import find_device
 
 
-def find(request: Request, files: ExitStack, flags: int) -> list[Candidate]:
+def find(request: Request, waiting: Waiting, files: ExitStack, flags: int) -> list[Candidate]:
     """Return the devices to choose from, opened with `flags` until `files` is closed.
 
     What the kernel command line names is the only one; what torpor enable kept comes first. With
     O_RDWR an image of the kernel's own is handed over to the kernel. Raises DeviceNotFoundError,
     KernelRefusedError, NotAskedError, UnreadableError.
     """
-    here = this_machine(request.machine_id)
+    here = Machine.here(request.machine_id)
     missing: DeviceNotFoundError | None = None
     if request.device:
         try:
-            header = _open_named(request, files, flags)
+            header = _open_named(request, waiting, files, flags)
         except DeviceNotFoundError as error:
             if request.by_command_line:
                 raise
@@ -43,19 +43,19 @@ def find(request: Request, files: ExitStack, flags: int) -> list[Candidate]:
     return found
 
 
-def _open_named(request: Request, files: ExitStack, flags: int) -> StoreHeader:
-    path = find_device(request.device) if request.waited else _wait_for_named(request)
+def _open_named(request: Request, waiting: Waiting, files: ExitStack, flags: int) -> StoreHeader:
+    path = _named(request, waiting)
+    return read_header(files.enter_context(opened(path, flags)), path, request.offset)
+
+
+def _named(request: Request, waiting: Waiting) -> str:
+    if not request.waited:
+        time.sleep(request.delay)
+        return wait_for_device(request.device, waiting)
+    path = find_device(request.device)
     if path is None:
         raise not_there(request.device, request.timeout)
-    fd = files.enter_context(opened(path, flags))
-    return read_header(fd, path, request.offset)
-
-
-def _wait_for_named(request: Request) -> str:
-    # A slow machine takes seconds to start us, and a boot does not wait for those on top.
-    begun = time.monotonic() - process.age() + request.delay
-    time.sleep(request.delay)
-    return wait_for_device(request.device, request.timeout, begun)
+    return path
 
 
 def _hand_over(request: Request, header: StoreHeader) -> None:

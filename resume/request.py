@@ -13,6 +13,7 @@ LONG_TIMEOUT = 300.0
 """Seconds with `resumewait`: long enough for a slow disk, and still an end."""
 
 MAX_DELAY = 300.0
+MOST_DIGITS = 15
 MAX_TIMEOUT = 3600.0
 
 
@@ -61,4 +62,6 @@ class Request:
 
 
 def _number(text: str, otherwise: float) -> float:
-    return float(text) if text.isdecimal() and text.isascii() else otherwise
+    # As torpor-boot reads them; a page beyond that has no byte offset in 64 bits.
+    usable = text.isdecimal() and text.isascii() and len(text) <= MOST_DIGITS
+    return float(text) if usable else otherwise

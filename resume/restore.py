@@ -4,29 +4,36 @@ import os
 from contextlib import closing
 
 from format.checksum import Buffer
-from format.errors import DamagedError
+from format.errors import DamagedError, UnreadableError
 from format.layout import PAGE_SIZE
 from format.reader import ImageReader
 from kernel.snapshot import SnapshotDevice
+from resume.errors import RestoreRefusedError
 from store.errors import KernelRefusedError
 from store.header import StoreHeader
+from store.once import begin_loading, claim, put_back
 from store.snapshot import open_snapshot
 
 
 def restore(image: ImageReader, header: StoreHeader) -> None:
-    """Load the image, clear the mark in `header`, and become the image.
+    """Load the image and become it; the mark in `header` says at each moment how far it got.
 
-    Returns only by raising: KernelRefusedError, or what reading the image raises.
+    Returns only by raising: RestoreRefusedError if the image may be tried once more,
+    KernelRefusedError, or what reading the image and writing the mark raise.
     """
     with open_snapshot(os.O_WRONLY) as snapshot:
+        begin_loading(header)
         try:
             load(image, snapshot)
+            snapshot.platform_support(enabled=image.superblock.platform)
         except OSError as error:
             raise KernelRefusedError(f"the kernel does not take the image: {error}") from error
-        header.clear()
         os.sync()
-        snapshot.platform_support(enabled=image.superblock.platform)
-        _become(snapshot)
+        claim(header)
+        try:
+            _become(snapshot)
+        except KernelRefusedError as refusal:
+            raise _settled(header, refusal) from refusal
 
 
 def load(image: ImageReader, snapshot: SnapshotDevice) -> None:
@@ -59,3 +66,13 @@ def _become(snapshot: SnapshotDevice) -> None:
     except OSError as error:
         snapshot.unfreeze()
         raise KernelRefusedError(f"the kernel refuses the image: {error}") from error
+
+
+def _settled(header: StoreHeader, refusal: KernelRefusedError) -> KernelRefusedError:
+    """Put the mark back and return the error to raise: one that keeps the image, the first time."""
+    try:
+        again = put_back(header)
+    except UnreadableError as error:
+        refusal.add_note(f"{error}: the image stays claimed, and no boot restores it")
+        return refusal
+    return RestoreRefusedError(str(refusal)) if again else refusal

@@ -1,11 +1,15 @@
-"""Waits for the device, and not for ever."""
+"""Waits for devices, and not for ever."""
 
 import glob
 import os
 import time
+from functools import cached_property
+from typing import Self
 
 import pyudev
 
+from kernel import process
+from resume.request import Request
 from store.errors import DeviceNotFoundError
 from store.locate import find_device
 
@@ -16,23 +20,58 @@ _LOOK_AGAIN = 1.0
 """Seconds after which to look without an event: links are made by others than udev, too."""
 
 
-def wait_for_device(spec: str, timeout: float, begun: float) -> str:
+class Waiting:
+    """The time that devices have to come: that of the image, then those that the guard looks for.
+
+    `timeout` seconds from `begun` on, a time of time.monotonic, for all together; time in which
+    somebody is asked for a passphrase does not count.
+    """
+
+    def __init__(self, timeout: float, begun: float) -> None:
+        self.timeout = timeout
+        self._left = timeout
+        self._now = begun
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        """Return the time that a request gives.
+
+        Whoever has waited before us waited for the image's device only. An image is lost if the
+        guard misses a device, and a slow one comes with a slow machine: so the guard has all of
+        the time, from now on.
+        """
+        if request.waited:
+            return cls(request.timeout, time.monotonic())
+        # A slow machine takes seconds to start us, and a boot does not wait for those on top.
+        return cls(request.timeout, time.monotonic() - process.age() + request.delay)
+
+    def more(self) -> bool:
+        """Wait until there may be other devices than before; return False if the time is over."""
+        before, self._now = self._now, time.monotonic()
+        if not glob.glob(QUESTIONS):
+            self._left -= self._now - before
+        if self._left <= 0:
+            return False
+        self._monitor.poll(timeout=min(self._left, _LOOK_AGAIN))
+        return True
+
+    @cached_property
+    def _monitor(self) -> pyudev.Monitor:
+        """What tells of devices, from the first wait on: nobody reads it while an image loads."""
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=_event_source())
+        monitor.filter_by("block")
+        monitor.start()
+        return monitor
+
+
+def wait_for_device(spec: str, waiting: Waiting) -> str:
     """Return the path of the device that `spec` names as soon as it is there.
 
-    Raises DeviceNotFoundError `timeout` seconds after `begun`, a time of time.monotonic; time in
-    which somebody is asked for a passphrase does not count.
+    Raises DeviceNotFoundError when the time is over.
     """
-    monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=_event_source())
-    monitor.filter_by("block")
-    monitor.start()
-    left, now = timeout, begun
     while (path := find_device(spec)) is None:
-        before, now = now, time.monotonic()
-        if not glob.glob(QUESTIONS):
-            left -= now - before
-        if left <= 0:
-            raise not_there(spec, timeout)
-        monitor.poll(timeout=min(left, _LOOK_AGAIN))
+        if not waiting.more():
+            raise not_there(spec, waiting.timeout)
     return path
 
 

@@ -35,7 +35,7 @@ class Location:
         values = dict(line.split("=", 1) for line in lines if "=" in line)
         offset = values.get("resume_offset", "0")
         machine_id = values.get("machine_id", "")
-        if not values.get("resume") or not (offset.isdecimal() and offset.isascii()):
+        if not values.get("resume") or not re.fullmatch("[0-9]{1,15}", offset):
             raise ConfigurationError(f"{name} does not say where the store is")
         if machine_id and not re.fullmatch("[0-9a-f]{32}", machine_id):
             raise ConfigurationError(f"{name} has no machine id: {machine_id!r}")

@@ -6,7 +6,7 @@ that held it is replaced.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -62,12 +62,22 @@ class HibernationRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptImage:
+    """An image that another boot may still restore."""
+
+    device: str
+    page: int
+    """Page of the device where the store begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class BootRecord:
     """Why this boot did not resume, in the resumer's words."""
 
     when: float
     exit_code: int
     message: str
+    kept: list[KeptImage] = field(default_factory=list)
 
     def save(self, path: str | None = None) -> None:
         """Keep it for this boot. Raises UnreadableError."""
@@ -78,8 +88,11 @@ class BootRecord:
         """Return it, None if the resumer had nothing to say. Raises DamagedError etc."""
         path = path or BOOT_PATH
         fields = _read(path)
+        if fields is None:
+            return None
         try:
-            return None if fields is None else cls(**fields)
+            kept = [KeptImage(**image) for image in fields.pop("kept", [])]
+            return cls(**fields, kept=kept)
         except TypeError as error:
             raise DamagedError(f"{path} is not what torpor writes") from error
 

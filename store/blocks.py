@@ -27,6 +27,7 @@ class BlockSource:
         self._name = name
         self.extents = extents
         self._firsts = _firsts(extents)
+        self.mark = mark
         self.size = mark.image_size
         self.image_uuid = mark.image_uuid
 

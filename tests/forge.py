@@ -198,8 +198,9 @@ def guard_entry(
     identity: bytes = UUID_B.bytes,
     fingerprint: bytes = DIGEST,
     mount_point: bytes = b"/",
+    size: int = 1 << 30,
 ) -> bytes:
-    head = struct.pack("<HH16sQ32s", method, flags, identity, 1 << 30, fingerprint)
+    head = struct.pack("<HH16sQ32s", method, flags, identity, size, fingerprint)
     return head + text(b"ext4") + text(b"/dev/vda1") + text(b"") + text(mount_point)
 
 

@@ -1,5 +1,6 @@
 """Nothing in a unit test may stop, freeze or restore the machine that it runs on."""
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,15 +8,21 @@ from uuid import UUID
 
 import pytest
 
+import resume.__main__ as resumer
 from hibernate import choose, standstill
-from kernel import cgroups, freeze, kmsg, power, process, snapshot, swap
+from kernel import cgroups, freeze, kmsg, mounts, power, process, snapshot, swap
+from resume import find, restore
 from state import conf, location, record
-from tests.unit.fake_snapshot import PoweredOff
+from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
+from tests.unit.marked import put_image
+
+STREAM = b"".join(bytes([n % 7]) * 4000 + os.urandom(96) for n in range(600)) + bytes(8192)
+RUNS = [(page, 1) for page in range(5, 1500, 2)]
 
 
 @pytest.fixture(autouse=True)
 def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def forbidden(*_: object) -> None:
+    def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("a unit test touched the machine")
 
     def off(_command: int) -> None:
@@ -30,6 +37,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(standstill, "every_mount", list)
     monkeypatch.setattr(standstill, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
+    monkeypatch.setattr(cgroups, "set_frozen", forbidden)
     monkeypatch.setattr(kmsg, "PATH", "/nonexistent/kmsg")
     monkeypatch.setattr(choose, "expected_image", lambda _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
@@ -64,3 +72,24 @@ def swap_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwapFile:
         return path
 
     return make
+
+
+@pytest.fixture
+def hibernated(swap_file: SwapFile) -> Path:
+    """A swap file with an image of STREAM in RUNS; its header without the image is beside it."""
+    path = swap_file(1500)
+    path.with_name("header").write_bytes(path.read_bytes()[: swap.PAGE_SIZE])
+    put_image(path, STREAM, RUNS)
+    return path
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
+    """What the resumer restores STREAM to, in an initramfs whose guard lets it."""
+    fake = FakeSnapshot(STREAM)
+    monkeypatch.setattr(restore, "open_snapshot", fake.open)
+    root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
+    monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
+    monkeypatch.setattr(find, "wait_for_device", lambda spec, *_: spec)
+    monkeypatch.setattr(resumer, "compare", lambda *_: None)
+    return fake

@@ -3,33 +3,29 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 import resume.__main__ as program
 import resume.find as finding
 from format.errors import DamagedError, NoImageError
-from format.mark import Extents
-from format.records import Identity, Superblock
-from format.writer import ImageWriter, new_buffers
+from format.mark import MarkState
+from format.records import Identity
 from kernel import hibernation, kmsg, mounts, swap
 from resume import candidates
-from resume.errors import NotAskedError, OtherInstallationError, OtherKernelError
+from resume.errors import NotAskedError, OtherInstallationError, OtherKernelError, SpentError
 from resume.request import Request
 from state.location import Location
-from store.base import OwnStore, write_map
-from store.blocks import BlockSink
+from state.record import KeptImage
 from store.errors import DeviceNotFoundError, KernelRefusedError
 from store.header import StoreHeader, new_store_header, read_header
-from store.identity import this_machine
 from store.image import open_image
-from tests.sources import reader_of
+from tests.unit.marked import HERE, INSTALLATION, Made, mark_of, put_image, set_mark
 
 PAGE = 4096
 PAGES = 64
-OURS = "ab" * 16
-HERE = this_machine(OURS)
+OURS = INSTALLATION
 FOREIGN = replace(HERE, machine_id="cd" * 16, host_name="puma")
 OTHER_KERNEL = replace(HERE, kernel_release="1.0")
 Said = list[tuple[int, str]]
@@ -53,17 +49,9 @@ class Disks:
     def image(self, day: int, identity: Identity = HERE, at: int = 0) -> str:
         """A store with an image of the first `day`s of 1970."""
         path = self.empty(at)
-        fd = os.open(path, os.O_RDWR)
-        runs = Extents()
-        runs.add(at + 1, PAGES - 1 - at)
-        with OwnStore(fd, path, read_header(fd, path, at), runs) as store:
-            made = Superblock(uuid4(), day * 86400 * 10**9, 16384, identity, platform=False)
-            sink = BlockSink(fd, path, store.allocate)
-            writer = ImageWriter(sink, made, new_buffers(16384))
-            writer.write_stream(reader_of(bytes([day]) * PAGE * 3), lambda _done: None)
-            writer.finish()
-            sink.finish()
-            store.header.set_mark(write_map(store, sink, made.image_uuid, writer.size))
+        runs = [(at + 1, PAGES - 1 - at)]
+        made = Made(identity, day=day)
+        put_image(Path(path), bytes([day]) * PAGE * 3, runs, made, at)
         return path
 
 
@@ -91,24 +79,32 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
     monkeypatch.setattr(candidates, "whole_devices", lambda: iter(made.paths))
     monkeypatch.setattr(finding, "wait_for_device", find)
     monkeypatch.setattr(program, "restore", restore)
+    monkeypatch.setattr(program, "compare", lambda *_: None)
     return made
 
 
-def resume(
-    text: str = "quiet", location: Location | None = None, *, forbid: bool = False
-) -> tuple[str, Said]:
+def resume(text: str = "quiet", location: Location | None = None) -> tuple[str, Said]:
     """Return the device that was restored from, and what was said before."""
     said: Said = []
     request = Request.parse(text, location or Location("", machine_id=OURS))
     with pytest.raises(Restored) as restored:
-        program.resume(request, lambda *words: said.append(words))
+        program.resume(request, lambda *words: said.append(words), no_image_stays)
     return restored.value.name, said
 
 
-def refused(kind: type[Exception], text: str = "quiet", location: Location | None = None) -> str:
+def no_image_stays(kept: KeptImage) -> None:
+    raise AssertionError(f"kept: {kept}")
+
+
+def refused(
+    kind: type[Exception],
+    text: str = "quiet",
+    location: Location | None = None,
+    keep: program.Keep = no_image_stays,
+) -> str:
     request = Request.parse(text, location or Location("", machine_id=OURS))
     with pytest.raises(kind) as caught:
-        program.resume(request, lambda *_: None)
+        program.resume(request, lambda *_: None, keep)
     return "; ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
 
 
@@ -168,12 +164,46 @@ def test_without_an_id_the_memory_map_tells_whose_image_it_is(disks: Disks) -> N
 
 
 def test_what_cannot_be_restored_is_discarded_if_it_is_ours(disks: Disks) -> None:
-    one, two = disks.image(3, OTHER_KERNEL), disks.image(5, OTHER_KERNEL)
-    words = refused(OtherKernelError)
+    one, two = disks.image(3), disks.image(5)
+    for path in (one, two):
+        mark = mark_of(path)
+        assert mark
+        set_mark(path, replace(mark, state=MarkState.CLAIMED))
+    words = refused(SpentError)
     assert f"passed over: {one}" in words
     assert f"the image on {two} is discarded" in words
     assert not holds_image(one)
     assert not holds_image(two)
+
+
+def test_image_for_another_boot_is_kept_beside_those_that_are_not(disks: Disks) -> None:
+    damaged, other_kernel = disks.image(3), disks.image(5, OTHER_KERNEL)
+    with open(damaged, "r+b") as file:
+        file.seek(PAGE * 2)
+        file.write(b"\xff" * 8)
+    kept: list[KeptImage] = []
+    words = refused(DamagedError, f"resume={damaged}", keep=kept.append)
+    assert (kept, f"the image on {damaged} is discarded" in words) == ([], True)
+    words = refused(OtherKernelError, keep=kept.append)
+    assert kept == [KeptImage(other_kernel, 0)]
+    assert f"the image on {other_kernel} is kept" in words
+    assert holds_image(other_kernel)
+    assert "discarded" in refused(NotAskedError, "noresume")
+    assert not holds_image(other_kernel)
+
+
+def test_kept_image_of_a_file_is_named_with_its_page(disks: Disks) -> None:
+    path = disks.image(3, OTHER_KERNEL, at=7)
+    kept: list[KeptImage] = []
+    refused(OtherKernelError, f"resume={path} resume_offset=7", keep=kept.append)
+    assert kept == [KeptImage(path, 7)]
+
+
+def test_image_of_this_kernel_is_restored_and_one_of_another_goes(disks: Disks) -> None:
+    """They are of one installation: the machine that goes on changes what the other one holds."""
+    ours, other = disks.image(3), disks.image(5, OTHER_KERNEL)
+    assert resume()[0] == ours
+    assert not holds_image(other)
 
 
 def test_nothing_anywhere(disks: Disks) -> None:

@@ -76,7 +76,7 @@ def test_status_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     BootRecord(2000, 7, "not there").save()
     told = json.loads(printed(capsys, as_json=True))
     assert told["hibernation"]["outcome"] == "begun"
-    assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there"}
+    assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there", "kept": []}
 
 
 def test_status_of_damaged_records(capsys: pytest.CaptureFixture[str]) -> None:

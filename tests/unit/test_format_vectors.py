@@ -36,7 +36,7 @@ def test_there_are_enough_and_small_ones() -> None:
     assert len(SOUND) >= 10
     assert len(BROKEN) >= 60
     assert max(sizes) <= 64 << 10
-    assert sum(sizes) < 3 << 19
+    assert sum(sizes) < 2 << 20
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -1,70 +1,33 @@
 """The resumer against a device that enforces the kernel's rules, and what it leaves behind."""
 
-import errno
-import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import resume.__main__ as program
-import resume.find as finding
 from format.errors import DamagedError, NoImageError, TorporError
-from hibernate import capture
-from hibernate.capture import hibernate
-from hibernate.plan import Plan
-from hibernate.power_off import Mode
-from kernel import kmsg, mounts, process
+from format.guard import GuardEntry
+from format.mark import MarkState
+from guard.errors import ChangedError
+from kernel import kmsg, mounts
 from kernel.snapshot import PAGE_SIZE
-from resume import restore, wait
-from resume.errors import NotAskedError, OtherKernelError, OtherMemoryMapError, UsageError
+from resume import check
+from resume.errors import NotAskedError, OtherHardwareError, OtherKernelError, UsageError
 from resume.request import Request
-from resume.wait import wait_for_device
-from state.location import Location
 from state.record import BootRecord
-from store import identity
-from store.errors import DeviceNotFoundError, KernelRefusedError
-from tests.unit.conftest import SwapFile
-from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff, Restored
+from store.errors import DeviceNotFoundError
+from tests.unit.conftest import RUNS, STREAM, SwapFile
+from tests.unit.fake_snapshot import FakeSnapshot, Restored
+from tests.unit.marked import FACTS, HERE, ROOT, Made, mark_of, put_image
 
-STREAM = b"".join(bytes([n % 7]) * 4000 + os.urandom(96) for n in range(600)) + bytes(8192)
 Said = list[tuple[int, str]]
 
 
-@pytest.fixture
-def hibernated(swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A swap file that holds an image; its header without the image is beside it."""
-    path = swap_file(1500)
-    path.with_name("header").write_bytes(path.read_bytes()[:PAGE_SIZE])
-    device = FakeSnapshot(STREAM, swap_pages=range(5, 1500, 2))
-    monkeypatch.setattr(capture, "open_snapshot", device.open)
-    kept = path.with_name("kept")
-
-    def off(*_: object) -> None:
-        kept.write_bytes(path.read_bytes())
-        raise PoweredOff
-
-    monkeypatch.setattr(capture, "power_off", off)
-    with pytest.raises(PoweredOff):
-        hibernate(Plan(str(path), Mode.PLATFORM, None), lambda _: None)
-    os.replace(kept, path)
-    return path
-
-
-@pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
-    fake = FakeSnapshot(STREAM)
-    monkeypatch.setattr(restore, "open_snapshot", fake.open)
-    root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
-    monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
-    monkeypatch.setattr(finding, "wait_for_device", lambda spec, *_: spec)
-    return fake
-
-
 def resume(path: Path, extra: str = "") -> None:
-    program.resume(Request.parse(f"resume={path} {extra}", None), lambda *_: None)
+    request = Request.parse(f"resume={path} {extra}", None)
+    program.resume(request, lambda *_: None, lambda _kept: None)
 
 
 def header_of(path: Path) -> bytes:
@@ -75,41 +38,40 @@ def plain_header(path: Path) -> bytes:
     return path.with_name("header").read_bytes()
 
 
-def test_whole_stream_is_restored_with_the_mark_gone_before(
+def test_whole_stream_is_restored_with_the_image_claimed_before(
     hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_restore: list[bytes] = []
-    really = device.do_atomic_restore
+    at_write, at_restore = [], []
+    really, writing = device.do_atomic_restore, device.write
 
-    def note_header(argument: object) -> None:
-        at_restore.append(header_of(hibernated))
+    def note_at_restore(argument: object) -> None:
+        at_restore.append(mark_of(hibernated))
         really(argument)
 
-    monkeypatch.setattr(device, "do_atomic_restore", note_header)
+    def note_at_write(pages: Sequence[memoryview]) -> int:
+        at_write.append(mark_of(hibernated))
+        return writing(pages)
+
+    made = mark_of(hibernated)
+    assert made
+    monkeypatch.setattr(device, "do_atomic_restore", note_at_restore)
+    monkeypatch.setattr(device, "write", note_at_write)
     with pytest.raises(Restored):
         resume(hibernated)
     assert device.loaded == STREAM
-    assert at_restore == [plain_header(hibernated)]
+    assert at_write[0] == replace(made, state=MarkState.LOADING, loads=1)
+    assert at_restore == [replace(made, state=MarkState.CLAIMED, loads=1, attempts=1)]
     assert device.platform
 
 
-def test_second_boot_does_not_restore_again(hibernated: Path, device: FakeSnapshot) -> None:
-    with pytest.raises(Restored):
-        resume(hibernated)
-    device.flags = -1
-    with pytest.raises(NoImageError, match="swap without an image"):
-        resume(hibernated)
-    assert device.calls.count("atomic_restore") == 1
-
-
-def flip_middle(path: Path) -> None:
+def flip_bit_of_chunk_0(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[9 * PAGE_SIZE + 77] ^= 0x10
+    data[RUNS[1][0] * PAGE_SIZE + 177] ^= 0x10
     path.write_bytes(data)
 
 
 def test_damaged_chunk_never_reaches_the_kernel(hibernated: Path, device: FakeSnapshot) -> None:
-    flip_middle(hibernated)
+    flip_bit_of_chunk_0(hibernated)
     with pytest.raises(DamagedError, match="chunk 0") as caught:
         resume(hibernated)
     assert caught.value.__notes__ == [f"the image on {hibernated} is discarded"]
@@ -117,47 +79,105 @@ def test_damaged_chunk_never_reaches_the_kernel(hibernated: Path, device: FakeSn
     assert header_of(hibernated) == plain_header(hibernated)
 
 
-def other(name: str) -> Callable[[str], object]:
-    def this_machine(machine_id: str) -> object:
-        value = bytes(32) if name == "ram_map_digest" else "other"
-        return replace(identity.this_machine(machine_id), **{name: value})  # type: ignore[arg-type]
-
-    return this_machine
-
-
 @pytest.mark.parametrize(
-    ("name", "kind"),
+    ("made", "kind", "message"),
     [
-        ("kernel_release", OtherKernelError),
-        ("kernel_version", OtherKernelError),
-        ("machine", OtherKernelError),
-        ("ram_map_digest", OtherMemoryMapError),
+        (
+            Made(replace(HERE, kernel_release="1.0")),
+            OtherKernelError,
+            f"image is of kernel 1.0, this is {HERE.kernel_release}",
+        ),
+        (Made(replace(HERE, kernel_version="#9")), OtherKernelError, "of build '#9' of kernel"),
+        (Made(replace(HERE, machine="vax")), OtherKernelError, "image is of a vax machine"),
+        (
+            Made(
+                replace(HERE, ram_map_digest=bytes(32)),
+                replace(FACTS, ram_map="0x0 0x3fffffff System RAM\n0x40000000 0x7 Reserved"),
+            ),
+            OtherHardwareError,
+            "the first range that differs was 0x0 0x3fffffff System RAM, is 0x0 0x4dfffff System",
+        ),
+        (
+            Made(facts=replace(FACTS, processor="A 9", processor_features=frozenset("zyxwvuts"))),
+            OtherHardwareError,
+            "this processor, B 3, lacks s, t, u, v, w, x and 2 more of the image's, A 9",
+        ),
     ],
+    ids=["release", "build", "architecture", "memory", "processor"],
 )
-def test_image_of_another_machine_is_refused_before_loading(
-    name: str,
+def test_image_of_another_machine_is_refused_before_loading_and_kept(
+    made: Made,
     kind: type[TorporError],
-    hibernated: Path,
+    message: str,
+    swap_file: SwapFile,
     device: FakeSnapshot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(finding, "this_machine", other(name))
-    with pytest.raises(kind):
+    small = replace(FACTS, ram_map="0x0 0x4dfffff System RAM", processor="B 3")
+    monkeypatch.setattr(check, "these_facts", lambda: small)
+    path = swap_file(100)
+    put_image(path, bytes(PAGE_SIZE), [(5, 90)], made)
+    before = path.read_bytes()
+    with pytest.raises(kind) as caught:
+        resume(path)
+    assert message in str(caught.value)
+    assert caught.value.__notes__ == [f"the image on {path} is kept"]
+    assert device.calls == []
+    assert path.read_bytes() == before
+
+
+def test_processor_that_can_more_does(
+    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = replace(FACTS, processor="new", processor_features=FACTS.processor_features | {"apx"})
+    monkeypatch.setattr(check, "these_facts", lambda: more)
+    with pytest.raises(Restored):
         resume(hibernated)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (Made(guard=None), "what it holds mounted"),
+        (Made(facts=None), "what machine it needs"),
+        (Made(replace(HERE, kernel_release="1.0"), None), "what machine it needs"),
+    ],
+)
+def test_image_that_says_too_little_is_never_restored(
+    made: Made, message: str, swap_file: SwapFile, device: FakeSnapshot
+) -> None:
+    path = swap_file(100)
+    before = path.read_bytes()[:PAGE_SIZE]
+    put_image(path, bytes(PAGE_SIZE), [(5, 90)], made)
+    with pytest.raises(DamagedError, match=message):
+        resume(path)
+    assert device.calls == []
+    assert header_of(path) == before
+
+
+def test_guard_has_the_last_word_before_anything_is_loaded_or_marked(
+    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[GuardEntry]] = []
+
+    def compare(entries: list[GuardEntry], wait: Callable[[], bool]) -> None:
+        asked.append(entries)
+        mark = mark_of(hibernated)
+        assert mark
+        assert (mark.state, mark.loads) == (MarkState.COMPLETE, 0)
+        assert not wait(), "the time is over"
+        raise ChangedError("ext4 on /dev/vda, mounted at /, has changed")
+
+    monkeypatch.setattr(program, "compare", compare)
+    with pytest.raises(ChangedError):
+        resume(hibernated, "torpor.timeout=0")
+    assert asked == [[ROOT]]
     assert device.calls == []
     assert header_of(hibernated) == plain_header(hibernated)
-
-
-@pytest.mark.parametrize("call", ["write", "freeze", "atomic_restore"])
-def test_kernel_that_refuses_gets_no_second_try(
-    call: str, hibernated: Path, device: FakeSnapshot
-) -> None:
-    device.fail[call] = errno.ENOMEM
-    with pytest.raises(KernelRefusedError):
-        resume(hibernated)
-    assert header_of(hibernated) == plain_header(hibernated)
-    assert device.calls[-1] == "close"
-    assert not device.frozen
+    put_image(hibernated, STREAM, RUNS)
+    with pytest.raises(ChangedError):
+        program.rehearse(f"resume={hibernated} torpor.timeout=0", lambda *_: None)
+    assert len(asked) == 2
 
 
 def test_bug_does_not_leave_a_stale_image(
@@ -204,10 +224,10 @@ def test_dry_run_reads_all_and_changes_nothing(hibernated: Path, device: FakeSna
     said: Said = []
     program.rehearse(f"resume={hibernated}", lambda *words: said.append(words))
     assert "would resume" in said[0][1]
-    flip_middle(hibernated)
+    flip_bit_of_chunk_0(hibernated)
     with pytest.raises(DamagedError):
         program.rehearse(f"resume={hibernated}", lambda *words: said.append(words))
-    flip_middle(hibernated)
+    flip_bit_of_chunk_0(hibernated)
     assert hibernated.read_bytes() == before
     assert device.calls == []
 
@@ -239,86 +259,6 @@ def test_one_line_says_why(
     assert (kept.exit_code, kept.message) == (code, str(error))
 
 
-NOTHING = Request("", 0, False, False, 0, 10, "")
-KEPT = Location("LABEL=kept", 77, "ab" * 16, "/swapfile")
-
-
-def asking(device: str = "", offset: int = 0, **more: object) -> Request:
-    named = {"device": device, "offset": offset, "by_command_line": bool(device)}
-    return replace(NOTHING, **named, **more)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("quiet", NOTHING),
-        ("resume=/dev/sda2 quiet", asking("/dev/sda2")),
-        ("resume=/dev/a resume=UUID=x noresume", asking("UUID=x", forbidden=True)),
-        ('resume="PARTLABEL=my swap" resumewait', asking("PARTLABEL=my swap", timeout=300)),
-        ("resumedelay=5 resume=8:2", asking("8:2", delay=5)),
-        ("resumedelay=soon", NOTHING),
-        ("resumedelay=99999", asking(delay=300)),
-        ("quiet -- resume=/dev/init", NOTHING),
-        ("resume=/dev/a resume_offset=34816", asking("/dev/a", 34816)),
-        ("resume=/dev/a resume_offset=-1", asking("/dev/a")),
-        ("resume_offset=34816", NOTHING),
-        ("torpor.timeout=25", asking(timeout=25)),
-        ("torpor.timeout=25 resumewait", asking(timeout=25)),
-        ("torpor.timeout=ever", NOTHING),
-        ("torpor.timeout=0", asking(timeout=0)),
-    ],
-)
-def test_command_line(text: str, expected: Request) -> None:
-    assert Request.parse(text, None) == expected
-
-
-def test_what_enable_kept_stands_where_the_command_line_is_silent() -> None:
-    kept = replace(NOTHING, device="LABEL=kept", offset=77, machine_id="ab" * 16)
-    assert Request.parse("quiet", KEPT) == kept
-    assert Request.parse("quiet resume_offset=5", KEPT) == kept
-    named = Request.parse("resume=/dev/a", KEPT)
-    assert named == replace(kept, device="/dev/a", offset=0, by_command_line=True)
-    hasty = Request.parse("resumedelay=9 resume=/dev/a", KEPT).at_once()
-    assert hasty == replace(named, delay=9, waited=True)
-
-
-def test_what_somebody_waited_for_is_not_waited_for_again(
-    device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def wait(*_: object) -> str:
-        raise AssertionError("waits again")
-
-    monkeypatch.setattr(finding, "wait_for_device", wait)
-    request = Request.parse("resume=/dev/nowhere resumedelay=9 torpor.timeout=7", None)
-    with pytest.raises(DeviceNotFoundError, match="/dev/nowhere did not appear within 7 s"):
-        program.resume(request.at_once(), lambda *_: None)
-
-
-def test_device_that_never_comes_is_waited_for_and_given_up() -> None:
-    with pytest.raises(DeviceNotFoundError, match="did not appear within 0 s"):
-        wait_for_device("UUID=00000000-dead-beef-0000-000000000000", 0.2, time.monotonic())
-
-
-def test_time_of_a_passphrase_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The device comes after its time was over twice, since somebody was typing meanwhile."""
-    question = tmp_path / "ask.x"
-    question.touch()
-    monkeypatch.setattr(wait, "QUESTIONS", str(tmp_path / "ask.*"))
-    looks: list[float] = []
-
-    def find(_spec: str) -> str | None:
-        looks.append(time.monotonic())
-        if len(looks) == 4:
-            question.unlink()
-        return "/dev/late" if len(looks) == 5 else None
-
-    monkeypatch.setattr(wait, "find_device", find)
-    monkeypatch.setattr(wait, "_LOOK_AGAIN", 0.1)
-    assert wait_for_device("UUID=x", 0.15, time.monotonic()) == "/dev/late"
-
-
 def test_words_that_cannot_be_kept_do_not_stop_the_boot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,18 +269,3 @@ def test_words_that_cannot_be_kept_do_not_stop_the_boot(
     assert program.main() == UsageError.exit_code
     assert "no initramfs" in said[0][1]
     assert "cannot write" in said[1][1]
-
-
-def test_time_to_start_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[float, float]] = []
-
-    def wait(spec: str, timeout: float, begun: float) -> str:
-        asked.append((timeout, time.monotonic() - begun))
-        raise DeviceNotFoundError(spec)
-
-    monkeypatch.setattr(finding, "wait_for_device", wait)
-    monkeypatch.setattr(process, "age", lambda: 4.0)
-    with pytest.raises(DeviceNotFoundError):
-        program.rehearse("resume=/dev/nothing", lambda *_: None)
-    assert asked[0][0] == 10
-    assert 4 <= asked[0][1] < 8

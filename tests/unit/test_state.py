@@ -9,7 +9,7 @@ from format.errors import DamagedError, UnreadableError
 from state.conf import Conf, parse_size, read_conf
 from state.errors import ConfigurationError
 from state.location import Location, read_location
-from state.record import BootRecord, HibernationRecord, Outcome
+from state.record import BootRecord, HibernationRecord, KeptImage, Outcome
 
 RECORD = HibernationRecord(Outcome.FAILED, 1.5, 2.5, "boot", "/dev/sda2", "uuid", 9, "no room")
 
@@ -71,7 +71,13 @@ def test_location_is_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "resume=\n", "resume=/dev/a\nresume_offset=-1\n", "resume=/dev/a\nmachine_id=x\n"],
+    [
+        "",
+        "resume=\n",
+        "resume=/dev/a\nresume_offset=-1\n",
+        "resume=/dev/a\nresume_offset=1000000000000000\n",
+        "resume=/dev/a\nmachine_id=x\n",
+    ],
 )
 def test_wrong_location(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^location "):
@@ -81,13 +87,17 @@ def test_wrong_location(text: str) -> None:
 def test_records_are_read_back(tmp_path: Path) -> None:
     RECORD.save(str(tmp_path / "new/hibernation.json"))
     assert HibernationRecord.read(str(tmp_path / "new/hibernation.json")) == RECORD
-    boot = BootRecord(3.5, 7, "UUID=1 did not appear")
-    boot.save(str(tmp_path / "boot.json"))
-    assert BootRecord.read(str(tmp_path / "boot.json")) == boot
+    path = str(tmp_path / "boot.json")
+    for boot in (
+        BootRecord(3.5, 7, "UUID=1 did not appear"),
+        BootRecord(3.5, 11, "other kernel", [KeptImage("/dev/sda2", 0), KeptImage("/dev/sdb", 7)]),
+    ):
+        boot.save(path)
+        assert BootRecord.read(path) == boot
 
 
 @pytest.mark.parametrize("read", [HibernationRecord.read, BootRecord.read])
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": 1}', "\0"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": 1}', '{"kept": 1}', '{"kept": [1]}', "\0"])
 def test_damaged_record(read: Callable[[str], object], text: str, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(text)

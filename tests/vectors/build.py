@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.vectors import devices, images
+from tests.vectors import devices, images, tables
 
 FOLDER = Path(__file__).parent
 EXPECTED = FOLDER / "expected.json"
@@ -43,7 +43,8 @@ def all_vectors() -> Iterator[Vector]:
     """Yield every vector, the same bytes each time."""
     for name, (data, stream) in (images.sound() | devices.sound()).items():
         yield Vector(name, "", 0, "sound", data, hashlib.sha256(stream).hexdigest())
-    for name, (rule, exit_code, message, data) in (images.broken() | devices.broken()).items():
+    broken = images.broken() | tables.broken() | devices.broken()
+    for name, (rule, exit_code, message, data) in broken.items():
         yield Vector(name, rule, exit_code, message, data, "")
 
 

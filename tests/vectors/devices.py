@@ -81,6 +81,11 @@ def _marks() -> dict[str, Broken]:
 
 def _maps() -> dict[str, Broken]:
     size, hurt = len(IMAGE), "extent map, page 4, is damaged"
+
+    def longer(following: int) -> Device:
+        """Claim as many extents as take two pages."""
+        return Device(marked=mark(size, MAP, 254), map=map_page(RUNS, following=following))
+
     cases = {
         "mark-no-extents": ("R31", 4, "claims 0", Device(marked=mark(size, MAP, 0))),
         "mark-absurd-extents": (
@@ -98,6 +103,9 @@ def _maps() -> dict[str, Broken]:
         "map-checksum": ("R33", 4, hurt, Device(map=flipped(map_page(RUNS), 3000))),
         "map-of-another-image": ("R33", 4, hurt, Device(map=map_page(RUNS, uuid=UUID_B))),
         "map-overwritten": ("R33", 4, hurt, Device(map=noise(PAGE))),
+        "map-loop": ("R40", 4, "page 4, which is taken", longer(MAP)),
+        "map-goes-on-at-the-header": ("R27", 4, "page 0, which is taken", longer(0)),
+        "map-goes-on-off-the-device": ("R32", 4, "leaves the device at page 7", longer(PAGES)),
         "map-too-few": ("R34", 4, "1 of 2", Device(map=map_page(RUNS[:1]))),
         "map-too-many": ("R34", 4, "3 of 2", Device(map=map_page([*RUNS, (5, 1)]))),
     }

@@ -1,6 +1,7 @@
 """Where an image lies on a disk of a machine that is off, to break it there."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from format.layout import PAGE_SIZE
@@ -32,6 +33,18 @@ def is_marked(store: Path) -> bool:
     try:
         mark = read_header(fd, str(store)).mark()
         return mark is not None and mark.state == MarkState.COMPLETE
+    finally:
+        os.close(fd)
+
+
+def put_state(disk: Path, state: MarkState, *, loads: int, attempts: int) -> None:
+    """Change the mark in the partition as a resumer would that came so far."""
+    fd = os.open(disk, os.O_RDWR)
+    try:
+        header = read_header(fd, str(disk), PARTITION_START // PAGE_SIZE)
+        mark = header.mark()
+        assert mark is not None
+        header.set_mark(replace(mark, state=state, loads=loads, attempts=attempts))
     finally:
         os.close(fd)
 

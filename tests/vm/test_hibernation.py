@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from format.mark import MarkState
 from kernel.snapshot import PAGE_SIZE
 from tests.vm.conftest import Boot, Nest, Nursery
-from tests.vm.image import PARTITION_START, flip_bit, is_marked, places, slice_of
+from tests.vm.image import PARTITION_START, flip_bit, is_marked, places, put_state, slice_of
 from vm.disks import copy_disk, ext4_complaints, swap_disk
 from vm.host import BUILD, run
 from vm.machine import Machine, Result
@@ -128,6 +129,11 @@ def with_noresume(machine: Machine) -> Machine:
     return replace(machine, append=f"{machine.append} noresume")
 
 
+def with_claimed_mark(machine: Machine) -> Machine:
+    put_state(Path(machine.disks[1]), MarkState.CLAIMED, loads=1, attempts=1)
+    return machine
+
+
 BREAKAGES = [
     Breakage(
         "flipped-bit", 4, "chunk 5 has a wrong checksum; the image .* discarded", with_flipped_bit
@@ -135,6 +141,12 @@ BREAKAGES = [
     Breakage("cut-off", 4, "no trailer at byte .*; the image .* discarded", with_end_missing),
     Breakage(
         "noresume", 10, "noresume on the kernel command line; the .* discarded", with_noresume
+    ),
+    Breakage(
+        "claimed",
+        20,
+        "not restored any more: the power went .*; the .* discarded",
+        with_claimed_mark,
     ),
 ]
 
@@ -148,19 +160,56 @@ def test_cold_boot(breakage: Breakage, on_swap: Nest, boot: Boot, tmp_path: Path
     assert "SWAPSPACE2" in partition.read_bytes()[:PAGE_SIZE].decode("latin-1")
 
 
-def test_image_of_the_other_kernel(
+def test_power_lost_while_loading(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
+    machine = on_swap.copy(tmp_path / "loading")
+    put_state(Path(machine.disks[1]), MarkState.LOADING, loads=2, attempts=0)
+    assert_resumed(on_swap, machine, boot(machine))
+
+
+def with_kernel(machine: Machine, nursery: Nursery, series: str) -> Machine:
+    other = nursery.machine("other", series, "", Path(machine.disks[1]))
+    log = machine.log.with_name(f"{series}.log")
+    return replace(machine, kernel=other.kernel, initramfs=other.initramfs, log=log)
+
+
+def test_image_of_the_other_kernel_is_kept_for_the_right_one(
     on_swap: Nest, nursery: Nursery, boot: Boot, tmp_path: Path
 ) -> None:
-    machine = on_swap.copy(tmp_path / "other")
-    new = nursery.machine("other", "6.12", "", machine.disks[1])
-    machine = replace(machine, kernel=new.kernel, initramfs=new.initramfs)
-    message = rf"image is of kernel {on_swap.machine.kernel.release}, this is {new.kernel.release}"
-    assert_cold(machine, boot(machine), 11, f"{re.escape(message)}; the image .* discarded")
+    """The boot of the other kernel ends before it mounts the root: nothing has changed."""
+    machine = on_swap.copy(tmp_path / "kept")
+    other = with_kernel(machine, nursery, "6.12")
+    passing = boot(replace(other, append=f"{other.append} unmounted"))
+    release, here = on_swap.machine.kernel.release, other.kernel.release
+    message = rf"image is of kernel {re.escape(release)}, this is {re.escape(here)}"
+    assert re.fullmatch(rf"{message}; the image on /dev/vdb1 is kept", refusals(passing)[0])
+    assert_resumed(on_swap, machine, boot(machine))
+
+
+def test_kept_image_is_stale_once_the_root_was_mounted(
+    on_swap: Nest, nursery: Nursery, boot: Boot, tmp_path: Path
+) -> None:
+    """A boot that discards it has its swap; one that does not leaves it to the guard."""
+    machine = on_swap.copy(tmp_path / "stale", scenario="stale")
+    cleaned = boot(with_kernel(machine, nursery, "6.12"))
+    assert_cold(machine, cleaned, 11, "the image on /dev/vdb1 is kept")
+    assert (cleaned.told("swapon") != "0", cleaned.told("before")) == (True, "0")
+    assert (cleaned.told("stale"), cleaned.told("after")) == ("0", "1")
+    assert re.match(
+        r"the_image_on_/dev/vdb1_is_discarded:_the_ext4_of_/", cleaned.told("said") or ""
+    )
+    machine = on_swap.copy(tmp_path / "left")
+    assert_cold(machine, boot(with_kernel(machine, nursery, "6.12")), 11, "is kept")
+    message = "the ext4 of /, on /dev/vda, has changed .*; the image .* discarded"
+    assert_cold(machine, boot(machine), 19, message)
 
 
 def test_machine_with_more_memory_than_the_image(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
     machine = replace(on_swap.copy(tmp_path / "grown"), memory=on_swap.machine.memory + 128)
-    assert_cold(machine, boot(machine), 12, "memory map is not the one .*; the image .* discarded")
+    message = (
+        r"image is of 383 MiB of memory, this machine has 511 MiB; the first range that differs "
+        r"was 0x100000 0x17\w+ System RAM, is 0x100000 0x1f\w+ System RAM; the image .* is kept"
+    )
+    assert_cold(machine, boot(machine), 12, message)
 
 
 def test_device_that_never_comes(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ for word in $line; do
     case $word in
         root=*) root=${word#root=} ;;
         ro | rw) access=$word ;;
+        unmounted) poweroff -f ;; # the boot ends before it touches the root
     esac
 done
 mount -t ext4 -o "$access" "$root" /newroot || exit 1

@@ -1,0 +1,133 @@
+"""Changes a specimen at random; the same number makes the same change."""
+
+from dataclasses import dataclass
+from random import Random
+from uuid import UUID
+
+from tests import forge
+from tests.forge import PAGE
+from tests.fuzz.specimens import Places, Specimen
+from tests.vectors.devices import MAP, PAGES, RUNS
+
+SEALED = 0.7
+"""Share of the cases whose checksums are right again."""
+
+WRECKED = 0.15
+"""Share of the cases that lose, gain or mix up bytes besides."""
+
+_VALUES = (0, 1, 2, 3, 4, 7, 20, 64, 253, 254, 255, 4095, PAGE, PAGE + 1, 1 << 16, 1 << 18)
+_LARGE = (1 << 20, (1 << 20) + 1, 4 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63)
+
+_HEADS = {"superblock": 364, "section": 32, "chunk": 48, "mark": 64}
+"""How much of a record holds fields."""
+
+
+@dataclass(slots=True)
+class Target:
+    """Bytes to be hit."""
+
+    data: bytearray
+    start: int
+    size: int
+
+
+def case(number: int, kinds: list[Specimen]) -> tuple[bytes, Specimen]:
+    """Return a changed specimen, as the bytes of a file, and which one it was."""
+    random = Random(number)
+    specimen = random.choice(kinds)
+    image = bytearray(specimen.image)
+    mark = bytearray(forge.mark(len(image), MAP, len(RUNS)))
+    table = bytearray(forge.map_page(RUNS))
+    targets = _in_image(image, specimen.places)
+    if specimen.is_device:
+        targets += [Target(mark, 0, _HEADS["mark"]), Target(mark, 10, 2), Target(mark, 60, 4)] * 3
+        targets += [Target(table, 0, 24), Target(table, 24, 24), Target(table, 2048, 24)] * 2
+    for _ in range(random.choice((1, 1, 1, 2, 3, 6))):
+        _hit(random.choice(targets), random)
+    if random.random() < SEALED:
+        _seal_image(image, specimen.places)
+        _seal(mark, 0, len(mark), UUID(bytes=bytes(mark[16:32])))
+        _seal(table, 0, PAGE, UUID(bytes=bytes(mark[16:32])))
+    whole = _device(specimen, image, mark, table) if specimen.is_device else image
+    if random.random() < WRECKED:
+        _wreck(whole, random)
+    return bytes(whole), specimen
+
+
+def _in_image(image: bytearray, places: Places) -> list[Target]:
+    chunks = [Target(image, start, _HEADS["chunk"]) for start, _ in places.chunks]
+    payloads = [Target(image, start + 48, size) for start, size in places.chunks]
+    return [
+        *[Target(image, 0, _HEADS["superblock"])] * 3,
+        *(Target(image, start, _HEADS["section"]) for start in places.sections),
+        *chunks,
+        *payloads[:-2],
+        *payloads[-2:] * 4,
+        *[Target(image, places.index, places.trailer - places.index)] * 8,
+        *[Target(image, places.trailer, forge.TRAILER)] * 3,
+    ]
+
+
+def _hit(target: Target, random: Random) -> None:
+    """Write a number, or one near the number that is there, into some field or none."""
+    width = min(random.choice((1, 2, 4, 4, 8, 8)), target.size)
+    at = target.start + random.randrange(target.size - width + 1)
+    if random.random() < 0.8:
+        at -= (at - target.start) % width
+    end = at + width
+    old = int.from_bytes(target.data[at:end], "little")
+    value = random.choice(
+        (
+            random.choice(_VALUES),
+            random.choice(_LARGE),
+            -1,
+            -random.choice(_VALUES),
+            old + random.choice((-PAGE, -8, -1, 1, 8, PAGE)),
+            old ^ 1 << random.randrange(width * 8),
+            random.getrandbits(width * 8),
+        )
+    )
+    target.data[at:end] = (value % (1 << width * 8)).to_bytes(width, "little")
+
+
+def _seal(data: bytearray, start: int, size: int, uuid: UUID) -> None:
+    end = start + size
+    data[start:end] = forge.sealed(uuid, bytes(data[start : end - 4]))
+
+
+def _seal_image(image: bytearray, places: Places) -> None:
+    """Put right every checksum, as if the writer had meant what is there now."""
+    uuid = UUID(bytes=bytes(image[32:48]))
+    _seal(image, 0, PAGE, uuid)
+    for start in places.sections:
+        _seal(image, start, 32, uuid)
+    for number, (start, size) in enumerate(places.chunks):
+        payload = bytes(image[start + 48 : start + 48 + size])
+        checksum = forge.sealed(uuid, bytes(image[start : start + 44]), payload)[-4:]
+        column = places.checksums + 4 * number
+        image[start + 44 : start + 48] = image[column : column + 4] = checksum
+    _seal(image, places.index, places.trailer - places.index, uuid)
+    _seal(image, places.trailer, forge.TRAILER, uuid)
+
+
+def _device(specimen: Specimen, image: bytearray, mark: bytearray, table: bytearray) -> bytearray:
+    first = forge.header_page(
+        PAGES, bytes(mark), start=specimen.start, signature=specimen.signature
+    )
+    return bytearray(forge.device(PAGES, first, {MAP: bytes(table)}, bytes(image), RUNS))
+
+
+def _wreck(data: bytearray, random: Random) -> None:
+    """Cut the end off, put bytes behind it, move some, or write over some."""
+    at, size = random.randrange(len(data)), random.choice((1, 8, 512, PAGE))
+    what = random.randrange(5)
+    if what == 0:
+        del data[at:]
+    elif what == 1:
+        data += random.randbytes(size)
+    elif what == 2:
+        del data[at : at + size]
+    elif what == 3:
+        data[at:at] = random.randbytes(size)
+    else:
+        data[at : at + size] = random.randbytes(len(data[at : at + size]))

@@ -1,0 +1,171 @@
+"""Tries changed specimens: `python -m tests.fuzz.run SEED COUNT FOLDER MEBIBYTES` prints JSON.
+
+Each goes through `torpor verify`, through the resumer's dry run and, where it is a device, through
+the resumer itself with a /dev/snapshot in memory. A count for each exit code; "surprises" are what
+is no TorporError, or has an exit code that such an image cannot have.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import guard.compare
+import resume.__main__ as resumer
+from cli import images
+from format import reader
+from format.errors import TorporError
+from format.facts import MachineFacts
+from kernel import mounts
+from resume import check, find, restore
+from resume.request import Request
+from store.header import read_header
+from tests.forge import PAGE
+from tests.fuzz.mutate import case
+from tests.fuzz.specimens import DISK, specimens
+from tests.sources import IDENTITY
+from tests.unit.fake_snapshot import FakeSnapshot, Restored
+from tests.vectors.devices import STREAM
+from tests.vectors.images import FACTS
+
+FILE_CODES = frozenset({0, 3, 4, 5})
+BOOT_CODES = FILE_CODES | {11, 12, 19, 20}
+KINDS = specimens()
+CODES = {"verify": FILE_CODES, "dry run": BOOT_CODES, "resume": BOOT_CODES | {13}}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of the cases."""
+
+    outcomes: dict[str, Counter[int]] = field(
+        default_factory=lambda: {name: Counter() for name in CODES}
+    )
+    surprises: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+
+    def attempt(self, number: int, name: str, program: Callable[[], None]) -> None:
+        """Run one program on case `number` and count how it ends."""
+        began = time.monotonic()
+        try:
+            code = _code_of(program)
+        except Exception:  # noqa: BLE001 - whatever it is, it is a finding
+            code = 1
+            self.surprises.append(f"case {number}, {name}:\n{traceback.format_exc()}")
+        else:
+            if code not in CODES[name]:
+                self.surprises.append(f"case {number}, {name}: exit code {code}")
+        self.outcomes[name][code] += 1
+        self.slowest = max(self.slowest, time.monotonic() - began)
+
+
+def _code_of(program: Callable[[], None]) -> int:
+    try:
+        program()
+    except TorporError as error:
+        return error.exit_code
+    except Restored:
+        return 0
+    return 0
+
+
+def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make this process the machine of the specimens, in an initramfs, with one disk.
+
+    Chunks are decoded without threads, which would take nine tenths of the time.
+    """
+    disk = folder / "disk"
+    disk.write_bytes(DISK)
+    facts = MachineFacts.parse(FACTS)
+    root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
+    patch.setattr(guard.compare, "whole_devices", lambda: iter([str(disk)]))
+    patch.setattr(guard.compare, "find_device", lambda _spec: None)
+    patch.setattr(check, "this_machine", lambda _machine_id: IDENTITY)
+    patch.setattr(check, "these_facts", lambda: facts)
+    patch.setattr(find, "wait_for_device", lambda spec, _waiting: spec)
+    patch.setattr(resumer, "read_location", lambda: None)
+    patch.setattr(mounts, "read_mounts", lambda: [root])
+    patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
+    patch.setattr(os, "sync", _ignore)
+    patch.setattr(os, "fsync", _ignore)
+    patch.setattr(restore, "open_snapshot", lambda flags: FakeSnapshot(STREAM).open(flags))
+
+
+def _ignore(*_: object) -> None:
+    """Take a report, or a note of an image that is kept."""
+
+
+def _resume(request: Request, path: Path) -> None:
+    try:
+        resumer.resume(request, _ignore, _ignore)
+    except TorporError as error:
+        _check_left_behind(error, path)
+        raise
+
+
+def _check_left_behind(error: TorporError, path: Path) -> None:
+    """An image that is not restored is gone, unless another boot may restore it."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        stays = error.exit_code in (11, 12)
+        assert path.stat().st_size < PAGE or read_header(fd, "it").holds_image() == stays
+    finally:
+        os.close(fd)
+
+
+def _try(number: int, tally: Tally, folder: Path) -> None:
+    data, specimen = case(number, KINDS)
+    path = folder / "case"
+    path.write_bytes(data)
+    words = f"resume={path} torpor.timeout=0"
+    verify = argparse.Namespace(image=str(path), json=False)
+    tally.attempt(number, "verify", lambda: images.verify(verify))
+    tally.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
+    if specimen.is_device:
+        request = Request.parse(words, None)
+        tally.attempt(number, "resume", lambda: _resume(request, path))
+
+
+def _try_all(numbers: range, folder: Path) -> Tally:
+    tally = Tally()
+    for number in numbers:
+        _try(number, tally, folder)
+    return tally
+
+
+def main(seed: int, count: int, folder: Path, mebibytes: int) -> None:
+    """Try `count` cases from number `seed` on; the folder is for their files.
+
+    `mebibytes` is what the process may get beyond what it has before the first one.
+    """
+    threading.stack_size(1 << 20)
+    _prepare(pytest.MonkeyPatch(), folder)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        _try_all(range(50), folder)
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limit = size + (mebibytes << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        tally = _try_all(range(seed, seed + count), folder)
+    json.dump(
+        {
+            "outcomes": tally.outcomes,
+            "surprises": tally.surprises[:10],
+            "slowest": tally.slowest,
+        },
+        sys.stdout,
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,95 @@
+"""Whatever stands in an image or a mark: a documented exit code, in little memory and time."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from format.errors import DamagedError
+from tests.command import ROOT
+from tests.fuzz import mutate
+from tests.fuzz.conftest import TABLE
+from tests.fuzz.run import BOOT_CODES, CODES, KINDS, Tally
+
+FEW, MANY = 3000, 200_000
+
+MEBIBYTES = 64
+PATIENCE = 20.0
+"""Seconds for one case, on a machine that has other things to do."""
+
+Record = Callable[[str, object], None]
+
+
+def start(seed: int, count: int, folder: Path, mebibytes: int) -> "subprocess.Popen[str]":
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "1"}
+    words = map(str, (seed, count, folder, mebibytes))
+    command = [sys.executable, "-m", "tests.fuzz.run", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def tried(seed: int, count: int, folder: Path, limit: int) -> dict[str, Any]:
+    """Try so many cases; `limit` is in seconds."""
+    with start(seed, count, folder, MEBIBYTES) as process:
+        try:
+            out, err = process.communicate(timeout=limit)
+        finally:
+            process.kill()
+    assert process.returncode == 0, err
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+def assert_unsurprising(told: dict[str, Any], count: int) -> None:
+    assert not told["surprises"], "\n".join(told["surprises"])
+    assert told["slowest"] < PATIENCE
+    for name in ("verify", "dry run"):
+        assert sum(told["outcomes"][name].values()) == count
+
+
+def test_a_few(tmp_path: Path, record_property: Record) -> None:
+    told = tried(0, FEW, tmp_path, 600)
+    record_property(TABLE, told["outcomes"])
+    assert_unsurprising(told, FEW)
+    assert {int(code) for code in told["outcomes"]["dry run"]} == BOOT_CODES
+    assert {int(code) for code in told["outcomes"]["verify"]} == CODES["verify"]
+
+
+@pytest.mark.long
+def test_many(tmp_path: Path, record_property: Record) -> None:
+    told = tried(FEW, MANY, tmp_path, 3 * 3600)
+    record_property(TABLE, told["outcomes"])
+    assert_unsurprising(told, MANY)
+
+
+def test_a_number_is_always_the_same_case() -> None:
+    assert [mutate.case(number, KINDS)[0] for number in range(30)] == [
+        mutate.case(number, KINDS)[0] for number in range(30)
+    ]
+
+
+def test_a_surprise_is_noticed() -> None:
+    def refuse() -> None:
+        raise DamagedError("it is")
+
+    def crash() -> None:
+        raise OverflowError
+
+    tally = Tally()
+    tally.attempt(1, "verify", refuse)
+    assert (tally.outcomes["verify"][4], tally.surprises) == (1, [])
+    tally.attempt(2, "dry run", crash)
+    assert "case 2, dry run" in tally.surprises[0]
+    assert "OverflowError" in tally.surprises[0]
+
+
+def test_the_memory_limit_is_one(tmp_path: Path) -> None:
+    """A process that may have less than it has already does not come far."""
+    with start(0, 10, tmp_path, -8) as process:
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode != 0 or json.loads(out)["surprises"]

@@ -1,0 +1,83 @@
+"""Images on files that stand for devices: of this machine, unless something else is asked for."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+from format.facts import MachineFacts
+from format.guard import GuardEntry, Method, build_guard
+from format.mark import Extents, Mark
+from format.records import GUARD, MACHINE_FACTS, Identity, Superblock
+from format.writer import ImageWriter, new_buffers
+from store.base import OwnStore, write_map
+from store.blocks import BlockSink
+from store.header import read_header
+from store.identity import these_facts, this_machine
+from tests.sources import reader_of
+
+CHUNK_SIZE = 16384
+INSTALLATION = "ab" * 16
+HERE = this_machine(INSTALLATION)
+FACTS = these_facts()
+ROOT = GuardEntry(Method.EXT, bytes(16), 1 << 30, bytes(32), "ext4", "/dev/vda", "", "/")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an image says of itself."""
+
+    identity: Identity = HERE
+    facts: MachineFacts | None = FACTS
+    guard: list[GuardEntry] | None = field(default_factory=lambda: [ROOT])
+    day: int = 1
+    """Of 1970, when it was made."""
+
+
+def put_image(
+    path: Path,
+    stream: bytes,
+    runs: Sequence[tuple[int, int]],
+    made: Made | None = None,
+    at: int = 0,
+) -> None:
+    """Write an image into these runs of pages of the store or swap that begins at page `at`."""
+    made = made or Made()
+    fd = os.open(path, os.O_RDWR)
+    room = Extents()
+    for start, count in runs:
+        room.add(start, count)
+    with OwnStore(fd, str(path), read_header(fd, str(path), at), room) as store:
+        superblock = Superblock(
+            uuid4(), made.day * 86400 * 10**9, CHUNK_SIZE, made.identity, platform=True
+        )
+        sink = BlockSink(fd, str(path), store.allocate)
+        writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE))
+        writer.write_stream(reader_of(stream), lambda _done: None)
+        if made.guard is not None:
+            writer.write_table(GUARD, build_guard(made.guard))
+        if made.facts is not None:
+            writer.write_table(MACHINE_FACTS, made.facts.build())
+        writer.finish()
+        sink.finish()
+        mark = write_map(store, sink, superblock.image_uuid, writer.size)
+        store.header.set_mark(mark)
+
+
+def mark_of(path: str | Path, at: int = 0) -> Mark | None:
+    """Return the mark that is on the device now."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return read_header(fd, str(path), at).mark()
+    finally:
+        os.close(fd)
+
+
+def set_mark(path: str | Path, mark: Mark) -> None:
+    """Put another mark there."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        read_header(fd, str(path)).set_mark(mark)
+    finally:
+        os.close(fd)

@@ -1,0 +1,193 @@
+"""torpor discard --stale: what is discarded, what is kept, and when swap is turned on."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli import stale
+from cli.__main__ import main
+from format.guard import GuardEntry
+from format.mark import MARK_OFFSET, MarkState
+from guard.errors import ChangedError
+from kernel import programs
+from state.record import BootRecord, KeptImage
+from store.header import new_store_header
+from tests.command import one_message
+from tests.unit.conftest import SwapFile
+from tests.unit.marked import ROOT, Made, mark_of, put_image, set_mark
+
+PAGE = 4096
+
+
+class Machine:
+    """What the guard finds, and the programs that were run."""
+
+    def __init__(self) -> None:
+        self.changed = ""
+        self.ran: list[list[str]] = []
+        self.swapon = subprocess.CompletedProcess([""], 0, "", "")
+
+    def compare(self, entries: list[GuardEntry], wait: Callable[[], bool]) -> None:
+        assert entries == [ROOT]
+        assert not wait(), "nothing is waited for"
+        if self.changed:
+            raise ChangedError(self.changed)
+
+    def run(self, argv: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        self.ran.append([*argv])
+        return self.swapon
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine()
+    monkeypatch.setattr(stale, "compare", made.compare)
+    monkeypatch.setattr(programs, "run", made.run)
+    return made
+
+
+@pytest.fixture
+def swap(swap_file: SwapFile) -> Path:
+    """Swap with an image that the resumer kept; its header without the image is beside it."""
+    path = swap_file(100)
+    path.with_name("header").write_bytes(path.read_bytes()[:PAGE])
+    put_image(path, bytes(PAGE), [(5, 90)])
+    keep(path)
+    return path
+
+
+def keep(path: Path, page: int = 0) -> None:
+    BootRecord(1.0, 11, "other kernel", [KeptImage(str(path), page)]).save()
+
+
+def is_as_before(swap: Path) -> bool:
+    return swap.read_bytes()[:PAGE] == swap.with_name("header").read_bytes()
+
+
+Discard = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def discard(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Discard:
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["torpor", "discard", "--stale", *map(str, arguments)])
+        code = main()
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_changed_file_system_costs_the_image(
+    named: bool, swap: Path, machine: Machine, discard: Discard
+) -> None:
+    machine.changed = "ext4 on /dev/vda, mounted at /, has changed"
+    code, said, err = discard(*([swap] if named else []))
+    assert (code, err) == (0, "")
+    assert said == f"the image on {swap} is discarded: {machine.changed}\n"
+    assert is_as_before(swap)
+    assert machine.ran == [["swapon", "-a"]]
+    assert discard()[:2] == (0, f"no image on {swap}: nothing to discard\n")
+    assert len(machine.ran) == 1
+
+
+def test_image_that_is_still_good_stays(swap: Path, machine: Machine, discard: Discard) -> None:
+    before = swap.read_bytes()
+    assert discard() == (0, f"the image on {swap} is still good: kept\n", "")
+    assert swap.read_bytes() == before
+    assert machine.ran == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"state": MarkState.CLAIMED, "attempts": 1}, "the power went"),
+        ({"attempts": 2}, "the kernel refused it 2 times"),
+        ({"state": MarkState.LOADING, "loads": 3}, "3 boots ended while they loaded it"),
+    ],
+)
+def test_spent_image_goes(
+    changes: dict[str, int], words: str, swap: Path, machine: Machine, discard: Discard
+) -> None:
+    mark = mark_of(swap)
+    assert mark
+    set_mark(swap, replace(mark, **changes))  # type: ignore[arg-type]
+    code, said, _ = discard()
+    assert (code, words in said) == (0, True)
+    assert is_as_before(swap)
+
+
+def test_image_without_a_guard_goes(
+    swap_file: SwapFile, machine: Machine, discard: Discard
+) -> None:
+    path = swap_file(100)
+    put_image(path, bytes(PAGE), [(5, 90)], Made(guard=None))
+    assert "does not say what it holds mounted" in discard(path)[1]
+    assert mark_of(path) is None
+
+
+def test_nothing_was_kept(machine: Machine, discard: Discard) -> None:
+    nothing = (0, "this boot kept no image: nothing to discard\n", "")
+    assert discard() == nothing
+    BootRecord(1.0, 3, "no image").save()
+    assert discard() == nothing
+
+
+def test_store_that_is_no_swap_turns_none_on(
+    tmp_path: Path, machine: Machine, discard: Discard
+) -> None:
+    """It begins at a page of the device, as a file does."""
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(100 * PAGE))
+    with path.open("r+b") as file:
+        new_store_header(file.fileno(), "it", 90, at=7)
+    put_image(path, bytes(PAGE), [(8, 80)], at=7)
+    keep(path, 7)
+    machine.changed = "xfs has changed"
+    assert discard()[1] == f"the image on {path} is discarded: xfs has changed\n"
+    assert mark_of(path, 7) is None
+    assert machine.ran == []
+
+
+def test_swap_that_does_not_work_is_only_said(
+    swap: Path, machine: Machine, discard: Discard
+) -> None:
+    machine.changed = "changed"
+    machine.swapon = subprocess.CompletedProcess([""], 255, "", "swapon: /dev/x: not found\n")
+    code, _, err = discard()
+    assert (code, err) == (0, "torpor: swapon -a: swapon: /dev/x: not found\n")
+
+
+def test_damaged_image_goes(swap: Path, machine: Machine, discard: Discard) -> None:
+    with swap.open("r+b") as file:
+        file.seek(5 * PAGE + 100)
+        file.write(b"\xff" * 9)
+    assert "superblock has a wrong checksum" in discard()[1]
+    assert is_as_before(swap)
+
+
+def test_image_that_cannot_be_judged_stays(swap: Path, machine: Machine, discard: Discard) -> None:
+    """A newer Torpor made it, or its device cannot be read."""
+    with swap.open("r+b") as file:
+        file.seek(MARK_OFFSET + 8)
+        file.write(b"\x02")
+    before = swap.read_bytes()
+    code, _, err = discard()
+    assert (code, one_message(err)) == (5, True)
+    assert swap.read_bytes() == before
+    keep(Path("/nonexistent"))
+    assert discard()[0] == 6
+
+
+def test_the_unit_runs_only_after_a_boot_whose_resumer_had_something_to_say() -> None:
+    unit = Path("package/files/torpor-stale.service")
+    root = Path(__file__).parents[2]
+    lines = (root / unit).read_text().splitlines()
+    assert "ConditionPathExists=/run/torpor/resume.json" in lines
+    assert "ExecStart=/usr/bin/torpor discard --stale" in lines
+    assert "After=local-fs.target" in lines

@@ -1,0 +1,262 @@
+"""An image is restored once: a test for each row of the table of the mark's states in DESIGN.md."""
+
+import errno
+import os
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+import resume.__main__ as program
+from format.errors import DamagedError, NoImageError, TorporError, UnreadableError
+from format.mark import Mark, MarkState
+from guard.errors import ChangedError
+from kernel.snapshot import PAGE_SIZE
+from resume.errors import NotAskedError, OtherKernelError, RestoreRefusedError, SpentError
+from resume.request import Request
+from state.record import KeptImage
+from store import header as headers
+from store.errors import KernelRefusedError
+from store.header import StoreHeader
+from store.once import MAX_ATTEMPTS, MAX_LOADS
+from tests.test_structure import ROOT
+from tests.unit.conftest import RUNS, STREAM
+from tests.unit.fake_snapshot import FakeSnapshot, Restored
+from tests.unit.marked import HERE, Made, mark_of, put_image, set_mark
+
+COMPLETE, LOADING, CLAIMED = MarkState.COMPLETE, MarkState.LOADING, MarkState.CLAIMED
+LAST_ATTEMPT = MAX_ATTEMPTS - 1
+State = tuple[MarkState, int, int]
+"""State, loads, attempts."""
+
+
+class PowerLost(BaseException):
+    """Where the machine is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table: what a boot finds, what happens to it, what the next boot finds."""
+
+    name: str
+    before: State
+    happens: str
+    ends: type[BaseException]
+    after: State | None
+    """None: no image, and the header as mkswap made it."""
+
+
+ROWS = [
+    Row("restored", (COMPLETE, 0, 0), "nothing", Restored, (CLAIMED, 1, 1)),
+    Row("cut-before-loading", (COMPLETE, 0, 0), "cut write-1", PowerLost, (COMPLETE, 0, 0)),
+    Row("cut-while-loading", (COMPLETE, 0, 0), "cut load", PowerLost, (LOADING, 1, 0)),
+    Row("cut-before-the-claim", (COMPLETE, 0, 0), "cut write-2", PowerLost, (LOADING, 1, 0)),
+    Row("cut-after-the-claim", (COMPLETE, 0, 0), "cut restore", PowerLost, (CLAIMED, 1, 1)),
+    Row("loads-again", (LOADING, MAX_LOADS - 1, 0), "nothing", Restored, (CLAIMED, MAX_LOADS, 1)),
+    Row("loaded-too-often", (LOADING, MAX_LOADS, 0), "nothing", SpentError, None),
+    Row("claimed", (CLAIMED, 1, 1), "nothing", SpentError, None),
+    Row("freeze-refused", (COMPLETE, 0, 0), "refuse freeze", RestoreRefusedError, (COMPLETE, 0, 1)),
+    Row(
+        "restore-refused",
+        (COMPLETE, 0, 0),
+        "refuse atomic_restore",
+        RestoreRefusedError,
+        (COMPLETE, 0, 1),
+    ),
+    Row("second-try", (COMPLETE, 0, LAST_ATTEMPT), "nothing", Restored, (CLAIMED, 1, MAX_ATTEMPTS)),
+    Row(
+        "refused-again",
+        (COMPLETE, 0, LAST_ATTEMPT),
+        "refuse atomic_restore",
+        KernelRefusedError,
+        None,
+    ),
+    Row("tried-too-often", (COMPLETE, 0, MAX_ATTEMPTS), "nothing", SpentError, None),
+    Row(
+        "cannot-be-put-back",
+        (COMPLETE, 0, 0),
+        "refuse atomic_restore, fail write-3",
+        KernelRefusedError,
+        (CLAIMED, 1, 1),
+    ),
+    Row("no-loading", (COMPLETE, 0, 0), "fail write-1", UnreadableError, (COMPLETE, 0, 0)),
+    Row("no-claim", (COMPLETE, 0, 0), "fail write-2", UnreadableError, (LOADING, 1, 0)),
+    Row("damaged", (LOADING, 1, 0), "damage", DamagedError, None),
+    Row("changed", (LOADING, 1, 0), "change", ChangedError, None),
+    Row("other-kernel", (LOADING, 1, 1), "other kernel", OtherKernelError, (LOADING, 1, 1)),
+    Row("noresume", (LOADING, 1, 0), "noresume", NotAskedError, None),
+    Row("noresume-claimed", (CLAIMED, 1, 1), "noresume", NotAskedError, None),
+]
+
+
+def state_of(path: Path) -> State | None:
+    mark = mark_of(path)
+    return (mark.state, mark.loads, mark.attempts) if mark else None
+
+
+def put_state(path: Path, state: State) -> Mark:
+    mark = mark_of(path)
+    assert mark
+    changed = replace(mark, state=state[0], loads=state[1], attempts=state[2])
+    set_mark(path, changed)
+    return changed
+
+
+class Events:
+    """Makes happen to a boot what a row names."""
+
+    def __init__(self, path: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = path
+        self.device = device
+        self.monkeypatch = monkeypatch
+        self.after = path.with_name("after")
+        self.parameters = ""
+
+    def happen(self, words: str) -> None:
+        for word in words.split(", "):
+            name, _, argument = word.partition(" ")
+            getattr(self, name)(argument)
+
+    def nothing(self, _argument: str) -> None:
+        """The image is restored if it can be; what is on the device then is the outcome."""
+        self.device.fail.pop("atomic_restore", None)
+
+    def cut(self, where: str) -> None:
+        """No byte is written after this point, by whoever still runs here."""
+        if where == "load":
+            self.monkeypatch.setattr(self.device, "write", self.lose_power)
+        elif where == "restore":
+            self.monkeypatch.setattr(self.device, "do_freeze", self.lose_power)
+        else:
+            self.at_write(int(where[-1]), self.lose_power)
+
+    def refuse(self, call: str) -> None:
+        self.device.fail[call] = errno.ENOMEM
+
+    def fail(self, where: str) -> None:
+        """From this write on the device takes no more."""
+
+        def broken(*_: object) -> None:
+            raise UnreadableError("cannot write the device: input/output error")
+
+        self.at_write(int(where[-1]), broken)
+
+    def damage(self, _argument: str) -> None:
+        with self.path.open("r+b") as file:
+            file.seek(RUNS[3][0] * PAGE_SIZE)
+            file.write(b"no chunk")
+
+    def change(self, _argument: str) -> None:
+        def compare(*_: object) -> None:
+            raise ChangedError("the root has changed")
+
+        self.monkeypatch.setattr(program, "compare", compare)
+
+    def other(self, _kernel: str) -> None:
+        before = state_of(self.path)
+        assert before
+        put_image(self.path, STREAM, RUNS, Made(replace(HERE, kernel_release="1.0")))
+        put_state(self.path, before)
+
+    def noresume(self, _argument: str) -> None:
+        self.parameters = "noresume"
+
+    def lose_power(self, *_: object) -> None:
+        raise PowerLost
+
+    def at_write(self, nth: int, what: object) -> None:
+        really, count = StoreHeader._write, 0
+
+        def write(header: StoreHeader) -> None:
+            nonlocal count
+            count += 1
+            if count >= nth:
+                assert callable(what)
+                what()
+            really(header)
+
+        self.monkeypatch.setattr(headers.StoreHeader, "_write", write)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_row(
+    row: Row, hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_state(hibernated, row.before)
+    events = Events(hibernated, device, monkeypatch)
+    events.happen(row.happens)
+    kept: list[KeptImage] = []
+    request = Request.parse(f"resume={hibernated} {events.parameters}", None)
+    with pytest.raises(row.ends) as caught:
+        program.resume(request, lambda *_: None, kept.append)
+    assert type(caught.value) is row.ends
+    assert state_of(hibernated) == row.after
+    if row.after is None:
+        plain = hibernated.with_name("header").read_bytes()
+        assert hibernated.read_bytes()[:PAGE_SIZE] == plain
+    stays = row.ends in (OtherKernelError, RestoreRefusedError)
+    assert kept == ([KeptImage(str(hibernated), 0)] if stays else [])
+    assert_said(caught.value, row)
+
+
+def assert_said(error: BaseException, row: Row) -> None:
+    """A message says what became of the image."""
+    if not isinstance(error, TorporError):
+        return
+    notes = "; ".join(getattr(error, "__notes__", []))
+    if "fail" in row.happens:
+        assert "cannot be discarded: cannot write" in notes
+    else:
+        assert ("is discarded" in notes, "is kept" in notes) == (not row.after, bool(row.after))
+    if row.name == "cannot-be-put-back":
+        assert "stays claimed" in notes
+
+
+def test_every_row_of_the_design_is_here() -> None:
+    """The names stand in the table's last column."""
+    design = (ROOT / "docs/DESIGN.md").read_text()
+    table = design.partition("### One use")[2].partition("\n## ")[0]
+    named = re.findall(r"`([a-z-]+)`", " ".join(re.findall(r"\| ([^|]*) \|$", table, re.MULTILINE)))
+    assert sorted(named) == sorted(row.name for row in ROWS)
+
+
+def test_boots_without_an_end_come_to_one(
+    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that dies of loading the image boots that often, and then cold."""
+    request = Request.parse(f"resume={hibernated}", None)
+    with monkeypatch.context() as patched:
+        Events(hibernated, device, patched).cut("load")
+        for _ in range(MAX_LOADS):
+            with pytest.raises(PowerLost):
+                program.resume(request, lambda *_: None, lambda _kept: None)
+            device.close()
+    with pytest.raises(SpentError, match=f"{MAX_LOADS} boots ended while they loaded it"):
+        program.resume(request, lambda *_: None, lambda _kept: None)
+    with pytest.raises(NoImageError):
+        program.resume(request, lambda *_: None, lambda _kept: None)
+
+
+def test_second_boot_does_not_restore_again(hibernated: Path, device: FakeSnapshot) -> None:
+    request = Request.parse(f"resume={hibernated}", None)
+    with pytest.raises(Restored):
+        program.resume(request, lambda *_: None, lambda _kept: None)
+    device.close()
+    with pytest.raises(SpentError, match="restored"):
+        program.resume(request, lambda *_: None, lambda _kept: None)
+    assert device.calls.count("atomic_restore") == 1
+
+
+@pytest.mark.parametrize("state", [(CLAIMED, 1, 1), (COMPLETE, 0, 2), (LOADING, 3, 0)])
+def test_rehearsal_of_a_spent_image_says_so(
+    state: State, hibernated: Path, device: FakeSnapshot, tmp_path: Path
+) -> None:
+    put_state(hibernated, state)
+    copy = tmp_path / "copy"
+    shutil.copy(hibernated, copy)
+    before = os.stat(copy).st_mtime_ns
+    with pytest.raises(SpentError):
+        program.rehearse(f"resume={copy}", lambda *_: None)
+    assert os.stat(copy).st_mtime_ns == before
