@@ -1,5 +1,6 @@
 """Builds the initramfs that runs the frozen resumer and then mounts the root."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vm.host import BUILD, GUEST_SCRIPTS
@@ -11,9 +12,12 @@ RESUMER = BUILD / "torpor-resume"
 APPLETS = ["sh", "cat", "echo", "insmod", "mkdir", "mount", "switch_root"]
 
 
-def build_initramfs(kernel: Kernel, output: Path, resumer: Path = RESUMER) -> Path:
+def build_initramfs(
+    kernel: Kernel, output: Path, resumer: Path = RESUMER, modules: Sequence[str] = ()
+) -> Path:
     """Write an initramfs for this kernel with the frozen resumer's folder to `output`.
 
+    It loads these modules besides those for the root, and has dmsetup where dm_mod is among them.
     Uncompressed: the guest, often emulated, would take longer to unpack it than it saves.
     """
     tree = Tree()
@@ -22,10 +26,12 @@ def build_initramfs(kernel: Kernel, output: Path, resumer: Path = RESUMER) -> Pa
     tree.busybox(APPLETS)
     tree.file("/init", GUEST_SCRIPTS / "initramfs-init.sh", executable=True)
     tree.program("/usr/lib/torpor/resume", resumer)
-    modules = guest_modules(kernel)
-    for name, contents in modules.items():
+    loaded = guest_modules(kernel, modules)
+    for name, contents in loaded.items():
         tree.file(f"/modules/{name}.ko", contents)
-    tree.file("/modules/order", "".join(f"{name}\n" for name in modules).encode())
+    tree.file("/modules/order", "".join(f"{name}\n" for name in loaded).encode())
+    if "dm_mod" in loaded:
+        tree.host_program("dmsetup")
     with output.open("wb") as file:
         tree.write_cpio(file)
     return output

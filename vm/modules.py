@@ -2,6 +2,7 @@
 
 import lzma
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vm.host import HostError
@@ -12,8 +13,11 @@ NEEDED = ("virtio_pci", "virtio_blk", "ext4")
 WELCOME = ("crc32c_generic",)
 
 
-def guest_modules(kernel: Kernel) -> dict[str, bytes]:
-    """Return name and contents, uncompressed, of each module, those needed by others first."""
+def guest_modules(kernel: Kernel, more: Sequence[str] = ()) -> dict[str, bytes]:
+    """Return name and contents, uncompressed, of each module, those needed by others first.
+
+    `more` are those that a guest needs besides its root.
+    """
     files = {_name(path): path for path in kernel.modules.rglob("*.ko*")}
     builtin = {
         _name(Path(line)) for line in (kernel.modules / "modules.builtin").read_text().split()
@@ -33,7 +37,7 @@ def guest_modules(kernel: Kernel) -> dict[str, bytes]:
     for name in WELCOME:
         if name in files:
             add(name)
-    for name in NEEDED:
+    for name in (*NEEDED, *more):
         add(name)
     return loaded
 
