@@ -18,7 +18,7 @@ MAKERS = {
     "xfs": ("mkfs.xfs", "-q"),
     "btrfs": ("mkfs.btrfs", "-q"),
     "vfat": ("mkfs.vfat",),
-    "exfat": ("mkfs.exfat", "-q"),
+    "exfat": ("mkfs.exfat",),
 }
 SMALLEST_MIB = {"xfs": 300, "btrfs": 128}
 CHECKERS = {
