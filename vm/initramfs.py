@@ -9,7 +9,7 @@ from vm.modules import guest_modules
 from vm.tree import Tree
 
 RESUMER = BUILD / "torpor-resume"
-APPLETS = ["sh", "cat", "echo", "insmod", "mkdir", "mount", "switch_root"]
+APPLETS = ["sh", "cat", "echo", "insmod", "mkdir", "mount", "poweroff", "switch_root"]
 EARLY_APPLETS = ["dmesg", "grep", "pidof", "sleep", "tr"]
 
 
