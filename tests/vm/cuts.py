@@ -19,6 +19,8 @@ LIMIT_SECONDS = 120
 """A life that is not over by then hangs: an emulated one takes some 15 s."""
 POLL_SECONDS = 0.02
 RESTORABLE = (MarkState.COMPLETE, MarkState.LOADING)
+MOST_LOADS = 3
+"""After that many loads that never ended the image is discarded (docs/DESIGN.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Life:
     @property
     def leaves_image(self) -> bool:
         """Whether the next boot is to resume."""
-        return self.mark is not None and self.mark.state in RESTORABLE
+        mark = self.mark
+        return mark is not None and mark.state in RESTORABLE and mark.loads < MOST_LOADS
 
     @property
     def is_restored(self) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ENDED
 from tests.vm.conftest import MEMORY_MIB, MEMORY_WITHOUT_SWAP_MIB, SWAP_MIB, Nursery
-from tests.vm.cuts import LIMIT_SECONDS, Instant, Life, Mortal
+from tests.vm.cuts import LIMIT_SECONDS, MOST_LOADS, Instant, Life, Mortal
 from vm.disks import blank_disk, copy_disks, swap_disk
 from vm.machine import Machine
 
@@ -25,10 +25,10 @@ CUTS = [
     for number in range(long)
 ]
 """Of each kind: three of saving and three of loading always, 64 in all with --long."""
-SAVE_STEPS, LOAD_STEPS = 4, 6
+SAVE_STEPS, LOAD_STEPS = 4, 8
+"""How many steps on the first page: setting the mark; loading, claiming and clearing it."""
 BY_STEP = 0.4
 AGAIN = 0.4
-MOST_LOADS = 3
 SAVING, LOADING = "^before ", "^resumer-start "
 
 
