@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.vm.conftest import Guests
+from tests.vm.test_debian import refusals, with_swap
 from vm.disks import blank_disk, ext4_complaints, swap_disk
 
 pytestmark = pytest.mark.vm
@@ -60,3 +61,24 @@ def test_newest_of_two_images(guests: Guests) -> None:
     assert re.search(r"torpor-resume: .*passed over.*/dev/vdb", guest.console)
     guest.power_off()
     assert ext4_complaints(guest.root) == ""
+
+
+@pytest.mark.long
+def test_kept_image_goes_once_the_root_is_mounted(guests: Guests) -> None:
+    """An image for less memory; torpor-stale.service gives the machine its swap back."""
+    guest = with_swap(guests, "initramfs-tools")
+    guest.rebuild_outside()
+    guest.run("torpor enable")
+    guest.hibernate()
+    guest.memory += 128
+    guest.boot()
+    assert "the image on /dev/vdb1 is kept" in refusals(guest)[0]
+    guest.run("timeout 120 sh -c 'until grep vdb1 /proc/swaps; do sleep 1; done'")
+    said = guest.run("journalctl --no-pager -o cat -u torpor-stale.service").output
+    assert "the image on /dev/vdb1 is discarded: the ext4 of /, on /dev/vda, has changed" in said
+    guest.power_off()
+    guest.boot()
+    assert refusals(guest) == []
+    assert "vdb1" in guest.run("cat /proc/swaps").output
+    skipped = guest.run("systemctl show -P ConditionResult torpor-stale.service").output
+    assert skipped.strip() == "no"
