@@ -1,17 +1,58 @@
-"""What all tests share: how much of them runs, and the table of what hibernated where."""
+"""What all tests share: how much of them runs, the seed of chance, and the tables at the end."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 
-ROW = "hibernated"
-"""The user property of a test that stands in the table: generator, place, kernel, seconds."""
+HIBERNATED = "hibernated"
+"""The user property of a test that hibernated: generator, place, kernel, seconds."""
+
+ENDED = "ended"
+"""The user property of a test whose outcome is counted: what was done, where, when, the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What is shown of all tests that have a user property; its value is a tuple of strings."""
+
+    title: str
+    form: str
+    head: tuple[str, ...]
+    is_counted: bool
+    """Whether equal rows are one, with their number."""
+
+
+TABLES = {
+    HIBERNATED: Table(
+        "hibernated to, resumed from",
+        "{:<16} {:<28} {:<8} {:>8} {:>10} {:>8}  {}",
+        ("generator", "place", "kernel", "boot s", "hibern. s", "resume s", "outcome"),
+        is_counted=False,
+    ),
+    ENDED: Table(
+        "what was done to machines, and how they ended",
+        "{:<28} {:<10} {:<22} {:<24} {:<8} {:>6}",
+        ("done", "store", "when", "ended", "outcome", "count"),
+        is_counted=True,
+    ),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also the tests that take an hour or two")
+    parser.addoption("--seed", type=int, help="of the instants at which the power is cut")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: only with --long")
+    if config.option.seed is None:
+        config.option.seed = random.randrange(1 << 32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"power cuts: --seed {config.option.seed}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -22,20 +63,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = [
+    for name, table in TABLES.items():
+        rows = sorted(_rows(terminalreporter, name))
+        if rows:
+            terminalreporter.section(table.title)
+            counted = Counter(rows).items() if table.is_counted else ((row, "") for row in rows)
+            for row in (table.head, *((*row, count) for row, count in counted)):
+                terminalreporter.write_line(table.form.format(*row))
+
+
+def _rows(terminalreporter: pytest.TerminalReporter, name: str) -> list[tuple[str, ...]]:
+    return [
         (*value, report.outcome)
-        for reports in (
-            terminalreporter.getreports("passed"),
-            terminalreporter.getreports("failed"),
-        )
-        for report in reports
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
         if report.when == "call"
-        for name, value in report.user_properties
-        if name == ROW
+        for key, value in report.user_properties
+        if key == name
     ]
-    if rows:
-        terminalreporter.section("hibernated to, resumed from")
-        form = "{:<16} {:<28} {:<8} {:>8} {:>10} {:>8}  {}"
-        head = ("generator", "place", "kernel", "boot s", "hibern. s", "resume s", "outcome")
-        for row in [head, *sorted(rows)]:
-            terminalreporter.write_line(form.format(*row))

@@ -50,6 +50,8 @@ class Result:
 class Machine:
     """A machine that is off. Its disks appear as vda, vdb, …, the first one as the root.
 
+    A disk that is a socket is one that speaks NBD there (vm/lossy.py).
+
     The console goes to the file `log`, the report beside it with the suffix `.report`; `memory`
     is in MiB; `append` is added to the kernel's command line. With `channel`, ttyS1 is also for
     RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
@@ -93,7 +95,8 @@ class Machine:
         command += ["-chardev", f"socket,id=monitor,fd={monitor}"]
         command += ["-mon", "chardev=monitor,mode=control"]
         for disk in self.disks:
-            command += ["-drive", f"file={disk},if=virtio,format=raw,cache=writeback"]
+            place = f"nbd+unix:///?socket={disk}" if disk.is_socket() else disk
+            command += ["-drive", f"file={place},if=virtio,format=raw,cache=writeback"]
         return command
 
 
@@ -192,6 +195,12 @@ class RunningMachine:
             if "return" in answer:
                 return answer["return"]
         raise self._failure(f"QEMU ended before it answered {command}")
+
+    def is_off_within(self, seconds: float) -> bool:
+        """Wait so long, or until the machine goes off by itself; return whether it did."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode is not None
 
     def kill(self) -> None:
         """Cut the power. What the guest wrote without a flush may be on disk or not."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROW
+from tests.conftest import HIBERNATED
 from tests.vm.conftest import CONSOLE_LINES, Guests
 from tests.vm.places import PLACES, SWAP_PARTITION, Place
 from tests.vm.trace import TRACE, executed, started_for_us
@@ -135,4 +135,4 @@ def test_place(
     took = dict(guest.seconds)
     seconds = (f"{took[what]:.0f}" for what in ("boot", "hibernate", "resume"))
     generator, series = debian.combination
-    record_property(ROW, (generator, place.name, series, *seconds))
+    record_property(HIBERNATED, (generator, place.name, series, *seconds))

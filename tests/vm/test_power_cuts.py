@@ -1,0 +1,152 @@
+"""The power is cut at any instant: the machine resumes or boots cold, and loses nothing.
+
+What was not flushed is lost with the power, in part (vm/lossy.py). The instants come from --seed,
+which a run prints; how fast the host is does the rest, so that no run repeats another exactly.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.conftest import ENDED
+from tests.vm.conftest import MEMORY_MIB, MEMORY_WITHOUT_SWAP_MIB, SWAP_MIB, Nursery
+from tests.vm.cuts import LIMIT_SECONDS, MOST_LOADS, Instant, Life, Mortal
+from vm.disks import blank_disk, copy_disks, swap_disk
+from vm.machine import Machine
+
+pytestmark = pytest.mark.vm
+
+CUTS = [
+    pytest.param(store, number, marks=[pytest.mark.long] if number >= short else [])
+    for store, short, long in (("swap", 3, 20), ("store", 0, 12))
+    for number in range(long)
+]
+"""Of each kind: three of saving and three of loading always, 64 in all with --long."""
+SAVE_STEPS, LOAD_STEPS = 4, 8
+"""How many steps on the first page: setting the mark; loading, claiming and clearing it."""
+BY_STEP = 0.4
+AGAIN = 0.4
+SAVING, LOADING = "^before ", "^resumer-start "
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A machine before it hibernates and after, and how many seconds it takes to its end."""
+
+    fresh: Machine
+    hibernated: Machine
+    first: Life
+    saving: float
+    loading: float
+
+
+Templates = Callable[[str], Template]
+
+
+@pytest.fixture(scope="session")
+def templates(nursery: Nursery) -> Templates:
+    """Make a machine with this kind of store, and let it hibernate and resume undisturbed."""
+    made: dict[str, Template] = {}
+
+    def get(store: str) -> Template:
+        if store not in made:
+            made[store] = make_template(store, nursery)
+        return made[store]
+
+    return get
+
+
+def make_template(store: str, nursery: Nursery) -> Template:
+    disk = blank_disk(nursery.folder(f"cuts-{store}") / "store.img", SWAP_MIB)
+    resume, memory = "/dev/vdb", MEMORY_WITHOUT_SWAP_MIB
+    if store == "swap":
+        resume, memory = f"UUID={swap_disk(disk, SWAP_MIB)}", MEMORY_MIB
+    fresh = nursery.machine(f"cuts-{store}", "6.1", resume, disk)
+    fresh = replace(fresh, memory=memory, append=f"{fresh.append} store={store}")
+    saved = mortal(fresh, nursery.folder(f"{store}-saved"), Random(0))
+    first = saved.live("cuts", Instant(SAVING, LIMIT_SECONDS))
+    assert first.leaves_image, first.result.console[-4000:]
+    loaded = mortal(saved.machine, nursery.folder(f"{store}-loaded"), Random(0), first)
+    second = loaded.live("cold", Instant(LOADING, LIMIT_SECONDS))
+    assert loaded.check() == "resumed, with nonce"
+    return Template(fresh, saved.machine, first, first.seconds, second.seconds)
+
+
+def mortal(machine: Machine, folder: Path, chance: Random, *lives: Life) -> Mortal:
+    """Return a machine on copies of the disks, after these lives."""
+    copied = replace(machine, disks=copy_disks(machine.disks, folder))
+    return Mortal(copied, folder, chance, list(lives))
+
+
+def some_instant(pattern: str, seconds: float, steps: int, chance: Random) -> Instant:
+    if chance.random() < BY_STEP:
+        return Instant(pattern, step=chance.randint(1, steps))
+    return Instant(pattern, chance.uniform(0, seconds))
+
+
+def cut_loads(machine: Mortal, template: Template, least: int) -> list[Instant]:
+    """Cut the power in so many boots at least while there is an image to load."""
+    cuts: list[Instant] = []
+    while machine.lives[-1].leaves_image and len(cuts) < MOST_LOADS:
+        if len(cuts) >= least and machine.chance.random() > AGAIN:
+            break
+        instant = some_instant(LOADING, template.loading, LOAD_STEPS, machine.chance)
+        cuts.append(instant)
+        if not machine.live("cold", instant).is_cut:
+            break
+    return cuts
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    number: int = request.config.option.seed
+    return number
+
+
+Recorder = Callable[[str, object], None]
+
+
+def outcome(machine: Mortal, whens: Sequence[Instant]) -> tuple[str, str]:
+    """Let the machine live to its end; return when it was cut and how it ended, in words."""
+    if machine.lives[-1].is_cut or machine.lives[-1].leaves_image:
+        machine.live("cold")
+    ended = machine.check()
+    states = [life.state for life in machine.lives if life.is_cut]
+    return ", ".join(map(str, whens)) or "-", f"{' → '.join(states) or 'not cut'}: {ended}"
+
+
+@pytest.mark.parametrize(("store", "number"), CUTS)
+def test_cut_while_saving(
+    store: str,
+    number: int,
+    seed: int,
+    templates: Templates,
+    tmp_path: Path,
+    record_property: Recorder,
+) -> None:
+    template = templates(store)
+    chance = Random(f"{seed} saving {store} {number}")
+    machine = mortal(template.fresh, tmp_path, chance)
+    instant = some_instant(SAVING, template.saving, SAVE_STEPS, chance)
+    machine.live("cuts", instant)
+    again = cut_loads(machine, template, 0)
+    record_property(ENDED, ("saving", store, *outcome(machine, [instant, *again])))
+
+
+@pytest.mark.parametrize(("store", "number"), CUTS)
+def test_cut_while_loading(
+    store: str,
+    number: int,
+    seed: int,
+    templates: Templates,
+    tmp_path: Path,
+    record_property: Recorder,
+) -> None:
+    template = templates(store)
+    chance = Random(f"{seed} loading {store} {number}")
+    machine = mortal(template.hibernated, tmp_path, chance, template.first)
+    cuts = cut_loads(machine, template, 1)
+    record_property(ENDED, ("loading", store, *outcome(machine, cuts)))
