@@ -31,6 +31,8 @@ PROGRAMS = {
     "mke2fs": "e2fsprogs",
     "mkswap": "util-linux",
     "setpriv": "util-linux",
+    "dmsetup": "dmsetup",
+    "perl": "perl-base",
     "objdump": "binutils",
     "strip": "binutils",
 }
@@ -44,6 +46,7 @@ MORE_PROGRAMS = {
         "mkfs.xfs": "xfsprogs",
         "mkfs.vfat": "dosfstools",
         "mkfs.exfat": "exfatprogs",
+        "debugfs": "e2fsprogs",
         "mkinitramfs": "initramfs-tools-core",
         "dracut": "dracut-core",
         "/usr/lib/klibc/bin/sh": "klibc-utils",

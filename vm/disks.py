@@ -13,11 +13,26 @@ MIB = 1 << 20
 PROGRAM = BUILD / "torpor"
 ROOT_MIB = 256
 ROOTS_KEPT = 8
+MAKERS = {
+    "ext4": ("mke2fs", "-q", "-t", "ext4"),
+    "xfs": ("mkfs.xfs", "-q"),
+    "btrfs": ("mkfs.btrfs", "-q"),
+    "vfat": ("mkfs.vfat",),
+    "exfat": ("mkfs.exfat",),
+}
+SMALLEST_MIB = {"xfs": 300, "btrfs": 128}
+CHECKERS = {
+    "ext4": ("e2fsck", "-fn"),
+    "xfs": ("xfs_repair", "-n"),
+    "btrfs": ("btrfs", "check", "--readonly"),
+    "vfat": ("fsck.vfat", "-n"),
+    "exfat": ("fsck.exfat", "-n"),
+}
 PARTITION_START = MIB
 
 
 def root_disk(path: Path, program: Path = PROGRAM) -> Path:
-    """Make the ext4 root with busybox, the frozen torpor and the guest scripts."""
+    """Make the ext4 root with busybox, perl, the frozen torpor and the guest scripts."""
     tree = _root_tree(program)
     home = cache("roots") / tree.digest()[:32]
     if not home.exists():
@@ -62,6 +77,21 @@ def partitioned_swap_disk(path: Path, mib: int, name: str | None = None) -> str:
     return name
 
 
+def file_system_disk(path: Path, kind: str) -> Path:
+    """Make a disk with an empty file system of this kind."""
+    blank_disk(path, SMALLEST_MIB.get(kind, 64))
+    run(*MAKERS[kind], path)
+    return path
+
+
+def check_disk(path: Path, kind: str) -> str:
+    """Check a file system without changing it; return what its checker says.
+
+    Raises HostError if it finds something wrong.
+    """
+    return run(*CHECKERS[kind], path)
+
+
 def copy_disk(source: Path, target: Path) -> Path:
     """Copy a disk, holes kept and blocks shared where the file system can."""
     target.unlink(missing_ok=True)
@@ -100,10 +130,11 @@ def _root_tree(program: Path) -> Tree:
         tree.folder(folder)
     tree.busybox(run(BUSYBOX, "--list").split())
     tree.program("/usr/lib/torpor", program)
-    tree.host_program("blkid")
+    for name in ("blkid", "dmsetup", "perl"):
+        tree.host_program(name)
     tree.link("/usr/bin/torpor", "../lib/torpor/torpor")
     tree.file("/sbin/init", GUEST_SCRIPTS / "init.sh", executable=True)
-    for script in sorted(GUEST_SCRIPTS.glob("*.sh")):
+    for script in sorted([*GUEST_SCRIPTS.glob("*.sh"), *GUEST_SCRIPTS.glob("*.pl")]):
         tree.file(f"/guest/{script.name}", script, executable=True)
     return tree
 

@@ -20,6 +20,10 @@ while read -r module; do
     insmod "/modules/$module.ko"
 done </modules/order
 
+for script in /early/*; do
+    [ ! -e "$script" ] || sh "$script"
+done
+
 report "resumer-start uptime=$(uptime)"
 /usr/lib/torpor/resume/torpor-resume
 report "resumer-exit code=$? uptime=$(uptime)"

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Hibernates to the second disk with a file system of each kind mounted: the third disk and those
+# behind it, of the kinds that kinds= lists.
+
+# shellcheck source=/dev/null
+. /guest/memory.sh
+# shellcheck source=/dev/null
+. /guest/disks.sh
+start_keeper
+mkdir /run/data
+dd if=/dev/urandom of=/run/data/random bs=1M count=8 2>/run/dd.log
+each_disk fill
+tell_sums
+swapon /dev/vdb
+ask before
+torpor hibernate
+report "hibernate-exit code=$?"
+tell_sums
+ask after
+each_disk add
+each_disk leave
+stop_keeper
