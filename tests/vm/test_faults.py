@@ -1,0 +1,290 @@
+"""Devices that fail and signals at any moment: the machine goes on as it was, or boots again."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ENDED
+from tests.vm.conftest import LIMIT_SECONDS, MEMORY_WITHOUT_SWAP_MIB, SWAP_MIB, Boot, Nest, Nursery
+from tests.vm.cuts import check_continues
+from tests.vm.image import is_marked
+from tests.vm.test_hibernation import throttle
+from vm.disks import MIB, blank_disk, copy_disks, ext4_complaints, swap_disk
+from vm.initramfs import build_initramfs
+from vm.kernels import find_kernel
+from vm.machine import Machine, Result, RunningMachine
+
+pytestmark = pytest.mark.vm
+
+Recorder = Callable[[str, object], None]
+KILL, TERM = 9, 15
+SECTORS = (SWAP_MIB - 1) * MIB // 512
+GOOD = f"0,{SECTORS},linear,/dev/vdb,2048"
+START = MIB
+
+
+def words(report: Sequence[str], beginning: str) -> dict[str, str]:
+    """Return the key=value words of the one line that begins so."""
+    (line,) = (line for line in report if line.startswith(beginning))
+    return dict(re.findall(r"(\S+?)=(\S*)", line))
+
+
+def check_goes_on(report: Sequence[str], name: str) -> dict[str, str]:
+    """The machine is as before what ended under this name; return what it told then."""
+    told = words(report, f"ended={name} ")
+    assert told["header-differs"] == "0"
+    assert told["frozen"] == "0"
+    assert told["written"] == name
+    assert told["swaps"] == "1"
+    before, alive = words(report, "before "), words(report, f"alive-{name} ")
+    for key in ("nonce", "boot_id", "data"):
+        assert before[key] == alive[key]
+    assert int(alive["counter"]) > int(before["counter"])
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A machine with a store on a device of dm, and how one with faults in it fared."""
+
+    machine: Machine
+    result: Result
+
+
+@pytest.fixture(scope="session")
+def with_dm(nursery: Nursery) -> Machine:
+    """A machine whose initramfs makes /dev/mapper/store of what dm= says, and sends signals.
+
+    Nothing of its memory is ever in swap: to forget that would be the death of init.
+    """
+    folder = nursery.folder("dm")
+    disks = [blank_disk(folder / "store.img", SWAP_MIB), blank_disk(folder / "small.img", 34)]
+    machine = nursery.machine("dm", "6.1", "/dev/mapper/store", disks[0])
+    initramfs = build_initramfs(
+        find_kernel("6.1"),
+        folder / "initramfs.cpio",
+        modules=("dm_mod", "dm_flakey"),
+        early=("dm.sh", "strike.sh"),
+    )
+    return replace(
+        machine,
+        initramfs=initramfs,
+        disks=[*machine.disks, disks[1]],
+        memory=MEMORY_WITHOUT_SWAP_MIB,
+    )
+
+
+@pytest.fixture(scope="session")
+def failing(with_dm: Machine, nursery: Nursery) -> Failing:
+    folder = nursery.folder("failing")
+    machine = replace(
+        with_dm,
+        disks=copy_disks(with_dm.disks, folder),
+        append="noresume scenario=faults",
+        log=folder / "faults.log",
+    )
+    return Failing(machine, machine.run(LIMIT_SECONDS))
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "message"),
+    [
+        ("part-gives-errors", 6, "/dev/mapper/store:_.*error"),
+        ("writes-give-errors", 6, "/dev/mapper/store:_.*error"),
+        ("writes-are-dropped", 4, "/dev/mapper/store"),
+        ("no-room", 9, "even_the_smallest_image_does_not_fit"),
+    ],
+)
+def test_device_fails_while_saving(
+    fault: str, code: int, message: str, failing: Failing, record_property: Recorder
+) -> None:
+    told = check_goes_on(failing.result.report, fault)
+    assert told["exit"] == str(code), told["said"]
+    assert re.search(message, told["said"])
+    record_property(ENDED, (f"saving: {fault}", "swap", "-", f"exit code {code}, goes on"))
+
+
+def test_nothing_was_written_without_a_word(
+    failing: Failing, boot: Boot, tmp_path: Path, record_property: Recorder
+) -> None:
+    """A device that forgets all writes takes an image, too: the next boot is cold, and clean."""
+    assert failing.result.told("swapoff") == "0"
+    assert "unverified" in failing.result.report
+    assert failing.result.status is None
+    machine = replace(
+        failing.machine,
+        disks=copy_disks(failing.machine.disks, tmp_path),
+        append=f"resume=/dev/mapper/store dm={GOOD} scenario=cold",
+        log=tmp_path / "cold.log",
+    )
+    result = boot(machine)
+    assert "code=3" in next(line for line in result.report if "resumer-exit" in line)
+    assert result.told("status") == "0"
+    assert ext4_complaints(machine.disks[0]) == ""
+    record_property(ENDED, ("saving: writes-are-dropped", "swap", "not verified", "cold boot"))
+
+
+@pytest.fixture(scope="session")
+def on_dm(with_dm: Machine, nursery: Nursery) -> Nest:
+    """A machine that hibernated to the store on dm."""
+    folder = nursery.folder("on-dm")
+    machine = replace(
+        with_dm,
+        disks=copy_disks(with_dm.disks, folder),
+        append="resume=/dev/mapper/store",
+        log=folder / "first.log",
+    )
+    start_swap(machine.disks[1], folder)
+    return nursery.first_life(replace(machine, append=f"{machine.append} dm={GOOD}"), "demo")
+
+
+def start_swap(disk: Path, folder: Path) -> None:
+    """Make what the device of dm shows a swap area."""
+    area = folder / "area.img"
+    swap_disk(area, SWAP_MIB - 1)
+    with disk.open("r+b") as file:
+        file.seek(START)
+        file.write(area.read_bytes()[:MIB])
+    area.unlink()
+
+
+ERROR = f"0,65536,linear,/dev/vdb,2048+65536,{SECTORS - 65536},error"
+FLAKY = f"0,{SECTORS},flakey,/dev/vdb,2048,1,1"
+CORRUPT = f"0,{SECTORS},flakey,/dev/vdb,2048,0,60,5,corrupt_bio_byte,32,r,1,0"
+
+
+@pytest.mark.parametrize(
+    ("fault", "appended", "codes"),
+    [
+        pytest.param("part gives errors", f"dm={ERROR}", {6}),
+        pytest.param("errors every other second", f"dm={FLAKY}", None, marks=pytest.mark.long),
+        pytest.param("a byte changed", f"dm={CORRUPT}", {4}, marks=pytest.mark.long),
+        pytest.param("SIGTERM", f"dm={GOOD} strike=TERM", {143}, marks=pytest.mark.long),
+        pytest.param("SIGKILL", f"dm={GOOD} strike=KILL", {137}),
+    ],
+)
+def test_fault_while_loading(
+    fault: str,
+    appended: str,
+    codes: set[int] | None,
+    on_dm: Nest,
+    boot: Boot,
+    tmp_path: Path,
+    record_property: Recorder,
+) -> None:
+    """The boot goes on cold with a code; the next one, with a device that works, is cold, too."""
+    append = "resume=/dev/mapper/store scenario=cold"
+    machine = replace(on_dm.copy(tmp_path / "machine"), append=f"{append} {appended}")
+    results = [
+        boot(machine),
+        boot(replace(machine, append=f"{append} dm={GOOD}", log=tmp_path / "next.log")),
+    ]
+    restored = [any(line.startswith("after ") for line in r.report) for r in results]
+    assert sum(restored) <= 1
+    assert not restored[1], "a boot went on before this one"
+    assert all(result.told("status") == "0" for result in results)
+    assert ext4_complaints(machine.disks[0]) == ""
+    if codes is None and restored[0]:
+        check_continues(on_dm.first, results[0])
+        ended = "resumed, with nonce"
+    else:
+        (code,) = (words(results[0].report, "resumer-exit ")["code"],)
+        assert codes is None or int(code) in codes
+        ended = f"exit code {code}, cold boot"
+    record_property(ENDED, (f"loading: {fault}", "swap", "-", ended))
+
+
+PHASES = (
+    "freezing tasks",
+    "syncing",
+    "freezing everything",
+    "taking the snapshot",
+    "snapshot of",
+    "stored as",
+    "marking",
+)
+"""Words of the lines that the writer leaves in the kernel log, in this order."""
+
+
+@dataclass(slots=True)
+class Struck:
+    """A machine that hibernates again and again, and gets a signal each time."""
+
+    machine: Machine
+    boots: int = 0
+
+    def power_on(self) -> RunningMachine:
+        """Boot, or resume."""
+        self.boots += 1
+        log = self.machine.log.with_name(f"boot{self.boots}.log")
+        return replace(self.machine, log=log).start(LIMIT_SECONDS)
+
+    def strike_at_each(self, phases: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield each phase and what the machine told afterwards; resume one that went off."""
+        running = self.power_on()
+        reports: list[str] = []
+        try:
+            for attempt, phase in enumerate(phases, start=1):
+                strike(running, phase, attempt)
+                ended = f"^(ended={attempt} .*|off .*)$"
+                while not re.search(ended, "\n".join(running.report), re.MULTILINE):
+                    if running.is_off_within(0.1):
+                        assert is_marked(self.machine.disks[1]), running.console[-3000:]
+                        reports += running.report
+                        running = self.power_on()
+                running.wait_report(f"^alive-{attempt} .*$")
+                assert not is_marked(self.machine.disks[1])
+                yield phase, check_goes_on([*reports, *running.report], str(attempt))
+            result = running.wait()
+        finally:
+            running.kill()
+        assert result.told("swapoff") == "0"
+        assert result.status == 0
+
+
+def strike(running: RunningMachine, phase: str, attempt: int) -> None:
+    """Type a line when the writer has announced the phase, and give it no time to end it."""
+    before = len(running.console)
+    running.wait_report(f"^armed={attempt}$")
+    limits = {"bps_rd": 16 << 20, "bps_wr": 16 << 20}
+    if phase == "marking":
+        wait_for_line(running, "stored as", before)
+        limits["bps_wr"] = 2048
+    running.monitor("block_set_io_throttle", **(throttle("virtio1", 0) | limits))
+    wait_for_line(running, phase, before)
+    running.send(b"\n")
+    running.monitor("block_set_io_throttle", **throttle("virtio1", 0))
+
+
+def wait_for_line(running: RunningMachine, phase: str, before: int) -> None:
+    """Wait for the phase to be announced behind so many characters of the console."""
+    running.wait_console(rf"(?s)\A.{{{before}}}.*torpor: [^\n]*{phase}")
+
+
+@pytest.mark.parametrize(
+    ("signal", "phases"),
+    [
+        pytest.param(KILL, ("freezing everything", "marking"), id="kill"),
+        pytest.param(KILL, PHASES, id="kill-at-each-phase", marks=pytest.mark.long),
+        pytest.param(TERM, PHASES, id="term-at-each-phase", marks=pytest.mark.long),
+    ],
+)
+def test_signal_while_saving(
+    signal: int, phases: Sequence[str], nursery: Nursery, record_property: Recorder
+) -> None:
+    """It ends the hibernation, or comes too late: then the machine hibernates, and resumes."""
+    folder = nursery.folder(f"signal{signal}-{len(phases)}")
+    disk = folder / "swap.img"
+    name = swap_disk(disk, SWAP_MIB)
+    machine = nursery.machine(folder.name, "6.1", f"UUID={name}", disk)
+    signals = ",".join([str(signal)] * len(phases))
+    machine = replace(machine, append=f"{machine.append} scenario=signals signals={signals}")
+    for phase, told in Struck(machine).strike_at_each(phases):
+        ended = {"137": "killed, goes on", "14": "exit code 14, goes on", "0": "resumed"}
+        assert told["exit"] in ended
+        assert told["exit"] != ("14" if signal == KILL else "137")
+        record_property(ENDED, (f"saving: signal {signal}", "swap", phase, ended[told["exit"]]))
+    assert ext4_complaints(machine.disks[0]) == ""
