@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ENDED
-from tests.vm.conftest import LIMIT_SECONDS, SWAP_MIB, Boot, Nest, Nursery
+from tests.vm.conftest import LIMIT_SECONDS, MEMORY_WITHOUT_SWAP_MIB, SWAP_MIB, Boot, Nest, Nursery
 from tests.vm.cuts import check_continues
 from tests.vm.image import is_marked
 from tests.vm.test_hibernation import throttle
@@ -56,9 +56,12 @@ class Failing:
 
 @pytest.fixture(scope="session")
 def with_dm(nursery: Nursery) -> Machine:
-    """A machine whose initramfs makes /dev/mapper/store of what dm= says, and sends signals."""
+    """A machine whose initramfs makes /dev/mapper/store of what dm= says, and sends signals.
+
+    Nothing of its memory is ever in swap: to forget that would be the death of init.
+    """
     folder = nursery.folder("dm")
-    disks = [blank_disk(folder / "store.img", SWAP_MIB), blank_disk(folder / "small.img", 24)]
+    disks = [blank_disk(folder / "store.img", SWAP_MIB), blank_disk(folder / "small.img", 34)]
     machine = nursery.machine("dm", "6.1", "/dev/mapper/store", disks[0])
     initramfs = build_initramfs(
         find_kernel("6.1"),
@@ -66,7 +69,12 @@ def with_dm(nursery: Nursery) -> Machine:
         modules=("dm_mod", "dm_flakey"),
         early=("dm.sh", "strike.sh"),
     )
-    return replace(machine, initramfs=initramfs, disks=[*machine.disks, disks[1]])
+    return replace(
+        machine,
+        initramfs=initramfs,
+        disks=[*machine.disks, disks[1]],
+        memory=MEMORY_WITHOUT_SWAP_MIB,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 
 # shellcheck source=/dev/null
 . /guest/goes-on.sh
+export DM_DISABLE_UDEV=1
 sectors=$(($(blockdev --getsz /dev/vdb) - 2048))
 good="0 $sectors linear /dev/vdb 2048"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# Stops all tasks but itself for some seconds, with data on the root that nobody has synced, and
+# Stops all tasks but itself for some seconds, leaves data on the root that it does not sync, and
 # tells whether a task counts meanwhile, and how much the kernel writes to the root's disk.
 
 # include/uapi/linux/suspend_ioctls.h
@@ -17,10 +17,10 @@ sub written {
 }
 
 open(my $snapshot, '<', '/dev/snapshot') or die "snapshot: $!\n";
+ioctl($snapshot, $SNAPSHOT_FREEZE, 0) or die "FREEZE: $!\n";
 open(my $data, '>', '/root/dirty') or die "dirty: $!\n";
 print $data 'x' x 1_000_000;
 close($data);
-ioctl($snapshot, $SNAPSHOT_FREEZE, 0) or die "FREEZE: $!\n";
 my ($count, $sectors) = (read_line('/run/count') + 0, written());
 sleep $SECONDS;
 my ($later, $more) = (read_line('/run/count') + 0, written());

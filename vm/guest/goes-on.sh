@@ -9,7 +9,7 @@ groups=/sys/fs/cgroup
 prepare() {
     swap=$1
     mkdir /run/data
-    dd if=/dev/urandom of=/run/data/random bs=1M count=24 2>/run/dd.log
+    dd if=/dev/urandom of=/run/data/random bs=1M count=40 2>/run/dd.log
     start_keeper
     mount -t cgroup2 none $groups
     mkdir $groups/keeper
@@ -33,7 +33,7 @@ tell() {
     cmp -s /run/header /run/header.now
     report "ended=$1 exit=$2 header-differs=$? written=$(tail -n 1 /root/written)" \
         "frozen=$(cat $groups/*/cgroup.freeze | grep -c 1) swaps=$(grep -c /dev/ /proc/swaps)" \
-        "said=$(head -n 1 /run/said | tr ' ' _)"
+        "said=$(grep '^torpor: ' /run/said | grep -v warning | head -n 1 | tr ' ' _)"
     ask "alive-$1"
 }
 

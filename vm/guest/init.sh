@@ -5,7 +5,7 @@
 
 # shellcheck source=/dev/null
 . /guest/lib.sh
-export PATH=/bin:/usr/bin HOME=/root
+export PATH=/bin:/usr/bin:/sbin:/usr/sbin HOME=/root
 
 mount -t tmpfs tmp /tmp
 hostname guest
