@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from doctor.facts import Facts
-from doctor.finding import Finding, ok, warning
+from doctor.finding import Finding, ok, problem, warning
 from doctor.stores import Kind
+from kernel import zfs
 
 _VARIABLE = "HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
 _EFI = "/sys/firmware/efi/efivars"
@@ -13,6 +14,15 @@ _UNIT_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd
 """The first one's drop-ins hide others of the same name (systemd.unit(5))."""
 _BYPASS = "SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK"
 _INITRAMFS_TOOLS = "/etc/initramfs-tools"
+
+
+def zfs_pools(facts: Facts) -> Iterator[Finding]:
+    """Look for imported pools, with which `torpor hibernate` refuses to go on."""
+    if pools := zfs.pools(facts.machine.root):
+        yield problem(
+            f"ZFS cannot be frozen, and the pool {pools[0]} is imported",
+            f"export it before you hibernate: zpool export {pools[0]}",
+        )
 
 
 def hibernate_location(facts: Facts) -> Iterator[Finding]:

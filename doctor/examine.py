@@ -27,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     check_initramfs.order,
     check_layers.layers,
     check_initramfs.gpu,
+    check_system.zfs_pools,
     check_system.stock_resume,
     check_system.hibernate_location,
     check_system.systemctl,

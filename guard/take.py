@@ -71,8 +71,9 @@ class Guarded:
             self.notes.append(f"the device of {mount.mount_point} is gone: nothing to compare")
         elif major:
             yield _existing(node_of_number(major, minor), mount)
-        elif mount.source.startswith("/") and find_device(mount.source):
-            yield mount.source
+        elif mount.source.startswith("/"):  # bcachefs names its devices with colons between
+            sources = [mount.source] if find_device(mount.source) else mount.source.split(":")
+            yield from filter(find_device, sources)
 
     def _open(self, node: str, mount: Mount) -> None:
         try:

@@ -11,7 +11,9 @@ from hibernate.filesystems import FileSystems
 from hibernate.flush import flush
 from hibernate.namespaces import every_mount
 from hibernate.stuck import freeze_tasks
+from kernel import zfs
 from kernel.snapshot import SnapshotDevice
+from store.errors import KernelRefusedError
 
 Log = Callable[[str], None]
 
@@ -21,6 +23,7 @@ class Standstill:
 
     def __init__(self, helpers: Collection[str]) -> None:
         """`helpers` as for Cgroups. Raises KernelRefusedError, UnreadableError."""
+        _refuse_zfs()
         with ExitStack() as files:
             self._mounts = every_mount()
             self._file_systems = files.enter_context(FileSystems(self._mounts))
@@ -58,3 +61,16 @@ class Standstill:
         undo.callback(self._file_systems.thaw)
         self._file_systems.freeze()
         return self._guarded.entries()
+
+
+def _refuse_zfs() -> None:
+    """Raise KernelRefusedError if a pool is imported: nothing stops its threads.
+
+    They write while the snapshot is being saved, and the restored machine knows nothing of that:
+    pools have been lost so (openzfs issues 260, 14118).
+    """
+    if pools := zfs.pools():
+        raise KernelRefusedError(
+            f"ZFS cannot be frozen, and {', '.join(pools)} would not survive that",
+            f"export it before you hibernate: zpool export {pools[0]}",
+        )

@@ -340,6 +340,12 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
         "RESUME=UUID=beef is not there",
         "update-initramfs -u",
     ),
+    "a pool of ZFS": (
+        written("/proc/spl/kstat/zfs/tank/state", "ONLINE\n"),
+        Level.PROBLEM,
+        "the pool tank is imported",
+        "zpool export tank",
+    ),
     "HibernateLocation": (
         written(EFI_VARIABLE, "x"),
         Level.WARNING,

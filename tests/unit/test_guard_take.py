@@ -132,6 +132,12 @@ def test_a_type_without_a_number_of_its_own(disks: Disks) -> None:
     assert [e.mount_point for e in entries] == ["/mnt"]
 
 
+def test_all_devices_that_a_mount_names_with_colons_between(disks: Disks) -> None:
+    paths = [disks.add("sda", ext()), disks.add("sdb", ext(UUID_2))]
+    entries, _ = taken(mount("0:40", "/mnt", "bcachefs", ":".join(paths)))
+    assert [e.device for e in entries] == paths
+
+
 def test_a_disk_that_was_pulled_out(disks: Disks) -> None:
     assert taken(mount("8:9", "/media/stick")) == (
         [],

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Collection
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 import pytest
@@ -16,7 +17,7 @@ from hibernate.namespaces import every_mount
 from hibernate.order import topmost_first
 from hibernate.standstill import Standstill
 from hibernate.stuck import freeze_tasks, stuck_tasks
-from kernel import stack, tasks
+from kernel import stack, tasks, zfs
 from kernel.mounts import Mount
 from store.errors import KernelRefusedError
 from tests.unit.fake_snapshot import FakeSnapshot
@@ -159,3 +160,14 @@ def test_steps_of_the_standstill(monkeypatch: pytest.MonkeyPatch) -> None:
         all_of_it.begin(device, undo, lambda _: None)
     stopping = ["choose ('x',)", "cgroups", "flush", "freeze", "file systems", "guard"]
     assert steps == [*stopping, "thaw", "unfreeze", "thaw cgroups"]
+
+
+def test_zfs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of the module's own is no pool."""
+    monkeypatch.setattr(zfs, "KSTAT", str(tmp_path))
+    (tmp_path / "not-a-pool").mkdir()
+    (tmp_path / "tank").mkdir()
+    (tmp_path / "tank/state").write_text("ONLINE\n")
+    with pytest.raises(KernelRefusedError, match="and tank would not") as refused:
+        Standstill(())
+    assert "zpool export tank" in refused.value.hint
