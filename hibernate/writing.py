@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from format import records
+from format.errors import DamagedError
 from format.guard import GuardEntry, build_guard
 from format.mark import Mark
 from format.pipeline import CHUNK_SIZE, PageBuffer
@@ -20,6 +21,8 @@ from store.blocks import BlockSink
 from store.errors import KernelRefusedError
 from store.identity import these_facts, this_machine
 from store.image import image_of
+
+_BAD_DEVICE = "do not trust this device with anything: look into its health, and the kernel log"
 
 Log = Callable[[str], None]
 
@@ -62,13 +65,21 @@ class Writing:
         Past the page cache. Raises DamagedError, UnreadableError, AbortedError.
         """
         begun = time.monotonic()
-        image = ImageReader(image_of(mark, self._store.header), self._read_buffers)
-        with closing(image.stream()) as stream:
-            for _ in stream:
-                stop_if_asked()
-        for section in image.index.sections[1:]:
-            image.table(section.kind)
+        try:
+            image = ImageReader(image_of(mark, self._store.header), self._read_buffers)
+            _read_all(image)
+        except DamagedError as error:
+            what = f"{self._store.name} does not give back what was written: {error}"
+            raise DamagedError(what, _BAD_DEVICE) from error
         log(f"{image.stored_bytes >> 20} MiB read back in {time.monotonic() - begun:.1f} s")
+
+
+def _read_all(image: ImageReader) -> None:
+    with closing(image.stream()) as stream:
+        for _ in stream:
+            stop_if_asked()
+    for section in image.index.sections[1:]:
+        image.table(section.kind)
 
 
 def _read(snapshot: SnapshotDevice, buffer: PageBuffer, at: int) -> int:

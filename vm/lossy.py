@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from io import BufferedRWPair
@@ -60,7 +61,7 @@ Watch = Callable[[Request], bool]
 
 
 class LossyDisk:
-    """Serves `file` at the Unix socket `place` to one QEMU, until that is gone.
+    """Serves `file` at the Unix socket `place` to one QEMU at a time.
 
     A context manager: on leaving it, when QEMU has ended, `chance` decides what of the unflushed
     writes reaches the file. The first request for which `hangs` returns True is carried out and
@@ -104,17 +105,20 @@ class LossyDisk:
         os.close(self._file)
 
     def _serve(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return  # nobody came
-        with connection, connection.makefile("rwb") as stream:
+        while True:
             try:
-                self._shake_hands(stream)
-                while self._answer(stream):
-                    pass
-            except (EOFError, BrokenPipeError, ConnectionResetError):
-                return  # the power is off, in the middle of a request or an answer
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # nobody comes any more
+            # The power may go off in the middle of a request or an answer.
+            off = suppress(EOFError, BrokenPipeError, ConnectionResetError)
+            with off, connection, connection.makefile("rwb") as stream:
+                self._talk(stream)
+
+    def _talk(self, stream: BufferedRWPair) -> None:
+        self._shake_hands(stream)
+        while self._answer(stream):
+            pass
 
     def _shake_hands(self, stream: BufferedRWPair) -> None:
         stream.write(b"NBDMAGIC" + OPTION_MAGIC + struct.pack(">H", FIXED_NEWSTYLE_NO_ZEROES))

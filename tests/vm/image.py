@@ -4,8 +4,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from format.layout import PAGE_SIZE
-from format.mark import MarkState
+from format.layout import MARK_SIZE, PAGE_SIZE
+from format.mark import MARK_OFFSET, MarkState
 from format.reader import ImageReader
 from store.header import read_header
 from store.image import marked_image
@@ -35,6 +35,12 @@ def is_marked(store: Path) -> bool:
         return mark is not None and mark.state == MarkState.COMPLETE
     finally:
         os.close(fd)
+
+
+def has_mark_bytes(store: Path) -> bool:
+    """Return whether there is anything where a mark goes, visible or not."""
+    with store.open("rb") as file:
+        return any(file.read(PAGE_SIZE)[MARK_OFFSET : MARK_OFFSET + MARK_SIZE])
 
 
 def put_state(disk: Path, state: MarkState, *, loads: int, attempts: int) -> None:

@@ -26,12 +26,11 @@ COMBINATIONS: list[Combination] = [
     for generator in ("initramfs-tools", "dracut", "dracut-shell")
 ]
 SHORT = {
-    (("initramfs-tools", "6.1"), "swap file on ext4"),
     (("dracut", "6.12"), "file store on ext4"),
-    (("dracut-shell", "6.1"), "swap partition"),
+    (("dracut-shell", "6.12"), "swap file on btrfs"),
 }
-"""What runs without --long, with the newcomer's swap partition: each generator, both kernels, both
-kinds of file.
+"""What runs without --long, with the newcomer's swap partition (initramfs-tools, 6.1): each
+generator, both kernels, both kinds of file.
 """
 
 # A Debian with systemd has something of its own that resumes; so it stays the fallback.

@@ -2,13 +2,14 @@
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.vm.conftest import LIMIT_SECONDS, Nursery
-from tests.vm.image import is_marked
+from tests.vm.image import has_mark_bytes, is_marked
 from tests.vm.test_hibernation import throttle
 from vm.disks import blank_disk, ext4_complaints, swap_disk
 from vm.machine import Result, RunningMachine
@@ -36,24 +37,30 @@ def failed(nursery: Nursery) -> tuple[Result, Path]:
 
 
 def kill_once_marked(running: RunningMachine, disk: Path) -> None:
-    r"""Type Control-\ when the mark is on the disk and its signature on the way there.
+    r"""Type Control-\\ when the mark is on the disk and its signature on the way there.
 
     The writer reads the image back slowly, so that there is time to make the disk take a page in
-    two seconds. It waits for that one when the key comes, and dies when the page is on the disk.
+    four seconds. It waits for that one when the key comes, and dies when the page is on the disk.
     """
     running.wait_console(r"(?s)(torpor: snapshot of .*?){2}")
     running.monitor("block_set_io_throttle", **(throttle("virtio1", 0) | {"bps_rd": 8 << 20}))
     running.wait_console(r"(?s)(MiB stored as .*?){2}")
-    limits = throttle("virtio1", 2048) | {"bps_rd": 8 << 20}
+    limits = throttle("virtio1", 1024) | {"bps_rd": 8 << 20}
     running.monitor("block_set_io_throttle", **limits)
     running.wait_console(r"(?s)(torpor: marking.*?){2}")
+    wait_until(lambda: has_mark_bytes(disk), "the mark")
+    time.sleep(1)
     running.send(b"\x1c")
-    deadline = time.monotonic() + 30
-    while not is_marked(disk):
-        assert time.monotonic() < deadline, "the mark was never on the disk"
-        time.sleep(0.05)
+    wait_until(lambda: is_marked(disk), "the signature")
     running.wait_console(r"(?s)(torpor: mark cleared.*?){2}")
     running.monitor("block_set_io_throttle", **throttle("virtio1", 0))
+
+
+def wait_until(is_there: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not is_there():
+        assert time.monotonic() < deadline, f"{what} was never on the disk"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

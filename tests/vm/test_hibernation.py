@@ -151,7 +151,13 @@ BREAKAGES = [
 ]
 
 
-@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda b: b.name)
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        pytest.param(b, id=b.name, marks=[pytest.mark.long] if b.name == "cut-off" else [])
+        for b in BREAKAGES
+    ],
+)
 def test_cold_boot(breakage: Breakage, on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
     machine = breakage.change(on_swap.copy(tmp_path / "broken"))
     result = boot(machine)
@@ -220,6 +226,7 @@ def test_device_that_never_comes(on_swap: Nest, boot: Boot, tmp_path: Path) -> N
     assert_cold(machine, boot(machine), 7, "UUID=.* did not appear within 10 s")
 
 
+@pytest.mark.long
 def test_damaged_image_on_the_new_kernel(on_new_kernel: Nest, boot: Boot, tmp_path: Path) -> None:
     machine = on_new_kernel.copy(tmp_path / "broken")
     disk = Path(machine.disks[1])
