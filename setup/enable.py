@@ -31,7 +31,7 @@ def enable(system: System, target: Target, say: Say) -> None:
     with ExitStack() as undo:
         system.write(LOCATION, target.location.build(), undo)
         configure(system, generator, target, undo)
-        units.write_units(system, undo, is_swap=target.is_swap)
+        units.write_units(system, undo)
         say(f"rebuilding the initramfs: {' '.join(generator.rebuild)}")
         rebuild(system, generator)
         undo.pop_all()

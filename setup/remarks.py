@@ -28,7 +28,7 @@ def remarks(system: System, target: Target, command_line: str) -> list[str]:
         found += _on_dracut(system, target, command_line)
     else:
         found.append("the store is on LUKS: see that encrypt or sd-encrypt opens it at boot")
-    if units.can_hibernate(system) in ("no", "na"):
+    if units.can_hibernate(system) in units.NO:
         wanted = target.location.parameters
         found.append(f"logind says no to hibernation: try {wanted} on the kernel command line")
     return found

@@ -10,7 +10,6 @@ from state.location import Location
 from store.errors import cannot
 from store.locate import name_of
 from store.place import place_of
-from store.swap import find_active
 
 _LUKS = re.compile(r"CRYPT-LUKS\d-([0-9a-f]{32})-")
 
@@ -20,8 +19,6 @@ class Target:
     """The chosen store."""
 
     location: Location
-    is_swap: bool
-    """Swap that is in use, as logind counts it."""
     luks: tuple[tuple[str, str], ...]
     """Name and UUID of each LUKS device below the store, from the top."""
     lvm: tuple[str, ...]
@@ -42,7 +39,6 @@ def target_of(store: str, machine_id: str) -> Target:
         raise cannot("look at", place.device, error) from error
     return Target(
         location,
-        find_active(store) is not None,
         tuple(_luks_of(layers)),
         tuple(_volume(layer.dm_name) for layer in layers if layer.dm_uuid.startswith("LVM-")),
     )

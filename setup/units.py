@@ -13,27 +13,28 @@ _SLEEP_TEXT = f"""{NOTE}
 ExecStart=
 ExecStart=/usr/bin/torpor hibernate --sleep-hooks
 """
-_LOGIND_TEXT = f"""{NOTE}# logind looks for room in swap only, and the image goes elsewhere.
+_LOGIND_TEXT = f"""{NOTE}# logind looks for room by itself, in swap only; Torpor knows better.
 
 [Service]
 Environment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1
 """
 # logind asks enough_swap_for_hibernation (sleep-config.c, up to 252) or hibernation_is_safe
-# (hibernate-util.c, from 254); both leave it at that with this variable if no swap fits.
+# (hibernate-util.c, from 254); both leave it at that with this variable if no swap fits. Besides a
+# store that is no swap, 252 knows no swap file on btrfs ("offset detection is not supported").
+
+NO = ("no", "na")
+"""logind's answers with which `systemctl hibernate` does nothing."""
 
 _RUNNING = "/run/systemd/system"
 """sd_booted(3)."""
 
 
-def write_units(system: System, undo: ExitStack, *, is_swap: bool) -> None:
-    """Write the drop-ins and make systemd read them; `is_swap`: the store is swap in use."""
-    logind = system.has(LOGIND) == is_swap
+def write_units(system: System, undo: ExitStack) -> None:
+    """Write the drop-ins and make systemd read them, and logind if it would say no without."""
+    logind = can_hibernate(system) in NO
     undo.callback(_reload_again, system, logind=logind)
     system.write(SLEEP, _SLEEP_TEXT, undo)
-    if is_swap:
-        system.remove(LOGIND, undo)
-    else:
-        system.write(LOGIND, _LOGIND_TEXT, undo)
+    system.write(LOGIND, _LOGIND_TEXT, undo)
     reload_units(system, logind=logind)
 
 

@@ -22,6 +22,7 @@ NEEDS = [
     "/lib/x86_64-linux-gnu/libc.so.6",
 ]
 DROP_IN = "[Service]\nExecStart=\nExecStart=/usr/bin/torpor hibernate --sleep-hooks\n"
+BYPASS = "[Service]\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n"
 FILE_PLACE = 4711
 """Page on sda1 at which every file of the machine begins."""
 
@@ -139,4 +140,5 @@ def _files() -> dict[str, str]:
         "/usr/lib/torpor/resume.needs": "\n".join(NEEDS) + "\n",
         "/usr/lib/systemd/system/systemd-hibernate.service": "",
         "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf": DROP_IN,
+        "/etc/systemd/system/systemd-logind.service.d/torpor.conf": BYPASS,
     }

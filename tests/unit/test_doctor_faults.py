@@ -26,7 +26,6 @@ LUKS = "CRYPT-LUKS2-" + "c" * 32 + "-swap_crypt"
 LVM = "LVM-" + "x" * 64
 OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
-BYPASS = "[Service]\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n"
 STORE_SDA2 = "store = /dev/sda2\n"
 STORE_PAGE = header(swap.USER_IMAGE, b"TORPSTOR")
 
@@ -91,10 +90,9 @@ def random_key(fake: FakeMachine) -> None:
 
 
 def store_device(fake: FakeMachine) -> None:
-    """Make sda2 a store device, for which logind has been told."""
+    """Make sda2 a store device."""
     fake.write("/dev/sda2", STORE_PAGE)
     fake.write("/proc/swaps", "Filename Type Size Used Priority\n")
-    fake.write("/etc/systemd/system/systemd-logind.service.d/torpor.conf", BYPASS)
 
 
 def old_image(fake: FakeMachine) -> None:
@@ -102,11 +100,6 @@ def old_image(fake: FakeMachine) -> None:
     page = bytearray(STORE_PAGE)
     page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] = MARK_MAGIC
     fake.write("/dev/sda2", bytes(page))
-
-
-def logind_not_told(fake: FakeMachine) -> None:
-    store_device(fake)
-    fake.remove("/etc/systemd/system/systemd-logind.service.d/torpor.conf")
 
 
 def swap_file(fake: FakeMachine, offset: int) -> None:
@@ -379,7 +372,12 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
         "AllowHibernation=no",
         "take that line out",
     ),
-    "logind": (logind_not_told, Level.WARNING, "logind may refuse", "torpor enable"),
+    "logind": (
+        removed("/etc/systemd/system/systemd-logind.service.d/torpor.conf"),
+        Level.WARNING,
+        "logind may refuse",
+        "torpor enable",
+    ),
 }
 
 

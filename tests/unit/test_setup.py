@@ -21,10 +21,9 @@ from state.location import Location
 from store.place import Place
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
-PLAIN = Target(Location(f"UUID={UUID}", 0, "f" * 32), is_swap=True, luks=(), lvm=())
+PLAIN = Target(Location(f"UUID={UUID}", 0, "f" * 32), luks=(), lvm=())
 FILE = Target(
     Location("UUID=aaaa", 77, "f" * 32, "/store"),
-    is_swap=False,
     luks=(("secret", UUID),),
     lvm=("disk/im-age",),
 )
@@ -89,16 +88,18 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return made
 
 
+ASKED = (
+    "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager "
+    "CanHibernate"
+)
+
+
 def test_enable_and_disable(machine: Machine) -> None:
     before = machine.files()
     machine.runs_systemd()
     running = machine.files()
     machine.enable(FILE)
-    assert machine.started() == [
-        "systemctl daemon-reload",
-        "systemctl try-restart systemd-logind.service",
-        "update-initramfs -u -k all",
-    ]
+    assert machine.started() == [ASKED, "systemctl daemon-reload", "update-initramfs -u -k all"]
     files = machine.files()
     assert files["var/lib/torpor/location"] == FILE.location.build()
     assert files["etc/initramfs-tools/conf.d/torpor"] == f"{NOTE}RESUME=UUID=aaaa\n"
@@ -121,13 +122,21 @@ def test_enable_and_disable(machine: Machine) -> None:
     assert before.items() <= machine.files().items()
 
 
-def test_enable_for_swap_leaves_logind_alone(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("answer", "restarted"), [("yes", False), ("challenge", False), ("no", True), ("na", True)]
+)
+def test_logind_is_restarted_where_it_says_no(
+    machine: Machine, answer: str, *, restarted: bool
+) -> None:
+    """It may have sessions: where it says yes, the next boot is early enough."""
     machine.runs_systemd()
+    machine.program("busctl", f"""echo 's "{answer}"'""")
     machine.enable(PLAIN)
-    assert machine.started() == ["systemctl daemon-reload", "update-initramfs -u -k all"]
-    files = machine.files()
-    assert units.LOGIND[1:] not in files
-    assert "etc/initramfs-tools/conf.d/torpor" not in files
+    asked, *started = machine.started()
+    assert asked == ASKED
+    restart = ["systemctl try-restart systemd-logind.service"] if restarted else []
+    assert started == ["systemctl daemon-reload", *restart, "update-initramfs -u -k all"]
+    assert units.LOGIND[1:] in machine.files()
 
 
 def test_without_a_running_systemd_nothing_is_reloaded(machine: Machine) -> None:
@@ -145,7 +154,7 @@ def test_enabling_twice_is_enabling_once(machine: Machine) -> None:
     machine.started()
     machine.enable(FILE)
     assert machine.files() == once
-    assert machine.started() == ["systemctl daemon-reload", "update-initramfs -u -k all"]
+    assert machine.started() == [ASKED, "systemctl daemon-reload", "update-initramfs -u -k all"]
 
 
 def test_enabling_for_another_store_takes_the_first_ones_files_away(machine: Machine) -> None:
@@ -153,11 +162,8 @@ def test_enabling_for_another_store_takes_the_first_ones_files_away(machine: Mac
     machine.enable(FILE)
     machine.started()
     machine.enable(PLAIN)
-    assert "systemctl try-restart systemd-logind.service" in machine.started()
     files = machine.files()
     assert files["var/lib/torpor/location"] == PLAIN.location.build()
-    assert units.LOGIND[1:] not in files
-    assert "etc/systemd/system/systemd-logind.service.d" not in files
     assert "etc/initramfs-tools/conf.d/torpor" not in files
 
 
@@ -309,7 +315,6 @@ def test_what_lies_below_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     monkeypatch.setattr(target_module, "place_of", lambda _: Place("/dev/dm-2", 77))
     monkeypatch.setattr(target_module, "name_of", lambda _: "UUID=aaaa")
-    monkeypatch.setattr(target_module, "find_active", lambda _: None)
     monkeypatch.setattr(stack, "layers", lambda _: layers)
     assert target_of("/store", "f" * 32) == FILE
 
