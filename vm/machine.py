@@ -176,10 +176,11 @@ class RunningMachine:
         return self._wait_match(_report(self.machine.log), pattern)
 
     def send(self, keys: bytes) -> None:
-        """Type these bytes at the console."""
+        """Type these bytes at the console; a machine that goes off meanwhile does not get them."""
         if self._process.stdin is not None:
-            self._process.stdin.write(keys)
-            self._process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.write(keys)
+                self._process.stdin.flush()
 
     def write(self, line: bytes) -> None:
         """Send bytes to the guest's ttyS1; a guest that goes off meanwhile does not get them."""
@@ -200,19 +201,23 @@ class RunningMachine:
             raise self._too_late("said nothing more on ttyS1") from None
 
     def monitor(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 - any JSON
-        """Send a command of the QEMU Machine Protocol and return its answer."""
+        """Send a command of the QEMU Machine Protocol and return its answer.
+
+        Raises MachineError if QEMU refuses it, or is off.
+        """
         if not self._greeted:
             self._greeted = True
             self.monitor("qmp_capabilities")
         request = {"execute": command, "arguments": arguments}
         self._monitor.settimeout(max(self._left(), POLL_SECONDS))
-        self._monitor.sendall(json.dumps(request).encode())
-        for line in self._answers:
-            answer = json.loads(line)
-            if "error" in answer:
-                raise MachineError(f"{command}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._monitor.sendall(json.dumps(request).encode())
+            for line in self._answers:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise MachineError(f"{command}: {answer['error']['desc']}")
+                if "return" in answer:
+                    return answer["return"]
         raise self._failure(f"QEMU ended before it answered {command}")
 
     def is_off_within(self, seconds: float) -> bool:
