@@ -84,6 +84,7 @@ def test_newcomer(guests: Guests) -> None:
     assert ext4_complaints(guest.root) == ""
 
 
+@pytest.mark.long
 @BY_EACH_GENERATOR
 def test_device_that_never_comes(generator: str, guests: Guests) -> None:
     """The one that the kernel command line names, and the one that torpor enable knows."""

@@ -134,6 +134,7 @@ def with_claimed_mark(machine: Machine) -> Machine:
     return machine
 
 
+LONG = ("cut-off", "noresume")
 BREAKAGES = [
     Breakage(
         "flipped-bit", 4, "chunk 5 has a wrong checksum; the image .* discarded", with_flipped_bit
@@ -154,7 +155,7 @@ BREAKAGES = [
 @pytest.mark.parametrize(
     "breakage",
     [
-        pytest.param(b, id=b.name, marks=[pytest.mark.long] if b.name == "cut-off" else [])
+        pytest.param(b, id=b.name, marks=[pytest.mark.long] if b.name in LONG else [])
         for b in BREAKAGES
     ],
 )
@@ -191,6 +192,7 @@ def test_image_of_the_other_kernel_is_kept_for_the_right_one(
     assert_resumed(on_swap, machine, boot(machine))
 
 
+@pytest.mark.long
 def test_kept_image_is_stale_once_the_root_was_mounted(
     on_swap: Nest, nursery: Nursery, boot: Boot, tmp_path: Path
 ) -> None:
@@ -234,6 +236,7 @@ def test_damaged_image_on_the_new_kernel(on_new_kernel: Nest, boot: Boot, tmp_pa
     assert_cold(machine, boot(machine), 4, "chunk 3 has a wrong checksum; the image .* discarded")
 
 
+@pytest.mark.long
 def test_writer_killed_and_interrupted_half_way(
     nursery: Nursery, boot: Boot, tmp_path: Path
 ) -> None:
