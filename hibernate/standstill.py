@@ -10,6 +10,7 @@ from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems
 from hibernate.flush import flush
 from hibernate.namespaces import every_mount
+from hibernate.signals import stop_if_asked
 from hibernate.stuck import freeze_tasks
 from kernel import zfs
 from kernel.snapshot import SnapshotDevice
@@ -60,7 +61,11 @@ class Standstill:
         undo.callback(snapshot.unfreeze)
         undo.callback(self._file_systems.thaw)
         self._file_systems.freeze()
-        return self._guarded.entries()
+        entries = []
+        for entry in self._guarded.entries():
+            stop_if_asked()
+            entries.append(entry)
+        return entries
 
 
 def _refuse_zfs() -> None:

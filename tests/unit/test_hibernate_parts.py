@@ -227,6 +227,21 @@ def test_only_what_we_froze_is_thawed(frozen: Frozen, opened: FileSystems) -> No
     assert frozen.names() == ["two"]
 
 
+def test_file_system_that_cannot_be_thawed_keeps_no_other_one_frozen(
+    frozen: Frozen, opened: FileSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def thaw(fd: int) -> None:
+        if frozen.name(fd) == "two":
+            raise OSError(errno.EIO, "input/output error")
+        frozen.thaw(fd)
+
+    monkeypatch.setattr(freeze, "thaw", thaw)
+    opened.freeze()
+    with pytest.raises(OSError, match="input/output error"):
+        opened.thaw()
+    assert frozen.names() == ["two"]
+
+
 def test_file_system_that_fails_stops_it_and_the_others_can_be_thawed(
     frozen: Frozen, opened: FileSystems
 ) -> None:

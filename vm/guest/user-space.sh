@@ -22,6 +22,10 @@ dd if=/dev/urandom of=/mnt/kept bs=1M count=16 2>/run/dd.log
 report "sum=$(md5sum </mnt/kept | cut -d ' ' -f 1)"
 write_on &
 writer=$!
+groups=/sys/fs/cgroup
+mount -t cgroup2 none $groups
+mkdir $groups/writer
+echo "$writer" >$groups/writer/cgroup.procs
 ask before
 torpor hibernate
 report "hibernate-exit code=$?"
