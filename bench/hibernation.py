@@ -157,7 +157,10 @@ def _life(machine: Machine, order: Sequence[str]) -> dict[str, Sleep]:
         save, load = _TORPOR if way == "torpor" else _KERNEL
         pages = int(_last(saved, r"Image created \((\d+) pages copied")[1])
         sleeps[way] = Sleep(
-            pages * 4096 / 1e6, stored, _between(saved, *save), _between(console, *load)
+            pages * 4096 / 1e6,
+            stored,
+            seconds_between(saved, *save),
+            seconds_between(console, *load),
         )
         saved = console
     return sleeps
@@ -171,7 +174,7 @@ def _until_off(running: RunningMachine, way: str | None) -> str:
     return result.console
 
 
-def _between(console: str, begin: str, end: str) -> float:
+def seconds_between(console: str, begin: str, end: str) -> float:
     """Return the seconds between two lines of the kernel log.
 
     The last such lines: a restored kernel says again what it had not yet said when it was saved.

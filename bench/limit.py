@@ -15,6 +15,7 @@ from itertools import count
 from uuid import UUID
 
 from format import chunks, layout, records
+from format.checksum import Buffer
 from format.pipeline import CHUNK_SIZE, WORKERS, prepare_process
 from format.reader import ImageReader
 from store.image import open_image
@@ -23,40 +24,45 @@ from store.image import open_image
 def main() -> int:
     what, path = sys.argv[1:]
     prepare_process()
-    job, jobs = _encoding(path) if what == "encode" else _decoding(path)
+    job: Callable[[int], object]
+    job, jobs = encoding(path) if what == "encode" else decoding(path)
     begun = time.monotonic()
-    _work(job, jobs)
+    work(job, jobs)
     took = time.monotonic() - begun
     print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0)
     return 0
 
 
-def _work(job: Callable[[int], object], jobs: int) -> None:
+def work(job: Callable[[int], object], jobs: int) -> None:
     """Do jobs number 0 to `jobs` - 1, each by the first thread that is free."""
     numbers = count()
 
-    def work() -> None:
+    def take_turns() -> None:
         while (number := next(numbers)) < jobs:
             job(number)
 
     with ThreadPoolExecutor(WORKERS) as executor:
-        for worker in [executor.submit(work) for _ in range(WORKERS)]:
+        for worker in [executor.submit(take_turns) for _ in range(WORKERS)]:
             worker.result()
 
 
-def _encoding(path: str) -> tuple[Callable[[int], object], int]:
+def encoding(path: str) -> tuple[Callable[[int], tuple[bytes, Buffer, int]], int]:
+    """Return what encodes chunk n of the stream, and how many there are."""
     stream = _in_memory(path)
     salt = records.salt(UUID(int=1))
 
-    def encode(number: int) -> object:
+    def encode(number: int) -> tuple[bytes, Buffer, int]:
         at = number * CHUNK_SIZE
         return chunks.encode(stream[at : at + CHUNK_SIZE], number, salt)
 
     return encode, -(-len(stream) // CHUNK_SIZE)
 
 
-def _decoding(path: str) -> tuple[Callable[[int], object], int]:
-    """The image is one of `torpor pack`: a stream, no tables, and so no gap between chunks."""
+def decoding(path: str) -> tuple[Callable[[int], Buffer], int]:
+    """Return what decodes chunk n of the image, and how many there are.
+
+    The image is one of `torpor pack`: a stream, no tables, and so no gap between chunks.
+    """
     with open_image(path) as source:
         image = ImageReader(source)
     data = _in_memory(path)
@@ -65,7 +71,7 @@ def _decoding(path: str) -> tuple[Callable[[int], object], int]:
     index = records.index_size(len(image.index.sections), len(offsets))
     ends = [*offsets[1:], image.stored_bytes - layout.TRAILER_SIZE - index]
 
-    def decode(number: int) -> object:
+    def decode(number: int) -> Buffer:
         raw_size = min(CHUNK_SIZE, image.stream_bytes - number * CHUNK_SIZE)
         record = data[offsets[number] : ends[number]]
         return chunks.decode(record, number, raw_size, checksums[number], salt)

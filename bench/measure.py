@@ -76,3 +76,8 @@ def spread(runs: Sequence[Run]) -> str:
 
 def peak_mib(runs: Sequence[Run]) -> float:
     return max(run.rss_mib for run in runs)
+
+
+def largest(jobs: Sequence[Sequence[Run]]) -> list[float]:
+    """Return, for each round, the MiB of the job that took the most."""
+    return [max(run.rss_mib for run in lap) for lap in zip(*jobs, strict=True)]

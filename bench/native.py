@@ -12,6 +12,7 @@ from bench.measure import (
     Run,
     command,
     in_turn,
+    largest,
     median_seconds,
     peak_mib,
     run_measured,
@@ -103,7 +104,7 @@ def _figures(kind: str, rounds: Rounds) -> list[Figure]:
     bars = (PACK_BAR, VERIFY_BAR, SHARE_BAR, MEMORY_BAR) if kind == "real" else (None,) * 4
     pack, verify = rounds["torpor pack"], rounds["torpor verify"]
     start = rounds["torpor inspect"]
-    ours = [run for name, runs in rounds.items() if name.startswith("torpor") for run in runs]
+    ours = [runs for name, runs in rounds.items() if name.startswith("torpor")]
     return [
         Figure(f"{kind}: pack / lz4 -1", _ratios(pack, rounds["lz4 -1"]), bar=bars[0]),
         Figure(f"{kind}: pack / zstd -1 -T2", _ratios(pack, rounds["zstd -1 -T2"])),
@@ -119,7 +120,7 @@ def _figures(kind: str, rounds: Rounds) -> list[Figure]:
             _shares(rounds["limit of verify"], verify, start),
             bar=bars[2],
         ),
-        Figure(f"{kind}: peak of ours", [run.rss_mib for run in ours], "MiB", bars[3]),
+        Figure(f"{kind}: peak of ours", largest(ours), "MiB", bars[3]),
     ]
 
 

@@ -10,7 +10,17 @@ from pathlib import Path
 from uuid import UUID
 
 from bench.figure import Bar, Figure, print_table
-from bench.measure import Job, Rounds, Run, command, in_turn, peak_mib, run_command, seconds
+from bench.measure import (
+    Job,
+    Rounds,
+    Run,
+    command,
+    in_turn,
+    largest,
+    peak_mib,
+    run_command,
+    seconds,
+)
 from bench.stream import real_stream
 from format.layout import PAGE_SIZE
 from format.pipeline import CHUNK_SIZE, PageBuffer
@@ -67,13 +77,13 @@ def _figures(
     rounds: Rounds,
     openings: dict[int, list[float]],
 ) -> list[Figure]:
-    largest, smallest = max(sizes), min(sizes)
-    ratios = [a / b for a, b in zip(speeds[largest], speeds[smallest], strict=True)]
-    peaks = [run.rss_mib for size in sizes for run in rounds[f"{size} GiB"]]
+    most, least = max(sizes), min(sizes)
+    ratios = [a / b for a, b in zip(speeds[most], speeds[least], strict=True)]
+    peaks = largest([rounds[f"{size} GiB"] for size in sizes])
     return [
-        Figure(f"MB/s at {largest} GiB / at {smallest} GiB", ratios, bar=SPEED_BAR),
-        Figure(f"pack, {smallest} to {largest} GiB: peak", peaks, "MiB", MEMORY_BAR),
-        Figure(f"opening the index of {largest} GiB", openings[largest], "ms"),
+        Figure(f"MB/s at {most} GiB / at {least} GiB", ratios, bar=SPEED_BAR),
+        Figure(f"pack, {least} to {most} GiB: peak", peaks, "MiB", MEMORY_BAR),
+        Figure(f"opening the index of {most} GiB", openings[most], "ms"),
     ]
 
 
