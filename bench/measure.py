@@ -28,16 +28,16 @@ Rounds = dict[str, list[Run]]
 """The runs of each job, in the order of the rounds."""
 
 
-def in_turn(jobs: Mapping[str, Job], runs: int = RUNS) -> Rounds:
-    """Do the jobs one after the other, `runs` rounds after one to warm up.
+def in_turn(jobs: Mapping[str, Job], runs: int = RUNS, warm_up: int = 1) -> Rounds:
+    """Do the jobs one after the other, `runs` rounds after `warm_up` that do not count.
 
     Whatever else the machine does meanwhile, it does to all of them.
     """
     rounds: Rounds = {name: [] for name in jobs}
-    for lap in range(runs + 1):
+    for lap in range(warm_up + runs):
         for name, job in jobs.items():
             run = job()
-            if lap:
+            if lap >= warm_up:
                 rounds[name].append(run)
     return rounds
 

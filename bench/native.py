@@ -23,7 +23,7 @@ from bench.stream import noise_stream, real_stream, zero_stream
 from vm.host import BUILD
 
 TORPOR = BUILD / "torpor/torpor"
-OTHER_MIB = 1024
+OTHER_MIB = 512
 """Of noise, and of zeros."""
 
 PACK_BAR = Bar(0.75, 0.55)
