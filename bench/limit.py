@@ -26,10 +26,10 @@ def main() -> int:
     prepare_process()
     job: Callable[[int], object]
     job, jobs = encoding(path) if what == "encode" else decoding(path)
-    begun = time.monotonic()
+    begun, processor_begun = time.monotonic(), time.process_time()
     work(job, jobs)
-    took = time.monotonic() - begun
-    print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0)
+    took, processor = time.monotonic() - begun, time.process_time() - processor_begun
+    print(took, processor, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0)
     return 0
 
 

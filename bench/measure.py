@@ -17,6 +17,8 @@ class Run:
 
     seconds: float
     """Wall time."""
+    cpu_seconds: float
+    """What all its threads took of the processors, which others that want them do not add to."""
     rss_mib: float
     """The largest resident set."""
     read_kib: float
@@ -57,8 +59,8 @@ def run_measured(words: Sequence[str], status: int = 0, stdin: int = subprocess.
     done = subprocess.run(words, stdin=stdin, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != status:
         raise subprocess.CalledProcessError(done.returncode, words)
-    took, rss_kib, read_bytes = done.stdout.split()
-    return Run(float(took), int(rss_kib) / 1024, int(read_bytes) / 1024)
+    took, cpu, rss_kib, read_bytes = done.stdout.split()
+    return Run(float(took), float(cpu), int(rss_kib) / 1024, int(read_bytes) / 1024)
 
 
 def seconds(runs: Sequence[Run]) -> list[float]:
@@ -72,6 +74,10 @@ def median_seconds(runs: Sequence[Run]) -> float:
 def spread(runs: Sequence[Run]) -> str:
     """Return the shortest and the longest run."""
     return f"{min(seconds(runs)):.2f} to {max(seconds(runs)):.2f}"
+
+
+def median_cpu(runs: Sequence[Run]) -> float:
+    return statistics.median(run.cpu_seconds for run in runs)
 
 
 def peak_mib(runs: Sequence[Run]) -> float:

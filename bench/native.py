@@ -13,6 +13,7 @@ from bench.measure import (
     command,
     in_turn,
     largest,
+    median_cpu,
     median_seconds,
     peak_mib,
     run_measured,
@@ -51,6 +52,9 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
             "stream_bytes": size,
             "image_bytes": stored,
             "seconds": {name: seconds(runs) for name, runs in rounds.items()},
+            "cpu_seconds": {
+                name: [run.cpu_seconds for run in runs] for name, runs in rounds.items()
+            },
             "peak_mib": {name: peak_mib(runs) for name, runs in rounds.items()},
         }
     return figures, report
@@ -93,11 +97,12 @@ def _print_rounds(title: str, size: int, rounds: Rounds) -> None:
             f"{median_seconds(runs):.2f}",
             spread(runs),
             f"{size / 1e6 / median_seconds(runs):.0f}",
+            f"{median_cpu(runs):.2f}",
             f"{peak_mib(runs):.0f}",
         ]
         for name, runs in rounds.items()
     ]
-    print_table(title, ["command", "median, s", "spread, s", "MB/s", "peak, MiB"], rows)
+    print_table(title, ["command", "median, s", "spread, s", "MB/s", "CPU, s", "peak, MiB"], rows)
 
 
 def _figures(kind: str, rounds: Rounds) -> list[Figure]:

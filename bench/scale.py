@@ -17,6 +17,7 @@ from bench.measure import (
     command,
     in_turn,
     largest,
+    median_cpu,
     peak_mib,
     run_command,
 )
@@ -61,16 +62,18 @@ def measure(folder: Path, sizes: Sequence[int]) -> tuple[list[Figure], dict[str,
             f"{size} GiB",
             f"{statistics.median(speeds[size]):.0f}",
             f"{min(speeds[size]):.0f} to {max(speeds[size]):.0f}",
+            f"{median_cpu(rounds[f'{size} GiB']) / size:.2f}",
             f"{peak_mib(rounds[f'{size} GiB']):.1f}",
             f"{statistics.median(openings[size]):.1f}",
         ]
         for size in sizes
     ]
-    headings = ["stream", "median, MB/s", "spread, MB/s", "peak, MiB", "opening, ms"]
+    headings = ["stream", "median, MB/s", "spread, MB/s", "CPU, s/GiB", "peak, MiB", "opening, ms"]
     print_table("pack - /dev/null, without its start", headings, rows)
     report: dict[str, object] = {
         f"{size} GiB": {
             "mb_per_second": speeds[size],
+            "cpu_seconds": [run.cpu_seconds for run in rounds[f"{size} GiB"]],
             "peak_mib": [run.rss_mib for run in rounds[f"{size} GiB"]],
             "opening_ms": openings[size],
         }
@@ -87,9 +90,12 @@ def _figures(
 ) -> list[Figure]:
     most, least = max(sizes), min(sizes)
     ratios = [a / b for a, b in zip(speeds[most], speeds[least], strict=True)]
+    pairs = zip(rounds[f"{most} GiB"], rounds[f"{least} GiB"], strict=True)
+    cpu = [(a.cpu_seconds / most) / (b.cpu_seconds / least) for a, b in pairs]
     peaks = largest([rounds[f"{size} GiB"] for size in sizes])
     return [
         Figure(f"MB/s at {most} GiB / at {least} GiB", ratios, bar=SPEED_BAR),
+        Figure(f"CPU time of a GiB, of {most} / of {least}", cpu),
         Figure(f"pack, {least} to {most} GiB: peak", peaks, "MiB", MEMORY_BAR),
         Figure(f"opening the index of {most} GiB", openings[most], "ms"),
     ]

@@ -1,4 +1,4 @@
-"""Runs one command and prints its wall seconds, peak resident KiB and bytes read.
+"""Runs one command, prints wall and processor seconds, peak resident KiB and bytes read.
 
 A process of its own, and a small one: the kernel counts the memory of who started a command, up
 to its exec, as the command's own peak (fs/exec.c, setmax_mm_hiwater_rss).
@@ -17,7 +17,7 @@ def main() -> int:
     took = time.monotonic() - begun
     read = _bytes_read(child)
     _, status, usage = os.wait4(child, 0)
-    print(took, usage.ru_maxrss, read)
+    print(took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, read)
     return os.waitstatus_to_exitcode(status)
 
 

@@ -42,6 +42,7 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
     unpacked, sizes = _added(folder / "needs.cpio")
     figures = [
         Figure("resumer, no image: wall", [1000 * s for s in seconds(runs)], "ms", TIME_BAR),
+        Figure("resumer, no image: CPU", [1000 * run.cpu_seconds for run in runs], "ms"),
         Figure("resumer, no image: peak", [run.rss_mib for run in runs], "MiB", MEMORY_BAR),
         Figure("resumer, no image: bytes read", [run.read_kib for run in runs], "KiB"),
         Figure(

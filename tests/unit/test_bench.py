@@ -47,7 +47,7 @@ def test_jobs_take_turns_after_a_lap_to_warm_up() -> None:
 
     def job(name: str) -> Run:
         done.append(name)
-        return Run(len(done), len(name), 0)
+        return Run(len(done), 0, len(name), 0)
 
     rounds = in_turn({"a": lambda: job("a"), "bb": lambda: job("bb")}, runs=2)
     assert done == ["a", "bb"] * 3
