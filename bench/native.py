@@ -150,7 +150,7 @@ def _ratios(ours: Sequence[Run], theirs: Sequence[Run]) -> list[float]:
 def _shares(limits: Sequence[Run], ours: Sequence[Run], starts: Sequence[Run]) -> list[float]:
     """Return limit / command of each round, the command without its start.
 
-    The start is that of `torpor inspect`, which opens the same image and reads none of it.
+    The start is the median of `torpor inspect`, which opens the same image and reads none of it.
     """
-    rounds = zip(limits, ours, starts, strict=True)
-    return [limit.seconds / (run.seconds - start.seconds) for limit, run, start in rounds]
+    start = median_seconds(starts)
+    return [limit.seconds / (run.seconds - start) for limit, run in zip(limits, ours, strict=True)]
