@@ -57,8 +57,13 @@ MORE_PROGRAMS = {
         "bzip2": "bzip2",
         "xz": "xz-utils",
     },
-    "bench": {"lz4": "lz4"},
+    "bench": {"lz4": "lz4", "zstd": "zstd"},
     "package": {"dpkg-deb": "dpkg"},
+}
+
+BENCHES = {
+    "vm": "instead, hibernate virtual machines by the kernel itself and by Torpor (half an hour)",
+    "scale": "instead, pack streams of up to 64 GiB (a quarter of an hour)",
 }
 
 # Says what an interpreter lacks that venv (ensurepip), PyInstaller (the shared libpython) or we
@@ -102,7 +107,7 @@ def _perform(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.command == "demo":
         return _module("vm.demo", "--kernel", arguments.kernel)
     if arguments.command == "bench":
-        return _module("bench")
+        return _module("bench", *([f"--{arguments.what}"] if arguments.what else []))
     if arguments.command == "package":
         return _module("package")
     if arguments.command == "test":
@@ -128,7 +133,10 @@ def _parser() -> argparse.ArgumentParser:
     test = commands.add_parser("test", help="run the tests; further arguments go to pytest")
     test.add_argument("--long", action="store_true", help="also those that take an hour or two")
     commands.add_parser("package", help="make the Debian package and the tarball")
-    commands.add_parser("bench", help="measure pack, verify and unpack beside lz4")
+    bench = commands.add_parser("bench", help="measure: commands, starts; beside lz4 and zstd")
+    kinds = bench.add_mutually_exclusive_group()
+    for kind, what in BENCHES.items():
+        kinds.add_argument(f"--{kind}", action="store_const", dest="what", const=kind, help=what)
     return parser
 
 

@@ -1,7 +1,9 @@
-"""Measurements: `python3 build.py bench`.
+"""Measurements: `python3 build.py bench`, explained in docs/PERFORMANCE.md.
 
-`stream` gets a real snapshot stream of 1.5 GiB out of a virtual machine, `measure` runs whole
-commands and keeps their time and memory, `__main__` runs the comparisons and prints them.
+`native` compares whole commands with lz4, zstd and the limit (`limit`); `start` looks at a resumer
+that finds nothing; `scale` at long streams (`generate`); `hibernation` at virtual machines. They
+share the streams of `stream`, `measure` (with `spawn`), which runs commands in turn, and `figure`,
+which knows bars and prints tables.
 
 Every figure is a median of several runs, compared only with figures of the same run: the
 machines it runs on are shared. Nothing here is a test.

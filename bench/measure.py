@@ -1,9 +1,9 @@
-"""Runs whole commands in turn and keeps wall time and peak memory of each run."""
+"""Runs whole commands in turn and keeps wall time, peak memory and bytes read of each run."""
 
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,38 +12,78 @@ SPAWN = Path(__file__).with_name("spawn.py")
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """What the runs of one command took."""
+class Run:
+    """What one run of a command took."""
 
-    seconds: list[float]
+    seconds: float
+    """Wall time."""
+    cpu_seconds: float
+    """What all its threads took of the processors, which others that want them do not add to."""
     rss_mib: float
-    """The largest resident set of all runs."""
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    @property
-    def spread(self) -> str:
-        return f"{min(self.seconds):.2f} to {max(self.seconds):.2f}"
+    """The largest resident set."""
+    read_kib: float
+    """What its calls of read and their kind returned."""
 
 
-def in_turn(commands: Sequence[Sequence[str]], runs: int = RUNS) -> list[Figure]:
-    """Run the commands one after the other, `runs` rounds after one to warm up."""
-    seconds: list[list[float]] = [[] for _ in commands]
-    peaks = [0.0 for _ in commands]
-    for lap in range(runs + 1):
-        for nth, command in enumerate(commands):
-            took, peak = _run(command)
-            peaks[nth] = max(peaks[nth], peak)
-            if lap:
-                seconds[nth].append(took)
-    return [Figure(times, peak) for times, peak in zip(seconds, peaks, strict=True)]
+Job = Callable[[], Run]
+Rounds = dict[str, list[Run]]
+"""The runs of each job, in the order of the rounds."""
 
 
-def _run(command: Sequence[str]) -> tuple[float, float]:
-    """Return wall seconds and peak resident MiB of one run; it has to succeed."""
-    spawn = [sys.executable, "-I", "-S", str(SPAWN), *command]
-    printed = subprocess.run(spawn, capture_output=True, text=True, check=True).stdout
-    seconds, kib = printed.split()
-    return float(seconds), int(kib) / 1024
+def in_turn(jobs: Mapping[str, Job], runs: int = RUNS, warm_up: int = 1) -> Rounds:
+    """Do the jobs one after the other, `runs` rounds after `warm_up` that do not count.
+
+    Whatever else the machine does meanwhile, it does to all of them.
+    """
+    rounds: Rounds = {name: [] for name in jobs}
+    for lap in range(warm_up + runs):
+        for name, job in jobs.items():
+            run = job()
+            if lap >= warm_up:
+                rounds[name].append(run)
+    return rounds
+
+
+def command(*words: str | Path, status: int = 0) -> Job:
+    """Return the job of running a command, which has to end with this exit status."""
+    return lambda: run_command([str(word) for word in words], status)
+
+
+def run_command(words: Sequence[str], status: int = 0, stdin: int = subprocess.DEVNULL) -> Run:
+    """Run a command and measure it."""
+    return run_measured([sys.executable, "-I", "-S", str(SPAWN), *words], status, stdin)
+
+
+def run_measured(words: Sequence[str], status: int = 0, stdin: int = subprocess.DEVNULL) -> Run:
+    """Run a program that measures and prints what spawn.py prints."""
+    done = subprocess.run(words, stdin=stdin, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != status:
+        raise subprocess.CalledProcessError(done.returncode, words)
+    took, cpu, rss_kib, read_bytes = done.stdout.split()
+    return Run(float(took), float(cpu), int(rss_kib) / 1024, int(read_bytes) / 1024)
+
+
+def seconds(runs: Sequence[Run]) -> list[float]:
+    return [run.seconds for run in runs]
+
+
+def median_seconds(runs: Sequence[Run]) -> float:
+    return statistics.median(seconds(runs))
+
+
+def spread(runs: Sequence[Run]) -> str:
+    """Return the shortest and the longest run."""
+    return f"{min(seconds(runs)):.2f} to {max(seconds(runs)):.2f}"
+
+
+def median_cpu(runs: Sequence[Run]) -> float:
+    return statistics.median(run.cpu_seconds for run in runs)
+
+
+def peak_mib(runs: Sequence[Run]) -> float:
+    return max(run.rss_mib for run in runs)
+
+
+def largest(jobs: Sequence[Sequence[Run]]) -> list[float]:
+    """Return, for each round, the MiB of the job that took the most."""
+    return [max(run.rss_mib for run in lap) for lap in zip(*jobs, strict=True)]

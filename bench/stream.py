@@ -1,6 +1,10 @@
-"""A snapshot stream of a real kernel, captured once and kept in the cache."""
+"""What the benchmarks pack: a snapshot stream of a real kernel, noise, and zeros.
+
+The real one is captured once, out of a virtual machine, and kept in the cache.
+"""
 
 import os
+import random
 from pathlib import Path
 
 from vm.disks import blank_disk, root_disk, swap_disk
@@ -25,12 +29,48 @@ def real_stream() -> Path:
     return home / "stream"
 
 
+def noise_stream(path: Path, mib: int) -> Path:
+    """Make a stream that no codec makes smaller."""
+    with path.open("wb") as file:
+        for _ in range(mib):
+            file.write(os.urandom(MIB))
+    return path
+
+
+def zero_stream(path: Path, mib: int) -> Path:
+    """Make a stream of nothing but zeros, and without holes: a snapshot has none."""
+    with path.open("wb") as file:
+        for _ in range(mib):
+            file.write(bytes(MIB))
+    return path
+
+
+def mixed_disk(path: Path, mib: int) -> Path:
+    """Make a disk of what memory holds: programs and text, a fifth of noise, a tenth of zeros.
+
+    The same at each call on the same host.
+    """
+    blank_disk(path, mib)
+    chance = random.Random(mib)
+    files = [file for file in Path("/usr").rglob("*") if file.is_file() and not file.is_symlink()]
+    files.sort()
+    chance.shuffle(files)
+    with path.open("r+b") as disk:
+        for file in files:
+            disk.write(file.read_bytes()[:MIB])
+            if disk.tell() > mib * MIB * 7 // 10:
+                break
+        for _ in range(mib // 5):
+            disk.write(chance.randbytes(MIB))
+    return path
+
+
 def _capture(folder: Path) -> None:
     kernel = find_kernel("6.1")
     initramfs = build_initramfs(kernel, folder / "initramfs.cpio")
     root = root_disk(folder / "root.img")
     name = swap_disk(folder / "swap.img", 2 * STREAM_MIB)
-    data = _mixed_data(folder / "data.img")
+    data = mixed_disk(folder / "data.img", STREAM_MIB)
     disks = [root, folder / "swap.img", data]
     append = f"scenario=fill resume=UUID={name}"
     machine = Machine(kernel, initramfs, disks, folder / "console.log", append, MEMORY_MIB)
@@ -40,21 +80,3 @@ def _capture(folder: Path) -> None:
     run(BUILD / "torpor/torpor", "unpack", folder / "swap.img", folder / "stream")
     for disk in (*disks, initramfs):
         disk.unlink()
-
-
-def _mixed_data(path: Path) -> Path:
-    """Make a disk of what memory holds: programs and text, a fifth of noise, some zeros."""
-    blank_disk(path, STREAM_MIB)
-    with path.open("r+b") as disk:
-        for file in _programs():
-            disk.write(file.read_bytes()[:MIB])
-            if disk.tell() > STREAM_MIB * MIB * 7 // 10:
-                break
-        for _ in range(STREAM_MIB // 5):
-            disk.write(os.urandom(MIB))
-    return path
-
-
-def _programs() -> list[Path]:
-    files = [file for file in Path("/usr").rglob("*") if file.is_file() and not file.is_symlink()]
-    return sorted(files)[:: max(1, len(files) // 60000)]

@@ -1,0 +1,190 @@
+"""The same machine with the same memory, hibernated by the kernel itself and by Torpor.
+
+A life of the guest hibernates by each way in turn, in an order that moves on by one from life to
+life, each time to a fresh swap. Times are those of the kernel log's own clock.
+"""
+
+import re
+import statistics
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.figure import Bar, Figure, print_table
+from bench.stream import mixed_disk
+from vm.disks import root_disk, swap_disk
+from vm.initramfs import build_initramfs
+from vm.kernels import find_kernel
+from vm.machine import Machine, MachineError, RunningMachine
+
+WAYS = {"6.1": ("lzo", "torpor"), "6.12": ("lzo", "lz4", "torpor")}
+"""How each kernel's guest hibernates; a compressor is the kernel's own (6.1 has but one)."""
+
+LIVES = 5
+MEMORY_MIB = 1024
+DATA_MIB = 256
+SWAP_MIB = 768
+LIMIT_SECONDS = 300
+FIRST_SWAP = "c"
+"""Of /dev/vdX; vda is the root, vdb the data."""
+
+SAVE_BAR = Bar(0.6, 0.4)
+LOAD_BAR = Bar(0.65, 0.45)
+
+_TIME = r"^\[ *(\d+\.\d+)\] "
+_KERNEL = (
+    (r"PM: (?:hibernation: )?Compressing and saving image data", r"PM: hibernation: Wrote \d+"),
+    (r"PM: (?:hibernation: )?Loading and decompressing", r"PM: hibernation: Read \d+ kbytes"),
+)
+_TORPOR = (
+    (r"torpor: snapshot of \d+ MiB taken", r"torpor: \d+ MiB stored as"),
+    (r"torpor-resume: loading", r"Freezing user space processes"),
+)
+"""The lines between which an image is saved and loaded.
+
+The kernel has no flush of the disk between its two; Torpor's fsync is before the second one.
+To load, Torpor has claimed the image and synced that when it freezes the tasks.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """One hibernation and the resume from it."""
+
+    megabytes: float
+    """Of the snapshot."""
+    stored: int
+    """Bytes of swap that were written to."""
+    save: float
+    load: float
+    """Seconds."""
+
+
+def measure(folder_above: Path) -> tuple[list[Figure], dict[str, object]]:
+    """Let guests of each kernel hibernate; return the figures and all that was measured."""
+    figures: list[Figure] = []
+    report: dict[str, object] = {}
+    for series, ways in WAYS.items():
+        release, lives = _lives(series, ways, folder_above)
+        report[release] = [{way: _facts(sleep) for way, sleep in life.items()} for life in lives]
+        _print_sleeps(f"Linux {release}, {LIVES} lives, medians", lives)
+        for way in ways[:-1]:
+            figures += _compared(release, way, lives)
+    return figures, report
+
+
+def _compared(release: str, way: str, lives: Sequence[dict[str, Sleep]]) -> list[Figure]:
+    """Compare Torpor with a compressor of the kernel, life by life; LZO is what the bars name."""
+    name = f"{release}, Torpor / kernel {way.upper()}"
+    pairs = [(life["torpor"], life[way]) for life in lives]
+    save = [(a.save / a.megabytes) / (b.save / b.megabytes) for a, b in pairs]
+    load = [(a.load / a.megabytes) / (b.load / b.megabytes) for a, b in pairs]
+    stored = [(a.stored / a.megabytes) / (b.stored / b.megabytes) for a, b in pairs]
+    bars = (SAVE_BAR, LOAD_BAR) if way == "lzo" else (None, None)
+    return [
+        Figure(f"{name}: save, time per MB", save, bar=bars[0]),
+        Figure(f"{name}: load, time per MB", load, bar=bars[1]),
+        Figure(f"{name}: bytes on disk", stored),
+    ]
+
+
+def _print_sleeps(title: str, lives: Sequence[dict[str, Sleep]]) -> None:
+    rows = []
+    for way in sorted(lives[0]):
+        sleeps = [life[way] for life in lives]
+        numbers = {
+            "MB": [sleep.megabytes for sleep in sleeps],
+            "save, ms/MB": [sleep.save / sleep.megabytes * 1000 for sleep in sleeps],
+            "load, ms/MB": [sleep.load / sleep.megabytes * 1000 for sleep in sleeps],
+            "on disk, MB": [sleep.stored / 1e6 for sleep in sleeps],
+        }
+        rows.append([way, *(f"{statistics.median(values):.1f}" for values in numbers.values())])
+    print_table(title, ["way", *numbers], rows)
+
+
+def _facts(sleep: Sleep) -> dict[str, float]:
+    return {
+        "snapshot_mb": sleep.megabytes,
+        "stored_bytes": sleep.stored,
+        "save_seconds": sleep.save,
+        "load_seconds": sleep.load,
+    }
+
+
+def _lives(
+    series: str, ways: Sequence[str], folder_above: Path
+) -> tuple[str, list[dict[str, Sleep]]]:
+    """Return the kernel's release and, for each life, its hibernation by each way."""
+    kernel = find_kernel(series)
+    modules = [way for way in ways if way not in ("lzo", "torpor")]
+    lives = []
+    with tempfile.TemporaryDirectory(dir=folder_above) as name:
+        folder = Path(name)
+        initramfs = build_initramfs(kernel, folder / "initramfs.cpio", modules=modules)
+        data = mixed_disk(folder / "data.img", DATA_MIB)
+        for nth in range(LIVES):
+            order = [*ways[nth % len(ways) :], *ways[: nth % len(ways)]]
+            disks = [root_disk(folder / "root.img"), data, *_swaps(folder, len(order))]
+            append = f"scenario=bench methods={','.join(order)}"
+            log = folder_above / f"{series}-{nth}.log"
+            machine = Machine(kernel, initramfs, disks, log, append, MEMORY_MIB)
+            lives.append(_life(machine, order))
+            print(f"{kernel.release}, life {nth + 1} of {LIVES}: {' '.join(order)}", flush=True)
+    return kernel.release, lives
+
+
+def _swaps(folder: Path, count: int) -> list[Path]:
+    swaps = [folder / f"swap{nth}.img" for nth in range(count)]
+    for swap in swaps:
+        swap_disk(swap, SWAP_MIB)
+    return swaps
+
+
+def _life(machine: Machine, order: Sequence[str]) -> dict[str, Sleep]:
+    """Boot, and boot again after each hibernation, until the scenario has come to its end."""
+    sleeps = {}
+    with machine.start(LIMIT_SECONDS) as running:
+        saved = _until_off(running, order[0])
+    for nth, way in enumerate(order):
+        swap = machine.disks[2 + nth]
+        stored = swap.stat().st_blocks * 512
+        resume = f"{machine.append} resume=/dev/vd{chr(ord(FIRST_SWAP) + nth)}"
+        log = machine.log.with_name(f"{machine.log.stem}-{nth + 1}.log")
+        with replace(machine, append=resume, log=log).start(LIMIT_SECONDS) as running:
+            running.wait_report(rf"^returned method={way} code=0 data-differs=0")
+            console = _until_off(running, order[nth + 1] if nth + 1 < len(order) else None)
+        save, load = _TORPOR if way == "torpor" else _KERNEL
+        pages = int(_last(saved, r"Image created \((\d+) pages copied")[1])
+        sleeps[way] = Sleep(
+            pages * 4096 / 1e6,
+            stored,
+            seconds_between(saved, *save),
+            seconds_between(console, *load),
+        )
+        saved = console
+    return sleeps
+
+
+def _until_off(running: RunningMachine, way: str | None) -> str:
+    """Wait until the machine has hibernated this way, or has ended; return its console."""
+    result = running.wait()
+    if (result.status is None) != (way is not None):
+        raise MachineError(f"{running.machine.log}: no hibernation by {way}: {result.report}")
+    return result.console
+
+
+def seconds_between(console: str, begin: str, end: str) -> float:
+    """Return the seconds between two lines of the kernel log.
+
+    The last such lines: a restored kernel says again what it had not yet said when it was saved.
+    """
+    times = [float(_last(console, _TIME + pattern)[1]) for pattern in (begin, end)]
+    return times[1] - times[0]
+
+
+def _last(console: str, pattern: str) -> re.Match[str]:
+    found = list(re.finditer(pattern, console, re.MULTILINE))
+    if not found:
+        raise MachineError(f"the console never showed {pattern!r}")
+    return found[-1]

@@ -1,0 +1,98 @@
+"""What the benchmarks make of what they measure. Nothing here depends on how long a thing takes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import generate, limit
+from bench.figure import Bar, Figure, print_table
+from bench.hibernation import seconds_between
+from bench.measure import Run, in_turn, largest, run_command
+from format.pipeline import CHUNK_SIZE
+from tests.sources import reader_of, write_image
+from tests.vectors import images
+from vm.machine import MachineError
+
+CHUNKS = 3
+STREAM = images.noise(2 << 20) + bytes(1 << 20)
+
+
+def test_a_bar_is_met_on_its_own_side() -> None:
+    assert Bar(0.6, 0.4).is_met(0.6)
+    assert not Bar(0.6, 0.4).is_met(0.61)
+    assert Bar(0.8, 0.95, at_least=True).is_met(0.8)
+    assert not Bar(0.8, 0.95, at_least=True).is_met(0.79)
+
+
+def test_a_figure_is_judged_by_its_median() -> None:
+    figure = Figure("pack", [0.5, 9.0, 0.7], bar=Bar(0.75, 0.55))
+    assert figure.row() == ["pack", "≤ 0.75", "0.55", "0.7", "0.5 to 9", "yes"]
+    assert figure.facts()["met"] is True
+    assert Figure("pack", [1.0, 9.0, 0.1], bar=Bar(0.75, 0.55)).row()[-1] == "NO"
+
+
+def test_tables_are_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("title", ["a", "long"], [["wide", "1"]])
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        "| a    | long |",
+        "| ---- | ---- |",
+        "| wide | 1    |",
+    ]
+
+
+def test_jobs_take_turns_after_a_lap_to_warm_up() -> None:
+    done: list[str] = []
+
+    def job(name: str) -> Run:
+        done.append(name)
+        return Run(len(done), 0, len(name), 0)
+
+    rounds = in_turn({"a": lambda: job("a"), "bb": lambda: job("bb")}, runs=2)
+    assert done == ["a", "bb"] * 3
+    assert [run.seconds for run in rounds["a"]] == [3, 5]
+    assert largest(list(rounds.values())) == [2, 2]
+
+
+def test_a_command_is_measured(tmp_path: Path) -> None:
+    """What it reads and the memory it takes; an exit status that is not expected is an error."""
+    file = tmp_path / "file"
+    file.write_bytes(bytes(8 << 20))
+    read = f"data = open({str(file)!r}, 'rb').read(); raise SystemExit(3)"
+    run = run_command([sys.executable, "-I", "-S", "-c", read], status=3)
+    assert 8 << 10 <= run.read_kib < 9 << 10
+    assert 8 < run.rss_mib < 64
+    with pytest.raises(subprocess.CalledProcessError):
+        run_command([sys.executable, "-I", "-S", "-c", read])
+
+
+def test_the_limit_does_every_chunk(tmp_path: Path) -> None:
+    stream, image = tmp_path / "stream", tmp_path / "image"
+    stream.write_bytes(STREAM)
+    image.write_bytes(write_image(reader_of(STREAM), CHUNK_SIZE))
+    encode, encoded = limit.encoding(str(stream))
+    decode, decoded = limit.decoding(str(image))
+    assert encoded == decoded == CHUNKS
+    assert b"".join(bytes(decode(number)) for number in range(CHUNKS)) == STREAM
+    done: list[int] = []
+    limit.work(done.append, CHUNKS)
+    assert sorted(done) == [0, 1, 2]
+    assert len(encode(2)[1]) < len(encode(1)[1]) == 1 << 20
+
+
+def test_generated_stream_is_the_beginning_over_and_over(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(STREAM)
+    period, size = 100_000, 1_234_567
+    words = [sys.executable, generate.__file__, str(source), str(size), str(period)]
+    made = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
+    assert made == (STREAM[:period] * 13)[:size]
+
+
+def test_the_last_lines_of_a_console_count() -> None:
+    """A restored kernel says again what it had not yet said when it was saved."""
+    console = "[    1.000000] begin\n[    2.0] end\n[    5.500000] begin\nx\n[   12.250000] end 7\n"
+    assert seconds_between(console, "begin", r"end \d") == 6.75
+    with pytest.raises(MachineError, match="never showed"):
+        seconds_between(console, "begin", "another")

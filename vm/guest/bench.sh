@@ -1,0 +1,42 @@
+#!/bin/sh
+# Hibernates once by each way that methods= names, with the same memory each time and a fresh swap
+# for each (vdc, vdd, …): torpor, or the kernel itself with that compressor.
+
+# shellcheck source=/dev/null
+. /guest/lib.sh
+compressor=/sys/module/hibernate/parameters/compressor
+image_size=3221225472 # as much as the kernel allows: nothing is thrown away for the snapshot
+
+# What the data disk holds as memory of processes, and its beginning as page cache, too.
+fill() {
+    mount -t tmpfs -o size=90% data /mnt
+    dd if=/dev/vdb of=/mnt/data bs=1M iflag=direct 2>/run/dd.log
+    dd if=/dev/vdb of=/dev/null bs=1M count=64 2>/run/dd.log
+    md5sum </mnt/data
+}
+
+hibernate() {
+    case $1 in
+        torpor) torpor hibernate --mode shutdown --image-size "$image_size" --store "$swap" ;;
+        *)
+            [ ! -e $compressor ] || echo "$1" >$compressor || return 1
+            echo disk >/sys/power/state
+            ;;
+    esac
+}
+
+echo shutdown >/sys/power/disk
+echo $image_size >/sys/power/image_size
+before=$(fill)
+set -- /dev/vdc /dev/vdd /dev/vde
+for method in $(parameter methods | tr , ' '); do
+    swap=$1
+    shift
+    swapon "$swap"
+    report "hibernating method=$method"
+    hibernate "$method"
+    code=$?
+    [ "$(md5sum </mnt/data)" = "$before" ]
+    report "returned method=$method code=$code data-differs=$?"
+    swapoff "$swap"
+done
