@@ -1,6 +1,5 @@
 """Buffers of whole pages, and work done in parallel whose results come back in order."""
 
-import ctypes
 import mmap
 import threading
 from collections import deque
@@ -14,11 +13,8 @@ from format.layout import PAGE_SIZE
 T = TypeVar("T")
 
 THREAD_STACK = 1 << 20
-"""Bytes for the stack of a worker: the default of 8 MiB would be locked in memory with all the
-rest, and the compressor of the lz4 wheel needs more than 256 KiB."""
-
-_MALLOC_KEEPS = {-1: 16 << 20, -2: 4 << 20, -3: 16 << 20}
-"""mallopt(3): bytes free before malloc trims (-1), got at a time (-2), got by mmap (-3)."""
+"""Bytes for the stack of a thread: the default of 8 MiB would be locked in memory with all the
+rest."""
 
 CHUNK_SIZE = 1 << 20
 """Bytes of stream in the chunks that we write. LZ4 is a third slower with 64 KiB; more would only
@@ -32,16 +28,8 @@ DEPTH = 6
 
 
 def prepare_process() -> None:
-    """Set this process up for large buffers on several threads; once, before there are any.
-
-    The codec returns every chunk in new memory. malloc would give it back to the kernel after each
-    one: 180,000 page faults for 1.6 GiB of stream, and a third of the time of a verification.
-    """
+    """Set this process up for several threads; once, before there are any."""
     threading.stack_size(THREAD_STACK)
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for parameter, value in _MALLOC_KEEPS.items():
-            libc.mallopt(parameter, value)
 
 
 class PageBuffer:
