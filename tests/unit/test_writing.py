@@ -78,12 +78,9 @@ def test_what_the_device_gives_back_wrong_is_never_marked(
         with path.open("r+b") as file:
             source = image_of(mark, read_header(file.fileno(), str(path)))
             image = ImageReader(source)
-            nth_chunk = section.first_chunk + section.chunk_count - 1
-            at = image.index.offsets[nth_chunk] + CHUNK_HEADER_SIZE
-            at = (
-                image.index.offsets[section.first_chunk + section.chunk_count - 1]
-                + CHUNK_HEADER_SIZE
-            )
+            section = image.index.sections[nth]
+            last = section.first_chunk + section.chunk_count - 1
+            at = image.index.offsets[last] + CHUNK_HEADER_SIZE
             page, within = divmod(at, PAGE_SIZE)
             pages = [p for start, count in source.extents for p in range(start, start + count)]
             flip(file, pages[page] * PAGE_SIZE + within)
