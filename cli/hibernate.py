@@ -9,6 +9,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from cli.output import say
+from format import codec
 from format.errors import TorporError, UnreadableError
 from hibernate.capture import Log, hibernate
 from hibernate.choose import Settings, check_found, choose_store, other_swaps
@@ -40,7 +41,8 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         asked = arguments.mode or conf.mode
         mode = Mode(asked) if asked else default_mode()
         size = conf.image_size if arguments.image_size is None else arguments.image_size
-        plan = Plan(store, mode, size, conf.helpers, arguments.verify)
+        name = arguments.codec or conf.codec or codec.DEFAULT
+        plan = Plan(store, mode, size, conf.helpers, arguments.verify, name)
         record(store=store, image_uuid=str(plan.image_uuid))
         log = _kernel_log()
         with sleep_hooks(log) if arguments.sleep_hooks else nullcontext():

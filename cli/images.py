@@ -118,7 +118,7 @@ def pack(arguments: argparse.Namespace) -> None:
             return _read_into(fd, arguments.stream, buffer.view[at:])
 
         sink = FileSink(out, arguments.file)
-        writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE))
+        writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE, arguments.codec))
         writer.write_stream(read, report)
         writer.finish()
 

@@ -2,12 +2,14 @@
 
 from array import array
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from format import chunks, layout, records
-from format.checksum import Buffer
+from format import layout, records
+from format.chunks import Decoded, decode
 from format.errors import DamagedError, IncompleteError, NoImageError
 from format.pipeline import DEPTH, PageBuffer, in_order
 
@@ -26,10 +28,11 @@ class Source(Protocol):
         """The image that a mark says is here; None for a file, which has no mark."""
 
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
-        """Return `size` bytes from `offset`, read into `buffer` or not, from several threads.
+        """Return the part of `buffer` that `size` bytes from `offset` were read into.
 
-        The buffer is page-aligned and has room for two pages more than `size`. Raises
-        IncompleteError where the source ends before, UnreadableError for an I/O error.
+        From several threads. The buffer is page-aligned and has room for two pages more than
+        `size`. Raises IncompleteError where the source ends before, UnreadableError for an I/O
+        error.
         """
 
 
@@ -38,9 +41,18 @@ def room_for(size: int) -> int:
     return -(-size // layout.PAGE_SIZE) * layout.PAGE_SIZE + 2 * layout.PAGE_SIZE
 
 
-def new_read_buffers(chunk_size: int) -> list[PageBuffer]:
+@dataclass(frozen=True, slots=True)
+class ReadBuffer:
+    """The memory of one chunk on its way out of an image: as it is stored, and as it was."""
+
+    record: PageBuffer
+    raw: PageBuffer
+
+
+def new_read_buffers(chunk_size: int) -> list[ReadBuffer]:
     """Return the buffers that an ImageReader needs: all of its big memory, got beforehand."""
-    return [PageBuffer(room_for(layout.CHUNK_HEADER_SIZE + chunk_size)) for _ in range(DEPTH)]
+    room = room_for(layout.CHUNK_HEADER_SIZE + chunk_size)
+    return [ReadBuffer(PageBuffer(room), PageBuffer(chunk_size)) for _ in range(DEPTH)]
 
 
 def read_at(source: Source, offset: int, size: int) -> memoryview:
@@ -56,7 +68,7 @@ class ImageReader:
     UnreadableError.
     """
 
-    def __init__(self, source: Source, buffers: list[PageBuffer] | None = None) -> None:
+    def __init__(self, source: Source, buffers: list[ReadBuffer] | None = None) -> None:
         self._source = source
         self._buffers = buffers
         self.superblock = _read_superblock(source)
@@ -77,32 +89,39 @@ class ImageReader:
         """Bytes of the image."""
         return self._trailer.image_size
 
-    def stream(self) -> Generator[Buffer, None, None]:
+    def chunks(self) -> Generator[Decoded, None, None]:
         """Yield the kernel stream, chunk by chunk, each one checked before it is seen.
 
         A chunk's memory is used again for a later one: use it before asking for the next.
         """
         return in_order(self._decode_jobs(self.index.sections[0]))
 
+    def stream(self) -> Generator[memoryview, None, None]:
+        """Yield what `chunks` does, the bytes alone."""
+        with closing(self.chunks()) as chunks:
+            for chunk in chunks:
+                yield chunk.view
+
     def table(self, kind: int) -> bytes | None:
         """Return the whole section of this kind, checked; None if the image has none."""
         for section in self.index.sections:
             if section.kind == kind:
-                return b"".join(bytes(part) for part in in_order(self._decode_jobs(section)))
+                return b"".join(bytes(part.view) for part in in_order(self._decode_jobs(section)))
         return None
 
-    def _decode_jobs(self, section: records.Section) -> Iterator[Callable[[], Buffer]]:
+    def _decode_jobs(self, section: records.Section) -> Iterator[Callable[[], Decoded]]:
         chunk_size = self.superblock.chunk_size
         buffers = self._buffers or new_read_buffers(chunk_size)
         for nth in range(section.chunk_count):
             raw_size = min(chunk_size, section.raw_bytes - nth * chunk_size)
-            buffer = buffers[nth % DEPTH].view
-            yield partial(self._load, section.first_chunk + nth, raw_size, buffer)
+            yield partial(self._load, section.first_chunk + nth, raw_size, buffers[nth % DEPTH])
 
-    def _load(self, number: int, raw_size: int, buffer: memoryview) -> Buffer:
+    def _load(self, number: int, raw_size: int, buffer: ReadBuffer) -> Decoded:
         start = self.index.offsets[number]
-        record = self._source.read(start, self._ends[number] - start, buffer)
-        return chunks.decode(record, number, raw_size, self.index.checksums[number], self._salt)
+        record = self._source.read(start, self._ends[number] - start, buffer.record.view)
+        return decode(
+            record, number, raw_size, self.index.checksums[number], self._salt, buffer.raw
+        )
 
     def _check_section_headers(self) -> None:
         for section in self.index.sections:

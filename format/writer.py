@@ -7,8 +7,9 @@ from functools import partial
 from itertools import count
 from typing import Protocol
 
-from format import chunks, layout, records
+from format import codec, layout, records
 from format.checksum import Buffer
+from format.chunks import Encoded, Encoder
 from format.errors import DamagedError, TorporError
 from format.pipeline import DEPTH, PageBuffer, in_order
 
@@ -24,21 +25,22 @@ ReadStream = Callable[[PageBuffer, int], int]
 """Read into the buffer from this offset on (whole pages unless a pipe gives less), return the
 number of bytes, 0 at the end of the stream."""
 
+Fill = Callable[[PageBuffer], int]
+"""Fill the buffer, or what there still is of a section; return the bytes in it, 0 at the end."""
 
-def new_buffers(chunk_size: int) -> list[PageBuffer]:
-    """Return the buffers that an ImageWriter needs: all of its big memory, got beforehand."""
-    return [PageBuffer(chunk_size) for _ in range(DEPTH)]
+
+def new_buffers(chunk_size: int, codec_name: str = codec.DEFAULT) -> list[Encoder]:
+    """Return what an ImageWriter needs: all of its big memory, got beforehand."""
+    return [Encoder(chunk_size, codec_name) for _ in range(DEPTH)]
 
 
 class ImageWriter:
     """Writes one image: the superblock at once, then `write_stream`, the tables, `finish`."""
 
-    def __init__(
-        self, sink: Sink, superblock: records.Superblock, buffers: list[PageBuffer]
-    ) -> None:
+    def __init__(self, sink: Sink, superblock: records.Superblock, encoders: list[Encoder]) -> None:
         self._sink = sink
         self._superblock = superblock
-        self._buffers = buffers
+        self._encoders = encoders
         self._salt = records.salt(superblock.image_uuid)
         self._sections: list[records.Section] = []
         self._offsets = array("Q")
@@ -58,46 +60,48 @@ class ImageWriter:
         chunk. Raises what `read`, the sink or `progress` raises, and DamagedError for a stream
         that is not whole pages.
         """
-        return self._write_section(records.KERNEL_STREAM, self._fill_buffers(read), progress)
+        return self._write_section(records.KERNEL_STREAM, partial(_fill, read), progress)
 
     def write_table(self, kind: int, data: bytes) -> None:
         """Write a section that is read as a whole, records.GUARD or records.MACHINE_FACTS."""
         if len(data) > records.MAX_TABLE_SIZE:
             raise TorporError(f"section of kind {kind} is too large, {len(data)} bytes")
-        size = self._superblock.chunk_size
-        parts = (memoryview(data)[at : at + size] for at in range(0, len(data), size))
-        self._write_section(kind, parts, lambda _done: None)
+        rest = memoryview(data)
 
-    def _write_section(
-        self, kind: int, parts: Iterator[memoryview], progress: Callable[[int], None]
-    ) -> int:
-        """Write the parts, a chunk each, and return their size in bytes."""
+        def fill(buffer: PageBuffer) -> int:
+            nonlocal rest
+            part = rest[: len(buffer.view)]
+            buffer.view[: len(part)] = part
+            rest = rest[len(part) :]
+            return len(part)
+
+        self._write_section(kind, fill, lambda _done: None)
+
+    def _write_section(self, kind: int, fill: Fill, progress: Callable[[int], None]) -> int:
+        """Write what `fill` gives, a chunk each time, and return its size in bytes."""
         first = len(self._offsets)
         self._append(records.Section(kind, first, 0, 0).build_header(self._salt))
         done = 0
-        jobs = (
-            partial(_encode, part, number, self._salt) for number, part in enumerate(parts, first)
-        )
-        with closing(in_order(jobs)) as encoded:
-            for raw_size, (header, payload, checksum) in encoded:
+        with closing(in_order(self._encode_jobs(fill, first))) as encoded:
+            for chunk in encoded:
                 if len(self._offsets) == records.MAX_CHUNKS:
                     raise TorporError(f"the stream is longer than an image may be, {done} bytes")
                 self._offsets.append(self.size)
-                self._checksums.append(checksum)
-                self._append(header, payload)
-                done += raw_size
+                self._checksums.append(chunk.checksum)
+                self._append(*chunk.pieces)
+                done += chunk.raw_size
                 progress(done)
         chunk_count = len(self._offsets) - first
         self._sections.append(records.Section(kind, first, chunk_count, done))
         return done
 
-    def _fill_buffers(self, read: ReadStream) -> Iterator[memoryview]:
-        """Yield the stream chunk by chunk, in buffers that are used in turn."""
-        for number in count():
-            buffer = self._buffers[number % DEPTH]
-            if not (size := _fill(buffer, read)):
+    def _encode_jobs(self, fill: Fill, first: int) -> Iterator[Callable[[], Encoded]]:
+        """Yield a job for each chunk, in memory that is used in turn."""
+        for number in count(first):
+            encoder = self._encoders[number % DEPTH]
+            if not (size := fill(encoder.raw)):
                 return
-            yield buffer.view[:size]
+            yield partial(encoder.encode, size, number, self._salt)
 
     def finish(self) -> None:
         """Write index and trailer: without them an image is incomplete."""
@@ -112,7 +116,7 @@ class ImageWriter:
         self._append(data, trailer.build())
 
 
-def _fill(buffer: PageBuffer, read: ReadStream) -> int:
+def _fill(read: ReadStream, buffer: PageBuffer) -> int:
     """Fill the buffer, or what the stream still has; return the bytes in it."""
     filled = 0
     while filled < len(buffer.view) and (got := read(buffer, filled)):
@@ -120,7 +124,3 @@ def _fill(buffer: PageBuffer, read: ReadStream) -> int:
     if filled % layout.PAGE_SIZE:
         raise DamagedError(f"the stream ends {filled % layout.PAGE_SIZE} bytes into a page")
     return filled
-
-
-def _encode(raw: memoryview, number: int, salt: int) -> tuple[int, tuple[bytes, Buffer, int]]:
-    return len(raw), chunks.encode(raw, number, salt)

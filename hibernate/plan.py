@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from format.codec import DEFAULT
 from hibernate.power_off import Mode
 
 
@@ -19,4 +20,6 @@ class Plan:
     """Names of processes that run until the disks are synced, besides the known ones."""
     verify: bool = False
     """Whether to read the image back before it is marked."""
+    codec: str = DEFAULT
+    """One of format.codec.NAMES."""
     image_uuid: UUID = field(default_factory=uuid4)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 from format import records
 from format.errors import DamagedError
@@ -34,7 +35,7 @@ class Writing:
         """Read what the image says of the machine, too. Raises UnreadableError."""
         self._store = store
         self._sink = BlockSink(store.header.fd, store.name, store.allocate)
-        self._buffers = new_buffers(CHUNK_SIZE)
+        self._buffers = new_buffers(CHUNK_SIZE, plan.codec)
         self._read_buffers = new_read_buffers(CHUNK_SIZE) if plan.verify else []
         self._facts = these_facts().build()
         self._superblock = records.Superblock(
@@ -48,12 +49,13 @@ class Writing:
     def write(self, snapshot: SnapshotDevice, guard: list[GuardEntry], log: Log) -> Mark:
         """Write the image and its map; return the mark that makes it visible."""
         begun = time.monotonic()
-        writer = ImageWriter(self._sink, self._superblock, self._buffers)
-        raw = writer.write_stream(lambda buffer, at: _read(snapshot, buffer, at), stop_if_asked)
-        writer.write_table(records.GUARD, build_guard(guard))
-        writer.write_table(records.MACHINE_FACTS, self._facts)
-        writer.finish()
-        self._sink.finish()
+        with closing(self._sink):
+            writer = ImageWriter(self._sink, self._superblock, self._buffers)
+            raw = writer.write_stream(partial(_read, snapshot), stop_if_asked)
+            writer.write_table(records.GUARD, build_guard(guard))
+            writer.write_table(records.MACHINE_FACTS, self._facts)
+            writer.finish()
+            self._sink.finish()
         mark = write_map(self._store, self._sink, self._superblock.image_uuid, writer.size)
         seconds = time.monotonic() - begun
         log(f"{raw >> 20} MiB stored as {writer.size >> 20} MiB in {seconds:.1f} s")

@@ -3,7 +3,6 @@
 import os
 from contextlib import closing
 
-from format.checksum import Buffer
 from format.errors import DamagedError, UnreadableError
 from format.layout import PAGE_SIZE
 from format.reader import ImageReader
@@ -39,21 +38,20 @@ def restore(image: ImageReader, header: StoreHeader) -> None:
 def load(image: ImageReader, snapshot: SnapshotDevice) -> None:
     """Write the whole stream to the kernel. Raises OSError for what the kernel says of it."""
     done = 0
-    with closing(image.stream()) as stream:
-        for raw in stream:
-            done += _write(snapshot, raw, done)
+    with closing(image.chunks()) as chunks:
+        for chunk in chunks:
+            done += _write(snapshot, chunk.pages, done)
     snapshot.write([memoryview(bytes(PAGE_SIZE))])
 
 
-def _write(snapshot: SnapshotDevice, raw: Buffer, before: int) -> int:
-    view = memoryview(raw)
-    pages = [view[at : at + PAGE_SIZE] for at in range(0, len(view), PAGE_SIZE)]
-    while pages:
-        taken = snapshot.write(pages)
+def _write(snapshot: SnapshotDevice, pages: list[memoryview], before: int) -> int:
+    rest = pages
+    while rest:
+        taken = snapshot.write(rest)
         if not taken:
             raise DamagedError(f"the kernel has a whole image after {before} bytes of the stream")
-        pages = pages[taken // PAGE_SIZE :]
-    return len(view)
+        rest = rest[taken // PAGE_SIZE :]
+    return len(pages) * PAGE_SIZE
 
 
 def _become(snapshot: SnapshotDevice) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from format import codec
 from state.errors import ConfigurationError
 from state.files import read_text
 
@@ -23,6 +24,8 @@ class Conf:
     """One of MODES."""
     helpers: tuple[str, ...] = ()
     """Names of processes that file systems need to be synced; none where it says nothing."""
+    codec: str | None = None
+    """One of format.codec.NAMES."""
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -48,11 +51,17 @@ class Conf:
             return replace(self, image_size=parse_size(value))
         if key == "helpers":
             return replace(self, helpers=tuple(value.split()))
-        if key != "mode":
-            raise ValueError(f"there is no {key!r}: store, image-size, mode or helpers")
-        if value not in MODES:
-            raise ValueError(f"mode {value!r} is none of {', '.join(MODES)}")
-        return replace(self, mode=value)
+        if key == "codec":
+            return replace(self, codec=_one_of(codec.NAMES, key, value))
+        if key == "mode":
+            return replace(self, mode=_one_of(MODES, key, value))
+        raise ValueError(f"there is no {key!r}: store, image-size, mode, codec or helpers")
+
+
+def _one_of(known: tuple[str, ...], key: str, value: str) -> str:
+    if value not in known:
+        raise ValueError(f"{key} {value!r} is none of {', '.join(known)}")
+    return value
 
 
 def parse_size(text: str) -> int:

@@ -4,16 +4,20 @@ import errno
 import os
 from array import array
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from format.checksum import Buffer
 from format.errors import IncompleteError
 from format.layout import PAGE_SIZE
 from format.mark import Extents, Mark
-from format.pipeline import PageBuffer
+from format.pipeline import Job, PageBuffer, Threads
 from store.errors import NoSpaceError, cannot
 
-WRITE_SIZE = 4 << 20
+WRITE_SIZE = 2 << 20
+WRITES = 3
+"""One is filled while another is written; the third hides what a device takes unevenly."""
 
 Allocate = Callable[[int], Extents]
 """Return runs of that many pages in all. Raises OSError ENOSPC where there are not as many."""
@@ -82,24 +86,29 @@ def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:
 
 
 class BlockSink:
-    """A format.writer.Sink that gathers large writes, made by the thread that calls."""
+    """A format.writer.Sink that gathers large writes, made behind its back in their order.
+
+    Room is got by the thread that calls, since the device writes meanwhile. To be closed.
+    """
 
     def __init__(self, fd: int, name: str, allocate: Allocate) -> None:
         self._fd = fd
         self._name = name
         self._allocate = allocate
-        self._buffer = PageBuffer(WRITE_SIZE).view
+        self._buffers = deque(PageBuffer(WRITE_SIZE).view for _ in range(WRITES))
         self._filled = 0
+        self._writer = Threads(1)
+        self._begun: deque[Job[None]] = deque()
         self.extents = Extents()
-        """Where the image lies, as far as it was written."""
+        """Where the image lies, as far as its writing has begun."""
 
     def write(self, pieces: Sequence[Buffer]) -> None:
-        """See format.writer.Sink. Raises NoSpaceError, UnreadableError."""
+        """See format.writer.Sink. Raises NoSpaceError; UnreadableError, of earlier writes too."""
         for piece in pieces:
             rest = memoryview(piece)
             while rest:
                 part = rest[: WRITE_SIZE - self._filled]
-                self._buffer[self._filled : self._filled + len(part)] = part
+                self._buffers[0][self._filled : self._filled + len(part)] = part
                 self._filled += len(part)
                 rest = rest[len(part) :]
                 if self._filled == WRITE_SIZE:
@@ -109,19 +118,35 @@ class BlockSink:
         """Write what is left, fill the last page with zeros, wait until all is on the device."""
         if self._filled:
             padded = -(-self._filled // PAGE_SIZE) * PAGE_SIZE
-            self._buffer[self._filled : padded] = bytes(padded - self._filled)
+            self._buffers[0][self._filled : padded] = bytes(padded - self._filled)
             self._filled = padded
             self._write_out()
+        while self._begun:
+            self._begun.popleft().result()
+        self.close()
         sync(self._fd, self._name)
 
+    def close(self) -> None:
+        """End the thread; what it has not begun to write is not written."""
+        self._writer.close()
+
     def _write_out(self) -> None:
-        data = self._buffer[: self._filled]
-        for start, count in self.allocate(len(data) // PAGE_SIZE):
+        """Have the first buffer written, and wait until the next one may be filled."""
+        data = self._buffers[0][: self._filled]
+        runs = self.allocate(len(data) // PAGE_SIZE)
+        for start, count in runs:
             self.extents.add(start, count)
+        self._begun.append(self._writer.begin(partial(self._write_runs, runs, data)))
+        self._buffers.rotate(-1)
+        self._filled = 0
+        if len(self._begun) == WRITES:
+            self._begun.popleft().result()
+
+    def _write_runs(self, runs: Extents, data: memoryview) -> None:
+        for start, count in runs:
             size = count * PAGE_SIZE
             write_pages(self._fd, self._name, start, data[:size])
             data = data[size:]
-        self._filled = 0
 
     def allocate(self, pages: int) -> Extents:
         """Return runs of so many pages on the device. Raises NoSpaceError."""

@@ -18,7 +18,7 @@ UUID_B = UUID("00112233-4455-6677-8899-aabbccddeeff")
 CREATED_NS = 1_767_225_600_000_000_000
 DIGEST = bytes(range(32))
 MACHINE_ID = "fedcba98765432100123456789abcdef"
-NONE, LZ4 = 0, 1
+NONE, LZ4, RUN, ZSTD = range(4)
 
 _crc = crcmod.mkCrcFun(0x11EDC6F41, initCrc=0, rev=True, xorOut=0xFFFFFFFF)
 
@@ -84,6 +84,14 @@ def lz4_run(byte: bytes, size: int) -> bytes:
     extra = match - 4 - 15
     lengths = b"\xff" * (extra // 255) + bytes([extra % 255])
     return b"\x1f" + byte + b"\x01\x00" + lengths + b"\x50" + byte * 5
+
+
+def zstd_run(byte: bytes, size: int, claimed: int | None = None) -> bytes:
+    """Return a Zstandard frame (RFC 8878) of `size` equal bytes, at most 64 KiB: one RLE block."""
+    content = (size if claimed is None else claimed) - 256
+    block = 1 | 1 << 1 | size << 3
+    frame = b"\x28\xb5\x2f\xfd\x60" + content.to_bytes(2, "little")
+    return frame + block.to_bytes(3, "little") + byte
 
 
 def section_header(kind: int = 1, flags: int = 0, first: int = 0, uuid: UUID = UUID_A) -> bytes:

@@ -65,11 +65,14 @@ def test_success_is_kept(plans: list[Plan]) -> None:
 
 
 def test_options_come_before_the_configuration(plans: list[Plan]) -> None:
-    write(conf.PATH, "image-size = 0\nmode = shutdown\n")
+    write(conf.PATH, "image-size = 0\nmode = shutdown\ncodec = zstd\n")
     assert torpor() == 0
-    assert torpor("--image-size", "1G", "--mode", "reboot") == 0
-    wishes = [(plan.store, plan.mode, plan.image_size) for plan in plans]
-    assert wishes == [("/dev/chosen", "shutdown", 0), ("/dev/chosen", "reboot", 1 << 30)]
+    assert torpor("--image-size", "1G", "--mode", "reboot", "--codec", "none") == 0
+    wishes = [(plan.store, plan.mode, plan.image_size, plan.codec) for plan in plans]
+    assert wishes == [
+        ("/dev/chosen", "shutdown", 0, "zstd"),
+        ("/dev/chosen", "reboot", 1 << 30, "none"),
+    ]
 
 
 def test_failure_is_kept(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:

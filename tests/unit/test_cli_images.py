@@ -13,6 +13,8 @@ import pytest
 from cli import images
 from cli.__main__ import main
 from format.errors import DamagedError
+from store import file
+from store.file import FileSink
 from tests.command import ROOT, Result, one_message
 from tests.sources import read_file
 from tests.vectors.build import FOLDER
@@ -284,3 +286,32 @@ def test_interrupt(torpor: Torpor, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(images, "_write_stream", interrupted)
     assert torpor("unpack", SOUND, tmp_path / "stream") == Result(130, "", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_files_are_written_out_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part once, in order; what takes no advice, a pipe, is written all the same."""
+    parts: list[tuple[int, int]] = []
+
+    def advise(_fd: int, offset: int, size: int, _advice: int) -> None:
+        parts.append((offset, size))
+        raise OSError(29, "Illegal seek")
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    monkeypatch.setattr(file, "_WRITE_OUT", 10 * PAGE)
+    path = tmp_path / "file"
+    with path.open("wb") as out:
+        sink = FileSink(out.fileno(), "file")
+        for _ in range(6):
+            sink.write([noise(4 * PAGE)])
+    assert parts == [(0, 12 * PAGE), (12 * PAGE, 12 * PAGE)]
+    assert path.read_bytes() == noise(4 * PAGE) * 6
+
+
+@pytest.mark.parametrize("name", ["lz4", "lz4hc", "zstd", "none"])
+def test_pack_with_each_codec(torpor: Torpor, tmp_path: Path, name: str) -> None:
+    stream, image = tmp_path / "stream", tmp_path / "image"
+    stream.write_bytes(b"abcdefgh" * 100 * PAGE + noise(PAGE) + bytes(PAGE << 9))
+    assert torpor("pack", "--codec", name, stream, image).code == 0
+    assert read_file(image) == stream.read_bytes()
+    assert (image.stat().st_size < 60_000) == (name != "none")
+    assert torpor("pack", "--codec", "gzip", stream, image).code == 2

@@ -50,11 +50,18 @@ def test_section_header() -> None:
     check(built, "54 53 45 43 01 00 00 00 00 00 00 00 00 00 00 00" + "00" * 12, "667673f9")
 
 
+def encode(raw: bytes, number: int) -> tuple[bytes, memoryview, int]:
+    encoder = chunks.Encoder(len(raw))
+    encoder.raw.view[:] = raw
+    encoded = encoder.encode(len(raw), number, SALT)
+    return *encoded.pieces, encoded.checksum
+
+
 def test_compressed_chunk() -> None:
-    header, payload, checksum = chunks.encode(memoryview(b"\xab" * 8192), 0x0102030405, SALT)
+    header, payload, checksum = encode(b"\xab\xcd" * 4096, 0x0102030405)
     size = len(payload)
     assert size < 256
-    assert lz4.block.decompress(payload, uncompressed_size=8192) == b"\xab" * 8192
+    assert lz4.block.decompress(payload, uncompressed_size=8192) == b"\xab\xcd" * 4096
     by_hand = (
         "54 43 48 4b 01 00 00 00"  # magic, codec, flags, reserved
         f"05 04 03 02 01 00 00 00 00 20 00 00 {size:02x} 00 00 00" + "00" * 20
@@ -64,9 +71,16 @@ def test_compressed_chunk() -> None:
     assert header[-4:] == checksum.to_bytes(4, "little")
 
 
+def test_chunk_of_equal_bytes() -> None:
+    header, payload, _ = encode(b"\xab" * 8192, 5)
+    assert bytes(payload) == b"\xab"
+    by_hand = "54 43 48 4b 02 00 00 00 05 00 00 00 00 00 00 00 00 20 00 00 01 00 00 00"
+    check(header, by_hand + "00" * 20, "ff6aa563", bytes(payload))
+
+
 def test_chunk_that_does_not_compress() -> None:
     raw = noise(4096)
-    header, payload, _ = chunks.encode(memoryview(raw), 2, SALT)
+    header, payload, _ = encode(raw, 2)
     assert payload == raw
     by_hand = "54 43 48 4b 00 00 00 00 02 00 00 00 00 00 00 00 00 10 00 00 00 10 00 00"
     check(header, by_hand + "00" * 20, "5b8349a3", raw)
@@ -143,7 +157,7 @@ def test_map_of_two_pages_names_the_second() -> None:
 
 
 def test_data_path_packs_what_the_declaration_says() -> None:
-    header, payload, checksum = chunks.encode(memoryview(noise(4096)), 3, SALT)
+    header, payload, checksum = encode(noise(4096), 3)
     fields = layout.ChunkHeader.parse(header)
     assert (fields.magic, fields.codec, fields.flags, fields.number) == (b"TCHK", 0, 0, 3)
     assert (fields.raw_size, fields.stored_size, fields.checksum) == (4096, len(payload), checksum)

@@ -25,8 +25,9 @@ def test_conf(tmp_path: Path) -> None:
     path = tmp_path / "torpor.conf"
     path.write_text(
         "# a note\n\nstore=/swapfile\n image-size = 2G \nmode = shutdown\nhelpers = a  b-c\n"
+        "codec = zstd\n"
     )
-    assert read_conf(str(path)) == Conf("/swapfile", 2 << 30, "shutdown", ("a", "b-c"))
+    assert read_conf(str(path)) == Conf("/swapfile", 2 << 30, "shutdown", ("a", "b-c"), "zstd")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ def test_conf(tmp_path: Path) -> None:
         ("shop = x", "there is no 'shop'"),
         ("helpers =", "is not KEY = VALUE"),
         ("mode = off", "mode 'off' is none of platform, shutdown, reboot"),
+        ("codec = gzip", "codec 'gzip' is none of lz4, lz4hc, zstd, none"),
         ("image-size = 2X", "'2X' is not a number of bytes"),
         ("image-size = ²", "is not a number of bytes"),
         ("image-size = 9999999999G", "is not a number of bytes"),

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import threading
 from array import array
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +19,7 @@ from format.errors import DamagedError, IncompleteError, UnreadableError
 from format.mark import Extents, Mark, MarkState, build_map, read_map
 from format.reader import ImageReader, read_at
 from format.writer import ImageWriter, new_buffers
+from hibernate.errors import AbortedError
 from kernel import swap
 from store import blocks
 from store.base import OpenStore, write_map
@@ -132,6 +135,90 @@ def test_full_device(store: Scattered) -> None:
     ) as caught:
         write(store, [noise(4 << 20)])
     assert "--image-size" in caught.value.hint
+
+
+def threads() -> int:
+    return threading.active_count()
+
+
+def image_to(store: Scattered, sink: BlockSink, stream: bytes, stop_at: int = 1 << 30) -> None:
+    def progress(done: int) -> None:
+        if done >= stop_at:
+            raise AbortedError("stopped")
+
+    with closing(sink):
+        writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
+        writer.write_stream(reader_of(stream), progress)
+        writer.finish()
+        sink.finish()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("nth", [1, 2, 5, 7])
+def test_error_of_any_write_ends_the_image(
+    store: Scattered, monkeypatch: pytest.MonkeyPatch, nth: int, number: int
+) -> None:
+    """Also of the last ones, which nothing but finish waits for; no later write follows it."""
+    calls: list[int] = []
+
+    def fail(_fd: int, of: list[memoryview], at: int) -> int:
+        calls.append(at)
+        if len(calls) >= 16 * nth:
+            raise OSError(number, os.strerror(number))
+        return len(of[0])
+
+    monkeypatch.setattr(os, "pwritev", fail)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    before = threads()
+    sink = BlockSink(store.fd, store.name, store.allocate)
+    with pytest.raises(UnreadableError, match=r"^cannot write .* at byte \d+: "):
+        image_to(store, sink, noise(110 * PAGE))
+    assert threads() == before
+    assert not synced
+    assert len(calls) <= 16 * nth + blocks.WRITES
+
+
+def test_no_room_in_the_middle_leaves_no_thread(store: Scattered) -> None:
+    before = threads()
+    sink = BlockSink(store.fd, store.name, store.allocate)
+    with pytest.raises(NoSpaceError, match=r"after 2 MiB"):
+        image_to(store, sink, noise(4 << 20))
+    assert threads() == before
+
+
+def test_stop_in_the_middle_leaves_no_thread(store: Scattered) -> None:
+    before = threads()
+    sink = BlockSink(store.fd, store.name, store.allocate)
+    with pytest.raises(AbortedError):
+        image_to(store, sink, noise(1 << 20), stop_at=40 * PAGE)
+    assert threads() == before
+    assert sum(sink.extents.counts) < 100
+
+
+def test_writes_go_on_while_the_next_is_filled(
+    store: Scattered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many large writes may be under way or waiting; the next waits until one has ended."""
+    go, pwritev = threading.Semaphore(0), os.pwritev
+
+    def slowly(fd: int, of: list[memoryview], at: int) -> int:
+        go.acquire()
+        return pwritev(fd, of, at)
+
+    monkeypatch.setattr(os, "pwritev", slowly)
+    sink = BlockSink(store.fd, store.name, store.allocate)
+    data = noise(16 * PAGE * blocks.WRITES)
+    with closing(sink):
+        sink.write([data[: -PAGE * 2]])
+        last = threading.Thread(target=sink.write, args=([data[-PAGE * 2 :]],))
+        last.start()
+        last.join(0.2)
+        assert last.is_alive()
+        go.release(1000)
+        last.join()
+        sink.finish()
+    assert bytes(read_at(source_of(store, sink.extents, len(data)), 0, len(data))) == data
 
 
 def test_other_errors_of_the_allocation_say_what_they_are(store: Scattered) -> None:

@@ -11,6 +11,7 @@ from format import records
 from format.errors import DamagedError
 from format.facts import MachineFacts
 from format.guard import GuardEntry, Method, parse_guard
+from format.layout import CHUNK_HEADER_SIZE
 from format.mark import Mark
 from format.reader import ImageReader
 from guard.take import Guarded
@@ -78,7 +79,8 @@ def test_what_the_device_gives_back_wrong_is_never_marked(
             source = image_of(mark, read_header(file.fileno(), str(path)))
             image = ImageReader(source)
             section = image.index.sections[nth]
-            at = image.index.offsets[section.first_chunk + section.chunk_count - 1] + 50
+            last = section.first_chunk + section.chunk_count - 1
+            at = image.index.offsets[last] + CHUNK_HEADER_SIZE
             page, within = divmod(at, PAGE_SIZE)
             pages = [p for start, count in source.extents for p in range(start, start + count)]
             flip(file, pages[page] * PAGE_SIZE + within)

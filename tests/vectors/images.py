@@ -7,8 +7,10 @@ from tests import forge
 from tests.forge import (
     LZ4,
     PAGE,
+    RUN,
     TRAILER,
     UUID_B,
+    ZSTD,
     Parts,
     Piece,
     Super,
@@ -17,6 +19,7 @@ from tests.forge import (
     lz4_run,
     section_header,
     trailer,
+    zstd_run,
 )
 
 Broken = tuple[str, int, str, bytes]
@@ -35,6 +38,7 @@ def run(number: int, byte: bytes, size: int = PAGE) -> Piece:
 
 BASE = Parts(Super(), (run(0, b"A"), chunk(1, noise(PAGE)), run(2, b"\0")))
 BASE_STREAM = b"A" * PAGE + noise(PAGE) + bytes(PAGE)
+A_PAGE = b"A" * PAGE
 SMALL = Parts(Super(), (run(0, b"A"), run(1, b"B")))
 """Most of what can be wrong needs no more than this."""
 
@@ -80,6 +84,14 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
         ),
         "with-tables": (TABLED, b"A" * PAGE + b"B" * PAGE),
         "tables-without-stream": (replace(TABLED, pieces=(), tables=renumbered(0)), b""),
+        "run": (
+            replace(SMALL, pieces=(run(0, b"A"), chunk(1, b"r", codec=RUN))),
+            A_PAGE + b"r" * PAGE,
+        ),
+        "zstd": (
+            replace(SMALL, pieces=(run(0, b"A"), chunk(1, zstd_run(b"z", PAGE), codec=ZSTD))),
+            A_PAGE + b"z" * PAGE,
+        ),
         "zero-pages": (Parts(long_chunks, (run(0, b"\0", 2 * PAGE),)), bytes(2 * PAGE)),
         "largest-chunk-size": (Parts(Super(chunk_size=4 << 20), several[:1]), b"x" * (2 * PAGE)),
         "host-name-not-ascii": (
@@ -331,14 +343,40 @@ def _codecs() -> dict[str, Broken]:
     undone = "chunk 1 cannot be decompressed"
     bomb = lz4_run(b"\0", 4 << 18)
     return {
-        "chunk-codec": ("R24", 5, unknown, _second(chunk(1, payload, codec=2))),
+        "chunk-codec": ("R24", 5, unknown, _second(chunk(1, payload, codec=4))),
         "chunk-flags": ("R24", 5, unknown, _second(chunk(1, payload, codec=LZ4, flags=1))),
         "chunk-garbage": ("R25", 4, undone, _second(chunk(1, b"\xf3" * 90, codec=LZ4))),
+        "chunk-run-of-two": ("R25", 4, undone, _second(chunk(1, b"BB", codec=RUN))),
+        "chunk-zstd-garbage": ("R25", 4, undone, _second(chunk(1, b"\xf3" * 90, codec=ZSTD))),
+        "chunk-zstd-cut": (
+            "R25",
+            4,
+            undone,
+            _second(chunk(1, zstd_run(b"B", PAGE)[:-1], codec=ZSTD)),
+        ),
+        "chunk-zstd-longer": (
+            "R25",
+            4,
+            undone,
+            _second(chunk(1, zstd_run(b"B", PAGE) + b"B", codec=ZSTD)),
+        ),
+        "chunk-zstd-too-large": (
+            "R25",
+            4,
+            undone,
+            _second(chunk(1, zstd_run(b"B", 2 * PAGE), codec=ZSTD)),
+        ),
+        "chunk-zstd-lies": (
+            "R25",
+            4,
+            undone,
+            _second(chunk(1, zstd_run(b"B", 2 * PAGE, PAGE), codec=ZSTD)),
+        ),
         "chunk-bomb": ("R25", 4, undone, with_bomb(bomb)),
         "chunk-too-short": (
             "R25",
             4,
-            "holds 2048 bytes instead of 4096",
+            undone,
             _second(chunk(1, lz4_run(b"B", 2048), codec=LZ4)),
         ),
         "chunk-raw-too-short": (

@@ -1,0 +1,138 @@
+"""The codecs of chunks, from memory of ours into memory of ours.
+
+LZ4's C functions are called as they are: the lz4 wheel's own compress and decompress give each
+result in new memory, and copy it once more under Python's lock. The wheel exports them (or is
+linked with the liblz4 that does), so they are the library that requirements.lock pins. zstandard
+exports none, and is imported by the first that needs it. All run outside Python's lock.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import Protocol
+
+from lz4.block import _block
+
+NONE, LZ4, RUN, ZSTD = range(4)
+"""What the codec field of a chunk says."""
+
+NAMES = ("lz4", "lz4hc", "zstd", "none")
+"""What a writer may be told to use."""
+DEFAULT = NAMES[0]
+
+_ACCELERATION = 1
+_HC_LEVEL = 3
+_ZSTD_LEVEL = 1
+"""docs/PERFORMANCE.md has what the levels take and give."""
+
+_lz4 = ctypes.CDLL(_block.__file__)
+_libc = ctypes.CDLL(None)
+
+
+_P, _I = ctypes.c_void_p, ctypes.c_int
+_COMPRESS = ctypes.CFUNCTYPE(_I, _P, _P, _P, _I, _I, _I)
+"""State, source, destination, their sizes, level; 0 where the destination is too small."""
+_fast = _COMPRESS(("LZ4_compress_fast_extState", _lz4))
+_hc = _COMPRESS(("LZ4_compress_HC_extStateHC", _lz4))
+_decompress = ctypes.CFUNCTYPE(_I, _P, _P, _I, _I)(("LZ4_decompress_safe", _lz4))
+_compare = ctypes.CFUNCTYPE(_I, _P, _P, ctypes.c_size_t)(("memcmp", _libc))
+
+
+class Compressor(Protocol):
+    """Compresses one thing at a time, with memory of its own that was got when it was made."""
+
+    @property
+    def codec(self) -> int:
+        """What the codec field has to say of the result."""
+
+    def __call__(self, raw: memoryview, room: memoryview, /) -> int:
+        """Compress `raw` into `room`; return the size, 0 where the room does not suffice."""
+
+
+class _Lz4:
+    codec = LZ4
+
+    def __init__(self, function: Callable[..., int], state_size: int, level: int) -> None:
+        self._function = function
+        self._state = ctypes.create_string_buffer(state_size)
+        self._level = level
+
+    def __call__(self, raw: memoryview, room: memoryview) -> int:
+        sizes = (len(raw), len(room), self._level)
+        done: int = self._function(self._state, address(raw), address(room), *sizes)
+        return done
+
+
+class _Zstd:
+    codec = ZSTD
+
+    def __init__(self, largest: int) -> None:
+        import zstandard
+
+        self._compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+        # What it needs for a chunk it gets with the first, and keeps.
+        self._compressor.compress(bytes(largest))
+
+    def __call__(self, raw: memoryview, room: memoryview) -> int:
+        stored = self._compressor.compress(raw)
+        if len(stored) > len(room):
+            return 0
+        room[: len(stored)] = stored
+        return len(stored)
+
+
+class _None:
+    codec = NONE
+
+    def __call__(self, _raw: memoryview, _room: memoryview) -> int:
+        return 0
+
+
+def compressor(name: str, largest: int) -> Compressor:
+    """Return what compresses up to `largest` bytes as `name`, one of NAMES, says."""
+    if name == "lz4":
+        return _Lz4(_fast, _lz4.LZ4_sizeofState(), _ACCELERATION)
+    if name == "lz4hc":
+        return _Lz4(_hc, _lz4.LZ4_sizeofStateHC(), _HC_LEVEL)
+    return _Zstd(largest) if name == "zstd" else _None()
+
+
+def address(view: memoryview) -> int:
+    """Return where the bytes of `view`, which can be written to, lie."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
+def is_run(raw: memoryview) -> bool:
+    """Return whether all bytes of `raw`, at least one, are equal: zeros, nearly always."""
+    start = address(raw)
+    return bool(_compare(start, start + 1, len(raw) - 1) == 0)
+
+
+def decompress(codec: int, payload: memoryview, room: memoryview) -> bool:
+    """Fill `room` with what `payload` holds in LZ4, RUN or ZSTD; return whether it fits exactly."""
+    if codec == RUN:
+        return _spread(payload, room)
+    if codec == ZSTD:
+        return _unpack_zstd(payload, room)
+    done = _decompress(address(payload), address(room), len(payload), len(room))
+    return bool(done == len(room))
+
+
+def _spread(payload: memoryview, room: memoryview) -> bool:
+    if len(payload) != 1:
+        return False
+    ctypes.memset(address(room), payload[0], len(room))
+    return True
+
+
+def _unpack_zstd(payload: memoryview, room: memoryview) -> bool:
+    import zstandard
+
+    try:
+        # The library gets memory for what the frame says it holds.
+        if zstandard.frame_content_size(payload) != len(room):
+            return False
+        raw = zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False)
+    except zstandard.ZstdError:
+        return False
+    room[:] = raw
+    return True
