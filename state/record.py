@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any, Self
 
 from format.errors import DamagedError
+from state import early
 from state.files import read_text, write_text
 
 HIBERNATION_PATH = "/var/lib/torpor/hibernation.json"
-BOOT_PATH = "/run/torpor/resume.json"
+BOOT_PATH = early.BOOT_PATH
 
 
 class Outcome(StrEnum):
