@@ -85,8 +85,7 @@ def name_of(device: str) -> str:
 
 def _names(device: str) -> list[str]:
     """Return what may name the device, the best first."""
-    number = os.stat(device).st_rdev
-    known = _properties(f"{os.major(number)}:{os.minor(number)}")
+    known = _properties(_number_of(device))
     names = []
     if uuid := _header_tag(device, "UUID") or known.get("ID_FS_UUID"):
         names.append(f"UUID={uuid}")
@@ -95,6 +94,11 @@ def _names(device: str) -> list[str]:
     if dm_name := known.get("DM_NAME"):
         names.append(f"/dev/mapper/{dm_name}")
     return names
+
+
+def _number_of(device: str) -> str:
+    number = os.stat(device).st_rdev
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def node_of_number(major: int, minor: int) -> str | None:
