@@ -1,6 +1,6 @@
 """The resumer: runs in the initramfs, before the root file system is mounted.
 
-`start` begins with a `first_look`, which finds out in a few milliseconds that there is no image; all
+`start` begins with a `first_look`, which finds out in milliseconds that there is no image; all
 else is for the whole program, `__main__`, which is imported then.
 
 `request` reads what the kernel command line asks for, `wait` waits for devices, `find` and
