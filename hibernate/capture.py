@@ -12,6 +12,7 @@ from hibernate.guardian import Guardian
 from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, power_off
+from hibernate.reclaim import reclaim_early
 from hibernate.signals import signals_held_back
 from hibernate.standstill import Standstill
 from hibernate.stillness import Stillness
@@ -46,6 +47,7 @@ def hibernate(plan: Plan, log: Log, stillness: Stillness | None = None) -> None:
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         check_room(store, _largest(plan))
         writing = Writing(store, plan)
+        reclaim_early(_largest(plan), log)
         _attach(store, snapshot)
         if store.header.holds_image():
             store.header.clear()
