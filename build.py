@@ -46,6 +46,7 @@ MORE_PROGRAMS = {
         "mkfs.xfs": "xfsprogs",
         "mkfs.vfat": "dosfstools",
         "mkfs.exfat": "exfatprogs",
+        "mkfs.ntfs": "ntfs-3g",
         "debugfs": "e2fsprogs",
         "mkinitramfs": "initramfs-tools-core",
         "dracut": "dracut-core",

@@ -11,7 +11,7 @@ from uuid import uuid4
 from cli.output import say
 from format.errors import TorporError, UnreadableError
 from hibernate.capture import Log, hibernate
-from hibernate.choose import Settings, check_found, choose_store
+from hibernate.choose import Settings, check_found, choose_store, other_swaps
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, default_mode
 from hibernate.sleep_hooks import sleep_hooks
@@ -32,6 +32,11 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         store = choose_store(arguments.store, settings)
         if warning := check_found(store, settings):
             _warn(warning, "unless the next boot finds it there, the machine will start cold")
+        if others := other_swaps(store):
+            _warn(
+                f"there is swap on {', '.join(others)}, too, which is not compared at the resume",
+                "let no other system use it until this one has resumed",
+            )
         conf = settings.conf
         asked = arguments.mode or conf.mode
         mode = Mode(asked) if asked else default_mode()

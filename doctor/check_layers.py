@@ -1,10 +1,14 @@
-"""Checks that the initramfs opens the encryption and the volume groups below the store."""
+"""Checks that the initramfs opens the encryption and the volume groups that a resume needs.
+
+Those below the store, and those below each mounted file system, which the guard compares.
+"""
 
 import re
 from collections.abc import Iterator
 
 from doctor.facts import REBUILD, Facts
 from doctor.finding import Finding, ok, problem
+from kernel.mounts import parse_mounts
 from store import crypttab
 
 _CRYPTSETUP = (
@@ -23,27 +27,38 @@ _UUID_DIGITS = 32
 
 
 def layers(facts: Facts) -> Iterator[Finding]:
-    """Walk from the store down to the disk."""
-    stacked = set()
-    for name in facts.machine.layers(facts.store.device):
-        dm_name, dm_uuid = facts.machine.dm(name)
-        kind, _, rest = dm_uuid.partition("-")
-        if kind == "CRYPT":
-            stacked.add("encryption")
-            yield from _crypt(facts, dm_name, rest)
-        elif kind == "LVM":
-            stacked.add("LVM")
-            yield from _lvm(facts, dm_name)
-    if not stacked:
-        yield ok("the store lies on a disk or partition, with nothing to open before")
+    """Walk from the store and from the mounted file systems down to the disks."""
+    is_plain = True
+    for device, what in _needed(facts).items():
+        for name in facts.machine.layers(device):
+            dm_name, dm_uuid = facts.machine.dm(name)
+            kind, _, rest = dm_uuid.partition("-")
+            if kind == "CRYPT":
+                is_plain = False
+                yield from _crypt(facts, dm_name, rest, what)
+            elif kind == "LVM":
+                is_plain = False
+                yield from _lvm(facts, dm_name, what)
+    if is_plain:
+        yield ok("the store and all file systems lie on disks or partitions, nothing is to open")
 
 
-def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
-    """`uuid_words` is the rest of dm/uuid: LUKS2-0123…cdef-name."""
+def _needed(facts: Facts) -> dict[str, str]:
+    """Return the names of the devices, and what lies on each: the store, or a mount point."""
+    found = {facts.store.device: "the store"}
+    for mount in parse_mounts(facts.machine.text("/proc/self/mountinfo") or ""):
+        on_btrfs = mount.source if mount.fs_type == "btrfs" else ""
+        if device := facts.machine.device(on_btrfs or mount.device):
+            found.setdefault(device, mount.mount_point)
+    return found
+
+
+def _crypt(facts: Facts, name: str, uuid_words: str, what: str) -> Iterator[Finding]:
+    """`uuid_words` is the rest of dm/uuid: LUKS2-0123…cdef-name; `what` lies on it."""
     image = facts.initramfs
     if not any(path in image for path in _CRYPTSETUP):
         yield problem(
-            f"{facts.image_path} has no cryptsetup to open {name}, on which the store lies",
+            f"{facts.image_path} has no cryptsetup to open {name}, on which {what} lies",
             f"install cryptsetup-initramfs, or dracut's crypt module; torpor enable, and {REBUILD}",
         )
         return
@@ -56,14 +71,14 @@ def _crypt(facts: Facts, name: str, uuid_words: str) -> Iterator[Finding]:
         )
     elif _is_left_out(facts, uuid):
         yield problem(
-            f"rd.luks.uuid= on the kernel command line leaves out {name}, on which the store lies",
+            f"rd.luks.uuid= on the kernel command line leaves out {name}, on which {what} lies",
             f"add rd.luks.uuid={uuid} to the boot loader's configuration",
         )
     elif _is_asked_for(facts, name, uuid):
-        yield ok(f"the initramfs opens {name}, on which the store lies")
+        yield ok(f"the initramfs opens {name}, on which {what} lies")
     else:
         yield problem(
-            f"nothing tells {facts.image_path} to open {name}, on which the store lies",
+            f"nothing tells {facts.image_path} to open {name}, on which {what} lies",
             f"run torpor enable, or give {name} the option initramfs (Debian) or x-initrd.attach "
             f"in /etc/crypttab, and {REBUILD}",
         )
@@ -115,10 +130,10 @@ def _options(facts: Facts) -> Iterator[tuple[str, str]]:
         yield option, value.strip("\"'")
 
 
-def _lvm(facts: Facts, name: str) -> Iterator[Finding]:
+def _lvm(facts: Facts, name: str, what: str) -> Iterator[Finding]:
     if not any(path in facts.initramfs for path in _LVM):
         yield problem(
-            f"{facts.image_path} has no lvm to activate {name}, on which the store lies",
+            f"{facts.image_path} has no lvm to activate {name}, on which {what} lies",
             f"install lvm2, and dracut's lvm module or mkinitcpio's lvm2 hook, and {REBUILD}",
         )
         return
@@ -130,12 +145,12 @@ def _lvm(facts: Facts, name: str) -> Iterator[Finding]:
     # Where dracut is told of some volumes, it activates no others.
     if chosen and not any(name == volume or _is_in(name, volume) for volume in chosen):
         yield problem(
-            f"rd.lvm.lv= or rd.lvm.vg= on the kernel command line leaves out {name}, on which the "
-            "store lies",
+            f"rd.lvm.lv= or rd.lvm.vg= on the kernel command line leaves out {name}, on which "
+            f"{what} lies",
             "add rd.lvm.lv=GROUP/VOLUME for it to the boot loader's configuration",
         )
     else:
-        yield ok(f"the initramfs activates {name}, on which the store lies")
+        yield ok(f"the initramfs activates {name}, on which {what} lies")
 
 
 def _is_in(name: str, group: str) -> bool:

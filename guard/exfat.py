@@ -8,6 +8,7 @@ import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from guard.clusters import MAX_TABLE, DirectoryTree, Geometry, Run, Volume
 from guard.device import Read
@@ -20,6 +21,8 @@ _MIN_SECTOR_SHIFT, _MAX_SECTOR_SHIFT = 9, 12
 _MAX_CLUSTER_SHIFT = 25
 
 _BITMAP, _FILE, _STREAM = 0x81, 0x85, 0xC0
+_MAX_BITMAPS = 2
+"""The second one is TexFAT's; what is corrupt may name any number."""
 _IS_DIRECTORY = 0x10
 _NO_TABLE = 0x02
 """A stream's clusters follow each other, and are not in the table."""
@@ -52,7 +55,8 @@ def fingerprint(read: Read, size: int) -> bytes:
             volume, digest, lambda entries: _directories(entries, boot.geometry.cluster_size)
         )
         root = tree.entries(volume.contents(boot.root, MAX_TABLE))
-        for first, length in (_PLACE.unpack(entry) for entry in root if entry[0] == _BITMAP):
+        bitmaps = (_PLACE.unpack(entry) for entry in root if entry[0] == _BITMAP)
+        for first, length in islice(bitmaps, _MAX_BITMAPS):
             for piece in volume.contents(Run(first), min(length, MAX_TABLE)):
                 digest.update(piece)
         tree.add_below({boot.root})

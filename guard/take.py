@@ -13,7 +13,7 @@ from guard import sample
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE
 from kernel import stack
-from kernel.mounts import Mount
+from kernel.mounts import Mount, types_on_devices
 from store.errors import DeviceNotFoundError, cannot
 from store.locate import find_device, node_of_number
 
@@ -53,17 +53,18 @@ class Guarded:
         Before the freeze. Raises DeviceNotFoundError, UnreadableError.
         """
         nodes: dict[str, Mount] = {}
+        types = types_on_devices()
         for mount in mounts:
-            for node in self._nodes(mount):
+            for node in self._nodes(mount, types):
                 nodes.setdefault(node, mount)
         for node, mount in nodes.items():
             self._open(node, mount)
 
-    def entries(self) -> list[GuardEntry]:
-        """Return what the resumer is to compare. Raises UnreadableError."""
-        return [_entry(subject) for subject in self._subjects]
+    def entries(self) -> Iterator[GuardEntry]:
+        """Yield what the resumer is to compare. Raises UnreadableError."""
+        return map(_entry, self._subjects)
 
-    def _nodes(self, mount: Mount) -> Iterator[str]:
+    def _nodes(self, mount: Mount, types: set[str]) -> Iterator[str]:
         major, minor = map(int, mount.device.split(":"))
         if mount.fs_type == "btrfs":
             yield from _btrfs_nodes(mount)
@@ -71,7 +72,8 @@ class Guarded:
             self.notes.append(f"the device of {mount.mount_point} is gone: nothing to compare")
         elif major:
             yield _existing(node_of_number(major, minor), mount)
-        elif mount.source.startswith("/"):  # bcachefs names its devices with colons between
+        elif mount.source.startswith("/") and mount.fs_type in types:
+            # bcachefs names its devices with colons between
             sources = [mount.source] if find_device(mount.source) else mount.source.split(":")
             yield from filter(find_device, sources)
 

@@ -84,12 +84,16 @@ class Cgroups:
         return late
 
     def thaw(self) -> None:
-        """Let those go on that `freeze` stopped."""
-        for number, cgroup in enumerate(self._chosen):
-            if self._root is not None and self._is_frozen[number]:
-                with contextlib.suppress(FileNotFoundError):
-                    cgroups.set_frozen(self._root, cgroup, frozen=False)
-                self._is_frozen[number] = 0
+        """Let those go on that `freeze` stopped, all of them whatever one says."""
+        with contextlib.ExitStack() as last_to_first:
+            for number in range(len(self._chosen)):
+                if self._is_frozen[number]:
+                    last_to_first.callback(self._thaw_one, number)
+
+    def _thaw_one(self, number: int) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            cgroups.set_frozen(self._root or "", self._chosen[number], frozen=False)
+        self._is_frozen[number] = 0
 
 
 def _cgroups_of(pids: Collection[int]) -> set[str]:

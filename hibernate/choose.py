@@ -105,6 +105,17 @@ def largest_swap(areas: list[swap.SwapArea]) -> str:
     )
 
 
+def other_swaps(store: str) -> list[str]:
+    """Return the swap areas on disks that are on besides the store: the machine is there, too."""
+    areas = [area.path for area in swap.active_swaps()]
+    used = find_active(store)
+    return [
+        path
+        for path in areas
+        if not (used and path == used.path) and not os.path.basename(path).startswith("zram")
+    ]
+
+
 def open_store(path: str) -> Store:
     """Open the store at `path`. Raises StoreRefusedError, DeviceNotFoundError, UnreadableError."""
     area = find_active(path)

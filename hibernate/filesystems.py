@@ -3,11 +3,12 @@
 import errno
 import mmap
 import os
+from contextlib import ExitStack
 from typing import Self
 
 from hibernate.order import FileSystem, topmost_first
 from kernel import freeze
-from kernel.mounts import Mount, mount_id_of
+from kernel.mounts import Mount, mount_id_of, types_on_devices
 from store.errors import KernelRefusedError
 
 
@@ -17,8 +18,9 @@ def to_freeze(mounts: list[Mount]) -> list[FileSystem]:
     What a process serves (fuseblk) is left out: its server is frozen by then.
     """
     chosen: dict[str, FileSystem] = {}
+    types = types_on_devices()
     for mount in mounts:
-        on_block_device = not mount.device.startswith("0:") or mount.source.startswith("/dev/")
+        on_block_device = not mount.device.startswith("0:") or mount.fs_type in types
         if on_block_device and not mount.fs_type.startswith("fuse"):
             chosen.setdefault(mount.device, []).append(mount)
     return topmost_first(list(chosen.values()))
@@ -82,11 +84,19 @@ class FileSystems:
                     raise KernelRefusedError(f"cannot freeze {mount_point}: {error}") from error
 
     def thaw(self) -> None:
-        """Let those go on that `freeze` stopped."""
-        for number, (fd, _) in reversed(list(enumerate(self._open))):
-            if self._is_frozen[number]:
-                _thaw_one(fd)
-                self._is_frozen[number] = 0
+        """Let those go on that `freeze` stopped, all of them whatever one says."""
+        with ExitStack() as last_to_first:
+            for number, (fd, _) in enumerate(self._open):
+                if self._is_frozen[number]:
+                    last_to_first.callback(self._thaw_one, number, fd)
+
+    def _thaw_one(self, number: int, fd: int) -> None:
+        try:
+            freeze.thaw(fd)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # it is not frozen any more
+                raise
+        self._is_frozen[number] = 0
 
     def close(self) -> None:
         """Close them."""
@@ -100,11 +110,3 @@ def _sync(fd: int, mount_point: str) -> None:
         freeze.sync_file_system(fd)
     except OSError as error:
         raise KernelRefusedError(f"cannot sync {mount_point}: {error}") from error
-
-
-def _thaw_one(fd: int) -> None:
-    try:
-        freeze.thaw(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise

@@ -25,16 +25,20 @@ def _depth(file_system: FileSystem, others: list[FileSystem]) -> int:
     return max((1 + _depth(holder, rest) for holder in holders if holder), default=0)
 
 
-def _files_below(mount: Mount) -> list[str]:
-    """Return the files that hold the devices of the file system."""
+def layers_below(mount: Mount) -> list[stack.Layer]:
+    """Return the devices that the file system lies on, from the top; none if they are not known."""
     try:
         if mount.device.startswith("0:"):
-            layers = stack.layers(mount.source)
-        else:
-            layers = stack.layers_of(mount.device)
+            return stack.layers(mount.source)
+        return stack.layers_of(mount.device)
     except OSError:
         return []
-    return [path for layer in layers if (path := stack.backing_file(layer.name))]
+
+
+def _files_below(mount: Mount) -> list[str]:
+    """Return the files that hold the devices of the file system."""
+    paths = (stack.backing_file(layer.name) for layer in layers_below(mount))
+    return [path for path in paths if path]
 
 
 def _holder(path: str, file_systems: list[FileSystem]) -> FileSystem | None:

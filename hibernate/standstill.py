@@ -7,9 +7,11 @@ from typing import Self
 from format.guard import GuardEntry
 from guard.take import Guarded
 from hibernate.cgroups import Cgroups
-from hibernate.filesystems import FileSystems
+from hibernate.filesystems import FileSystems, to_freeze
 from hibernate.flush import flush
 from hibernate.namespaces import every_mount
+from hibernate.served import refuse_served
+from hibernate.signals import stop_if_asked
 from hibernate.stuck import freeze_tasks
 from kernel import zfs
 from kernel.snapshot import SnapshotDevice
@@ -26,6 +28,7 @@ class Standstill:
         _refuse_zfs()
         with ExitStack() as files:
             self._mounts = every_mount()
+            refuse_served(to_freeze(self._mounts), self._mounts)
             self._file_systems = files.enter_context(FileSystems(self._mounts))
             self._guarded = files.enter_context(Guarded())
             self._guarded.open_all(self._mounts)
@@ -60,7 +63,11 @@ class Standstill:
         undo.callback(snapshot.unfreeze)
         undo.callback(self._file_systems.thaw)
         self._file_systems.freeze()
-        return self._guarded.entries()
+        entries = []
+        for entry in self._guarded.entries():
+            stop_if_asked()
+            entries.append(entry)
+        return entries
 
 
 def _refuse_zfs() -> None:

@@ -1,9 +1,14 @@
 """cgroup v2, its freezer and memory: Documentation/admin-guide/cgroup-v2.rst, "Interface Files".
 
 A cgroup is named by its path below the root, "" for the root itself: "/system.slice/cron.service".
+One that is gone raises FileNotFoundError, also where it went between open and read or write: kernfs
+says ENODEV then (fs/kernfs/file.c).
 """
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kernel.mounts import read_mounts
 
@@ -18,7 +23,9 @@ def mount_point() -> str | None:
 
 def cgroup_of(pid: int) -> str:
     """Return the cgroup of the process (proc(5), cgroup). Raises OSError, as once it has ended."""
-    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+    with open(
+        f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape", newline="\n"
+    ) as file:
         for line in file:
             if line.startswith("0::"):
                 return line.removeprefix("0::").rstrip("\n").rstrip("/")
@@ -43,11 +50,13 @@ def is_frozen(root: str, cgroup: str) -> bool:
 
 def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
     """Ask for it to be frozen or thawed with all below it; returns at once."""
-    fd = os.open(f"{root}{cgroup}/cgroup.freeze", os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, b"1" if frozen else b"0")
-    finally:
-        os.close(fd)
+    path = f"{root}{cgroup}/cgroup.freeze"
+    with _gone_is_not_found(path):
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"1" if frozen else b"0")
+        finally:
+            os.close(fd)
 
 
 def memory_of(root: str, cgroup: str) -> dict[str, int]:
@@ -69,5 +78,15 @@ def reclaim(root: str, cgroup: str, size: int) -> None:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+    with _gone_is_not_found(path), open(path, encoding="ascii") as file:
         return file.read()
+
+
+@contextmanager
+def _gone_is_not_found(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        raise

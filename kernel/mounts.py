@@ -1,4 +1,4 @@
-"""/proc/PID/mountinfo (proc(5))."""
+"""/proc/PID/mountinfo and /proc/filesystems (proc(5))."""
 
 import re
 from dataclasses import dataclass
@@ -19,11 +19,15 @@ class Mount:
 
 
 def parse_mounts(text: str) -> list[Mount]:
-    """Return the mounts in `text`, the contents of a mountinfo, in order of mounting."""
+    """Return the mounts in `text`, the contents of a mountinfo, in order of mounting.
+
+    Names may hold what Python takes for blanks and ends of lines: the kernel escapes but blank,
+    tab, newline, backslash and # (fs/proc_namespace.c, mangle).
+    """
     mounts = []
-    for line in text.splitlines():
+    for line in text.split("\n")[:-1]:
         left, right = line.split(" - ", 1)
-        mount_id, _, device, _, mount_point = left.split()[:5]
+        mount_id, _, device, _, mount_point = left.split(" ")[:5]
         fs_type, source = right.split(" ")[:2]
         mount = Mount(int(mount_id), device, _unescape(mount_point), fs_type, _unescape(source))
         mounts.append(mount)
@@ -33,8 +37,20 @@ def parse_mounts(text: str) -> list[Mount]:
 def read_mounts(pid: int | None = None) -> list[Mount]:
     """Return the mounts that this process, or the one with this id, sees."""
     process = "self" if pid is None else str(pid)
-    with open(f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open(
+        f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n"
+    ) as file:
         return parse_mounts(file.read())
+
+
+def types_on_devices() -> set[str]:
+    """Return the types of file systems that need a block device.
+
+    The source of another type's mount is any text that whoever mounted it liked, and a user may
+    mount a tmpfs in a namespace of their own.
+    """
+    with open("/proc/filesystems", encoding="utf-8") as file:
+        return {line.strip() for line in file if not line.startswith("nodev")}
 
 
 def mount_id_of(fd: int) -> int:

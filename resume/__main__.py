@@ -109,7 +109,7 @@ def resume(request: Request, report: Report, keep: Keep) -> None:
             compare(choice.guard, waiting.more)
             for other in candidates:
                 if other is not best:
-                    other.discard()
+                    _discard_older(other, report)
             report(kmsg.INFO, f"loading {describe(choice.image)}")
             restore(choice.image, best.header)
 
@@ -127,9 +127,19 @@ def _settled(candidates: list[Candidate], keep: Keep) -> Iterator[None]:
             _settle(candidate, error, keep)
         raise
     except Exception:
-        for candidate in candidates:
-            candidate.discard()
+        with ExitStack() as all_of_them:
+            for candidate in candidates:
+                all_of_them.callback(candidate.discard)
         raise
+
+
+def _discard_older(candidate: Candidate, report: Report) -> None:
+    """Discard an image that another one outlives; the guard refuses it if it stays."""
+    try:
+        candidate.discard()
+    except UnreadableError as error:
+        name = candidate.header.name
+        report(kmsg.WARNING, f"the older image on {name} cannot be discarded: {error}")
 
 
 def _settle(candidate: Candidate, error: TorporError, keep: Keep) -> None:

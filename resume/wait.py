@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from kernel import process
-from resume.request import Request
+from resume.request import MAX_TIMEOUT, Request
 from store.errors import DeviceNotFoundError
 from store.locate import find_device
 
@@ -25,13 +25,14 @@ class Waiting:
     """The time that devices have to come: that of the image, then those that the guard looks for.
 
     `timeout` seconds from `begun` on, a time of time.monotonic, for all together; time in which
-    somebody is asked for a passphrase does not count.
+    somebody is asked for a passphrase does not count for an hour.
     """
 
     def __init__(self, timeout: float, begun: float) -> None:
         self.timeout = timeout
         self._left = timeout
         self._now = begun
+        self._questions_end = begun + MAX_TIMEOUT
 
     @classmethod
     def of(cls, request: Request) -> Self:
@@ -49,7 +50,7 @@ class Waiting:
     def more(self) -> bool:
         """Wait until there may be other devices than before; return False if the time is over."""
         before, self._now = self._now, time.monotonic()
-        if not glob.glob(QUESTIONS):
+        if self._now > self._questions_end or not glob.glob(QUESTIONS):
             self._left -= self._now - before
         if self._left <= 0:
             return False

@@ -20,6 +20,7 @@ MAKERS = {
     "btrfs": ("mkfs.btrfs", "-q"),
     "vfat": ("mkfs.vfat",),
     "exfat": ("mkfs.exfat",),
+    "ntfs": ("mkfs.ntfs", "-q", "-F", "-f"),
 }
 SMALLEST_MIB = {"xfs": 300, "btrfs": 128}
 CHECKERS = {
@@ -32,9 +33,14 @@ CHECKERS = {
 PARTITION_START = MIB
 
 
-def root_disk(path: Path, program: Path = PROGRAM) -> Path:
-    """Make the ext4 root with busybox, perl, the frozen torpor and the guest scripts."""
+def root_disk(path: Path, program: Path = PROGRAM, more: Iterable[str] = ()) -> Path:
+    """Make the ext4 root with busybox, perl, the frozen torpor and the guest scripts.
+
+    `more` are further programs of the host.
+    """
     tree = _root_tree(program)
+    for name in more:
+        tree.host_program(name)
     home = cache("roots") / tree.digest()[:32]
     if not home.exists():
         with building(home) as scratch:

@@ -180,6 +180,15 @@ def test_asking_for_a_passphrase_does_not_count(boot: Boot, comm: str | None) ->
     assert (boot.started, boot.passed) == (START, 64)
 
 
+def test_nobody_types_for_more_than_an_hour(boot: Boot) -> None:
+    """A question that nobody takes back does not hold up the boot for ever."""
+    boot.command_line("resume=/dev/mapper/swap")
+    boot.at(2, 'mkdir -p "$R/run/systemd/ask-password"; : >"$R/run/systemd/ask-password/ask.x1"')
+    boot.at(30, 'echo 3598.00 0 >"$R/proc/uptime"')
+    assert boot.run() == 1
+    assert 3605 <= boot.began + boot.passed <= 3615
+
+
 def test_a_wrong_passphrase_ends_the_wait(boot: Boot) -> None:
     boot.command_line("resume=/dev/mapper/swap")
     boot.at(2, 'mkdir "$R/proc/77"; echo cryptsetup >"$R/proc/77/comm"')

@@ -23,6 +23,7 @@ NEEDS = [
 ]
 DROP_IN = "[Service]\nExecStart=\nExecStart=/usr/bin/torpor hibernate --sleep-hooks\n"
 BYPASS = "[Service]\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n"
+MOUNTS = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:5 / /dev rw - devtmpfs udev rw\n"
 FILE_PLACE = 4711
 """Page on sda1 at which every file of the machine begins."""
 
@@ -99,6 +100,16 @@ class FakeMachine:
         self.write("/sys/class/block/dm-0/dm/uuid", dm_uuid + "\n")
         self.replace("/proc/swaps", "/dev/sda2", "/dev/dm-0")
 
+    def home(self, dm_name: str, dm_uuid: str, fs_type: str = "ext4") -> None:
+        """Mount /home on a device-mapper device of its own."""
+        self.device("dm-5", "254:5", GIB, "eeeeeeee-0000-0000-0000-000000000000", below="sda1")
+        self.link(f"/dev/mapper/{dm_name}", "../dm-5")
+        self.write("/sys/class/block/dm-5/dm/name", dm_name + "\n")
+        self.write("/sys/class/block/dm-5/dm/uuid", dm_uuid + "\n")
+        number = "0:41" if fs_type == "btrfs" else "254:5"
+        line = f"30 21 {number} / /home rw - {fs_type} /dev/mapper/{dm_name} rw\n"
+        self.write("/proc/self/mountinfo", MOUNTS + line)
+
 
 def header(signature: bytes, start: bytes = b"") -> bytes:
     """Return the first page of a swap area or store."""
@@ -125,6 +136,7 @@ def _files() -> dict[str, str]:
     return {
         "/proc/sys/kernel/osrelease": RELEASE + "\n",
         "/proc/cmdline": "root=/dev/sda1 ro quiet\n",
+        "/proc/self/mountinfo": MOUNTS,
         "/proc/swaps": f"Filename Type Size Used Priority\n/dev/sda2 partition {4 * kib} 0 -2\n",
         "/proc/meminfo": f"MemTotal: {4 * kib} kB\nMemFree: {2 * kib} kB\n"
         f"AnonPages: {kib} kB\nShmem: 0 kB\nSUnreclaim: 1000 kB\nSwapFree: {4 * kib} kB\n"

@@ -1,5 +1,6 @@
 """The first step of the freeze: which cgroups stop, and that they go on again."""
 
+import errno
 import os
 import signal
 import time
@@ -85,6 +86,41 @@ def test_what_others_froze_stays_frozen(tree: Path) -> None:
     ]
     chosen.thaw()
     assert frozen_in(tree) == ["/system.slice/frozen.service"]
+
+
+def test_a_cgroup_that_cannot_be_thawed_keeps_no_other_one_frozen(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Cgroups(())
+    chosen.freeze(lambda _: None)
+    really = cgroups.set_frozen
+
+    def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
+        if cgroup.endswith("1000.slice"):
+            raise PermissionError
+        really(root, cgroup, frozen=frozen)
+
+    monkeypatch.setattr(cgroups, "set_frozen", set_frozen)
+    with pytest.raises(PermissionError):
+        chosen.thaw()
+    stay = ["/system.slice/frozen.service", "/user.slice/user-1000.slice"]
+    assert frozen_in(tree) == stay
+    monkeypatch.setattr(cgroups, "set_frozen", really)
+    chosen.thaw()
+    assert frozen_in(tree) == stay[:1]
+
+
+def test_cgroup_that_goes_while_it_is_written_to_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cgroup.freeze").touch()
+
+    def write(_fd: int, _data: bytes) -> int:
+        raise OSError(errno.ENODEV, "no such device")
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(FileNotFoundError):
+        cgroups.set_frozen(str(tmp_path), "", frozen=False)
 
 
 def test_guardian_thaws_the_cgroups_of_a_killed_writer(tree: Path) -> None:

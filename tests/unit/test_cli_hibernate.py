@@ -25,6 +25,7 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     monkeypatch.setattr(command, "hibernate", lambda plan, *_: asked.append(plan))
     monkeypatch.setattr(command, "choose_store", lambda name, _settings: name or "/dev/chosen")
     monkeypatch.setattr(command, "check_found", lambda *_: "")
+    monkeypatch.setattr(command, "other_swaps", lambda _store: [])
     monkeypatch.setattr(command, "_kernel_log", lambda: lambda _message: None)
     monkeypatch.setattr(command, "default_mode", lambda: Mode.PLATFORM)
     return asked
@@ -34,6 +35,15 @@ def torpor(*argv: str) -> int:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("sys.argv", ["torpor", "hibernate", *argv])
         return main()
+
+
+def test_other_swap_is_warned_of(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "other_swaps", lambda _store: ["/dev/b", "/swap"])
+    assert torpor() == 0
+    assert "there is swap on /dev/b, /swap, too" in capsys.readouterr().err
+    assert len(plans) == 1
 
 
 def kept() -> HibernationRecord:

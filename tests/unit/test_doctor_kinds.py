@@ -148,7 +148,14 @@ def luks_below_lvm(fake: FakeMachine) -> None:
     hold(fake, "usr/sbin/lvm")
 
 
+def home_on_luks(fake: FakeMachine) -> None:
+    fake.home("home_crypt", LUKS.replace("swap", "home"))
+    hold(fake, "usr/sbin/cryptsetup")
+    hold(fake, "cryptroot/crypttab", data=b"home_crypt UUID=1234 none luks,initramfs\n")
+
+
 SOUND: list[Change] = [
+    home_on_luks,
     luks_in_initramfs_tools,
     luks_with_key_file,
     luks_on_command_line,
@@ -197,6 +204,8 @@ def test_store_is_named_with_its_kind(fake: FakeMachine) -> None:
         (luks_below_lvm, "usr/sbin/lvm", "no lvm to activate"),
         (luks_below_lvm, "usr/sbin/cryptsetup", "no cryptsetup to open swap_crypt"),
         (luks_in_initramfs_tools, "cryptroot/crypttab", "nothing tells"),
+        (home_on_luks, "cryptroot/crypttab", "to open home_crypt, on which /home lies"),
+        (home_on_luks, "usr/sbin/cryptsetup", "no cryptsetup to open home_crypt, on which /home"),
         (luks_with_key_file, "cryptroot/keyfiles/a.key", "does not hold the key file /cryptroot"),
         (luks_in_dracuts_cmdline, "etc/cmdline.d/90crypt.conf", "nothing tells"),
     ],
@@ -268,6 +277,19 @@ def test_volumes_that_dracut_is_told_of(
     fake.replace("/proc/cmdline", "quiet", option)
     message = f"rd.lvm.lv= or rd.lvm.vg= on the kernel command line leaves out {name}, on which"
     assert [text[: len(message)] for text in bad(fake)] == ([] if found else [message])
+
+
+@pytest.mark.parametrize("fs_type", ["ext4", "btrfs"])
+def test_volume_of_a_file_system_that_dracut_is_not_told_of(
+    fs_type: str, fake: FakeMachine
+) -> None:
+    dracut(fake)
+    fake.home("vg-home", "LVM-abc", fs_type)
+    hold(fake, "usr/sbin/lvm")
+    assert bad(fake) == []
+    hold(fake, "etc/cmdline.d/90lvm.conf", data=b"rd.lvm.lv=vg/root")
+    (message,) = bad(fake)
+    assert "leaves out vg-home, on which /home lies" in message
 
 
 def test_another_luks_device_is_not_the_store(fake: FakeMachine) -> None:

@@ -230,6 +230,19 @@ def test_exfat_sees_its_allocation_bitmap(exfat_image: ExfatImage) -> None:
     assert changes(by(Method.EXFAT), image.data, image.place(first) + length - 1)
 
 
+def test_exfat_with_many_bitmaps_ends(exfat_image: ExfatImage) -> None:
+    image = exfat_image
+    (bitmap,) = (entry for entry in image.entries(image.root) if entry[0] == 0x81)
+    at = image.place(image.root)
+    size = image.cluster_size
+    image.data[at : at + size] = bytes(bitmap[:24] + b"\xff" * 8) * (size // 32)
+    image.link(int.from_bytes(bitmap[20:24], "little"), image.root)
+    image.link(image.root, image.root)
+    device = Memory(image.data)
+    exfat.fingerprint(device.read, len(device.data))
+    assert 128 << 20 <= device.bytes_read < 256 << 20
+
+
 def test_exfat_in_circles_ends(exfat_image: ExfatImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "MAX_DIRECTORIES", 1 << 20)
     exfat_image.link(70, 60)

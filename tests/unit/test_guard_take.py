@@ -29,6 +29,7 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
 
     monkeypatch.setattr(take, "node_of_number", node)
     monkeypatch.setattr(take, "find_device", lambda path: path if path in made.dm else None)
+    monkeypatch.setattr(take, "types_on_devices", lambda: {"ext4", "bcachefs"})
     monkeypatch.setattr(stack, "layers", made.layers)
     monkeypatch.setattr(stack, "SYSFS", str(tmp_path / "sys"))
     for minor in range(4):
@@ -43,7 +44,7 @@ def mount(device: str, place: str, fs_type: str = "ext4", source: str = "none") 
 def taken(*mounts: Mount) -> tuple[list[GuardEntry], list[str]]:
     with Guarded() as guarded:
         guarded.open_all(list(mounts))
-        return guarded.entries(), guarded.notes
+        return list(guarded.entries()), guarded.notes
 
 
 def test_each_device_once(disks: Disks) -> None:
@@ -127,7 +128,9 @@ def test_btrfs_whose_devices_nobody_knows(disks: Disks) -> None:
 def test_a_type_without_a_number_of_its_own(disks: Disks) -> None:
     path = disks.add("sda", ext())
     entries, _ = taken(
-        mount("0:40", "/mnt", "other", path), mount("0:41", "/net", "nfs", "server:/net")
+        mount("0:40", "/mnt", "bcachefs", path),
+        mount("0:41", "/net", "nfs", "server:/net"),
+        mount("0:42", "/proc/7/root/mnt", "tmpfs", path),
     )
     assert [e.mount_point for e in entries] == ["/mnt"]
 

@@ -148,6 +148,14 @@ def test_next_boot_may_not_find_the_store(at_page: dict[str, int]) -> None:
         assert "torpor enable --store /file" in caught.value.hint
 
 
+def test_other_swaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    areas = [area("/dev/zram0", 9), area("/dev/a", 9), area("/swap", 9, is_partition=False)]
+    monkeypatch.setattr(swap, "active_swaps", lambda: areas)
+    monkeypatch.setattr(choose, "find_active", {"/dev/b": areas[1]}.get)
+    assert choose.other_swaps("/dev/b") == ["/swap"]
+    assert choose.other_swaps("/dev/store") == ["/dev/a", "/swap"]
+
+
 class Room:
     """A store of which only the room matters."""
 
@@ -161,7 +169,10 @@ def test_store_that_cannot_take_the_image_is_known_before(monkeypatch: pytest.Mo
         check_room(Room(), 81 << 20)  # type: ignore[arg-type]
 
 
-def test_block_file_systems_stop_once_each_and_the_last_mounted_first() -> None:
+def test_block_file_systems_stop_once_each_and_the_last_mounted_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(filesystems, "types_on_devices", lambda: {"ext4", "btrfs", "fuseblk"})
     mounts = [
         Mount(1, "8:1", "/", "ext4", "/dev/sda1"),
         Mount(2, "0:5", "/dev", "devtmpfs", "udev"),
@@ -224,6 +235,21 @@ def test_only_what_we_froze_is_thawed(frozen: Frozen, opened: FileSystems) -> No
     opened.freeze()
     assert frozen.names() == ["one", "two"]
     opened.thaw()
+    assert frozen.names() == ["two"]
+
+
+def test_file_system_that_cannot_be_thawed_keeps_no_other_one_frozen(
+    frozen: Frozen, opened: FileSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def thaw(fd: int) -> None:
+        if frozen.name(fd) == "two":
+            raise OSError(errno.EIO, "input/output error")
+        frozen.thaw(fd)
+
+    monkeypatch.setattr(freeze, "thaw", thaw)
+    opened.freeze()
+    with pytest.raises(OSError, match="input/output error"):
+        opened.thaw()
     assert frozen.names() == ["two"]
 
 

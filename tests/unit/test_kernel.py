@@ -98,6 +98,22 @@ def test_root_in_memory() -> None:
     assert not root.is_memory("")
 
 
+@pytest.mark.parametrize("odd", ["\x0c", "\r", "\x85", "\u00a0", "\u2028", "\x1c"])
+def test_mountinfo_of_whoever_names_mount_points_oddly(odd: str, tmp_path: Path) -> None:
+    """Any user may, in a namespace of their own; the kernel does not escape these."""
+    line = f"22 21 0:5 / /mnt/a{odd}b rw - tmpfs c{odd}d rw\n"
+    parsed = mounts.parse_mounts(MOUNTINFO + line)
+    assert parsed[4] == mounts.Mount(22, "0:5", f"/mnt/a{odd}b", "tmpfs", f"c{odd}d")
+
+
+def test_types_on_devices() -> None:
+    types = mounts.types_on_devices()
+    assert "proc" not in types
+    assert "tmpfs" not in types
+    assert not any("\t" in name or " " in name for name in types)
+    assert any(mount.fs_type in types for mount in mounts.read_mounts())
+
+
 def test_own_mountinfo_and_fdinfo_agree() -> None:
     fd = os.open("/proc", os.O_RDONLY)
     try:

@@ -99,6 +99,16 @@ def test_time_of_a_passphrase_does_not_count(
     assert wait_for_device("UUID=x", Waiting(0.15, time.monotonic())) == "/dev/late"
 
 
+def test_nobody_types_for_more_than_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ask.x").touch()
+    monkeypatch.setattr(wait, "QUESTIONS", str(tmp_path / "ask.*"))
+    monkeypatch.setattr(wait, "_LOOK_AGAIN", 0.01)
+    assert Waiting(7, time.monotonic() - 3590).more()
+    assert not Waiting(7, time.monotonic() - 3610).more()
+
+
 def test_time_to_start_counts_but_not_what_somebody_else_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
