@@ -16,6 +16,7 @@ from hibernate.choose import Settings, check_found, choose_store, other_swaps
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, default_mode
 from hibernate.sleep_hooks import sleep_hooks
+from hibernate.stillness import Stillness
 from kernel import cmdline, kmsg
 from kernel.machine import boot_id
 from state.conf import read_conf
@@ -55,8 +56,16 @@ def _hibernate(plan: Plan, record: "_Keeper", log: Log) -> None:
 
     That is another image: chunks of the first one on the disk are not to be taken for its own.
     """
+    stillness = Stillness()
     try:
-        hibernate(plan, log)
+        _try_twice(plan, record, log, stillness)
+    finally:
+        record(still=stillness.seconds)
+
+
+def _try_twice(plan: Plan, record: "_Keeper", log: Log, stillness: Stillness) -> None:
+    try:
+        hibernate(plan, log, stillness)
     except NoSpaceError as error:
         if plan.image_size == 0:
             raise
@@ -66,7 +75,7 @@ def _hibernate(plan: Plan, record: "_Keeper", log: Log) -> None:
     smallest = replace(plan, image_size=0, image_uuid=uuid4())
     record(image_uuid=str(smallest.image_uuid))
     try:
-        hibernate(smallest, log)
+        hibernate(smallest, log, stillness)
     except NoSpaceError as error:
         message = f"{error}; even the smallest image does not fit"
         raise NoSpaceError(message, "use a larger store, or close programs") from error

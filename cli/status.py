@@ -40,13 +40,24 @@ def _hibernation(last: HibernationRecord, this_boot: str) -> str:
     where = f" to {last.store}" if last.store else ""
     head = f"last hibernation: {_time(last.begun)}{where}"
     if last.outcome == Outcome.RESUMED:
-        return f"{head}, resumed {_time(last.ended)}"
+        still = f", after a standstill of {_duration(last.still)}" if last.still else ""
+        return f"{head}, resumed {_time(last.ended)}{still}"
     if last.outcome == Outcome.FAILED:
         seconds = last.ended - last.begun
-        return f"{head}, failed after {seconds:.0f} s: {last.message} (exit code {last.exit_code})"
+        still = f", {_duration(last.still)} of it at a standstill" if last.still else ""
+        failed = f"failed after {seconds:.0f} s{still}"
+        return f"{head}, {failed}: {last.message} (exit code {last.exit_code})"
     if last.boot_id == this_boot:
         return f"{head}, not finished: it is under way, or was killed"
     return f"{head}, not resumed"
+
+
+def _duration(seconds: float) -> str:
+    """Return it in a unit that suits: seconds, or days if the machine was switched off."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _time(seconds: float) -> str:

@@ -4,14 +4,12 @@ Messages are lower case, without a full stop, and hold the place (offset, chunk 
 A hint is what the reader of the message can do; it goes on a line of its own.
 """
 
-from typing import ClassVar
-
 
 class TorporError(Exception):
     """The base of all errors that end a program with a message instead of a traceback."""
 
-    exit_code: ClassVar[int] = 1
-    meaning: ClassVar[str] = "an error of Torpor's own"
+    exit_code = 1
+    meaning = "an error of Torpor's own"
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

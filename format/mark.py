@@ -12,14 +12,12 @@ from enum import IntEnum
 from typing import Self
 from uuid import UUID
 
-from format import layout
+from format import layout, magic
 from format.checksum import Buffer
 from format.errors import DamagedError, UnsupportedError
 from format.records import column, column_bytes, is_sealed, salt, seal
 
-MARK_OFFSET = 1280
-"""In the padding of a swap header, after the words that libblkid wants to be zero (1196-1203),
-and in the sector of the UUID: the mark changes with one sector written."""
+MARK_OFFSET = magic.MARK_OFFSET
 
 MAX_EXTENTS = 1 << 18
 

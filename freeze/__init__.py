@@ -6,6 +6,7 @@ every start. Beside them torpor.needs and torpor-resume.needs list, one absolute
 an initramfs has to hold: every file of the folder, where it is installed, and the libraries and
 the ELF interpreter that it takes from its host. The hooks in initramfs/ read that list.
 
-entry/ has the scripts the programs start with, find_library.py the hook that lets pyudev import
-where there is no compiler. Nothing of what is frozen may import from here.
+program.spec is what PyInstaller does: modules as files, which Python's own machinery imports, and
+nothing of PyInstaller's in front of them but bootstrap.py here. entry/ has the scripts that the
+programs start with. Nothing of what is frozen may import from here.
 """

@@ -1,6 +1,7 @@
 """Freezes what has changed since the last time; says what it did."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,19 +22,25 @@ SOURCES = (
     "freeze",
 )
 
-RUNTIME_HOOKS = ("find_library.py", "light_imports.py")
+SPEC = HERE / "program.spec"
+
 # Imported somewhere in a library for a case that does not come up in our programs.
 UNUSED = (
-    *("importlib.metadata", "email", "csv", "pdb"),  # see light_imports.py
-    *("tkinter", "unittest", "pydoc", "doctest", "lib2to3", "setuptools", "pkg_resources"),
-    *("_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw"),
-    *("_multibytecodec", "readline"),
+    *("importlib.metadata", "ctypes.util", "pdb"),  # see bootstrap.py
+    *("email", "csv", "tkinter", "unittest", "pydoc", "doctest", "lib2to3"),
+    *("setuptools", "pkg_resources", "_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp"),
+    *("_codecs_kr", "_codecs_tw", "_multibytecodec", "readline"),
 )
 # hashlib, shutil and tempfile do without these; _hashlib alone would bring OpenSSL, 5 MB.
 UNUSED_IN_INITRAMFS = (
     *("_hashlib", "_ssl", "ssl", "asyncio", "multiprocessing", "http", "ftplib", "urllib.request"),
-    *("xml", "xmlrpc", "bz2", "lzma", "tarfile", "decimal", "statistics", "fractions", "rich"),
+    *("xml", "xmlrpc", "decimal", "statistics", "fractions", "random", "rich", "typing_extensions"),
+    *("bz2", "lzma", "gzip", "zipfile", "tarfile", "tempfile", "py_compile", "importlib.resources"),
+    *("calendar", "_strptime", "base64", "quopri", "getopt", "pprint", "timeit", "tracemalloc"),
+    *("socket", "resource", "grp", "_uuid", "unicodedata", "stringprep", "lz4.frame"),
+    *("concurrent.futures.process", "crcmod._crcfunpy", "ctypes._aix", "ctypes.macholib"),
 )
+ENCODINGS_IN_INITRAMFS = ("__init__", "aliases", "ascii", "latin_1", "unicode_escape", "utf_8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Program:
     installed: str
     """Where its folder lies on a system."""
     excluded: tuple[str, ...]
+    encodings: tuple[str, ...] = ()
+    """Modules of `encodings` that it holds; () for all."""
 
 
 PROGRAMS = (
@@ -54,6 +63,7 @@ PROGRAMS = (
         HERE / "entry/torpor_resume.py",
         "/usr/lib/torpor/resume",
         UNUSED + UNUSED_IN_INITRAMFS,
+        ENCODINGS_IN_INITRAMFS,
     ),
 )
 
@@ -96,17 +106,15 @@ def _key() -> str:
 def _sources() -> Iterator[Path]:
     for folder in SOURCES:
         yield from sorted((ROOT / folder).rglob("*.py"))
+    yield SPEC
 
 
 def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:
     work.mkdir(parents=True)
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level=WARN"]
-    command += ["--onedir", "--strip", "--noupx", f"--name={program.name}", f"--paths={ROOT}"]
-    command += [f"--distpath={work}/dist", f"--workpath={work}/work", f"--specpath={work}"]
-    command += [f"--runtime-hook={HERE / hook}" for hook in RUNTIME_HOOKS]
-    command += [f"--add-binary={_libudev()}:."]  # loaded by name: PyInstaller does not see it
-    command += [f"--exclude-module={module}" for module in program.excluded]
-    command += [str(program.entry)]
+    command += [f"--distpath={work}/dist", f"--workpath={work}/work", str(SPEC), "--"]
+    given = (program.name, str(program.entry), str(ROOT), str(_libudev()))
+    command += [json.dumps(value) for value in (*given, program.encodings, program.excluded)]
     # A fixed seed and date make two runs over the same sources give the same bytes.
     environment = {**os.environ, "PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": "315532800"}
     with (work / "log").open("wb") as log:

@@ -12,8 +12,10 @@ from hibernate.guardian import Guardian
 from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, power_off
+from hibernate.reclaim import reclaim_early
 from hibernate.signals import signals_held_back
 from hibernate.standstill import Standstill
+from hibernate.stillness import Stillness
 from hibernate.writing import Writing
 from kernel import power, process
 from kernel.snapshot import SnapshotDevice
@@ -26,13 +28,15 @@ _NO_MEMORY = "about half of the memory has to be free: close programs, or add sw
 Log = Callable[[str], None]
 
 
-def hibernate(plan: Plan, log: Log) -> None:
+def hibernate(plan: Plan, log: Log, stillness: Stillness | None = None) -> None:
     """Hibernate; return in the second life, when the machine has been restored.
 
     Raises a TorporError after undoing everything: the machine then goes on as before, and
     nothing is marked. `log` is called while everything is frozen and must not touch a file
-    system or a terminal; each phase begins with a line of its own.
+    system or a terminal; each phase begins with a line of its own. `stillness` is told when the
+    machine stops and goes on.
     """
+    stillness = stillness or Stillness()
     checksum.self_test()
     with ExitStack() as undo:
         store = undo.enter_context(open_store(plan.store))
@@ -43,21 +47,28 @@ def hibernate(plan: Plan, log: Log) -> None:
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         check_room(store, _largest(plan))
         writing = Writing(store, plan)
+        reclaim_early(_largest(plan), log)
         _attach(store, snapshot)
         if store.header.holds_image():
             store.header.clear()
         undo.enter_context(signals_held_back())
+        stillness.begin()
+        undo.callback(stillness.end, log)
         guard = standstill.begin(snapshot, undo, log)
         log("taking the snapshot")
+        stopped = stillness.so_far()
         if not _take_snapshot(snapshot, plan, undo):
             _forget(marking, log)
             log("resumed")
             return
+        taken = stillness.so_far() - stopped
         log(f"snapshot of {snapshot.image_size() >> 20} MiB taken, writing it to {plan.store}")
         undo.callback(store.give_back)
         mark = writing.write(snapshot, guard, log)
         if plan.verify:
             writing.read_back(mark, log)
+        still = stillness.so_far()
+        log(f"still for {still:.1f} s: {stopped:.1f} s to stop, {taken:.1f} s for the snapshot")
         log("marking")
         undo.callback(marking.take_away)
         marking.set(mark)

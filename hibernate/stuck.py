@@ -4,7 +4,7 @@ import re
 from contextlib import ExitStack
 from itertools import islice
 
-from kernel.kmsg import KernelLogReader
+from kernel.kmsg_reader import KernelLogReader
 from kernel.snapshot import SnapshotDevice
 from store.errors import KernelRefusedError
 

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import stat
-import struct
 
 BLKGETSIZE64 = 0x80081272
 BLKSSZGET = 0x1268
@@ -22,8 +21,7 @@ def sector_size(fd: int) -> int:
     """Return the logical sector size in bytes of the block device that is open."""
     size = bytearray(4)
     fcntl.ioctl(fd, BLKSSZGET, size)
-    value: int = struct.unpack("=i", size)[0]
-    return value
+    return int.from_bytes(size, "little")
 
 
 def is_block_device(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""cgroup v2 and its freezer: Documentation/admin-guide/cgroup-v2.rst, "Core Interface Files".
+"""cgroup v2, its freezer and memory: Documentation/admin-guide/cgroup-v2.rst, "Interface Files".
 
 A cgroup is named by its path below the root, "" for the root itself: "/system.slice/cron.service".
 One that is gone raises FileNotFoundError, also where it went between open and read or write: kernfs
@@ -57,6 +57,24 @@ def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
             os.write(fd, b"1" if frozen else b"0")
         finally:
             os.close(fd)
+
+
+def memory_of(root: str, cgroup: str) -> dict[str, int]:
+    """Return the fields of memory.stat that are sizes in bytes, and other counters."""
+    lines = (line.split() for line in _read(f"{root}{cgroup}/memory.stat").splitlines())
+    return {words[0]: int(words[1]) for words in lines}
+
+
+def reclaim(root: str, cgroup: str, size: int) -> None:
+    """Reclaim so many bytes from it and all below (memory.reclaim); a signal ends the waiting.
+
+    Raises BlockingIOError if less could be had, FileNotFoundError before Linux 5.19.
+    """
+    fd = os.open(f"{root}{cgroup}/memory.reclaim", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, str(size).encode())
+    finally:
+        os.close(fd)
 
 
 def _read(path: str) -> str:

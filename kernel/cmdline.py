@@ -1,9 +1,5 @@
 """The kernel command line."""
 
-import re
-
-_WORD = re.compile(r'(?:"[^"]*"?|[^\s"])+')
-
 
 def read() -> str:
     """Return the command line that this kernel was started with."""
@@ -18,9 +14,22 @@ def parse(text: str) -> dict[str, str]:
     a lone `--` belongs to init.
     """
     parameters: dict[str, str] = {}
-    for word in _WORD.findall(text):
+    for word in _words(text):
         if word == "--":
             break
         name, _, value = word.replace('"', "").partition("=")
         parameters[name] = value
     return parameters
+
+
+def _words(text: str) -> list[str]:
+    """Return the words with their quotes. Without `re`, which most boots need for nothing else."""
+    words, word, is_quoted = [], "", False
+    for char in text:
+        if char.isspace() and not is_quoted:
+            words.append(word)
+            word = ""
+            continue
+        word += char
+        is_quoted ^= char == '"'
+    return [word for word in [*words, word] if word]

@@ -1,7 +1,6 @@
 """/dev/kmsg: the kernel log, and through it the console (Documentation/ABI/testing/dev-kmsg)."""
 
 import os
-from typing import Self
 
 PATH = "/dev/kmsg"
 
@@ -9,9 +8,6 @@ ERR = 3
 """Shown on the console even with `quiet`."""
 WARNING = 4
 INFO = 6
-
-_RECORD_SIZE = 8192
-"""A read takes one record or fails (CONSOLE_EXT_LOG_MAX, later PRINTK_MESSAGE_MAX)."""
 
 
 class KernelLog:
@@ -27,36 +23,6 @@ class KernelLog:
         text = " ".join(message.split())
         os.write(self._fd, f"<{level}>{self._name}: {text}\n".encode()[:900])
 
-
-class KernelLogReader:
-    """What comes into the kernel log from now on."""
-
-    def __init__(self) -> None:
-        """Raise OSError if /dev/kmsg cannot be read."""
-        self._fd = os.open(PATH, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        os.lseek(self._fd, 0, os.SEEK_END)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close it."""
         os.close(self._fd)
-
-    def new_messages(self) -> list[str]:
-        """Return the messages since the last call, as far as the kernel has kept them."""
-        messages: list[str] = []
-        while True:
-            try:
-                record = os.read(self._fd, _RECORD_SIZE)
-            except BlockingIOError:
-                return messages
-            except BrokenPipeError:  # older ones were overwritten: the next read goes on behind
-                continue
-            if not record:
-                return messages
-            messages.append(_message(record))
-
-
-def _message(record: bytes) -> str:
-    """Return the text of a record: behind the first semicolon, without the fields below it."""
-    return record.partition(b";")[2].partition(b"\n")[0].decode("utf-8", "replace")

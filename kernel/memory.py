@@ -18,6 +18,11 @@ def expected_image(limit: int) -> int:
     return image_of(memory(), limit)
 
 
+def excess(sizes: dict[str, int], limit: int) -> int:
+    """Return about how much the kernel has to free before it can take a snapshot; as image_of."""
+    return sizes["MemTotal"] - sizes["MemFree"] - image_of(sizes, limit)
+
+
 def image_of(sizes: dict[str, int], limit: int) -> int:
     """Return about how large a snapshot will be, in bytes, if the kernel keeps it below `limit`.
 

@@ -62,11 +62,5 @@ def mount_id_of(fd: int) -> int:
     raise OSError(f"/proc/self/fdinfo/{fd} has no mnt_id")
 
 
-def is_initramfs(mounts: list[Mount]) -> bool:
-    """Return whether the root is in memory only, as before the real root is mounted."""
-    roots = [mount.fs_type for mount in mounts if mount.mount_point == "/"]
-    return bool(roots) and roots[-1] in ("rootfs", "ramfs", "tmpfs")
-
-
 def _unescape(text: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-PAGE_SIZE = 4096
-SIGNATURE_SIZE = 10
-SIGNATURE_OFFSET = PAGE_SIZE - SIGNATURE_SIZE
+from kernel import signature
 
-SWAP = b"SWAPSPACE2"
-KERNEL_IMAGE = b"S1SUSPEND\0"
-"""An image of the kernel's own (kernel/power/swap.c)."""
-USER_IMAGE = b"ULSUSPEND\0"
-"""An image from user space: libblkid knows it and still gives UUID and LABEL."""
+PAGE_SIZE = signature.PAGE_SIZE
+SIGNATURE_OFFSET = signature.OFFSET
+
+SWAP = signature.SWAP
+KERNEL_IMAGE = signature.KERNEL_IMAGE
+USER_IMAGE = signature.USER_IMAGE
 
 _HEADER = struct.Struct("<1024xIII16s16s")
 

@@ -14,12 +14,12 @@ from format.guard import GuardEntry
 from format.pipeline import prepare_process
 from format.reader import ImageReader
 from guard.compare import compare
-from kernel import cmdline, kmsg, mounts
+from kernel import cmdline, kmsg, root
 from resume.candidates import Candidate, best_first, check_image, passed_over
 from resume.check import Machine
 from resume.errors import NotAskedError, UsageError
 from resume.find import find
-from resume.report import NAME, Report, to_kernel_log, to_stderr
+from resume.report import NAME, to_kernel_log, to_stderr
 from resume.request import Request
 from resume.restore import restore
 from resume.wait import Waiting
@@ -27,6 +27,9 @@ from state.location import read_location
 from state.record import BootRecord, KeptImage
 from store.blocks import BlockSource
 from store.image import open_image
+
+Report = Callable[[int, str], None]
+"""Say something: a level of kmsg and a message of one line."""
 
 Keep = Callable[[KeptImage], None]
 """Take note of an image that stays on its device."""
@@ -65,7 +68,7 @@ def main() -> int:
     """Run the program; return its exit code. Does not return from a resume."""
     arguments = _parse_arguments()
     prepare_process()
-    report = to_stderr if arguments.dry_run else to_kernel_log()
+    report = to_stderr if arguments.dry_run else to_kernel_log
     kept: list[KeptImage] = []
     try:
         if arguments.dry_run:
@@ -93,7 +96,7 @@ def _record(record: BootRecord, report: Report) -> None:
 
 def resume(request: Request, report: Report, keep: Keep) -> None:
     """Do what is asked. Raises a TorporError that says why there was no resume."""
-    if not mounts.is_initramfs(mounts.read_mounts()):
+    if not root.is_in_memory():
         raise UsageError("this is no initramfs: a running machine is not overwritten")
     checksum.self_test()
     with ExitStack() as files:

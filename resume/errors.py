@@ -1,7 +1,5 @@
 """Why the resumer does not resume, beyond what is wrong with an image or a store."""
 
-from typing import ClassVar
-
 from format.errors import TorporError
 from store.errors import KernelRefusedError
 
@@ -9,15 +7,15 @@ from store.errors import KernelRefusedError
 class UsageError(TorporError):
     """The program was called in a way that makes no sense here."""
 
-    exit_code: ClassVar[int] = 2
-    meaning: ClassVar[str] = "wrong usage"
+    exit_code = 2
+    meaning = "wrong usage"
 
 
 class NotAskedError(TorporError):
     """The kernel command line forbids it."""
 
-    exit_code: ClassVar[int] = 10
-    meaning: ClassVar[str] = "the kernel command line forbids the resume"
+    exit_code = 10
+    meaning = "the kernel command line forbids the resume"
 
 
 class KeptError(TorporError):
@@ -27,15 +25,15 @@ class KeptError(TorporError):
 class OtherKernelError(KeptError):
     """The image belongs to another kernel."""
 
-    exit_code: ClassVar[int] = 11
-    meaning: ClassVar[str] = "the image belongs to another kernel"
+    exit_code = 11
+    meaning = "the image belongs to another kernel"
 
 
 class OtherHardwareError(KeptError):
     """The machine has another memory map, or a processor that lacks something."""
 
-    exit_code: ClassVar[int] = 12
-    meaning: ClassVar[str] = "the memory map or the processor is not the image's"
+    exit_code = 12
+    meaning = "the memory map or the processor is not the image's"
 
 
 class RestoreRefusedError(KernelRefusedError, KeptError):
@@ -45,12 +43,12 @@ class RestoreRefusedError(KernelRefusedError, KeptError):
 class OtherInstallationError(TorporError):
     """The image belongs to another system on this or another machine."""
 
-    exit_code: ClassVar[int] = 17
-    meaning: ClassVar[str] = "the image belongs to another installation"
+    exit_code = 17
+    meaning = "the image belongs to another installation"
 
 
 class SpentError(TorporError):
     """The image was restored, or tried too often: never again."""
 
-    exit_code: ClassVar[int] = 20
-    meaning: ClassVar[str] = "the image was restored already, or tried too often"
+    exit_code = 20
+    meaning = "the image was restored already, or tried too often"

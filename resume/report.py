@@ -1,14 +1,10 @@
 """Says what happened, one line at a time, where it is seen: the console, or stderr."""
 
 import sys
-from collections.abc import Callable
 
 from kernel import kmsg
 
 NAME = "torpor-resume"
-
-Report = Callable[[int, str], None]
-"""Take a kmsg level and a message of one line."""
 
 
 def to_stderr(_level: int, message: str) -> None:
@@ -16,9 +12,14 @@ def to_stderr(_level: int, message: str) -> None:
     print(f"{NAME}: {message}", file=sys.stderr)
 
 
-def to_kernel_log() -> Report:
-    """Return what writes to /dev/kmsg, from where the kernel brings it to the console."""
+def to_kernel_log(level: int, message: str) -> None:
+    """Write the message, at a level of kmsg, to where the kernel brings it to the console."""
     try:
-        return kmsg.KernelLog(NAME).write
+        log = kmsg.KernelLog(NAME)
     except OSError:
-        return to_stderr
+        to_stderr(level, message)
+        return
+    try:
+        log.write(level, message)
+    finally:
+        log.close()

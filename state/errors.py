@@ -1,12 +1,10 @@
 """What can be wrong with the files."""
 
-from typing import ClassVar
-
 from format.errors import TorporError
 
 
 class ConfigurationError(TorporError):
     """A file that says what to do cannot be understood."""
 
-    exit_code: ClassVar[int] = 15
-    meaning: ClassVar[str] = "a configuration file is wrong"
+    exit_code = 15
+    meaning = "a configuration file is wrong"

@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from state import early
 from state.errors import ConfigurationError
 from state.files import read_text
 
-PATH = "/var/lib/torpor/location"
+PATH = early.LOCATION_PATH
 
 _HEAD = "# Written by torpor enable; the initramfs holds a copy.\n"
 

@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any, Self
 
 from format.errors import DamagedError
+from state import early
 from state.files import read_text, write_text
 
 HIBERNATION_PATH = "/var/lib/torpor/hibernation.json"
-BOOT_PATH = "/run/torpor/resume.json"
+BOOT_PATH = early.BOOT_PATH
 
 
 class Outcome(StrEnum):
@@ -43,6 +44,9 @@ class HibernationRecord:
     exit_code: int
     message: str
     """Why it failed, or ""."""
+    still: float = 0.0
+    """Seconds from the first task that was stopped to the last one that went on, whether the
+    machine was on or off; of all attempts. 0 if nothing was stopped."""
 
     def save(self, path: str | None = None) -> None:
         """Keep it. Raises UnreadableError."""

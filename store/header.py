@@ -2,20 +2,20 @@
 
 In swap it is mkswap's page, and only signature and mark ever change; both are back as they were
 when the mark is cleared. A store of its own, device or file, has the same page, so that UUID= and
-LABEL= find a device, with STORE_MAGIC at its start and ULSUSPEND always: nobody uses it as swap.
+LABEL= find a device, with TORPSTOR at its start and ULSUSPEND always: nobody uses it as swap.
 """
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from format.layout import MARK_MAGIC, MARK_SIZE, PAGE_SIZE
+from format.layout import MARK_SIZE, PAGE_SIZE
 from format.mark import MARK_OFFSET, Mark
 from format.pipeline import PageBuffer
 from kernel import swap
+from store import first_page
 from store.blocks import read_pages, sync, write_pages
 from store.errors import StoreRefusedError
 
-STORE_MAGIC = b"TORPSTOR"
 _MARK = slice(MARK_OFFSET, MARK_OFFSET + MARK_SIZE)
 _SIGNATURE = slice(swap.SIGNATURE_OFFSET, PAGE_SIZE)
 
@@ -33,12 +33,12 @@ class StoreHeader:
     @property
     def is_store(self) -> bool:
         """Whether mkstore prepared the device or file, and nothing made it swap since."""
-        return self.page[: len(STORE_MAGIC)] == STORE_MAGIC and self.signature == swap.USER_IMAGE
+        return first_page.is_store(self.page)
 
     @property
     def signature(self) -> bytes:
         """The last ten bytes."""
-        return bytes(self.page[_SIGNATURE])
+        return first_page.signature_of(self.page)
 
     @property
     def swap_header(self) -> swap.SwapHeader:
@@ -51,10 +51,7 @@ class StoreHeader:
 
     def holds_image(self) -> bool:
         """Return whether Torpor put an image here, readable or not, that was not cleared."""
-        return self.signature == swap.USER_IMAGE and self._has_mark()
-
-    def _has_mark(self) -> bool:
-        return self.page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] == MARK_MAGIC
+        return first_page.holds_image(self.page)
 
     def set_mark(self, mark: Mark) -> None:
         """Make the image visible: the mark first, the signature when that is on the device."""
@@ -77,14 +74,14 @@ class StoreHeader:
         fields = self.swap_header
         if self.signature != swap.SWAP or fields.version != 1:
             raise StoreRefusedError(f"{self.name} has no swap header of version 1")
-        if self.page[: len(STORE_MAGIC)] == STORE_MAGIC:
+        if first_page.has_store_magic(self.page):
             raise StoreRefusedError(
                 f"{self.name} was a store, and its first page still says so",
                 f"make its header anew: swapoff {self.name}; mkswap -U {fields.uuid} {self.name}",
             )
         if fields.bad_pages:
             raise StoreRefusedError(f"{self.name} has a list of bad pages: not supported")
-        if any(self.page[_MARK]) and not self._has_mark():
+        if any(self.page[_MARK]) and not first_page.has_mark_magic(self.page):
             raise StoreRefusedError(
                 f"{self.name} has data where the mark goes, at byte {MARK_OFFSET}",
                 f"make its header anew: swapoff {self.name}; mkswap -U {fields.uuid} {self.name}",
@@ -110,7 +107,7 @@ def new_store_header(fd: int, name: str, pages: int, at: int = 0) -> UUID:
     store_uuid = uuid4()
     page = PageBuffer(PAGE_SIZE).view
     page[:] = swap.build_header(pages - 1, store_uuid, "", swap.USER_IMAGE)
-    page[: len(STORE_MAGIC)] = STORE_MAGIC
+    page[: len(first_page.STORE_MAGIC)] = first_page.STORE_MAGIC
     write_pages(fd, name, at, page)
     sync(fd, name)
     return store_uuid

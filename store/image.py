@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from format.errors import DamagedError, NoImageError, TorporError, UnreadableError
-from format.layout import PAGE_SIZE, SUPERBLOCK_MAGIC
+from format.layout import PAGE_SIZE
 from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from format.reader import Source
-from kernel import block, swap
+from kernel import block
 from store.blocks import BlockSource, read_pages
 from store.errors import cannot
 from store.file import FileSource
+from store.first_page import begins_image, describe
 from store.header import StoreHeader, read_header
 from store.place import place_of
 
@@ -83,7 +84,7 @@ def marked_image(header: StoreHeader) -> BlockSource:
     """Return the image that the mark in the header makes visible."""
     mark = header.mark()
     if mark is None:
-        raise NoImageError(f"no image: {_describe(header)}")
+        raise NoImageError(f"no image: {describe(header.page, header.name)}")
     if mark.first_page != header.at:
         raise DamagedError(
             f"the mark on {header.name} belongs at page {mark.first_page}, not {header.at}"
@@ -108,25 +109,10 @@ def _is_plain_image(fd: int, name: str) -> bool:
         return False
     if status.st_size < PAGE_SIZE:
         return True
-    return read_header(fd, name).page[: len(SUPERBLOCK_MAGIC)] == SUPERBLOCK_MAGIC
+    return begins_image(read_header(fd, name).page)
 
 
 def _read_page(header: StoreHeader, page: int) -> memoryview:
     buffer = PageBuffer(PAGE_SIZE).view
     read_pages(header.fd, header.name, page, buffer)
     return buffer
-
-
-def _describe(header: StoreHeader) -> str:
-    """Say what is there instead of an image."""
-    if header.page[: len(SUPERBLOCK_MAGIC)] == SUPERBLOCK_MAGIC:
-        return f"{header.name} holds an image's bytes, but no mark: copy them to a file"
-    if header.is_store:
-        return f"the store {header.name} is empty"
-    if header.signature == swap.SWAP:
-        return f"{header.name} is swap without an image"
-    if header.signature == swap.KERNEL_IMAGE:
-        return f"{header.name} holds an image of the kernel's own"
-    if header.signature == swap.USER_IMAGE:
-        return f"{header.name} holds an image of another program"
-    return f"{header.name} is neither an image, nor a store, nor swap"

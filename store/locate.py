@@ -1,12 +1,12 @@
-"""Finds a block device by what `resume=` says: a path, a tag, or a device number."""
+"""Finds a block device by what `resume=` says: a path, a tag, or a device number.
+
+Every boot that looks for an image does this, so it imports little: what udev knows is read from
+its database (systemd's sd-device, device_read_db), as libudev does.
+"""
 
 import os
 import stat
-from collections.abc import Iterator
 
-import pyudev
-
-from kernel import swap
 from store.errors import DeviceNotFoundError
 
 _PROPERTIES = {
@@ -16,6 +16,9 @@ _PROPERTIES = {
     "PARTLABEL": "ID_PART_ENTRY_NAME",
 }
 _CLASS = "/sys/class/block"
+_NUMBERS = "/sys/dev/block"
+_UDEV = "/run/udev/data"
+_DEV = "/dev"
 _NO_STORE = ("zram", "ram", "loop", "fd", "sr")
 _KERNEL_PROPERTIES = {"PARTUUID": "PARTUUID", "PARTLABEL": "PARTNAME"}
 """What the kernel itself says in a partition's uevent, for an initramfs without udevd."""
@@ -42,17 +45,23 @@ def find_device(spec: str) -> str | None:
     )
 
 
-def whole_devices() -> Iterator[str]:
-    """Yield the paths of all block devices that nothing lies on: no layer of dm or md has them.
+def whole_devices() -> list[str]:
+    """Return the paths of all block devices that nothing lies on: no layer of dm or md has them.
 
     Without those that are memory, files, or drives that may have no medium.
     """
+    nodes = []
     for name in sorted(os.listdir(_CLASS)):
         holders = f"{_CLASS}/{name}/holders"
         busy = os.path.isdir(holders) and os.listdir(holders)
-        node = f"/dev/{name.replace('!', '/')}"
+        node = _node(name)
         if not (busy or name.startswith(_NO_STORE) or not _is_block(node)):
-            yield node
+            nodes.append(node)
+    return nodes
+
+
+def _node(name: str) -> str:
+    return f"{_DEV}/{name.replace('!', '/')}"
 
 
 def _is_block(path: str) -> bool:
@@ -74,39 +83,38 @@ def name_of(device: str) -> str:
     return device
 
 
-def _names(device: str) -> Iterator[str]:
-    try:
-        known = pyudev.Devices.from_device_number(pyudev.Context(), "block", _number(device))
-        properties = dict(known.properties)
-    except pyudev.DeviceNotFoundError:
-        properties = {}
-    uuid = _header_tag(device, "UUID") or properties.get("ID_FS_UUID")
-    if uuid:
-        yield f"UUID={uuid}"
-    if partuuid := properties.get("ID_PART_ENTRY_UUID"):
-        yield f"PARTUUID={partuuid}"
-    if dm_name := properties.get("DM_NAME"):
-        yield f"/dev/mapper/{dm_name}"
+def _names(device: str) -> list[str]:
+    """Return what may name the device, the best first."""
+    known = _properties(_number_of(device))
+    names = []
+    if uuid := _header_tag(device, "UUID") or known.get("ID_FS_UUID"):
+        names.append(f"UUID={uuid}")
+    if partuuid := known.get("ID_PART_ENTRY_UUID"):
+        names.append(f"PARTUUID={partuuid}")
+    if dm_name := known.get("DM_NAME"):
+        names.append(f"/dev/mapper/{dm_name}")
+    return names
 
 
-def _number(device: str) -> int:
-    return os.stat(device).st_rdev
+def _number_of(device: str) -> str:
+    number = os.stat(device).st_rdev
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def node_of_number(major: int, minor: int) -> str | None:
     """Return the node of the block device with that number, if there is one."""
-    sys_path = f"/sys/dev/block/{major}:{minor}"
+    sys_path = f"{_NUMBERS}/{major}:{minor}"
     if not os.path.exists(sys_path):
         return None
-    node = f"/dev/{os.path.basename(os.path.realpath(sys_path)).replace('!', '/')}"
+    node = _node(os.path.basename(os.path.realpath(sys_path)))
     return node if _is_block(node) else None
 
 
 def _find_by_tag(tag: str, value: str) -> str | None:
-    for device in pyudev.Context().list_devices(subsystem="block"):
-        node = device.device_node
-        if node and _is_block(node) and _same(tag, _tag_of(device, node, tag), value):
-            return str(node)
+    for name in sorted(os.listdir(_CLASS)):
+        node = _node(name)
+        if _is_block(node) and _same(tag, _tag_of(name, node, tag), value):
+            return node
     return None
 
 
@@ -117,14 +125,36 @@ def _same(tag: str, found: str, wanted: str) -> bool:
     return found == wanted
 
 
-def _tag_of(device: pyudev.Device, node: str, tag: str) -> str:
+def _tag_of(name: str, node: str, tag: str) -> str:
     """Return the device's tag: what udev knows, else what the device itself says."""
-    properties = device.properties
+    properties = _properties(_read(f"{_CLASS}/{name}/dev").strip())
     if known := properties.get(_PROPERTIES[tag]):
         return _decode(known)
     if tag in _KERNEL_PROPERTIES:
-        return str(properties.get(_KERNEL_PROPERTIES[tag], ""))
+        return properties.get(_KERNEL_PROPERTIES[tag], "")
     return "" if "ID_FS_TYPE" in properties else _header_tag(node, tag)
+
+
+def _properties(number: str) -> dict[str, str]:
+    """Return what the kernel and udev know of the block device MAJOR:MINOR, by name."""
+    properties = {}
+    for line in _read(f"{_NUMBERS}/{number}/uevent").splitlines():
+        name, _, value = line.partition("=")
+        properties[name] = value
+    for line in _read(f"{_UDEV}/b{number}").splitlines():
+        if line.startswith("E:"):
+            name, _, value = line[2:].partition("=")
+            properties[name] = value
+    return properties
+
+
+def _read(path: str) -> str:
+    """Return the contents, "" where there is nothing: a device may go at any time."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _decode(text: str) -> str:
@@ -134,6 +164,8 @@ def _decode(text: str) -> str:
 
 def _header_tag(node: str, tag: str) -> str:
     """Return UUID or LABEL from a swap header (a store's is one too), "" if there is none."""
+    from kernel import swap  # dataclasses and uuid, for a boot without udevd only
+
     try:
         with open(node, "rb") as file:
             page = file.read(swap.PAGE_SIZE)

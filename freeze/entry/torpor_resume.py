@@ -2,6 +2,6 @@
 
 import sys
 
-from resume.__main__ import main
+from resume.start import main
 
 sys.exit(main())

@@ -27,7 +27,7 @@ from cli import images
 from format import reader
 from format.errors import TorporError
 from format.facts import MachineFacts
-from kernel import mounts
+from kernel import root
 from resume import check, find, restore
 from resume.request import Request
 from store.header import read_header
@@ -89,14 +89,13 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
     disk = folder / "disk"
     disk.write_bytes(DISK)
     facts = MachineFacts.parse(FACTS)
-    root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
     patch.setattr(guard.compare, "whole_devices", lambda: iter([str(disk)]))
     patch.setattr(guard.compare, "find_device", lambda _spec: None)
     patch.setattr(check, "this_machine", lambda _machine_id: IDENTITY)
     patch.setattr(check, "these_facts", lambda: facts)
     patch.setattr(find, "wait_for_device", lambda spec, _waiting: spec)
     patch.setattr(resumer, "read_location", lambda: None)
-    patch.setattr(mounts, "read_mounts", lambda: [root])
+    patch.setattr(root, "is_in_memory", lambda: True)
     patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
     patch.setattr(os, "sync", _ignore)
     patch.setattr(os, "fsync", _ignore)

@@ -10,7 +10,7 @@ import pytest
 
 import resume.__main__ as resumer
 from hibernate import choose, standstill
-from kernel import cgroups, freeze, kmsg, mounts, power, process, snapshot, swap
+from kernel import cgroups, freeze, kmsg, power, process, root, snapshot, swap
 from resume import find, restore
 from state import conf, location, record
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
@@ -87,8 +87,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     """What the resumer restores STREAM to, in an initramfs whose guard lets it."""
     fake = FakeSnapshot(STREAM)
     monkeypatch.setattr(restore, "open_snapshot", fake.open)
-    root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
-    monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
+    monkeypatch.setattr(root, "is_in_memory", lambda: True)
     monkeypatch.setattr(find, "wait_for_device", lambda spec, *_: spec)
     monkeypatch.setattr(resumer, "compare", lambda *_: None)
     return fake

@@ -12,7 +12,7 @@ import resume.find as finding
 from format.errors import DamagedError, NoImageError
 from format.mark import MarkState
 from format.records import Identity
-from kernel import hibernation, kmsg, mounts, swap
+from kernel import hibernation, kmsg, root, swap
 from resume import candidates
 from resume.errors import NotAskedError, OtherInstallationError, OtherKernelError, SpentError
 from resume.request import Request
@@ -74,8 +74,7 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
             raise DeviceNotFoundError(f"{spec} did not appear")
         return spec
 
-    root = mounts.Mount(1, "0:2", "/", "rootfs", "rootfs")
-    monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
+    monkeypatch.setattr(root, "is_in_memory", lambda: True)
     monkeypatch.setattr(candidates, "whole_devices", lambda: iter(made.paths))
     monkeypatch.setattr(finding, "wait_for_device", find)
     monkeypatch.setattr(program, "restore", restore)

@@ -11,6 +11,7 @@ from format.errors import UnreadableError
 from hibernate.choose import Settings
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
+from hibernate.stillness import Stillness
 from state import conf, location, record
 from state.location import Location
 from state.record import HibernationRecord, Outcome
@@ -21,7 +22,7 @@ from store.errors import KernelRefusedError, NoSpaceError
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """What the writer was asked for; it does nothing."""
     asked: list[Plan] = []
-    monkeypatch.setattr(command, "hibernate", lambda plan, _log: asked.append(plan))
+    monkeypatch.setattr(command, "hibernate", lambda plan, *_: asked.append(plan))
     monkeypatch.setattr(command, "choose_store", lambda name, _settings: name or "/dev/chosen")
     monkeypatch.setattr(command, "check_found", lambda *_: "")
     monkeypatch.setattr(command, "other_swaps", lambda _store: [])
@@ -64,6 +65,20 @@ def test_success_is_kept(plans: list[Plan]) -> None:
     assert kept().ended >= kept().begun > 0
 
 
+def test_standstill_of_all_attempts_is_kept(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(plan: Plan, _log: object, stillness: Stillness) -> None:
+        stillness.seconds += 2.5
+        plans.append(plan)
+        if len(plans) == 1:
+            raise NoSpaceError("no room left")
+
+    monkeypatch.setattr(command, "hibernate", stop)
+    assert torpor() == 0
+    assert (kept().outcome, kept().still) == (Outcome.RESUMED, 5.0)
+
+
 def test_options_come_before_the_configuration(plans: list[Plan]) -> None:
     write(conf.PATH, "image-size = 0\nmode = shutdown\ncodec = zstd\n")
     assert torpor() == 0
@@ -91,7 +106,7 @@ def test_image_that_does_not_fit_is_tried_once_more_as_small_as_can_be(
 ) -> None:
     said: list[str] = []
 
-    def fail(plan: Plan, _log: object) -> None:
+    def fail(plan: Plan, *_: object) -> None:
         assert kept().image_uuid == str(plan.image_uuid)
         plans.append(plan)
         raise NoSpaceError(f"no room left after {len(plans)} MiB", "make it smaller")
@@ -110,7 +125,7 @@ def test_image_that_does_not_fit_is_tried_once_more_as_small_as_can_be(
 def test_smaller_image_that_fits_is_a_success(
     monkeypatch: pytest.MonkeyPatch, plans: list[Plan]
 ) -> None:
-    def fit(plan: Plan, _log: object) -> None:
+    def fit(plan: Plan, *_: object) -> None:
         plans.append(plan)
         if plan.image_size != 0:
             raise NoSpaceError("no room left")
@@ -124,7 +139,7 @@ def test_smaller_image_that_fits_is_a_success(
 def test_smallest_image_is_not_tried_twice(
     monkeypatch: pytest.MonkeyPatch, plans: list[Plan]
 ) -> None:
-    def fail(plan: Plan, _log: object) -> None:
+    def fail(plan: Plan, *_: object) -> None:
         plans.append(plan)
         raise NoSpaceError("no room left")
 

@@ -45,7 +45,17 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
             None,
             [f"{TO}, resumed 1970-01-01 01:16:40 UTC"],
         ),
+        (
+            replace(BEGUN, outcome=Outcome.RESUMED, ended=4600, still=3599),
+            None,
+            [f"{TO}, resumed 1970-01-01 01:16:40 UTC, after a standstill of 60.0 min"],
+        ),
         (FAILED, None, [f"{TO}, failed after 7 s: no room (exit code 9)"]),
+        (
+            replace(FAILED, still=5.25),
+            None,
+            [f"{TO}, failed after 7 s, 5.2 s of it at a standstill: no room (exit code 9)"],
+        ),
         (replace(FAILED, store=""), None, [f"{HEAD}, failed after 7 s: no room (exit code 9)"]),
         (BEGUN, None, [f"{TO}, not finished: it is under way, or was killed"]),
         (
@@ -76,6 +86,7 @@ def test_status_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     BootRecord(2000, 7, "not there").save()
     told = json.loads(printed(capsys, as_json=True))
     assert told["hibernation"]["outcome"] == "begun"
+    assert told["hibernation"]["still"] == 0
     assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there", "kept": []}
 
 

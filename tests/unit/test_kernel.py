@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from kernel import cgroups, cmdline, freeze, kmsg, mounts, snapshot, stack, swap, tasks
+from kernel import (
+    cgroups,
+    cmdline,
+    freeze,
+    kmsg,
+    kmsg_reader,
+    mounts,
+    root,
+    snapshot,
+    stack,
+    swap,
+    tasks,
+)
 from kernel.machine import processor, ram_map, ram_map_digest
 from kernel.snapshot import encode_device
 
@@ -76,9 +88,14 @@ def test_mountinfo() -> None:
     parsed = mounts.parse_mounts(MOUNTINFO)
     assert parsed[0] == mounts.Mount(21, "8:1", "/", "ext4", "/dev/sda1")
     assert parsed[2] == mounts.Mount(30, "0:40", "/mnt/with blank", "btrfs", "/dev/sdb")
-    assert not mounts.is_initramfs(parsed)
-    assert mounts.is_initramfs(mounts.parse_mounts("1 1 0:2 / / rw - rootfs rootfs rw\n"))
-    assert not mounts.is_initramfs([])
+
+
+def test_root_in_memory() -> None:
+    mounted = "rootfs / rootfs rw 0 0\nproc /proc proc rw 0 0\n"
+    assert root.is_memory(mounted)
+    assert not root.is_memory(mounted + "/dev/sda1 / ext4 rw 0 0\n")
+    assert not root.is_memory("tmpfs /tmp tmpfs rw 0 0\n")
+    assert not root.is_memory("")
 
 
 @pytest.mark.parametrize("odd", ["\x0c", "\r", "\x85", "\u00a0", "\u2028", "\x1c"])
@@ -196,7 +213,7 @@ def test_log_is_read_record_by_record_from_its_end(
         return record
 
     monkeypatch.setattr(kmsg, "PATH", str(path))
-    with kmsg.KernelLogReader() as log, pytest.MonkeyPatch.context() as patched:
+    with kmsg_reader.KernelLogReader() as log, pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "read", read)
         assert log.new_messages() == ["task:x state:D", "a; b"]
 

@@ -11,7 +11,7 @@ from format.errors import DamagedError, NoImageError, TorporError
 from format.guard import GuardEntry
 from format.mark import MarkState
 from guard.errors import ChangedError
-from kernel import kmsg, mounts
+from kernel import kmsg, root
 from kernel.snapshot import PAGE_SIZE
 from resume import check
 from resume.errors import NotAskedError, OtherHardwareError, OtherKernelError, UsageError
@@ -211,8 +211,7 @@ def test_running_machine_is_not_overwritten(
     hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = hibernated.read_bytes()
-    root = mounts.Mount(1, "8:1", "/", "ext4", "/dev/sda1")
-    monkeypatch.setattr(mounts, "read_mounts", lambda: [root])
+    monkeypatch.setattr(root, "is_in_memory", lambda: False)
     with pytest.raises(UsageError):
         resume(hibernated)
     assert device.calls == []
@@ -251,7 +250,7 @@ def test_one_line_says_why(
 
     monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", "resume=/dev/x"])
     monkeypatch.setattr(program, "resume", fail)
-    monkeypatch.setattr(program, "to_kernel_log", lambda: lambda *words: said.append(words))
+    monkeypatch.setattr(program, "to_kernel_log", lambda *words: said.append(words))
     assert program.main() == code
     assert said == [(level, f"not resuming: {error}")]
     kept = BootRecord.read()
@@ -265,7 +264,7 @@ def test_words_that_cannot_be_kept_do_not_stop_the_boot(
     (tmp_path / "kept").write_text("in the way")
     said: Said = []
     monkeypatch.setattr("sys.argv", ["torpor-resume", "--no-wait", "--cmdline", "quiet"])
-    monkeypatch.setattr(program, "to_kernel_log", lambda: lambda *words: said.append(words))
+    monkeypatch.setattr(program, "to_kernel_log", lambda *words: said.append(words))
     assert program.main() == UsageError.exit_code
     assert "no initramfs" in said[0][1]
     assert "cannot write" in said[1][1]

@@ -1,12 +1,10 @@
 """Finding a device by what resume= says, where udev knows it and where nobody does."""
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-import pyudev
 
 from kernel import swap
 from store import locate
@@ -14,48 +12,47 @@ from store.errors import DeviceNotFoundError
 from store.locate import find_device
 
 UUID_1 = "11111111-2222-3333-4444-abcdefabcdef"
-
-
-@dataclass
-class FakeDevice:
-    """What is used of a pyudev.Device."""
-
-    device_node: str | None
-    properties: dict[str, str] = field(default_factory=dict)
-
-
-@pytest.fixture
-def devices(monkeypatch: pytest.MonkeyPatch) -> list[FakeDevice]:
-    """The machine's block devices; ordinary files stand for them."""
-    found: list[FakeDevice] = []
-
-    class Context:
-        def list_devices(self, subsystem: str) -> list[FakeDevice]:
-            assert subsystem == "block"
-            return found
-
-    monkeypatch.setattr(pyudev, "Context", Context)
-    monkeypatch.setattr(locate, "_is_block", os.path.isfile)
-    return found
-
-
-@pytest.fixture
-def add(tmp_path: Path, devices: list[FakeDevice]) -> "Add":
-    return Add(tmp_path, devices)
+OF_THE_KERNEL = ("PARTUUID", "PARTNAME")
 
 
 class Add:
-    """Adds a device with these contents and udev properties, returns its path."""
+    """Adds a device with these contents and udev properties, returns its path.
 
-    def __init__(self, folder: Path, devices: list[FakeDevice]) -> None:
+    Ordinary files stand for the nodes, and folders for sysfs and udev's database.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._devices = devices
+        self._count = 0
+        for name in ("class", "numbers", "udev", "dev"):
+            (folder / name).mkdir()
 
     def __call__(self, contents: bytes = b"", properties: dict[str, str] | None = None) -> str:
-        path = self._folder / f"sd{len(self._devices)}"
+        name, number = f"sd{self._count}", f"8:{self._count}"
+        self._count += 1
+        (self._folder / "class" / name).mkdir()
+        (self._folder / "class" / name / "dev").write_text(f"{number}\n")
+        known = [item for item in (properties or {}).items() if item[0] not in OF_THE_KERNEL]
+        said = [item for item in (properties or {}).items() if item[0] in OF_THE_KERNEL]
+        (self._folder / "numbers" / number).mkdir()
+        uevent = "".join(f"{key}={value}\n" for key, value in [("DEVNAME", name), *said])
+        (self._folder / "numbers" / number / "uevent").write_text(uevent)
+        if known:
+            entries = "".join(f"E:{key}={value}\n" for key, value in known)
+            (self._folder / f"udev/b{number}").write_text(f"S:disk/by-uuid/x\nI:77\n{entries}G:x\n")
+        path = self._folder / "dev" / name
         path.write_bytes(contents)
-        self._devices.append(FakeDevice(str(path), properties or {}))
         return str(path)
+
+
+@pytest.fixture
+def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
+    monkeypatch.setattr(locate, "_CLASS", str(tmp_path / "class"))
+    monkeypatch.setattr(locate, "_NUMBERS", str(tmp_path / "numbers"))
+    monkeypatch.setattr(locate, "_UDEV", str(tmp_path / "udev"))
+    monkeypatch.setattr(locate, "_DEV", str(tmp_path / "dev"))
+    monkeypatch.setattr(locate, "_is_block", os.path.isfile)
+    return Add(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +99,10 @@ def test_header_is_not_read_where_udev_has_probed(add: Add) -> None:
     assert find_device(f"UUID={UUID_1}") is None
 
 
-def test_devices_that_are_not_there_are_passed_over(
-    add: Add, devices: list[FakeDevice], tmp_path: Path
-) -> None:
-    devices.append(FakeDevice(None, {"ID_FS_UUID": UUID_1}))
-    devices.append(FakeDevice(str(tmp_path / "gone"), {"ID_FS_UUID": UUID_1}))
+def test_devices_that_are_not_there_are_passed_over(add: Add, tmp_path: Path) -> None:
+    os.unlink(add(properties={"ID_FS_UUID": UUID_1}))
+    gone = add()
+    os.unlink(tmp_path / "class" / os.path.basename(gone) / "dev")
     assert find_device(f"UUID={UUID_1}") is None
     path = add(properties={"ID_FS_UUID": UUID_1})
     assert find_device(f"UUID={UUID_1}") == path
@@ -169,20 +165,10 @@ def test_what_names_no_device(add: Add, spec: str) -> None:
 
 def test_names_for_the_next_boot(add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first name that finds this device and no other; two may share a UUID (btrfs, copies)."""
-    known: dict[str, dict[str, str]] = {}
-
-    class Devices:
-        @staticmethod
-        def from_device_number(_context: object, _kind: str, number: str) -> FakeDevice:
-            return FakeDevice(None, known[number])
-
-    monkeypatch.setattr(pyudev, "Devices", Devices)
-    monkeypatch.setattr(locate, "_number", lambda path: path)
+    monkeypatch.setattr(locate, "_number_of", lambda path: f"8:{path[-1]}")
 
     def device(contents: bytes = b"", **properties: str) -> str:
-        path = add(contents, properties)
-        known[path] = properties
-        return path
+        return add(contents, properties)
 
     header = swap.build_header(9, UUID(UUID_1), "", swap.SWAP)
     assert locate.name_of(device(header)) == f"UUID={UUID_1}"

@@ -1,0 +1,26 @@
+"""What a frozen program runs first, in place of PyInstaller's own bootstrap.
+
+Its modules lie in _internal as files, where Python's own machinery finds them, so there is nothing
+to install: PyInstaller's importers, its hook for ctypes, and the hooks for inspect and pkgutil cost
+each start 60 ms (docs/PERFORMANCE.md). What remains is to keep out of the programs what libraries
+import and never use.
+
+crc32c asks for its own version (importlib.metadata brings email and zipfile), construct.debug
+imports pdb, and pyudev asks where its two libraries are: ctypes.util would look for ldconfig, gcc
+and ld, none of which an initramfs has. They have had these names for over ten years.
+"""
+
+import sys
+
+_Module = type(sys)
+
+
+def _find_library(name: str) -> str | None:
+    return {"udev": "libudev.so.1", "c": "libc.so.6"}.get(name)
+
+
+_metadata = _Module("importlib.metadata")
+_metadata.version = lambda _package: ""  # type: ignore[attr-defined]
+_util = _Module("ctypes.util")
+_util.find_library = _find_library  # type: ignore[attr-defined]
+sys.modules |= {"importlib.metadata": _metadata, "ctypes.util": _util, "pdb": _Module("pdb")}
