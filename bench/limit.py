@@ -12,53 +12,67 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from uuid import UUID
+from typing import TypeVar
 
-from format import chunks, layout, records
-from format.checksum import Buffer
-from format.pipeline import CHUNK_SIZE, WORKERS, prepare_process
+from format import chunks, codec, layout, records
+from format.checksum import crc32c
+from format.pipeline import CHUNK_SIZE, WORKERS, PageBuffer, prepare_process
 from format.reader import ImageReader
 from store.image import open_image
+
+T = TypeVar("T")
+
+NewJob = Callable[[], Callable[[int], T]]
+"""Return what one thread does with chunk n, with memory of its own."""
 
 
 def main() -> int:
     what, path = sys.argv[1:]
     prepare_process()
-    job: Callable[[int], object]
-    job, jobs = encoding(path) if what == "encode" else decoding(path)
+    new_job: NewJob[object]
+    new_job, jobs = encoding(path) if what == "encode" else decoding(path)
     begun, processor_begun = time.monotonic(), time.process_time()
-    work(job, jobs)
+    work(new_job, jobs)
     took, processor = time.monotonic() - begun, time.process_time() - processor_begun
     print(took, processor, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0)
     return 0
 
 
-def work(job: Callable[[int], object], jobs: int) -> None:
+def work(new_job: NewJob[object], jobs: int) -> None:
     """Do jobs number 0 to `jobs` - 1, each by the first thread that is free."""
     numbers = count()
 
-    def take_turns() -> None:
+    def take_turns(job: Callable[[int], object]) -> None:
         while (number := next(numbers)) < jobs:
             job(number)
 
     with ThreadPoolExecutor(WORKERS) as executor:
-        for worker in [executor.submit(take_turns) for _ in range(WORKERS)]:
+        for worker in [executor.submit(take_turns, new_job()) for _ in range(WORKERS)]:
             worker.result()
 
 
-def encoding(path: str) -> tuple[Callable[[int], tuple[bytes, Buffer, int]], int]:
-    """Return what encodes chunk n of the stream, and how many there are."""
+def encoding(path: str) -> tuple[NewJob[int], int]:
+    """Return what encodes chunk n of the stream, to so many bytes, and the number of chunks."""
     stream = _in_memory(path)
-    salt = records.salt(UUID(int=1))
 
-    def encode(number: int) -> tuple[bytes, Buffer, int]:
-        at = number * CHUNK_SIZE
-        return chunks.encode(stream[at : at + CHUNK_SIZE], number, salt)
+    def new_job() -> Callable[[int], int]:
+        compress = codec.compressor(codec.DEFAULT, CHUNK_SIZE)
+        room = PageBuffer(CHUNK_SIZE).view
 
-    return encode, -(-len(stream) // CHUNK_SIZE)
+        def encode(number: int) -> int:
+            raw = stream[number * CHUNK_SIZE : (number + 1) * CHUNK_SIZE]
+            if codec.is_run(raw):
+                return 1
+            size = compress(raw, room[: len(raw) - 1])
+            crc32c(room[:size] if size else raw)
+            return size or len(raw)
+
+        return encode
+
+    return new_job, -(-len(stream) // CHUNK_SIZE)
 
 
-def decoding(path: str) -> tuple[Callable[[int], Buffer], int]:
+def decoding(path: str) -> tuple[NewJob[memoryview], int]:
     """Return what decodes chunk n of the image, and how many there are.
 
     The image is one of `torpor pack`: a stream, no tables, and so no gap between chunks.
@@ -71,19 +85,24 @@ def decoding(path: str) -> tuple[Callable[[int], Buffer], int]:
     index = records.index_size(len(image.index.sections), len(offsets))
     ends = [*offsets[1:], image.stored_bytes - layout.TRAILER_SIZE - index]
 
-    def decode(number: int) -> Buffer:
-        raw_size = min(CHUNK_SIZE, image.stream_bytes - number * CHUNK_SIZE)
-        record = data[offsets[number] : ends[number]]
-        return chunks.decode(record, number, raw_size, checksums[number], salt)
+    def new_job() -> Callable[[int], memoryview]:
+        room = PageBuffer(CHUNK_SIZE)
 
-    return decode, len(offsets)
+        def decode(number: int) -> memoryview:
+            raw_size = min(CHUNK_SIZE, image.stream_bytes - number * CHUNK_SIZE)
+            record = data[offsets[number] : ends[number]]
+            return chunks.decode(record, number, raw_size, checksums[number], salt, room).view
+
+        return decode
+
+    return new_job, len(offsets)
 
 
 def _in_memory(path: str) -> memoryview:
-    """Map the file with every page there already."""
-    flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+    """Map the file with every page there already; writable, as the codecs want theirs."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_POPULATE
     with open(path, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ))
+        return memoryview(mmap.mmap(file.fileno(), 0, flags=flags))
 
 
 if __name__ == "__main__":
