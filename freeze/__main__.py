@@ -30,6 +30,7 @@ UNUSED = (
     *("email", "csv", "tkinter", "unittest", "pydoc", "doctest", "lib2to3"),
     *("setuptools", "pkg_resources", "_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp"),
     *("_codecs_kr", "_codecs_tw", "_multibytecodec", "readline"),
+    *("zstandard._cffi", "zstandard.backend_cffi", "cffi", "_cffi_backend"),  # its C part is there
 )
 # hashlib, shutil and tempfile do without these; _hashlib alone would bring OpenSSL, 5 MB.
 UNUSED_IN_INITRAMFS = (
