@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from format import chunks, codec, layout, records
 from format.checksum import crc32c
-from format.pipeline import CHUNK_SIZE, WORKERS, PageBuffer, prepare_process
+from format.pipeline import CHUNK_SIZE, THREADS, PageBuffer, prepare_process
 from format.reader import ImageReader
 from store.image import open_image
 
@@ -46,8 +46,8 @@ def work(new_job: NewJob[object], jobs: int) -> None:
         while (number := next(numbers)) < jobs:
             job(number)
 
-    with ThreadPoolExecutor(WORKERS) as executor:
-        for worker in [executor.submit(take_turns, new_job()) for _ in range(WORKERS)]:
+    with ThreadPoolExecutor(THREADS) as executor:
+        for worker in [executor.submit(take_turns, new_job()) for _ in range(THREADS)]:
             worker.result()
 
 

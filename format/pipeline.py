@@ -1,6 +1,7 @@
 """Buffers of whole pages, and work done in parallel whose results come back in order."""
 
 import mmap
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -20,10 +21,12 @@ CHUNK_SIZE = 1 << 20
 """Bytes of stream in the chunks that we write. LZ4 is a third slower with 64 KiB; more would only
 take more memory."""
 
-WORKERS = 2
-"""Threads that compress or decompress; the codec and the checksum run outside Python's lock."""
+THREADS = min(len(os.sched_getaffinity(0)), 4)
+"""Threads that compress or decompress, the one that takes the results among them; the codec and the
+checksum run outside Python's lock. The kernel's own hibernation has three and one for the checksum
+(CMP_THREADS in kernel/power/swap.c)."""
 
-DEPTH = 6
+DEPTH = 2 * THREADS + 1
 """Jobs begun before the first one's result is taken, and so the buffers that they need."""
 
 
@@ -55,7 +58,7 @@ def pages_of(view: memoryview) -> list[memoryview]:
 class Job(Generic[T]):
     """Something to be done by a thread, and what came of it."""
 
-    __slots__ = ("_done", "_error", "_run", "_value")
+    __slots__ = ("_done", "_error", "_run", "_value", "is_done")
 
     def __init__(self, run: Callable[[], T]) -> None:
         self._run = run
@@ -63,6 +66,7 @@ class Job(Generic[T]):
         self._done.acquire()
         self._error: BaseException | None = None
         self._value: T
+        self.is_done = False
 
     def carry_out(self) -> None:
         """Do it."""
@@ -70,6 +74,7 @@ class Job(Generic[T]):
             self._value = self._run()
         except BaseException as error:  # noqa: BLE001 - raised where the result is taken
             self._error = error
+        self.is_done = True
         self._done.release()
 
     def result(self) -> T:
@@ -109,6 +114,13 @@ class Threads:
         while (job := self._jobs.get()) is not None:
             job.carry_out()
 
+    def help_until(self, job: Job[T]) -> T:
+        """Carry out jobs that nobody has begun until `job` is done; return what came of it."""
+        with suppress(Empty):
+            while not job.is_done and (waiting := self._jobs.get_nowait()):
+                waiting.carry_out()
+        return job.result()
+
     def close(self) -> None:
         """Forget the jobs that are not begun, wait for the others; no thread is left."""
         with suppress(Empty):
@@ -121,17 +133,19 @@ class Threads:
 
 
 def in_order(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
-    """Run the jobs on worker threads and yield their results in the order of the jobs.
+    """Run the jobs on THREADS threads and yield their results in the order of the jobs.
 
     At most DEPTH jobs are under way or waiting to be taken: when job n is drawn from `jobs`, the
     result of job n - DEPTH has been used up, so DEPTH buffers used in turn are enough.
+    The caller, who draws and uses, does jobs itself rather than wait for one: as many threads as
+    processors, none of which has to wait for one.
     The first error of a job is raised in its place. No thread is left when this ends, or is closed.
     """
     pending: deque[Job[T]] = deque()
-    with closing(Threads(WORKERS)) as threads:
+    with closing(Threads(THREADS - 1)) as threads:
         for job in jobs:
             pending.append(threads.begin(job))
             if len(pending) == DEPTH:
-                yield pending.popleft().result()
+                yield threads.help_until(pending.popleft())
         while pending:
-            yield pending.popleft().result()
+            yield threads.help_until(pending.popleft())

@@ -7,7 +7,7 @@ from time import sleep
 
 import pytest
 
-from format import codec, layout
+from format import codec, layout, pipeline
 from format.chunks import Decoded, Encoder, decode
 from format.errors import DamagedError
 from format.pipeline import DEPTH, PageBuffer, in_order
@@ -140,6 +140,19 @@ def test_error_comes_in_its_place(bad: int) -> None:
         seen.extend(in_order(jobs(30, bad, begun)))
     assert begun[-1] < bad + DEPTH
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_any_number_of_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one processor there is no thread but the caller's."""
+    monkeypatch.setattr(pipeline, "THREADS", threads)
+    before = threading.active_count()
+    begun: list[int] = []
+    most = 0
+    for number, result in enumerate(in_order(jobs(30, -1, begun))):
+        assert number == result
+        most = max(most, threading.active_count() - before)
+    assert (sorted(begun), most) == (list(range(30)), threads - 1)
 
 
 def test_closing_in_the_middle_leaves_no_thread() -> None:
