@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import os
 import struct
+from array import array
 from collections.abc import Sequence
 from typing import Self
 
@@ -65,8 +66,8 @@ class SnapshotDevice:
         """Close it: the kernel frees image and swap pages and thaws what it froze."""
         os.close(self._fd)
 
-    def _ioctl(self, request: int, argument: int | bytes | bytearray = 0) -> None:
-        """Make the one system call of every method; a bytearray is changed by the kernel."""
+    def _ioctl(self, request: int, argument: int | bytes | bytearray | memoryview = 0) -> None:
+        """Make the one system call of every method; the kernel changes a bytearray, or a view."""
         fcntl.ioctl(self._fd, request, argument)
 
     def _get(self, request: int) -> int:
@@ -99,16 +100,23 @@ class SnapshotDevice:
         self._ioctl(FREE)
 
     def set_swap_area(self, device: int, offset: int) -> None:
-        """Name the active swap area that alloc_swap_page uses; `offset` of its header in pages."""
+        """Name the active swap area that alloc_swap_pages uses; `offset` of its header in pages."""
         self._ioctl(SET_SWAP_AREA, _SWAP_AREA.pack(offset, encode_device(device)))
 
     def available_swap(self) -> int:
         """Return the bytes free in the swap area."""
         return self._get(AVAIL_SWAP_SIZE)
 
-    def alloc_swap_page(self) -> int:
-        """Allocate a page of swap, return its offset on the device in bytes. ENOSPC: full."""
-        return self._get(ALLOC_SWAP_PAGE)
+    def alloc_swap_pages(self, count: int) -> "array[int]":
+        """Allocate pages of swap, return their offsets on the device in bytes.
+
+        ENOSPC: there are not as many; those that there were are taken, until free_swap_pages.
+        """
+        offsets = array("q", bytes(count * _LONG.size))
+        view = memoryview(offsets).cast("B")
+        for at in range(0, len(view), _LONG.size):
+            self._ioctl(ALLOC_SWAP_PAGE, view[at : at + _LONG.size])
+        return offsets
 
     def free_swap_pages(self) -> None:
         """Give all allocated pages back."""

@@ -1,6 +1,7 @@
 """Active swap as a store: the image takes pages that the kernel has free."""
 
 import os
+from array import array
 from contextlib import ExitStack
 
 from format.layout import PAGE_SIZE
@@ -47,8 +48,12 @@ class SwapStore(OpenStore):
     def allocate(self, pages: int) -> Extents:
         """See Store. The kernel gives pages of the device, for a swap file too."""
         runs = Extents()
-        for _ in range(pages):
-            runs.add(self._snapshot.alloc_swap_page() // PAGE_SIZE)
+        offsets = self._snapshot.alloc_swap_pages(pages)
+        if offsets == array("q", range(offsets[0], offsets[0] + pages * PAGE_SIZE, PAGE_SIZE)):
+            runs.add(offsets[0] // PAGE_SIZE, pages)
+            return runs
+        for offset in offsets:
+            runs.add(offset // PAGE_SIZE)
         return runs
 
     def give_back(self) -> None:

@@ -63,12 +63,12 @@ class FakeSnapshot(real.SnapshotDevice):
         if name in self.fail:
             raise oserror(self.fail[name])
 
-    def _ioctl(self, request: int, argument: int | bytes | bytearray = 0) -> None:
+    def _ioctl(self, request: int, argument: int | bytes | bytearray | memoryview = 0) -> None:
         name = _NAMES[request]
         self._call(name)
         answer = getattr(self, f"do_{name}")(argument)
         if answer is not None:
-            assert isinstance(argument, bytearray)
+            assert isinstance(argument, bytearray | memoryview)
             argument[:] = answer.to_bytes(len(argument), "little")
 
     def do_freeze(self, _argument: object) -> None:
