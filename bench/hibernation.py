@@ -119,7 +119,7 @@ def _lives(
     kernel = find_kernel(series)
     modules = [way for way in ways if way not in ("lzo", "torpor")]
     lives = []
-    with tempfile.TemporaryDirectory(dir=folder_above) as name:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         folder = Path(name)
         initramfs = build_initramfs(kernel, folder / "initramfs.cpio", modules=modules)
         data = mixed_disk(folder / "data.img", DATA_MIB)
@@ -175,12 +175,16 @@ def _until_off(running: RunningMachine, way: str | None) -> str:
 
 
 def seconds_between(console: str, begin: str, end: str) -> float:
-    """Return the seconds between two lines of the kernel log.
+    """Return the seconds from a line of the kernel log that says `begin` to one that says `end`.
 
-    The last such lines: a restored kernel says again what it had not yet said when it was saved.
+    The last one: a restored kernel says again what it had not yet said when it was saved. The next
+    one: the console goes on, and the next hibernation says the same.
     """
-    times = [float(_last(console, _TIME + pattern)[1]) for pattern in (begin, end)]
-    return times[1] - times[0]
+    first = _last(console, _TIME + begin)
+    last = re.compile(_TIME + end, re.MULTILINE).search(console, first.end())
+    if last is None:
+        raise MachineError(f"the console never showed {end!r} after {begin!r}")
+    return float(last[1]) - float(first[1])
 
 
 def _last(console: str, pattern: str) -> re.Match[str]:

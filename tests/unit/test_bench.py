@@ -90,9 +90,10 @@ def test_generated_stream_is_the_beginning_over_and_over(tmp_path: Path) -> None
     assert made == (STREAM[:period] * 13)[:size]
 
 
-def test_the_last_lines_of_a_console_count() -> None:
-    """A restored kernel says again what it had not yet said when it was saved."""
+def test_the_last_beginning_and_the_next_end_on_a_console_count() -> None:
+    """A restored kernel says again what it had not yet said, and the next hibernation, too."""
     console = "[    1.000000] begin\n[    2.0] end\n[    5.500000] begin\nx\n[   12.250000] end 7\n"
+    console += "[   90.000000] end 8\n"
     assert seconds_between(console, "begin", r"end \d") == 6.75
     with pytest.raises(MachineError, match="never showed"):
         seconds_between(console, "begin", "another")
