@@ -23,7 +23,7 @@ from format.errors import (
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Superblock
-from format.tables import facts_of, guard_of
+from format.tables import check_tables
 from format.writer import ImageWriter, new_buffers
 from kernel.machine import machine_id
 from store.errors import cannot
@@ -37,8 +37,7 @@ def verify(arguments: argparse.Namespace) -> None:
     try:
         with _opened_image(arguments.image) as image:
             _check_stream(image)
-            guard_of(image)
-            facts_of(image)
+            check_tables(image)
     except TorporError as error:
         if arguments.json:
             report = {"path": arguments.image, "sound": False, "message": str(error)}

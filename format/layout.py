@@ -31,6 +31,7 @@ INDEX_MAGIC = b"TIDX"
 TRAILER_MAGIC = b"TORPDONE"
 MARK_MAGIC = magic.MARK_MAGIC
 MAP_MAGIC = b"TORPXMAP"
+WORKING_SET_MAGIC = b"TORPWSET"
 
 CHECKSUM_SIZE = 4
 PAGE_SIZE = 4096
@@ -151,6 +152,47 @@ MachineFacts = Struct(
     "ram_map" / Prefixed(Int32ul, GreedyBytes),
     "processor" / Prefixed(Int32ul, GreedyBytes),
     "processor_features" / Prefixed(Int32ul, GreedyBytes),
+    Terminated,
+)
+
+WITHOUT_PATHS = 1
+"""Flag of a working set: a file's name is its handle."""
+INCOMPLETE = 2
+"""Flag of a working set: there was more, but no time or room for it."""
+
+WorkingSetFileSystem = Struct(
+    "file_count" / Int32ul,
+    "device" / Prefixed(Int16ul, GreedyBytes),
+    "root" / Prefixed(Int16ul, GreedyBytes),
+    "mount_point" / Prefixed(Int16ul, GreedyBytes),
+)
+
+WorkingSet = Struct(
+    "flags" / Int32ul,
+    "boot_id" / Bytes(16),
+    "file_systems" / PrefixedArray(Int32ul, WorkingSetFileSystem),
+    "names" / Prefixed(Int32ul, GreedyBytes),
+    "checks" / Prefixed(Int32ul, GreedyBytes),
+    "ranges" / Prefixed(Int32ul, GreedyBytes),
+    "processes" / Prefixed(Int32ul, GreedyBytes),
+    Terminated,
+)
+"""`names`, `ranges` and `processes` are columns of LEB128; `checks` is one of u32."""
+
+WorkingSetFile = Struct(
+    "magic" / Bytes(8),
+    "version" / Int32ul,
+    "working_set" / Prefixed(Int32ul, GreedyBytes),
+    "checksum" / Int32ul,
+    Terminated,
+)
+
+PageTypes = Struct(
+    "page_cache" / Int64ul,
+    "anonymous" / Int64ul,
+    "slab" / Int64ul,
+    "kernel" / Int64ul,
+    "other" / Int64ul,
     Terminated,
 )
 

@@ -19,6 +19,8 @@ KERNEL_STREAM = 1
 """The kind of the section that holds what /dev/snapshot gave; the others are tables."""
 GUARD = 2
 MACHINE_FACTS = 3
+WORKING_SET = 4
+PAGE_TYPES = 5
 
 MIN_CHUNK_SIZE = layout.PAGE_SIZE
 MAX_CHUNK_SIZE = 4 << 20
@@ -26,6 +28,8 @@ MAX_SECTIONS = 16
 MAX_CHUNKS = 1 << 20
 MAX_TABLE_SIZE = 1 << 20
 """Bytes of a section that is no stream: it is read as a whole."""
+MAX_WORKING_SET_SIZE = 16 << 20
+"""Bytes of that table."""
 
 
 def salt(image_uuid: UUID) -> int:
@@ -222,7 +226,7 @@ def index_size(sections: int, chunks: int) -> int:
 
 
 def _section(entry: Container) -> Section:
-    if entry.flags or entry.kind not in (KERNEL_STREAM, GUARD, MACHINE_FACTS):
+    if entry.flags or not KERNEL_STREAM <= entry.kind <= PAGE_TYPES:
         raise UnsupportedError(f"image has a section of unknown kind {entry.kind}")
     return Section(entry.kind, entry.first_chunk, entry.chunk_count, entry.raw_bytes)
 
@@ -252,7 +256,12 @@ def _check_sections(sections: tuple[Section, ...], chunk_count: int, chunk_size:
 def _is_possible(section: Section) -> bool:
     if section.kind == KERNEL_STREAM:
         return section.raw_bytes % layout.PAGE_SIZE == 0
-    return 0 < section.raw_bytes <= MAX_TABLE_SIZE
+    return 0 < section.raw_bytes <= largest_table(section.kind)
+
+
+def largest_table(kind: int) -> int:
+    """Return how many bytes a table of this kind may have."""
+    return MAX_WORKING_SET_SIZE if kind == WORKING_SET else MAX_TABLE_SIZE
 
 
 def column(typecode: str, data: bytes) -> "array[int]":

@@ -63,8 +63,8 @@ class ImageWriter:
         return self._write_section(records.KERNEL_STREAM, partial(_fill, read), progress)
 
     def write_table(self, kind: int, data: bytes) -> None:
-        """Write a section that is read as a whole, records.GUARD or records.MACHINE_FACTS."""
-        if len(data) > records.MAX_TABLE_SIZE:
+        """Write a section that is read as a whole: any kind but records.KERNEL_STREAM."""
+        if len(data) > records.largest_table(kind):
             raise TorporError(f"section of kind {kind} is too large, {len(data)} bytes")
         rest = memoryview(data)
 

@@ -220,6 +220,39 @@ def facts(ram_map: bytes, processor: bytes, features: bytes) -> bytes:
     return text(ram_map, "I") + text(processor, "I") + text(features, "I")
 
 
+def leb(*numbers: int) -> bytes:
+    """Return the numbers in LEB128."""
+    out = b""
+    for number in numbers:
+        digits = [number >> shift & 127 for shift in range(0, max(number.bit_length(), 1), 7)]
+        out += bytes([*(128 | digit for digit in digits[:-1]), digits[-1]])
+    return out
+
+
+def working_set(
+    *,
+    flags: int = 0,
+    file_counts: Sequence[int] = (2, 1),
+    names: bytes = b"\x00\x05bin/a\x04\x01b\x00\x01c",
+    checks: bytes = bytes(range(12)),
+    ranges: bytes = leb(5, 0, 0, 300, 999, 2, 7, 1, 0),
+    processes: bytes = leb(1, 17, 1, 0x7FFF_FFFF, 511, 4194304, 12345, 0),
+) -> bytes:
+    """Return a working set of three files on two file systems, and two processes."""
+    data = struct.pack("<I16sI", flags, UUID_B.bytes, len(file_counts))
+    for nth, count in enumerate(file_counts):
+        device = (b"UUID=1-2", b"/dev/\xffb")[nth % 2]
+        data += (
+            struct.pack("<I", count) + text(device) + text(b"/") + text((b"/", b"/srv")[nth % 2])
+        )
+    return data + b"".join(text(part, "I") for part in (names, checks, ranges, processes))
+
+
+def working_set_file(data: bytes, *, magic: bytes = b"TORPWSET", version: int = 1) -> bytes:
+    bare = struct.pack("<8sI", magic, version) + text(data, "I")
+    return bare + struct.pack("<I", _crc(bare))
+
+
 def map_page(
     runs: Sequence[tuple[int, int]],
     *,

@@ -9,7 +9,7 @@ import pytest
 
 from format.errors import DamagedError, NoImageError, TorporError, UnsupportedError
 from format.reader import ImageReader
-from format.tables import facts_of, guard_of
+from format.tables import check_tables
 from store.image import open_image
 from tests.vectors import build
 
@@ -43,8 +43,7 @@ def test_rule(rule: str) -> None:
 def _read_all(name: str, handed_out: list[bytes]) -> None:
     with open_image(str(build.FOLDER / f"{name}.img")) as source:
         image = ImageReader(source)
-        guard_of(image)
-        facts_of(image)
+        check_tables(image)
         for raw in image.stream():
             handed_out.append(bytes(raw))  # noqa: PERF401 - what came before the error counts
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from construct import Struct
 
-from format import guard, layout, mark, records
+from format import guard, layout, mark, records, working_set
 
 SPECIFICATION = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text()
 ROW = re.compile(r"^\| (\d+) \| (\d+) \| ([^|]+?) \|", re.MULTILINE)
@@ -43,6 +43,7 @@ def declared(record: Struct) -> list[tuple[int, int]]:
         ("### Extent map", layout.MapPage),
         ("A section in the index:", layout.IndexSection),
         ("### Guard", GUARD_HEAD),
+        ("### Page types", Struct(*layout.PageTypes.subcons[:-1])),
     ],
 )
 def test_table(heading: str, record: Struct) -> None:
@@ -59,5 +60,11 @@ def test_limits() -> None:
     limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS, mark.MAX_EXTENTS)
     assert limits == (4 << 20, 1 << 20, 16, 1 << 18)
     assert (records.MAX_TABLE_SIZE, guard.MAX_ENTRIES) == (1 << 20, 4096)
-    assert "| a table | 1 MiB |\n| entries of the guard | 4096 |" in SPECIFICATION
+    assert "| a table | 1 MiB |\n| a working set | 16 MiB |\n" in SPECIFICATION
+    assert records.MAX_WORKING_SET_SIZE == 16 << 20
+    assert "| files of a working set, their file systems | 2^20, 4096 |" in SPECIFICATION
+    assert (working_set.MAX_FILES, working_set.MAX_FILE_SYSTEMS) == (1 << 20, 4096)
+    assert "| a name of a working set, all names | 4096 bytes, 64 MiB |" in SPECIFICATION
+    assert (working_set.MAX_PATH, working_set.MAX_NAMES) == (4096, 64 << 20)
+    assert "| entries of the guard | 4096 |" in SPECIFICATION
     assert f"| {mark.MARK_OFFSET} | {layout.MARK_SIZE} | mark |" in SPECIFICATION

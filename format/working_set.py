@@ -1,0 +1,306 @@
+"""The working set: what was in memory that can be brought back from disk.
+
+docs/FORMAT.md, "Working set". Pages of files and processes are named, none of their bytes is kept.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
+from uuid import UUID
+
+from construct import ConstructError
+
+from format import layout, varint
+from format.checksum import crc32c
+from format.errors import DamagedError, UnsupportedError
+
+MAX_FILES = 1 << 20
+MAX_FILE_SYSTEMS = 4096
+MAX_PATH = 4096
+"""Bytes of a path, and so of a front-coded one when it is put together."""
+
+MAX_NAMES = 64 << 20
+"""Bytes of all paths together, put together."""
+
+_MOST_PAGES = 1 << 52
+"""No file and no address space has more."""
+
+Ranges = tuple[tuple[int, int], ...]
+"""Runs of pages: first page, pages; in order and apart from each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFile:
+    """A regular file, and the pages of it that were in the page cache."""
+
+    name: bytes
+    """The path below the mount; without paths, the type (4 bytes) and the bytes of the handle
+    that name_to_handle_at(2) gave."""
+    check: int
+    """file_check of the file as it was."""
+    in_use: bool
+    """Whether a process had it open or mapped."""
+    ranges: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """A file system and its files, in the order of their names."""
+
+    device: str
+    """What finds its device, as `resume=` takes it."""
+    root: str
+    """The folder of the file system that is mounted (proc(5), mountinfo); "" without paths."""
+    mount_point: str
+    """"" without paths."""
+    files: tuple[CachedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """A process, and the pages of its own that were in memory: anonymous or shared memory."""
+
+    pid: int
+    started: int
+    """Field `starttime` of /proc/PID/stat, clock ticks: tells it from a later one of that id."""
+    ranges: Ranges
+    """Of its address space."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingSet:
+    """All of it."""
+
+    boot_id: UUID
+    """The boot that the processes belong to."""
+    with_paths: bool
+    complete: bool
+    """Whether neither time nor room ran out."""
+    file_systems: tuple[FileSystem, ...]
+    processes: tuple[ProcessMemory, ...]
+
+    @property
+    def files(self) -> int:
+        """How many files there are."""
+        return sum(len(system.files) for system in self.file_systems)
+
+    @property
+    def file_pages(self) -> int:
+        """Pages of page cache."""
+        files = (file for system in self.file_systems for file in system.files)
+        return sum(pages_in(file.ranges) for file in files)
+
+    @property
+    def process_pages(self) -> int:
+        """Pages of processes; one that several share counts for each."""
+        return sum(pages_in(process.ranges) for process in self.processes)
+
+    def build(self) -> bytes:
+        """Return the section's bytes."""
+        files = [file for system in self.file_systems for file in system.files]
+        flags = 0 if self.with_paths else layout.WITHOUT_PATHS
+        flags |= 0 if self.complete else layout.INCOMPLETE
+        names = b"".join(_front_coded(system.files) for system in self.file_systems)
+        built: bytes = layout.WorkingSet.build(
+            {
+                "flags": flags,
+                "boot_id": self.boot_id.bytes,
+                "file_systems": [
+                    {
+                        "file_count": len(system.files),
+                        "device": _bytes(system.device),
+                        "root": _bytes(system.root),
+                        "mount_point": _bytes(system.mount_point),
+                    }
+                    for system in self.file_systems
+                ],
+                "names": names,
+                "checks": b"".join(file.check.to_bytes(4, "little") for file in files),
+                "ranges": varint.encode(_numbers_of_files(files)),
+                "processes": varint.encode(_numbers_of_processes(self.processes)),
+            }
+        )
+        return built
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Return the working set in a section. Raises DamagedError, UnsupportedError."""
+        try:
+            fields = layout.WorkingSet.parse(data)
+        except ConstructError:
+            raise DamagedError("the working set cannot be read") from None
+        if fields.flags & ~(layout.WITHOUT_PATHS | layout.INCOMPLETE):
+            raise UnsupportedError(f"the working set has unknown flags {fields.flags:#x}")
+        counts = [system.file_count for system in fields.file_systems]
+        if len(counts) > MAX_FILE_SYSTEMS or sum(counts) > MAX_FILES:
+            raise DamagedError(f"the working set claims {sum(counts)} files")
+        if len(fields.checks) != 4 * sum(counts):
+            raise DamagedError("the working set has another number of checks than of files")
+        columns = zip(
+            _names(fields.names, counts),
+            memoryview(fields.checks).cast("I"),
+            _file_ranges(varint.decode(fields.ranges), sum(counts)),
+            strict=True,
+        )
+        # A list: what is left over in a column is noticed at its end only.
+        files = iter([CachedFile(name, check, used, runs) for name, check, (used, runs) in columns])
+        systems = tuple(
+            FileSystem(
+                _text(system.device),
+                _text(system.root),
+                _text(system.mount_point),
+                tuple(file for _, file in zip(range(system.file_count), files, strict=False)),
+            )
+            for system in fields.file_systems
+        )
+        return cls(
+            UUID(bytes=fields.boot_id),
+            not fields.flags & layout.WITHOUT_PATHS,
+            not fields.flags & layout.INCOMPLETE,
+            systems,
+            tuple(_processes(varint.decode(fields.processes))),
+        )
+
+
+def file_check(inode: int, size: int, mtime_ns: int) -> int:
+    """Return what tells a file from what it becomes when it is changed or replaced."""
+    data = b"".join(part.to_bytes(8, "little", signed=True) for part in (inode, size, mtime_ns))
+    return crc32c(data)
+
+
+def pages_in(ranges: Ranges) -> int:
+    """Return the pages of all runs."""
+    return sum(count for _, count in ranges)
+
+
+def _front_coded(files: Sequence[CachedFile]) -> bytes:
+    """Return the names: of each, how much it shares with the one before, and the rest of it."""
+    out = bytearray()
+    before = b""
+    for file in files:
+        shared = _shared(before, file.name)
+        rest = file.name[shared:]
+        out += varint.encode((shared, len(rest))) + rest
+        before = file.name
+    return bytes(out)
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """Return how many bytes at the beginning are the same."""
+    size = min(len(one), len(other))
+    if one[:size] == other[:size]:
+        return size
+    low = 0
+    while low < size:
+        middle = (low + size + 1) // 2
+        if one[:middle] == other[:middle]:
+            low = middle
+        else:
+            size = middle - 1
+    return low
+
+
+def _numbers_of_files(files: Sequence[CachedFile]) -> Iterator[int]:
+    for file in files:
+        yield len(file.ranges) << 1 | file.in_use
+        yield from _gaps(file.ranges)
+
+
+def _numbers_of_processes(processes: Sequence[ProcessMemory]) -> Iterator[int]:
+    for process in processes:
+        yield process.pid
+        yield process.started
+        yield len(process.ranges)
+        yield from _gaps(process.ranges)
+
+
+def _gaps(ranges: Ranges) -> Iterator[int]:
+    """Yield for each run the pages since the end of the one before, and its own less one."""
+    end = 0
+    for first, count in ranges:
+        yield first - end
+        yield count - 1
+        end = first + count
+
+
+def _names(data: bytes, counts: Sequence[int]) -> Iterator[bytes]:
+    at = total = 0
+    for count in counts:
+        before = b""
+        for _ in range(count):
+            shared, at = _number_at(data, at)
+            size, at = _number_at(data, at)
+            name = before[:shared] + data[at : at + size]
+            total += len(name)
+            if shared > len(before) or len(name) != shared + size or len(name) > MAX_PATH:
+                raise DamagedError("the working set has a name that does not fit")
+            if total > MAX_NAMES:
+                raise DamagedError("the names of the working set are too long")
+            at += size
+            yield name
+            before = name
+    if at != len(data):
+        raise DamagedError("the working set has more names than files")
+
+
+def _number_at(data: bytes, at: int) -> tuple[int, int]:
+    """Return the number that begins there, and where it ends; at most 16 bits."""
+    value = shift = 0
+    for end in range(at, min(at + 3, len(data))):
+        value |= (data[end] & 0x7F) << shift
+        if data[end] < 0x80:
+            return value, end + 1
+        shift += 7
+    raise DamagedError("the working set has a name without a length")
+
+
+def _file_ranges(numbers: list[int], files: int) -> Iterator[tuple[bool, Ranges]]:
+    at = 0
+    for _ in range(files):
+        head = _number(numbers, at)
+        ranges, at = _ranges_at(numbers, at + 1, head >> 1)
+        yield bool(head & 1), ranges
+    if at != len(numbers):
+        raise DamagedError("the working set has ranges of no file")
+
+
+def _processes(numbers: list[int]) -> Iterator[ProcessMemory]:
+    at = 0
+    while at < len(numbers):
+        pid, started = _number(numbers, at), _number(numbers, at + 1)
+        ranges, at = _ranges_at(numbers, at + 3, _number(numbers, at + 2))
+        if not 0 < pid < 1 << 31:
+            raise DamagedError(f"the working set has an impossible process {pid}")
+        yield ProcessMemory(pid, started, ranges)
+
+
+def _number(numbers: list[int], at: int) -> int:
+    if at >= len(numbers):
+        raise DamagedError("the working set ends before its ranges do")
+    return numbers[at]
+
+
+def _ranges_at(numbers: list[int], at: int, count: int) -> tuple[Ranges, int]:
+    """Return the `count` runs whose gaps and sizes begin there, and where they end."""
+    end = at + 2 * count
+    if end > len(numbers):
+        raise DamagedError("the working set ends before its ranges do")
+    ranges = []
+    page = 0
+    for gap, more in zip(numbers[at:end:2], numbers[at + 1 : end : 2], strict=True):
+        first = page + gap
+        page = first + more + 1
+        ranges.append((first, more + 1))
+    if page > _MOST_PAGES or any(a[0] + a[1] == b[0] for a, b in pairwise(ranges)):
+        raise DamagedError("the working set has an impossible range")
+    return tuple(ranges), end
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(data: bytes) -> str:
+    """Return a name for the system, not to be shown unfiltered."""
+    return data.decode("utf-8", "surrogateescape")

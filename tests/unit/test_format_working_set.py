@@ -1,0 +1,146 @@
+"""The working set: the bytes of the specification, what they cost, and what is refused."""
+
+import time
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from format import varint
+from format.errors import DamagedError, TorporError
+from format.page_types import PageTypes
+from format.working_set import (
+    CachedFile,
+    FileSystem,
+    ProcessMemory,
+    Ranges,
+    WorkingSet,
+    file_check,
+    pages_in,
+)
+from tests import forge
+from tests.vectors import tables
+
+KNOWN = WorkingSet(
+    forge.UUID_B,
+    with_paths=True,
+    complete=True,
+    file_systems=(
+        FileSystem(
+            "UUID=1-2",
+            "/",
+            "/",
+            (
+                CachedFile(b"bin/a", 0x03020100, in_use=True, ranges=((0, 1), (301, 1000))),
+                CachedFile(b"bin/b", 0x07060504, in_use=False, ranges=((7, 2),)),
+            ),
+        ),
+        FileSystem("/dev/\udcffb", "/", "/srv", (CachedFile(b"c", 0x0B0A0908, False, ()),)),
+    ),
+    processes=(ProcessMemory(1, 17, ((0x7FFF_FFFF, 512),)), ProcessMemory(4194304, 12345, ())),
+)
+
+
+def test_bytes_of_the_specification() -> None:
+    assert KNOWN.build() == forge.working_set()
+    assert WorkingSet.parse(forge.working_set()) == KNOWN
+    assert (KNOWN.files, KNOWN.file_pages, KNOWN.process_pages) == (3, 1003, 512)
+
+
+def test_flags() -> None:
+    bare = WorkingSet.parse(forge.working_set(flags=3))
+    assert (bare.with_paths, bare.complete) == (False, False)
+    assert bare.build() == forge.working_set(flags=3)
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> Ranges:
+    end = 0
+    made: list[tuple[int, int]] = []
+    for _ in range(draw(st.integers(0, 4))):
+        first = end + draw(st.integers(1 if made else 0, 1 << 40))
+        count = draw(st.integers(1, 1 << 30))
+        made.append((first, count))
+        end = first + count
+    return tuple(made)
+
+
+CACHED = st.builds(
+    CachedFile, st.binary(max_size=40), st.integers(0, 2**32 - 1), st.booleans(), ranges()
+)
+PROCESSES = st.builds(ProcessMemory, st.integers(1, 2**31 - 1), st.integers(0, 2**63), ranges())
+NAMES = st.text(max_size=20)
+SYSTEMS = st.builds(FileSystem, NAMES, NAMES, NAMES, st.lists(CACHED, max_size=5).map(tuple))
+
+
+@given(
+    st.builds(
+        WorkingSet,
+        st.uuids(),
+        st.booleans(),
+        st.booleans(),
+        st.lists(SYSTEMS, max_size=3).map(tuple),
+        st.lists(PROCESSES, max_size=3).map(tuple),
+    )
+)
+def test_what_is_built_is_parsed(working_set: WorkingSet) -> None:
+    assert WorkingSet.parse(working_set.build()) == working_set
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_refused_or_understood(data: bytes) -> None:
+    try:
+        parsed = WorkingSet.parse(data)
+    except TorporError:
+        return
+    assert WorkingSet.parse(parsed.build()) == parsed
+
+
+@given(st.lists(st.integers(0, 2**64 - 1)))
+def test_numbers(numbers: list[int]) -> None:
+    assert varint.encode(numbers) == forge.leb(*numbers)
+    assert varint.decode(varint.encode(numbers)) == numbers
+
+
+def test_a_hundred_thousand_files_stay_below_4_mib() -> None:
+    files = tuple(
+        CachedFile(
+            b"usr/share/package-%d/doc/%s-%05d.html" % (n // 50, b"chapter" * (n % 3), n),
+            file_check(n, 4096 * n, time.time_ns()),
+            n % 10 == 0,
+            tuple((first, 1 + n % 40) for first in range(0, 200 * (1 + n % 3), 200)),
+        )
+        for n in range(100_000)
+    )
+    built = WorkingSet(
+        UUID(int=1), True, True, (FileSystem("UUID=x", "/", "/", files),), ()
+    ).build()
+    assert len(built) < 4 << 20
+    parsed = WorkingSet.parse(built)
+    assert parsed.files == 100_000
+    assert parsed.file_pages == sum(pages_in(file.ranges) for file in files)
+
+
+def test_a_name_longer_than_a_path_can_be_is_refused() -> None:
+    def of_one_file(size: int) -> bytes:
+        names = b"\0" + forge.leb(size) + b"n" * size
+        return forge.working_set(file_counts=(1,), names=names, checks=bytes(4), ranges=b"\0")
+
+    assert WorkingSet.parse(of_one_file(4096)).files == 1
+    with pytest.raises(DamagedError, match="does not fit"):
+        WorkingSet.parse(of_one_file(4097))
+
+
+def test_check_tells_a_change() -> None:
+    checks = {file_check(*facts) for facts in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, -3))}
+    assert len(checks) == 4
+
+
+def test_page_types() -> None:
+    types = PageTypes.parse(tables.PAGE_TYPES)
+    assert types.build() == tables.PAGE_TYPES
+    assert types.page_cache == 0x0706050403020100
+    assert types.total == sum(
+        (types.page_cache, types.anonymous, types.slab, types.kernel, types.other)
+    )
