@@ -10,7 +10,7 @@ from cli import VERSION
 from format import codec
 from format.errors import TorporError
 from format.pipeline import prepare_process
-from state.conf import MODES, parse_size
+from state.conf import MODES, WORKING_SETS, parse_image_size, parse_size
 
 _EXAMPLES = """\
 examples:
@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_image_commands(commands)
     _add_store_commands(commands)
+    _add_working_set_command(commands)
     _add_setup_commands(commands)
     _add_report_commands(commands)
     return parser
@@ -119,9 +120,10 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     )
     command.add_argument(
         "--image-size",
-        metavar="BYTES",
-        type=_size,
-        help="keep the snapshot below this (suffixes K, M, G); 0 for as small as possible",
+        metavar="SIZE",
+        type=_image_size,
+        help="keep the snapshot below this many bytes (suffixes K, M, G); min: as small as "
+        "possible, max: as large as the kernel allows; default: what the kernel prefers",
     )
     command.add_argument(
         "--mode",
@@ -129,6 +131,12 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         help="how to switch off; default: platform where the firmware can, else shutdown",
     )
     _add_codec(command, default=None)
+    command.add_argument(
+        "--working-set",
+        choices=WORKING_SETS,
+        help="bring back after the resume what was in memory besides the snapshot; no-paths: "
+        "the image names files by their inodes only; default: on",
+    )
     command.add_argument(
         "--verify",
         action="store_true",
@@ -140,6 +148,28 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         help="run the programs in /usr/lib/systemd/system-sleep before and after, as systemd does",
     )
     command.set_defaults(run=_run_hibernate)
+
+
+def _add_working_set_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    command = commands.add_parser(
+        "workingset",
+        help="record what is in memory, or bring it back",
+        description="Record which files and processes are in memory, or bring back what is not any "
+        "more: in the background of all else, and only where memory is free.",
+    )
+    command.add_argument(
+        "--no-paths", action="store_true", help="record files by their inodes, not their paths"
+    )
+    command.add_argument("action", choices=("record", "replay"), help="what to do")
+    command.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="where it is recorded; default for replay: what the last hibernation left",
+    )
+    command.set_defaults(run=_run_working_set, usage_error=command.error)
 
 
 def _add_setup_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -209,6 +239,17 @@ def _run_hibernate(arguments: argparse.Namespace) -> None:
     hibernate_command(arguments)
 
 
+def _run_working_set(arguments: argparse.Namespace) -> None:
+    if arguments.action == "record" and not arguments.file:
+        arguments.usage_error("record needs a FILE")
+    if arguments.action == "replay" and arguments.no_paths:
+        arguments.usage_error("--no-paths is for record")
+    from cli import workingset
+
+    actions = {"record": workingset.record_command, "replay": workingset.replay_command}
+    actions[arguments.action](arguments)
+
+
 def _run_setup(arguments: argparse.Namespace) -> None:
     from cli import setup
 
@@ -225,6 +266,13 @@ def _run_report(arguments: argparse.Namespace) -> None:
 def _size(text: str) -> int:
     try:
         return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _image_size(text: str) -> int:
+    try:
+        return parse_image_size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -3,12 +3,14 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 from cli.output import say
+from cli.warmth import bring_back, recorded
 from format import codec
 from format.errors import TorporError, UnreadableError
 from hibernate.capture import Log, hibernate
@@ -19,10 +21,12 @@ from hibernate.sleep_hooks import sleep_hooks
 from hibernate.stillness import Stillness
 from kernel import cmdline, kmsg
 from kernel.machine import boot_id
-from state.conf import read_conf
+from state.conf import ON, read_conf
 from state.location import read_location
 from state.record import HibernationRecord, Outcome
 from store.errors import KernelRefusedError, NoSpaceError
+
+_Attempt = Callable[[Plan, Log, Stillness], None]
 
 
 def hibernate_command(arguments: argparse.Namespace) -> None:
@@ -46,26 +50,33 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         plan = Plan(store, mode, size, conf.helpers, arguments.verify, name)
         record(store=store, image_uuid=str(plan.image_uuid))
         log = _kernel_log()
+        wish = arguments.working_set or conf.working_set or ON
         with sleep_hooks(log) if arguments.sleep_hooks else nullcontext():
-            _hibernate(plan, record, log)
+            working_set = recorded(wish, log)
+            try:
+                _hibernate(plan, record, log, working_set)
+            finally:  # even if it failed: the kernel has made room by then
+                bring_back(working_set, log)
     say("torpor: resumed")
 
 
-def _hibernate(plan: Plan, record: "_Keeper", log: Log) -> None:
+def _hibernate(plan: Plan, record: "_Keeper", log: Log, working_set: bytes) -> None:
     """Hibernate; where the image does not fit, once more with the smallest that the kernel makes.
 
     That is another image: chunks of the first one on the disk are not to be taken for its own.
     """
     stillness = Stillness()
     try:
-        _try_twice(plan, record, log, stillness)
+        _try_twice(plan, record, partial(hibernate, working_set=working_set), log, stillness)
     finally:
         record(still=stillness.seconds)
 
 
-def _try_twice(plan: Plan, record: "_Keeper", log: Log, stillness: Stillness) -> None:
+def _try_twice(
+    plan: Plan, record: "_Keeper", attempt: "_Attempt", log: Log, stillness: Stillness
+) -> None:
     try:
-        hibernate(plan, log, stillness)
+        attempt(plan, log, stillness)
     except NoSpaceError as error:
         if plan.image_size == 0:
             raise
@@ -75,7 +86,7 @@ def _try_twice(plan: Plan, record: "_Keeper", log: Log, stillness: Stillness) ->
     smallest = replace(plan, image_size=0, image_uuid=uuid4())
     record(image_uuid=str(smallest.image_uuid))
     try:
-        hibernate(smallest, log, stillness)
+        attempt(smallest, log, stillness)
     except NoSpaceError as error:
         message = f"{error}; even the smallest image does not fit"
         raise NoSpaceError(message, "use a larger store, or close programs") from error

@@ -7,19 +7,24 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from cli.output import say
+from cli.replayed import in_words
 from kernel.machine import boot_id
 from state.record import BootRecord, HibernationRecord, Outcome
+from state.working_set import ReplayRecord
 
 
 def status(arguments: argparse.Namespace) -> None:
     """Say how it went. Raises DamagedError, UnreadableError."""
-    last, boot = HibernationRecord.read(), BootRecord.read()
+    last, boot, replay = HibernationRecord.read(), BootRecord.read(), ReplayRecord.read()
     if arguments.json:
-        records = {"hibernation": last and asdict(last), "boot": boot and asdict(boot)}
+        kept = {"hibernation": last, "boot": boot, "replay": replay}
+        records = {name: record and asdict(record) for name, record in kept.items()}
         say(json.dumps(records | {"boot_id": boot_id()}, indent=2))
         return
     for line in _lines(last, boot, boot_id()):
         say(line)
+    if replay:
+        say(in_words(replay))
 
 
 def _lines(

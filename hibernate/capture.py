@@ -28,13 +28,15 @@ _NO_MEMORY = "about half of the memory has to be free: close programs, or add sw
 Log = Callable[[str], None]
 
 
-def hibernate(plan: Plan, log: Log, stillness: Stillness | None = None) -> None:
+def hibernate(
+    plan: Plan, log: Log, stillness: Stillness | None = None, working_set: bytes = b""
+) -> None:
     """Hibernate; return in the second life, when the machine has been restored.
 
     Raises a TorporError after undoing everything: the machine then goes on as before, and
     nothing is marked. `log` is called while everything is frozen and must not touch a file
     system or a terminal; each phase begins with a line of its own. `stillness` is told when the
-    machine stops and goes on.
+    machine stops and goes on; `working_set` is a section of the image, b"" for none.
     """
     stillness = stillness or Stillness()
     checksum.self_test()
@@ -46,7 +48,7 @@ def hibernate(plan: Plan, log: Log, stillness: Stillness | None = None) -> None:
         undo.enter_context(Guardian(marking.take_away_alone, *standstill.rescue))
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         check_room(store, _largest(plan))
-        writing = Writing(store, plan)
+        writing = Writing(store, plan, working_set)
         reclaim_early(_largest(plan), log)
         _attach(store, snapshot)
         if store.header.holds_image():

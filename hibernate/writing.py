@@ -31,13 +31,14 @@ Log = Callable[[str], None]
 class Writing:
     """The image and all the big memory that it needs, got before the freeze."""
 
-    def __init__(self, store: Store, plan: Plan) -> None:
+    def __init__(self, store: Store, plan: Plan, working_set: bytes = b"") -> None:
         """Read what the image says of the machine, too. Raises UnreadableError."""
         self._store = store
         self._sink = BlockSink(store.header.fd, store.name, store.allocate)
         self._buffers = new_buffers(CHUNK_SIZE, plan.codec)
         self._read_buffers = new_read_buffers(CHUNK_SIZE) if plan.verify else []
         self._facts = these_facts().build()
+        self._working_set = working_set
         self._superblock = records.Superblock(
             plan.image_uuid,
             time.time_ns(),
@@ -54,6 +55,8 @@ class Writing:
             raw = writer.write_stream(partial(_read, snapshot), stop_if_asked)
             writer.write_table(records.GUARD, build_guard(guard))
             writer.write_table(records.MACHINE_FACTS, self._facts)
+            if self._working_set:
+                writer.write_table(records.WORKING_SET, self._working_set)
             writer.finish()
             self._sink.finish()
         mark = write_map(self._store, self._sink, self._superblock.image_uuid, writer.size)

@@ -16,6 +16,8 @@ class Mount:
     mount_point: str
     fs_type: str
     source: str
+    root: str = "/"
+    """The folder of the file system that is mounted; of a bind mount and on btrfs another one."""
 
 
 def parse_mounts(text: str) -> list[Mount]:
@@ -27,10 +29,10 @@ def parse_mounts(text: str) -> list[Mount]:
     mounts = []
     for line in text.split("\n")[:-1]:
         left, right = line.split(" - ", 1)
-        mount_id, _, device, _, mount_point = left.split(" ")[:5]
+        mount_id, _, device, root, mount_point = left.split(" ")[:5]
         fs_type, source = right.split(" ")[:2]
-        mount = Mount(int(mount_id), device, _unescape(mount_point), fs_type, _unescape(source))
-        mounts.append(mount)
+        place = (_unescape(mount_point), fs_type, _unescape(source), _unescape(root))
+        mounts.append(Mount(int(mount_id), device, *place))
     return mounts
 
 

@@ -32,3 +32,9 @@ def mount_namespace(pid: int | None = None) -> str:
     """Return the name of its mount namespace, or of ours: `mnt:[…]` (namespaces(7))."""
     process = "self" if pid is None else str(pid)
     return os.readlink(f"/proc/{process}/ns/mnt")
+
+
+def start_of(pid: int) -> int:
+    """Return when it was started, in clock ticks since the boot (proc(5), stat, starttime)."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])

@@ -53,6 +53,7 @@ ITEMS = (
         for unit in ("systemd-hibernate-resume.service", "systemd-hibernate-resume@.service")
     ),
     Item("package/files/torpor-stale.service", f"{_UNITS}/torpor-stale.service"),
+    Item("package/files/torpor-workingset.service", f"{_UNITS}/torpor-workingset.service"),
     Item("package/files/torpor.conf", CONFFILE),
     Item("docs/torpor.8", f"{_MAN}/man8/torpor.8.gz"),
     Item("docs/torpor.conf.5", f"{_MAN}/man5/torpor.conf.5.gz"),
@@ -68,6 +69,9 @@ LINKS = {
     "/usr/bin/torpor": "../lib/torpor/torpor/torpor",
     "/usr/sbin/torpor-resume": "../lib/torpor/resume/torpor-resume",
     f"{_MAN}/man8/torpor-resume.8.gz": "torpor.8.gz",
-    f"{_UNITS}/multi-user.target.wants/torpor-stale.service": "../torpor-stale.service",
+    **{
+        f"{_UNITS}/multi-user.target.wants/{unit}": f"../{unit}"
+        for unit in ("torpor-stale.service", "torpor-workingset.service")
+    },
 }
 """Symbolic links: where → to what."""

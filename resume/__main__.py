@@ -19,6 +19,7 @@ from resume.candidates import Candidate, best_first, check_image, passed_over
 from resume.check import Machine
 from resume.errors import NotAskedError, UsageError
 from resume.find import find
+from resume.hand_over import hand_over
 from resume.report import NAME, to_kernel_log, to_stderr
 from resume.request import Request
 from resume.restore import restore
@@ -123,6 +124,7 @@ def _settled(candidates: list[Candidate], keep: Keep) -> Iterator[None]:
     try:
         yield
     except TorporError as error:
+        hand_over(candidates, error)
         for candidate in candidates:
             _settle(candidate, error, keep)
         raise

@@ -11,6 +11,12 @@ PATH = "/etc/torpor.conf"
 
 MODES = ("platform", "shutdown", "reboot")
 
+ON, NO_PATHS, OFF = WORKING_SETS = ("on", "no-paths", "off")
+"""What is done for the working set."""
+
+_MAX = 1 << 62
+"""Bytes that no memory has: as much as the kernel allows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conf:
@@ -19,13 +25,15 @@ class Conf:
     store: str | None = None
     """As for --store."""
     image_size: int | None = None
-    """Bytes."""
+    """Bytes, as parse_image_size gives them."""
     mode: str | None = None
     """One of MODES."""
     helpers: tuple[str, ...] = ()
     """Names of processes that file systems need to be synced; none where it says nothing."""
     codec: str | None = None
     """One of format.codec.NAMES."""
+    working_set: str | None = None
+    """One of WORKING_SETS."""
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -48,14 +56,17 @@ class Conf:
         if key == "store":
             return replace(self, store=value)
         if key == "image-size":
-            return replace(self, image_size=parse_size(value))
+            return replace(self, image_size=parse_image_size(value))
         if key == "helpers":
             return replace(self, helpers=tuple(value.split()))
         if key == "codec":
             return replace(self, codec=_one_of(codec.NAMES, key, value))
         if key == "mode":
             return replace(self, mode=_one_of(MODES, key, value))
-        raise ValueError(f"there is no {key!r}: store, image-size, mode, codec or helpers")
+        if key == "working-set":
+            return replace(self, working_set=_one_of(WORKING_SETS, key, value))
+        known = "store, image-size, mode, codec, working-set or helpers"
+        raise ValueError(f"there is no {key!r}: {known}")
 
 
 def _one_of(known: tuple[str, ...], key: str, value: str) -> str:
@@ -72,6 +83,16 @@ def parse_size(text: str) -> int:
     if not number.isdecimal() or not number.isascii() or int(number) << shift >= 1 << 63:
         raise ValueError(f"{text!r} is not a number of bytes")
     return int(number) << shift
+
+
+def parse_image_size(text: str) -> int:
+    """Return the bytes that a snapshot should not exceed: of min, max, or a size. ValueError."""
+    if text in ("min", "max"):
+        return 0 if text == "min" else _MAX
+    try:
+        return parse_size(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither min, max nor a number of bytes") from None
 
 
 def read_conf(path: str | None = None) -> Conf:

@@ -1,6 +1,7 @@
-"""Reads and writes small text files whole."""
+"""Reads and writes small files whole."""
 
 import os
+import stat
 
 from format.errors import UnreadableError
 
@@ -18,16 +19,43 @@ def read_text(path: str) -> str | None:
 
 def write_text(path: str, text: str) -> None:
     """Replace the file by one with this text, on the disk for good. Raises UnreadableError."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Replace the file by one with these bytes, on the disk for good. Raises UnreadableError."""
     partial = f"{path}.partial"
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(partial, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
         raise UnreadableError(f"cannot write {path}: {_reason(error)}") from error
+
+
+def read_bytes(path: str, most: int) -> bytes | None:
+    """Return the contents, None where there is no such file. Raises UnreadableError.
+
+    A file of more than `most` bytes, or that is no ordinary one, counts as unreadable.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UnreadableError(f"cannot read {path}: {_reason(error)}") from error
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UnreadableError(f"cannot read {path}: it is no ordinary file")
+        if os.fstat(fd).st_size > most:
+            raise UnreadableError(f"cannot read {path}: it is larger than {most} bytes")
+        try:
+            return file.read(most)
+        except OSError as error:
+            raise UnreadableError(f"cannot read {path}: {_reason(error)}") from error
 
 
 def remove(path: str) -> None:

@@ -38,7 +38,18 @@ ALLOWED = {
     "resume": {"format", "kernel", "store", "state", "guard"},
     "setup": {"format", "kernel", "store", "state"},
     "doctor": {"format", "kernel", "store", "state", "hibernate"},
-    "cli": {"format", "kernel", "store", "state", "guard", "hibernate", "setup", "doctor"},
+    "workingset": {"format", "kernel", "store"},
+    "cli": {
+        "format",
+        "kernel",
+        "store",
+        "state",
+        "guard",
+        "hibernate",
+        "workingset",
+        "setup",
+        "doctor",
+    },
 }
 """What each package may import besides itself. Those not named here are no part of the programs."""
 OURS = {path.parent.name for path in ROOT.glob("*/__init__.py")} | set(ALLOWED)

@@ -12,7 +12,7 @@ import resume.__main__ as resumer
 from hibernate import choose, standstill
 from kernel import cgroups, freeze, kmsg, power, process, root, snapshot, swap
 from resume import find, restore
-from state import conf, location, record
+from state import conf, location, record, working_set
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
 
@@ -42,6 +42,8 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
     monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))
     monkeypatch.setattr(record, "BOOT_PATH", str(tmp_path / "kept/resume.json"))
+    monkeypatch.setattr(working_set, "WAITING_PATH", str(tmp_path / "kept/workingset"))
+    monkeypatch.setattr(working_set, "REPLAY_PATH", str(tmp_path / "kept/replay.json"))
     monkeypatch.setattr(location, "PATH", str(tmp_path / "kept/location"))
     monkeypatch.setattr(conf, "PATH", str(tmp_path / "kept/torpor.conf"))
 

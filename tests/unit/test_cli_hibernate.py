@@ -22,12 +22,13 @@ from store.errors import KernelRefusedError, NoSpaceError
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """What the writer was asked for; it does nothing."""
     asked: list[Plan] = []
-    monkeypatch.setattr(command, "hibernate", lambda plan, *_: asked.append(plan))
+    monkeypatch.setattr(command, "hibernate", lambda plan, *_, **__: asked.append(plan))
     monkeypatch.setattr(command, "choose_store", lambda name, _settings: name or "/dev/chosen")
     monkeypatch.setattr(command, "check_found", lambda *_: "")
     monkeypatch.setattr(command, "other_swaps", lambda _store: [])
     monkeypatch.setattr(command, "_kernel_log", lambda: lambda _message: None)
     monkeypatch.setattr(command, "default_mode", lambda: Mode.PLATFORM)
+    monkeypatch.setattr(command, "recorded", lambda *_: b"")
     return asked
 
 
@@ -68,7 +69,7 @@ def test_success_is_kept(plans: list[Plan]) -> None:
 def test_standstill_of_all_attempts_is_kept(
     plans: list[Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(plan: Plan, _log: object, stillness: Stillness) -> None:
+    def stop(plan: Plan, _log: object, stillness: Stillness, **__: object) -> None:
         stillness.seconds += 2.5
         plans.append(plan)
         if len(plans) == 1:
@@ -91,7 +92,7 @@ def test_options_come_before_the_configuration(plans: list[Plan]) -> None:
 
 
 def test_failure_is_kept(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         assert kept().outcome is Outcome.BEGUN
         raise KernelRefusedError("cannot freeze /dev/chosen")
 
@@ -106,7 +107,7 @@ def test_image_that_does_not_fit_is_tried_once_more_as_small_as_can_be(
 ) -> None:
     said: list[str] = []
 
-    def fail(plan: Plan, *_: object) -> None:
+    def fail(plan: Plan, *_: object, **__: object) -> None:
         assert kept().image_uuid == str(plan.image_uuid)
         plans.append(plan)
         raise NoSpaceError(f"no room left after {len(plans)} MiB", "make it smaller")
@@ -125,7 +126,7 @@ def test_image_that_does_not_fit_is_tried_once_more_as_small_as_can_be(
 def test_smaller_image_that_fits_is_a_success(
     monkeypatch: pytest.MonkeyPatch, plans: list[Plan]
 ) -> None:
-    def fit(plan: Plan, *_: object) -> None:
+    def fit(plan: Plan, *_: object, **__: object) -> None:
         plans.append(plan)
         if plan.image_size != 0:
             raise NoSpaceError("no room left")
@@ -139,7 +140,7 @@ def test_smaller_image_that_fits_is_a_success(
 def test_smallest_image_is_not_tried_twice(
     monkeypatch: pytest.MonkeyPatch, plans: list[Plan]
 ) -> None:
-    def fail(plan: Plan, *_: object) -> None:
+    def fail(plan: Plan, *_: object, **__: object) -> None:
         plans.append(plan)
         raise NoSpaceError("no room left")
 
@@ -187,10 +188,53 @@ def test_settings_and_warning(
 def test_record_that_cannot_be_written_is_no_reason_not_to_hibernate(
     plans: list[Plan], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise UnreadableError("cannot write the record")
 
     monkeypatch.setattr(record, "write_text", fail)
     assert torpor() == 0
     assert "torpor status will not know" in capsys.readouterr().err
     assert len(plans) == 1
+
+
+def test_what_was_recorded_goes_into_the_image_and_comes_back(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, object]] = []
+    monkeypatch.setattr(command, "recorded", lambda wish, _log: wish.encode())
+    monkeypatch.setattr(command, "bring_back", lambda section, _log: done.append(("back", section)))
+    monkeypatch.setattr(
+        command, "hibernate", lambda *_, working_set: done.append(("image", working_set))
+    )
+    write(conf.PATH, "working-set = no-paths\n")
+    assert torpor("--working-set", "off") == 0
+    assert torpor() == 0
+    assert done == [
+        ("image", b"off"),
+        ("back", b"off"),
+        ("image", b"no-paths"),
+        ("back", b"no-paths"),
+    ]
+
+
+def test_a_failed_hibernation_gives_back_what_it_has_thrown_out(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back: list[bytes] = []
+
+    def fail(*_: object, **__: object) -> None:
+        raise KernelRefusedError("no")
+
+    monkeypatch.setattr(command, "recorded", lambda *_: b"cached")
+    monkeypatch.setattr(command, "bring_back", lambda section, _log: back.append(section))
+    monkeypatch.setattr(command, "hibernate", fail)
+    assert torpor() == KernelRefusedError.exit_code
+    assert back == [b"cached"]
+
+
+@pytest.mark.parametrize(("word", "size"), [("min", 0), ("max", 1 << 62), ("3M", 3 << 20)])
+def test_image_size_by_name(plans: list[Plan], word: str, size: int) -> None:
+    assert torpor("--image-size", word) == 0
+    write(conf.PATH, f"image-size = {word}\n")
+    assert torpor() == 0
+    assert [plan.image_size for plan in plans] == [size, size]

@@ -80,7 +80,7 @@ def test_status(
 
 
 def test_status_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
-    nothing = {"hibernation": None, "boot": None, "boot_id": HERE}
+    nothing = {"hibernation": None, "boot": None, "replay": None, "boot_id": HERE}
     assert json.loads(printed(capsys, as_json=True)) == nothing
     BEGUN.save()
     BootRecord(2000, 7, "not there").save()

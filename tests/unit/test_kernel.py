@@ -87,7 +87,7 @@ MOUNTINFO = r"""21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 def test_mountinfo() -> None:
     parsed = mounts.parse_mounts(MOUNTINFO)
     assert parsed[0] == mounts.Mount(21, "8:1", "/", "ext4", "/dev/sda1")
-    assert parsed[2] == mounts.Mount(30, "0:40", "/mnt/with blank", "btrfs", "/dev/sdb")
+    assert parsed[2] == mounts.Mount(30, "0:40", "/mnt/with blank", "btrfs", "/dev/sdb", "/sub")
 
 
 def test_root_in_memory() -> None:

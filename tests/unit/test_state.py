@@ -39,9 +39,10 @@ def test_conf(tmp_path: Path) -> None:
         ("helpers =", "is not KEY = VALUE"),
         ("mode = off", "mode 'off' is none of platform, shutdown, reboot"),
         ("codec = gzip", "codec 'gzip' is none of lz4, lz4hc, zstd, none"),
-        ("image-size = 2X", "'2X' is not a number of bytes"),
-        ("image-size = ²", "is not a number of bytes"),
-        ("image-size = 9999999999G", "is not a number of bytes"),
+        ("image-size = 2X", "'2X' is neither min, max nor a number of bytes"),
+        ("image-size = ²", "nor a number of bytes"),
+        ("image-size = 9999999999G", "nor a number of bytes"),
+        ("working-set = maybe", "working-set 'maybe' is none of on, no-paths, off"),
     ],
 )
 def test_wrong_conf_names_the_line(line: str, message: str) -> None:

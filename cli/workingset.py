@@ -1,0 +1,74 @@
+"""workingset record and replay: what is in memory, taken note of and brought back."""
+
+import argparse
+import signal
+import time
+from dataclasses import asdict
+
+from cli.output import say
+from cli.replayed import describe, in_words
+from format.errors import NoImageError
+from format.working_set import WorkingSet
+from format.working_set_file import build_file
+from state.files import write_bytes
+from state.working_set import ReplayOutcome, ReplayRecord, forget_working_set, read_working_set
+from workingset.record import record
+from workingset.replay import replay
+from workingset.tally import Tally
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def record_command(arguments: argparse.Namespace) -> None:
+    """Write what is in memory now to a file. Raises UnreadableError."""
+    begun = time.monotonic()
+    whole = record(with_paths=not arguments.no_paths)
+    section = whole.build()
+    seconds = time.monotonic() - begun
+    write_bytes(arguments.file, build_file(section))
+    say(f"{describe(whole)}, recorded in {seconds:.1f} s as {len(section) / 1024:.0f} KiB")
+
+
+def replay_command(arguments: argparse.Namespace) -> None:
+    """Bring back what a file, or the last hibernation, has recorded.
+
+    Raises NoImageError, DamagedError, UnsupportedError, UnreadableError.
+    """
+    section = read_working_set(arguments.file)
+    if section is None:
+        where = arguments.file or "this boot has none that waits"
+        raise NoImageError(f"no working set: {where}{' is not there' * bool(arguments.file)}")
+    whole = WorkingSet.parse(section)
+    if not arguments.file:
+        forget_working_set()
+    say(replayed(whole))
+
+
+def replayed(whole: WorkingSet) -> str:
+    """Bring a working set back, keep how it went, and return that in a line."""
+    asked: list[int] = []
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, _frame: asked.append(number))
+    now, begun = time.time(), time.monotonic()
+    ReplayRecord(ReplayOutcome.RUNNING, now, 0).save()
+    tally = Tally()
+    reason = replay(whole, lambda: bool(asked), tally)
+    seconds = time.monotonic() - begun
+    outcome = ReplayOutcome.STOPPED if reason else ReplayOutcome.DONE
+    kept = ReplayRecord(
+        outcome,
+        now,
+        round(seconds, 3),
+        reason,
+        {
+            "recorded": tally.files,
+            "restored": tally.restored_files,
+            "skipped": sum(tally.skipped_files.values()),
+        },
+        asdict(tally.file_pages) | {"skipped": tally.file_pages.skipped},
+        {"recorded": tally.processes, "skipped": tally.skipped_processes},
+        asdict(tally.process_pages) | {"skipped": tally.process_pages.skipped},
+        {str(why): count for why, count in tally.skipped_files.items()},
+    )
+    kept.save()
+    return in_words(kept)

@@ -1,0 +1,80 @@
+"""The working set that waits for its replay, and how the last replay went; both for this boot.
+
+The writer leaves it after a resume, the resumer where it refuses the image that it came from.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from format.errors import DamagedError
+from format.working_set_file import MAX_SIZE, build_file, parse_file
+from state.files import read_bytes, read_text, remove, write_bytes, write_text
+
+WAITING_PATH = "/run/torpor/workingset"
+REPLAY_PATH = "/run/torpor/replay.json"
+
+
+def save_working_set(section: bytes, path: str | None = None) -> None:
+    """Keep it. Raises UnreadableError."""
+    write_bytes(path or WAITING_PATH, build_file(section))
+
+
+def read_working_set(path: str | None = None) -> bytes | None:
+    """Return the section's bytes, None where there is no file. Raises a TorporError."""
+    data = read_bytes(path or WAITING_PATH, MAX_SIZE)
+    return None if data is None else parse_file(data)
+
+
+def forget_working_set() -> None:
+    """Remove the one that waits, if there is one. Raises UnreadableError."""
+    remove(WAITING_PATH)
+
+
+class ReplayOutcome(StrEnum):
+    """How far a replay got."""
+
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRecord:
+    """The last replay of this boot. Pages are of 4096 bytes."""
+
+    outcome: ReplayOutcome
+    begun: float
+    """Seconds since 1970, UTC."""
+    seconds: float
+    """How long it took, 0 while it runs."""
+    reason: str = ""
+    """Why it was stopped."""
+    files: dict[str, int] = field(default_factory=dict)
+    """recorded, restored and skipped."""
+    file_pages: dict[str, int] = field(default_factory=dict)
+    """recorded, resident (in memory already), restored and skipped."""
+    processes: dict[str, int] = field(default_factory=dict)
+    """recorded and skipped."""
+    process_pages: dict[str, int] = field(default_factory=dict)
+    """As file_pages."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Files, by the reason."""
+
+    def save(self, path: str | None = None) -> None:
+        """Keep it for this boot. Raises UnreadableError."""
+        write_text(path or REPLAY_PATH, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: str | None = None) -> Self | None:
+        """Return it, None if there was none. Raises DamagedError, UnreadableError."""
+        path = path or REPLAY_PATH
+        text = read_text(path)
+        if text is None:
+            return None
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            return cls(**{**fields, "outcome": ReplayOutcome(fields["outcome"])})
+        except (TypeError, ValueError, KeyError) as error:
+            raise DamagedError(f"{path} is not what torpor writes") from error

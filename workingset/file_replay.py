@@ -1,0 +1,221 @@
+"""Reads ahead the files of a working set: what is missing of them, in the order of the disk."""
+
+import os
+import stat
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from format.working_set import CachedFile, FileSystem, Ranges, pages_in
+from kernel import opening
+from kernel.advice import largest_readahead
+from kernel.fiemap import FileExtent, file_extents
+from kernel.residency import PAGE_SIZE, Residency, Runs
+from workingset.files import check_of
+from workingset.limits import Limits
+from workingset.tally import Skipped, Tally
+from workingset.trees import Tree, find_tree, open_tree
+
+_READ_FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOCTTY
+
+_GROUP_BYTES = 2 << 20
+_GROUP_PIECES = 64
+"""What one thread asks for before it waits."""
+
+
+class _LeftAloneError(Exception):
+    """A file is not read; the argument is why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A file that is what was recorded, and open."""
+
+    fd: int
+    ranges: Ranges
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Something to be read at once."""
+
+    place: int
+    """Byte on the device; of something that is nowhere on it, of what comes before."""
+    fd: int
+    offset: int
+    size: int
+
+
+class FileReplay:
+    """Brings files back, the same ones in the same order as the working set has them."""
+
+    def __init__(
+        self, mounted: Sequence[Tree], limits: Limits, tally: Tally, threads: Executor, batch: int
+    ) -> None:
+        """`batch` is how many files may be open at a time."""
+        self._mounted = mounted
+        self._limits = limits
+        self._tally = tally
+        self._threads = threads
+        self._batch = batch
+        self._residency = Residency()
+
+    def replay(self, system: FileSystem, *, with_paths: bool, in_use: bool) -> None:
+        """Bring back its files that were in use, or the others. Raises StoppedError."""
+        files = [file for file in system.files if file.in_use == in_use]
+        tree = find_tree(self._mounted, system.device, system.root)
+        root = None
+        if tree:
+            with suppress(OSError):
+                root = open_tree(tree)
+        if root is None:
+            self._tally.skip_file(Skipped.UNMOUNTED, len(files))
+            return
+        try:
+            remaining = iter(files)
+            while batch := list(islice(remaining, self._batch)):
+                self._bring_back(root, batch, with_paths=with_paths)
+        finally:
+            os.close(root)
+
+    def _bring_back(self, root: int, files: Sequence[CachedFile], *, with_paths: bool) -> None:
+        """Bring back what is missing of a batch."""
+        self._limits.check()
+
+        def opened(file: CachedFile) -> _Open | Skipped:
+            try:
+                return _Open(_opened(root, file, with_paths=with_paths), file.ranges)
+            except _LeftAloneError as error:
+                return Skipped(error.args[0])
+
+        found: list[_Open] = []
+        try:
+            for each in self._threads.map(opened, files):
+                if isinstance(each, _Open):
+                    found.append(each)
+                else:
+                    self._tally.skip_file(each)
+            self._read(found)
+        finally:
+            for file in found:
+                os.close(file.fd)
+
+    def _read(self, files: Sequence[_Open]) -> None:
+        before = {file.fd: self._missing(file) for file in files}
+        pages = self._tally.file_pages
+        pages.resident += sum(pages_in(f.ranges) - _total(before[f.fd]) for f in files)
+        pieces = sorted(
+            (piece for fd, runs in before.items() for piece in _pieces(fd, runs)),
+            key=lambda piece: piece.place,
+        )
+        try:
+            for _ in self._threads.map(self._read_group, _groups(pieces)):
+                pass
+        finally:
+            after = [_total(self._missing(file)) for file in files]
+            pages.restored += sum(map(_total, before.values())) - sum(after)
+            self._tally.restored_files += after.count(0)
+
+    def _missing(self, file: _Open) -> Runs:
+        """Return the recorded pages that are not in memory."""
+        try:
+            return list(_without(file.ranges, self._residency.of_file(file.fd)))
+        except OSError:
+            return []
+
+    def _read_group(self, group: Sequence[_Piece]) -> None:
+        """Have the pieces read, then wait for them."""
+        self._limits.check(sum(piece.size for piece in group))
+        with suppress(OSError):  # a bad sector: whoever wants it will be told
+            for piece in group:
+                os.posix_fadvise(piece.fd, piece.offset, piece.size, os.POSIX_FADV_WILLNEED)
+            for piece in group:
+                os.pread(piece.fd, 1, piece.offset + piece.size - 1)
+
+
+def _opened(root: int, file: CachedFile, *, with_paths: bool) -> int:
+    """Open a file if it is what was recorded: nothing else is opened for reading.
+
+    Raises _LeftAloneError.
+    """
+    try:
+        if with_paths:
+            found = opening.open_below(root, file.name, os.O_PATH | os.O_NOFOLLOW)
+        else:
+            found = opening.open_handle(root, file.name, os.O_PATH | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _LeftAloneError(Skipped.GONE) from None
+    except (OSError, ValueError):
+        raise _LeftAloneError(Skipped.REFUSED) from None
+    try:
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode) or check_of(status) != file.check:
+            raise _LeftAloneError(Skipped.CHANGED)
+        return opening.reopen(found, _READ_FLAGS)
+    except OSError:
+        raise _LeftAloneError(Skipped.REFUSED) from None
+    finally:
+        os.close(found)
+
+
+def _without(ranges: Ranges, there: Runs) -> Iterator[tuple[int, int]]:
+    """Yield what of the ranges is not in the runs; both are in order."""
+    runs = iter([*there, (1 << 62, 1)])
+    first, count = next(runs)
+    for start, pages in ranges:
+        at, end = start, start + pages
+        while at < end:
+            while first + count <= at:
+                first, count = next(runs)
+            if at < first:
+                yield at, min(first, end) - at
+            at = first + count
+
+
+def _total(runs: Runs) -> int:
+    return sum(count for _, count in runs)
+
+
+def _pieces(fd: int, missing: Runs) -> Iterator[_Piece]:
+    """Yield what there is to read of a file, where it lies on the device."""
+    if not missing:
+        return
+    try:
+        extents = file_extents(fd, sync=False)
+        most = largest_readahead(os.fstat(fd).st_dev)
+    except OSError:  # FAT has no FIEMAP
+        extents, most = [], PAGE_SIZE
+    starts = [extent.logical for extent in extents]
+    place = 0
+    for first, count in missing:
+        offset, end = first * PAGE_SIZE, (first + count) * PAGE_SIZE
+        while offset < end:
+            at = bisect_right(starts, offset) - 1
+            place, until = _place(extents, at, offset, place)
+            size = min(until, end, offset + most) - offset
+            yield _Piece(place, fd, offset, size)
+            offset += size
+
+
+def _place(extents: Sequence[FileExtent], at: int, offset: int, before: int) -> tuple[int, int]:
+    """Return where a byte of a file lies, and up to which byte it goes on from there."""
+    extent = extents[at] if at >= 0 else None
+    if extent and offset < extent.logical + extent.length:
+        return extent.physical + offset - extent.logical, extent.logical + extent.length
+    return before, extents[at + 1].logical if at + 1 < len(extents) else 1 << 63
+
+
+def _groups(pieces: Sequence[_Piece]) -> Iterator[list[_Piece]]:
+    group: list[_Piece] = []
+    size = 0
+    for piece in pieces:
+        if group and (len(group) == _GROUP_PIECES or size + piece.size > _GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(piece)
+        size += piece.size
+    if group:
+        yield group

@@ -1,0 +1,81 @@
+"""What processes use: the files they have open or mapped, and the memory that is their own."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from format.working_set import ProcessMemory
+from kernel import pagemap, tasks
+from kernel.memory import memory
+from kernel.pagemap import Mapping, PageMap
+
+_PIECE = 1 << 18
+"""Pages whose entries are read at a time: 2 MiB of them."""
+
+_LARGEST = 16
+"""A mapping of more than so many times the memory is a reservation, hardly any of it used."""
+
+_NO_MEMORY = (b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]")
+"""The kernel's own pages, which every process sees."""
+
+
+class Processes:
+    """The processes of now, but for this one."""
+
+    def __init__(self, deadline: float) -> None:
+        """`deadline` is a time.monotonic() after which nothing more is looked at."""
+        self._deadline = deadline
+        self._largest = memory()["MemTotal"] * _LARGEST
+        self._shared = pagemap.shared_memory_device()
+        self.files: set[bytes] = set()
+        """Paths of what they have open or mapped, as they see it; filled by `found`."""
+
+    def is_late(self) -> bool:
+        """Return whether the time is up."""
+        return time.monotonic() >= self._deadline
+
+    def found(self) -> Iterator[ProcessMemory]:
+        """Yield the processes that have memory of their own, and take note of their files."""
+        for pid in tasks.pids():
+            if self.is_late():
+                return
+            with suppress(OSError):  # it has ended
+                if pid != os.getpid() and (maps := pagemap.mappings(pid)):
+                    self._note_files(pid, maps)
+                    if ranges := tuple(self._resident(pid, maps)):
+                        yield ProcessMemory(pid, tasks.start_of(pid), ranges)
+
+    def _note_files(self, pid: int, maps: list[Mapping]) -> None:
+        self.files |= {mapping.path for mapping in maps if mapping.path.startswith(b"/")}
+        with suppress(OSError):
+            self.files |= {
+                os.fsencode(path) for path in tasks.open_files(pid) if path.startswith("/")
+            }
+
+    def _resident(self, pid: int, maps: list[Mapping]) -> Iterator[tuple[int, int]]:
+        """Yield the runs of pages in memory that are no file's."""
+        end = -1
+        first = 0
+        with PageMap(pid) as pages:
+            for start, count in self._runs(pages, maps):
+                if start != end:
+                    if end >= 0:
+                        yield first, end - first
+                    first = start
+                end = start + count
+        if end >= 0:
+            yield first, end - first
+
+    def _runs(self, pages: PageMap, maps: list[Mapping]) -> Iterator[tuple[int, int]]:
+        for mapping in maps:
+            if mapping.path in _NO_MEMORY or mapping.end - mapping.start > self._largest:
+                continue
+            shared = mapping.device == self._shared
+            start, end = pagemap.page_of(mapping.start), pagemap.page_of(mapping.end)
+            for piece in range(start, end, _PIECE):
+                if self.is_late():
+                    return
+                entries = pages.read(piece, min(_PIECE, end - piece))
+                for first, count in pagemap.resident(entries, shared=shared):
+                    yield piece + first, count

@@ -1,0 +1,71 @@
+"""Brings a working set back, behind everybody else."""
+
+import resource
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+from format.working_set import WorkingSet
+from kernel import advice
+from kernel.machine import boot_id
+from kernel.mounts import read_mounts
+from workingset.file_replay import FileReplay
+from workingset.limits import Limits, StoppedError
+from workingset.process_replay import ProcessReplay
+from workingset.tally import Tally
+from workingset.trees import trees
+
+_THREADS = 4
+"""Requests that are under way; what one waits for, others have read meanwhile."""
+
+_MOST_OPEN = 2048
+"""Files that are put in the order of the disk together."""
+
+_OTHER_FILES = 64
+"""Descriptors for all the rest."""
+
+
+def replay(whole: WorkingSet, is_asked: Callable[[], bool], tally: Tally) -> str:
+    """Bring back what there is room for: files in use, processes, then the other files.
+
+    Returns why it ended before all was done, "" if it was. `tally` is filled meanwhile; `is_asked`
+    says whether somebody wants it to end. This thread stays idle in the sense of ioprio_set(2).
+    """
+    _count(whole, tally)
+    advice.be_idle()
+    limits = Limits(is_asked)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        files = FileReplay(trees(read_mounts()), limits, tally, threads, _files_at_once())
+        try:
+            for system in whole.file_systems:
+                files.replay(system, with_paths=whole.with_paths, in_use=True)
+            _replay_processes(whole, ProcessReplay(limits, tally, threads), tally)
+            for system in whole.file_systems:
+                files.replay(system, with_paths=whole.with_paths, in_use=False)
+        except StoppedError as error:
+            return str(error)
+    return ""
+
+
+def _count(whole: WorkingSet, tally: Tally) -> None:
+    tally.files = whole.files
+    tally.file_pages.recorded = whole.file_pages
+    tally.processes = len(whole.processes)
+    tally.process_pages.recorded = whole.process_pages
+
+
+def _replay_processes(whole: WorkingSet, processes: ProcessReplay, tally: Tally) -> None:
+    if whole.boot_id == UUID(boot_id()):
+        processes.replay(whole.processes)
+    else:
+        tally.skipped_processes = len(whole.processes)
+
+
+def _files_at_once() -> int:
+    """Return how many files may be open, having asked for as many as are of use."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_OPEN + _OTHER_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(min(_MOST_OPEN, soft - _OTHER_FILES), 1)

@@ -1,0 +1,234 @@
+"""Looks for cached files in whole trees, with a process for each processor.
+
+Processes, since it is system calls of a microsecond each with Python between them. What they find
+goes to memory that they share with us; which folder is next, they read from a pipe.
+"""
+
+import contextlib
+import marshal
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Self
+
+from kernel import opening
+from workingset.files import Examiner, Found
+from workingset.trees import Tree, open_tree
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME | os.O_NOFOLLOW
+_CACHED = opening.BELOW | opening.RESOLVE_CACHED
+"""A name that is not in the kernel's cache has nothing cached below it: nothing is read for it."""
+
+_JOBS_FOR_EACH = 32
+"""Folders to share out for each process: with fewer one might walk long after the others."""
+
+_MOST_JOBS = 1024
+"""As many numbers fit in the smallest pipe while nobody reads yet (pipe(7))."""
+
+_JOB = 4
+"""Bytes of a job's number."""
+
+_SIZE = 4
+"""Bytes of a batch's size."""
+
+_BATCH = 256
+"""Files that are written to the shared memory together."""
+
+_MOST_BYTES = 32 << 20
+"""Of what one process may find."""
+
+_GRACE = 0.2
+"""Seconds for a process to see that the time is up, before it is ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A folder to look into."""
+
+    tree: int
+    path: bytes
+    """Below the mount; b"" for the mount itself."""
+    deep: bool
+    """Whether the folders in it belong to the job."""
+
+
+class Walkers:
+    """The processes, at work from the start; a context manager, none is left when it is left."""
+
+    def __init__(
+        self, trees: Sequence[Tree], deadline: float, count: int, *, with_handles: bool
+    ) -> None:
+        """`deadline` is a time.monotonic(); `count` how many processes there are to be."""
+        self._deadline = deadline
+        self._walk = _Walk(trees, deadline, with_handles=with_handles)
+        self._jobs = self._walk.jobs(count * _JOBS_FOR_EACH)
+        self._results = [os.memfd_create("torpor-walker") for _ in range(count)]
+        self._pids: list[int] = []
+        queue = self._queue()
+        for result in self._results:
+            if (pid := os.fork()) == 0:
+                self._walk_and_exit(queue, result)
+            self._pids.append(pid)
+        os.close(queue)
+
+    def _queue(self) -> int:
+        """Return a pipe that gives out the number of each job once."""
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        os.write(writing, b"".join(n.to_bytes(_JOB, "little") for n in range(len(self._jobs))))
+        os.close(writing)
+        return reading
+
+    def _walk_and_exit(self, queue: int, result: int) -> None:
+        """Be one of the processes. Does not return, whatever happens."""
+        status = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            with open(result, "wb", closefd=False) as out:
+                while number := os.read(queue, _JOB):
+                    self._walk.carry_out(self._jobs[int.from_bytes(number, "little")], out)
+            status = int(self._walk.is_over())
+        finally:
+            os._exit(status)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in self._pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in self._pids:
+            os.waitpid(pid, 0)
+        for result in self._results:
+            os.close(result)
+        self._walk.close()
+
+    def wait(self) -> bool:
+        """Wait until all have walked; return whether they came to the end of it in time."""
+        complete = not self._walk.is_over()
+        while self._pids and time.monotonic() < self._deadline + _GRACE:
+            pid, status = os.waitpid(self._pids[0], os.WNOHANG)
+            if not pid:
+                time.sleep(0.002)
+                continue
+            self._pids.pop(0)
+            complete = complete and status == 0
+        return complete and not self._pids
+
+    def found(self) -> Iterator[tuple[int, Found]]:
+        """Yield what they have found so far: the number of the tree, and the file."""
+        for result in self._results:
+            with open(result, "rb", closefd=False) as file:
+                file.seek(0)
+                yield from _loaded(file.read())
+
+
+def _loaded(data: bytes) -> Iterator[tuple[int, Found]]:
+    """Yield what whole batches hold; one that a process was ended in is left out."""
+    at = 0
+    while at < len(data):
+        begin = at + _SIZE
+        end = begin + int.from_bytes(data[at:begin], "little")
+        if end > len(data):
+            return
+        for tree, path, handle, check, ranges in marshal.loads(data[begin:end]):
+            yield tree, Found(path, handle, check, ranges)
+        at = end
+
+
+class _Walk:
+    """The walk through the trees, all or part of it."""
+
+    def __init__(self, trees: Sequence[Tree], deadline: float, *, with_handles: bool) -> None:
+        self._deadline = deadline
+        self._examiner = Examiner(with_handles=with_handles)
+        self._room = _MOST_BYTES
+        self._roots: dict[int, int] = {}
+        for number, tree in enumerate(trees):
+            with contextlib.suppress(OSError):
+                self._roots[number] = open_tree(tree)
+
+    def close(self) -> None:
+        """Close the trees."""
+        for root in self._roots.values():
+            os.close(root)
+
+    def is_over(self) -> bool:
+        """Return whether there is no time left, or no room."""
+        return time.monotonic() >= self._deadline or self._room < 0
+
+    def jobs(self, wanted: int) -> list[_Job]:
+        """Share the trees out as evenly as that goes, by their uppermost folders."""
+        deep = deque(_Job(number, b"", deep=True) for number in self._roots)
+        shallow: list[_Job] = []
+        while deep and len(deep) + len(shallow) < wanted and not self.is_over():
+            job = deep.popleft()
+            shallow.append(_Job(job.tree, job.path, deep=False))
+            below = self._folders(job)
+            if len(deep) + len(shallow) + len(below) > _MOST_JOBS:
+                shallow[-1] = job  # as one, with all that is below it
+                break
+            deep.extend(_Job(job.tree, path, deep=True) for path in below)
+        return [*deep, *shallow]
+
+    def _folders(self, job: _Job) -> list[bytes]:
+        with self._opened(job.tree, job.path) as (_, entries):
+            return [
+                _below(job.path, entry) for entry in entries if entry.is_dir(follow_symlinks=False)
+            ]
+
+    def carry_out(self, job: _Job, out: BinaryIO) -> None:
+        """Look at all files of a job, and write down what is cached of them."""
+        batch: list[tuple[object, ...]] = []
+        folders = [job.path]
+        while folders and not self.is_over():
+            path = folders.pop()
+            for found in self._look_into(job, path, folders):
+                batch.append((job.tree, found.path, found.handle, found.check, found.ranges))
+                if len(batch) == _BATCH:
+                    self._write(batch, out)
+        self._write(batch, out)
+
+    def _look_into(self, job: _Job, path: bytes, folders: list[bytes]) -> Iterator[Found]:
+        """Yield the cached files of one folder; append to `folders` those in it."""
+        with self._opened(job.tree, path) as (folder, entries):
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    place = _below(path, entry)
+                    if found := self._examiner.look(folder, os.fsencode(entry.name), place):
+                        yield found
+                elif job.deep and entry.is_dir(follow_symlinks=False):
+                    folders.append(_below(path, entry))
+                if self.is_over():
+                    return
+
+    @contextlib.contextmanager
+    def _opened(self, tree: int, path: bytes) -> "Iterator[tuple[int, Iterable[os.DirEntry[str]]]]":
+        """Open a folder; nothing is in one that the kernel's cache does not have."""
+        try:
+            folder = opening.open_below(self._roots[tree], path or b".", _FOLDER_FLAGS, _CACHED)
+        except OSError:
+            yield -1, ()
+            return
+        try:
+            with os.scandir(folder) as entries:
+                yield folder, entries
+        except OSError:
+            return
+        finally:
+            os.close(folder)
+
+    def _write(self, batch: list[tuple[object, ...]], out: BinaryIO) -> None:
+        data = marshal.dumps(batch)
+        out.write(len(data).to_bytes(_SIZE, "little") + data)
+        out.flush()
+        self._room -= len(data)
+        batch.clear()
+
+
+def _below(path: bytes, entry: "os.DirEntry[str]") -> bytes:
+    name = os.fsencode(entry.name)
+    return path + b"/" + name if path else name
