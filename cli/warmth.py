@@ -63,11 +63,13 @@ def _start_unit() -> bool:
 
 def _start_process() -> None:
     """Start a process of its own, which outlives this one and says how it went in the log."""
+    # Else PyInstaller takes it for a part of this process, and looks for libraries as this one did.
+    anew = {"PYINSTALLER_RESET_ENVIRONMENT": "1"}
     log = os.open("/dev/kmsg", os.O_WRONLY | os.O_CLOEXEC)
     try:
         subprocess.Popen(
             [os.readlink("/proc/self/exe"), "workingset", "replay"],
-            env=programs.environment(),
+            env=programs.environment() | anew,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from cli.output import say
 from cli.replayed import describe, in_words
-from format.errors import NoImageError
+from format.errors import DamagedError, NoImageError, UnsupportedError
 from format.working_set import WorkingSet
 from format.working_set_file import build_file
 from state.files import write_bytes
@@ -34,14 +34,26 @@ def replay_command(arguments: argparse.Namespace) -> None:
 
     Raises NoImageError, DamagedError, UnsupportedError, UnreadableError.
     """
-    section = read_working_set(arguments.file)
+    say(replayed(_read(arguments.file) if arguments.file else _waiting()))
+
+
+def _read(path: str) -> WorkingSet:
+    try:
+        section = read_working_set(path)
+        if section is None:
+            raise NoImageError("there is no such file")
+        return WorkingSet.parse(section)
+    except (NoImageError, DamagedError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _waiting() -> WorkingSet:
+    """Return what a hibernation or the resumer has left for this boot, once."""
+    section = read_working_set()
+    forget_working_set()
     if section is None:
-        where = arguments.file or "this boot has none that waits"
-        raise NoImageError(f"no working set: {where}{' is not there' * bool(arguments.file)}")
-    whole = WorkingSet.parse(section)
-    if not arguments.file:
-        forget_working_set()
-    say(replayed(whole))
+        raise NoImageError("no working set: this boot has none that waits")
+    return WorkingSet.parse(section)
 
 
 def replayed(whole: WorkingSet) -> str:

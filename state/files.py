@@ -47,15 +47,17 @@ def read_bytes(path: str, most: int) -> bytes | None:
         return None
     except OSError as error:
         raise UnreadableError(f"cannot read {path}: {_reason(error)}") from error
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise UnreadableError(f"cannot read {path}: it is no ordinary file")
-        if os.fstat(fd).st_size > most:
+        if status.st_size > most:
             raise UnreadableError(f"cannot read {path}: it is larger than {most} bytes")
-        try:
-            return file.read(most)
-        except OSError as error:
-            raise UnreadableError(f"cannot read {path}: {_reason(error)}") from error
+        return os.read(fd, most)
+    except OSError as error:
+        raise UnreadableError(f"cannot read {path}: {_reason(error)}") from error
+    finally:
+        os.close(fd)
 
 
 def remove(path: str) -> None:

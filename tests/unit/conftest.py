@@ -10,7 +10,7 @@ import pytest
 
 import resume.__main__ as resumer
 from hibernate import choose, standstill
-from kernel import cgroups, freeze, kmsg, power, process, root, snapshot, swap
+from kernel import advice, cgroups, freeze, kmsg, power, process, root, snapshot, swap
 from resume import find, restore
 from state import conf, location, record, working_set
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
@@ -34,6 +34,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(freeze, "thaw", forbidden)
     monkeypatch.setattr(process, "lock_memory", lambda: None)
     monkeypatch.setattr(process, "forbid_core_dump", lambda: None)
+    monkeypatch.setattr(advice, "be_idle", lambda: None)
     monkeypatch.setattr(standstill, "every_mount", list)
     monkeypatch.setattr(standstill, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
