@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import hibernation, native, scale, start
+from bench import hibernation, native, record, scale, start
 from bench.figure import Figure, print_figures
 from vm.host import BUILD, ROOT
 
@@ -38,8 +38,14 @@ def _native(folder: Path) -> tuple[list[Figure], Mapping[str, object]]:
     starts, start_report = start.measure(folder)
     commands, command_report = native.measure(folder)
     scales, scale_report = scale.measure(folder, scale.SHORT)
-    report = {"start": start_report, "commands": command_report, "scale": scale_report}
-    return [*starts, *commands, *scales], report
+    records, record_report = record.measure(folder)
+    report = {
+        "start": start_report,
+        "commands": command_report,
+        "scale": scale_report,
+        "record": record_report,
+    }
+    return [*starts, *commands, *scales, *records], report
 
 
 def _keep(name: str, figures: Sequence[Figure], report: Mapping[str, object]) -> None:

@@ -108,7 +108,7 @@ class Tree:
         for path, entry in sorted(self.entries.items()):
             place = folder / path.lstrip("/")
             if stat.S_ISDIR(entry.mode):
-                place.mkdir()
+                place.mkdir(exist_ok=True)
             elif stat.S_ISLNK(entry.mode):
                 place.symlink_to(entry.read().decode())
             elif isinstance(entry.contents, Path):

@@ -9,7 +9,7 @@ from uuid import uuid4
 from format.facts import MachineFacts
 from format.guard import GuardEntry, Method, build_guard
 from format.mark import Extents, Mark
-from format.records import GUARD, MACHINE_FACTS, Identity, Superblock
+from format.records import GUARD, MACHINE_FACTS, WORKING_SET, Identity, Superblock
 from format.writer import ImageWriter, new_buffers
 from store.base import OwnStore, write_map
 from store.blocks import BlockSink
@@ -31,6 +31,7 @@ class Made:
     identity: Identity = HERE
     facts: MachineFacts | None = FACTS
     guard: list[GuardEntry] | None = field(default_factory=lambda: [ROOT])
+    working_set: bytes = b""
     day: int = 1
     """Of 1970, when it was made."""
 
@@ -59,6 +60,8 @@ def put_image(
             writer.write_table(GUARD, build_guard(made.guard))
         if made.facts is not None:
             writer.write_table(MACHINE_FACTS, made.facts.build())
+        if made.working_set:
+            writer.write_table(WORKING_SET, made.working_set)
         writer.finish()
         sink.finish()
         mark = write_map(store, sink, superblock.image_uuid, writer.size)

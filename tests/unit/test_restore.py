@@ -10,6 +10,7 @@ import resume.__main__ as program
 from format.errors import DamagedError, NoImageError, TorporError
 from format.guard import GuardEntry
 from format.mark import MarkState
+from format.records import Identity
 from guard.errors import ChangedError
 from kernel import kmsg, root
 from kernel.snapshot import PAGE_SIZE
@@ -17,7 +18,9 @@ from resume import check
 from resume.errors import NotAskedError, OtherHardwareError, OtherKernelError, UsageError
 from resume.request import Request
 from state.record import BootRecord
+from state.working_set import read_working_set
 from store.errors import DeviceNotFoundError
+from tests import forge
 from tests.unit.conftest import RUNS, STREAM, SwapFile
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import FACTS, HERE, ROOT, Made, mark_of, put_image
@@ -268,3 +271,64 @@ def test_words_that_cannot_be_kept_do_not_stop_the_boot(
     assert program.main() == UsageError.exit_code
     assert "no initramfs" in said[0][1]
     assert "cannot write" in said[1][1]
+
+
+WORKING_SET = forge.working_set()
+
+
+@pytest.mark.parametrize(
+    ("identity", "extra", "flipped", "error"),
+    [
+        (replace(HERE, kernel_release="1.0"), "", False, OtherKernelError),
+        (HERE, "noresume", False, NotAskedError),
+        (HERE, "", True, DamagedError),
+    ],
+    ids=["other-kernel", "noresume", "damaged-stream"],
+)
+def test_working_set_of_a_refused_image_is_handed_on(
+    identity: Identity,
+    extra: str,
+    flipped: bool,
+    error: type[TorporError],
+    swap_file: SwapFile,
+    device: FakeSnapshot,
+) -> None:
+    path = swap_file(1500)
+    put_image(path, STREAM, RUNS, Made(identity, working_set=WORKING_SET))
+    if flipped:
+        flip_bit_of_chunk_0(path)
+    with pytest.raises(error) as caught:
+        resume(path, extra)
+    assert caught.value.__notes__[0] == f"the working set on {path} is handed on"
+    assert read_working_set() == WORKING_SET
+    assert "write" not in device.calls
+
+
+def test_damaged_working_set_is_not_handed_on_and_changes_nothing(
+    swap_file: SwapFile, device: FakeSnapshot
+) -> None:
+    path = swap_file(1500)
+    needle = bytes(range(256)) * 8
+    put_image(path, STREAM, RUNS, Made(working_set=needle + b"x"))
+    data = path.read_bytes()
+    at = data.index(needle[:64])
+    path.write_bytes(data[:at] + b"?" + data[at + 1 :])
+    with pytest.raises(NotAskedError) as caught:
+        resume(path, "noresume")
+    assert caught.value.__notes__ == [f"the image on {path} is discarded"]
+    assert read_working_set() is None
+
+
+def test_damaged_working_set_does_not_hinder_the_resume(
+    swap_file: SwapFile, device: FakeSnapshot
+) -> None:
+    path = swap_file(1500)
+    needle = bytes(range(256)) * 8
+    put_image(path, STREAM, RUNS, Made(working_set=needle + b"x"))
+    data = path.read_bytes()
+    at = data.index(needle[:64])
+    path.write_bytes(data[:at] + b"?" + data[at + 1 :])
+    with pytest.raises(Restored):
+        resume(path)
+    assert device.loaded == STREAM
+    assert read_working_set() is None
