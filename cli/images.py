@@ -5,13 +5,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from cli.output import say
 from cli.progress import progress
+from cli.replayed import counts, describe
 from format import checksum
 from format.errors import (
     DamagedError,
@@ -23,7 +25,8 @@ from format.errors import (
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Superblock
-from format.tables import check_tables
+from format.tables import check_tables, working_set_of
+from format.working_set import WorkingSet
 from format.writer import ImageWriter, new_buffers
 from kernel.machine import machine_id
 from store.errors import cannot
@@ -74,15 +77,37 @@ def _check_stream(image: ImageReader) -> None:
 
 
 def inspect(arguments: argparse.Namespace) -> None:
-    """Say what the image is, from its superblock and index; its chunks are not read."""
+    """Say what the image is, from all but its stream, which is not read."""
     with _opened_image(arguments.image) as image:
         facts = {"path": arguments.image} | _facts(image)
+        tables = {"working_set": _table(lambda: working_set_of(image))}
     if arguments.json:
-        _print_json(facts)
+        _print_json(facts | {name: table.fields for name, table in tables.items()})
         return
-    width = max(map(len, facts))
-    for name, value in facts.items():
+    lines = facts | {name: table.words for name, table in tables.items() if table.words}
+    width = max(map(len, lines))
+    for name, value in lines.items():
         say(f"{name.replace('_', ' '):{width}}  {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What a table holds, for inspect."""
+
+    fields: dict[str, object] | None
+    """None where the image has none."""
+    words: str
+
+
+def _table(read: Callable[[], WorkingSet | None]) -> _Table:
+    """Read a table; one that is damaged is said to be, and hides nothing else."""
+    try:
+        found = read()
+    except (DamagedError, UnsupportedError) as error:
+        return _Table({"error": str(error)}, str(error))
+    if found is None:
+        return _Table(None, "")
+    return _Table(counts(found), describe(found))
 
 
 def _facts(image: ImageReader) -> dict[str, object]:

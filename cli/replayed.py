@@ -15,6 +15,18 @@ def describe(whole: WorkingSet) -> str:
     )
 
 
+def counts(whole: WorkingSet) -> dict[str, object]:
+    """Return the same for a script."""
+    return {
+        "files": whole.files,
+        "file_pages": whole.file_pages,
+        "processes": len(whole.processes),
+        "process_pages": whole.process_pages,
+        "with_paths": whole.with_paths,
+        "complete": whole.complete,
+    }
+
+
 def in_words(kept: ReplayRecord) -> str:
     """Return in a line how a replay went."""
     if kept.outcome == ReplayOutcome.RUNNING:

@@ -10,7 +10,7 @@ from cli.replayed import describe, in_words
 from format.errors import DamagedError, NoImageError, UnsupportedError
 from format.working_set import WorkingSet
 from format.working_set_file import build_file
-from state.files import write_bytes
+from state.files import write_private
 from state.working_set import ReplayOutcome, ReplayRecord, forget_working_set, read_working_set
 from workingset.record import record
 from workingset.replay import replay
@@ -25,7 +25,7 @@ def record_command(arguments: argparse.Namespace) -> None:
     whole = record(with_paths=not arguments.no_paths)
     section = whole.build()
     seconds = time.monotonic() - begun
-    write_bytes(arguments.file, build_file(section))
+    write_private(arguments.file, build_file(section))
     say(f"{describe(whole)}, recorded in {seconds:.1f} s as {len(section) / 1024:.0f} KiB")
 
 

@@ -19,15 +19,20 @@ def read_text(path: str) -> str | None:
 
 def write_text(path: str, text: str) -> None:
     """Replace the file by one with this text, on the disk for good. Raises UnreadableError."""
-    write_bytes(path, text.encode())
+    _replace(path, text.encode(), 0o644)
 
 
-def write_bytes(path: str, data: bytes) -> None:
-    """Replace the file by one with these bytes, on the disk for good. Raises UnreadableError."""
+def write_private(path: str, data: bytes) -> None:
+    """Replace the file by one with these bytes that is its owner's only, as write_text does."""
+    _replace(path, data, 0o600)
+
+
+def _replace(path: str, data: bytes, mode: int) -> None:
     partial = f"{path}.partial"
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(partial, "wb") as file:
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with open(fd, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from format.errors import DamagedError
 from format.working_set_file import MAX_SIZE, build_file, parse_file
-from state.files import read_bytes, read_text, remove, write_bytes, write_text
+from state.files import read_bytes, read_text, remove, write_private, write_text
 
 WAITING_PATH = "/run/torpor/workingset"
 REPLAY_PATH = "/run/torpor/replay.json"
@@ -18,7 +18,7 @@ REPLAY_PATH = "/run/torpor/replay.json"
 
 def save_working_set(section: bytes, path: str | None = None) -> None:
     """Keep it. Raises UnreadableError."""
-    write_bytes(path or WAITING_PATH, build_file(section))
+    write_private(path or WAITING_PATH, build_file(section))
 
 
 def read_working_set(path: str | None = None) -> bytes | None:

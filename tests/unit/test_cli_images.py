@@ -120,6 +120,7 @@ def test_inspect_says_the_same_in_words_and_json(torpor: Torpor) -> None:
     assert facts["created"] == "2026-01-01T00:00:00+00:00"
     assert (facts["host_name"], facts["machine"]) == ("lynx", "x86_64")
     assert facts["stored_bytes"] == os.path.getsize(SOUND)
+    assert facts.pop("working_set") is None
     lines = torpor("inspect", SOUND).out.splitlines()
     assert [line.split(maxsplit=1)[0] for line in lines] == [key.split("_")[0] for key in facts]
     assert all(line.endswith(str(value)) for line, value in zip(lines, facts.values(), strict=True))
@@ -128,6 +129,27 @@ def test_inspect_says_the_same_in_words_and_json(torpor: Torpor) -> None:
 def test_inspect_does_not_read_the_chunks(torpor: Torpor) -> None:
     assert torpor("inspect", DAMAGED).code == 0
     assert torpor("verify", DAMAGED).code == 4
+
+
+def vector(name: str) -> str:
+    return str(FOLDER / f"{name}.img")
+
+
+def test_inspect_shows_the_working_set(torpor: Torpor) -> None:
+    image = vector("sound-working-set")
+    told = json.loads(torpor("inspect", "--json", image).out)["working_set"]
+    assert (told["files"], told["file_pages"], told["processes"]) == (3, 1003, 2)
+    assert "working set" in torpor("inspect", image).out
+    assert "3 files with 3 MiB, 2 processes with 2 MiB" in torpor("inspect", image).out
+
+
+def test_inspect_says_what_is_wrong_with_a_table_beside_the_rest(torpor: Torpor) -> None:
+    image = vector("working-set-cut")
+    told = json.loads(torpor("inspect", "--json", image).out)
+    assert told["working_set"] == {"error": "the working set cannot be read"}
+    assert told["chunks"] == 3
+    assert "the working set cannot be read" in torpor("inspect", image).out
+    assert torpor("verify", image).code == 4
 
 
 # pack and unpack

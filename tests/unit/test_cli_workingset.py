@@ -196,3 +196,11 @@ def test_bringing_back_returns_at_once_and_leaves_the_set(
     warmth.bring_back(forge.working_set(), said.append)
     assert "is not brought back" in said[0]
     assert kmsg.PATH.startswith("/nonexistent")
+
+
+def test_what_is_recorded_is_for_its_owner_only(tmp_path: Path) -> None:
+    """It names the files of every user."""
+    assert torpor("workingset", "record", str(tmp_path / "set")) == 0
+    save_working_set(forge.working_set())
+    for path in (tmp_path / "set", Path(working_set.WAITING_PATH)):
+        assert path.stat().st_mode & 0o777 == 0o600
