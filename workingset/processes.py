@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from format.working_set import ProcessMemory
@@ -21,11 +21,12 @@ _NO_MEMORY = (b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]")
 
 
 class Processes:
-    """The processes of now, but for this one."""
+    """The processes of now, but for this one and its helpers."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, helpers: Collection[int] = ()) -> None:
         """`deadline` is a time.monotonic() after which nothing more is looked at."""
         self._deadline = deadline
+        self._ours = {os.getpid(), *helpers}
         self._largest = memory()["MemTotal"] * _LARGEST
         self._shared = pagemap.shared_memory_device()
         self.files: set[bytes] = set()
@@ -41,7 +42,7 @@ class Processes:
             if self.is_late():
                 return
             with suppress(OSError):  # it has ended
-                if pid != os.getpid() and (maps := pagemap.mappings(pid)):
+                if pid not in self._ours and (maps := pagemap.mappings(pid)):
                     self._note_files(pid, maps)
                     if ranges := tuple(self._resident(pid, maps)):
                         yield ProcessMemory(pid, tasks.start_of(pid), ranges)

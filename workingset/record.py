@@ -47,7 +47,7 @@ def record(*, with_paths: bool = True, limit: float = LIMIT) -> WorkingSet:
     mounted = trees(read_mounts())[:MAX_FILE_SYSTEMS]
     walkers = min(len(os.sched_getaffinity(0)), _MOST_WALKERS)
     with Walkers(mounted, deadline, walkers, with_handles=not with_paths) as walking:
-        using = Processes(deadline)
+        using = Processes(deadline, walking.pids)
         processes = list(using.found())
         complete = not using.is_late()
         files = _files_in_use(mounted, using.files, with_handles=not with_paths)

@@ -66,12 +66,13 @@ class Walkers:
         self._walk = _Walk(trees, deadline, with_handles=with_handles)
         self._jobs = self._walk.jobs(count * _JOBS_FOR_EACH)
         self._results = [os.memfd_create("torpor-walker") for _ in range(count)]
-        self._pids: list[int] = []
+        self.pids: list[int] = []
+        """Of those that are still at work."""
         queue = self._queue()
         for result in self._results:
             if (pid := os.fork()) == 0:
                 self._walk_and_exit(queue, result)
-            self._pids.append(pid)
+            self.pids.append(pid)
         os.close(queue)
 
     def _queue(self) -> int:
@@ -97,10 +98,10 @@ class Walkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pid in self._pids:
+        for pid in self.pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in self._pids:
+        for pid in self.pids:
             os.waitpid(pid, 0)
         for result in self._results:
             os.close(result)
@@ -109,14 +110,14 @@ class Walkers:
     def wait(self) -> bool:
         """Wait until all have walked; return whether they came to the end of it in time."""
         complete = not self._walk.is_over()
-        while self._pids and time.monotonic() < self._deadline + _GRACE:
-            pid, status = os.waitpid(self._pids[0], os.WNOHANG)
+        while self.pids and time.monotonic() < self._deadline + _GRACE:
+            pid, status = os.waitpid(self.pids[0], os.WNOHANG)
             if not pid:
                 time.sleep(0.002)
                 continue
-            self._pids.pop(0)
+            self.pids.pop(0)
             complete = complete and status == 0
-        return complete and not self._pids
+        return complete and not self.pids
 
     def found(self) -> Iterator[tuple[int, Found]]:
         """Yield what they have found so far: the number of the tree, and the file."""

@@ -21,6 +21,7 @@ from workingset import limits as limits_module
 from workingset import record as record_module
 from workingset.file_replay import _without
 from workingset.limits import Limits, StoppedError
+from workingset.processes import Processes
 from workingset.record import record
 from workingset.replay import replay
 from workingset.tally import Skipped, Tally
@@ -136,6 +137,13 @@ def test_processes_are_recorded(cached: Path) -> None:
     assert not pages & set(range(first, first + 100))
     assert pages >= set(range(shared // PAGE_SIZE, shared // PAGE_SIZE + 20))
     assert not any(process.pid == os.getpid() for process in whole.processes)
+
+
+def test_our_helpers_are_not_recorded() -> None:
+    with sleeper() as (pid, _private, _shared):
+        deadline = time.monotonic() + LONG_ENOUGH
+        assert pid in {process.pid for process in Processes(deadline).found()}
+        assert pid not in {process.pid for process in Processes(deadline, [pid]).found()}
 
 
 def test_files_come_back(cached: Path) -> None:
@@ -328,7 +336,7 @@ def test_time_is_bounded_and_its_end_is_said(cached: Path) -> None:
 def test_no_walker_is_left(cached: Path) -> None:
     mounted = trees(read_mounts())
     with Walkers(mounted, time.monotonic() + LONG_ENOUGH, 2, with_handles=False) as walkers:
-        pids = list(walkers._pids)
+        pids = list(walkers.pids)
     assert len(pids) == 2
     for pid in pids:
         with pytest.raises(ProcessLookupError):

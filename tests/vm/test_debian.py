@@ -2,6 +2,7 @@
 from resuming, and its removal.
 """
 
+import json
 import re
 
 import pytest
@@ -19,6 +20,8 @@ TIMEOUT_SECONDS = 10
 MORE_SECONDS = 5
 EMULATED_SECONDS = 20
 """Others' waits are longer: systemd's 90 s, dracut's 180, the stock resume's without an end."""
+WARM = 0.8
+"""The share of the page cache that comes back; a system that starts changes some files."""
 LEFT = "find / -xdev -iname '*torpor*'"
 
 BY_EACH_GENERATOR = pytest.mark.parametrize(
@@ -80,8 +83,25 @@ def test_newcomer(guests: Guests) -> None:
     guest.resume()
     assert guest.same_life()
     assert "resumed" in guest.run("torpor status").output
+    assert_warm(guest)
+    guest.hibernate()
+    guest.append = "noresume"
+    guest.boot()
+    (refusal,) = refusals(guest)
+    assert "the working set on /dev/vdb1 is handed on" in refusal
+    assert_warm(guest)
     guest.power_off()
     assert ext4_complaints(guest.root) == ""
+
+
+def assert_warm(guest: Guest) -> None:
+    """The service has brought back what was cached, in the restored system or in a new one."""
+    finished = "journalctl -b -u torpor-workingset.service | grep 'in memory again'"
+    guest.run(f"for _ in $(seq 60); do {finished} && exit; sleep 1; done; exit 1")
+    replay = json.loads(guest.run("torpor status --json").output)["replay"]
+    pages = replay["file_pages"]
+    assert (replay["outcome"], replay["reason"]) == ("done", ""), replay
+    assert pages["resident"] + pages["restored"] >= WARM * pages["recorded"] > 0, replay
 
 
 @pytest.mark.long

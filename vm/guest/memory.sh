@@ -42,6 +42,20 @@ fill_memory() {
     done
 }
 
+# MiB of files in the page cache.
+cached() {
+    awk '/^Cached:/ { all = $2 } /^Shmem:/ { shared = $2 } END { print int((all - shared) / 1024) }' \
+        /proc/meminfo
+}
+
+# Return when the working set has been brought back, or after a minute.
+wait_for_replay() {
+    for _ in $(seq 300); do
+        ! grep -qE '"outcome": "(done|stopped)"' /run/torpor/replay.json 2>/run/replay.log || return 0
+        sleep 0.2
+    done
+}
+
 # MiB of swap in use.
 swapped() {
     awk '/SwapTotal/ { total = $2 } /SwapFree/ { free = $2 } END { print int((total - free) / 1024) }' \
