@@ -22,10 +22,12 @@ from format.errors import (
     UnreadableError,
     UnsupportedError,
 )
+from format.layout import PAGE_SIZE
+from format.page_types import PageTypes
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Superblock
-from format.tables import check_tables, working_set_of
+from format.tables import check_tables, page_types_of, working_set_of
 from format.working_set import WorkingSet
 from format.writer import ImageWriter, new_buffers
 from kernel.machine import machine_id
@@ -80,7 +82,10 @@ def inspect(arguments: argparse.Namespace) -> None:
     """Say what the image is, from all but its stream, which is not read."""
     with _opened_image(arguments.image) as image:
         facts = {"path": arguments.image} | _facts(image)
-        tables = {"working_set": _table(lambda: working_set_of(image))}
+        tables = {
+            "page_types": _table(lambda: page_types_of(image)),
+            "working_set": _table(lambda: working_set_of(image)),
+        }
     if arguments.json:
         _print_json(facts | {name: table.fields for name, table in tables.items()})
         return
@@ -99,7 +104,7 @@ class _Table:
     words: str
 
 
-def _table(read: Callable[[], WorkingSet | None]) -> _Table:
+def _table(read: Callable[[], WorkingSet | PageTypes | None]) -> _Table:
     """Read a table; one that is damaged is said to be, and hides nothing else."""
     try:
         found = read()
@@ -107,7 +112,19 @@ def _table(read: Callable[[], WorkingSet | None]) -> _Table:
         return _Table({"error": str(error)}, str(error))
     if found is None:
         return _Table(None, "")
+    if isinstance(found, PageTypes):
+        return _Table(dict(found.by_name()), _shares(found))
     return _Table(counts(found), describe(found))
+
+
+def _shares(types: PageTypes) -> str:
+    """Return the page types with their sizes, the largest first."""
+    by_size = sorted(types.by_name().items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{name.replace('_', ' ')} {count * PAGE_SIZE >> 20} MiB ({count / types.total:.0%})"
+        for name, count in by_size
+        if count
+    )
 
 
 def _facts(image: ImageReader) -> dict[str, object]:

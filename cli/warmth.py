@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 from cli.replayed import describe
 from format.errors import TorporError
@@ -29,13 +30,48 @@ def recorded(wish: str, log: Log) -> bytes:
         return b""
     begun = time.monotonic()
     try:
-        whole = record(with_paths=wish != NO_PATHS)
-        section = whole.build()
+        words, _, section = _in_a_child(lambda: _record(wish)).partition(b"\0")
     except (OSError, ValueError) as error:
         log(f"no working set is recorded: {error}")
         return b""
-    log(f"working set of {describe(whole)} recorded in {time.monotonic() - begun:.1f} s")
+    log(f"working set of {words.decode()} recorded in {time.monotonic() - begun:.1f} s")
     return section
+
+
+def _record(wish: str) -> bytes:
+    """Return the words for a working set and, behind a zero, its section."""
+    whole = record(with_paths=wish != NO_PATHS)
+    return describe(whole).encode() + b"\0" + whole.build()
+
+
+def _in_a_child(work: Callable[[], bytes]) -> bytes:
+    """Return what `work` gives; the memory that it takes is not ours.
+
+    All of ours is locked before the snapshot, and has to fit beside it. Raises OSError, also for
+    what `work` raises.
+    """
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    if (pid := os.fork()) == 0:
+        _give_and_exit(work, writing)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        given = pipe.read()
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+        raise OSError(given.decode() or "the process that records it has died")
+    return given
+
+
+def _give_and_exit(work: Callable[[], bytes], writing: int) -> NoReturn:
+    status = 1
+    try:
+        with open(writing, "wb") as pipe:
+            try:
+                pipe.write(work())
+                status = 0
+            except (OSError, ValueError) as error:
+                pipe.write(str(error).encode())
+    finally:
+        os._exit(status)
 
 
 def bring_back(section: bytes, log: Log) -> None:

@@ -3,7 +3,7 @@
 docs/FORMAT.md, "Page types".
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Self
 
 from construct import ConstructError
@@ -30,12 +30,15 @@ class PageTypes:
     @property
     def total(self) -> int:
         """Pages of the snapshot."""
-        return self.page_cache + self.anonymous + self.slab + self.kernel + self.other
+        return sum(self.by_name().values())
+
+    def by_name(self) -> dict[str, int]:
+        """Return the pages of each type."""
+        return asdict(self)
 
     def build(self) -> bytes:
         """Return the section's bytes."""
-        counts = {name: getattr(self, name) for name in self.__slots__}
-        built: bytes = layout.PageTypes.build(counts)
+        built: bytes = layout.PageTypes.build(self.by_name())
         return built
 
     @classmethod
@@ -45,4 +48,4 @@ class PageTypes:
             fields = layout.PageTypes.parse(data)
         except ConstructError:
             raise DamagedError("the page types cannot be read") from None
-        return cls(*(fields[name] for name in cls.__slots__))
+        return cls(fields.page_cache, fields.anonymous, fields.slab, fields.kernel, fields.other)

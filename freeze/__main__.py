@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 HERE = Path(__file__).resolve().parent
 SOURCES = (
-    *("format", "kernel", "store", "state", "guard", "hibernate", "resume", "setup", "doctor"),
+    *("format", "kernel", "store", "state", "guard", "hibernate", "resume", "workingset"),
+    "setup",
+    "doctor",
     "cli",
     "freeze",
 )

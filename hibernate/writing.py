@@ -12,6 +12,7 @@ from format.mark import Mark
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader, new_read_buffers
 from format.writer import ImageWriter, new_buffers
+from hibernate.page_types import PageTypeCounter
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.signals import stop_if_asked
@@ -39,6 +40,7 @@ class Writing:
         self._read_buffers = new_read_buffers(CHUNK_SIZE) if plan.verify else []
         self._facts = these_facts().build()
         self._working_set = working_set
+        self._types = PageTypeCounter()
         self._superblock = records.Superblock(
             plan.image_uuid,
             time.time_ns(),
@@ -50,19 +52,31 @@ class Writing:
     def write(self, snapshot: SnapshotDevice, guard: list[GuardEntry], log: Log) -> Mark:
         """Write the image and its map; return the mark that makes it visible."""
         begun = time.monotonic()
-        with closing(self._sink):
+        with closing(self._sink), closing(self._types):
             writer = ImageWriter(self._sink, self._superblock, self._buffers)
-            raw = writer.write_stream(partial(_read, snapshot), stop_if_asked)
+            raw = writer.write_stream(partial(self._read, snapshot), stop_if_asked)
             writer.write_table(records.GUARD, build_guard(guard))
             writer.write_table(records.MACHINE_FACTS, self._facts)
             if self._working_set:
                 writer.write_table(records.WORKING_SET, self._working_set)
+            if types := self._types.result():
+                writer.write_table(records.PAGE_TYPES, types.build())
+            elif self._types.trouble:
+                log(f"the page types are not known: {self._types.trouble}")
             writer.finish()
             self._sink.finish()
         mark = write_map(self._store, self._sink, self._superblock.image_uuid, writer.size)
         seconds = time.monotonic() - begun
         log(f"{raw >> 20} MiB stored as {writer.size >> 20} MiB in {seconds:.1f} s")
         return mark
+
+    def _read(self, snapshot: SnapshotDevice, buffer: PageBuffer, at: int) -> int:
+        try:
+            got = snapshot.read(buffer.pages[at // PAGE_SIZE :])
+        except OSError as error:
+            raise KernelRefusedError(f"the snapshot cannot be read: {error}") from error
+        self._types.see(buffer.view[at : at + got])
+        return got
 
     def read_back(self, mark: Mark, log: Log) -> None:
         """Check every byte of the image, from its map on, as the device gives it.
@@ -85,10 +99,3 @@ def _read_all(image: ImageReader) -> None:
             stop_if_asked()
     for section in image.index.sections[1:]:
         image.table(section.kind)
-
-
-def _read(snapshot: SnapshotDevice, buffer: PageBuffer, at: int) -> int:
-    try:
-        return snapshot.read(buffer.pages[at // PAGE_SIZE :])
-    except OSError as error:
-        raise KernelRefusedError(f"the snapshot cannot be read: {error}") from error

@@ -6,6 +6,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ import pytest
 from cli import images
 from cli.__main__ import main
 from format.errors import DamagedError
+from format.page_types import PageTypes
 from store import file
 from store.file import FileSink
+from tests import forge
 from tests.command import ROOT, Result, one_message
 from tests.sources import read_file
 from tests.vectors.build import FOLDER
-from tests.vectors.images import BASE_STREAM, noise
+from tests.vectors.images import BASE_STREAM, SMALL, noise
 
 PAGE = 4096
 SOUND = str(FOLDER / "sound-three-chunks.img")
@@ -121,6 +124,7 @@ def test_inspect_says_the_same_in_words_and_json(torpor: Torpor) -> None:
     assert (facts["host_name"], facts["machine"]) == ("lynx", "x86_64")
     assert facts["stored_bytes"] == os.path.getsize(SOUND)
     assert facts.pop("working_set") is None
+    assert facts.pop("page_types") is None
     lines = torpor("inspect", SOUND).out.splitlines()
     assert [line.split(maxsplit=1)[0] for line in lines] == [key.split("_")[0] for key in facts]
     assert all(line.endswith(str(value)) for line, value in zip(lines, facts.values(), strict=True))
@@ -141,6 +145,17 @@ def test_inspect_shows_the_working_set(torpor: Torpor) -> None:
     assert (told["files"], told["file_pages"], told["processes"]) == (3, 1003, 2)
     assert "working set" in torpor("inspect", image).out
     assert "3 files with 3 MiB, 2 processes with 2 MiB" in torpor("inspect", image).out
+
+
+def test_inspect_shows_the_page_types(torpor: Torpor, tmp_path: Path) -> None:
+    types = PageTypes(page_cache=30720, anonymous=66560, slab=5120, kernel=0, other=0)
+    section = forge.chunk(2, types.build(), 40)
+    image = tmp_path / "image"
+    image.write_bytes(replace(SMALL, tables=((5, section),)).build())
+    told = json.loads(torpor("inspect", "--json", image).out)["page_types"]
+    assert told == types.by_name()
+    shown = "anonymous 260 MiB (65%), page cache 120 MiB (30%), slab 20 MiB (5%)"
+    assert shown in torpor("inspect", image).out
 
 
 def test_inspect_says_what_is_wrong_with_a_table_beside_the_rest(torpor: Torpor) -> None:

@@ -1,5 +1,6 @@
 """A machine that hibernated comes back, once; one that cannot boots cold and says why."""
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -66,9 +67,22 @@ def test_resume_from_a_swap_partition_by_uuid(on_swap: Nest, boot: Boot, tmp_pat
 def test_resume_from_a_store_device_by_path(on_store: Nest, boot: Boot, tmp_path: Path) -> None:
     assert "mkstore-root refused=8" in "\n".join(on_store.first.report)
     machine = on_store.copy(tmp_path / "second")
+    assert_page_types(Path(machine.disks[1]))
     assert_resumed(on_store, machine, boot(machine))
     again = boot(replace(machine, log=tmp_path / "again.log"))
     assert_cold(machine, again, 3, "no image: the store /dev/vdb is empty")
+
+
+def assert_page_types(store: Path) -> None:
+    """Each frame of the snapshot is counted, and over 100 MiB of files in a tmpfs are anonymous."""
+    facts = json.loads(run(BUILD / "torpor/torpor", "inspect", "--json", store))
+    types = facts["page_types"]
+    pages = facts["stream_bytes"] // PAGE_SIZE
+    total = sum(types.values())
+    assert 1 + -(-total // (PAGE_SIZE // 8)) + total == pages, types
+    assert types["anonymous"] > (100 << 20) // PAGE_SIZE
+    assert min(types["page_cache"], types["slab"], types["kernel"]) > (1 << 20) // PAGE_SIZE
+    assert types["other"] < 0.1 * total, types
 
 
 def test_resume_on_the_new_kernel_with_zero_pages_at_the_end(
