@@ -13,6 +13,7 @@ from hibernate import choose, standstill
 from kernel import advice, cgroups, freeze, kmsg, power, process, root, snapshot, swap
 from resume import find, restore
 from state import conf, location, record, working_set
+from tests.unit.cached_files import is_on_disk, put_files
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
 
@@ -94,3 +95,12 @@ def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     monkeypatch.setattr(find, "wait_for_device", lambda spec, *_: spec)
     monkeypatch.setattr(resumer, "compare", lambda *_: None)
     return fake
+
+
+@pytest.fixture
+def cached(tmp_path: Path) -> Path:
+    """A folder with the files of put_files, on a disk."""
+    if not is_on_disk(tmp_path / "probe"):
+        pytest.skip("the temporary folder is in memory")
+    put_files(tmp_path / "cached")
+    return tmp_path / "cached"

@@ -16,6 +16,7 @@ import pytest
 from kernel import advice, opening, pagemap, tasks
 from kernel.pagemap import Mapping
 from kernel.residency import PAGE_SIZE, Residency, runs
+from tests.unit.cached_files import is_on_disk
 
 SLEEPER = """
 import mmap, sys
@@ -68,15 +69,6 @@ def partly_cached(path: Path) -> int:
     for page in (3, 4, 5, 1000):
         os.pread(fd, 1, page * PAGE_SIZE)
     return fd
-
-
-def is_on_disk(path: Path) -> bool:
-    """Return whether what is cached of the file can be dropped: on a tmpfs it cannot."""
-    path.write_bytes(b"x")
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return Residency().of_file(file.fileno()) == []
 
 
 @pytest.mark.parametrize("has_cachestat", [True, False])

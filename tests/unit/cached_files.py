@@ -1,0 +1,83 @@
+"""Files in the page cache: dropped from it, looked for in it and in what was recorded."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from format.working_set import CachedFile, WorkingSet
+from kernel.residency import PAGE_SIZE, Residency
+from workingset.record import record
+
+LONG_ENOUGH = 60.0
+ODD = b"new\nline \xff\xfe"
+
+
+def is_on_disk(path: Path) -> bool:
+    """Return whether what is cached of the file can be dropped: on a tmpfs it cannot."""
+    path.write_bytes(b"x")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return Residency().of_file(file.fileno()) == []
+
+
+def put_files(folder: Path) -> None:
+    """Write three files, all cached: one only in part, one in a folder, one with an odd name."""
+    (folder / "below").mkdir(parents=True)
+    for name in (b"plain", b"below/deep", ODD):
+        path = os.fsencode(folder) + b"/" + name
+        with open(path, "wb") as file:
+            file.write(os.urandom(20 * PAGE_SIZE))
+            os.fsync(file.fileno())
+    drop(folder / "plain")
+    with (folder / "plain").open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        os.pread(file.fileno(), 1, 5 * PAGE_SIZE)
+
+
+def drop(path: Path | bytes) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+def drop_all(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            drop(path)
+
+
+def resident(path: Path | bytes) -> list[tuple[int, int]]:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return Residency().of_file(fd)
+    finally:
+        os.close(fd)
+
+
+def files_in(whole: WorkingSet, folder: Path) -> dict[bytes, CachedFile]:
+    """Return what was recorded of a folder, by the path below it."""
+    found = {}
+    for system in whole.file_systems:
+        for file in system.files:
+            path = os.path.join(os.fsencode(system.mount_point), file.name)
+            if path.startswith(os.fsencode(folder) + b"/"):
+                found[path[len(os.fsencode(folder)) + 1 :]] = file
+    return found
+
+
+def only(whole: WorkingSet, folder: Path) -> WorkingSet:
+    """Return the working set without what is not in the folder, and without processes."""
+    wanted = set(files_in(whole, folder).values())
+    systems = (
+        replace(system, files=tuple(file for file in system.files if file in wanted))
+        for system in whole.file_systems
+    )
+    return replace(whole, file_systems=tuple(each for each in systems if each.files), processes=())
+
+
+def recorded(folder: Path) -> WorkingSet:
+    """Record until the folder has been walked to: the machine may have very many files."""
+    whole = record(limit=LONG_ENOUGH)
+    assert whole.complete
+    return only(whole, folder)

@@ -1,0 +1,123 @@
+"""What is in memory is recorded: files of the disk below the temporary folder, and processes."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from format.records import MAX_WORKING_SET_SIZE
+from format.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
+from kernel.mounts import Mount, read_mounts
+from kernel.residency import PAGE_SIZE
+from tests.unit.cached_files import LONG_ENOUGH, ODD, files_in, recorded
+from tests.unit.test_workingset_kernel import sleeper
+from workingset import record as record_module
+from workingset.processes import Processes
+from workingset.record import record
+from workingset.trees import find_tree, trees
+from workingset.walkers import Walkers
+
+
+def test_cached_files_are_recorded(cached: Path) -> None:
+    files = files_in(recorded(cached), cached)
+    assert set(files) == {b"plain", b"below/deep", ODD}
+    assert files[b"plain"].ranges == ((5, 1),)
+    assert files[ODD].ranges == ((0, 20),)
+    assert not any(file.in_use for file in files.values())
+
+
+def test_files_in_use_are_marked(cached: Path) -> None:
+    program = "import sys; file = open(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, cached / "plain"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        files = files_in(record(limit=LONG_ENOUGH), cached)
+        process.kill()
+    assert [files[name].in_use for name in (b"plain", ODD)] == [True, False]
+
+
+def test_processes_are_recorded(cached: Path) -> None:
+    with sleeper() as (pid, private, shared):
+        whole = record(limit=LONG_ENOUGH)
+        mine = next(process for process in whole.processes if process.pid == pid)
+    pages = {page for first, count in mine.ranges for page in range(first, first + count)}
+    first = private // PAGE_SIZE
+    assert pages >= set(range(first + 100, first + 200))
+    assert not pages & set(range(first, first + 100))
+    assert pages >= set(range(shared // PAGE_SIZE, shared // PAGE_SIZE + 20))
+    assert not any(process.pid == os.getpid() for process in whole.processes)
+
+
+def test_our_helpers_are_not_recorded() -> None:
+    with sleeper() as (pid, _private, _shared):
+        deadline = time.monotonic() + LONG_ENOUGH
+        assert pid in {process.pid for process in Processes(deadline).found()}
+        assert pid not in {process.pid for process in Processes(deadline, [pid]).found()}
+
+
+def test_time_is_bounded_and_its_end_is_said(cached: Path) -> None:
+    begun = time.monotonic()
+    whole = record(limit=0.0)
+    assert time.monotonic() - begun < 10  # a process or two have to be ended
+    assert not whole.complete
+    assert whole.files == 0
+
+
+def test_no_walker_is_left(cached: Path) -> None:
+    mounted = trees(read_mounts())
+    with Walkers(mounted, time.monotonic() + LONG_ENOUGH, 2, with_handles=False) as walkers:
+        pids = list(walkers.pids)
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_what_does_not_fit_is_left_out_the_unused_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = CachedFile(b"used", 1, in_use=True, ranges=((0, 1),))
+    rest = tuple(CachedFile(b"%06d" % n, n, False, ((0, 1 + n % 9),)) for n in range(4000))
+    whole = WorkingSet(
+        UUID(int=1),
+        with_paths=True,
+        complete=True,
+        file_systems=(FileSystem("d", "/", "/", (*rest, used)),),
+        processes=(ProcessMemory(1, 1, ((5, 1),)),),
+    )
+    assert record_module._fitted(whole) is whole
+    monkeypatch.setattr(record_module, "MAX_WORKING_SET_SIZE", 10_000)
+    fitted = record_module._fitted(whole)
+    assert len(fitted.build()) <= 10_000 < MAX_WORKING_SET_SIZE
+    assert not fitted.complete
+    assert used in fitted.file_systems[0].files
+    assert fitted.processes == whole.processes
+    assert min(pages_in(file.ranges) for file in fitted.file_systems[0].files if file != used) > 1
+    monkeypatch.setattr(record_module, "MAX_WORKING_SET_SIZE", 62)
+    least = record_module._fitted(whole)
+    assert (least.processes, least.files) == ((), 0)
+
+
+def test_each_folder_of_a_file_system_is_walked_once() -> None:
+    real = next(mount for mount in read_mounts() if mount.mount_point == "/")
+    if not trees([real]):
+        pytest.skip("the root is on no block device")
+    same = [
+        replace(real, mount_id=9001, mount_point="/again"),
+        replace(real, mount_id=9002, mount_point="/bind", root=f"{real.root.rstrip('/')}/home"),
+        Mount(9003, "0:5", "/proc", "proc", "proc"),
+        replace(real, mount_id=9004, fs_type="fuseblk", mount_point="/ntfs"),
+    ]
+    found = trees([real, *same])
+    assert [tree.mount for tree in found] == [real]
+    assert find_tree(found, found[0].name, real.root) == found[0]
+    assert find_tree(found, found[0].name, "") == found[0]
+    parts = trees([replace(real, root="/@"), replace(real, mount_id=9005, root="/@home")])
+    assert [tree.mount.root for tree in parts] == ["/@", "/@home"]

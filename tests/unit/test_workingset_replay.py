@@ -1,0 +1,221 @@
+"""What was recorded is brought back, as far as it is what it was and there is room."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from format.working_set import ProcessMemory
+from kernel.memory import memory
+from tests.unit.cached_files import LONG_ENOUGH, ODD, drop_all, recorded, resident
+from tests.unit.test_workingset_kernel import sleeper
+from workingset import limits as limits_module
+from workingset.file_replay import _without
+from workingset.limits import Limits, StoppedError
+from workingset.record import record
+from workingset.replay import replay
+from workingset.tally import Skipped, Tally
+
+
+def never() -> bool:
+    return False
+
+
+def test_files_come_back(cached: Path) -> None:
+    whole = recorded(cached)
+    drop_all(cached)
+    assert resident(cached / "plain") == []
+    tally = Tally()
+    assert replay(whole, never, tally) == ""
+    assert resident(os.fsencode(cached) + b"/" + ODD) == [(0, 20)]
+    assert resident(cached / "plain") == [(5, 1)]
+    assert (tally.files, tally.restored_files, tally.skipped_files) == (3, 3, {})
+    assert (tally.file_pages.recorded, tally.file_pages.restored) == (41, 41)
+
+
+def test_files_come_back_by_their_inodes(cached: Path) -> None:
+    whole = record(with_paths=False, limit=LONG_ENOUGH)
+    assert b"plain" not in whole.build()
+    assert {(system.root, system.mount_point) for system in whole.file_systems} == {("", "")}
+    drop_all(cached)
+    tally = Tally()
+    assert replay(replace(whole, processes=()), never, tally) == ""
+    assert resident(cached / "plain") == [(5, 1)]
+
+
+def test_what_is_there_is_not_read_again(cached: Path) -> None:
+    whole = recorded(cached)
+    tally = Tally()
+    assert replay(whole, never, tally) == ""
+    assert (tally.file_pages.resident, tally.file_pages.restored) == (41, 0)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def append(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 3)
+
+
+def touch(path: Path) -> None:
+    os.utime(path, (1, 1))
+
+
+def become_a_copy(path: Path) -> None:
+    status, data = path.stat(), path.read_bytes()
+    path.with_name("new").write_bytes(data)
+    os.utime(path.with_name("new"), ns=(status.st_atime_ns, status.st_mtime_ns))
+    path.with_name("new").rename(path)
+
+
+def become_a_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def become_a_link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (remove, Skipped.GONE),
+        (append, Skipped.CHANGED),
+        (truncate, Skipped.CHANGED),
+        (touch, Skipped.CHANGED),
+        (become_a_copy, Skipped.CHANGED),
+        (become_a_fifo, Skipped.CHANGED),
+        (become_a_link, Skipped.CHANGED),
+        (become_a_folder, Skipped.CHANGED),
+    ],
+)
+def test_a_file_that_is_another_is_left_alone(
+    change: Callable[[Path], None], reason: Skipped, cached: Path
+) -> None:
+    whole = recorded(cached)
+    change(cached / "plain")
+    drop_all(cached)
+    tally = Tally()
+    assert replay(whole, never, tally) == ""
+    assert tally.skipped_files == {reason: 1}
+    assert (tally.restored_files, tally.file_pages.restored) == (2, 40)
+    assert tally.file_pages.skipped == 1
+
+
+def test_a_folder_that_became_a_link_is_not_followed(cached: Path) -> None:
+    whole = recorded(cached)
+    (cached / "below").rename(cached / "moved")
+    (cached / "below").symlink_to("moved")
+    tally = Tally()
+    assert replay(whole, never, tally) == ""
+    assert tally.skipped_files == {Skipped.REFUSED: 1}
+
+
+def test_a_file_system_that_is_not_mounted(cached: Path) -> None:
+    whole = recorded(cached)
+    (system,) = whole.file_systems
+    gone = [replace(system, device=device) for device in ("UUID=none", "/dev/none", "nonsense")]
+    elsewhere = replace(system, root="/no/such/folder")
+    tally = Tally()
+    assert replay(replace(whole, file_systems=(*gone, elsewhere)), never, tally) == ""
+    assert tally.skipped_files == {Skipped.UNMOUNTED: 12}
+
+
+def test_processes_that_are_gone_or_of_another_boot(cached: Path) -> None:
+    whole = replace(recorded(cached), file_systems=())
+    with sleeper() as (pid, _private, _shared):
+        others = (
+            ProcessMemory(pid, 1, ((0, 5),)),
+            ProcessMemory((1 << 31) - 1, 1, ((0, 5),)),
+        )
+        tally = Tally()
+        assert replay(replace(whole, processes=others), never, tally) == ""
+        assert (tally.processes, tally.skipped_processes) == (2, 2)
+        assert tally.process_pages.skipped == 10
+        tally = Tally()
+        another = replace(whole, processes=others, boot_id=UUID(int=5))
+        assert replay(another, never, tally) == ""
+        assert tally.skipped_processes == 2
+
+
+def test_memory_that_is_there_counts_as_such(cached: Path) -> None:
+    with sleeper() as (pid, _private, _shared):
+        whole = record(limit=LONG_ENOUGH)
+        mine = tuple(process for process in whole.processes if process.pid == pid)
+        tally = Tally()
+        assert replay(replace(whole, file_systems=(), processes=mine), never, tally) == ""
+    assert tally.skipped_processes == 0
+    assert tally.process_pages.resident >= 0.9 * tally.process_pages.recorded > 0
+
+
+def test_a_signal_stops_it(cached: Path) -> None:
+    whole = recorded(cached)
+    drop_all(cached)
+    tally = Tally()
+    assert replay(whole, lambda: True, tally) == "stopped by a signal"
+    assert resident(cached / "plain") == []
+    assert tally.file_pages.skipped == 41
+
+
+def test_free_memory_stops_it(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = recorded(cached)
+    drop_all(cached)
+    high = memory()["MemTotal"]
+    monkeypatch.setattr(limits_module, "_high_watermarks", lambda: high)
+    assert replay(whole, never, Tally()) == "free memory runs short"
+    assert resident(cached / "plain") == []
+
+
+def test_pressure_counts_where_memory_is_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
+    total = 8 << 30
+    sizes = {"MemTotal": total, "MemFree": total // 4}
+    monkeypatch.setattr(limits_module, "memory", lambda: sizes)
+    monkeypatch.setattr(limits_module, "_high_watermarks", lambda: 1 << 20)
+    monkeypatch.setattr(limits_module, "_pressure", lambda: 50.0)
+    limits = Limits(never)
+    limits.check()
+    sizes["MemFree"] = total // 10
+    with pytest.raises(StoppedError, match="others wait"):
+        limits.check()
+    monkeypatch.setattr(limits_module, "_pressure", lambda: 1.0)
+    limits.check()
+    with pytest.raises(StoppedError, match="runs short"):
+        limits.check(total // 10)
+
+
+def test_watermarks_are_the_machines() -> None:
+    assert 1 << 16 < limits_module._high_watermarks() < memory()["MemTotal"]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "there", "missing"),
+    [
+        ((), [(0, 5)], []),
+        (((0, 5),), [], [(0, 5)]),
+        (((0, 5),), [(0, 5)], []),
+        (((2, 6),), [(0, 3), (4, 1), (7, 9)], [(3, 1), (5, 2)]),
+        (((0, 2), (4, 2), (8, 2)), [(1, 4)], [(0, 1), (5, 1), (8, 2)]),
+    ],
+)
+def test_missing_pages(
+    ranges: tuple[tuple[int, int], ...],
+    there: list[tuple[int, int]],
+    missing: list[tuple[int, int]],
+) -> None:
+    assert list(_without(ranges, there)) == missing
