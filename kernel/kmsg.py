@@ -1,6 +1,7 @@
 """/dev/kmsg: the kernel log, and through it the console (Documentation/ABI/testing/dev-kmsg)."""
 
 import os
+from itertools import cycle
 
 PATH = "/dev/kmsg"
 
@@ -9,6 +10,10 @@ ERR = 3
 WARNING = 4
 INFO = 6
 
+_OPEN = 4
+"""The kernel takes ten lines in five seconds from each opening and drops others
+(kernel/printk/printk.c, devkmsg_open: a rate limit of its own): so there are several."""
+
 
 class KernelLog:
     """The kernel log, open from the start: it can be written to while file systems are frozen."""
@@ -16,13 +21,15 @@ class KernelLog:
     def __init__(self, name: str) -> None:
         """`name` stands before each message. Raises OSError if /dev/kmsg cannot be opened."""
         self._name = name
-        self._fd = os.open(PATH, os.O_WRONLY | os.O_CLOEXEC)
+        self._fds = [os.open(PATH, os.O_WRONLY | os.O_CLOEXEC) for _ in range(_OPEN)]
+        self._next = cycle(self._fds)
 
     def write(self, level: int, message: str) -> None:
         """Write one line. The kernel may drop lines that come too fast; that is no error."""
         text = " ".join(message.split())
-        os.write(self._fd, f"<{level}>{self._name}: {text}\n".encode()[:900])
+        os.write(next(self._next), f"<{level}>{self._name}: {text}\n".encode()[:900])
 
     def close(self) -> None:
         """Close it."""
-        os.close(self._fd)
+        for fd in self._fds:
+            os.close(fd)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,30 @@ def test_log_is_read_record_by_record_from_its_end(
     with kmsg_reader.KernelLogReader() as log, pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "read", read)
         assert log.new_messages() == ["task:x state:D", "a; b"]
+
+
+def test_log_takes_more_lines_at_once_than_the_kernel_takes_from_one_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kmsg"
+    path.touch()
+    monkeypatch.setattr(kmsg, "PATH", str(path))
+    log = kmsg.KernelLog("x")
+    lines: list[bytes] = []
+    from_each: Counter[int] = Counter()
+
+    def write(fd: int, line: bytes) -> int:
+        from_each[fd] += 1
+        if from_each[fd] <= 10:
+            lines.append(line)
+        return len(line)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "write", write)
+        for number in range(40):
+            log.write(kmsg.INFO, f"line\n {number}")
+    log.close()
+    assert lines == [b"<6>x: line %d\n" % number for number in range(40)]
 
 
 def test_process_is_described(tmp_path: Path) -> None:
