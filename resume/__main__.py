@@ -124,9 +124,9 @@ def _settled(candidates: list[Candidate], keep: Keep) -> Iterator[None]:
     try:
         yield
     except TorporError as error:
-        hand_over(candidates, error)
         for candidate in candidates:
             _settle(candidate, error, keep)
+        hand_over(candidates, error)
         raise
     except Exception:
         with ExitStack() as all_of_them:

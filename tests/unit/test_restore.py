@@ -299,7 +299,7 @@ def test_working_set_of_a_refused_image_is_handed_on(
         flip_bit_of_chunk_0(path)
     with pytest.raises(error) as caught:
         resume(path, extra)
-    assert caught.value.__notes__[0] == f"the working set on {path} is handed on"
+    assert caught.value.__notes__[-1] == f"the working set on {path} is handed on"
     assert read_working_set() == WORKING_SET
     assert "write" not in device.calls
 

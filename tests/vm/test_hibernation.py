@@ -202,7 +202,8 @@ def test_image_of_the_other_kernel_is_kept_for_the_right_one(
     passing = boot(replace(other, append=f"{other.append} unmounted"))
     release, here = on_swap.machine.kernel.release, other.kernel.release
     message = rf"image is of kernel {re.escape(release)}, this is {re.escape(here)}"
-    assert re.fullmatch(rf"{message}; the image on /dev/vdb1 is kept", refusals(passing)[0])
+    fate = "the image on /dev/vdb1 is kept; the working set on /dev/vdb1 is handed on"
+    assert re.fullmatch(rf"{message}; {fate}", refusals(passing)[0])
     assert_resumed(on_swap, machine, boot(machine))
 
 
