@@ -3,6 +3,7 @@
 import ctypes
 import os
 from collections.abc import Sequence
+from functools import cache
 
 MOST_RANGES = 1024
 """UIO_MAXIOV, include/uapi/linux/uio.h."""
@@ -49,6 +50,7 @@ def be_idle() -> None:
     _checked(_libc.syscall(_SYS_IOPRIO_SET, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE))
 
 
+@cache
 def largest_readahead(device: int) -> int:
     """Return how many bytes one POSIX_FADV_WILLNEED reads from a file on the device (st_dev).
 

@@ -1,4 +1,13 @@
-"""/proc/meminfo (proc(5))."""
+"""How much memory there is, and how scarce it is (proc(5))."""
+
+import re
+from contextlib import suppress
+
+PAGE_SIZE = 4096
+
+_HIGH = re.compile(r"^\s+high\s+(\d+)$", re.MULTILINE)
+_SOME = re.compile(r"^some avg10=([\d.]+)", re.MULTILINE)
+_SCANNED = re.compile(r"^pgscan_direct (\d+)$", re.MULTILINE)
 
 
 def memory() -> dict[str, int]:
@@ -41,3 +50,33 @@ def image_of(sizes: dict[str, int], limit: int) -> int:
         )
     )
     return min(used, max(limit, used - droppable), sizes["MemTotal"] // 2)
+
+
+def high_watermarks() -> int:
+    """Return the bytes free at which the kernel stops to reclaim, of all zones."""
+    return sum(_numbers("/proc/zoneinfo", _HIGH)) * PAGE_SIZE
+
+
+def scanned() -> int:
+    """Return how many pages tasks have looked at, since the boot, to take some away for themselves.
+
+    What kswapd does in the background does not count: nobody waits for it, and it also runs to make
+    larger blocks of what is free (mm/page_alloc.c, boost_watermark).
+    """
+    return sum(_numbers("/proc/vmstat", _SCANNED))
+
+
+def _numbers(path: str, pattern: re.Pattern[str]) -> list[int]:
+    with open(path, encoding="ascii") as file:
+        return [int(number) for number in pattern.findall(file.read())]
+
+
+def pressure() -> float:
+    """Return in which share of the last ten seconds some task waited for memory, in percent.
+
+    Documentation/accounting/psi.rst; 0 where the kernel does not know.
+    """
+    with suppress(OSError), open("/proc/pressure/memory", encoding="ascii") as file:
+        if found := _SOME.search(file.read()):
+            return float(found[1])
+    return 0.0

@@ -1,24 +1,14 @@
 """When a replay has to stop: nobody is to wait for memory because of it."""
 
-import re
 from collections.abc import Callable
-from contextlib import suppress
 
-from kernel.memory import memory
+from kernel.memory import high_watermarks, memory, pressure, scanned
 
-_HIGH = re.compile(r"^\s+high\s+(\d+)$", re.MULTILINE)
-_SOME = re.compile(r"^some avg10=([\d.]+)", re.MULTILINE)
-
-_PAGE = 4096
 _SPARE = 16 << 20
 """Bytes that others may take between two looks."""
 
 _MOST_PRESSURE = 10.0
-"""Percent of the last ten seconds in which some task waited for memory (PSI)."""
-
-_SCARCE = 8
-"""Pressure counts once less than one in so many pages is free: what a replay reads again counts as
-pressure, too (mm/filemap.c, folio_wait_bit_common), and with much free it is no other."""
+"""Percent of the last ten seconds in which some task waited for memory."""
 
 
 class StoppedError(Exception):
@@ -31,7 +21,8 @@ class Limits:
     def __init__(self, is_asked: Callable[[], bool]) -> None:
         """`is_asked` says whether there was a signal."""
         self._is_asked = is_asked
-        self._least_free = 2 * _high_watermarks() + _SPARE
+        self._least_free = 2 * high_watermarks() + _SPARE
+        self._scanned = scanned()
 
     def check(self, wanted: int = 0) -> None:
         """Raise StoppedError unless so many bytes more can be brought in.
@@ -41,22 +32,16 @@ class Limits:
         """
         if self._is_asked():
             raise StoppedError("stopped by a signal")
-        sizes = memory()
-        if sizes["MemFree"] - wanted < self._least_free:
+        if memory()["MemFree"] - wanted < self._least_free:
             raise StoppedError("free memory runs short")
-        if sizes["MemFree"] < sizes["MemTotal"] // _SCARCE and _pressure() > _MOST_PRESSURE:
+        if self._is_reclaiming() and pressure() > _MOST_PRESSURE:
             raise StoppedError("others wait for memory")
 
+    def _is_reclaiming(self) -> bool:
+        """Return whether some task had to reclaim memory itself since this was called last.
 
-def _high_watermarks() -> int:
-    """Return the bytes free at which the kernel stops to reclaim, of all zones (proc(5))."""
-    with open("/proc/zoneinfo", encoding="ascii") as file:
-        return sum(int(pages) for pages in _HIGH.findall(file.read())) * _PAGE
-
-
-def _pressure() -> float:
-    """Return the share of the last ten seconds (Documentation/accounting/psi.rst); 0 if unknown."""
-    with suppress(OSError), open("/proc/pressure/memory", encoding="ascii") as file:
-        if found := _SOME.search(file.read()):
-            return float(found[1])
-    return 0.0
+        Else pressure is no sign: to wait for what is read back counts as pressure, too, ours and
+        that of everybody who comes back with us (mm/filemap.c, folio_wait_bit_common).
+        """
+        before, self._scanned = self._scanned, scanned()
+        return self._scanned > before

@@ -1,6 +1,7 @@
 """Has the memory of processes read from swap, in the order in which it lies there."""
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -107,7 +108,11 @@ class ProcessReplay:
 
 def _overlap(ranges: Ranges, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield what of the ranges lies in the pages from `start` to `end`, in pieces."""
-    for first, count in ranges:
+    # A range touches the one before it never, so only the last to begin before may reach in.
+    for at in range(max(bisect_right(ranges, (start, 0)) - 1, 0), len(ranges)):
+        first, count = ranges[at]
+        if first >= end:
+            return
         low, high = max(first, start), min(first + count, end)
         for piece in range(low, high, _PIECE):
             yield piece, min(_PIECE, high - piece)

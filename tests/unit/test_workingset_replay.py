@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 
 from format.working_set import ProcessMemory
-from kernel.memory import memory
+from kernel.memory import high_watermarks, memory, pressure, scanned
 from tests.unit.cached_files import LONG_ENOUGH, ODD, drop_all, recorded, resident
 from tests.unit.test_workingset_kernel import sleeper
 from workingset import limits as limits_module
+from workingset import process_replay
 from workingset.file_replay import _without
 from workingset.limits import Limits, StoppedError
 from workingset.record import record
@@ -177,30 +178,34 @@ def test_free_memory_stops_it(cached: Path, monkeypatch: pytest.MonkeyPatch) -> 
     whole = recorded(cached)
     drop_all(cached)
     high = memory()["MemTotal"]
-    monkeypatch.setattr(limits_module, "_high_watermarks", lambda: high)
+    monkeypatch.setattr(limits_module, "high_watermarks", lambda: high)
     assert replay(whole, never, Tally()) == "free memory runs short"
     assert resident(cached / "plain") == []
 
 
-def test_pressure_counts_where_memory_is_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
-    total = 8 << 30
-    sizes = {"MemTotal": total, "MemFree": total // 4}
-    monkeypatch.setattr(limits_module, "memory", lambda: sizes)
-    monkeypatch.setattr(limits_module, "_high_watermarks", lambda: 1 << 20)
-    monkeypatch.setattr(limits_module, "_pressure", lambda: 50.0)
+def test_pressure_counts_where_memory_is_reclaimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To wait for what is read back is pressure, too, and no reason to stop."""
+    state = {"free": 4 << 30, "scanned": 1000, "pressure": 50}
+    monkeypatch.setattr(limits_module, "memory", lambda: {"MemFree": state["free"]})
+    monkeypatch.setattr(limits_module, "high_watermarks", lambda: 1 << 20)
+    monkeypatch.setattr(limits_module, "scanned", lambda: state["scanned"])
+    monkeypatch.setattr(limits_module, "pressure", lambda: float(state["pressure"]))
     limits = Limits(never)
     limits.check()
-    sizes["MemFree"] = total // 10
+    state["scanned"] += 1
     with pytest.raises(StoppedError, match="others wait"):
         limits.check()
-    monkeypatch.setattr(limits_module, "_pressure", lambda: 1.0)
+    limits.check()
+    state |= {"scanned": 2000, "pressure": 1}
     limits.check()
     with pytest.raises(StoppedError, match="runs short"):
-        limits.check(total // 10)
+        limits.check(4 << 30)
 
 
-def test_watermarks_are_the_machines() -> None:
-    assert 1 << 16 < limits_module._high_watermarks() < memory()["MemTotal"]
+def test_what_the_kernel_says_of_memory() -> None:
+    assert 1 << 16 < high_watermarks() < memory()["MemTotal"]
+    assert scanned() >= 0
+    assert 0 <= pressure() <= 100
 
 
 @pytest.mark.parametrize(
@@ -219,3 +224,25 @@ def test_missing_pages(
     missing: list[tuple[int, int]],
 ) -> None:
     assert list(_without(ranges, there)) == missing
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "found"),
+    [
+        (0, 5, []),
+        (0, 11, [(10, 1)]),
+        (10, 20, [(10, 5)]),
+        (12, 31, [(12, 3), (30, 1)]),
+        (14, 15, [(14, 1)]),
+        (15, 30, []),
+        (16, 99, [(30, 4), (34, 1), (50, 2)]),
+        (52, 99, []),
+    ],
+)
+def test_ranges_in_a_mapping(
+    start: int, end: int, found: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In pieces of four pages, but that the first range is one of five."""
+    monkeypatch.setattr(process_replay, "_PIECE", 5 if start < 16 else 4)
+    ranges = ((10, 5), (30, 5), (50, 2))
+    assert list(process_replay._overlap(ranges, start, end)) == found
