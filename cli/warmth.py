@@ -30,7 +30,8 @@ def recorded(wish: str, log: Log) -> bytes:
         return b""
     begun = time.monotonic()
     try:
-        words, _, section = _in_a_child(lambda: _record(wish)).partition(b"\0")
+        ended_then = os.getpid()
+        words, _, section = _in_a_child(lambda: _record(wish, ended_then)).partition(b"\0")
     except (OSError, ValueError) as error:
         log(f"no working set is recorded: {error}")
         return b""
@@ -38,9 +39,9 @@ def recorded(wish: str, log: Log) -> bytes:
     return section
 
 
-def _record(wish: str) -> bytes:
+def _record(wish: str, leave_out: int) -> bytes:
     """Return the words for a working set and, behind a zero, its section."""
-    whole = record(with_paths=wish != NO_PATHS)
+    whole = record(with_paths=wish != NO_PATHS, leave_out=[leave_out])
     return describe(whole).encode() + b"\0" + whole.build()
 
 

@@ -21,12 +21,12 @@ _NO_MEMORY = (b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]")
 
 
 class Processes:
-    """The processes of now, but for this one and its helpers."""
+    """The processes of now, but for this one and others that will be gone."""
 
-    def __init__(self, deadline: float, helpers: Collection[int] = ()) -> None:
+    def __init__(self, deadline: float, leave_out: Collection[int] = ()) -> None:
         """`deadline` is a time.monotonic() after which nothing more is looked at."""
         self._deadline = deadline
-        self._ours = {os.getpid(), *helpers}
+        self._ours = {os.getpid(), *leave_out}
         self._largest = memory()["MemTotal"] * _LARGEST
         self._shared = pagemap.shared_memory_device()
         self.files: set[bytes] = set()

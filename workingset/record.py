@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -37,17 +37,20 @@ Files = dict[bytes, CachedFile]
 """By the path below the mount."""
 
 
-def record(*, with_paths: bool = True, limit: float = LIMIT) -> WorkingSet:
+def record(
+    *, with_paths: bool = True, limit: float = LIMIT, leave_out: Collection[int] = ()
+) -> WorkingSet:
     """Return what is in memory now: files of local file systems, and processes.
 
     It takes `limit` seconds at most, and is marked as incomplete if there was more to see. No byte
-    of it is read, and from a disk only what the kernel's cache has no more of a folder.
+    of it is read, and from a disk only what the kernel's cache has no more of a folder. `leave_out`
+    are processes that will be gone, besides this one.
     """
     deadline = time.monotonic() + limit * _SHARE
     mounted = trees(read_mounts())[:MAX_FILE_SYSTEMS]
     walkers = min(len(os.sched_getaffinity(0)), _MOST_WALKERS)
     with Walkers(mounted, deadline, walkers, with_handles=not with_paths) as walking:
-        using = Processes(deadline, walking.pids)
+        using = Processes(deadline, {*walking.pids, *leave_out})
         processes = list(using.found())
         complete = not using.is_late()
         files = _files_in_use(mounted, using.files, with_handles=not with_paths)

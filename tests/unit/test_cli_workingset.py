@@ -11,12 +11,14 @@ import pytest
 from cli import warmth
 from cli.__main__ import main
 from cli.replayed import in_words
+from format.working_set import WorkingSet
 from format.working_set_file import build_file, parse_file
 from kernel import kmsg
 from state import working_set
 from state.conf import NO_PATHS, OFF, ON
 from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, save_working_set
 from tests import forge
+from tests.unit.test_workingset_kernel import sleeper
 
 DONE = ReplayRecord(
     ReplayOutcome.STOPPED,
@@ -165,6 +167,15 @@ def test_what_a_hibernation_records() -> None:
     assert with_paths[0] & 1 == 0
     assert without[0] & 1 == 1
     assert all(line.startswith("working set of ") for line in said)
+
+
+def test_the_command_is_not_recorded() -> None:
+    """It is gone when the replay begins."""
+    with sleeper() as (pid, _private, _shared):
+        whole = WorkingSet.parse(warmth.recorded(ON, lambda _line: None))
+    pids = {process.pid for process in whole.processes}
+    assert pid in pids
+    assert os.getpid() not in pids
 
 
 def test_trouble_is_no_reason_not_to_hibernate(monkeypatch: pytest.MonkeyPatch) -> None:
