@@ -49,6 +49,17 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttle:
+    """How slow the disks are, all together: requests and bytes in a second.
+
+    The first requests after a rest go through at once (QEMU, docs/throttle.txt).
+    """
+
+    requests: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """A machine that is off. Its disks appear as vda, vdb, …, the first one as the root.
 
@@ -68,6 +79,7 @@ class Machine:
     memory: int = 512
     cpus: int = 2
     channel: bool = False
+    throttle: Throttle | None = None
 
     def run(self, timeout: float) -> Result:
         """Power on and wait until the machine is off.
@@ -107,8 +119,15 @@ class Machine:
         command += ["-mon", "chardev=monitor,mode=control"]
         for disk in self.disks:
             place = f"nbd+unix:///?socket={disk}" if disk.is_socket() else disk
-            command += ["-drive", f"file={place},if=virtio,format=raw,cache=writeback"]
+            drive = f"file={place},if=virtio,format=raw,cache=writeback"
+            command += ["-drive", f"{drive}{self._limits()}"]
         return command
+
+    def _limits(self) -> str:
+        if self.throttle is None:
+            return ""
+        limits = f"iops-total={self.throttle.requests},throttling.bps-total={self.throttle.size}"
+        return f",throttling.{limits},throttling.group=disks"
 
 
 class RunningMachine:
@@ -158,6 +177,11 @@ class RunningMachine:
     def report(self) -> list[str]:
         """The lines the guest has reported so far."""
         return _text(_report(self.machine.log)).splitlines()
+
+    @property
+    def seconds(self) -> float:
+        """Since power-on."""
+        return time.monotonic() - self._began
 
     def is_up(self) -> bool:
         """Wait until the kernel runs init, and return whether it came so far."""

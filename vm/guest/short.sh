@@ -1,0 +1,49 @@
+#!/bin/sh
+# Replays that cannot bring everything back: others have taken the memory, somebody stops them, a
+# process is gone, the files are not mounted any more. Nothing is hibernated.
+
+# shellcheck source=/dev/null
+. /guest/holders.sh
+
+# MiB of memory that nobody uses.
+free_mib() {
+    awk '/^MemFree/ { print int($2 / 1024) }' /proc/meminfo
+}
+
+drop_caches() {
+    sync
+    echo 3 >/proc/sys/vm/drop_caches
+}
+
+# tell NAME: how the replay went that has just ended.
+tell() {
+    report "$1 code=$? swapped-out=$(($(swapped_out) - out)) files=$(cached_pages) anon=$(resident)"
+    report "replay-$1 $(tr -d '\n' </run/torpor/replay.json)"
+}
+
+swapon /dev/vdc
+start_holders
+warm_up
+torpor workingset record /run/set
+report "recorded code=$? files=$(cached_pages) anon=$(resident)"
+
+drop_caches
+start_holder hog $(($(free_mib) - $(parameter spare)))
+report "filled free=$(free_mib) anon=$(resident)"
+out=$(swapped_out)
+torpor workingset replay /run/set
+tell short
+
+stop_holder hog
+drop_caches
+torpor workingset replay /run/set &
+replaying=$!
+until [ "$(cached_pages)" -gt 1000 ]; do sleep 0.1; done
+kill -TERM $replaying
+wait $replaying
+tell signal
+
+stop_holder two
+umount /mnt
+torpor workingset replay /run/set
+tell gone
