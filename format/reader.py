@@ -77,7 +77,9 @@ class ImageReader:
         self.index = _read_index(source, self.superblock, self._trailer)
         chunk_size = self.superblock.chunk_size
         self._ends = _chunk_ends(self.index, self._trailer.index_offset, chunk_size)
-        self._check_section_headers()
+        for section in self.index.sections:
+            if section.kind not in records.HINTS:
+                self._check_header(section)
 
     @property
     def stream_bytes(self) -> int:
@@ -106,6 +108,7 @@ class ImageReader:
         """Return the whole section of this kind, checked; None if the image has none."""
         for section in self.index.sections:
             if section.kind == kind:
+                self._check_header(section)
                 return b"".join(bytes(part.view) for part in in_order(self._decode_jobs(section)))
         return None
 
@@ -123,12 +126,11 @@ class ImageReader:
             record, number, raw_size, self.index.checksums[number], self._salt, buffer.raw
         )
 
-    def _check_section_headers(self) -> None:
-        for section in self.index.sections:
-            expected = section.build_header(self._salt)
-            at = self._header_place(section)
-            if read_at(self._source, at, len(expected)) != expected:
-                raise DamagedError(f"section header at byte {at} is damaged")
+    def _check_header(self, section: records.Section) -> None:
+        expected = section.build_header(self._salt)
+        at = self._header_place(section)
+        if read_at(self._source, at, len(expected)) != expected:
+            raise DamagedError(f"section header at byte {at} is damaged")
 
     def _header_place(self, section: records.Section) -> int:
         if section is self.index.sections[0]:

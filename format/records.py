@@ -21,6 +21,8 @@ GUARD = 2
 MACHINE_FACTS = 3
 WORKING_SET = 4
 PAGE_TYPES = 5
+HINTS = (WORKING_SET, PAGE_TYPES)
+"""Sections whose damage is no reason not to restore the image."""
 
 MIN_CHUNK_SIZE = layout.PAGE_SIZE
 MAX_CHUNK_SIZE = 4 << 20

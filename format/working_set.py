@@ -23,8 +23,10 @@ MAX_PATH = 4096
 MAX_NAMES = 64 << 20
 """Bytes of all paths together, put together."""
 
-_MOST_PAGES = 1 << 52
-"""No file and no address space has more."""
+_MOST_PAGES = 1 << 51
+"""No file and no address space has more: a byte of a file has a number of 63 bits."""
+
+_WORD = (1 << 64) - 1
 
 Ranges = tuple[tuple[int, int], ...]
 """Runs of pages: first page, pages; in order and apart from each other."""
@@ -165,8 +167,9 @@ class WorkingSet:
 
 def file_check(inode: int, size: int, mtime_ns: int) -> int:
     """Return what tells a file from what it becomes when it is changed or replaced."""
-    data = b"".join(part.to_bytes(8, "little", signed=True) for part in (inode, size, mtime_ns))
-    return crc32c(data)
+    # 64 bits of each: a time after 2262 has more.
+    parts = (part & _WORD for part in (inode, size, mtime_ns))
+    return crc32c(b"".join(part.to_bytes(8, "little") for part in parts))
 
 
 def pages_in(ranges: Ranges) -> int:

@@ -24,5 +24,5 @@ def hand_over(candidates: Sequence[Candidate], refusal: TorporError) -> None:
                 save_working_set(section)
                 refusal.add_note(f"the working set on {candidate.header.name} is handed on")
                 return
-        except TorporError:
+        except (TorporError, OSError, MemoryError):
             continue

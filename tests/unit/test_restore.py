@@ -9,12 +9,13 @@ import pytest
 import resume.__main__ as program
 from format.errors import DamagedError, NoImageError, TorporError
 from format.guard import GuardEntry
+from format.layout import CHUNK_HEADER_SIZE
 from format.mark import MarkState
 from format.records import Identity
 from guard.errors import ChangedError
 from kernel import kmsg, root
 from kernel.snapshot import PAGE_SIZE
-from resume import check
+from resume import check, hand_over
 from resume.errors import NotAskedError, OtherHardwareError, OtherKernelError, UsageError
 from resume.request import Request
 from state.record import BootRecord
@@ -319,16 +320,32 @@ def test_damaged_working_set_is_not_handed_on_and_changes_nothing(
     assert read_working_set() is None
 
 
+@pytest.mark.parametrize("before", [0, CHUNK_HEADER_SIZE + 20], ids=["contents", "section-header"])
 def test_damaged_working_set_does_not_hinder_the_resume(
-    swap_file: SwapFile, device: FakeSnapshot
+    before: int, swap_file: SwapFile, device: FakeSnapshot
 ) -> None:
     path = swap_file(1500)
     needle = bytes(range(256)) * 8
-    put_image(path, STREAM, RUNS, Made(working_set=needle + b"x"))
+    put_image(path, STREAM, [(5, 1400)], Made(working_set=needle + b"x"))
     data = path.read_bytes()
-    at = data.index(needle[:64])
-    path.write_bytes(data[:at] + b"?" + data[at + 1 :])
+    at = data.index(needle[:64]) - before
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     with pytest.raises(Restored):
         resume(path)
     assert device.loaded == STREAM
     assert read_working_set() is None
+
+
+@pytest.mark.parametrize("error", [OSError(12, "no memory"), MemoryError()])
+def test_trouble_with_the_working_set_does_not_hide_the_refusal(
+    error: Exception, swap_file: SwapFile, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_section: bytes) -> None:
+        raise error
+
+    path = swap_file(1500)
+    put_image(path, STREAM, RUNS, Made(working_set=WORKING_SET))
+    monkeypatch.setattr(hand_over, "save_working_set", fail)
+    with pytest.raises(NotAskedError) as caught:
+        resume(path, "noresume")
+    assert caught.value.__notes__ == [f"the image on {path} is discarded"]

@@ -47,7 +47,17 @@ def broken() -> dict[str, Broken]:
         for name, (rule, code, message, kind, data) in cases.items()
     }
     hit = flipped(TABLED.build(), TABLED.offsets()[3] + 60)
-    return made | {"table-checksum": ("R23", 4, "chunk 3 has a wrong checksum", hit)}
+    hint = replace(SMALL, tables=((4, chunk(2, working_set(), len(working_set()))),))
+    header = hint.offsets()[2] - 32
+    return made | {
+        "table-checksum": ("R23", 4, "chunk 3 has a wrong checksum", hit),
+        "working-set-header": (
+            "R20",
+            4,
+            f"section header at byte {header}",
+            flipped(hint.build(), header + 12),
+        ),
+    }
 
 
 def _working_sets() -> dict[str, tuple[str, int, str, int, bytes]]:
