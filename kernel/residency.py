@@ -5,6 +5,7 @@ import errno
 import mmap
 import os
 import struct
+from collections.abc import Callable, Iterator
 
 PAGE_SIZE = mmap.PAGESIZE
 
@@ -13,11 +14,10 @@ _RANGE = struct.Struct("=QQ")
 _COUNTS = struct.Struct("=5Q")
 _WHOLE = _RANGE.pack(0, 0)
 _MAP_FAILED = ctypes.c_void_p(-1).value
-_PIECE = 1 << 30
+_PIECE = 64 << 20
 """Bytes of a file that are mapped at a time: mincore fills a byte for each page."""
 _COUNTED = 2 << 20
-"""Bytes that cachestat counts at a time. It takes time for what is cached, mincore for each page
-that there could be, and what is cached as a whole or not at all need not be mapped."""
+"""Bytes that are mapped rather than counted in halves."""
 
 # PyDLL keeps Python's lock: for calls of a microsecond or two, to let go of it costs as much.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -37,10 +37,16 @@ Runs = list[tuple[int, int]]
 """First page and pages of each run."""
 
 
+def _never() -> bool:
+    return False
+
+
 class Residency:
     """Asks for one file after another; not from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_late: Callable[[], bool] = _never) -> None:
+        """`is_late` says whether to stop in the middle of a file, with what was found so far."""
+        self._is_late = is_late
         self._counts = ctypes.create_string_buffer(_COUNTS.size)
         self._cached_pages = ctypes.c_uint64.from_buffer(self._counts)
         self._pages = (ctypes.c_ubyte * (_PIECE // PAGE_SIZE))()
@@ -48,25 +54,52 @@ class Residency:
         """Whether the kernel has cachestat, as far as is known."""
 
     def of_file(self, fd: int) -> Runs:
-        """Return the runs of pages of the open file that are cached. Raises OSError."""
-        if self.has_cachestat and self._cached(fd, 0, 0) == 0:
-            return []
-        size = os.fstat(fd).st_size
-        runs: Runs = []
-        step = _COUNTED if self.has_cachestat else _PIECE
-        for start in range(0, size, step):
-            for first, count in self._piece(fd, start, min(step, size - start)):
-                _join(runs, start // PAGE_SIZE + first, count)
-        return runs
+        """Return the runs of pages of the open file that are cached. Raises OSError.
 
-    def _piece(self, fd: int, start: int, size: int) -> Runs:
-        """Return the runs in a piece of the file, counted from its beginning."""
-        pages = -(-size // PAGE_SIZE)
-        if self.has_cachestat:
-            cached = self._cached(fd, start, size)
-            if cached in (0, pages):
-                return [(0, pages)] if cached else []
-        return self._mapped(fd, start, size)
+        It takes time for what is cached, not for what the file could hold: a sparse one is large at
+        no cost. Where the kernel has no cachestat, nothing is looked for in holes.
+        """
+        cached = self._cached(fd, 0, 0) if self.has_cachestat else -1
+        if cached == 0:
+            return []
+        size = -(-os.fstat(fd).st_size // PAGE_SIZE) * PAGE_SIZE
+        found: Runs = []
+        for first, count in self._counted(fd, size) if cached > 0 else self._looked_at(fd, size):
+            _join(found, first, count)
+        return found
+
+    def _looked_at(self, fd: int, size: int) -> Iterator[tuple[int, int]]:
+        return self._mapped(fd, 0, size) if 0 < size <= _PIECE else self._data(fd)
+
+    def _counted(self, fd: int, size: int) -> Iterator[tuple[int, int]]:
+        """Yield runs: a part that is cached in part only is looked at in halves."""
+        parts = [(0, size)]
+        while parts and not self._is_late():
+            start, size = parts.pop()
+            cached = max(self._cached(fd, start, size), 0)
+            if cached * PAGE_SIZE >= size > 0:
+                yield start // PAGE_SIZE, size // PAGE_SIZE
+            elif cached and size <= _COUNTED:
+                yield from self._mapped(fd, start, size)
+            elif cached:
+                half = -(-size // 2 // PAGE_SIZE) * PAGE_SIZE
+                parts += [(start + half, size - half), (start, half)]
+
+    def _data(self, fd: int) -> Iterator[tuple[int, int]]:
+        """Yield runs in the parts of the file that are no holes (lseek(2), SEEK_DATA)."""
+        end = 0
+        while not self._is_late():
+            try:
+                start = os.lseek(fd, end, os.SEEK_DATA) // PAGE_SIZE * PAGE_SIZE
+                end = os.lseek(fd, start, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # a hole up to the end
+                    return
+                raise
+            for piece in range(start, end, _PIECE):
+                if self._is_late():
+                    return
+                yield from self._mapped(fd, piece, min(_PIECE, end - piece))
 
     def _cached(self, fd: int, start: int, size: int) -> int:
         """Return how many pages there are from `start` on; -1 if the kernel cannot tell.
@@ -80,7 +113,7 @@ class Residency:
             self.has_cachestat = False
         return -1
 
-    def _mapped(self, fd: int, start: int, size: int) -> Runs:
+    def _mapped(self, fd: int, start: int, size: int) -> Iterator[tuple[int, int]]:
         address = _libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, start)
         if address == _MAP_FAILED:
             _fail()
@@ -89,7 +122,9 @@ class Residency:
                 _fail()
         finally:
             _libc.munmap(address, size)
-        return runs(bytes(memoryview(self._pages)[: -(-size // PAGE_SIZE)]))
+        before = start // PAGE_SIZE
+        for first, count in runs(bytes(memoryview(self._pages)[: -(-size // PAGE_SIZE)])):
+            yield before + first, count
 
 
 def runs(flags: bytes) -> Runs:

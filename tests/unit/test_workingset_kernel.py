@@ -85,14 +85,43 @@ def test_resident_pages_of_a_file(has_cachestat: bool, tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_looked_at_in_pieces(tmp_path: Path) -> None:
+    """Pieces of 64 MiB; what is not cached lies across the end of the first."""
+    if not is_on_disk(tmp_path / "probe"):
+        pytest.skip("the temporary folder is in memory")
+    (tmp_path / "file").write_bytes(bytes(192 << 20))
+    with (tmp_path / "file").open("r+b") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 60 << 20, 8 << 20, os.POSIX_FADV_DONTNEED)
+        for has_cachestat in (True, False):
+            residency = Residency()
+            residency.has_cachestat = has_cachestat
+            assert residency.of_file(file.fileno()) == [(0, 15 << 10), (17 << 10, 31 << 10)]
+
+
+@pytest.mark.parametrize("has_cachestat", [True, False])
+def test_a_sparse_file_takes_no_time(
+    has_cachestat: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    really = Residency._mapped
+
+    def count(self: Residency, fd: int, start: int, size: int) -> Iterator[tuple[int, int]]:
+        looks.append(start)
+        return really(self, fd, start, size)
+
+    monkeypatch.setattr(Residency, "_mapped", count)
     with (tmp_path / "file").open("w+b") as file:
-        file.truncate(3 << 30)
-        for residency in (Residency(), Residency()):
-            os.pwrite(file.fileno(), b"x" * 2 * PAGE_SIZE, (1 << 30) - PAGE_SIZE)
-            around = (1 << 30) // PAGE_SIZE - 1
-            assert (around, 2) in residency.of_file(file.fileno())
-            residency.has_cachestat = False
-            assert (around, 2) in residency.of_file(file.fileno())
+        file.truncate(8 << 40)
+        os.pwrite(file.fileno(), b"x" * 2 * PAGE_SIZE, (5 << 40) - PAGE_SIZE)
+        residency = Residency()
+        residency.has_cachestat = has_cachestat
+        assert residency.of_file(file.fileno()) == [((5 << 40) // PAGE_SIZE - 1, 2)]
+        assert len(looks) <= 2
+        looks.clear()
+        residency = Residency(lambda: True)
+        residency.has_cachestat = has_cachestat
+        assert residency.of_file(file.fileno()) == []
+        assert looks == []
 
 
 def test_nothing_is_followed(tmp_path: Path) -> None:
