@@ -1,6 +1,7 @@
-"""Asks for the memory of other processes and for files: process_madvise(2), posix_fadvise(2)."""
+"""Asks for the memory of other processes: process_madvise(2), process_vm_readv(2)."""
 
 import ctypes
+import errno
 import os
 from collections.abc import Sequence
 from functools import cache
@@ -25,8 +26,10 @@ class _IoVector(ctypes.Structure):
 def will_need(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
     """Have the kernel begin to read these ranges of a process's memory from swap.
 
-    At most MOST_RANGES, of address and bytes each. Returns how many bytes it took: it ends before
-    a range that is not mapped any more. Raises OSError for the first one, and as process_madvise.
+    At most MOST_RANGES, of address and bytes each, where nothing or shared memory is mapped: in a
+    file's mapping it is the file that is read (mm/madvise.c, madvise_willneed). Returns how many
+    bytes it took: it ends before a range that is not mapped any more. Raises OSError for the first
+    one, and as process_madvise.
     """
     vectors = (_IoVector * len(ranges))(*(_IoVector(*each) for each in ranges))
     done = _libc.syscall(
@@ -35,13 +38,33 @@ def will_need(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
     return _checked(done)
 
 
-def touch(pid: int, address: int) -> None:
-    """Wait until the byte at this address of a process is in memory. Raises OSError."""
-    room = ctypes.create_string_buffer(1)
-    here = _IoVector(ctypes.addressof(room), 1)
-    there = _IoVector(address, 1)
-    arguments = (ctypes.byref(here), ctypes.c_ulong(1), ctypes.byref(there), ctypes.c_ulong(1))
-    _checked(_libc.process_vm_readv(ctypes.c_int(pid), *arguments, ctypes.c_ulong(0)))
+def touch(pid: int, addresses: Sequence[int]) -> int:
+    """Wait until the bytes at these addresses of a process are in memory; at most MOST_RANGES.
+
+    One after the other, as if it read them itself.
+
+    Returns how many there are; one that is not mapped any more is passed over. Raises OSError if
+    the process has ended, or may not be looked at.
+    """
+    room = ctypes.create_string_buffer(len(addresses))
+    done = at = 0
+    while at < len(addresses):
+        left = len(addresses) - at
+        here = _IoVector(ctypes.addressof(room), left)
+        there = (_IoVector * left)(*(_IoVector(address, 1) for address in addresses[at:]))
+        got = _libc.process_vm_readv(
+            ctypes.c_int(pid),
+            ctypes.byref(here),
+            ctypes.c_ulong(1),
+            there,
+            ctypes.c_ulong(left),
+            ctypes.c_ulong(0),
+        )
+        if got < 0 and ctypes.get_errno() != errno.EFAULT:
+            _checked(got)
+        done += max(got, 0)
+        at += max(got, 0) + 1
+    return done
 
 
 def be_idle() -> None:

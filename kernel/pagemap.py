@@ -28,6 +28,9 @@ class Mapping:
     start: int
     """Bytes, as `end`."""
     end: int
+    is_accessible: bool
+    """Whether the process may read, write or execute it: else it is mostly a reservation."""
+    is_shared: bool
     device: int
     """As st_dev; 0 for memory that is no file's."""
     path: bytes
@@ -49,7 +52,9 @@ def parse_mappings(text: bytes) -> list[Mapping]:
         major, _, minor = words[3].partition(b":")
         device = os.makedev(int(major, 16), int(minor, 16))
         path = words[5].lstrip(b" ") if words[5:] else b""
-        found.append(Mapping(int(start, 16), int(end, 16), device, path))
+        rights = words[1]
+        flags = rights[:3] != b"---", rights[3:] == b"s"
+        found.append(Mapping(int(start, 16), int(end, 16), *flags, device, path))
     return found
 
 

@@ -1,5 +1,6 @@
 """Reads ahead the files of a working set: what is missing of them, in the order of the disk."""
 
+import errno
 import os
 import stat
 from bisect import bisect_right
@@ -20,6 +21,8 @@ from workingset.tally import Skipped, Tally
 from workingset.trees import Tree, find_tree, open_tree
 
 _READ_FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOCTTY
+
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 _GROUP_BYTES = 2 << 20
 _GROUP_PIECES = 64
@@ -61,7 +64,7 @@ class FileReplay:
         self._tally = tally
         self._threads = threads
         self._batch = batch
-        self._residency = Residency()
+        self._residency = Residency(limits.is_asked)
 
     def replay(self, system: FileSystem, *, with_paths: bool, in_use: bool) -> None:
         """Bring back its files that were in use, or the others. Raises StoppedError."""
@@ -87,7 +90,7 @@ class FileReplay:
 
         def opened(file: CachedFile) -> _Open | Skipped:
             try:
-                return _Open(_opened(root, file, with_paths=with_paths), file.ranges)
+                return _opened(root, file, with_paths=with_paths)
             except _LeftAloneError as error:
                 return Skipped(error.args[0])
 
@@ -136,7 +139,7 @@ class FileReplay:
                 os.pread(piece.fd, 1, piece.offset + piece.size - 1)
 
 
-def _opened(root: int, file: CachedFile, *, with_paths: bool) -> int:
+def _opened(root: int, file: CachedFile, *, with_paths: bool) -> _Open:
     """Open a file if it is what was recorded: nothing else is opened for reading.
 
     Raises _LeftAloneError.
@@ -146,15 +149,17 @@ def _opened(root: int, file: CachedFile, *, with_paths: bool) -> int:
             found = opening.open_below(root, file.name, os.O_PATH | os.O_NOFOLLOW)
         else:
             found = opening.open_handle(root, file.name, os.O_PATH | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError):
-        raise _LeftAloneError(Skipped.GONE) from None
-    except (OSError, ValueError):
-        raise _LeftAloneError(Skipped.REFUSED) from None
+    except (OSError, ValueError) as error:
+        is_gone = isinstance(error, OSError) and error.errno in _GONE
+        raise _LeftAloneError(Skipped.GONE if is_gone else Skipped.REFUSED) from None
     try:
         status = os.fstat(found)
         if not stat.S_ISREG(status.st_mode) or check_of(status) != file.check:
             raise _LeftAloneError(Skipped.CHANGED)
-        return opening.reopen(found, _READ_FLAGS)
+        pages = -(-status.st_size // PAGE_SIZE)
+        ranges = [(first, min(count, pages - first)) for first, count in file.ranges]
+        within = tuple((first, count) for first, count in ranges if count > 0)
+        return _Open(opening.reopen(found, _READ_FLAGS), within)
     except OSError:
         raise _LeftAloneError(Skipped.REFUSED) from None
     finally:
@@ -183,11 +188,10 @@ def _pieces(fd: int, missing: Runs) -> Iterator[_Piece]:
     """Yield what there is to read of a file, where it lies on the device."""
     if not missing:
         return
-    try:
+    most = largest_readahead(os.fstat(fd).st_dev)
+    extents: list[FileExtent] = []
+    with suppress(OSError):  # FAT has no FIEMAP, nor has squashfs
         extents = file_extents(fd, sync=False)
-        most = largest_readahead(os.fstat(fd).st_dev)
-    except OSError:  # FAT has no FIEMAP
-        extents, most = [], PAGE_SIZE
     starts = [extent.logical for extent in extents]
     place = 0
     for first, count in missing:

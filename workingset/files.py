@@ -2,13 +2,15 @@
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from format.working_set import Ranges, file_check
+from format.working_set import MAX_PATH, Ranges, file_check
 from kernel import opening
 from kernel.residency import Residency
 
-_FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
+_FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOCTTY
+_CACHED = opening.BELOW | opening.RESOLVE_CACHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +27,49 @@ class Found:
 
 
 class Examiner:
-    """Looks at files, one after the other, and reads none of them."""
+    """Looks at files, one after the other, and reads none of them.
 
-    def __init__(self, *, with_handles: bool) -> None:
-        self._residency = Residency()
+    None stands for what is no regular file, has nothing cached, is not in the kernel's cache of
+    names, or cannot be opened: what is recorded is a help, not a promise.
+    """
+
+    def __init__(self, is_late: Callable[[], bool], *, with_handles: bool) -> None:
+        """`is_late` says whether to stop in the middle of a file."""
+        self._residency = Residency(is_late)
         self._with_handles = with_handles
 
     def look(self, folder: int, name: bytes, path: bytes) -> Found | None:
-        """Return what is cached of the file `name` in the open folder; None if nothing is.
+        """Return what is cached of a regular file `name` in the open folder.
 
-        None, too, for what is no regular file, or not in the kernel's cache of names, or cannot be
-        opened: what is recorded is a help, not a promise. `path` is the one to keep.
+        `path` is the one to keep.
         """
+        if len(path) > MAX_PATH:
+            return None
         try:
-            fd = opening.open_below(folder, name, _FLAGS, opening.BELOW | opening.RESOLVE_CACHED)
+            fd = opening.open_below(folder, name, _FLAGS | os.O_NOFOLLOW, _CACHED)
         except OSError:
             return None
+        return self._examined(fd, path)
+
+    def look_unless_special(self, folder: int, path: bytes) -> Found | None:
+        """Return the same of what may also be a FIFO or a device: that is not opened."""
+        if len(path) > MAX_PATH:
+            return None
+        try:
+            found = opening.open_below(folder, path, os.O_PATH | os.O_NOFOLLOW, _CACHED)
+        except OSError:
+            return None
+        try:
+            if not stat.S_ISREG(os.fstat(found).st_mode):
+                return None
+            fd = opening.reopen(found, _FLAGS)
+        except OSError:
+            return None
+        finally:
+            os.close(found)
+        return self._examined(fd, path)
+
+    def _examined(self, fd: int, path: bytes) -> Found | None:
         try:
             ranges = self._residency.of_file(fd)
             return self._found(fd, path, tuple(ranges)) if ranges else None

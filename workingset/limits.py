@@ -20,7 +20,7 @@ class Limits:
 
     def __init__(self, is_asked: Callable[[], bool]) -> None:
         """`is_asked` says whether there was a signal."""
-        self._is_asked = is_asked
+        self.is_asked = is_asked
         self._least_free = 2 * high_watermarks() + _SPARE
         self._scanned = scanned()
 
@@ -30,7 +30,7 @@ class Limits:
         Reclaim begins at the low watermarks and goes on to the high ones: to stay away from these
         is never to have anything thrown away or swapped out.
         """
-        if self._is_asked():
+        if self.is_asked():
             raise StoppedError("stopped by a signal")
         if memory()["MemFree"] - wanted < self._least_free:
             raise StoppedError("free memory runs short")

@@ -6,20 +6,27 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from format.working_set import ProcessMemory, Ranges
 from kernel import advice, pagemap, tasks
-from kernel.pagemap import PageMap
+from kernel.pagemap import Mapping, PageMap
 from kernel.residency import PAGE_SIZE
 from workingset.limits import Limits
 from workingset.tally import Tally
 
-_GROUP_PAGES = 512
-"""Pages that one thread asks for before it waits."""
+_WINDOW_PAGES = 512
+"""Pages of swap that one thread asks for before it waits."""
 
 _PIECE = 1 << 18
 """Pages whose entries are read at a time."""
+
+_MOST_RUNS = 1 << 17
+"""Runs that are put in order together: some 16 MiB of them."""
+
+_SHORT = 8
+"""Fewer pages than that in a row are touched rather than asked for: for a page that is touched the
+kernel reads those around it in swap as well, 2^page-cluster, for one that is asked for no other."""
 
 _UNKNOWN = 1 << 60
 """The place of shared memory: behind all others, since its pages do not say where they are."""
@@ -33,6 +40,7 @@ class _Run:
     pid: int
     page: int
     count: int
+    is_touched: bool
 
 
 class ProcessReplay:
@@ -46,64 +54,72 @@ class ProcessReplay:
 
     def replay(self, processes: Sequence[ProcessMemory]) -> None:
         """Bring it back. Raises StoppedError."""
-        absent: list[_Run] = []
+        absent = self._all_absent(processes)
+        while runs := sorted(islice(absent, _MOST_RUNS), key=lambda run: run.place):
+            for restored in self._threads.map(self._bring_back, _windows(runs)):
+                self._tally.process_pages.restored += restored
+
+    def _all_absent(self, processes: Sequence[ProcessMemory]) -> Iterator[_Run]:
+        """Yield what is in swap of all of them, and count those that are gone."""
         for process in processes:
             try:
-                absent += self._absent(process)
+                yield from self._absent(process)
             except OSError:
                 self._tally.skipped_processes += 1
-        absent.sort(key=lambda run: run.place)
-        for restored in self._threads.map(self._bring_back, _groups(absent)):
-            self._tally.process_pages.restored += restored
 
-    def _absent(self, process: ProcessMemory) -> list[_Run]:
-        """Return what is in swap of a process, and count what is not.
+    def _absent(self, process: ProcessMemory) -> Iterator[_Run]:
+        """Yield what is in swap of a process, and count what is not.
 
         Raises OSError if there is no such process any more.
         """
         pid = process.pid
         if tasks.start_of(pid) != process.started:
             raise ProcessLookupError
-        found = []
-        resident = 0
         with PageMap(pid) as pages:
             for mapping in pagemap.mappings(pid):
-                is_shared = mapping.device == self._shared
                 start, end = pagemap.page_of(mapping.start), pagemap.page_of(mapping.end)
                 for first, count in _overlap(process.ranges, start, end):
                     entries = pages.read(first, count)
-                    resident += sum(count for _, count in pagemap.resident(entries, shared=True))
-                    found += [
-                        _Run(place, pid, first + at, number)
-                        for at, number, place in pagemap.swapped(entries)
-                    ]
-                    if is_shared:
-                        found += [
-                            _Run(_UNKNOWN, pid, first + at, number)
-                            for at, number in pagemap.absent(entries)
-                        ]
-        self._tally.process_pages.resident += resident
-        return found
+                    there = sum(count for _, count in pagemap.resident(entries, shared=True))
+                    self._tally.process_pages.resident += there
+                    yield from self._runs(pid, mapping, first, entries)
 
-    def _bring_back(self, group: Sequence[_Run]) -> int:
-        """Have the kernel read pages of one process, wait for them; return how many it took."""
-        self._limits.check(sum(run.count for run in group) * PAGE_SIZE)
-        pid = group[0].pid
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError:
-            return 0
-        try:
-            taken = advice.will_need(
-                pidfd, [(run.page * PAGE_SIZE, run.count * PAGE_SIZE) for run in group]
-            )
+    def _runs(self, pid: int, mapping: Mapping, first: int, entries: bytes) -> Iterator[_Run]:
+        is_files = mapping.device not in (0, self._shared)
+        for at, count, place in pagemap.swapped(entries):
+            yield _Run(place, pid, first + at, count, is_files or count < _SHORT)
+        if mapping.device == self._shared:
+            for at, count in pagemap.absent(entries):
+                yield _Run(_UNKNOWN, pid, first + at, count, is_touched=False)
+
+    def _bring_back(self, window: Sequence[_Run]) -> int:
+        """Have the kernel read some pages and wait for them; return how many it took."""
+        self._limits.check(sum(run.count for run in window) * PAGE_SIZE)
+        restored = 0
+        for pid in {run.pid: None for run in window}:
+            with suppress(OSError):  # it has ended
+                restored += _touch(pid, [r for r in window if r.pid == pid and r.is_touched])
             with suppress(OSError):
-                advice.touch(pid, (group[-1].page + group[-1].count - 1) * PAGE_SIZE)
-        except OSError:
-            return 0  # it has ended, or given the memory back
-        finally:
-            os.close(pidfd)
-        return taken // PAGE_SIZE
+                restored += _ask_for(pid, [r for r in window if r.pid == pid and not r.is_touched])
+        return restored
+
+
+def _touch(pid: int, runs: Sequence[_Run]) -> int:
+    pages = [page for run in runs for page in range(run.page, run.page + run.count)]
+    return advice.touch(pid, [page * PAGE_SIZE for page in pages])
+
+
+def _ask_for(pid: int, runs: Sequence[_Run]) -> int:
+    if not runs:
+        return 0
+    pidfd = os.pidfd_open(pid)
+    try:
+        ranges = [(run.page * PAGE_SIZE, run.count * PAGE_SIZE) for run in runs]
+        taken = advice.will_need(pidfd, ranges)
+        advice.touch(pid, [(runs[-1].page + runs[-1].count - 1) * PAGE_SIZE])
+    finally:
+        os.close(pidfd)
+    return taken // PAGE_SIZE
 
 
 def _overlap(ranges: Ranges, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -118,22 +134,22 @@ def _overlap(ranges: Ranges, start: int, end: int) -> Iterator[tuple[int, int]]:
             yield piece, min(_PIECE, high - piece)
 
 
-def _groups(runs: Sequence[_Run]) -> Iterator[list[_Run]]:
-    """Yield runs that are next to each other in swap and of one process, some at a time."""
-    group: list[_Run] = []
+def _windows(runs: Sequence[_Run]) -> Iterator[list[_Run]]:
+    """Yield runs that are next to each other in swap, some at a time."""
+    window: list[_Run] = []
     pages = 0
     for run in chain.from_iterable(map(_parts, runs)):
-        other = group and group[0].pid != run.pid
-        if group and (other or pages + run.count > _GROUP_PAGES):
-            yield group
-            group, pages = [], 0
-        group.append(run)
+        if window and pages + run.count > _WINDOW_PAGES:
+            yield window
+            window, pages = [], 0
+        window.append(run)
         pages += run.count
-    if group:
-        yield group
+    if window:
+        yield window
 
 
 def _parts(run: _Run) -> Iterator[_Run]:
-    """Yield a run in parts that are not larger than a group."""
-    for at in range(0, run.count, _GROUP_PAGES):
-        yield _Run(run.place + at, run.pid, run.page + at, min(_GROUP_PAGES, run.count - at))
+    """Yield a run in parts that are not larger than a window."""
+    for at in range(0, run.count, _WINDOW_PAGES):
+        size = min(_WINDOW_PAGES, run.count - at)
+        yield _Run(run.place + at, run.pid, run.page + at, size, run.is_touched)

@@ -29,30 +29,38 @@ class Processes:
         self._ours = {os.getpid(), *leave_out}
         self._largest = memory()["MemTotal"] * _LARGEST
         self._shared = pagemap.shared_memory_device()
-        self.files: set[bytes] = set()
-        """Paths of what they have open or mapped, as they see it; filled by `found`."""
 
     def is_late(self) -> bool:
         """Return whether the time is up."""
         return time.monotonic() >= self._deadline
 
-    def found(self) -> Iterator[ProcessMemory]:
-        """Yield the processes that have memory of their own, and take note of their files."""
+    def files(self) -> set[bytes]:
+        """Return the paths of what they have open or mapped, as they see it."""
+        paths: set[bytes] = set()
+        for pid, maps in self._mapped():
+            paths |= {mapping.path for mapping in maps if mapping.path.startswith(b"/")}
+            with suppress(OSError):
+                paths |= {
+                    os.fsencode(path) for path in tasks.open_files(pid) if path.startswith("/")
+                }
+        return paths
+
+    def memory(self) -> Iterator[ProcessMemory]:
+        """Yield the processes that have memory of their own."""
+        for pid, maps in self._mapped():
+            with suppress(OSError):
+                if ranges := tuple(self._resident(pid, maps)):
+                    yield ProcessMemory(pid, tasks.start_of(pid), ranges)
+
+    def _mapped(self) -> Iterator[tuple[int, list[Mapping]]]:
+        """Yield the processes, until the time is up; kernel threads have no memory."""
         for pid in tasks.pids():
             if self.is_late():
                 return
-            with suppress(OSError):  # it has ended
-                if pid not in self._ours and (maps := pagemap.mappings(pid)):
-                    self._note_files(pid, maps)
-                    if ranges := tuple(self._resident(pid, maps)):
-                        yield ProcessMemory(pid, tasks.start_of(pid), ranges)
-
-    def _note_files(self, pid: int, maps: list[Mapping]) -> None:
-        self.files |= {mapping.path for mapping in maps if mapping.path.startswith(b"/")}
-        with suppress(OSError):
-            self.files |= {
-                os.fsencode(path) for path in tasks.open_files(pid) if path.startswith("/")
-            }
+            if pid not in self._ours:
+                with suppress(OSError):  # it has ended
+                    if maps := pagemap.mappings(pid):
+                        yield pid, maps
 
     def _resident(self, pid: int, maps: list[Mapping]) -> Iterator[tuple[int, int]]:
         """Yield the runs of pages in memory that are no file's."""
@@ -70,7 +78,7 @@ class Processes:
 
     def _runs(self, pages: PageMap, maps: list[Mapping]) -> Iterator[tuple[int, int]]:
         for mapping in maps:
-            if mapping.path in _NO_MEMORY or mapping.end - mapping.start > self._largest:
+            if not self._may_be_its_own(mapping):
                 continue
             shared = mapping.device == self._shared
             start, end = pagemap.page_of(mapping.start), pagemap.page_of(mapping.end)
@@ -80,3 +88,12 @@ class Processes:
                 entries = pages.read(piece, min(_PIECE, end - piece))
                 for first, count in pagemap.resident(entries, shared=shared):
                     yield piece + first, count
+
+    def _may_be_its_own(self, mapping: Mapping) -> bool:
+        """Return whether memory of the process may be in it, not only a file's or a device's."""
+        return (
+            mapping.is_accessible
+            and (mapping.device == self._shared or not mapping.is_shared)
+            and mapping.path not in _NO_MEMORY
+            and mapping.end - mapping.start <= self._largest
+        )

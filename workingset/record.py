@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from format.records import MAX_WORKING_SET_SIZE
 from format.working_set import (
     MAX_FILE_SYSTEMS,
     MAX_FILES,
+    MAX_NAMES,
     CachedFile,
     FileSystem,
     WorkingSet,
@@ -19,7 +21,7 @@ from kernel.machine import boot_id
 from kernel.mounts import read_mounts
 from workingset.files import Examiner, Found
 from workingset.processes import Processes
-from workingset.trees import Tree, open_tree, trees
+from workingset.trees import Places, Tree, open_tree, trees
 from workingset.walkers import Walkers
 
 LIMIT = 2.0
@@ -30,8 +32,8 @@ _SHARE = 0.9
 
 _MOST_WALKERS = 4
 
-_FILE, _RANGE, _PROCESS, _SYSTEM = 16, 20, 40, 3 * 4096
-"""Bytes that each takes at most, besides names."""
+_LEAST_FILE, _LEAST_RANGE = 7, 2
+"""Bytes that each takes at least, besides names."""
 
 Files = dict[bytes, CachedFile]
 """By the path below the mount."""
@@ -47,58 +49,45 @@ def record(
     are processes that will be gone, besides this one.
     """
     deadline = time.monotonic() + limit * _SHARE
-    mounted = trees(read_mounts())[:MAX_FILE_SYSTEMS]
+    mounts = read_mounts()
+    mounted = trees(mounts)[:MAX_FILE_SYSTEMS]
     walkers = min(len(os.sched_getaffinity(0)), _MOST_WALKERS)
     with Walkers(mounted, deadline, walkers, with_handles=not with_paths) as walking:
         using = Processes(deadline, {*walking.pids, *leave_out})
-        processes = list(using.found())
+        files: list[Files] = [{} for _ in mounted]
+        places = Places(mounts, mounted)
+        examiner = Examiner(using.is_late, with_handles=not with_paths)
+        for number, found in _looked_up(mounted, places, using.files(), examiner):
+            files[number][found.path] = _cached(found, in_use=True)
+        processes = list(using.memory())
         complete = not using.is_late()
-        files = _files_in_use(mounted, using.files, with_handles=not with_paths)
         complete = walking.wait() and complete
         for number, found in walking.found():
             files[number].setdefault(found.path, _cached(found, in_use=False))
     systems = tuple(_systems(mounted, files, with_paths=with_paths))
-    whole = WorkingSet(UUID(boot_id()), with_paths, complete, systems, tuple(processes))
-    return _fitted(whole)
-
-
-def _files_in_use(mounted: list[Tree], paths: set[bytes], *, with_handles: bool) -> list[Files]:
-    """Return what of these paths is cached, for each tree."""
-    files: list[Files] = [{} for _ in mounted]
-    examiner = Examiner(with_handles=with_handles)
-    for number, path, found in _looked_up(mounted, sorted(paths), examiner):
-        files[number][path] = _cached(found, in_use=True)
-    return files
+    return WorkingSet(UUID(boot_id()), with_paths, complete, systems, tuple(processes))
 
 
 def _looked_up(
-    mounted: list[Tree], paths: Iterable[bytes], examiner: Examiner
-) -> Iterator[tuple[int, bytes, Found]]:
-    roots = _roots(mounted)
+    mounted: list[Tree], places: Places, paths: Iterable[bytes], examiner: Examiner
+) -> Iterator[tuple[int, Found]]:
+    """Yield what of these paths is cached, and in which tree."""
+    with ExitStack() as opened:
+        roots = [_root(tree, opened) for tree in mounted]
+        for path in sorted(paths):
+            number, below = places.find(path) or (-1, b"")
+            root = roots[number] if number >= 0 else None
+            if root is not None and (found := examiner.look_unless_special(root, below)):
+                yield number, found
+
+
+def _root(tree: Tree, opened: ExitStack) -> int | None:
     try:
-        for path in paths:
-            for point, number, root in roots:
-                if path.startswith(point):
-                    below = path[len(point) :]
-                    if found := examiner.look(root, below, below):
-                        yield number, below, found
-                    break
-    finally:
-        for _, _, root in roots:
-            os.close(root)
-
-
-def _roots(mounted: list[Tree]) -> list[tuple[bytes, int, int]]:
-    """Return mount point, with a slash at its end, number and open folder; the deepest first."""
-    roots = []
-    for number, tree in enumerate(mounted):
-        try:
-            root = open_tree(tree)
-        except OSError:
-            continue
-        point = os.fsencode(tree.mount.mount_point).rstrip(b"/") + b"/"
-        roots.append((point, number, root))
-    return sorted(roots, key=lambda entry: -len(entry[0]))
+        root = open_tree(tree)
+    except OSError:
+        return None
+    opened.callback(os.close, root)
+    return root
 
 
 def _cached(found: Found, *, in_use: bool) -> CachedFile:
@@ -113,38 +102,44 @@ def _systems(mounted: list[Tree], files: list[Files], *, with_paths: bool) -> It
             yield FileSystem(tree.name, root, point, cached)
 
 
-def _fitted(whole: WorkingSet) -> WorkingSet:
-    """Return it, or as much of it as a section may hold."""
-    while not _fits(whole):
+def fit(whole: WorkingSet) -> tuple[WorkingSet, bytes]:
+    """Return it and its section, or as much of it as a section may hold."""
+    while True:
+        if _fits(whole) and len(section := whole.build()) <= MAX_WORKING_SET_SIZE:
+            return whole, section
         whole = _smaller(whole)
-    return whole
 
 
 def _fits(whole: WorkingSet) -> bool:
-    return whole.files <= MAX_FILES and (
-        _most_bytes(whole) <= MAX_WORKING_SET_SIZE or len(whole.build()) <= MAX_WORKING_SET_SIZE
+    """Return whether what a reader counts is within its limits, and its room may be."""
+    files = [file for system in whole.file_systems for file in system.files]
+    return (
+        len(files) <= MAX_FILES
+        and sum(len(file.name) for file in files) <= MAX_NAMES
+        and _least_of_files(files) + _least_of_processes(whole) <= MAX_WORKING_SET_SIZE
     )
 
 
-def _most_bytes(whole: WorkingSet) -> int:
-    """Return more bytes than the section has: to build it takes longer."""
-    files = (file for system in whole.file_systems for file in system.files)
-    names = sum(len(file.name) + _FILE + _RANGE * len(file.ranges) for file in files)
-    memory = sum(_PROCESS + _RANGE * len(process.ranges) for process in whole.processes)
-    return names + memory + (_SYSTEM * len(whole.file_systems))
+def _least_of_files(files: Sequence[CachedFile]) -> int:
+    """Return fewer bytes than the files take, without names: to build it takes longer."""
+    return sum(_LEAST_FILE + _LEAST_RANGE * len(file.ranges) for file in files)
+
+
+def _least_of_processes(whole: WorkingSet) -> int:
+    return sum(_LEAST_RANGE * len(process.ranges) for process in whole.processes)
 
 
 def _smaller(whole: WorkingSet) -> WorkingSet:
-    """Leave out half: of the files that nobody uses, then of the processes, then of the rest."""
-    unused = [file for system in whole.file_systems for file in system.files if not file.in_use]
-    if unused:
-        few = _median([pages_in(file.ranges) for file in unused])
-        return _with_files(whole, lambda file: file.in_use or pages_in(file.ranges) > few)
-    if whole.processes:
+    """Leave out half: of the processes if they take most, else of unused files, then of all."""
+    files = [file for system in whole.file_systems for file in system.files]
+    unused = [file for file in files if not file.in_use]
+    if whole.processes and (not unused or _least_of_processes(whole) > _least_of_files(unused)):
         half = whole.processes[: len(whole.processes) // 2]
         return replace(whole, processes=half, complete=False)
-    few = _median([pages_in(f.ranges) for system in whole.file_systems for f in system.files])
-    return _with_files(whole, lambda file: pages_in(file.ranges) > few)
+    few = _median([pages_in(file.ranges) for file in unused or files])
+    return _with_files(
+        whole, lambda file: (file.in_use and bool(unused)) or pages_in(file.ranges) > few
+    )
 
 
 def _median(numbers: list[int]) -> int:

@@ -38,7 +38,16 @@ def trees(mounts: Sequence[Mount]) -> list[Tree]:
         for mount in mounts
         if mount.fs_type in types and (node := _node_below(mount))
     ]
-    return [tree for tree in found if not any(_holds(other, tree) for other in found)]
+    opened = [tree for tree in found if _can_be_opened(tree)]
+    return [tree for tree in opened if not any(_holds(other, tree) for other in opened)]
+
+
+def _can_be_opened(tree: Tree) -> bool:
+    try:
+        os.close(open_tree(tree))
+    except OSError:
+        return False
+    return True
 
 
 def _node_below(mount: Mount) -> str | None:
@@ -64,7 +73,42 @@ def _holds(other: Tree, tree: Tree) -> bool:
     above, below = other.mount.root, tree.mount.root
     if above == below:
         return other.mount.mount_id < tree.mount.mount_id
-    return below.startswith(above.rstrip("/") + "/")
+    return _is_below(below, above)
+
+
+class Places:
+    """Where the paths that processes see lie in these trees."""
+
+    def __init__(self, mounts: Sequence[Mount], kept: Sequence[Tree]) -> None:
+        """`mounts` are all, the later ones on top; those of file systems in `kept` may be in it."""
+        self._points = {
+            os.fsencode(mount.mount_point).rstrip(b"/") + b"/": _place(mount, kept)
+            for mount in mounts
+        }
+
+    def find(self, path: bytes) -> tuple[int, bytes] | None:
+        """Return the number of the tree that `path` is in, and its path there."""
+        end = len(path)
+        while (end := path.rfind(b"/", 0, end)) >= 0:
+            point = path[: end + 1]
+            if point in self._points:
+                place = self._points[point]
+                return (place[0], place[1] + path[end + 1 :]) if place else None
+        return None
+
+
+def _place(mount: Mount, kept: Sequence[Tree]) -> tuple[int, bytes] | None:
+    """Return the tree that the mount shows a part of, and the path of that with a slash behind."""
+    for number, tree in enumerate(kept):
+        if mount.device == tree.mount.device and _is_below(mount.root, tree.mount.root):
+            below = mount.root[len(tree.mount.root.rstrip("/")) :].strip("/")
+            return number, os.fsencode(below and f"{below}/")
+    return None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Return whether `path` is the folder or in it."""
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def find_tree(candidates: Sequence[Tree], device: str, root: str) -> Tree | None:

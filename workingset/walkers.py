@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Self
 
@@ -37,8 +37,11 @@ _SIZE = 4
 _BATCH = 256
 """Files that are written to the shared memory together."""
 
-_MOST_BYTES = 32 << 20
-"""Of what one process may find."""
+_MOST_BYTES = 16 << 20
+"""Of what all of them may find: more files than a section has room for."""
+
+_SECONDS_FOR_EACH = 6e-6
+"""For a file that was found: to be put together with the others when all have ended."""
 
 _GRACE = 0.2
 """Seconds for a process to see that the time is up, before it is ended."""
@@ -63,17 +66,23 @@ class Walkers:
     ) -> None:
         """`deadline` is a time.monotonic(); `count` how many processes there are to be."""
         self._deadline = deadline
-        self._walk = _Walk(trees, deadline, with_handles=with_handles)
+        self._walk = _Walk(trees, deadline, count, with_handles=with_handles)
         self._jobs = self._walk.jobs(count * _JOBS_FOR_EACH)
-        self._results = [os.memfd_create("torpor-walker") for _ in range(count)]
-        self.pids: list[int] = []
-        """Of those that are still at work."""
+        self._results: list[int] = []
+        self._at_work: dict[int, int] = {}
+        """The result of each process that has not ended."""
         queue = self._queue()
-        for result in self._results:
+        for _ in range(count):
+            result = os.memfd_create("torpor-walker")
             if (pid := os.fork()) == 0:
                 self._walk_and_exit(queue, result)
-            self.pids.append(pid)
+            self._at_work[pid] = result
         os.close(queue)
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the processes that are still at work."""
+        return list(self._at_work)
 
     def _queue(self) -> int:
         """Return a pipe that gives out the number of each job once."""
@@ -98,33 +107,45 @@ class Walkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pid in self.pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in self.pids:
-            os.waitpid(pid, 0)
-        for result in self._results:
+        self._end()
+        for result in [*self._results, *self._at_work.values()]:
             os.close(result)
         self._walk.close()
 
     def wait(self) -> bool:
         """Wait until all have walked; return whether they came to the end of it in time."""
-        complete = not self._walk.is_over()
-        while self.pids and time.monotonic() < self._deadline + _GRACE:
-            pid, status = os.waitpid(self.pids[0], os.WNOHANG)
-            if not pid:
-                time.sleep(0.002)
-                continue
-            self.pids.pop(0)
-            complete = complete and status == 0
-        return complete and not self.pids
+        complete = True
+        while self._at_work and time.monotonic() < self._deadline + _GRACE:
+            complete = self._reap() and complete
+            time.sleep(0.002)
+        complete = complete and not self._at_work
+        self._end()
+        return complete
+
+    def _reap(self) -> bool:
+        """Take leave of those that have ended; return whether each of them had come to its end."""
+        complete = True
+        for pid, result in list(self._at_work.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._results.append(result)
+                del self._at_work[pid]
+                complete = complete and status == 0
+        return complete
+
+    def _end(self) -> None:
+        """End those that are late. One that waits for a disk stays: what it found is not used."""
+        for pid in self._at_work:
+            os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + _GRACE
+        while self._at_work and time.monotonic() < until:
+            self._reap()
+            time.sleep(0.002)
 
     def found(self) -> Iterator[tuple[int, Found]]:
-        """Yield what they have found so far: the number of the tree, and the file."""
+        """Yield what they have found: the number of the tree, and the file."""
         for result in self._results:
-            with open(result, "rb", closefd=False) as file:
-                file.seek(0)
-                yield from _loaded(file.read())
+            yield from _loaded(os.pread(result, os.fstat(result).st_size, 0))
 
 
 def _loaded(data: bytes) -> Iterator[tuple[int, Found]]:
@@ -143,10 +164,13 @@ def _loaded(data: bytes) -> Iterator[tuple[int, Found]]:
 class _Walk:
     """The walk through the trees, all or part of it."""
 
-    def __init__(self, trees: Sequence[Tree], deadline: float, *, with_handles: bool) -> None:
+    def __init__(
+        self, trees: Sequence[Tree], deadline: float, walkers: int, *, with_handles: bool
+    ) -> None:
         self._deadline = deadline
-        self._examiner = Examiner(with_handles=with_handles)
-        self._room = _MOST_BYTES
+        self._examiner = Examiner(self.is_over, with_handles=with_handles)
+        self._room = _MOST_BYTES // walkers
+        self._seconds_for_each = _SECONDS_FOR_EACH * walkers
         self._roots: dict[int, int] = {}
         for number, tree in enumerate(trees):
             with contextlib.suppress(OSError):
@@ -176,9 +200,11 @@ class _Walk:
         return [*deep, *shallow]
 
     def _folders(self, job: _Job) -> list[bytes]:
-        with self._opened(job.tree, job.path) as (_, entries):
+        with self._opened(job.tree, job.path) as folder:
             return [
-                _below(job.path, entry) for entry in entries if entry.is_dir(follow_symlinks=False)
+                _below(job.path, entry)
+                for entry in _entries(folder)
+                if entry.is_dir(follow_symlinks=False)
             ]
 
     def carry_out(self, job: _Job, out: BinaryIO) -> None:
@@ -195,8 +221,8 @@ class _Walk:
 
     def _look_into(self, job: _Job, path: bytes, folders: list[bytes]) -> Iterator[Found]:
         """Yield the cached files of one folder; append to `folders` those in it."""
-        with self._opened(job.tree, path) as (folder, entries):
-            for entry in entries:
+        with self._opened(job.tree, path) as folder:
+            for entry in _entries(folder):
                 if entry.is_file(follow_symlinks=False):
                     place = _below(path, entry)
                     if found := self._examiner.look(folder, os.fsencode(entry.name), place):
@@ -207,27 +233,32 @@ class _Walk:
                     return
 
     @contextlib.contextmanager
-    def _opened(self, tree: int, path: bytes) -> "Iterator[tuple[int, Iterable[os.DirEntry[str]]]]":
-        """Open a folder; nothing is in one that the kernel's cache does not have."""
+    def _opened(self, tree: int, path: bytes) -> Iterator[int]:
+        """Open a folder; -1 for one that the kernel's cache does not have: nothing is in it."""
         try:
             folder = opening.open_below(self._roots[tree], path or b".", _FOLDER_FLAGS, _CACHED)
         except OSError:
-            yield -1, ()
-            return
+            folder = -1
         try:
-            with os.scandir(folder) as entries:
-                yield folder, entries
-        except OSError:
-            return
+            yield folder
         finally:
-            os.close(folder)
+            if folder >= 0:
+                os.close(folder)
 
     def _write(self, batch: list[tuple[object, ...]], out: BinaryIO) -> None:
         data = marshal.dumps(batch)
         out.write(len(data).to_bytes(_SIZE, "little") + data)
         out.flush()
         self._room -= len(data)
+        self._deadline -= len(batch) * self._seconds_for_each
         batch.clear()
+
+
+def _entries(folder: int) -> "Iterator[os.DirEntry[str]]":
+    """Yield what is in the open folder, up to where it cannot be read."""
+    if folder >= 0:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            yield from entries
 
 
 def _below(path: bytes, entry: "os.DirEntry[str]") -> bytes:

@@ -177,20 +177,22 @@ def test_handles(tmp_path: Path) -> None:
 MAPS = b"""\
 55d0-55d2 r--p 00000000 fe:01 1234                       /usr/bin/a b
 7f00000000-7f00001000 rw-p 00000000 00:00 0
-7ffc-7ffd rw-p 00000000 00:00 0                          [stack]
+7ffc-7ffd ---p 00000000 00:00 0                          [stack]
 7f10-7f11 rw-s 00000000 00:01 3    /memfd:x\\012y (deleted)
 """
 
 
 def test_mappings() -> None:
     parsed = pagemap.parse_mappings(MAPS)
-    assert parsed[0] == Mapping(0x55D0, 0x55D2, os.makedev(0xFE, 1), b"/usr/bin/a b")
+    assert parsed[0] == Mapping(0x55D0, 0x55D2, True, False, os.makedev(0xFE, 1), b"/usr/bin/a b")
     assert [mapping.path for mapping in parsed[1:]] == [
         b"",
         b"[stack]",
         b"/memfd:x\\012y (deleted)",
     ]
     assert parsed[3].device == os.makedev(0, 1)
+    assert [mapping.is_shared for mapping in parsed] == [False, False, False, True]
+    assert [mapping.is_accessible for mapping in parsed] == [True, True, False, True]
 
 
 def test_memory_of_a_process() -> None:
@@ -226,9 +228,11 @@ def test_advice_for_a_process() -> None:
             assert taken == 11 * PAGE_SIZE
             with pytest.raises(OSError, match="memory"):
                 advice.will_need(pidfd, [(PAGE_SIZE, PAGE_SIZE)])
-            advice.touch(pid, private + 150 * PAGE_SIZE)
-            with pytest.raises(OSError, match="address"):
-                advice.touch(pid, PAGE_SIZE)
+            assert advice.touch(pid, [private + page * PAGE_SIZE for page in range(300)]) == 300
+            assert advice.touch(pid, [PAGE_SIZE, private, PAGE_SIZE, private, PAGE_SIZE]) == 2
+            assert advice.touch(pid, []) == 0
+            with pytest.raises(OSError, match="No such process"):
+                advice.touch((1 << 31) - 1, [private])
         finally:
             os.close(pidfd)
 

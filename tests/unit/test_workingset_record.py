@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from format.errors import DamagedError
 from format.records import MAX_WORKING_SET_SIZE
 from format.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
 from kernel.mounts import Mount, read_mounts
@@ -17,9 +19,11 @@ from kernel.residency import PAGE_SIZE
 from tests.unit.cached_files import LONG_ENOUGH, ODD, files_in, recorded
 from tests.unit.test_workingset_kernel import sleeper
 from workingset import record as record_module
+from workingset import trees as trees_module
+from workingset.files import Examiner
 from workingset.processes import Processes
-from workingset.record import record
-from workingset.trees import find_tree, trees
+from workingset.record import fit, record
+from workingset.trees import Places, find_tree, trees
 from workingset.walkers import Walkers
 
 
@@ -60,8 +64,8 @@ def test_processes_are_recorded(cached: Path) -> None:
 def test_our_helpers_are_not_recorded() -> None:
     with sleeper() as (pid, _private, _shared):
         deadline = time.monotonic() + LONG_ENOUGH
-        assert pid in {process.pid for process in Processes(deadline).found()}
-        assert pid not in {process.pid for process in Processes(deadline, [pid]).found()}
+        assert pid in {process.pid for process in Processes(deadline).memory()}
+        assert pid not in {process.pid for process in Processes(deadline, [pid]).memory()}
 
 
 def test_time_is_bounded_and_its_end_is_said(cached: Path) -> None:
@@ -92,20 +96,101 @@ def test_what_does_not_fit_is_left_out_the_unused_first(monkeypatch: pytest.Monk
         file_systems=(FileSystem("d", "/", "/", (*rest, used)),),
         processes=(ProcessMemory(1, 1, ((5, 1),)),),
     )
-    assert record_module._fitted(whole) is whole
+    assert fit(whole) == (whole, whole.build())
     monkeypatch.setattr(record_module, "MAX_WORKING_SET_SIZE", 10_000)
-    fitted = record_module._fitted(whole)
-    assert len(fitted.build()) <= 10_000 < MAX_WORKING_SET_SIZE
+    fitted, section = fit(whole)
+    assert len(section) <= 10_000 < MAX_WORKING_SET_SIZE
+    assert section == fitted.build()
     assert not fitted.complete
     assert used in fitted.file_systems[0].files
     assert fitted.processes == whole.processes
     assert min(pages_in(file.ranges) for file in fitted.file_systems[0].files if file != used) > 1
     monkeypatch.setattr(record_module, "MAX_WORKING_SET_SIZE", 62)
-    least = record_module._fitted(whole)
+    least, _ = fit(whole)
     assert (least.processes, least.files) == ((), 0)
 
 
-def test_each_folder_of_a_file_system_is_walked_once() -> None:
+def test_processes_with_most_of_the_ranges_are_left_out_before_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = CachedFile(b"used", 1, in_use=False, ranges=((0, 1),))
+    scattered = tuple((page, 1) for page in range(0, 10_000, 2))
+    whole = WorkingSet(
+        UUID(int=1),
+        with_paths=True,
+        complete=True,
+        file_systems=(FileSystem("d", "/", "/", (file,)),),
+        processes=tuple(ProcessMemory(pid, 1, scattered) for pid in range(1, 9)),
+    )
+    monkeypatch.setattr(record_module, "MAX_WORKING_SET_SIZE", 30_000)
+    fitted, _ = fit(whole)
+    assert (fitted.files, len(fitted.processes), fitted.complete) == (1, 2, False)
+
+
+def test_more_names_than_a_reader_takes_are_not_recorded() -> None:
+    """They share their beginnings, so that they would take little room."""
+    folder = b"d" * 4000 + b"/"
+    files = tuple(
+        CachedFile(folder + b"%06d" % n, n, n < 10, ((0, 1 + n % 9),)) for n in range(20_000)
+    )
+    systems = (FileSystem("d", "/", "/", files),)
+    whole = WorkingSet(UUID(int=1), True, True, systems, ())
+    with pytest.raises(DamagedError, match="too long"):
+        WorkingSet.parse(whole.build())
+    fitted, section = fit(whole)
+    assert WorkingSet.parse(section) == fitted
+    assert {file for file in files if file.in_use} < set(fitted.file_systems[0].files)
+
+
+def test_a_name_that_is_too_long_is_not_recorded(cached: Path) -> None:
+    """4096 bytes are the most for one path that is opened; folder by folder there is no limit."""
+    fd = os.open(cached, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=fd)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    with open(os.open("deep", os.O_WRONLY | os.O_CREAT, dir_fd=fd), "wb") as file:
+        file.write(bytes(PAGE_SIZE))
+    os.close(fd)
+    whole, section = fit(record(limit=LONG_ENOUGH))
+    assert whole.complete
+    assert ODD in files_in(WorkingSet.parse(section), cached)
+
+
+def test_what_is_no_file_is_not_opened(cached: Path) -> None:
+    """To open a FIFO for reading wakes up who waits to write to it."""
+    os.mkfifo(cached / "fifo")
+    examiner = Examiner(lambda: False, with_handles=False)
+    root = os.open(cached, os.O_RDONLY)
+    opened: list[int] = []
+    writer = threading.Thread(target=lambda: opened.append(os.open(cached / "fifo", os.O_WRONLY)))
+    writer.start()
+    time.sleep(0.1)
+    try:
+        assert examiner.look_unless_special(root, b"fifo") is None
+        assert examiner.look_unless_special(root, b"below") is None
+        assert examiner.look_unless_special(root, b"plain")
+        time.sleep(0.1)
+        assert opened == []
+    finally:
+        os.close(os.open(cached / "fifo", os.O_RDONLY))
+        writer.join()
+        os.close(opened[0])
+        os.close(root)
+
+
+def test_a_folder_that_cannot_be_read_has_nothing_in_it(
+    cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_folder: int) -> None:
+        raise OSError(5, "bad sector")
+
+    monkeypatch.setattr(os, "scandir", fail)
+    assert record(limit=LONG_ENOUGH).with_paths
+
+
+def test_each_folder_of_a_file_system_is_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     real = next(mount for mount in read_mounts() if mount.mount_point == "/")
     if not trees([real]):
         pytest.skip("the root is on no block device")
@@ -119,5 +204,13 @@ def test_each_folder_of_a_file_system_is_walked_once() -> None:
     assert [tree.mount for tree in found] == [real]
     assert find_tree(found, found[0].name, real.root) == found[0]
     assert find_tree(found, found[0].name, "") == found[0]
+    places = Places([*same, real, replace(same[2], mount_point="/tmp")], found)
+    assert places.find(b"/usr/bin/x") == (0, b"usr/bin/x")
+    assert places.find(b"/again/x") == (0, b"x")
+    assert places.find(b"/bind/y/x") == (0, b"home/y/x")
+    assert places.find(b"/tmp/x") is None
+    assert places.find(b"memfd:x") is None
+    assert trees([replace(real, mount_id=9006)]) == [], "one that another mount covers"
+    monkeypatch.setattr(trees_module, "_can_be_opened", lambda _tree: True)
     parts = trees([replace(real, root="/@"), replace(real, mount_id=9005, root="/@home")])
     assert [tree.mount.root for tree in parts] == ["/@", "/@home"]
