@@ -1,6 +1,10 @@
 """A working set, and how its replay went, in words."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 from format.working_set import WorkingSet
+from kernel import tasks
 from state.working_set import ReplayOutcome, ReplayRecord
 
 _PAGES_IN_MIB = 256
@@ -27,10 +31,22 @@ def counts(whole: WorkingSet) -> dict[str, object]:
     }
 
 
+def of_now(kept: ReplayRecord) -> ReplayRecord:
+    """Return how it went: one that runs can have been killed since it said so."""
+    if kept.outcome != ReplayOutcome.RUNNING:
+        return kept
+    with suppress(OSError):
+        if tasks.start_of(kept.pid) == kept.started:
+            return kept
+    return replace(kept, outcome=ReplayOutcome.KILLED)
+
+
 def in_words(kept: ReplayRecord) -> str:
     """Return in a line how a replay went."""
     if kept.outcome == ReplayOutcome.RUNNING:
         return "the working set is being brought back"
+    if kept.outcome == ReplayOutcome.KILLED:
+        return "the working set was being brought back when that was killed"
     words = [f"{_share(kept.file_pages)} of {kept.files['recorded']} files"]
     words.append(f"{_share(kept.process_pages)} of {kept.processes['recorded']} processes")
     text = f"working set: {', '.join(words)} in memory again after {kept.seconds:.1f} s"

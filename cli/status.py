@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from cli.output import say
-from cli.replayed import in_words
+from cli.replayed import in_words, of_now
 from kernel.machine import boot_id
 from state.record import BootRecord, HibernationRecord, Outcome
 from state.working_set import ReplayRecord
@@ -15,10 +15,11 @@ from state.working_set import ReplayRecord
 
 def status(arguments: argparse.Namespace) -> None:
     """Say how it went. Raises DamagedError, UnreadableError."""
-    last, boot, replay = HibernationRecord.read(), BootRecord.read(), ReplayRecord.read()
+    last, boot, kept = HibernationRecord.read(), BootRecord.read(), ReplayRecord.read()
+    replay = kept and of_now(kept)
     if arguments.json:
-        kept = {"hibernation": last, "boot": boot, "replay": replay}
-        records = {name: record and asdict(record) for name, record in kept.items()}
+        kinds = {"hibernation": last, "boot": boot, "replay": replay}
+        records = {name: record and asdict(record) for name, record in kinds.items()}
         say(json.dumps(records | {"boot_id": boot_id()}, indent=2))
         return
     for line in _lines(last, boot, boot_id()):

@@ -1,9 +1,12 @@
 """What a hibernation does for the working set: recorded before it, brought back after it."""
 
 import os
+import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable
+from io import RawIOBase
 from typing import NoReturn
 
 from cli.replayed import describe
@@ -11,7 +14,7 @@ from format.errors import TorporError
 from kernel import programs
 from state.conf import NO_PATHS, OFF
 from state.working_set import save_working_set
-from workingset.record import record
+from workingset.record import LIMIT, fit, record
 
 Log = Callable[[str], None]
 
@@ -19,6 +22,8 @@ UNIT = "torpor-workingset.service"
 _SYSTEMD = "/run/systemd/system"
 """sd_booted(3)."""
 _SYSTEMD_SECONDS = 10.0
+_MOST_SECONDS = 3 * LIMIT
+"""After which whoever records is given up: it waits for a disk or a server that does not answer."""
 
 
 def recorded(wish: str, log: Log) -> bytes:
@@ -41,8 +46,8 @@ def recorded(wish: str, log: Log) -> bytes:
 
 def _record(wish: str, leave_out: int) -> bytes:
     """Return the words for a working set and, behind a zero, its section."""
-    whole = record(with_paths=wish != NO_PATHS, leave_out=[leave_out])
-    return describe(whole).encode() + b"\0" + whole.build()
+    whole, section = fit(record(with_paths=wish != NO_PATHS, leave_out=[leave_out]))
+    return describe(whole).encode() + b"\0" + section
 
 
 def _in_a_child(work: Callable[[], bytes]) -> bytes:
@@ -55,16 +60,30 @@ def _in_a_child(work: Callable[[], bytes]) -> bytes:
     if (pid := os.fork()) == 0:
         _give_and_exit(work, writing)
     os.close(writing)
-    with open(reading, "rb") as pipe:
-        given = pipe.read()
+    with open(reading, "rb", buffering=0) as pipe:
+        given = _read_until(pipe, time.monotonic() + _MOST_SECONDS)
+    if given is None:
+        os.killpg(pid, signal.SIGKILL)  # and not waited for: it may wait for a disk for ever
+        raise OSError(f"it takes more than {_MOST_SECONDS:.0f} s")
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
         raise OSError(given.decode() or "the process that records it has died")
     return given
 
 
+def _read_until(pipe: RawIOBase, deadline: float) -> bytes | None:
+    """Return all that comes through the pipe; None if its end has not come by the deadline."""
+    given = bytearray()
+    while select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
+        if not (part := pipe.read(1 << 20)):
+            return bytes(given)
+        given += part
+    return None
+
+
 def _give_and_exit(work: Callable[[], bytes], writing: int) -> NoReturn:
     status = 1
     try:
+        os.setpgid(0, 0)
         with open(writing, "wb") as pipe:
             try:
                 pipe.write(work())
@@ -88,11 +107,11 @@ def bring_back(section: bytes, log: Log) -> None:
 
 
 def _start_unit() -> bool:
-    """Start our service; return whether there is one to start."""
+    """Start our service, anew if an older replay goes on; return whether there is one to start."""
     if not os.path.isdir(_SYSTEMD):
         return False
     try:
-        done = programs.run(["systemctl", "start", "--no-block", UNIT], _SYSTEMD_SECONDS)
+        done = programs.run(["systemctl", "restart", "--no-block", UNIT], _SYSTEMD_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0

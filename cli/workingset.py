@@ -1,6 +1,7 @@
 """workingset record and replay: what is in memory, taken note of and brought back."""
 
 import argparse
+import os
 import signal
 import time
 from dataclasses import asdict
@@ -10,9 +11,10 @@ from cli.replayed import describe, in_words
 from format.errors import DamagedError, NoImageError, UnsupportedError
 from format.working_set import WorkingSet
 from format.working_set_file import build_file
-from state.files import write_private
+from kernel import tasks
 from state.working_set import ReplayOutcome, ReplayRecord, forget_working_set, read_working_set
-from workingset.record import record
+from store.file import FileSink, new_file
+from workingset.record import fit, record
 from workingset.replay import replay
 from workingset.tally import Tally
 
@@ -20,12 +22,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def record_command(arguments: argparse.Namespace) -> None:
-    """Write what is in memory now to a file. Raises UnreadableError."""
+    """Write what is in memory now to a file. Raises UnreadableError, StoreRefusedError."""
     begun = time.monotonic()
-    whole = record(with_paths=not arguments.no_paths)
-    section = whole.build()
+    whole, section = fit(record(with_paths=not arguments.no_paths))
     seconds = time.monotonic() - begun
-    write_private(arguments.file, build_file(section))
+    with new_file(arguments.file) as fd:
+        FileSink(fd, arguments.file).write([build_file(section)])
     say(f"{describe(whole)}, recorded in {seconds:.1f} s as {len(section) / 1024:.0f} KiB")
 
 
@@ -49,8 +51,10 @@ def _read(path: str) -> WorkingSet:
 
 def _waiting() -> WorkingSet:
     """Return what a hibernation or the resumer has left for this boot, once."""
-    section = read_working_set()
-    forget_working_set()
+    try:
+        section = read_working_set()
+    finally:
+        forget_working_set()
     if section is None:
         raise NoImageError("no working set: this boot has none that waits")
     return WorkingSet.parse(section)
@@ -62,7 +66,8 @@ def replayed(whole: WorkingSet) -> str:
     for number in _SIGNALS:
         signal.signal(number, lambda number, _frame: asked.append(number))
     now, begun = time.time(), time.monotonic()
-    ReplayRecord(ReplayOutcome.RUNNING, now, 0).save()
+    pid = os.getpid()
+    ReplayRecord(ReplayOutcome.RUNNING, now, 0, pid=pid, started=tasks.start_of(pid)).save()
     tally = Tally()
     reason = replay(whole, lambda: bool(asked), tally)
     seconds = time.monotonic() - begun

@@ -2,8 +2,12 @@
 
 import os
 import stat
+from contextlib import suppress
 
 from format.errors import UnreadableError
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+"""A file of our own: neither one that another has open already, nor what a link points to."""
 
 
 def read_text(path: str) -> str | None:
@@ -31,8 +35,9 @@ def _replace(path: str, data: bytes, mode: int) -> None:
     partial = f"{path}.partial"
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with open(fd, "wb") as file:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+        with open(os.open(partial, _NEW, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -38,6 +38,18 @@ class ReplayOutcome(StrEnum):
     RUNNING = "running"
     DONE = "done"
     STOPPED = "stopped"
+    """By itself, or by a signal: the reason says."""
+    KILLED = "killed"
+    """It was running, and its process is there no more."""
+
+
+_PAGES = {"recorded", "resident", "restored", "skipped"}
+_COUNTS = {
+    "files": {"recorded", "restored", "skipped"},
+    "file_pages": _PAGES,
+    "processes": {"recorded", "skipped"},
+    "process_pages": _PAGES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,9 @@ class ReplayRecord:
     """As file_pages."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Files, by the reason."""
+    pid: int = 0
+    started: int = 0
+    """Who brings it back, while it runs: field `starttime` of /proc/PID/stat."""
 
     def save(self, path: str | None = None) -> None:
         """Keep it for this boot. Raises UnreadableError."""
@@ -75,6 +90,16 @@ class ReplayRecord:
             return None
         try:
             fields: dict[str, Any] = json.loads(text)
-            return cls(**{**fields, "outcome": ReplayOutcome(fields["outcome"])})
+            outcome = ReplayOutcome(fields["outcome"])
+            if outcome != ReplayOutcome.RUNNING:
+                _check(fields)
+            return cls(**{**fields, "outcome": outcome})
         except (TypeError, ValueError, KeyError) as error:
             raise DamagedError(f"{path} is not what torpor writes") from error
+
+
+def _check(fields: dict[str, Any]) -> None:
+    """Raise KeyError, ValueError or TypeError unless all counts are there."""
+    for name, keys in _COUNTS.items():
+        if set(fields[name]) != keys:
+            raise ValueError(name)

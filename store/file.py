@@ -87,7 +87,9 @@ def new_file(path: str) -> Iterator[int]:
             yield fd
         return
     partial = f"{path}.partial"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with suppress(OSError):  # left by one that was killed
+        os.unlink(partial)
     with _opened(partial, path, flags) as fd, ExitStack() as on_error:
         on_error.callback(os.unlink, partial)
         yield fd

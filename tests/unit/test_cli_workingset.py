@@ -1,8 +1,11 @@
 """torpor workingset, and what status says of a replay."""
 
+import contextlib
 import json
 import os
 import signal
+import stat
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from cli.__main__ import main
 from cli.replayed import in_words
 from format.working_set import WorkingSet
 from format.working_set_file import build_file, parse_file
-from kernel import kmsg
+from kernel import kmsg, programs, tasks
 from state import working_set
 from state.conf import NO_PATHS, OFF, ON
 from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, save_working_set
@@ -137,6 +140,47 @@ def test_one_that_is_damaged_does_not_wait_for_ever() -> None:
     save_working_set(b"damaged")
     assert torpor("workingset", "replay") == 4
     assert torpor("workingset", "replay") == 3
+    save_working_set(forge.working_set())
+    os.truncate(working_set.WAITING_PATH, 50)
+    assert torpor("workingset", "replay") == 4
+    assert torpor("workingset", "replay") == 3
+
+
+def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    """As /dev/null."""
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("no device can be made here")
+    assert torpor("workingset", "record", str(device)) == 0
+    assert device.is_char_device()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "kept"] == ["null"]
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "others"
+    other.write_bytes(b"theirs")
+    for path in (tmp_path / "set", Path(working_set.WAITING_PATH)):
+        path.parent.mkdir(exist_ok=True)
+        path.with_name(f"{path.name}.partial").symlink_to(other)
+    assert torpor("workingset", "record", str(tmp_path / "set")) == 0
+    save_working_set(forge.working_set())
+    assert other.read_bytes() == b"theirs"
+
+
+def test_a_replay_that_was_killed_is_not_running(capsys: pytest.CaptureFixture[str]) -> None:
+    here, now = os.getpid(), tasks.start_of(os.getpid())
+    for pid, started, said, outcome in (
+        (here, now, "is being brought back", "running"),
+        (here, now - 1, "when that was killed", "killed"),
+        ((1 << 31) - 1, 1, "when that was killed", "killed"),
+    ):
+        ReplayRecord(ReplayOutcome.RUNNING, 1.0, 0, pid=pid, started=started).save()
+        assert torpor("status") == 0
+        assert said in capsys.readouterr().out
+        assert torpor("status", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["replay"]["outcome"] == outcome
 
 
 def test_words() -> None:
@@ -150,7 +194,10 @@ def test_words() -> None:
     assert "is being brought back" in in_words(ReplayRecord(ReplayOutcome.RUNNING, 1.0, 0))
 
 
-@pytest.mark.parametrize("text", ["[", "{}", '{"outcome": "lost"}', '{"outcome": "done"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["[", "{}", '{"outcome": "lost"}', '{"outcome": "done"}', '{"outcome": "done", "files": {}}'],
+)
 def test_damaged_record(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(working_set.REPLAY_PATH)
     path.parent.mkdir()
@@ -186,6 +233,43 @@ def test_trouble_is_no_reason_not_to_hibernate(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(warmth, "record", fail)
     assert warmth.recorded(ON, said.append) == b""
     assert "no working set is recorded: " in said[0]
+
+
+def is_running(command: bytes) -> bool:
+    for pid in tasks.pids():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes() == command:
+                return True
+    return False
+
+
+def test_recording_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all its processes, which may wait for a disk that does not answer."""
+    said: list[str] = []
+    monkeypatch.setattr(warmth, "_MOST_SECONDS", 0.5)
+    monkeypatch.setattr(warmth, "record", lambda **_: subprocess.run(["sleep", "73"], check=True))
+    assert warmth.recorded(ON, said.append) == b""
+    assert said == ["no working set is recorded: it takes more than 0 s"]
+    deadline = time.monotonic() + 10
+    while is_running(b"sleep\x0073\0"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_replay_that_goes_on_makes_room_for_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`systemctl start` does nothing while the service is active."""
+    ran: list[list[str]] = []
+
+    def run(command: list[str], _seconds: float) -> subprocess.CompletedProcess[str]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(warmth, "_SYSTEMD", str(tmp_path))
+    monkeypatch.setattr(programs, "run", run)
+    warmth.bring_back(forge.working_set(), print)
+    assert ran == [["systemctl", "restart", "--no-block", "torpor-workingset.service"]]
 
 
 def test_bringing_back_returns_at_once_and_leaves_the_set(
