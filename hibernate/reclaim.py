@@ -7,6 +7,7 @@ here as there, but here nothing waits for it. What is not done in time, or at al
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from kernel import cgroups
 from kernel.memory import excess, memory
@@ -19,54 +20,65 @@ LIMIT = 3.0
 _SLICE = 16 << 20
 """Bytes asked for at a time, so that the end of the time is seen; less is not worth the trouble."""
 
-_LISTS = (("inactive_file", "active_file"), ("inactive_anon", "active_anon"))
-"""Fields of memory.stat: caches first, then what has to be swapped out."""
+_FILES = ("inactive_file", "active_file")
+_ANONYMOUS = ("inactive_anon", "active_anon")
+"""Fields of memory.stat."""
 
 
 def reclaim_early(image_size: int, log: Log) -> None:
     """Have the topmost cgroups give up what an image of at most `image_size` bytes has no room for.
 
-    Says in the log what was done, if anything. The kernel has to know memory.reclaim (5.19).
+    Caches first, then what has to be swapped out. Says in the log what was done, if anything. The
+    kernel has to know memory.reclaim (5.19).
     """
     root = cgroups.mount_point()
-    wanted = excess(memory(), image_size)
-    if root is None or wanted < _SLICE:
+    if root is None:
         return
     begun = time.monotonic()
-    done = 0
-    for fields in _LISTS:
-        done += _reclaim(root, fields, wanted - done, begun + LIMIT)
-    if done:
+    reclaiming = _Reclaiming(root, image_size, begun + LIMIT)
+    wanted = reclaiming.excess()
+    if wanted < _SLICE:
+        return
+    reclaiming.reclaim(_FILES, files_only=True)
+    reclaiming.reclaim(_ANONYMOUS, files_only=False)
+    done = wanted - reclaiming.excess()
+    if done > 0:
         seconds = time.monotonic() - begun
         log(f"reclaimed {done >> 20} of {wanted >> 20} MiB early, in {seconds:.1f} s")
 
 
-def _reclaim(root: str, fields: tuple[str, ...], wanted: int, deadline: float) -> int:
-    """Reclaim from each cgroup its share by the size of these lists; return the bytes."""
-    sizes = {cgroup: _size(root, cgroup, fields) for cgroup in cgroups.children(root, "")}
-    total = sum(sizes.values())
-    wanted = min(wanted, total)
-    return sum(
-        _reclaim_from(root, cgroup, wanted * size // total, deadline)
-        for cgroup, size in sizes.items()
-        if size
-    )
+@dataclass(frozen=True, slots=True)
+class _Reclaiming:
+    """What is to be reached, and until when."""
 
+    root: str
+    image_size: int
+    deadline: float
 
-def _size(root: str, cgroup: str, fields: tuple[str, ...]) -> int:
-    try:
-        sizes = cgroups.memory_of(root, cgroup)
-    except OSError:
-        return 0  # it is gone, or has no controller of memory
-    return sum(sizes.get(field, 0) for field in fields)
+    def excess(self) -> int:
+        """Return what is too much now: the kernel may take more than it was asked for, or less."""
+        return excess(memory(), self.image_size)
 
+    def reclaim(self, fields: tuple[str, ...], *, files_only: bool) -> None:
+        """Reclaim from each cgroup its share by the size of these lists."""
+        sizes = {each: self._size(each, fields) for each in cgroups.children(self.root, "")}
+        total = sum(sizes.values())
+        wanted = min(self.excess(), total)
+        for cgroup, size in sizes.items():
+            if size:
+                self._reclaim_from(cgroup, wanted * size // total, files_only=files_only)
 
-def _reclaim_from(root: str, cgroup: str, wanted: int, deadline: float) -> int:
-    done = 0
-    while wanted - done >= _SLICE and time.monotonic() < deadline:
+    def _size(self, cgroup: str, fields: tuple[str, ...]) -> int:
         try:
-            cgroups.reclaim(root, cgroup, _SLICE)
+            sizes = cgroups.memory_of(self.root, cgroup)
         except OSError:
-            break  # EAGAIN: there is no more to be had; or an older kernel
-        done += _SLICE
-    return done
+            return 0  # it is gone, or has no controller of memory
+        return sum(sizes.get(field, 0) for field in fields)
+
+    def _reclaim_from(self, cgroup: str, share: int, *, files_only: bool) -> None:
+        while share >= _SLICE and time.monotonic() < self.deadline and self.excess() >= _SLICE:
+            try:
+                cgroups.reclaim(self.root, cgroup, _SLICE, files_only=files_only)
+            except OSError:
+                break  # EAGAIN: there is no more to be had; or an older kernel
+            share -= _SLICE

@@ -65,13 +65,22 @@ def memory_of(root: str, cgroup: str) -> dict[str, int]:
     return {words[0]: int(words[1]) for words in lines}
 
 
-def reclaim(root: str, cgroup: str, size: int) -> None:
+def reclaim(root: str, cgroup: str, size: int, *, files_only: bool) -> None:
     """Reclaim so many bytes from it and all below (memory.reclaim); a signal ends the waiting.
 
-    Raises BlockingIOError if less could be had, FileNotFoundError before Linux 5.19.
+    `files_only`: swap nothing out, where the kernel can be told (68cd9050d871). Raises
+    BlockingIOError if less could be had, FileNotFoundError before Linux 5.19.
     """
     fd = os.open(f"{root}{cgroup}/memory.reclaim", os.O_WRONLY | os.O_CLOEXEC)
     try:
+        if files_only:
+            try:
+                os.write(fd, f"{size} swappiness=0".encode())
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+            else:
+                return
         os.write(fd, str(size).encode())
     finally:
         os.close(fd)

@@ -5,10 +5,11 @@
 . /guest/memory.sh
 HOLDERS=""
 
-# start_holder NAME MIB: a process with so much random memory; it answers once it has all of it.
+# start_holder NAME MIB KIND: a process with so much random memory, private or shared; it answers once
+# it has all of it.
 start_holder() {
     mkfifo "/run/$1.in" "/run/$1.out"
-    perl /guest/warm.pl hold "$1" "$2" &
+    perl /guest/warm.pl hold "$1" "$2" "$3" &
     echo $! >"/run/$1.pid"
     HOLDERS="$HOLDERS $1"
     ask_holder "$1" resident >/run/started
@@ -33,11 +34,15 @@ ask_all() {
     done | tr '\n' ' '
 }
 
-# Two of them, each with hold= MiB, and the files.
+# Two of them, each with hold= MiB, and the files; all in a cgroup, as where systemd runs.
 start_holders() {
+    mount -t cgroup2 none /sys/fs/cgroup
+    echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+    mkdir /sys/fs/cgroup/session
+    echo $$ >/sys/fs/cgroup/session/cgroup.procs
     mount -o ro,noatime /dev/vdb /mnt
-    start_holder one "$(parameter hold)"
-    start_holder two "$(parameter hold)"
+    start_holder one "$(parameter hold)" private
+    start_holder two "$(parameter hold)" shared
 }
 
 # Pages of all holders in memory.

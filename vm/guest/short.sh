@@ -28,7 +28,7 @@ torpor workingset record /run/set
 report "recorded code=$? files=$(cached_pages) anon=$(resident)"
 
 drop_caches
-start_holder hog $(($(free_mib) - $(parameter spare)))
+start_holder hog $(($(free_mib) - $(parameter spare))) private
 report "filled free=$(free_mib) anon=$(resident)"
 out=$(swapped_out)
 torpor workingset replay /run/set

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Memory and files to be warm with.
 #
-# warm.pl hold NAME MIB: hold so much random memory, and answer on /run/NAME.out what /run/NAME.in
+# warm.pl hold NAME MIB KIND: hold so much random memory, private or shared, and answer on /run/NAME.out what /run/NAME.in
 #   asks: sum (a checksum), resident (pages in memory, swap cache too), walk (touch each page once)
 # warm.pl resident FOLDER: print how many pages of the files are in the page cache
 # warm.pl read FOLDER: read each page of the files once, all of them in random order
@@ -49,7 +49,8 @@ sub files_in {
 
 sub hold {
     my ($name, $size) = ($_[0], $_[1] * $MIB);
-    my $address = map_memory($size, $PROT_READ | $PROT_WRITE, $MAP_PRIVATE | $MAP_ANONYMOUS, -1);
+    my $kind = $_[2] eq 'shared' ? $MAP_SHARED : $MAP_PRIVATE;
+    my $address = map_memory($size, $PROT_READ | $PROT_WRITE, $kind | $MAP_ANONYMOUS, -1);
     open(my $random, '<', '/dev/urandom') or die "urandom: $!\n";
     for (my $at = 0; $at < $size;) {
         my $got = syscall($READ, fileno($random), $address + $at, $size - $at);
