@@ -11,11 +11,13 @@ from hibernate.page_types import PageTypeCounter
 from kernel import page_flags
 
 PAGE = 4096
-TAIL = page_flags.COMPOUND_TAIL
 ZERO = 1 << 63
-ANON = page_flags.ANON | page_flags.LRU | page_flags.SWAP_BACKED
-CACHE = page_flags.LRU
-SHMEM = page_flags.LRU | page_flags.SWAP_BACKED
+
+# include/uapi/linux/kernel-page-flags.h, by its numbers.
+SLAB, BUDDY, TAIL, NO_PAGE = 1 << 7, 1 << 10, 1 << 16, 1 << 20
+CACHE = 1 << 5
+SHMEM = CACHE | 1 << 14
+ANON = SHMEM | 1 << 12
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file to stand for /proc/kpageflags; one frame of each kind at first."""
     path = tmp_path / "kpageflags"
     monkeypatch.setattr(page_flags, "PATH", str(path))
-    put(path, 0, ANON, SHMEM, CACHE, page_flags.SLAB, 0, page_flags.BUDDY, page_flags.NO_PAGE)
+    put(path, 0, ANON, SHMEM, CACHE, SLAB, 0, BUDDY, NO_PAGE)
     return path
 
 
@@ -65,7 +67,7 @@ def test_frames_with_gaps_and_pages_of_zeros(flags: Path) -> None:
 
 def test_many_frames_far_apart(flags: Path) -> None:
     frames = [*range(700), *range(20_000, 20_700), *range(90_000, 90_010)]
-    values = [CACHE] * 20_000 + [ANON] * 70_000 + [page_flags.SLAB] * 10
+    values = [CACHE] * 20_000 + [ANON] * 70_000 + [SLAB] * 10
     put(flags, *values)
     found = counted(stream(frames))
     assert found == PageTypes(page_cache=700, anonymous=700, slab=10, kernel=0, other=0)
