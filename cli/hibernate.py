@@ -52,7 +52,7 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         log = _kernel_log()
         wish = arguments.working_set or conf.working_set or ON
         with sleep_hooks(log) if arguments.sleep_hooks else nullcontext():
-            working_set = recorded(wish, log)
+            working_set = recorded(wish, plan.largest_image(), log)
             try:
                 _hibernate(plan, record, log, working_set)
             finally:  # even if it failed: the kernel has made room by then

@@ -14,6 +14,8 @@ from format.errors import TorporError
 from kernel import programs
 from state.conf import NO_PATHS, OFF
 from state.working_set import save_working_set
+from workingset.page_out import LIMIT as PAGE_OUT_LIMIT
+from workingset.page_out import page_out, to_page_out
 from workingset.record import LIMIT, fit, record
 
 Log = Callable[[str], None]
@@ -22,32 +24,38 @@ UNIT = "torpor-workingset.service"
 _SYSTEMD = "/run/systemd/system"
 """sd_booted(3)."""
 _SYSTEMD_SECONDS = 10.0
-_MOST_SECONDS = 3 * LIMIT
+_MOST_SECONDS = 2 * (LIMIT + PAGE_OUT_LIMIT)
 """After which whoever records is given up: it waits for a disk or a server that does not answer."""
 
 
-def recorded(wish: str, log: Log) -> bytes:
+def recorded(wish: str, image_size: int, log: Log) -> bytes:
     """Return the working set of now as a section of an image, b"" if `wish` is OFF.
 
+    What a snapshot of at most `image_size` bytes has no room for is swapped out in order then.
     Whatever goes wrong is no reason not to hibernate: it is logged, and there is none.
     """
     if wish == OFF:
         return b""
-    begun = time.monotonic()
     try:
-        ended_then = os.getpid()
-        words, _, section = _in_a_child(lambda: _record(wish, ended_then)).partition(b"\0")
+        ours = os.getpid()
+        words, _, section = _in_a_child(lambda: _record(wish, image_size, ours)).partition(b"\0")
     except (OSError, ValueError) as error:
         log(f"no working set is recorded: {error}")
         return b""
-    log(f"working set of {words.decode()} recorded in {time.monotonic() - begun:.1f} s")
+    log(f"working set of {words.decode()}")
     return section
 
 
-def _record(wish: str, leave_out: int) -> bytes:
+def _record(wish: str, image_size: int, leave_out: int) -> bytes:
     """Return the words for a working set and, behind a zero, its section."""
+    begun = time.monotonic()
     whole, section = fit(record(with_paths=wish != NO_PATHS, leave_out=[leave_out]))
-    return describe(whole).encode() + b"\0" + section
+    words = f"{describe(whole)} recorded in {time.monotonic() - begun:.1f} s"
+    if wanted := to_page_out(image_size):
+        begun = time.monotonic()
+        done = page_out(whole.processes, wanted)
+        words += f"; {done >> 20} MiB swapped out in order, in {time.monotonic() - begun:.1f} s"
+    return words.encode() + b"\0" + section
 
 
 def _in_a_child(work: Callable[[], bytes]) -> bytes:

@@ -47,9 +47,9 @@ def hibernate(
         # Before the rest: a guardian that held /dev/snapshot open, too, would never be woken.
         undo.enter_context(Guardian(marking.take_away_alone, *standstill.rescue))
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
-        check_room(store, _largest(plan))
+        check_room(store, plan.largest_image())
         writing = Writing(store, plan, working_set)
-        reclaim_early(_largest(plan), log)
+        reclaim_early(plan.largest_image(), log)
         _attach(store, snapshot)
         if store.header.holds_image():
             store.header.clear()
@@ -76,10 +76,6 @@ def hibernate(
         marking.set(mark)
         log("marked, powering off")
         power_off(snapshot, plan.mode)
-
-
-def _largest(plan: Plan) -> int:
-    return power.preferred_image_size() if plan.image_size is None else plan.image_size
 
 
 def _attach(store: Store, snapshot: SnapshotDevice) -> None:

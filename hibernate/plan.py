@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 from format.codec import DEFAULT
 from hibernate.power_off import Mode
+from kernel import power
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +24,7 @@ class Plan:
     codec: str = DEFAULT
     """One of format.codec.NAMES."""
     image_uuid: UUID = field(default_factory=uuid4)
+
+    def largest_image(self) -> int:
+        """Return the bytes that the snapshot should not exceed."""
+        return power.preferred_image_size() if self.image_size is None else self.image_size

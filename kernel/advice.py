@@ -12,6 +12,7 @@ MOST_RANGES = 1024
 _SYS_PROCESS_MADVISE = 440
 _SYS_IOPRIO_SET = 251
 _MADV_WILLNEED = 3
+_MADV_PAGEOUT = 21
 _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_IDLE = 3 << 13
 """IOPRIO_CLASS_IDLE, include/uapi/linux/ioprio.h."""
@@ -31,9 +32,21 @@ def will_need(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
     bytes it took: it ends before a range that is not mapped any more. Raises OSError for the first
     one, and as process_madvise.
     """
+    return _advise(pidfd, ranges, _MADV_WILLNEED)
+
+
+def page_out(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
+    """Have the kernel begin to swap these ranges out, in order; as will_need.
+
+    What has been written stays in memory until the memory is wanted, and is free to be taken then.
+    """
+    return _advise(pidfd, ranges, _MADV_PAGEOUT)
+
+
+def _advise(pidfd: int, ranges: Sequence[tuple[int, int]], what: int) -> int:
     vectors = (_IoVector * len(ranges))(*(_IoVector(*each) for each in ranges))
     done = _libc.syscall(
-        _SYS_PROCESS_MADVISE, pidfd, vectors, ctypes.c_size_t(len(ranges)), _MADV_WILLNEED, 0
+        _SYS_PROCESS_MADVISE, pidfd, vectors, ctypes.c_size_t(len(ranges)), what, 0
     )
     return _checked(done)
 

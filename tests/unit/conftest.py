@@ -36,6 +36,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(process, "lock_memory", lambda: None)
     monkeypatch.setattr(process, "forbid_core_dump", lambda: None)
     monkeypatch.setattr(advice, "be_idle", lambda: None)
+    monkeypatch.setattr(advice, "page_out", lambda _pidfd, _ranges: 0)
     monkeypatch.setattr(standstill, "every_mount", list)
     monkeypatch.setattr(standstill, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)

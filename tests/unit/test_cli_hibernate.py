@@ -201,7 +201,7 @@ def test_what_was_recorded_goes_into_the_image_and_comes_back(
     plans: list[Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[tuple[str, object]] = []
-    monkeypatch.setattr(command, "recorded", lambda wish, _log: wish.encode())
+    monkeypatch.setattr(command, "recorded", lambda wish, _size, _log: wish.encode())
     monkeypatch.setattr(command, "bring_back", lambda section, _log: done.append(("back", section)))
     monkeypatch.setattr(
         command, "hibernate", lambda *_, working_set: done.append(("image", working_set))

@@ -23,6 +23,9 @@ from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, sav
 from tests import forge
 from tests.unit.test_workingset_kernel import sleeper
 
+ENOUGH = 1 << 50
+"""Bytes of an image that has room for everything."""
+
 DONE = ReplayRecord(
     ReplayOutcome.STOPPED,
     1.0,
@@ -208,9 +211,9 @@ def test_damaged_record(text: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_a_hibernation_records() -> None:
     said: list[str] = []
-    assert warmth.recorded(OFF, said.append) == b""
+    assert warmth.recorded(OFF, ENOUGH, said.append) == b""
     assert said == []
-    with_paths, without = (warmth.recorded(wish, said.append) for wish in (ON, NO_PATHS))
+    with_paths, without = (warmth.recorded(wish, ENOUGH, said.append) for wish in (ON, NO_PATHS))
     assert with_paths[0] & 1 == 0
     assert without[0] & 1 == 1
     assert all(line.startswith("working set of ") for line in said)
@@ -219,7 +222,7 @@ def test_what_a_hibernation_records() -> None:
 def test_the_command_is_not_recorded() -> None:
     """It is gone when the replay begins."""
     with sleeper() as (pid, _private, _shared):
-        whole = WorkingSet.parse(warmth.recorded(ON, lambda _line: None))
+        whole = WorkingSet.parse(warmth.recorded(ON, ENOUGH, lambda _line: None))
     pids = {process.pid for process in whole.processes}
     assert pid in pids
     assert os.getpid() not in pids
@@ -231,7 +234,7 @@ def test_trouble_is_no_reason_not_to_hibernate(monkeypatch: pytest.MonkeyPatch) 
 
     said: list[str] = []
     monkeypatch.setattr(warmth, "record", fail)
-    assert warmth.recorded(ON, said.append) == b""
+    assert warmth.recorded(ON, ENOUGH, said.append) == b""
     assert "no working set is recorded: " in said[0]
 
 
@@ -248,7 +251,7 @@ def test_recording_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     said: list[str] = []
     monkeypatch.setattr(warmth, "_MOST_SECONDS", 0.5)
     monkeypatch.setattr(warmth, "record", lambda **_: subprocess.run(["sleep", "73"], check=True))
-    assert warmth.recorded(ON, said.append) == b""
+    assert warmth.recorded(ON, ENOUGH, said.append) == b""
     assert said == ["no working set is recorded: it takes more than 0 s"]
     deadline = time.monotonic() + 10
     while is_running(b"sleep\x0073\0"):

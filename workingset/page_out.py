@@ -1,0 +1,93 @@
+"""Has memory of processes swapped out in the order of their addresses, before a snapshot.
+
+What the image has no room for the kernel swaps out in the order of its lists, that of the last
+use: neighbours in memory lie far apart in swap then, and each page is read back by a request of its
+own. Written in the order of addresses they come back together, to a replay and to the kernel.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from format.working_set import ProcessMemory, Ranges, pages_in
+from kernel import advice, tasks
+from kernel.memory import excess, memory
+from kernel.residency import PAGE_SIZE
+
+LIMIT = 3.0
+"""Seconds that it may take; what is left then the kernel does."""
+
+_FURTHER = 128 << 20
+"""Bytes of swap that are written beyond what has to go: so much more than it has to the kernel may
+throw out (docs/PERFORMANCE.md). What it leaves in memory need not be read again."""
+
+_LEAST_PAGES = 256
+"""Of a process; less is not worth the trouble."""
+
+_BATCH_PAGES = 2048
+"""Pages asked for at a time, so that the end of the time is seen."""
+
+
+def to_page_out(image_size: int) -> int:
+    """Return how many bytes of processes a snapshot of at most `image_size` bytes has no room for.
+
+    Caches go first. 0 where there is no swap to take it.
+    """
+    sizes = memory()
+    too_much = excess(sizes, image_size)
+    if not too_much:
+        return 0
+    caches = sizes["Active(file)"] + sizes["Inactive(file)"]
+    wanted = too_much - caches + min(_FURTHER, sizes["SwapFree"] // 4)
+    return max(min(wanted, sizes["SwapFree"] // 2), 0)
+
+
+def page_out(processes: Sequence[ProcessMemory], wanted: int) -> int:
+    """Have so many bytes swapped out, of each process its share; return how many were asked for."""
+    deadline = time.monotonic() + LIMIT
+    total = sum(pages_in(process.ranges) for process in processes)
+    done = 0
+    for process in processes:
+        pages = pages_in(process.ranges)
+        share = min(wanted // PAGE_SIZE * pages // total, pages)
+        if share >= _LEAST_PAGES:
+            with suppress(OSError):  # it has ended
+                done += _page_out(process, share, deadline)
+    return done * PAGE_SIZE
+
+
+def _page_out(process: ProcessMemory, share: int, deadline: float) -> int:
+    if tasks.start_of(process.pid) != process.started:
+        return 0
+    pidfd = os.pidfd_open(process.pid)
+    done = 0
+    try:
+        for batch in _batches(process.ranges, share):
+            if time.monotonic() >= deadline:
+                break
+            ranges = [(page * PAGE_SIZE, count * PAGE_SIZE) for page, count in batch]
+            with suppress(OSError):  # something of it is not mapped any more
+                done += advice.page_out(pidfd, ranges) // PAGE_SIZE
+    finally:
+        os.close(pidfd)
+    return done
+
+
+def _batches(ranges: Ranges, most: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield the first `most` pages of the ranges, some at a time."""
+    batch: list[tuple[int, int]] = []
+    room = min(_BATCH_PAGES, most)
+    for first, pages in ranges:
+        start, end = first, first + pages
+        while start < end and most:
+            count = min(end - start, room)
+            batch.append((start, count))
+            start += count
+            most -= count
+            room -= count
+            if not room or len(batch) == advice.MOST_RANGES:
+                yield batch
+                batch, room = [], min(_BATCH_PAGES, most)
+    if batch:
+        yield batch
