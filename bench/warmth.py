@@ -16,8 +16,8 @@ from vm.warmth import DISK, MEMORY_MIB, Warming, live, make_machine
 
 SERIES = ("6.1", "6.12")
 LIVES = (("kernel", "off", "on", "min", "max"), ("on", "kernel"))
-"""The bar is for `on` and `kernel`; the others are for the choice of a size, once. Later ways find the
-memory as the work of those before them has left it: used in random order."""
+"""The bar is for `on` and `kernel`; the others are for the choice of a size, once. Later ways find
+the memory as the work of those before them has left it: used in random order."""
 
 WARM_BAR = Bar(0.33, None)
 RECORD_BAR = Bar(2.0, None)
