@@ -3,10 +3,11 @@
 `record` takes note of what is in memory: `walkers` look for cached files in the `trees` that are
 mounted, `processes` at the files and the memory that processes use, `files` at one file.
 
-`replay` brings it back: `file_replay` reads ahead what the page cache held, `process_replay` has
-swap read, each in the order of the disk and both as far as `limits` allow; `requests` are what is
-read together.
+`page_out` has swapped out what the snapshot has no room for, so that it lies in order.
 
-Both are bounded: by time the one, by free memory the other. Neither reads a byte of a file itself,
+`replay` brings it back: `file_replay` reads ahead what the page cache held, `process_replay` has
+swap read, each in the order of the disk and both as far as `limits` allow; `tally` is the outcome.
+
+All are bounded: by time the first two, by free memory the other. None reads a byte of a file itself,
 nor follows a link. Uses format, kernel and store.
 """
