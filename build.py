@@ -63,7 +63,7 @@ MORE_PROGRAMS = {
 
 BENCHES = {
     "vm": "instead, hibernate virtual machines by the kernel itself and by Torpor (half an hour)",
-    "warmth": "instead, measure how soon virtual machines are warm after the resume (an hour)",
+    "warmth": "instead, measure how soon virtual machines are warm after the resume (half an hour)",
     "scale": "instead, pack streams of up to 64 GiB (a quarter of an hour)",
 }
 
