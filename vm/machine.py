@@ -20,6 +20,13 @@ POLL_SECONDS = 0.05
 TAIL_LINES = 40
 UP_SECONDS = 60.0
 KERNEL_IS_UP = "Run /init as init process"
+STUCK = re.compile(
+    r"Freezing of tasks failed after .*\n.* task:\S+ +state:R +running task"
+    r"(?:.*\n){1,9}.*\? get_signal\+0x"
+)
+"""A task that runs, and does not freeze for 20 s, at the instruction that tells whether to freeze.
+The kernel patches that as it begins to (static key freezer_active, include/linux/freezer.h, since
+6.1); the emulator's other processor keeps the breakpoint that stood there meanwhile, for ever."""
 
 
 class MachineError(Exception):
@@ -42,6 +49,11 @@ class Result:
     console: str
     report: list[str]
     seconds: float
+
+    @property
+    def is_emulators_fault(self) -> bool:
+        """Whether no task could be frozen because of an error of the emulator's."""
+        return STUCK.search(self.console) is not None
 
     def told(self, key: str) -> str | None:
         """Return the value of the last `key=value` word in the report, None if there is none."""

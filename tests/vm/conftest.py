@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 
 from vm.debian import installed
-from vm.disks import blank_disk, copy_disks, partitioned_swap_disk, root_disk, swap_disk
+from vm.disks import blank_disk, copy_disk, copy_disks, partitioned_swap_disk, root_disk, swap_disk
 from vm.host import ROOT
 from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel
@@ -127,8 +127,14 @@ class Nursery:
         return self._folder / name
 
     def first_life(self, machine: Machine, scenario: str) -> Nest:
-        """Run the scenario, which hibernates the machine."""
-        result = replace(machine, append=f"{machine.append} scenario={scenario}").run(LIMIT_SECONDS)
+        """Run the scenario, which hibernates the machine; once more if the emulator fails."""
+        living = replace(machine, append=f"{machine.append} scenario={scenario}")
+        spare = copy_disks(machine.disks, machine.log.parent / "spare")
+        result = living.run(LIMIT_SECONDS)
+        if result.is_emulators_fault:
+            for kept, disk in zip(spare, machine.disks, strict=True):
+                copy_disk(kept, disk)
+            result = living.run(LIMIT_SECONDS)
         assert result.status is None, (
             f"did not hibernate: {result.report}\n{result.console[-4000:]}"
         )
