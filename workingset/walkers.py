@@ -37,8 +37,8 @@ _SIZE = 4
 _BATCH = 256
 """Files that are written to the shared memory together."""
 
-_MOST_BYTES = 16 << 20
-"""Of what all of them may find: more files than a section has room for."""
+_MOST_BYTES = 32 << 20
+"""Of what one process may find, some 200,000 files: which of them comes upon most is chance."""
 
 _SECONDS_FOR_EACH = 6e-6
 """For a file that was found: to be put together with the others when all have ended."""
@@ -169,7 +169,7 @@ class _Walk:
     ) -> None:
         self._deadline = deadline
         self._examiner = Examiner(self.is_over, with_handles=with_handles)
-        self._room = _MOST_BYTES // walkers
+        self._room = _MOST_BYTES
         self._seconds_for_each = _SECONDS_FOR_EACH * walkers
         self._roots: dict[int, int] = {}
         for number, tree in enumerate(trees):
