@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 
+from doctor import check_mkinitcpio
 from doctor.facts import REBUILD, Facts
-from doctor.finding import Finding, ok, problem, warning
+from doctor.finding import Finding, ok, problem, stock_first, warning
 from doctor.initramfs import Initramfs
 from doctor.program import fingerprint
 from state.location import PATH as LOCATION
@@ -16,10 +17,7 @@ _OURS = "/usr/lib/torpor/"
 _UNITS = "/usr/lib/systemd/system"
 _GENERATOR = "/usr/lib/systemd/system-generators/torpor-resume-generator"
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
-_BUSYBOX_HOOKS = ("encrypt", "torpor")
-"""Of those that matter to us; lvm2 goes with both."""
-_BEFORE_US = ("udev", "block", "keyboard", "encrypt", "lvm2", "mdadm_udev")
-_MKINITCPIO = "/etc/mkinitcpio.conf"
+_AGAIN = f"install Torpor's package again, and {REBUILD}"
 
 
 def resumer(facts: Facts) -> Iterator[Finding]:
@@ -30,7 +28,7 @@ def resumer(facts: Facts) -> Iterator[Finding]:
         return
     image, path = facts.initramfs, facts.image_path
     if RESUMER not in image or BOOT not in image:
-        yield problem(f"{path} does not hold the resumer", f"{_module(image)}, and {REBUILD}")
+        yield problem(f"{path} does not hold the resumer", _how_to_add(facts))
         return
     names = {name.rpartition("/")[2] for name in image.entries}
     missing = [
@@ -47,13 +45,16 @@ def resumer(facts: Facts) -> Iterator[Finding]:
         yield ok(f"{path} holds the resumer and the {len(needs)} files that it needs")
 
 
-def _module(image: Initramfs) -> str:
-    """Say where the resumer's module has to be switched on."""
+def _how_to_add(facts: Facts) -> str:
+    """Say how the resumer gets into the image."""
+    image = facts.initramfs
     if "/usr/lib/dracut" in image:
-        return "run torpor enable: dracut then takes its module in"
-    if "/hooks" in image or "/init_functions" in image:
-        return "run torpor enable, which puts torpor into HOOKS of mkinitcpio"
-    return "install Torpor's package again"
+        if facts.location is None:
+            return "run torpor enable: dracut then takes its module in"
+        return f"see that no omit_dracutmodules+= names torpor, and {REBUILD}"
+    if check_mkinitcpio.made(image):
+        return check_mkinitcpio.how_to_add(facts)
+    return _AGAIN
 
 
 def version(facts: Facts) -> Iterator[Finding]:
@@ -110,10 +111,10 @@ def _initramfs_tools(facts: Facts) -> Iterator[Finding]:
         yield problem(
             f"{facts.image_path} holds the resumer but does not run it: it is not in "
             "scripts/local-premount/ORDER",
-            f"install Torpor's package again, and {REBUILD}",
+            _AGAIN,
         )
     elif "resume" in scripts[: ours[0]]:
-        yield _stock_first(facts, "install Torpor's package again")
+        yield stock_first(facts.image_path, _AGAIN)
 
 
 def _systemd(facts: Facts) -> Iterator[Finding]:
@@ -122,7 +123,7 @@ def _systemd(facts: Facts) -> Iterator[Finding]:
         if path not in image:
             yield problem(
                 f"{facts.image_path} holds the resumer but not {path}, which starts it",
-                f"{_module(image)}, and {REBUILD}",
+                _how_to_add(facts),
             )
     for unit in ("systemd-hibernate-resume.service", "systemd-hibernate-resume@.service"):
         drop_in = f"{_UNITS}/{unit}.d/torpor.conf"
@@ -130,7 +131,8 @@ def _systemd(facts: Facts) -> Iterator[Finding]:
             yield problem(
                 f"{facts.image_path} does not order {unit} behind Torpor: no {drop_in}", REBUILD
             )
-    yield from _mkinitcpio_conf(facts)
+    if check_mkinitcpio.made(image):
+        yield from check_mkinitcpio.configuration(facts)
 
 
 def _dracut(facts: Facts) -> Iterator[Finding]:
@@ -141,61 +143,10 @@ def _dracut(facts: Facts) -> Iterator[Finding]:
     if not ours:
         yield problem(
             f"{facts.image_path} holds the resumer but does not run it: no hook in pre-mount",
-            f"install Torpor's package again, and {REBUILD}",
+            _AGAIN,
         )
     elif stock and min(stock) < min(ours):
-        yield _stock_first(facts, "install Torpor's package again")
-
-
-def _stock_first(facts: Facts, remedy: str) -> Finding:
-    # The kernel declines our signature, so that the image is not lost.
-    return warning(
-        f"{facts.image_path} runs the stock resume before Torpor's, which then waits in vain for "
-        "a device that does not come",
-        f"{remedy}, and {REBUILD}",
-    )
-
-
-def _mkinitcpio(facts: Facts) -> Iterator[Finding]:
-    text = facts.initramfs.text("/config") or ""
-    found = re.search(r"^HOOKS=[\"'(]*([^\"')\n]*)", text, re.MULTILINE)
-    hooks = found[1].split() if found else []
-    if "torpor" not in hooks:
-        yield problem(
-            f"{facts.image_path} holds the resumer but does not run it: no torpor among its hooks",
-            f"put torpor into HOOKS of {_MKINITCPIO}, and {REBUILD}",
-        )
-        return
-    at = hooks.index("torpor")
-    late = [hook for hook in hooks[at:] if hook in _BEFORE_US]
-    if late:
-        yield problem(
-            f"{facts.image_path} runs torpor before {late[0]}, which has to come first",
-            f"change HOOKS in {_MKINITCPIO}, and {REBUILD}",
-        )
-    elif "resume" in hooks[:at]:
-        yield _stock_first(facts, f"put torpor before resume in HOOKS of {_MKINITCPIO}")
-    yield from _mkinitcpio_conf(facts)
-
-
-def _mkinitcpio_conf(facts: Facts) -> Iterator[Finding]:
-    text = facts.machine.text(_MKINITCPIO) or ""
-    folder = f"{_MKINITCPIO}.d"
-    parts = facts.machine.names(folder)
-    added = "".join(facts.machine.text(f"{folder}/{name}") or "" for name in parts)
-    found = re.search(r"^HOOKS=[\"'(]*([^\"')]*)", text, re.MULTILINE)
-    hooks = found[1].split() if found else []
-    mixed = [hook for hook in hooks if hook in _BUSYBOX_HOOKS] if "systemd" in hooks else []
-    if mixed:
-        yield problem(
-            f"{_MKINITCPIO}: HOOKS has {mixed[0]} beside systemd, which never runs it",
-            "with systemd put sd-torpor for torpor, and sd-encrypt for encrypt",
-        )
-    elif hooks and not {"torpor", "sd-torpor"} & set(hooks) and "torpor" not in added:
-        yield problem(
-            f"{_MKINITCPIO}: HOOKS has no torpor, so the next initramfs will not resume",
-            "put torpor after encrypt and lvm2, or sd-torpor after systemd",
-        )
+        yield stock_first(facts.image_path, _AGAIN)
 
 
 def gpu(facts: Facts) -> Iterator[Finding]:
@@ -223,5 +174,5 @@ _KINDS: tuple[tuple[Callable[[Initramfs], bool], Callable[[Facts], Iterator[Find
     (lambda image: "/usr/lib/systemd/systemd" in image, _systemd),
     (lambda image: "/usr/lib/dracut" in image, _dracut),
     (lambda image: "/scripts/local-premount" in image, _initramfs_tools),
-    (lambda image: "/init_functions" in image, _mkinitcpio),
+    (check_mkinitcpio.made, check_mkinitcpio.order),
 )

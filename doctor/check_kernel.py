@@ -1,10 +1,10 @@
 """Checks that the running kernel can take a snapshot, and will be the one that boots next."""
 
-import re
 from collections.abc import Iterator
 
 from doctor.facts import Facts
 from doctor.finding import Finding, ok, problem, warning
+from generators import kernels
 
 LOCKDOWN = "/sys/kernel/security/lockdown"
 _CONFIG = ("CONFIG_HIBERNATION", "CONFIG_HIBERNATION_SNAPSHOT_DEV")
@@ -70,26 +70,15 @@ def next_kernel(facts: Facts) -> Iterator[Finding]:
             "boot once, then hibernate",
         )
         return
-    newer = [
-        name.removeprefix("vmlinuz-")
-        for name in machine.names("/boot")
-        if name.startswith("vmlinuz-") and _order(name) > _order(f"vmlinuz-{release}")
-    ]
-    if newer:
+    newest = max([release, *kernels.installed(machine)], key=kernels.order_of_release)
+    if newest != release:
         yield warning(
-            f"kernel {max(newer, key=_order)} is newer than the running {release}: if the boot "
-            "loader starts it, the image is lost",
+            f"kernel {newest} is newer than the running {release}: if the boot loader starts it, "
+            "the image is lost",
             "boot it once, then hibernate",
         )
     else:
         yield ok(f"the running kernel {release} is the newest installed")
-
-
-def _order(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts versions by their numbers; a rescue kernel is no version."""
-    if "rescue" in name:
-        return []
-    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
 
 
 def power_off(facts: Facts) -> Iterator[Finding]:

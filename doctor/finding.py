@@ -36,3 +36,15 @@ def warning(message: str, remedy: str) -> Finding:
 def problem(message: str, remedy: str) -> Finding:
     """Return a finding that does."""
     return Finding(Level.PROBLEM, message, remedy)
+
+
+def stock_first(image_path: str, remedy: str) -> Finding:
+    """Return a finding that the initramfs resumes by the kernel's own means before it does by us.
+
+    The kernel declines our signature, so that the image is not lost.
+    """
+    return warning(
+        f"{image_path} runs the stock resume before Torpor's, which then waits in vain for a "
+        "device that does not come",
+        remedy,
+    )

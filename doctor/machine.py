@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from kernel.memory import parse_memory
+from state.root import Root
 from store.place import Place, place_of
 
 _TAGS = {
@@ -16,61 +17,18 @@ _PLAIN = "#+-.:=@_"
 """What udev does not encode in names of links, besides letters and digits."""
 
 
-class Machine:
-    """Reads files of the machine; `root` is / but for a prepared directory of a test.
-
-    Where a file is not there, methods say so by what they return; PermissionError and other
-    OSErrors are the caller's.
-    """
+class Machine(Root):
+    """Reads files of the machine; `root` is / but for a prepared directory of a test."""
 
     def __init__(self, root: str = "/", place: Callable[[str], Place] = place_of) -> None:
-        self.root = root.rstrip("/")
+        super().__init__(root)
         self.place = place
         """Finds the place of a file: the system calls for this need the real machine."""
-
-    def path(self, path: str) -> str:
-        """Return where the file `path` of the machine is."""
-        return f"{self.root}{path}"
-
-    def text(self, path: str) -> str | None:
-        """Return the contents of a file, None if it is not there."""
-        try:
-            with open(self.path(path), encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    def line(self, path: str) -> str:
-        """Return the contents of a file of one line, "" if it is not there."""
-        return (self.text(path) or "").strip()
-
-    def data(self, path: str, limit: int = -1) -> bytes | None:
-        """Return the first bytes of a file, None if it is not there."""
-        try:
-            with open(self.path(path), "rb") as file:
-                return file.read(limit)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    def exists(self, path: str) -> bool:
-        """Return whether something is there."""
-        try:
-            os.stat(self.path(path))
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
 
     def points_to_null(self, path: str) -> bool:
         """Return whether a unit file is masked: a link to /dev/null."""
         path = self.path(path)
         return os.path.islink(path) and os.readlink(path) == "/dev/null"
-
-    def names(self, folder: str) -> list[str]:
-        """Return the sorted names in a folder, none if it is not there."""
-        try:
-            return sorted(os.listdir(self.path(folder)))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
 
     @property
     def release(self) -> str:

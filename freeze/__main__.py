@@ -18,6 +18,7 @@ BUILD = ROOT / "build"
 HERE = Path(__file__).resolve().parent
 SOURCES = (
     *("format", "kernel", "store", "state", "guard", "hibernate", "resume", "workingset"),
+    "generators",
     "setup",
     "doctor",
     "cli",

@@ -3,17 +3,12 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from generators.find import GENERATORS, find_generator
+from generators.generator import Target
 from setup import units
 from setup.errors import SetupError
-from setup.generators import (
-    GENERATORS,
-    configure,
-    find_generator,
-    rebuild,
-    remove_configuration,
-)
+from setup.initramfs import configure, rebuild, rebuild_command, remove_configuration
 from setup.system import System
-from setup.target import Target
 from state.location import PATH as LOCATION
 
 Say = Callable[[str], None]
@@ -32,7 +27,7 @@ def enable(system: System, target: Target, say: Say) -> None:
         system.write(LOCATION, target.location.build(), undo)
         configure(system, generator, target, undo)
         units.write_units(system, undo)
-        say(f"rebuilding the initramfs: {' '.join(generator.rebuild)}")
+        say(f"rebuilding the initramfs: {' '.join(rebuild_command(generator))}")
         rebuild(system, generator)
         undo.pop_all()
 
@@ -46,6 +41,6 @@ def disable(system: System, say: Say, *, with_rebuild: bool) -> bool:
     ]
     generator = find_generator(system)
     if any(removed) and with_rebuild and generator is not None:
-        say(f"rebuilding the initramfs: {' '.join(generator.rebuild)}")
+        say(f"rebuilding the initramfs: {' '.join(rebuild_command(generator))}")
         rebuild(system, generator)
     return any(removed)

@@ -7,29 +7,18 @@ from contextlib import ExitStack
 from kernel import programs
 from setup.errors import SetupError
 from state import files
+from state.root import Root
 
 NOTE = "# Written by torpor enable; torpor disable removes it.\n"
 _OURS = "# Written by torpor enable"
 
 
-class System:
+class System(Root):
     """A system below a folder; with another root than / programs are still those on PATH."""
 
-    def __init__(self, root: str = "/") -> None:
-        self._root = root.rstrip("/")
-
-    def path(self, name: str) -> str:
-        """Return the path of the file that the system has at `name`."""
-        return self._root + name
-
-    def has(self, name: str) -> bool:
-        """Return whether there is anything at `name`."""
-        return os.path.exists(self.path(name))
-
-    def names_in(self, folder: str) -> list[str]:
-        """Return what is in the folder, sorted; nothing if it is not there."""
-        path = self.path(folder)
-        return sorted(os.listdir(path)) if os.path.isdir(path) else []
+    def text(self, path: str) -> str | None:
+        """Return the contents of a file, None if it is not there. Raises UnreadableError."""
+        return files.read_text(self.path(path))
 
     def write(self, name: str, text: str, undo: ExitStack) -> bool:
         """Write the file, whose first line says that it is ours; return whether it changed.
@@ -37,7 +26,7 @@ class System:
         `undo` gets what puts back what was there. Raises SetupError if the file is not ours.
         """
         path = self.path(name)
-        before = files.read_text(path)
+        before = self.text(name)
         if before == text:
             return False
         if before is not None and not before.startswith(_OURS):
@@ -58,7 +47,7 @@ class System:
         Return whether it was there. Raises UnreadableError.
         """
         path = self.path(name)
-        before = files.read_text(path) or ""
+        before = self.text(name) or ""
         if not before.startswith(_OURS):
             return False
         if undo is not None:

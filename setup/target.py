@@ -3,8 +3,8 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from generators.generator import Target
 from kernel import stack
 from state.location import Location
 from store.errors import cannot
@@ -12,17 +12,6 @@ from store.locate import name_of
 from store.place import place_of
 
 _LUKS = re.compile(r"CRYPT-LUKS\d-([0-9a-f]{32})-")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The chosen store."""
-
-    location: Location
-    luks: tuple[tuple[str, str], ...]
-    """Name and UUID of each LUKS device below the store, from the top."""
-    lvm: tuple[str, ...]
-    """VG/LV of each logical volume below it."""
 
 
 def target_of(store: str, machine_id: str) -> Target:

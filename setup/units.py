@@ -58,7 +58,7 @@ def reload_units(system: System, *, logind: bool) -> None:
 
     Raises SetupError.
     """
-    if not system.has(_RUNNING):
+    if not system.exists(_RUNNING):
         return
     system.run(["systemctl", "daemon-reload"])
     if logind:
@@ -67,7 +67,7 @@ def reload_units(system: System, *, logind: bool) -> None:
 
 def can_hibernate(system: System) -> str:
     """Return logind's answer: yes, no, na or challenge (org.freedesktop.login1(5)); "" if none."""
-    if not system.has(_RUNNING):
+    if not system.exists(_RUNNING):
         return ""
     login = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
     try:

@@ -36,8 +36,9 @@ ALLOWED = {
     "guard": {"format", "kernel", "store"},
     "hibernate": {"format", "kernel", "store", "state", "guard"},
     "resume": {"format", "kernel", "store", "state", "guard"},
-    "setup": {"format", "kernel", "store", "state"},
-    "doctor": {"format", "kernel", "store", "state", "hibernate"},
+    "generators": {"store", "state"},
+    "setup": {"format", "kernel", "store", "state", "generators"},
+    "doctor": {"format", "kernel", "store", "state", "hibernate", "generators"},
     "workingset": {"format", "kernel", "store"},
     "cli": {
         "format",

@@ -170,7 +170,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
         "boot once",
     ),
     "newer kernel": (
-        written("/boot/vmlinuz-6.1.0-100-amd64", ""),
+        written("/lib/modules/6.1.0-100-amd64/vmlinuz", ""),
         Level.WARNING,
         "kernel 6.1.0-100-amd64 is newer than the running",
         "boot it once",

@@ -229,6 +229,7 @@ def test_dracut_runs_the_stock_resume_first(fake: FakeMachine) -> None:
     [
         ("udev resume torpor", "udev torpor", "runs the stock resume before Torpor's"),
         ("torpor encrypt", "udev torpor", "runs torpor before encrypt"),
+        ("torpor openswap", "udev torpor", "runs torpor before openswap"),
         ("udev encrypt", "udev torpor", "no torpor among its hooks"),
         ("udev torpor", "udev encrypt", "HOOKS has no torpor, so the next"),
         ("udev torpor", "systemd torpor", "HOOKS has torpor beside systemd"),
@@ -335,3 +336,20 @@ def test_host_library_elsewhere_in_the_image(fake: FakeMachine) -> None:
 def test_location_only_in_the_image(fake: FakeMachine) -> None:
     fake.remove("/var/lib/torpor/location")
     assert "holds a /var/lib/torpor/location that is gone here" in bad(fake)[-1]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/boot/vmlinuz-6.6-x86_64",
+        "/boot/vmlinuz-6.1.0-56-amd64.dpkg-bak",
+        "/boot/vmlinuz-0-rescue-0123",
+        "/lib/modules/6.1.0-57-amd64/updates/dkms/left.ko",
+        "/lib/modules/6.1.0-56-amd64.old/vmlinuz",
+        "/lib/modules/6.1.0-9-amd64/vmlinuz",
+        "/lib/modules/6.1-rc7/vmlinuz",
+    ],
+)
+def test_what_is_no_newer_kernel(path: str, fake: FakeMachine) -> None:
+    fake.write(path, "")
+    assert bad(fake) == []

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from generators.find import GENERATORS
+from generators.generator import Target
 from kernel import stack
 from kernel.stack import Layer
 from setup import target as target_module
 from setup import units
 from setup.enable import disable, enable
 from setup.errors import SetupError
-from setup.generators import GENERATORS, find_generator
 from setup.remarks import remarks
 from setup.system import NOTE, System
-from setup.target import Target, target_of
+from setup.target import target_of
 from state.location import Location
 from store.place import Place
 
@@ -27,6 +28,7 @@ FILE = Target(
     luks=(("secret", UUID),),
     lvm=("disk/im-age",),
 )
+INITRAMFS_TOOLS = ("/usr/sbin/mkinitramfs", "/usr/sbin/update-initramfs")
 PROGRAMS = ("update-initramfs", "dracut", "mkinitcpio", "systemctl", "busctl")
 
 
@@ -84,7 +86,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.setenv("PATH", f"{made.bin}:{os.environ['PATH']}")
-    made.has("/usr/sbin/mkinitramfs")
+    made.has(*INITRAMFS_TOOLS)
     return made
 
 
@@ -222,28 +224,6 @@ def test_no_generator(machine: Machine) -> None:
     assert "var" not in machine.files()
 
 
-@pytest.mark.parametrize(
-    ("signs", "name"),
-    [
-        (("/usr/sbin/mkinitramfs", "/usr/bin/dracut"), "initramfs-tools"),
-        (("/usr/bin/dracut",), "dracut"),
-        (("/usr/bin/dracut", "/usr/bin/mkinitcpio"), "dracut"),
-        (
-            ("/usr/bin/dracut", "/usr/bin/mkinitcpio", "/etc/mkinitcpio.d/linux.preset"),
-            "mkinitcpio",
-        ),
-    ],
-)
-def test_the_generator_in_use(tmp_path: Path, signs: tuple[str, ...], name: str) -> None:
-    for sign in signs:
-        path = tmp_path / sign[1:]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    found = find_generator(System(str(tmp_path)))
-    assert found is not None
-    assert found.name == name
-
-
 def generator_text(name: str, target: Target) -> str:
     return next(generator for generator in GENERATORS if generator.name == name).text(target)
 
@@ -290,21 +270,6 @@ def test_remarks_on_dracut(
     said = remarks(machine.system, FILE, command_line)
     assert len(said) == bool(remark)
     assert not remark or remark in said[0]
-
-
-@pytest.mark.parametrize(
-    ("hooks", "added"),
-    [
-        ("base udev encrypt filesystems", "torpor"),
-        ("base systemd sd-encrypt filesystems", "sd-torpor"),
-        ("base udev torpor filesystems", ""),
-        ("base systemd sd-torpor filesystems", ""),
-    ],
-)
-def test_mkinitcpio_gets_the_hook_that_goes_with_the_others(hooks: str, added: str) -> None:
-    script = f"HOOKS=({hooks})\n{generator_text('mkinitcpio', PLAIN)}\necho ${{HOOKS[*]}}"
-    said = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
-    assert said.stdout.split() == [*hooks.split(), *added.split()]
 
 
 def test_what_lies_below_a_store(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,61 @@
+"""dracut and dracut-ng."""
+
+from collections.abc import Iterator
+
+from generators.generator import Generator, Luks, Target
+from state.root import Root
+from store import crypttab
+
+_CONF = "/etc/dracut.conf"
+
+
+def _is_used(root: Root) -> bool:
+    return root.exists("/usr/bin/dracut") or root.exists("/usr/sbin/dracut")
+
+
+def _text(target: Target) -> str:
+    # dracut activates what the command line names. Not add_device+=, which makes each boot wait
+    # for the device, without an end (wait_for_dev in 99base/module-setup.sh). And rd.luks.uuid=
+    # only without systemd, which opens what crypttab or the real command line names: what stays
+    # shut is waited for, up to an emergency shell (90crypt/parse-crypt.sh). For systemd our module
+    # takes the lines of crypttab that torpor_luks names along into a generic image.
+    luks = " ".join(f"rd.luks.uuid={uuid} rd.luks.name={uuid}={name}" for name, uuid in target.luks)
+    lvm = " ".join(f"rd.lvm.lv={volume}" for volume in target.lvm)
+    lines = [f'kernel_cmdline+=" {lvm} "'] if lvm else []
+    if luks:
+        lines += [
+            'if [[ " $omit_dracutmodules " == *" systemd "* ||',
+            "    ! -e /usr/lib/systemd/systemd ]]; then",
+            f'    kernel_cmdline+=" {luks} "',
+            "else",
+            f'    torpor_luks="{" ".join(name for name, _ in target.luks)}"',
+            "fi",
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _remarks(root: Root, luks: Luks, command_line: str) -> Iterator[str]:
+    # systemd in the initramfs opens what crypttab says, and no other than those that the command
+    # line names, if it names any (cryptsetup-generator.c).
+    lines, conf = crypttab.parse(root.text(crypttab.PATH) or ""), configuration(root)
+    for name, uuid in luks:
+        line = lines.get(name)
+        if "rd.luks." in command_line:
+            if uuid not in command_line:
+                yield f"to open {name}, the kernel command line needs rd.luks.name={uuid}={name}"
+        elif line is None:
+            yield f"{name} is not in {crypttab.PATH}: the initramfs cannot open it"
+        elif line.key.startswith("/") and line.key not in conf:
+            yield (
+                f"the initramfs cannot open {name} by the key file {line.key}: name it in "
+                f"install_items+= of a file in {_CONF}.d, and run torpor enable again"
+            )
+
+
+def configuration(root: Root) -> str:
+    """Return all that the files of dracut's configuration say."""
+    files = [f"{_CONF}.d/{name}" for name in root.names(f"{_CONF}.d")]
+    return "\n".join(root.text(path) or "" for path in [_CONF, *files])
+
+
+DRACUT = Generator("dracut", "/etc/dracut.conf.d/torpor.conf", _text, _is_used, _remarks)

@@ -1,0 +1,15 @@
+"""Which generator a system uses."""
+
+from generators.dracut import DRACUT
+from generators.generator import Generator
+from generators.initramfs_tools import INITRAMFS_TOOLS
+from generators.mkinitcpio import MKINITCPIO
+from state.root import Root
+
+GENERATORS = (INITRAMFS_TOOLS, MKINITCPIO, DRACUT)
+"""In this order, where there are two: dracut's parts are on many systems that do not boot by it."""
+
+
+def find_generator(root: Root) -> Generator | None:
+    """Return the generator that the system uses, None if there is none that is known."""
+    return next((one for one in GENERATORS if one.is_used(root)), None)

@@ -1,0 +1,55 @@
+"""initramfs-tools, with cryptsetup-initramfs (Debian, Ubuntu)."""
+
+import fnmatch
+from collections.abc import Iterator
+
+from generators import shell
+from generators.generator import Generator, Luks, Target
+from state.root import Root
+from store import crypttab
+
+_UPDATE = "/usr/sbin/update-initramfs"
+_CRYPTSETUP = "/usr/share/initramfs-tools/hooks/cryptroot"
+_CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
+
+
+def _is_used(root: Root) -> bool:
+    # dracut 112 has an update-initramfs of its own, beside which mkinitramfs may be left.
+    update = root.text(_UPDATE)
+    return update is not None and "dracut" not in update and root.exists("/usr/sbin/mkinitramfs")
+
+
+def _text(target: Target) -> str:
+    # The hook of cryptsetup-initramfs takes what RESUME= is on along into the image, besides
+    # root (get_resume_devno); LVM is activated by udev as it comes. The last file in the folder
+    # wins: ours is behind Debian's `resume`.
+    return f"RESUME={target.location.resume}\n" if target.luks else ""
+
+
+def _remarks(root: Root, luks: Luks, _command_line: str) -> Iterator[str]:
+    if luks and not root.exists(_CRYPTSETUP):
+        yield "the store is on LUKS: install cryptsetup-initramfs, and run torpor enable again"
+        return
+    lines = crypttab.parse(root.text(crypttab.PATH) or "")
+    pattern = _key_pattern(root)
+    for name, _ in luks:
+        line = lines.get(name)
+        if line is None:
+            yield f"{name} is not in {crypttab.PATH}: the initramfs cannot open it"
+        elif line.key.startswith("/") and not fnmatch.fnmatch(line.key, pattern):
+            yield (
+                f"the initramfs cannot open {name} by the key file {line.key}: name it in "
+                f"KEYFILE_PATTERN= of {_CONF_HOOK}, and run torpor enable again"
+            )
+
+
+def _key_pattern(root: Root) -> str:
+    variables: dict[str, shell.Value] = {}
+    shell.assign(root.text(_CONF_HOOK) or "", variables)
+    found = variables.get("KEYFILE_PATTERN")
+    return found if isinstance(found, str) else ""
+
+
+INITRAMFS_TOOLS = Generator(
+    "initramfs-tools", "/etc/initramfs-tools/conf.d/torpor", _text, _is_used, _remarks
+)

@@ -1,0 +1,50 @@
+"""The kernels that are installed, and which of two is newer."""
+
+import re
+
+from state.root import Root
+
+_FOLDER = "/lib/modules"
+_COPY = re.compile(r"\.(old|bak|orig|save|dpkg-\w+|rpm\w+|pac\w+)$|~$")
+
+
+def installed(root: Root) -> list[str]:
+    """Return the releases of the kernels that are installed, the newest last.
+
+    A folder of modules without a kernel is what one left that is gone, with modules of dkms, say.
+    """
+    found = [
+        name
+        for name in root.names(_FOLDER)
+        if name[:1].isdigit() and not _COPY.search(name) and _has_kernel(root, name)
+    ]
+    return sorted(found, key=order_of_release)
+
+
+def _has_kernel(root: Root, release: str) -> bool:
+    places = (f"{_FOLDER}/{release}/vmlinuz", f"{_FOLDER}/{release}/modules.builtin")
+    return any(root.exists(path) for path in (*places, f"/boot/vmlinuz-{release}"))
+
+
+Key = list[tuple[int, int, str]]
+
+
+def order_of_release(release: str) -> Key:
+    """Return a key that sorts releases as versions, 6.12-rc7 before 6.12."""
+    return order(re.sub(r"-(?=rc\d)", "~", release))
+
+
+def order(text: str) -> Key:
+    """Return a key that sorts as `sort --version-sort` does: numbers by value, `~` before all.
+
+    But for its special treatment of suffixes (filevercmp.c in gnulib).
+    """
+    key: Key = []
+    for number, letter, other in re.findall(r"(\d+)|([A-Za-z])|(.)", text, re.DOTALL):
+        if number:
+            key.append((0, int(number), ""))
+        elif letter:
+            key.append((1, 0, letter))
+        else:
+            key.append((-1, 0, "") if other == "~" else (2, 0, other))
+    return [*key, (0, -1, "")]

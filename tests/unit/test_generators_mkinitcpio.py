@@ -1,0 +1,290 @@
+"""HOOKS of mkinitcpio: what its files lead to, where the drop-in puts ours, what doctor says."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from doctor.examine import examine
+from doctor.finding import Finding, Level
+from generators.generator import Target
+from generators.mkinitcpio import (
+    CONF,
+    DROP_IN,
+    MKINITCPIO,
+    Hooks,
+    Preset,
+    corrected,
+    hooks_of,
+    preset_of,
+    presets,
+)
+from setup.system import NOTE
+from state.location import Location
+from state.root import Root
+from tests.unit.fake_machine import IMAGE, FakeMachine
+from tests.unit.test_doctor_kinds import mkinitcpio as boots_by_mkinitcpio
+
+OURS = NOTE + MKINITCPIO.text(Target(Location("UUID=1", 0), (), ()))
+OLDER = f'{NOTE}case " ${{HOOKS[*]}} " in *" torpor "*) ;; *) HOOKS+=(torpor) ;; esac\n'
+RUNTIME = {"udev", "encrypt", "lvm2", "openswap", "torpor", "resume", "keymap", "consolefont"}
+"""Hooks that have something to run in the initramfs; others only add files to it."""
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path: Path) -> Root:
+    return Root(str(tmp_path))
+
+
+def write(root: Root, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = Path(root.path(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+_START = "base udev autodetect microcode modconf kms keyboard"
+PLACES = {
+    # Arch's own of 2026, of 2023, and with systemd
+    f"{_START} keymap consolefont block filesystems fsck": 10,
+    "base udev autodetect modconf block filesystems keyboard fsck": 7,
+    f"{_START.replace('udev', 'systemd')} sd-vconsole block sd-encrypt filesystems fsck": 10,
+    "base udev block encrypt lvm2 resume filesystems": 5,
+    "base udev resume block filesystems": 4,
+    "base udev block encrypt openswap resume filesystems": 5,
+    "base udev block encrypt mine resume filesystems": 5,
+    "base udev block encrypt mine": 5,
+    "base": 1,
+    "filesystems base": 0,
+    "": 0,
+}
+"""Hooks, and where ours goes."""
+
+
+def by_bash(conf: str) -> list[str]:
+    """Return the hooks that mkinitcpio has after the file, which it reads twice."""
+    script = (
+        f'{conf}\n[[ ${{HOOKS@a}} != *a* ]] && IFS=" " read -r -a HOOKS <<<"$HOOKS"\n'
+        f'printf "%s\\n" ${{_torpor_hook+left}} "${{HOOKS[@]}}"\n{conf}'
+    )
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    return said.stdout.split()
+
+
+@pytest.mark.parametrize("form", ["HOOKS=({})", 'HOOKS="{}"', "HOOKS=()\nHOOKS+=({})"])
+@pytest.mark.parametrize("hooks", PLACES)
+def test_the_drop_in_puts_ours_in_its_place(hooks: str, form: str, root: Root) -> None:
+    name = "sd-torpor" if "systemd" in hooks else "torpor"
+    before = hooks.split()
+    after = [*before[: PLACES[hooks]], name, *before[PLACES[hooks] :]]
+    conf = form.format(hooks)
+    assert by_bash(conf + "\n" + OURS) == after
+    write(root, {CONF: conf, DROP_IN: OURS})
+    assert hooks_of(root) == Hooks(tuple(after), CONF)
+
+
+@pytest.mark.parametrize(
+    "hooks", ["base udev torpor resume", "base systemd sd-torpor", "torpor base"]
+)
+def test_hooks_that_have_ours_stay(hooks: str, root: Root) -> None:
+    assert by_bash(f"HOOKS=({hooks})\n{OURS}") == hooks.split()
+    write(root, {CONF: f"HOOKS=({hooks})", DROP_IN: OURS})
+    assert hooks_of(root).names == tuple(hooks.split())
+
+
+@pytest.mark.parametrize("hooks", PLACES)
+def test_doctor_does_not_mind_what_enable_made(hooks: str, tmp_path: Path) -> None:
+    if "systemd" in hooks or not hooks:
+        return
+    fake = FakeMachine(tmp_path)
+    boots_by_mkinitcpio(fake)
+    fake.write(CONF, f"HOOKS=({hooks})")
+    fake.write(DROP_IN, OURS)
+    built = [hook for hook in hooks_of(Root(str(tmp_path))).names or () if hook in RUNTIME]
+    fake.initramfs["config"] = f'HOOKS="{" ".join(built)}"\n'.encode()
+    expected = ["the stock resume"] if "resume block" in hooks else []
+    assert [word for word in ("the stock resume",) if said(fake, word)] == expected
+    assert len(bad(fake)) == len(expected)
+
+
+def bad(fake: FakeMachine) -> list[Finding]:
+    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+
+
+def said(fake: FakeMachine, words: str) -> bool:
+    return any(words in finding.message for finding in bad(fake))
+
+
+FILES: dict[str, tuple[dict[str, str], Hooks]] = {
+    "the last one counts": (
+        {CONF: "HOOKS=(base udev)\nHOOKS=(base systemd)"},
+        Hooks(("base", "systemd"), CONF),
+    ),
+    "in drop-ins, too": (
+        {CONF: "HOOKS=(a)", f"{CONF}.d/1.conf": "HOOKS=(b)", f"{CONF}.d/2.conf": "HOOKS+=(c)"},
+        Hooks(("b", "c"), f"{CONF}.d/2.conf"),
+    ),
+    "drop-ins by version": (
+        {CONF: "HOOKS=(a)", f"{CONF}.d/9.conf": "HOOKS=(b)", f"{CONF}.d/10.conf": "HOOKS+=(c)"},
+        Hooks(("b", "c"), f"{CONF}.d/10.conf"),
+    ),
+    "no other names": (
+        {CONF: "HOOKS=(a)", f"{DROP_IN}.pacsave": "HOOKS=(torpor)", f"{CONF}.d/x": "HOOKS=(y)"},
+        Hooks(("a",), CONF),
+    ),
+    "no comments": ({CONF: "HOOKS=(a # torpor\n)\n#HOOKS=(torpor)"}, Hooks(("a",), CONF)),
+    "a string": ({CONF: "HOOKS='a b'"}, Hooks(("a", "b"), CONF)),
+    "other variables": ({CONF: "TORPOR=torpor HOOKS=(a)\nX=(torpor)"}, Hooks(("a",), CONF)),
+    "ours is not the last": (
+        {CONF: "HOOKS=(a)", DROP_IN: OURS, f"{CONF}.d/zz.conf": "HOOKS=(b)"},
+        Hooks(("b",), f"{CONF}.d/zz.conf"),
+    ),
+    "ours of another version": ({CONF: "HOOKS=(a)", DROP_IN: OLDER}, Hooks(None, DROP_IN)),
+    "a condition": (
+        {CONF: "HOOKS=(a)\n[[ -e /x ]] && HOOKS+=(b)"},
+        Hooks(None, CONF),
+    ),
+    "a condition about something else": (
+        {CONF: "HOOKS=(a)\n[[ -e /x ]] && MODULES+=(b) # HOOKS"},
+        Hooks(("a",), CONF),
+    ),
+    "other files": (
+        {CONF: "HOOKS=(a)", f"{CONF}.d/1.conf": "source /etc/hooks"},
+        Hooks(None, f"{CONF}.d/1.conf"),
+    ),
+    "no files": ({}, Hooks((), CONF)),
+    "no hooks": ({CONF: "MODULES=()"}, Hooks((), CONF)),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_the_files_lead_to(name: str, root: Root) -> None:
+    files, expected = FILES[name]
+    write(root, files)
+    assert hooks_of(root) == expected
+
+
+def test_a_file_that_a_preset_names_is_alone(root: Root) -> None:
+    write(root, {CONF: "HOOKS=(a)", DROP_IN: OURS, "/etc/mine.conf": "HOOKS=(b)"})
+    assert hooks_of(root, "/etc/mine.conf") == Hooks(("b",), "/etc/mine.conf")
+    assert hooks_of(root, CONF) == Hooks(("a",), CONF)
+    assert hooks_of(root, "/etc/gone.conf") == Hooks((), "/etc/gone.conf")
+
+
+PRESET = "/etc/mkinitcpio.d/linux.preset"
+
+
+def test_presets(root: Root) -> None:
+    lts = "/etc/mkinitcpio.d/linux-lts.preset"
+    files = {
+        PRESET: "# a preset\nALL_config=/etc/all.conf\nALL_kver='/boot/vmlinuz-linux'\n"
+        "PRESETS=('default' 'fallback')\ndefault_image=\"/boot/initramfs-linux.img\"\n"
+        "fallback_config=/etc/fall.conf\nfallback_uki='/efi/EFI/Linux/Arch-fallback.efi'\n"
+        'fallback_options="-S autodetect"\n',
+        lts: "PRESETS=default\ndefault_kver=6.6.1-1-lts\ndefault_efi_image=/efi/lts.efi\n",
+        f"{PRESET}.pacsave": "PRESETS=(x)",
+        "/etc/mkinitcpio.d/odd.preset": "PRESETS=(a)\na_image=$(echo x)\n",
+    }
+    write(root, files)
+    first = Preset(lts, "6.6.1-1-lts", "", "", "/efi/lts.efi")
+    kernel, all_conf = "/boot/vmlinuz-linux", "/etc/all.conf"
+    second = Preset(PRESET, kernel, all_conf, "/boot/initramfs-linux.img", "")
+    third = Preset(PRESET, kernel, "/etc/fall.conf", "", "/efi/EFI/Linux/Arch-fallback.efi")
+    assert list(presets(root))[:3] == [first, second, third]
+    assert preset_of(root, "/boot/initramfs-linux.img") == second
+    assert preset_of(root, "/boot/EFI/LINUX/ARCH-FALLBACK.EFI") == third
+    assert preset_of(root, "/boot/other.img") == first
+
+
+def test_a_wrong_order_is_corrected() -> None:
+    assert corrected(("base", "resume", "torpor", "udev", "encrypt", "filesystems")) == [
+        *("base", "udev", "encrypt", "torpor", "resume", "filesystems")
+    ]
+    assert corrected(("base", "systemd", "torpor")) == ["base", "systemd", "sd-torpor"]
+
+
+REMEDIES: dict[str, tuple[dict[str, str], str, str]] = {
+    "not among the hooks": ({CONF: "HOOKS=(udev encrypt)"}, "udev encrypt", CONF),
+    "behind resume": ({CONF: "HOOKS=(udev resume torpor)"}, "udev resume torpor", CONF),
+    "before what opens": ({CONF: "HOOKS=(torpor udev encrypt)"}, "torpor udev encrypt", CONF),
+    "a preset has a file of its own": (
+        {
+            CONF: "HOOKS=(udev torpor)",
+            DROP_IN: OURS,
+            PRESET: "PRESETS=(default)\nALL_config=/etc/mine.conf\n",
+            "/etc/mine.conf": "HOOKS=(udev encrypt resume)",
+        },
+        "udev encrypt resume",
+        f"/etc/mine.conf, which {PRESET} names",
+    ),
+    "the preset's file is the usual one": (
+        {
+            CONF: "HOOKS=(udev encrypt resume)",
+            DROP_IN: OURS,
+            PRESET: f"PRESETS=(default)\nALL_config={CONF}\n",
+        },
+        "udev encrypt resume",
+        f"{CONF}, which {PRESET} names",
+    ),
+    "another file has the last word": (
+        {CONF: "HOOKS=(udev)", DROP_IN: OURS, f"{CONF}.d/zz.conf": "HOOKS=(udev encrypt)"},
+        "udev encrypt",
+        f"{CONF}.d/zz.conf",
+    ),
+}
+
+
+@pytest.mark.parametrize("with_resumer", [True, False])
+@pytest.mark.parametrize("name", REMEDIES)
+def test_a_remedy_that_is_followed_leaves_nothing_to_say(
+    name: str, tmp_path: Path, *, with_resumer: bool
+) -> None:
+    files, built, source = REMEDIES[name]
+    fake = FakeMachine(tmp_path)
+    boots_by_mkinitcpio(fake)
+    for path, text in files.items():
+        fake.write(path, text)
+    fake.initramfs["config"] = f'HOOKS="{built}"\n'.encode()
+    resumer = "usr/lib/torpor/resume/torpor-resume"
+    if not with_resumer:
+        if "torpor" in built:
+            return
+        held = fake.initramfs.pop(resumer)
+    found = bad(fake)
+    remedy = next(one.remedy for one in found if "say in" in one.remedy)
+    where, _, line = remedy.removeprefix("say in ").partition(": ")
+    assert where == source
+    hooks = line.partition(";")[0]
+    fake.write(where.partition(",")[0], hooks)
+    if not with_resumer:
+        fake.initramfs[resumer] = held
+    fake.initramfs["config"] = hooks.replace("(", '"').replace(")", '"\n').encode()
+    assert bad(fake) == []
+
+
+def test_enable_is_the_remedy_where_it_helps(tmp_path: Path) -> None:
+    fake = FakeMachine(tmp_path)
+    boots_by_mkinitcpio(fake)
+    fake.write(CONF, "HOOKS=(base udev)")
+    fake.write(DROP_IN, OLDER)
+    (found,) = bad(fake)
+    assert "it cannot be told what HOOKS" in found.message
+    assert found.remedy.startswith("run torpor enable")
+    fake.remove(DROP_IN)
+    fake.remove("/var/lib/torpor/location")
+    del fake.initramfs["var/lib/torpor/location"]
+    assert any(one.remedy.startswith("run torpor enable, which puts") for one in bad(fake))
+
+
+@pytest.mark.parametrize("text", ["HOOKS=(", "HOOKS=('", "HOOKS=$(", "\0", "HOOKS=\\", "}{)("])
+def test_a_damaged_file_is_said_and_no_more(text: str, tmp_path: Path) -> None:
+    fake = FakeMachine(tmp_path)
+    boots_by_mkinitcpio(fake)
+    fake.write(CONF, text)
+    for finding in bad(fake):
+        assert "it cannot be told" in finding.message
+        assert finding.level == Level.WARNING
+    assert json.dumps(text)
+    assert IMAGE
