@@ -192,6 +192,13 @@ def _add_setup_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         "--no-rebuild", action="store_true", help="leave the rebuilding of the initramfs to you"
     )
     command.set_defaults(run=_run_setup)
+    command = commands.add_parser(
+        "announce",
+        help="tell the kernel and logind where images are",
+        description="Tell the kernel, and by it logind, where images are: on a machine without EFI "
+        "logind asks for that. Each boot does it, and enable.",
+    )
+    command.set_defaults(run=_run_setup)
 
 
 def _add_report_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -253,7 +260,8 @@ def _run_working_set(arguments: argparse.Namespace) -> None:
 def _run_setup(arguments: argparse.Namespace) -> None:
     from cli import setup
 
-    {"enable": setup.enable, "disable": setup.disable}[arguments.command](arguments)
+    commands = {"enable": setup.enable, "disable": setup.disable, "announce": setup.announce}
+    commands[arguments.command](arguments)
 
 
 def _run_report(arguments: argparse.Namespace) -> None:

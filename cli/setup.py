@@ -1,12 +1,15 @@
-"""enable and disable."""
+"""enable, disable and announce."""
 
 import argparse
 import sys
 
 from cli.output import say
+from format.errors import TorporError
 from hibernate.choose import Settings, choose_store, open_store
 from kernel import cmdline
 from kernel.machine import machine_id
+from setup import announce as announcing
+from setup import units
 from setup.enable import disable as disable_system
 from setup.enable import enable as enable_system
 from setup.remarks import remarks
@@ -25,13 +28,30 @@ def enable(arguments: argparse.Namespace) -> None:
         target = target_of(path, machine_id())
     enable_system(system, target, say)
     say(f"enabled: systemctl hibernate writes to {path}, and a boot looks there for an image")
+    if units.is_booted(system):
+        _announce_if_it_can(arguments)
     for remark in remarks(system, target, command_line):
         print(f"torpor: {remark}", file=sys.stderr)
 
 
+def _announce_if_it_can(arguments: argparse.Namespace) -> None:
+    """Do what the next boot would: that it cannot be done is no reason to undo the rest."""
+    try:
+        announce(arguments)
+    except TorporError as error:
+        print(f"torpor: {error}", file=sys.stderr)
+
+
+def announce(_arguments: argparse.Namespace) -> None:
+    """Tell the kernel, and by it logind, where images are."""
+    announcing.announce(cmdline.parse(cmdline.read()), read_location())
+
+
 def disable(arguments: argparse.Namespace) -> None:
     """Undo enable."""
-    if disable_system(System(), say, with_rebuild=not arguments.no_rebuild):
+    is_undone = disable_system(System(), say, with_rebuild=not arguments.no_rebuild)
+    announcing.retract()
+    if is_undone:
         say("disabled: systemctl hibernate is the kernel's again")
     else:
         say("torpor is not enabled: nothing changed")

@@ -14,7 +14,7 @@ from store.file_store import FileStore
 from store.lasting import check_lasting
 from store.locate import find_device
 from store.place import Place, place_of
-from store.swap import SwapStore, find_active
+from store.swap import SwapStore, find_active, find_active_at, place_of_area
 
 LEAST_RATIO = 8
 """LZ4 makes memory to about a half; what would not fit at an eighth is not tried."""
@@ -68,21 +68,12 @@ def _path_at(spec: str, offset: int) -> str:
     path = _path_of(spec, ", which resume= on the kernel command line names,")
     if not offset:
         return path
-    for area in swap.active_swaps():
-        if not area.is_partition and _is_at(area.path, path, offset):
-            return area.path
+    if area := find_active_at(path, offset):
+        return area.path
     raise StoreRefusedError(
         f"no swap file in use begins at page {offset} of {path}, as resume_offset= says",
         "take resume= and resume_offset= off the kernel command line and run: torpor enable",
     )
-
-
-def _is_at(path: str, device: str, page: int) -> bool:
-    try:
-        place = place_of(path)
-    except (StoreRefusedError, DeviceNotFoundError):
-        return False
-    return place.page == page and os.path.samefile(place.device, device)
 
 
 def largest_swap(areas: list[swap.SwapArea]) -> str:
@@ -93,8 +84,7 @@ def largest_swap(areas: list[swap.SwapArea]) -> str:
     reasons = []
     for area in sorted(areas, key=lambda area: area.used - area.size):
         try:
-            place = Place(area.path, 0) if area.is_partition else place_of(area.path)
-            check_lasting(place.device, area.path)
+            check_lasting(place_of_area(area).device, area.path)
         except (StoreRefusedError, DeviceNotFoundError) as error:
             reasons.append(str(error))
         else:

@@ -6,6 +6,7 @@ import stat
 
 BLKGETSIZE64 = 0x80081272
 BLKSSZGET = 0x1268
+BLKBSZGET = 0x80081270
 
 
 def size_of(fd: int) -> int:
@@ -22,6 +23,18 @@ def sector_size(fd: int) -> int:
     size = bytearray(4)
     fcntl.ioctl(fd, BLKSSZGET, size)
     return int.from_bytes(size, "little")
+
+
+def number_of(path: str) -> int:
+    """Return the number of the block device at `path`. Raises OSError."""
+    return os.stat(path).st_rdev
+
+
+def block_size(fd: int) -> int:
+    """Return the size in bytes of the blocks in which the kernel caches the open block device."""
+    size = bytearray(8)
+    fcntl.ioctl(fd, BLKBSZGET, size)
+    return int.from_bytes(size[:4], "little")
 
 
 def is_block_device(path: str) -> bool:

@@ -28,6 +28,8 @@ _MAN = "/usr/share/man"
 _DOC = "/usr/share/doc/torpor"
 
 _UNITS = "/usr/lib/systemd/system"
+_WANTED = ("torpor-announce.service", "torpor-stale.service", "torpor-workingset.service")
+"""Units that each boot of the installed system starts, if their conditions hold."""
 _GENERATOR = "/usr/lib/systemd/system-generators/torpor-resume-generator"
 _OVERRIDES = "/usr/share/lintian/overrides/torpor"
 
@@ -52,8 +54,7 @@ ITEMS = (
         Item("initramfs/systemd/systemd-hibernate-resume.conf", f"{_UNITS}/{unit}.d/torpor.conf")
         for unit in ("systemd-hibernate-resume.service", "systemd-hibernate-resume@.service")
     ),
-    Item("package/files/torpor-stale.service", f"{_UNITS}/torpor-stale.service"),
-    Item("package/files/torpor-workingset.service", f"{_UNITS}/torpor-workingset.service"),
+    *(Item(f"package/files/{unit}", f"{_UNITS}/{unit}") for unit in _WANTED),
     Item("package/files/torpor.conf", CONFFILE),
     Item("docs/torpor.8", f"{_MAN}/man8/torpor.8.gz"),
     Item("docs/torpor.conf.5", f"{_MAN}/man5/torpor.conf.5.gz"),
@@ -69,9 +70,6 @@ LINKS = {
     "/usr/bin/torpor": "../lib/torpor/torpor/torpor",
     "/usr/sbin/torpor-resume": "../lib/torpor/resume/torpor-resume",
     f"{_MAN}/man8/torpor-resume.8.gz": "torpor.8.gz",
-    **{
-        f"{_UNITS}/multi-user.target.wants/{unit}": f"../{unit}"
-        for unit in ("torpor-stale.service", "torpor-workingset.service")
-    },
+    **{f"{_UNITS}/multi-user.target.wants/{unit}": f"../{unit}" for unit in _WANTED},
 }
 """Symbolic links: where → to what."""

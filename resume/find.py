@@ -66,7 +66,7 @@ def _hand_over(request: Request, header: StoreHeader) -> None:
     if request.forbidden:
         raise NotAskedError("noresume on the kernel command line")
     try:
-        hibernation.resume_from(os.fstat(header.fd).st_rdev, header.at)
+        hibernation.name_place(os.fstat(header.fd).st_rdev, header.at)
     except OSError as error:
         raise KernelRefusedError(
             f"the kernel does not resume from its own image on {header.name}: {error}"

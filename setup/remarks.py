@@ -15,9 +15,8 @@ def remarks(system: System, target: Target, command_line: str) -> list[str]:
     found = list(_on_command_line(target, command_line))
     if generator is not None:
         found += generator.remarks(system, target.luks, command_line)
-    if units.can_hibernate(system) in units.NO:
-        wanted = target.location.parameters
-        found.append(f"logind says no to hibernation: try {wanted} on the kernel command line")
+    if (answer := units.can_hibernate(system)) in units.NO:
+        found.append(f"logind says {answer} to systemctl hibernate: torpor doctor says why")
     return found
 
 

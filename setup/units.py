@@ -58,16 +58,21 @@ def reload_units(system: System, *, logind: bool) -> None:
 
     Raises SetupError.
     """
-    if not system.exists(_RUNNING):
+    if not is_booted(system):
         return
     system.run(["systemctl", "daemon-reload"])
     if logind:
         system.run(["systemctl", "try-restart", "systemd-logind.service"])
 
 
+def is_booted(system: System) -> bool:
+    """Return whether systemd runs the system: it is no chroot."""
+    return system.exists(_RUNNING)
+
+
 def can_hibernate(system: System) -> str:
     """Return logind's answer: yes, no, na or challenge (org.freedesktop.login1(5)); "" if none."""
-    if not system.exists(_RUNNING):
+    if not is_booted(system):
         return ""
     login = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
     try:

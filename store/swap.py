@@ -9,7 +9,7 @@ from format.mark import Extents
 from kernel import block, swap
 from kernel.snapshot import SnapshotDevice
 from store.base import OpenStore
-from store.errors import cannot
+from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
 from store.header import read_header
 from store.lasting import check_lasting
 from store.place import Place, place_of
@@ -20,7 +20,7 @@ class SwapStore(OpenStore):
 
     def __init__(self, area: swap.SwapArea) -> None:
         """Raise StoreRefusedError if it does not last or cannot be marked, UnreadableError."""
-        place = Place(area.path, 0) if area.is_partition else place_of(area.path)
+        place = place_of_area(area)
         check_lasting(place.device, area.path)
         try:
             fd = block.open_direct(place.device, os.O_RDWR)
@@ -67,3 +67,20 @@ def find_active(path: str) -> swap.SwapArea | None:
         if os.path.exists(area.path) and os.path.samefile(area.path, path):
             return area
     return None
+
+
+def find_active_at(device: str, page: int) -> swap.SwapArea | None:
+    """Return the active swap area that begins at this page of the device, or None."""
+    for area in swap.active_swaps():
+        try:
+            place = place_of_area(area)
+            if place.page == page and os.path.samefile(place.device, device):
+                return area
+        except (StoreRefusedError, DeviceNotFoundError, FileNotFoundError):
+            continue  # a file that was deleted, or has no place of its own
+    return None
+
+
+def place_of_area(area: swap.SwapArea) -> Place:
+    """Return the place of an active swap area. Raises as place_of."""
+    return Place(area.path, 0) if area.is_partition else place_of(area.path)

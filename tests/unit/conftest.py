@@ -10,9 +10,20 @@ import pytest
 
 import resume.__main__ as resumer
 from hibernate import choose, standstill
-from kernel import advice, cgroups, freeze, kmsg, power, process, root, snapshot, swap
+from kernel import (
+    advice,
+    cgroups,
+    freeze,
+    hibernation,
+    kmsg,
+    power,
+    process,
+    root,
+    snapshot,
+    swap,
+)
 from resume import find, restore
-from state import conf, location, record, working_set
+from state import announced, conf, location, record, working_set
 from tests.unit.cached_files import is_on_disk, put_files
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
@@ -41,6 +52,9 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(standstill, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
     monkeypatch.setattr(kmsg, "PATH", "/nonexistent/kmsg")
+    monkeypatch.setattr(hibernation, "RESUME", "/nonexistent/resume")
+    monkeypatch.setattr(hibernation, "RESUME_OFFSET", "/nonexistent/resume_offset")
+    monkeypatch.setattr(announced, "PATH", str(tmp_path / "kept/announced"))
     monkeypatch.setattr(choose, "expected_image", lambda _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
     monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))

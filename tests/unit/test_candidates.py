@@ -261,7 +261,7 @@ Handed = list[tuple[int, int]]
 def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
     """What the kernel was told to resume from; it does not."""
     calls: Handed = []
-    monkeypatch.setattr(hibernation, "resume_from", lambda *words: calls.append(words))
+    monkeypatch.setattr(hibernation, "name_place", lambda *words: calls.append(words))
     return calls
 
 
@@ -292,18 +292,6 @@ def test_image_of_the_kernels_own_is_left_alone(disks: Disks, handed: Handed) ->
         program.rehearse(f"resume={path}", lambda *_: None)
     assert handed == []
     assert Path(path).read_bytes() == before
-
-
-def test_kernel_is_told_by_its_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RESUME", "RESUME_OFFSET"):
-        monkeypatch.setattr(hibernation, name, str(tmp_path / name))
-    hibernation.resume_from(os.makedev(259, 7), 34816)
-    assert (tmp_path / "RESUME").read_text() == "259:7"
-    assert (tmp_path / "RESUME_OFFSET").read_text() == "34816"
-    (tmp_path / "RESUME_OFFSET").unlink()
-    hibernation.resume_from(os.makedev(8, 2), 0)
-    assert (tmp_path / "RESUME").read_text() == "8:2"
-    assert not (tmp_path / "RESUME_OFFSET").exists()
 
 
 def test_rehearsal_discards_nothing(disks: Disks) -> None:

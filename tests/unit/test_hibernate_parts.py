@@ -24,6 +24,7 @@ from kernel import freeze, power, swap
 from kernel.mounts import Mount, mount_id_of
 from state.conf import Conf
 from state.location import Location
+from store import swap as store_swap
 from store.errors import (
     DeviceNotFoundError,
     KernelRefusedError,
@@ -110,7 +111,7 @@ def test_offset_on_the_command_line_is_a_swap_file(
             raise StoreRefusedError("it has holes")
         return Place(str(device), 34816 + int(path[-1]))
 
-    monkeypatch.setattr(choose, "place_of", place_of)
+    monkeypatch.setattr(store_swap, "place_of", place_of)
     assert choose_store(None, settings("resume=UUID=x resume_offset=34818")) == "/swap2"
     with pytest.raises(StoreRefusedError, match="no swap file in use begins at page 99"):
         choose_store(None, settings("resume=UUID=x resume_offset=99"))

@@ -1,13 +1,16 @@
 """What Torpor takes for granted about Linux, where the machine that tests may not have it."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from setup.announce import NOWHERE
 from tests.premises.volumes import Volume, make_volume
-from tests.vm.conftest import MEMORY_MIB
-from vm.disks import root_disk
+from tests.vm.conftest import MEMORY_MIB, SWAP_MIB
+from vm.disks import root_disk, swap_disk
 from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel
 from vm.machine import Machine, Result
@@ -36,6 +39,35 @@ def test_what_changes_a_fat(tmp_path: Path, boot: Callable[[Machine], Result]) -
     for fs_type in TYPES:
         assert result.told(f"read-{fs_type}") == "new"
         check({name: volumes[fs_type, name] for name in NAMES})
+
+
+@pytest.mark.parametrize(
+    ("series", "in_use", "takes_none"),
+    [("6.1", errno.EINVAL, False), ("6.12", errno.EBUSY, True)],
+)
+def test_where_the_kernel_looks_for_an_image_of_its_own(
+    tmp_path: Path,
+    boot: Callable[[Machine], Result],
+    series: str,
+    in_use: int,
+    *,
+    takes_none: bool,
+) -> None:
+    """What setup/announce.py names: it finds none there, and the machine goes on."""
+    kernel = find_kernel(series)
+    swap_disk(tmp_path / "swap.img", SWAP_MIB)
+    disks = [root_disk(tmp_path / "root.img"), tmp_path / "swap.img"]
+    initramfs = build_initramfs(kernel, tmp_path / "initramfs")
+    append = "scenario=named"
+    result = boot(Machine(kernel, initramfs, disks, tmp_path / "log", append, MEMORY_MIB))
+    assert result.status == 0, result.console[-2000:]
+    number, _ = NOWHERE
+    assert result.told("nowhere-named") == f"{os.major(number)}:{os.minor(number)}"
+    assert result.told("nowhere-code") == str(-errno.ENXIO)
+    assert result.told("in-use-code") == str(-in_use)
+    there = result.told("in-use-named")
+    assert result.told("none-named") == ("0:0" if takes_none else there)
+    assert result.told("swapped-on-again") == "0"
 
 
 def check(of: dict[str, Volume]) -> None:
