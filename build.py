@@ -22,6 +22,8 @@ BUILD = ROOT / "build"
 LOCK = ROOT / "requirements.lock"
 VENV = BUILD / "venv"
 PYTHON = VENV / "bin/python"
+# Wheels only: the setup of a source distribution is a program, which nobody has looked at.
+PIP_INSTALL = (PYTHON, "-m", "pip", "install", "-q", "--require-hashes", "--only-binary=:all:")
 SYSTEM_PYTHON = "/usr/bin/python3"
 LIBUDEV = Path("/usr/lib/x86_64-linux-gnu/libudev.so.1")
 
@@ -209,7 +211,7 @@ def _make_environment(python: str) -> None:
     with _step("fill build/venv from requirements.lock"):
         shutil.rmtree(VENV, ignore_errors=True)
         _run(python, "-m", "venv", VENV)
-        _run(PYTHON, "-m", "pip", "install", "-q", "--require-hashes", "-r", LOCK)
+        _run(*PIP_INSTALL, "-r", LOCK)
         stamp.write_text(_environment_key(lock))
 
 

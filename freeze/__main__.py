@@ -7,15 +7,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from freeze.elf import make_independent
 from freeze.needs import needed_files
+from freeze.programs import ENCODINGS, HERE, PROGRAMS, Program
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-HERE = Path(__file__).resolve().parent
 SOURCES = (
     *("format", "kernel", "store", "state", "guard", "hibernate", "resume", "workingset"),
     "generators",
@@ -27,57 +27,11 @@ SOURCES = (
 
 SPEC = HERE / "program.spec"
 
-# Imported somewhere in a library for a case that does not come up in our programs.
-UNUSED = (
-    *("importlib.metadata", "ctypes.util", "pdb"),  # see bootstrap.py
-    *("email", "csv", "tkinter", "unittest", "pydoc", "doctest", "lib2to3"),
-    *("setuptools", "pkg_resources", "_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp"),
-    *("_codecs_kr", "_codecs_tw", "_multibytecodec", "readline"),
-    *("zstandard._cffi", "zstandard.backend_cffi", "cffi", "_cffi_backend"),  # its C part is there
-)
-# hashlib, shutil and tempfile do without these; _hashlib alone would bring OpenSSL, 5 MB.
-UNUSED_IN_INITRAMFS = (
-    *("_hashlib", "_ssl", "ssl", "asyncio", "multiprocessing", "http", "ftplib", "urllib.request"),
-    *("xml", "xmlrpc", "decimal", "statistics", "fractions", "random", "rich", "typing_extensions"),
-    *("bz2", "lzma", "gzip", "zipfile", "tarfile", "tempfile", "py_compile", "importlib.resources"),
-    *("calendar", "_strptime", "base64", "quopri", "getopt", "pprint", "timeit", "tracemalloc"),
-    *("socket", "resource", "grp", "_uuid", "unicodedata", "stringprep", "lz4.frame"),
-    *("concurrent.futures.process", "crcmod._crcfunpy", "ctypes._aix", "ctypes.macholib"),
-)
-ENCODINGS_IN_INITRAMFS = ("__init__", "aliases", "ascii", "latin_1", "unicode_escape", "utf_8")
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A program to freeze, and the modules it must not hold."""
-
-    name: str
-    entry: Path
-    installed: str
-    """Where its folder lies on a system."""
-    excluded: tuple[str, ...]
-    encodings: tuple[str, ...] = ()
-    """Modules of `encodings` that it holds; () for all."""
-
-
-PROGRAMS = (
-    Program("torpor", HERE / "entry/torpor.py", "/usr/lib/torpor/torpor", UNUSED),
-    Program(
-        "torpor-resume",
-        HERE / "entry/torpor_resume.py",
-        "/usr/lib/torpor/resume",
-        UNUSED + UNUSED_IN_INITRAMFS,
-        ENCODINGS_IN_INITRAMFS,
-    ),
-)
-
 
 def main() -> int:
     """Freeze both programs side by side unless they are up to date; return the exit status."""
-    key = _key()
     stamp = BUILD / "freeze.key"
-    there = all(_needs(BUILD / program.name).exists() for program in PROGRAMS)
-    if there and stamp.exists() and stamp.read_text() == key:
+    if _is_up_to_date(stamp):
         print("freeze: up to date")
         return 0
     stamp.unlink(missing_ok=True)
@@ -93,18 +47,38 @@ def main() -> int:
         return 1
     for program in PROGRAMS:
         _place(program, work / program.name)
-    stamp.write_text(key)
+    stamp.write_text(_key(_binaries()))
     print(f"freeze: done in {time.monotonic() - began:.1f} s")
     return 0
 
 
-def _key() -> str:
-    """Hash everything the result depends on."""
+def _is_up_to_date(stamp: Path) -> bool:
+    """Tell whether both programs are there and all that they were made of is the same."""
+    try:
+        there = all(needs_of(BUILD / program.name).exists() for program in PROGRAMS)
+        return there and stamp.read_text() == _key(_binaries())
+    except FileNotFoundError:  # never frozen, or a library is gone
+        return False
+
+
+def _key(binaries: Iterable[Path]) -> str:
+    """Hash everything the result depends on: our sources, and the libraries that it holds."""
     total = hashlib.sha256(sys.version.encode())
-    for file in (ROOT / "requirements.lock", *_sources()):
+    for file in (ROOT / "requirements.lock", *_sources(), *binaries):
         contents = hashlib.sha256(file.read_bytes()).hexdigest()
-        total.update(f"{file.relative_to(ROOT)} {contents}\n".encode())
+        total.update(f"{os.path.relpath(file, ROOT)} {contents}\n".encode())
     return total.hexdigest()
+
+
+def _binaries() -> list[Path]:
+    """Return the files of this system and of the environment that the last freezing took."""
+    return sorted(
+        {
+            Path(source)
+            for program in PROGRAMS
+            for source in json.loads(origins_of(BUILD / program.name).read_text()).values()
+        }
+    )
 
 
 def _sources() -> Iterator[Path]:
@@ -117,8 +91,10 @@ def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:
     work.mkdir(parents=True)
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level=WARN"]
     command += [f"--distpath={work}/dist", f"--workpath={work}/work", str(SPEC), "--"]
+    origins = str(origins_of(work / program.name))
     given = (program.name, str(program.entry), str(ROOT), str(_libudev()))
-    command += [json.dumps(value) for value in (*given, program.encodings, program.excluded)]
+    lists = (ENCODINGS, program.excluded)
+    command += [json.dumps(value) for value in (*given, *lists, origins)]
     # A fixed seed and date make two runs over the same sources give the same bytes.
     environment = {**os.environ, "PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": "315532800"}
     with (work / "log").open("wb") as log:
@@ -138,15 +114,24 @@ def _libudev() -> Path:
 def _place(program: Program, work: Path) -> None:
     """Replace the last result by the new one; the list, made last, says it is whole."""
     frozen = BUILD / program.name
-    _needs(frozen).unlink(missing_ok=True)
+    needs_of(frozen).unlink(missing_ok=True)
     shutil.rmtree(frozen, ignore_errors=True)
-    (work / "dist" / program.name).rename(frozen)
+    made = work / "dist" / program.name
+    make_independent(made)
+    made.rename(frozen)
+    origins_of(work / program.name).rename(origins_of(frozen))
     needed = needed_files(frozen, program.installed)
-    _needs(frozen).write_text("".join(f"{path}\n" for path in needed))
+    needs_of(frozen).write_text("".join(f"{path}\n" for path in needed))
 
 
-def _needs(frozen: Path) -> Path:
+def needs_of(frozen: Path) -> Path:
+    """Return the list of what the program needs in an initramfs, one path a line."""
     return frozen.with_name(f"{frozen.name}.needs")
+
+
+def origins_of(frozen: Path) -> Path:
+    """Return the table of which file each library was, by its name below _internal, in JSON."""
+    return frozen.with_name(f"{frozen.name}.origins")
 
 
 if __name__ == "__main__":

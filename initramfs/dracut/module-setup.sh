@@ -41,7 +41,7 @@ install() {
         [[ -e ${dracutsysrootdir-}$_file ]] && _files+=("$_file") # else ldd finds it elsewhere
     done < "${dracutsysrootdir-}$LIB/resume.needs"
     inst "$LIB/resume/torpor-resume"
-    LD_LIBRARY_PATH=$LIB/resume/_internal inst_multiple "${_files[@]}"
+    inst_multiple "${_files[@]}"
     inst_multiple cat dd mkdir sleep "$LIB/torpor-boot" # sh is for base to choose
     inst_multiple -o "$LOCATION" blkid udevadm
     if dracut_module_included systemd; then

@@ -15,9 +15,7 @@ while IFS= read -r file; do
     if [ ! -e "$tree$file" ]; then
         complain "$file is missing"
     elif [ "$(head -c 4 "$file" | od -An -tx1)" = " 7f 45 4c 46" ]; then
-        search=
-        case $file in "$lib"/resume/_internal/*) search=$lib/resume/_internal ;; esac
-        listed=$(chroot "$tree" "$loader" --library-path "$search" --list "$file" 2>&1) ||
+        listed=$(chroot "$tree" "$loader" --list "$file" 2>&1) ||
             [ "$file" = "$loader" ] || complain "$file: $listed"
     elif ! cmp -s "$file" "$tree$file"; then
         complain "$file is not the same"
