@@ -4,19 +4,23 @@ import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 
 from cli.output import say
 from doctor.errors import NotReadyError
 from doctor.examine import examine
 from doctor.finding import Finding, Level
 from doctor.machine import Machine
+from setup.system import System
+from setup.units import can_hibernate
 
 _WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
 
 
 def doctor(arguments: argparse.Namespace) -> None:
     """Examine this machine. Raises NotReadyError if hibernation will not work."""
-    report(examine(Machine()), as_json=arguments.json)
+    machine = Machine(can_hibernate=partial(can_hibernate, System()))
+    report(examine(machine), as_json=arguments.json)
 
 
 def report(findings: Iterable[Finding], *, as_json: bool) -> None:

@@ -1,8 +1,9 @@
 """Finds out whether the next hibernation will work, and the resume after it.
 
 Checks are functions from a `Machine`, what the files below a root directory show of it, to
-findings; `examine` has their table. A check opens nothing for writing, asks no daemon and runs no
-program, so that a prepared directory is a machine to the tests.
+findings; `examine` has their table. A check opens nothing for writing and runs no program, so
+that a prepared directory is a machine to the tests. One daemon is asked, logind, by a function that
+the caller gives to the `Machine`: without one, checks say what follows from the files.
 
 Two files know initramfs images: `unpack` undoes their compressions piece by piece, `initramfs`
 lists what they hold and keeps the few files that checks ask for. Nothing here prints.

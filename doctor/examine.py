@@ -2,7 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from doctor import check_initramfs, check_kernel, check_layers, check_store, check_system
+from doctor import (
+    check_initramfs,
+    check_kernel,
+    check_layers,
+    check_store,
+    check_system,
+    check_systemctl,
+)
 from doctor.facts import Facts
 from doctor.finding import Finding, problem
 from doctor.machine import Machine
@@ -30,7 +37,7 @@ CHECKS: tuple[Check, ...] = (
     check_system.zfs_pools,
     check_system.stock_resume,
     check_system.hibernate_location,
-    check_system.systemctl,
+    check_systemctl.systemctl,
 )
 
 

@@ -20,15 +20,17 @@ _PLAIN = "#+-.:=@_"
 class Machine(Root):
     """Reads files of the machine; `root` is / but for a prepared directory of a test."""
 
-    def __init__(self, root: str = "/", place: Callable[[str], Place] = place_of) -> None:
+    def __init__(
+        self,
+        root: str = "/",
+        place: Callable[[str], Place] = place_of,
+        can_hibernate: Callable[[], str] = str,
+    ) -> None:
         super().__init__(root)
         self.place = place
         """Finds the place of a file: the system calls for this need the real machine."""
-
-    def points_to_null(self, path: str) -> bool:
-        """Return whether a unit file is masked: a link to /dev/null."""
-        path = self.path(path)
-        return os.path.islink(path) and os.readlink(path) == "/dev/null"
+        self.can_hibernate = can_hibernate
+        """Asks logind, and returns its answer, "" for none: what it makes of all is in no file."""
 
     @property
     def release(self) -> str:

@@ -34,6 +34,7 @@ class FakeMachine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.initramfs = _initramfs_tools()
+        self.logind = "yes"
         for path, text in _files().items():
             self.write(path, text)
         self.device("sda1", "8:1", 20 * GIB, "aaaaaaaa-0000-0000-0000-000000000000")
@@ -54,7 +55,8 @@ class FakeMachine:
         """Write the initramfs and return the machine."""
         if self.initramfs:
             self.write(IMAGE, MICROCODE + archive(self.initramfs))
-        return Machine(str(self.root), lambda _path: Place("/dev/sda1", FILE_PLACE))
+        place = Place("/dev/sda1", FILE_PLACE)
+        return Machine(str(self.root), lambda _path: place, lambda: self.logind)
 
     def write(self, path: str, what: str | bytes) -> None:
         """Make or replace a file."""
@@ -150,7 +152,9 @@ def _files() -> dict[str, str]:
         "/etc/machine-id": MACHINE_ID + "\n",
         "/var/lib/torpor/location": LOCATION,
         "/usr/lib/torpor/resume.needs": "\n".join(NEEDS) + "\n",
-        "/usr/lib/systemd/system/systemd-hibernate.service": "",
+        "/sys/power/resume": "8:2\n",
+        "/sys/power/resume_offset": "0\n",
+        "/usr/lib/systemd/system/systemd-hibernate.service": "[Service]\n",
         "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf": DROP_IN,
         "/etc/systemd/system/systemd-logind.service.d/torpor.conf": BYPASS,
     }

@@ -375,7 +375,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     "logind": (
         removed("/etc/systemd/system/systemd-logind.service.d/torpor.conf"),
         Level.WARNING,
-        "logind may refuse",
+        "logind may refuse systemctl hibernate: it looks for room in swap only",
         "torpor enable",
     ),
 }

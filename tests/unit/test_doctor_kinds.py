@@ -183,7 +183,7 @@ def test_store_is_named_with_its_kind(fake: FakeMachine) -> None:
     store_file(fake)
     messages = [finding.message for finding in examine(fake.machine())]
     assert "the store is /hibernation, a store file" in messages
-    assert "logind leaves it to Torpor whether there is room" in messages
+    assert "logind lets systemctl hibernate through, and leaves the room to Torpor" in messages
 
 
 @pytest.mark.parametrize(

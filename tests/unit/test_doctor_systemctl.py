@@ -1,0 +1,223 @@
+"""What systemd makes of its settings, what logind answers, and what doctor says of both."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from doctor import systemd
+from doctor.examine import examine
+from doctor.finding import Finding, Level
+from state.root import Root
+from tests.unit.fake_machine import FakeMachine
+
+SLEEP = "[Sleep]\nAllowHibernation={}\n"
+BYPASS = "/etc/systemd/system/systemd-logind.service.d/torpor.conf"
+
+
+@pytest.fixture(name="fake")
+def _fake(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+def bad(fake: FakeMachine) -> list[Finding]:
+    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, True) for text in ("1", "yes", "y", "true", "t", "on", "YES", "On")),
+        *((text, False) for text in ("0", "no", "n", "false", "f", "off", "N", "False")),
+        *((text, None) for text in ("", "2", "nope", "no way", "ja")),
+    ],
+)
+def test_booleans(text: str, value: bool | None) -> None:
+    assert systemd.boolean(text) is value
+
+
+def forbidden(root: Path, files: dict[str, str]) -> tuple[str, str] | None:
+    for path, text in files.items():
+        (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (root / path[1:]).write_text(text)
+    return systemd.forbidden_by(Root(str(root)), "sleep.conf", "Sleep", "AllowHibernation")
+
+
+ETC, RUN = "/etc/systemd/sleep.conf", "/run/systemd/sleep.conf"
+LOCAL, USR = "/usr/local/lib/systemd/sleep.conf", "/usr/lib/systemd/sleep.conf"
+NO, YES, NOTHING = SLEEP.format("no"), SLEEP.format("yes"), SLEEP.format("")
+
+
+@pytest.mark.parametrize(
+    ("files", "path"),
+    [
+        ({}, ""),
+        ({ETC: NO}, ETC),
+        ({ETC: YES, USR: NO}, ""),
+        ({ETC: "", USR: NO}, ""),
+        ({USR: NO}, USR),
+        ({RUN: NO, USR: YES}, RUN),
+        ({LOCAL: NO, USR: YES}, LOCAL),
+        ({ETC: YES, f"{USR}.d/a.conf": NO}, f"{USR}.d/a.conf"),
+        ({ETC: NO, f"{USR}.d/a.conf": YES}, ""),
+        ({f"{USR}.d/a.conf": NO, f"{RUN}.d/a.conf": YES}, ""),
+        ({f"{USR}.d/a.conf": YES, f"{RUN}.d/a.conf": NO}, f"{RUN}.d/a.conf"),
+        ({f"{USR}.d/a.conf": NO, f"{ETC}.d/a.conf": ""}, ""),
+        ({f"{LOCAL}.d/b.conf": NO, f"{ETC}.d/a.conf": YES}, f"{LOCAL}.d/b.conf"),
+        ({f"{ETC}.d/a.conf.bak": NO, f"{ETC}.d/b.conf~": NO}, ""),
+        ({ETC: NO, f"{ETC}.d/a.conf": NOTHING}, ""),
+        ({ETC: NO, f"{ETC}.d/a.conf": SLEEP.format("nonsense")}, ETC),
+        ({ETC: NO + "AllowHibernation=yes\n"}, ""),
+        ({ETC: "[Login]\nAllowHibernation=no\n"}, ""),
+        ({ETC: "[Login]\nx=y\n[Sleep]\n AllowHibernation = no \n"}, ETC),
+        ({ETC: "[Sleep]\n#AllowHibernation=no\n;AllowHibernation=no\n"}, ""),
+        ({ETC: "[Sleep]\nAllowHibernation=\\\nno\n"}, ETC),
+        ({ETC: "[Sleep]\nAllowHibernation=\\\n# between\nno\n"}, ETC),
+        ({ETC: "[Sleep]\nAllowHybridSleep=no\n"}, ""),
+        ({ETC: "[Sleep]\r\nAllowHibernation=no\r\n"}, ETC),
+        ({ETC: "[Sleep]\nAllowHibernation=no\\"}, ETC),
+    ],
+)
+def test_what_forbids(tmp_path: Path, files: dict[str, str], path: str) -> None:
+    found = forbidden(tmp_path, files)
+    assert (found[0] if found else "") == path
+
+
+Step = Callable[[FakeMachine], object]
+
+
+def at(path: str, text: str = "") -> Step:
+    return lambda fake: fake.write(path, text)
+
+
+def gone(path: str) -> Step:
+    return lambda fake: fake.remove(path)
+
+
+@pytest.mark.parametrize("path", [ETC, f"{RUN}.d/n.conf", f"{USR}.d/n.conf"])
+@pytest.mark.parametrize("value", ["n", "f", "0", "No"])
+def test_hibernation_that_is_not_allowed(fake: FakeMachine, path: str, value: str) -> None:
+    fake.write(path, SLEEP.format(value))
+    (finding,) = bad(fake)
+    assert f"AllowHibernation={value} in {path}" in finding.message
+    fake.write(path, "[Sleep]\n")
+    assert bad(fake) == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "path", "remedy"),
+    [
+        ("hibernate.target", "/etc/systemd/system", "systemctl unmask hibernate.target"),
+        ("sleep.target", "/run/systemd/system", "systemctl unmask --runtime sleep.target"),
+        ("systemd-hibernate.service", "/usr/local/lib/systemd/system", "rm /usr/local/lib/"),
+    ],
+)
+@pytest.mark.parametrize("is_link", [True, False])
+def test_masked_unit(
+    fake: FakeMachine, unit: str, path: str, remedy: str, *, is_link: bool
+) -> None:
+    if is_link:
+        fake.link(f"{path}/{unit}", "/dev/null")
+    else:
+        fake.write(f"{path}/{unit}", "")
+    (finding,) = bad(fake)
+    assert f"{unit} is masked by {path}/{unit}" in finding.message
+    assert finding.remedy.startswith(remedy)
+    fake.remove(f"{path}/{unit}")
+    assert bad(fake) == []
+
+
+def test_a_unit_of_the_administrator_hides_a_mask(fake: FakeMachine) -> None:
+    fake.link("/run/systemd/system/hibernate.target", "/dev/null")
+    fake.write("/etc/systemd/system/hibernate.target", "[Unit]\n")
+    assert bad(fake) == []
+
+
+@pytest.mark.parametrize("folder", ["/usr/lib", "/run", "/usr/local/lib"])
+def test_a_drop_in_anywhere_can_take_the_service_back(fake: FakeMachine, folder: str) -> None:
+    path = f"{folder}/systemd/system/systemd-hibernate.service.d/zz.conf"
+    fake.write(path, "[Service]\nExecStart=\nExecStart=/usr/lib/systemd/systemd-sleep hibernate\n")
+    (finding,) = bad(fake)
+    assert "uses the kernel's own" in finding.message
+    fake.link(f"/etc/systemd/system/{Path(path).parent.name}/zz.conf", "/dev/null")
+    assert bad(fake) == []
+
+
+NOT_NAMED = at("/sys/power/resume", "0:0\n")
+
+
+def half_named(fake: FakeMachine) -> None:
+    fake.write("/sys/power/resume", "0:0\n")
+    fake.write("/sys/power/resume_offset", "34816\n")
+
+
+def with_efi(fake: FakeMachine) -> None:
+    half_named(fake)
+    fake.write("/sys/firmware/efi/runtime", "")
+
+
+ANSWERS: dict[str, tuple[str, Step, Level, str, str]] = {
+    "nothing named": ("na", NOT_NAMED, Level.PROBLEM, "(na): nothing is named", "torpor announce"),
+    "half": ("na", half_named, Level.PROBLEM, "resume_offset says at what page", "torpor announce"),
+    "half, EFI": ("na", with_efi, Level.PROBLEM, "resume_offset says", "echo 0 >/sys/power/resume"),
+    "room": ("na", gone(BYPASS), Level.PROBLEM, "(na): it looks for room", "torpor enable"),
+    "not seen": ("na", lambda _: 0, Level.PROBLEM, "has not seen", "restart systemd-logind"),
+    "polkit": ("no", lambda _: 0, Level.PROBLEM, "(no): a rule of polkit", "login1.hibernate"),
+    "password": ("challenge", lambda _: 0, Level.WARNING, "asks for a password", "polkit"),
+    "lock": ("inhibitor-blocked", lambda _: 0, Level.WARNING, "inhibitor", "systemd-inhibit"),
+    "both": ("challenge-inhibitor-blocked", lambda _: 0, Level.WARNING, "lock", "systemd-inhibit"),
+    "today only": ("yes", gone(BYPASS), Level.WARNING, "may refuse", "torpor enable"),
+    "no answer": (
+        "",
+        NOT_NAMED,
+        Level.WARNING,
+        "may refuse systemctl hibernate: nothing",
+        "torpor",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_logind_answers(fake: FakeMachine, name: str) -> None:
+    fake.logind, spoil, level, message, remedy = ANSWERS[name]
+    spoil(fake)
+    (finding,) = bad(fake)
+    assert finding.level == level
+    assert message in finding.message
+    assert remedy in finding.remedy
+
+
+def test_noresume_is_a_reason(fake: FakeMachine) -> None:
+    fake.logind = "na"
+    fake.replace("/proc/cmdline", "quiet", "noresume")
+    found = [finding.message for finding in bad(fake) if "logind" in finding.message]
+    assert found == [
+        "logind refuses systemctl hibernate (na): the kernel command line has noresume"
+    ]
+
+
+@pytest.mark.parametrize("spoil", [lambda _: 0, NOT_NAMED])
+def test_a_yes_is_a_yes(fake: FakeMachine, spoil: Step) -> None:
+    """Before 254 it is, whatever is named."""
+    spoil(fake)
+    assert bad(fake) == []
+
+
+@pytest.mark.parametrize("swaps", ["", "/dev/zram0 partition 4096 0 5\n"])
+def test_nothing_has_to_be_named_where_no_swap_is(fake: FakeMachine, swaps: str) -> None:
+    fake.logind = ""
+    NOT_NAMED(fake)
+    fake.write("/proc/swaps", f"Filename Type Size Used Priority\n{swaps}")
+    assert not any("logind" in finding.message for finding in bad(fake))
+
+
+def test_without_logind_the_files_are_what_there_is(fake: FakeMachine) -> None:
+    fake.logind = ""
+    said = [finding.message for finding in examine(fake.machine()) if "logind" in finding.message]
+    assert said == ["logind does not answer here; by the files it lets systemctl hibernate through"]
+
+
+def test_a_kernel_that_cannot_is_said_once(fake: FakeMachine) -> None:
+    fake.logind = "na"
+    fake.write("/sys/power/state", "freeze mem\n")
+    assert not any("logind" in finding.message for finding in bad(fake))
