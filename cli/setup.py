@@ -2,8 +2,13 @@
 
 import argparse
 import sys
+import time
+from collections.abc import Iterable
+from functools import partial
 
 from cli.output import say
+from doctor.machine import Machine
+from doctor.rebuilt import after_disable, after_enable
 from format.errors import TorporError
 from hibernate.choose import Settings, choose_store, open_store
 from kernel import cmdline
@@ -26,12 +31,12 @@ def enable(arguments: argparse.Namespace) -> None:
     path = choose_store(arguments.store, Settings(read_conf(), command_line, read_location()))
     with open_store(path):
         target = target_of(path, machine_id())
-    enable_system(system, target, say)
+    look = partial(after_enable, Machine(), time.time())
+    found = enable_system(system, target, say, look)
     say(f"enabled: systemctl hibernate writes to {path}, and a boot looks there for an image")
     if units.is_booted(system):
         _announce_if_it_can(arguments)
-    for remark in remarks(system, target, command_line):
-        print(f"torpor: {remark}", file=sys.stderr)
+    _remark([*found, *remarks(system, target, command_line)])
 
 
 def _announce_if_it_can(arguments: argparse.Namespace) -> None:
@@ -49,9 +54,17 @@ def announce(_arguments: argparse.Namespace) -> None:
 
 def disable(arguments: argparse.Namespace) -> None:
     """Undo enable."""
+    began = time.time()
     is_undone = disable_system(System(), say, with_rebuild=not arguments.no_rebuild)
     announcing.retract()
-    if is_undone:
-        say("disabled: systemctl hibernate is the kernel's again")
-    else:
+    if not is_undone:
         say("torpor is not enabled: nothing changed")
+        return
+    say("disabled: systemctl hibernate is the kernel's again")
+    if not arguments.no_rebuild:
+        _remark(after_disable(Machine(), began))
+
+
+def _remark(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f"torpor: {line}", file=sys.stderr)

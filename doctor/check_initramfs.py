@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from doctor import check_mkinitcpio
-from doctor.facts import REBUILD, Facts
+from doctor.facts import Facts
 from doctor.finding import Finding, ok, problem, stock_first, warning
 from doctor.initramfs import Initramfs
 from doctor.program import fingerprint
@@ -17,7 +17,6 @@ _OURS = "/usr/lib/torpor/"
 _UNITS = "/usr/lib/systemd/system"
 _GENERATOR = "/usr/lib/systemd/system-generators/torpor-resume-generator"
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
-_AGAIN = f"install Torpor's package again, and {REBUILD}"
 
 
 def resumer(facts: Facts) -> Iterator[Finding]:
@@ -40,7 +39,7 @@ def resumer(facts: Facts) -> Iterator[Finding]:
     ]
     if missing:
         more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
-        yield problem(f"{path} lacks {missing[0]}{more}, which the resumer needs", REBUILD)
+        yield problem(f"{path} lacks {missing[0]}{more}, which the resumer needs", facts.again)
     else:
         yield ok(f"{path} holds the resumer and the {len(needs)} files that it needs")
 
@@ -51,10 +50,14 @@ def _how_to_add(facts: Facts) -> str:
     if "/usr/lib/dracut" in image:
         if facts.location is None:
             return "run torpor enable: dracut then takes its module in"
-        return f"see that no omit_dracutmodules+= names torpor, and {REBUILD}"
+        return f"see that no omit_dracutmodules+= names torpor, and {facts.again}"
     if check_mkinitcpio.made(image):
         return check_mkinitcpio.how_to_add(facts)
-    return _AGAIN
+    return _reinstall(facts)
+
+
+def _reinstall(facts: Facts) -> str:
+    return f"install Torpor's package again, and {facts.again}"
 
 
 def version(facts: Facts) -> Iterator[Finding]:
@@ -68,7 +71,7 @@ def version(facts: Facts) -> Iterator[Finding]:
         if data is not None and fingerprint(data) != kept:
             other.append(path)
     if other:
-        yield problem(f"{facts.image_path} holds another version of {other[0]}", REBUILD)
+        yield problem(f"{facts.image_path} holds another version of {other[0]}", facts.again)
     elif RESUMER in image:
         yield ok("the resumer in it is the installed one")
 
@@ -80,11 +83,11 @@ def kept_location(facts: Facts) -> Iterator[Finding]:
         if here is not None:
             yield ok(f"{LOCATION} in it is the current one")
     elif there is None:
-        yield problem(f"{facts.image_path} does not hold {LOCATION}", REBUILD)
+        yield problem(f"{facts.image_path} does not hold {LOCATION}", facts.again)
     elif here is None:
-        yield warning(f"{facts.image_path} holds a {LOCATION} that is gone here", REBUILD)
+        yield warning(f"{facts.image_path} holds a {LOCATION} that is gone here", facts.again)
     else:
-        yield problem(f"{facts.image_path} holds an older {LOCATION}", REBUILD)
+        yield problem(f"{facts.image_path} holds an older {LOCATION}", facts.again)
 
 
 def order(facts: Facts) -> Iterator[Finding]:
@@ -111,10 +114,10 @@ def _initramfs_tools(facts: Facts) -> Iterator[Finding]:
         yield problem(
             f"{facts.image_path} holds the resumer but does not run it: it is not in "
             "scripts/local-premount/ORDER",
-            _AGAIN,
+            _reinstall(facts),
         )
     elif "resume" in scripts[: ours[0]]:
-        yield stock_first(facts.image_path, _AGAIN)
+        yield stock_first(facts.image_path, _reinstall(facts))
 
 
 def _systemd(facts: Facts) -> Iterator[Finding]:
@@ -129,7 +132,7 @@ def _systemd(facts: Facts) -> Iterator[Finding]:
         drop_in = f"{_UNITS}/{unit}.d/torpor.conf"
         if f"{_UNITS}/{unit}" in image and drop_in not in image:
             yield problem(
-                f"{facts.image_path} does not order {unit} behind Torpor: no {drop_in}", REBUILD
+                f"{facts.image_path} does not order {unit} behind Torpor: no {drop_in}", facts.again
             )
     if check_mkinitcpio.made(image):
         yield from check_mkinitcpio.configuration(facts)
@@ -143,10 +146,10 @@ def _dracut(facts: Facts) -> Iterator[Finding]:
     if not ours:
         yield problem(
             f"{facts.image_path} holds the resumer but does not run it: no hook in pre-mount",
-            _AGAIN,
+            _reinstall(facts),
         )
     elif stock and min(stock) < min(ours):
-        yield stock_first(facts.image_path, _AGAIN)
+        yield stock_first(facts.image_path, _reinstall(facts))
 
 
 def gpu(facts: Facts) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ Those below the store, and those below each mounted file system, which the guard
 import re
 from collections.abc import Iterator
 
-from doctor.facts import REBUILD, Facts
+from doctor.facts import Facts
 from doctor.finding import Finding, ok, problem
 from kernel.mounts import parse_mounts
 from store import crypttab
@@ -59,7 +59,8 @@ def _crypt(facts: Facts, name: str, uuid_words: str, what: str) -> Iterator[Find
     if not any(path in image for path in _CRYPTSETUP):
         yield problem(
             f"{facts.image_path} has no cryptsetup to open {name}, on which {what} lies",
-            f"install cryptsetup-initramfs, or dracut's crypt module; torpor enable, and {REBUILD}",
+            "install cryptsetup-initramfs, or dracut's crypt module; torpor enable, and "
+            f"{facts.again}",
         )
         return
     uuid = uuid_words.split("-")[1][:_UUID_DIGITS] if uuid_words.startswith("LUKS") else ""
@@ -67,7 +68,7 @@ def _crypt(facts: Facts, name: str, uuid_words: str, what: str) -> Iterator[Find
         yield problem(
             f"{facts.image_path} does not hold the key file {key}, which opens {name}",
             "name it in KEYFILE_PATTERN= of /etc/cryptsetup-initramfs/conf-hook, or in "
-            f"install_items+= of /etc/dracut.conf.d, and {REBUILD}",
+            f"install_items+= of /etc/dracut.conf.d, and {facts.again}",
         )
     elif _is_left_out(facts, uuid):
         yield problem(
@@ -80,7 +81,7 @@ def _crypt(facts: Facts, name: str, uuid_words: str, what: str) -> Iterator[Find
         yield problem(
             f"nothing tells {facts.image_path} to open {name}, on which {what} lies",
             f"run torpor enable, or give {name} the option initramfs (Debian) or x-initrd.attach "
-            f"in /etc/crypttab, and {REBUILD}",
+            f"in /etc/crypttab, and {facts.again}",
         )
 
 
@@ -134,7 +135,7 @@ def _lvm(facts: Facts, name: str, what: str) -> Iterator[Finding]:
     if not any(path in facts.initramfs for path in _LVM):
         yield problem(
             f"{facts.image_path} has no lvm to activate {name}, on which {what} lies",
-            f"install lvm2, and dracut's lvm module or mkinitcpio's lvm2 hook, and {REBUILD}",
+            f"install lvm2, and dracut's lvm module or mkinitcpio's lvm2 hook, and {facts.again}",
         )
         return
     chosen = [

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from doctor.facts import REBUILD, Facts
+from doctor.facts import Facts
 from doctor.finding import Finding, problem, stock_first, warning
 from doctor.initramfs import Initramfs
 from generators import shell
@@ -22,68 +22,66 @@ def order(facts: Facts) -> Iterator[Finding]:
     said: dict[str, shell.Value] = {}
     shell.assign(facts.initramfs.text("/config") or "", said)
     found = said.get("HOOKS")
-    hooks = found.split() if isinstance(found, str) else []
+    run = found.split() if isinstance(found, str) else []
     path = facts.image_path
-    if "torpor" not in hooks:
+    if "torpor" not in run:
         yield problem(
             f"{path} holds the resumer but does not run it: no torpor among its hooks",
             how_to_add(facts),
         )
         return
-    at = hooks.index("torpor")
-    late = [hook for hook in hooks[at:] if hook in OPENERS]
+    at = run.index("torpor")
+    late = [hook for hook in run[at:] if hook in OPENERS]
     if late:
         yield problem(
             f"{path} runs torpor before {late[0]}, which has to come first", _say_hooks(facts)
         )
-    elif "resume" in hooks[:at]:
+    elif "resume" in run[:at]:
         yield stock_first(path, _say_hooks(facts))
     yield from configuration(facts)
 
 
 def configuration(facts: Facts) -> Iterator[Finding]:
     """See that the next image will hold us, too."""
-    hooks, _ = _hooks(facts)
-    if hooks.names is None:
-        yield warning(
-            f"{hooks.source}: it cannot be told what HOOKS this leads to", how_to_add(facts)
-        )
+    next_hooks, _ = hooks(facts)
+    source, names = next_hooks.source, next_hooks.names
+    if names is None:
+        yield warning(f"{source}: it cannot be told what HOOKS this leads to", how_to_add(facts))
         return
-    names = hooks.names
     mixed = [hook for hook in names if hook in _BUSYBOX_HOOKS] if "systemd" in names else []
     if mixed:
         yield problem(
-            f"{hooks.source}: HOOKS has {mixed[0]} beside systemd, which never runs it",
+            f"{source}: HOOKS has {mixed[0]} beside systemd, which never runs it",
             "with systemd put sd-torpor for torpor, and sd-encrypt for encrypt",
         )
     elif names and not set(OURS) & set(names):
         yield problem(
-            f"{hooks.source}: HOOKS has no torpor, so the next initramfs will not resume",
+            f"{source}: HOOKS has no torpor, so the next initramfs will not resume",
             how_to_add(facts),
         )
 
 
 def how_to_add(facts: Facts) -> str:
     """Say how our hook gets into the next image."""
-    hooks, preset_file = _hooks(facts)
-    if hooks.source == DROP_IN or (facts.location is None and not preset_file):
+    next_hooks, preset_file = hooks(facts)
+    if next_hooks.source == DROP_IN or (facts.location is None and not preset_file):
         return "run torpor enable, which puts torpor into HOOKS of mkinitcpio"
-    if hooks.names is None:
-        return f"see that it puts torpor there (with systemd, sd-torpor), and {REBUILD}"
-    if set(OURS) & set(hooks.names):
-        return REBUILD
+    if next_hooks.names is None:
+        return f"see that it puts torpor there (with systemd, sd-torpor), and {facts.again}"
+    if set(OURS) & set(next_hooks.names):
+        return facts.again
     return _say_hooks(facts)
 
 
 def _say_hooks(facts: Facts) -> str:
-    hooks, preset_file = _hooks(facts)
-    source = f"{hooks.source}, which {preset_file} names" if preset_file else hooks.source
-    if hooks.names is None:
-        return f"put torpor into HOOKS of {source} behind them, before resume, and {REBUILD}"
-    return f"say in {source}: HOOKS=({' '.join(corrected(hooks.names))}); and {REBUILD}"
+    next_hooks, preset_file = hooks(facts)
+    source = next_hooks.source + (f", which {preset_file} names" if preset_file else "")
+    if next_hooks.names is None:
+        return f"put torpor into HOOKS of {source} behind them, before resume, and {facts.again}"
+    return f"say in {source}: HOOKS=({' '.join(corrected(next_hooks.names))}); and {facts.again}"
 
 
-def _hooks(facts: Facts) -> tuple[Hooks, str]:
+def hooks(facts: Facts) -> tuple[Hooks, str]:
     """Return the hooks of the next image, and the preset's file if that names a configuration."""
     preset = preset_of(facts.machine, facts.image_path)
     if preset is not None and preset.config:

@@ -46,13 +46,13 @@ def examine(machine: Machine) -> Iterator[Finding]:
     facts = Facts(machine)
     seen = set()
     for check in CHECKS:
-        for finding in _made(check, facts):
+        for finding in made(check, facts):
             if finding not in seen:
                 seen.add(finding)
                 yield finding
 
 
-def _made(check: Check, facts: Facts) -> Iterator[Finding]:
+def made(check: Check, facts: Facts) -> Iterator[Finding]:
     """Make a check; where it fails, that is the finding: several may fail for one reason."""
     try:
         yield from check(facts)

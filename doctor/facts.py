@@ -9,13 +9,15 @@ from doctor.initramfs import Initramfs, as_text, read_initramfs
 from doctor.machine import Machine
 from doctor.program import fingerprint
 from doctor.stores import Store, find_store
+from generators.find import find_generator
+from generators.generator import Generator
+from generators.rebuild import commands as commands_of
 from kernel import cmdline
 from state.conf import PATH as CONF
 from state.conf import Conf
 from state.location import PATH as LOCATION
 from state.location import Location
 
-REBUILD = "make it anew: update-initramfs -u, dracut --force, or mkinitcpio -P"
 _FINGERPRINTS = ("lib/torpor/resume/", "lib/torpor/torpor-boot")
 _TEXTS = (
     "scripts/local-premount/ORDER",
@@ -29,8 +31,22 @@ _TEXTS = (
 class Facts:
     """Raises TorporError or OSError where a fact cannot be found out: no check without it."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, again: str = "") -> None:
         self.machine = machine
+        self._again = again
+
+    @cached_property
+    def generator(self) -> Generator | None:
+        """What makes the initramfs here."""
+        return find_generator(self.machine)
+
+    @cached_property
+    def again(self) -> str:
+        """How the initramfs is made anew, the end of many a remedy."""
+        commands = commands_of(self.machine, self.generator) if self.generator else []
+        if self._again or not commands:
+            return self._again or "make it anew with your initramfs generator"
+        return f"make it anew: {'; '.join(' '.join(command) for command in commands)}"
 
     @cached_property
     def parameters(self) -> dict[str, str]:
@@ -65,7 +81,7 @@ class Facts:
             return read_initramfs(self.machine.path(self.image_path), _keep)
         except InitramfsError as error:
             raise InitramfsError(
-                f"{self.image_path} cannot be used: {error}", error.hint or REBUILD
+                f"{self.image_path} cannot be used: {error}", error.hint or self.again
             ) from error
 
 

@@ -58,4 +58,11 @@ def configuration(root: Root) -> str:
     return "\n".join(root.text(path) or "" for path in [_CONF, *files])
 
 
-DRACUT = Generator("dracut", "/etc/dracut.conf.d/torpor.conf", _text, _is_used, _remarks)
+DRACUT = Generator(
+    "dracut",
+    ("dracut", "--regenerate-all", "--force"),
+    "/etc/dracut.conf.d/torpor.conf",
+    _text,
+    _is_used,
+    _remarks,
+)

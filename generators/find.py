@@ -1,5 +1,6 @@
 """Which generator a system uses."""
 
+from generators import boot
 from generators.dracut import DRACUT
 from generators.generator import Generator
 from generators.initramfs_tools import INITRAMFS_TOOLS
@@ -12,4 +13,6 @@ GENERATORS = (INITRAMFS_TOOLS, MKINITCPIO, DRACUT)
 
 def find_generator(root: Root) -> Generator | None:
     """Return the generator that the system uses, None if there is none that is known."""
-    return next((one for one in GENERATORS if one.is_used(root)), None)
+    used = [one for one in GENERATORS if one.is_used(root)]
+    chosen = boot.setting(root, "initrd_generator")
+    return next((one for one in used if one.name == chosen), next(iter(used), None))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from state.location import Location
 from state.root import Root
 
+Command = tuple[str, ...]
+"""A program and its arguments."""
 Luks = tuple[tuple[str, str], ...]
 """Name and UUID of each LUKS device below a store, from the top."""
 
@@ -25,6 +27,8 @@ class Generator:
     """An initramfs generator."""
 
     name: str
+    rebuild: Command
+    """Makes the images of all kernels anew, where nothing else calls the generator: see rebuild."""
     configuration: str
     """The file that is ours in its folder of configuration."""
     text: Callable[[Target], str]

@@ -51,5 +51,10 @@ def _key_pattern(root: Root) -> str:
 
 
 INITRAMFS_TOOLS = Generator(
-    "initramfs-tools", "/etc/initramfs-tools/conf.d/torpor", _text, _is_used, _remarks
+    "initramfs-tools",
+    ("update-initramfs", "-u", "-k", "all"),
+    "/etc/initramfs-tools/conf.d/torpor",
+    _text,
+    _is_used,
+    _remarks,
 )

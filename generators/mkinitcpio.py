@@ -10,7 +10,7 @@ from state.root import Root
 
 CONF = "/etc/mkinitcpio.conf"
 DROP_IN = f"{CONF}.d/torpor.conf"
-_PRESETS = "/etc/mkinitcpio.d"
+PRESETS = "/etc/mkinitcpio.d"
 _PROGRAM = "/usr/bin/mkinitcpio"
 
 OURS = ("torpor", "sd-torpor")
@@ -126,12 +126,12 @@ class Preset:
 
 def presets(root: Root) -> Iterator[Preset]:
     """Yield what the files of presets say, as far as it is plain."""
-    for name in root.names(_PRESETS):
+    for name in root.names(PRESETS):
         if name.endswith(".preset"):
             variables: dict[str, shell.Value] = {}
-            shell.assign(root.text(f"{_PRESETS}/{name}") or "", variables)
+            shell.assign(root.text(f"{PRESETS}/{name}") or "", variables)
             for preset in _words(variables.get("PRESETS")):
-                yield _preset(f"{_PRESETS}/{name}", preset, variables)
+                yield _preset(f"{PRESETS}/{name}", preset, variables)
 
 
 def preset_of(root: Root, image: str) -> Preset | None:
@@ -160,8 +160,15 @@ def _preset(file: str, name: str, variables: dict[str, shell.Value]) -> Preset:
     )
 
 
+def has_presets(root: Root) -> bool:
+    """Return whether `mkinitcpio -P` has anything to do."""
+    return any(name.endswith(".preset") for name in root.names(PRESETS))
+
+
 def _is_used(root: Root) -> bool:
-    return root.exists(_PROGRAM) and any(name.endswith(".preset") for name in root.names(_PRESETS))
+    # Without presets it may be left over, or called by kernel-install or limine-mkinitcpio.
+    is_called = root.exists("/usr/bin/limine-mkinitcpio") or not root.exists("/usr/bin/dracut")
+    return root.exists(_PROGRAM) and (has_presets(root) or is_called)
 
 
 def _remarks(_root: Root, luks: Luks, _command_line: str) -> Iterator[str]:
@@ -169,4 +176,4 @@ def _remarks(_root: Root, luks: Luks, _command_line: str) -> Iterator[str]:
         yield "the store is on LUKS: see that encrypt or sd-encrypt opens it at boot"
 
 
-MKINITCPIO = Generator("mkinitcpio", DROP_IN, _text, _is_used, _remarks)
+MKINITCPIO = Generator("mkinitcpio", ("mkinitcpio", "-P"), DROP_IN, _text, _is_used, _remarks)

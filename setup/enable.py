@@ -1,35 +1,60 @@
 """Enables and disables, step by step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
+from format.errors import TorporError
 from generators.find import GENERATORS, find_generator
-from generators.generator import Target
+from generators.generator import Generator, Target
 from setup import units
 from setup.errors import SetupError
-from setup.initramfs import configure, rebuild, rebuild_command, remove_configuration
+from setup.initramfs import configure, rebuild, remove_configuration
 from setup.system import System
 from state.location import PATH as LOCATION
 
 Say = Callable[[str], None]
+Look = Callable[[], Iterable[str]]
+"""Looks into the initramfs that the next boot takes; returns remarks.
+
+Raises TorporError if the resumer is not in it where it should be."""
 
 
-def enable(system: System, target: Target, say: Say) -> None:
+def enable(system: System, target: Target, say: Say, look: Look) -> list[str]:
     """Make the system hibernate to the target and resume from it; say each step.
 
-    Raises SetupError or UnreadableError after undoing all of it.
+    Return what `look` has to say of the initramfs that was made. Raises SetupError or
+    UnreadableError after undoing all of it.
     """
     generator = find_generator(system)
     if generator is None:
         names = ", ".join(generator.name for generator in GENERATORS)
         raise SetupError(f"no initramfs generator is installed: {names}")
     with ExitStack() as undo:
+        again = undo.enter_context(ExitStack())  # unwound when all files are as they were
         system.write(LOCATION, target.location.build(), undo)
         configure(system, generator, target, undo)
         units.write_units(system, undo)
-        say(f"rebuilding the initramfs: {' '.join(rebuild_command(generator))}")
-        rebuild(system, generator)
+        again.callback(_rebuild_again, system, generator, say)
+        rebuild(system, generator, say)
+        remarks = _looked(look)
         undo.pop_all()
+    return remarks
+
+
+def _looked(look: Look) -> list[str]:
+    try:
+        return list(look())
+    except TorporError as error:
+        raise SetupError(str(error), error.hint) from error
+
+
+def _rebuild_again(system: System, generator: Generator, say: Say) -> None:
+    say("undoing that, the initramfs too")
+    try:
+        rebuild(system, generator, say)
+    except SetupError as error:
+        # What went wrong before is what the user has to hear of, as the error.
+        say(f"{error}: it may hold what enable put there")
 
 
 def disable(system: System, say: Say, *, with_rebuild: bool) -> bool:
@@ -41,6 +66,5 @@ def disable(system: System, say: Say, *, with_rebuild: bool) -> bool:
     ]
     generator = find_generator(system)
     if any(removed) and with_rebuild and generator is not None:
-        say(f"rebuilding the initramfs: {' '.join(rebuild_command(generator))}")
-        rebuild(system, generator)
+        rebuild(system, generator, say)
     return any(removed)

@@ -1,17 +1,14 @@
 """Tells the generator what it has to open, and has it make the images anew."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from generators.find import GENERATORS
 from generators.generator import Generator, Target
+from generators.mkinitcpio import PRESETS
+from generators.rebuild import commands as rebuild_commands
 from setup.errors import SetupError
 from setup.system import NOTE, System
-
-_REBUILD = {
-    "initramfs-tools": ("update-initramfs", "-u", "-k", "all"),
-    "mkinitcpio": ("mkinitcpio", "-P"),
-    "dracut": ("dracut", "--regenerate-all", "--force"),
-}
 
 
 def configure(system: System, generator: Generator, target: Target, undo: ExitStack) -> None:
@@ -29,18 +26,20 @@ def remove_configuration(system: System) -> bool:
     return any(removed)
 
 
-def rebuild_command(generator: Generator) -> tuple[str, ...]:
-    """Return what makes the images of all kernels anew."""
-    return _REBUILD[generator.name]
-
-
-def rebuild(system: System, generator: Generator) -> None:
-    """Make the images of all kernels anew. Raises SetupError."""
-    command = rebuild_command(generator)
-    try:
-        system.run(command)
-    except SetupError as error:
+def rebuild(system: System, generator: Generator, say: Callable[[str], None]) -> None:
+    """Make the images of all kernels anew; say by what. Raises SetupError."""
+    commands = rebuild_commands(system, generator)
+    if not commands:
         raise SetupError(
-            f"the initramfs cannot be rebuilt: {error}",
-            f"see what it says: {' '.join(command)}",
-        ) from error
+            f"nothing says what images {generator.name} should make",
+            f"give it presets in {PRESETS}, or use kernel-install",
+        )
+    for command in commands:
+        words = " ".join(command)
+        say(f"rebuilding the initramfs: {words}")
+        try:
+            system.run(command)
+        except SetupError as error:
+            raise SetupError(
+                f"the initramfs cannot be rebuilt: {error}", f"see what it says: {words}"
+            ) from error

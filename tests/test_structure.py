@@ -36,7 +36,7 @@ ALLOWED = {
     "guard": {"format", "kernel", "store"},
     "hibernate": {"format", "kernel", "store", "state", "guard"},
     "resume": {"format", "kernel", "store", "state", "guard"},
-    "generators": {"store", "state"},
+    "generators": {"kernel", "store", "state"},
     "setup": {"format", "kernel", "store", "state", "generators"},
     "doctor": {"format", "kernel", "store", "state", "hibernate", "generators"},
     "workingset": {"format", "kernel", "store"},

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from doctor.errors import NotReadyError
+from doctor.machine import Machine
+from doctor.rebuilt import after_enable
 from tests.initramfs.installed import HERE, UNITS, lay_out, on_a_copy, unavailable
 
 LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"
@@ -44,6 +47,18 @@ def build(system: Path, result: Path, *command: str) -> Path:
     return result / "tree"
 
 
+def doctor_remarks(system: Path, image: Path) -> list[str]:
+    """Return what torpor enable would say of the image."""
+    for name, data in (
+        ("proc/sys/kernel/osrelease", b"6.1.0\n"),
+        ("boot/initrd.img-6.1.0", image.read_bytes()),
+    ):
+        path = system / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    return after_enable(Machine(str(system)), 0)
+
+
 def files(tree: Path, folder: str) -> list[str]:
     return sorted(path.name for path in (tree / folder).iterdir())
 
@@ -59,6 +74,14 @@ def test_dracut(system: Path, result: Path, option: str) -> None:
     assert files(tree, f"{hooks}/pre-mount")[0] == "05-torpor-resume.sh"
     assert (tree / "usr/lib/dracut/resume.sh").exists(), "the stock module is there"
     assert not (tree / UNITS / "torpor-resume.service").exists()
+    assert doctor_remarks(system, result / "image") == []
+
+
+def test_dracut_without_us(system: Path, result: Path) -> None:
+    require("dracut")
+    on_a_copy(system, result, f"{HERE}/dracut.sh", str(result), "base resume")
+    with pytest.raises(NotReadyError, match="does not hold the resumer"):
+        doctor_remarks(system, result / "image")
 
 
 def test_dracut_with_systemd(system: Path, result: Path) -> None:
@@ -71,6 +94,7 @@ def test_dracut_with_systemd(system: Path, result: Path) -> None:
     generators = files(tree, "usr/lib/systemd/system-generators")
     assert {"torpor-resume-generator", "systemd-hibernate-resume-generator"} <= {*generators}
     assert not list((tree / "usr/lib/dracut/hooks").rglob("*torpor*"))
+    assert doctor_remarks(system, result / "image") == []
 
 
 @pytest.mark.parametrize("busybox", ["y", "n"])
@@ -81,6 +105,7 @@ def test_initramfs_tools(system: Path, result: Path, busybox: str) -> None:
     scripts = [line.split()[0] for line in order.splitlines() if line.startswith("/")]
     ours = scripts.index("/scripts/local-premount/0torpor")
     assert ours < scripts.index("/scripts/local-premount/resume")
+    assert doctor_remarks(system, result / "image") == []
 
 
 def test_mkinitcpio(system: Path, result: Path) -> None:

@@ -21,6 +21,11 @@ NEEDS = [
     "/usr/lib/torpor/resume/_internal/base_library.zip",
     "/lib/x86_64-linux-gnu/libc.so.6",
 ]
+ENABLED = (
+    "/var/lib/torpor/location",
+    "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf",
+    "/etc/systemd/system/systemd-logind.service.d/torpor.conf",
+)
 DROP_IN = "[Service]\nExecStart=\nExecStart=/usr/bin/torpor hibernate --sleep-hooks\n"
 BYPASS = "[Service]\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n"
 MOUNTS = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:5 / /dev rw - devtmpfs udev rw\n"
@@ -57,6 +62,12 @@ class FakeMachine:
             self.write(IMAGE, MICROCODE + archive(self.initramfs))
         place = Place("/dev/sda1", FILE_PLACE)
         return Machine(str(self.root), lambda _path: place, lambda: self.logind)
+
+    def disabled(self) -> None:
+        """Take away what `torpor enable` wrote."""
+        for path in ENABLED:
+            self.remove(path)
+        self.initramfs.pop("var/lib/torpor/location", None)
 
     def write(self, path: str, what: str | bytes) -> None:
         """Make or replace a file."""
@@ -149,6 +160,8 @@ def _files() -> dict[str, str]:
         "/sys/kernel/security/lockdown": "[none] integrity confidentiality\n",
         "/dev/snapshot": "",
         f"/boot/config-{RELEASE}": "CONFIG_HIBERNATION=y\nCONFIG_HIBERNATION_SNAPSHOT_DEV=y\n",
+        "/usr/sbin/mkinitramfs": "#!/bin/sh\n",
+        "/usr/sbin/update-initramfs": "#!/bin/sh\n",
         "/etc/machine-id": MACHINE_ID + "\n",
         "/var/lib/torpor/location": LOCATION,
         "/usr/lib/torpor/resume.needs": "\n".join(NEEDS) + "\n",

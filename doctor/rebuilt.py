@@ -1,0 +1,75 @@
+"""A look into the initramfs that enable or disable has had made anew."""
+
+import os
+
+from doctor import check_initramfs, check_mkinitcpio
+from doctor.errors import InitramfsError, NotReadyError
+from doctor.examine import made
+from doctor.facts import Facts
+from doctor.finding import Finding, Level
+from doctor.machine import Machine
+from generators.mkinitcpio import OURS
+
+_CHECKS = (
+    check_initramfs.resumer,
+    check_initramfs.version,
+    check_initramfs.kept_location,
+    check_initramfs.order,
+)
+_TICK = 2
+"""Seconds to which FAT rounds times down."""
+
+
+def after_enable(machine: Machine, began: float) -> list[str]:
+    """Return what is to be said of the initramfs of the next boot, made anew since `began`.
+
+    Raises NotReadyError if the resumer is not in it.
+    """
+    facts = Facts(machine, "run torpor enable again")
+    findings = [found for check in _CHECKS for found in made(check, facts)]
+    if not _holds_resumer(facts):
+        lacking = next(found for found in findings if found.level == Level.PROBLEM)
+        raise NotReadyError(*_explained(facts, lacking, began))
+    bad = [found for found in findings if found.level != Level.OK]
+    return [f"{found.message}: {found.remedy}" for found in dict.fromkeys(bad)]
+
+
+def _holds_resumer(facts: Facts) -> bool:
+    """Return whether it does, or that cannot be told: there is none that can be read."""
+    try:
+        return check_initramfs.RESUMER in facts.initramfs
+    except (InitramfsError, OSError):
+        return True
+
+
+def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
+    if _is_older(facts, began):
+        return (
+            f"{facts.image_path} was not made anew, and does not hold the resumer",
+            "find out what makes it, and where that is told to write: a boot takes this one",
+        )
+    return lacking.message, lacking.remedy
+
+
+def _is_older(facts: Facts, began: float) -> bool:
+    return os.stat(facts.machine.path(facts.image_path)).st_mtime + _TICK < began
+
+
+def after_disable(machine: Machine, began: float) -> list[str]:
+    """Return a line if the initramfs of the next boot still holds the resumer."""
+    facts = Facts(machine)
+    try:
+        if check_initramfs.RESUMER not in facts.initramfs:
+            return []
+        why = "it was not made anew" if _is_older(facts, began) else _why_it_is_there(facts)
+    except (InitramfsError, OSError):
+        return []
+    return [f"{facts.image_path} still holds the resumer, which finds no image: {why}"]
+
+
+def _why_it_is_there(facts: Facts) -> str:
+    if check_mkinitcpio.made(facts.initramfs):
+        hooks, _ = check_mkinitcpio.hooks(facts)
+        if set(OURS) & set(hooks.names or ()):
+            return f"HOOKS in {hooks.source} has it"
+    return "it goes with Torpor's package"

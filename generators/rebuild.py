@@ -1,0 +1,54 @@
+"""What has to be run so that the images of all kernels are made anew.
+
+Where another program calls the generator, and puts the image where the boot loader looks for it,
+that is what has to be run: the generator alone would write elsewhere.
+"""
+
+from collections.abc import Iterator
+
+from generators import boot, mkinitcpio
+from generators.generator import Command, Generator
+from generators.kernels import installed
+from state.root import Root
+
+_CALLERS: dict[str, tuple[Command, ...]] = {
+    "dracut": (
+        ("sdbootutil", "mkinitrd"),  # openSUSE with systemd-boot or grub2-bls
+        ("reinstall-kernels",),  # EndeavourOS with kernel-install
+        ("dracut-rebuild",),  # EndeavourOS with GRUB
+        ("limine-dracut",),
+    ),
+    "mkinitcpio": (("limine-mkinitcpio",),),
+}
+"""By generator: of these the first that is installed."""
+
+
+def commands(root: Root, generator: Generator) -> list[Command]:
+    """Return the commands, in order; none where nothing says what images there should be."""
+    for command in _CALLERS.get(generator.name, ()):
+        if root.exists(f"/usr/bin/{command[0]}"):
+            return [command]
+    if _goes_by_kernel_install(root, generator):
+        return list(_kernel_install(root))
+    if generator is mkinitcpio.MKINITCPIO and not mkinitcpio.has_presets(root):
+        return []
+    return [generator.rebuild]
+
+
+def _goes_by_kernel_install(root: Root, generator: Generator) -> bool:
+    if not root.exists("/usr/bin/kernel-install"):
+        return False
+    if generator is mkinitcpio.MKINITCPIO:
+        return not mkinitcpio.has_presets(root)
+    # dracut writes below the folder of the machine id by itself, and no other (dracut.sh).
+    own = boot.own_folder(root)
+    return generator.name == "dracut" and (
+        boot.setting(root, "layout") == "uki" or own not in ("", root.line("/etc/machine-id"))
+    )
+
+
+def _kernel_install(root: Root) -> Iterator[Command]:
+    for release in installed(root):
+        kernel = f"/lib/modules/{release}/vmlinuz"
+        if root.exists(kernel):
+            yield ("kernel-install", "add", release, kernel)

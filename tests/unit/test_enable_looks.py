@@ -1,0 +1,203 @@
+"""enable believes no generator: what it made is looked into, and undone if we are not in it."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from doctor.errors import NotReadyError
+from doctor.machine import Machine
+from doctor.rebuilt import after_disable, after_enable
+from generators.generator import Target
+from setup.enable import disable, enable
+from setup.errors import SetupError
+from setup.system import System
+from state.location import Location
+from tests.unit.fake_initramfs import Link, archive
+from tests.unit.fake_machine import IMAGE, MACHINE_ID, UUID_TEXT, FakeMachine
+from tests.unit.test_doctor_kinds import dracut, mkinitcpio
+
+TARGET = Target(Location(f"UUID={UUID_TEXT}", 0, MACHINE_ID), luks=(), lvm=())
+RESUMER = "usr/lib/torpor/resume/torpor-resume"
+CONF = "/etc/mkinitcpio.conf"
+PRESET = "/etc/mkinitcpio.d/linux.preset"
+OLD = 1_000_000_000
+"""When the images were made that are there before."""
+
+# As mkinitcpio does it: the configuration that a preset names, or the usual one with its drop-ins.
+MKINITCPIO = """
+. "$ROOT/etc/mkinitcpio.d/linux.preset"
+if [[ ${ALL_config-} ]]; then . "$ROOT$ALL_config"
+else for file in "$ROOT"/etc/mkinitcpio.conf{,.d/*.conf}; do . "$file"; done; fi
+[[ " ${HOOKS[*]} " != *" torpor "* ]] && made=without
+"""
+
+
+class Enabled:
+    """A machine before enable, and a generator that writes one of two images."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fake = FakeMachine(folder / "root")
+        self.folder = folder
+        self.said: list[str] = []
+        self.fake.disabled()
+        (folder / "bin").mkdir()
+
+    def generator(self, program: str, script: str) -> None:
+        """Install a stand-in: $made is the image that it writes, `with` us or `without`."""
+        tree = self.fake.initramfs | {"var/lib/torpor/location": TARGET.location.build().encode()}
+        (self.folder / "with").write_bytes(archive(tree))
+        (self.folder / "without").write_bytes(archive(without_us(tree)))
+        image = self.fake.root / IMAGE[1:]
+        image.write_bytes((self.folder / "without").read_bytes())
+        os.utime(image, (OLD, OLD))
+        path = self.folder / "bin" / program
+        head = f"#!/bin/bash\nROOT={self.fake.root} made=with\n"
+        path.write_text(f"{head}{script}\n[[ -z $made ]] || cp {self.folder}/$made {image}\n")
+        path.chmod(0o755)
+
+    def enable(self) -> list[str]:
+        root = str(self.fake.root)
+        look = partial(after_enable, Machine(root), OLD + 1000)
+        return enable(System(root), TARGET, self.said.append, look)
+
+    def disable(self) -> list[str]:
+        root = str(self.fake.root)
+        assert disable(System(root), self.said.append, with_rebuild=True)
+        return after_disable(Machine(root), OLD + 1000)
+
+    def files(self) -> dict[str, bytes]:
+        """Return all files that there are."""
+        root = self.fake.root
+        return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def without_us(tree: dict[str, bytes | Link]) -> dict[str, bytes | Link]:
+    return {
+        name: b'HOOKS="udev"\n' if name == "config" else data
+        for name, data in tree.items()
+        if "torpor" not in name
+    }
+
+
+@pytest.fixture(name="machine")
+def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return Enabled(tmp_path)
+
+
+def by_dracut(machine: Enabled, script: str) -> None:
+    machine.fake.remove("/usr/sbin/update-initramfs")
+    machine.fake.write("/usr/bin/dracut", "")
+    dracut(machine.fake)
+    machine.generator("dracut", script)
+
+
+def by_mkinitcpio(machine: Enabled, preset: str) -> None:
+    machine.fake.remove("/usr/sbin/update-initramfs")
+    machine.fake.write("/usr/bin/mkinitcpio", "")
+    mkinitcpio(machine.fake)
+    machine.fake.write(CONF, "HOOKS=(base udev resume filesystems)\n")
+    machine.fake.write(PRESET, preset)
+    machine.generator("mkinitcpio", MKINITCPIO)
+
+
+def by_initramfs_tools(machine: Enabled, script: str) -> None:
+    machine.generator("update-initramfs", script)
+
+
+def test_what_is_in_it_is_fine(machine: Enabled) -> None:
+    by_initramfs_tools(machine, "")
+    assert machine.enable() == []
+    assert machine.disable() == [
+        f"{IMAGE} still holds the resumer, which finds no image: it goes with Torpor's package"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("generator", "script", "message", "hint"),
+    [
+        (by_initramfs_tools, "made=without", "does not hold the resumer", "package again, and run"),
+        (by_dracut, "made=without", "does not hold the resumer", "no omit_dracutmodules+= names"),
+        (by_initramfs_tools, "made=", "was not made anew, and does not hold", "what makes it"),
+        (by_dracut, "made=", "was not made anew, and does not hold", "what makes it"),
+    ],
+)
+def test_an_image_without_us_undoes_everything(
+    generator: "object", script: str, message: str, hint: str, machine: Enabled
+) -> None:
+    assert callable(generator)
+    generator(machine, script)
+    before = machine.files()
+    with pytest.raises(SetupError, match=message) as caught:
+        machine.enable()
+    assert hint in caught.value.hint
+    assert machine.files() == before
+    command = next(line for line in machine.said if line.startswith("rebuilding"))
+    assert machine.said == [command, "undoing that, the initramfs too", command]
+
+
+@pytest.mark.parametrize("config", [CONF, "/etc/mine.conf"])
+def test_the_remedy_for_a_preset_with_a_configuration_helps(machine: Enabled, config: str) -> None:
+    by_mkinitcpio(machine, f"PRESETS=(default)\nALL_config={config}\n")
+    machine.fake.write(config, "HOOKS=(base udev resume filesystems)\n")
+    before = machine.files()
+    with pytest.raises(SetupError, match="does not hold the resumer") as caught:
+        machine.enable()
+    assert machine.files() == before
+    where, line = caught.value.hint.removeprefix("say in ").split(": ")
+    assert where == f"{config}, which {PRESET} names"
+    hooks, again = line.split("; ")
+    assert again == "and run torpor enable again"
+    machine.fake.write(config, hooks)
+    assert machine.enable() == []
+    assert machine.disable() == [
+        f"{IMAGE} still holds the resumer, which finds no image: HOOKS in {config} has it"
+    ]
+
+
+def test_mkinitcpio_with_its_usual_files(machine: Enabled) -> None:
+    by_mkinitcpio(machine, "PRESETS=(default)\n")
+    assert machine.enable() == []
+    assert machine.disable() == []
+
+
+def test_lesser_findings_are_remarks(machine: Enabled) -> None:
+    order = b'/scripts/local-premount/resume "$@"\n/scripts/local-premount/0torpor "$@"\n'
+    machine.fake.initramfs["scripts/local-premount/ORDER"] = order
+    by_initramfs_tools(machine, "")
+    (remark,) = machine.enable()
+    assert "runs the stock resume before Torpor's" in remark
+    assert remark.endswith("and run torpor enable again")
+
+
+def test_an_image_that_cannot_be_read_is_a_remark(machine: Enabled) -> None:
+    by_initramfs_tools(machine, f"echo nonsense >{machine.folder}/with")
+    (remark,) = machine.enable()
+    assert "cannot be used: it has something unknown in it" in remark
+
+
+def test_the_undo_may_fail_too(machine: Enabled) -> None:
+    by_initramfs_tools(
+        machine,
+        f"made=without; echo x >>{machine.folder}/n; "
+        f"[[ $(wc -l <{machine.folder}/n) == 1 ]] || {{ echo full >&2; exit 1; }}",
+    )
+    with pytest.raises(SetupError, match="does not hold the resumer"):
+        machine.enable()
+    assert machine.said[-1].startswith(
+        "the initramfs cannot be rebuilt: update-initramfs -u -k all"
+    )
+
+
+def test_no_image_says_nothing_after_disable(machine: Enabled) -> None:
+    with pytest.raises(NotReadyError, match="does not hold the resumer"):
+        after_enable_of(machine, archive({"init": b"#!/bin/sh"}))
+    machine.fake.remove(IMAGE)
+    assert after_disable(Machine(str(machine.fake.root)), 0) == []
+
+
+def after_enable_of(machine: Enabled, image: bytes) -> list[str]:
+    machine.fake.write(IMAGE, image)
+    return after_enable(Machine(str(machine.fake.root)), 0)

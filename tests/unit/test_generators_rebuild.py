@@ -1,0 +1,109 @@
+"""What has to be run so that the initramfs is made anew: systems differ in who calls whom."""
+
+from pathlib import Path
+
+import pytest
+
+from generators import boot
+from generators.find import find_generator
+from generators.rebuild import commands
+from state.root import Root
+from tests.unit.test_generators_find import (
+    DRACUT,
+    DRACUTS_UPDATE,
+    INITRAMFS_TOOLS,
+    LEFT_OVER,
+    MKINITCPIO,
+    write,
+)
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+KERNELS = {f"/lib/modules/{name}/vmlinuz": "" for name in ("6.12.1-arch1-1", "6.6.9-1-lts")}
+KERNEL_INSTALL = {"/usr/bin/kernel-install": "", "/etc/machine-id": TOKEN, **KERNELS}
+ADDED = [
+    f"kernel-install add {name} /lib/modules/{name}/vmlinuz"
+    for name in ("6.6.9-1-lts", "6.12.1-arch1-1")
+]
+NO_PRESETS = {"/usr/bin/mkinitcpio": ""}
+ALL = "dracut --regenerate-all --force"
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path: Path) -> Root:
+    return Root(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (INITRAMFS_TOOLS, ["update-initramfs -u -k all"]),
+        (INITRAMFS_TOOLS | KERNEL_INSTALL, ["update-initramfs -u -k all"]),
+        (DRACUT, [ALL]),
+        (DRACUT | DRACUTS_UPDATE | LEFT_OVER, [ALL]),
+        # Fedora: kernel-install, but dracut knows the places itself.
+        (DRACUT | KERNEL_INSTALL | {"/usr/lib/kernel/install.conf": "layout=bls\n"}, [ALL]),
+        (DRACUT | KERNEL_INSTALL | {f"/boot/efi/{TOKEN}/6.12.1-arch1-1/initrd": ""}, [ALL]),
+        (DRACUT | KERNEL_INSTALL | {"/etc/kernel/install.conf": "layout=uki\n"}, ADDED),
+        (
+            DRACUT
+            | KERNEL_INSTALL
+            | {"/etc/kernel/entry-token": "mine\n", "/efi/mine/6.12.1-arch1-1/initrd": ""},
+            ADDED,
+        ),
+        # openSUSE with systemd-boot or grub2-bls, EndeavourOS
+        (DRACUT | {"/usr/bin/sdbootutil": ""}, ["sdbootutil mkinitrd"]),
+        (DRACUT | KERNEL_INSTALL | {"/usr/bin/reinstall-kernels": ""}, ["reinstall-kernels"]),
+        (DRACUT | {"/usr/bin/dracut-rebuild": ""}, ["dracut-rebuild"]),
+        (MKINITCPIO, ["mkinitcpio -P"]),
+        (MKINITCPIO | KERNEL_INSTALL, ["mkinitcpio -P"]),
+        (MKINITCPIO | {"/usr/bin/limine-mkinitcpio": ""}, ["limine-mkinitcpio"]),
+        (MKINITCPIO | DRACUT, ["mkinitcpio -P"]),
+        (MKINITCPIO | DRACUT | {"/etc/kernel/install.conf": "initrd_generator=dracut"}, [ALL]),
+        (NO_PRESETS | DRACUT | {"/usr/bin/limine-mkinitcpio": ""}, ["limine-mkinitcpio"]),
+        (NO_PRESETS | KERNEL_INSTALL, ADDED),
+        (NO_PRESETS, []),
+    ],
+)
+def test_what_is_run(files: dict[str, str], expected: list[str], root: Root) -> None:
+    write(root, files)
+    generator = find_generator(root)
+    assert generator is not None
+    assert [" ".join(command) for command in commands(root, generator)] == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "layout"),
+    [
+        ({}, ""),
+        ({"/usr/lib/kernel/install.conf": "# layout=x\nlayout=bls\n"}, "bls"),
+        (
+            {"/usr/lib/kernel/install.conf": "layout=bls\n", "/etc/kernel/install.conf": "x=y"},
+            "",
+        ),
+        (
+            {
+                "/etc/kernel/install.conf": "layout=bls\nlayout = 'uki'\n",
+                "/usr/lib/kernel/install.conf.d/10.conf": "layout=other\n",
+                "/etc/kernel/install.conf.d/10.conf": "",
+                "/run/kernel/install.conf.d/20.txt": "layout=no\n",
+            },
+            "uki",
+        ),
+        ({"/usr/lib/kernel/install.conf.d/10.conf": "layout=other\n"}, "other"),
+    ],
+)
+def test_settings_of_kernel_install(files: dict[str, str], layout: str, root: Root) -> None:
+    write(root, files)
+    assert boot.setting(root, "layout") == layout
+
+
+def test_boot_partitions_and_tokens(root: Root) -> None:
+    mounts = (
+        "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n25 21 8:2 / /boot/efi rw - vfat /dev/sda2 rw\n"
+        "26 21 8:3 / /my\\040esp rw - vfat /dev/sda3 rw\n"
+    )
+    release = 'NAME="Arch Linux"\nID="arch"\n\nVERSION=1\n'
+    write(root, {"/proc/self/mountinfo": mounts, "/etc/os-release": release})
+    assert boot.folders(root) == ["/boot", "/efi", "/boot/efi", "/my esp"]
+    write(root, {"/etc/machine-id": TOKEN, "/etc/kernel/entry-token": f"{TOKEN}\n"})
+    assert list(boot.tokens(root)) == [TOKEN, "arch", "Default"]
