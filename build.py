@@ -108,7 +108,7 @@ def main() -> int:
 def _perform(arguments: argparse.Namespace, rest: list[str]) -> int:
     """Do what was asked for, now that the programs are frozen."""
     if arguments.command == "demo":
-        return _module("vm.demo", "--kernel", arguments.kernel)
+        return _module("vm.demo", *(["--kernel", arguments.kernel] if arguments.kernel else []))
     if arguments.command == "bench":
         return _module("bench", *([f"--{arguments.what}"] if arguments.what else []))
     if arguments.command == "package":
@@ -129,9 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="hibernate a virtual machine and wake it up again")
     demo.add_argument(
         "--kernel",
-        default="6.1",
         metavar="SERIES|FILE",
-        help="a series of Debian's archive such as 6.1 or 6.12, or a vmlinuz (default: 6.1)",
+        help="a series of Debian's archive such as 6.12 or 7.3, or a vmlinuz (default: the newest "
+        "of this system's package lists that Torpor is known to work on)",
     )
     test = commands.add_parser("test", help="run the tests; further arguments go to pytest")
     test.add_argument("--long", action="store_true", help="also those that take an hour or two")

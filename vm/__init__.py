@@ -1,6 +1,6 @@
 """Virtual machines to hibernate and wake up: `python -m vm.demo`, and what the tests build on.
 
-    kernel = find_kernel("6.1")                                        # kernels: or "6.12", a path
+    kernel = find_kernel("6.1")                                        # kernels: or "7.3", a path
     initramfs = build_initramfs(kernel, work / "initramfs.cpio")       # initramfs: with the resumer
     root = root_disk(work / "root.img")                                # disks: ext4 with torpor
     name = swap_disk(work / "swap.img", 512)                           # … its UUID

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vm.apt import apt_of, sources
 from vm.disks import blank_disk, forget_oldest
 from vm.host import GUEST_SCRIPTS, HostError, building, cache, run
-from vm.kernels import Kernel, find_kernel
+from vm.kernels import Kernel, kernel_of
+from vm.suites import SUITES, Suite
 
-SUITE = "bookworm"
 ROOT_MIB = 2048
 ROOTS_KEPT = 8
+BASES_KEPT = 20
+"""All suites with all their kernels and generators."""
 SCRIPTS = GUEST_SCRIPTS / "debian"
 AGENT = {
     "agent.sh": "usr/lib/agent/agent.sh",
@@ -23,21 +26,19 @@ AGENT = {
     "sleep-hook.sh": "usr/lib/systemd/system-sleep/agent",
 }
 
-# What both kinds of root have; the agent needs no more than a shell, and there is no Python.
+# What all roots have; the agent needs no more than a shell, and there is no Python.
 COMMON = """
     binutils cpio cryptsetup cryptsetup-bin dbus dmsetup e2fsprogs kmod kpartx
-    libpam-systemd linux-base lvm2 systemd systemd-sysv udev util-linux-extra zstd
+    libpam-systemd linux-base lvm2 mount procps systemd systemd-sysv udev util-linux-extra zstd
 """
-INITRAMFS_TOOLS = """
-    initramfs-tools initramfs-tools-core klibc-utils libklibc busybox cryptsetup-initramfs
-"""
-DRACUT = "dracut dracut-core"
+INITRAMFS_TOOLS = "initramfs-tools busybox cryptsetup-initramfs"
+DRACUT = "dracut"
 
 # A kernel's package has 400 MB of modules, which these machines have no hardware for.
 WITHOUT = """
     /usr/share/doc/* /usr/share/man/* /usr/share/locale/*
-    /lib/modules/*/kernel/drivers/* /lib/modules/*/kernel/net/* /lib/modules/*/kernel/sound/*
-    /lib/modules/*/kernel/arch/x86/kvm/*
+    */lib/modules/*/kernel/drivers/* */lib/modules/*/kernel/net/* */lib/modules/*/kernel/sound/*
+    */lib/modules/*/kernel/arch/x86/kvm/*
 """
 DPKG = ("--force-unsafe-io", "--force-confold")
 DRIVERS = "acpi ata block cdrom char input md scsi virtio"
@@ -59,7 +60,12 @@ INITRAMFS_TOOLS_CONF = {
     "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n",
 }
 DRACUT_FILE = "etc/dracut.conf.d/tests.conf"
-DRACUT_CONF = 'compress="zstd -q -1 -T0"\n'
+# dracut 112 looks at the machine that it runs on, which is the host.
+DRACUT_CONF = """\
+compress="zstd -q -1 -T0"
+filesystems+=" ext4 "
+add_drivers+=" virtio_pci virtio_blk "
+"""
 WITHOUT_SYSTEMD = 'omit_dracutmodules+=" systemd systemd-initrd dracut-systemd "\n'
 
 GENERATORS = {
@@ -83,12 +89,15 @@ class Installed:
     """What lsinitramfs or lsinitrd prints of its initramfs."""
 
 
-def installed(generator: str, series: str, package: Path) -> Installed:
-    """Return the root with this generator and kernel in which dpkg installed the package."""
-    kernel = find_kernel(series)
-    base = _base(GENERATORS[generator], series)
+def installed(generator: str, suite: str, series: str, package: Path) -> Installed:
+    """Return the root of a suite with this generator in which dpkg installed the package.
+
+    Its kernel is the suite's newest of the series; see vm.suites, GENERATORS and vm.kernels.
+    """
+    kernel = kernel_of(suite, series)
+    base = _base(GENERATORS[generator], SUITES[suite], kernel.release)
     parts = [base.parent.name, _file_digest(package), *(_file_digest(SCRIPTS / a) for a in AGENT)]
-    home = cache("debian-roots") / f"{generator}-{series}-{_digest(parts)}"
+    home = cache("debian-roots") / f"{generator}-{suite}-{series}-{_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
             tree = _unpack(base, scratch / "tree")
@@ -140,62 +149,54 @@ def copy_out(disk: Path, path: str, target: Path) -> Path:
     return target
 
 
-def _base(generator: Generator, series: str) -> Path:
+def _base(generator: Generator, suite: Suite, release: str) -> Path:
     """Return the archive of a root with a generator and a kernel."""
-    common = _common()
-    kernel = f"linux-image-{find_kernel(series).release}"
-    packages = [kernel, *generator.packages.split()]
-    versions = run("apt-get", "download", "-q", "--print-uris", *packages)
-    parts = [common.parent.name, versions, WITHOUT, DRIVERS, str(generator.configuration)]
-    home = cache("debian-bases") / f"{generator.name}-{series}-{_digest(parts)}"
+    common = _common(suite)
+    status = common.with_name("status")
+    apt = apt_of(suite)
+    packages = [f"linux-image-{release}", *generator.packages.split()]
+    missing = apt.missing(status, *packages)
+    parts = [common.parent.name, missing, WITHOUT, DRIVERS, str(generator.configuration)]
+    home = cache("debian-bases") / f"{generator.name}-{suite.name}-{_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
             tree = _unpack(common, scratch / "tree")
             for name, text in generator.configuration.items():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 (tree / name).write_text(text)
-            (tree / "debs").mkdir()
-            run("apt-get", "download", "-q", *packages, cwd=tree / "debs")
-            debs = [f"/debs/{deb.name}" for deb in sorted((tree / "debs").iterdir())]
+            downloaded = apt.download_missing(status, tree / "debs", *packages)
+            debs = [f"/debs/{deb.name}" for deb in downloaded]
             in_chroot(tree, "dpkg", "-i", *DPKG, *_left_out(), *debs)
             shutil.rmtree(tree / "debs")
             in_chroot(tree, "systemd-machine-id-setup")
             run("tar", "-C", tree, "-cf", scratch / "root.tar", ".")
             shutil.rmtree(tree)
-        forget_oldest(home.parent, ROOTS_KEPT)
+        forget_oldest(home.parent, BASES_KEPT)
     return home / "root.tar"
 
 
-def _common() -> Path:
-    """Return the archive of a root without a kernel, made from the host's own Debian sources."""
-    sources = _sources()
+def _common(suite: Suite) -> Path:
+    """Return the archive of a root without a kernel; its dpkg's status lies beside it."""
+    lines = sources(suite)
     setup = SCRIPTS / "setup.sh"
-    home = cache("debian-bases") / f"common-{_digest([*sources, COMMON, setup.read_text()])}"
+    packages = [*COMMON.split(), *suite.packages.split()]
+    parts = [*lines, apt_of(suite).uris(*packages), setup.read_text()]
+    home = cache("debian-bases") / f"common-{suite.name}-{_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
-            options = [f"--include={','.join(COMMON.split())}", *_left_out("--dpkgopt=")]
+            options = [f"--include={','.join(packages)}", *_left_out("--dpkgopt=")]
             options += [f"--customize-hook=copy-in {setup} /root"]
             options += ['--customize-hook=chroot "$1" /bin/sh /root/setup.sh']
             options += ['--customize-hook=rm "$1/root/setup.sh"']
-            target = scratch / "root.tar"
-            run("mmdebstrap", "--variant=essential", *options, SUITE, target, *sources)
+            options += [f'--customize-hook=download /var/lib/dpkg/status "{scratch}/status"']
+            archive = scratch / "root.tar"
+            run("mmdebstrap", "--variant=essential", *options, suite.codename, archive, *lines)
     return home / "root.tar"
-
-
-def _sources() -> list[str]:
-    """Return apt's lines of the host for Debian itself; nothing else gets into the guests."""
-    form = "$(ORIGIN)|deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
-    listed = run("apt-get", "indextargets", "--format", form, "Created-By: Packages")
-    lines = [line.split("|", 1)[1] for line in listed.splitlines() if line.startswith("Debian|")]
-    sources = [line for line in lines if line.split()[2].startswith(SUITE)]
-    if not sources:
-        raise HostError(f"this system has no package lists of Debian {SUITE}\nhint: apt-get update")
-    return list(dict.fromkeys(sources))
 
 
 def _left_out(prefix: str = "--") -> list[str]:
     kept = [
-        f"{prefix}path-include=/lib/modules/*/kernel/drivers/{name}/*" for name in DRIVERS.split()
+        f"{prefix}path-include=*/lib/modules/*/kernel/drivers/{name}/*" for name in DRIVERS.split()
     ]
     return [*(f"{prefix}path-exclude={pattern}" for pattern in WITHOUT.split()), *kept]
 

@@ -9,7 +9,7 @@ from vm.accel import KVM, accelerator
 from vm.disks import MIB, ext4_complaints, root_disk, swap_disk
 from vm.host import BUILD, ROOT, HostError, run
 from vm.initramfs import build_initramfs
-from vm.kernels import Kernel, find_kernel
+from vm.kernels import Kernel, find_kernel, newest_known
 from vm.machine import Machine, MachineError, Result, tail, told
 from vm.story import Story
 
@@ -63,7 +63,7 @@ class Outcome:
 def main() -> int:
     """Run the demonstration; return 0 only if all of it held."""
     parser = argparse.ArgumentParser(prog="vm.demo", description=__doc__)
-    parser.add_argument("--kernel", default="6.1", help="series in Debian's archive, or a file")
+    parser.add_argument("--kernel", help="series in Debian's archive, or a file")
     story = Story()
     try:
         held = _demonstrate(story, parser.parse_args().kernel)
@@ -76,9 +76,9 @@ def main() -> int:
     return 0 if held else 1
 
 
-def _demonstrate(story: Story, which: str) -> bool:
+def _demonstrate(story: Story, which: str | None) -> bool:
     with story.part("prepare", "Preparing a kernel, an initramfs with the resumer, and two disks"):
-        kernel = find_kernel(which)
+        kernel = find_kernel(which or newest_known())
         machine = _prepare(kernel)
         _tell_machine(story, machine)
     with story.part("hibernate", "First life: the machine boots, works and hibernates"):

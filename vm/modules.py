@@ -1,9 +1,12 @@
 """Finds the modules a guest needs before it can mount its root, in the order to load them."""
 
+import gzip
 import lzma
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import zstandard
 
 from vm.host import HostError
 from vm.kernels import Kernel
@@ -11,6 +14,20 @@ from vm.kernels import Kernel
 NEEDED = ("virtio_pci", "virtio_blk", "ext4")
 # ext4 asks for a crc32c by a soft dependency; kernels without the module have it built in.
 WELCOME = ("crc32c_generic",)
+
+
+def _unzstd(packed: bytes) -> bytes:
+    """Unpack a frame that need not tell its size."""
+    return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+
+
+UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    ".ko": bytes,
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".zst": _unzstd,
+}
+"""By the suffix of the module's file (kernel/Makefile.modinst)."""
 
 
 def guest_modules(kernel: Kernel, more: Sequence[str] = ()) -> dict[str, bytes]:
@@ -47,11 +64,10 @@ def _name(path: Path) -> str:
 
 
 def _contents(path: Path) -> bytes:
-    if path.suffix == ".ko":
-        return path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(path.read_bytes())
-    raise HostError(f"cannot unpack {path}")
+    unpack = UNPACK.get(path.suffix)
+    if unpack is None:
+        raise HostError(f"cannot unpack {path}")
+    return unpack(path.read_bytes())
 
 
 def _dependencies(contents: bytes) -> list[str]:

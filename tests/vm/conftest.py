@@ -103,10 +103,15 @@ class Guests:
             guest.kill()
 
     def make(
-        self, generator: str, series: str, disks: Sequence[Path] = (), append: str = ""
+        self,
+        generator: str,
+        series: str,
+        disks: Sequence[Path] = (),
+        append: str = "",
+        suite: str = "12",
     ) -> Guest:
         """Return a machine that is off, with these disks as vdb, vdc, …"""
-        root = installed(generator, series, self.package)
+        root = installed(generator, suite, series, self.package)
         folder = self.folder / f"guest{len(self.made)}"
         guest = Guest(root, folder, disks, append)
         self.made.append(guest)

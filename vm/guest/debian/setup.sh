@@ -15,4 +15,9 @@ systemctl mask getty.target getty-static.service systemd-update-utmp.service \
     sys-fs-fuse-connections.mount sys-kernel-config.mount modprobe@configfs.service \
     modprobe@fuse.service modprobe@drm.service systemd-tmpfiles-clean.timer \
     e2scrub_all.timer e2scrub_reap.service fstrim.timer dpkg-db-backup.timer remote-fs.target \
-    lvm2-monitor.service lvm2-lvmpolld.socket dm-event.socket blk-availability.service
+    lvm2-monitor.service lvm2-lvmpolld.socket dm-event.socket blk-availability.service \
+    ldconfig.service systemd-journal-catalog-update.service systemd-update-done.service \
+    tmp.mount systemd-creds.socket \
+    systemd-hostnamed.socket systemd-sysext.socket systemd-initctl.socket \
+    systemd-tpm2-setup-early.service systemd-tpm2-setup.service systemd-pcrphase.service \
+    systemd-pcrphase-sysinit.service systemd-pcrmachine.service
