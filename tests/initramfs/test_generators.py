@@ -1,6 +1,7 @@
 """Initramfs images by the real generators, or a stand-in: all that is needed is in them."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -108,23 +109,59 @@ def test_initramfs_tools(system: Path, result: Path, busybox: str) -> None:
     assert doctor_remarks(system, result / "image") == []
 
 
+def mkinitcpio(system: Path, result: Path, *hooks: str) -> Path:
+    return build(system, result, "mkinitcpio.bash", f"{result}/tree", *hooks)
+
+
 def test_mkinitcpio(system: Path, result: Path) -> None:
-    tree = build(system, result, "mkinitcpio.bash", f"{result}/tree", "torpor")
+    tree = mkinitcpio(system, result, "base", "torpor")
     assert files(tree, "hooks") == ["torpor"]
-    assert (result / "tree.runscripts").read_text() == "torpor\n"
+    assert (tree / "config").read_text() == 'HOOKS="torpor"\n'
+    assert not (tree / UNITS / "torpor-resume.service").exists()
 
 
-def test_mkinitcpio_with_systemd(system: Path, result: Path) -> None:
-    tree = build(system, result, "mkinitcpio.bash", f"{result}/tree", "sd-torpor")
+@pytest.mark.parametrize("before", [("base", "systemd"), ("systemd",)])
+def test_mkinitcpio_with_systemd(system: Path, result: Path, before: tuple[str, ...]) -> None:
+    """Without busybox, too, which the hook base brings."""
+    tree = mkinitcpio(system, result, *before, "sd-torpor")
     assert (tree / UNITS / "torpor-resume.service").exists()
     for unit in ("systemd-hibernate-resume@.service", "systemd-hibernate-resume.service"):
         assert (tree / UNITS / f"{unit}.d/torpor.conf").exists()
     assert (tree / "usr/lib/systemd/system-generators/torpor-resume-generator").exists()
-    assert not (result / "tree.runscripts").exists(), "busybox hooks do not run there"
+    assert (tree / "config").read_text() == 'HOOKS=""\n', "busybox hooks do not run there"
 
 
-def test_a_missing_library_fails_the_build(system: Path, result: Path) -> None:
-    """Of the stand-in's honesty."""
-    (system / "usr/lib/torpor/resume/_internal/libpython3.11.so.1.0").unlink()
-    with pytest.raises(AssertionError, match="libpython3"):
-        build(system, result, "mkinitcpio.bash", f"{result}/tree", "torpor")
+@pytest.mark.parametrize(
+    ("hooks", "gone", "said"),
+    [
+        (("base", "torpor", "nothing"), "", "hook nothing cannot be found"),
+        (("base", "sd-torpor"), "", "sd-torpor does nothing without the hook systemd"),
+        (("base", "sd-torpor", "systemd"), "", "sd-torpor does nothing without the hook systemd"),
+        (("systemd", "torpor"), "", "torpor never runs with the hook systemd"),
+        (("base", "torpor"), "usr/lib/torpor/resume/torpor-resume", "file not found"),
+        (("base", "torpor"), "usr/lib/torpor/torpor-boot", "file not found"),
+        (("base", "torpor"), "usr/lib/initcpio/hooks/torpor", "no runtime script for torpor"),
+        (("base", "torpor"), "usr/lib/torpor/resume/_internal/libpython*", "libpython3"),
+        (("systemd", "sd-torpor"), f"{UNITS}/torpor-resume.service", "errors were encountered"),
+    ],
+)
+def test_what_mkinitcpio_says_no_to(
+    hooks: tuple[str, ...], gone: str, said: str, system: Path, result: Path
+) -> None:
+    """It makes an image all the same: all that tells is the exit status, and so has to be 1."""
+    needs = system / "usr/lib/torpor/resume.needs"
+    few = [need for need in needs.read_text().splitlines() if "libpython" in need]
+    needs.write_text("".join(f"{need}\n" for need in few))
+    for file in system.glob(gone) if gone else ():
+        file.unlink()
+    with pytest.raises(AssertionError, match=said):
+        mkinitcpio(system, result, *hooks)
+    assert (result / "tree/config").exists()
+
+
+@pytest.mark.parametrize("hook", ["torpor", "sd-torpor"])
+def test_help_of_mkinitcpios_hooks(hook: str, system: Path) -> None:
+    """As `mkinitcpio -H` asks for it."""
+    script = f". {system}/usr/lib/initcpio/install/{hook} && help"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("This hook resumes from an image of Torpor")
