@@ -1,11 +1,12 @@
 """What several checks want to know; each fact is found once, when it is first asked for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 from doctor.errors import InitramfsError
-from doctor.images import find_image
-from doctor.initramfs import Initramfs, as_text, read_initramfs
+from doctor.images import find_initramfs
+from doctor.initramfs import Initramfs, Source, as_text, read_initramfs
 from doctor.machine import Machine
 from doctor.program import fingerprint
 from doctor.stores import Store, find_store
@@ -31,8 +32,10 @@ _TEXTS = (
 class Facts:
     """Raises TorporError or OSError where a fact cannot be found out: no check without it."""
 
-    def __init__(self, machine: Machine, again: str = "") -> None:
+    def __init__(self, machine: Machine, *, release: str = "", again: str = "") -> None:
+        """Take another kernel than the running one, and other words for `again`, if given."""
         self.machine = machine
+        self._release = release or machine.release
         self._again = again
 
     @cached_property
@@ -70,15 +73,25 @@ class Facts:
         return find_store(self.machine, self.conf, self.parameters, self.location)
 
     @cached_property
+    def source(self) -> Source:
+        """The files of the initramfs that boots the kernel."""
+        try:
+            return find_initramfs(self.machine, self._release)
+        except InitramfsError as error:
+            mount = "mount /boot or the EFI system partition if it is not mounted"
+            raise InitramfsError(str(error), error.hint or f"{mount}; else {self.again}") from error
+
+    @cached_property
     def image_path(self) -> str:
-        """Path of the running kernel's initramfs."""
-        return find_image(self.machine)
+        """The path of it; of several files, the largest: others hold microcode, say."""
+        return max(self.source.paths, key=self.machine.size)
 
     @cached_property
     def initramfs(self) -> Initramfs:
         """What is in it."""
+        paths = tuple(self.machine.path(path) for path in self.source.paths)
         try:
-            return read_initramfs(self.machine.path(self.image_path), _keep)
+            return read_initramfs(replace(self.source, paths=paths), _keep)
         except InitramfsError as error:
             raise InitramfsError(
                 f"{self.image_path} cannot be used: {error}", error.hint or self.again

@@ -96,26 +96,41 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def read_initramfs(path: str, keep: Keep) -> Initramfs:
-    """Read the image at `path`, or in the unified kernel image there, to its end.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The files that make up the initramfs of a boot, laid over each other in this order."""
+
+    paths: tuple[str, ...]
+    profile: int = 0
+    """Which one of a unified kernel image that has several."""
+
+
+def read_initramfs(source: Source, keep: Keep) -> Initramfs:
+    """Read the files, or what is in unified kernel images there, to their ends.
 
     Raises InitramfsError, OSError.
     """
     image = Initramfs()
-    linked: dict[tuple[int, int, int], list[str]] = {}
-    with open(path, "rb", buffering=0) as file:
-        offset, size = initramfs_in(file)
-        file.seek(offset)
-        for member, contents in read_archives(Stream(_pieces(file, size))):
-            if member.name == TRAILER:
-                linked.clear()  # inode numbers hold within one archive
-                continue
-            _add(image, member, contents, keep, linked)
-            if len(image.entries) > _MEMBER_LIMIT:
-                raise InitramfsError("it holds more than a million files")
+    for path in source.paths:
+        with open(path, "rb", buffering=0) as file:
+            for offset, size in initramfs_in(file, source.profile):
+                file.seek(offset)
+                _read(image, Stream(_pieces(file, size)), keep)
     if not image.entries:
         raise InitramfsError("it holds no files")
     return image
+
+
+def _read(image: Initramfs, stream: Stream, keep: Keep) -> None:
+    """Lay the archives in the stream over what the image has."""
+    linked: dict[tuple[int, int, int], list[str]] = {}
+    for member, contents in read_archives(stream):
+        if member.name == TRAILER:
+            linked.clear()  # inode numbers hold within one archive
+            continue
+        _add(image, member, contents, keep, linked)
+        if len(image.entries) > _MEMBER_LIMIT:
+            raise InitramfsError("it holds more than a million files")
 
 
 def _pieces(file: BinaryIO, size: int | None) -> Iterator[bytes]:

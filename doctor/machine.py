@@ -32,6 +32,20 @@ class Machine(Root):
         self.can_hibernate = can_hibernate
         """Asks logind, and returns its answer, "" for none: what it makes of all is in no file."""
 
+    def modified(self, path: str) -> float:
+        """Return when a file was written last, in seconds of the epoch; 0 if it is not there."""
+        try:
+            return os.stat(self.path(path)).st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
+    def size(self, path: str) -> int:
+        """Return the size of a file, 0 if it is not there."""
+        try:
+            return os.stat(self.path(path)).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
     @property
     def release(self) -> str:
         """The running kernel's release."""

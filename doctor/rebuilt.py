@@ -1,6 +1,6 @@
 """A look into the initramfs that enable or disable has had made anew."""
 
-import os
+from collections.abc import Iterator
 
 from doctor import check_initramfs, check_mkinitcpio
 from doctor.errors import InitramfsError, NotReadyError
@@ -8,6 +8,7 @@ from doctor.examine import made
 from doctor.facts import Facts
 from doctor.finding import Finding, Level
 from doctor.machine import Machine
+from generators.kernels import installed
 from generators.mkinitcpio import OURS
 
 _CHECKS = (
@@ -16,6 +17,7 @@ _CHECKS = (
     check_initramfs.kept_location,
     check_initramfs.order,
 )
+_AGAIN = "run torpor enable again"
 _TICK = 2
 """Seconds to which FAT rounds times down."""
 
@@ -23,15 +25,24 @@ _TICK = 2
 def after_enable(machine: Machine, began: float) -> list[str]:
     """Return what is to be said of the initramfs of the next boot, made anew since `began`.
 
-    Raises NotReadyError if the resumer is not in it.
+    That is the running kernel's, and the newest one's. Raises NotReadyError if the resumer is not
+    in it.
     """
-    facts = Facts(machine, "run torpor enable again")
+    known = installed(machine) or [machine.release]
+    running = machine.release if machine.release in known else known[-1]
+    remarks: dict[str, None] = {}
+    for release in dict.fromkeys((running, known[-1])):
+        remarks |= dict.fromkeys(_looked(Facts(machine, release=release, again=_AGAIN), began))
+    return [*remarks]
+
+
+def _looked(facts: Facts, began: float) -> Iterator[str]:
     findings = [found for check in _CHECKS for found in made(check, facts)]
     if not _holds_resumer(facts):
         lacking = next(found for found in findings if found.level == Level.PROBLEM)
         raise NotReadyError(*_explained(facts, lacking, began))
-    bad = [found for found in findings if found.level != Level.OK]
-    return [f"{found.message}: {found.remedy}" for found in dict.fromkeys(bad)]
+    bad = (found for found in findings if found.level != Level.OK)
+    yield from (f"{found.message}: {found.remedy}" for found in bad)
 
 
 def _holds_resumer(facts: Facts) -> bool:
@@ -52,7 +63,7 @@ def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
 
 
 def _is_older(facts: Facts, began: float) -> bool:
-    return os.stat(facts.machine.path(facts.image_path)).st_mtime + _TICK < began
+    return facts.machine.modified(facts.image_path) + _TICK < began
 
 
 def after_disable(machine: Machine, began: float) -> list[str]:

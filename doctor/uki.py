@@ -15,24 +15,39 @@ _SECTION = struct.Struct("<8sIIII16x")
 """Name, size in memory, address, size in the file, place in the file."""
 
 
-def initramfs_in(file: BinaryIO) -> tuple[int, int | None]:
-    """Return offset and size of the initramfs in a file; size None where it is all of the file.
+def initramfs_in(file: BinaryIO, profile: int) -> list[tuple[int, int | None]]:
+    """Return offset and size of each part of the initramfs in a file; size None for all of it.
 
+    Of several profiles one: what it does not have is what stands before the first of them.
     Raises InitramfsError, OSError.
     """
     start = file.read(_HEADER_AT + 4)
     file.seek(0)
     if not start.startswith(b"MZ") or len(start) < _HEADER_AT + 4:
-        return 0, None
+        return [(0, None)]
     at = int.from_bytes(start[_HEADER_AT:], "little")
     file.seek(at)
     header = file.read(_HEADER.size).ljust(_HEADER.size, b"\0")
     signature, count, optional_size = _HEADER.unpack(header)
+    table = b""
     if signature == b"PE\0\0":
         file.seek(at + _HEADER.size + optional_size)
         table = file.read(count * _SECTION.size)
-        for place in range(0, len(table) - _SECTION.size + 1, _SECTION.size):
-            name, used, _, stored, offset = _SECTION.unpack_from(table, place)
-            if name.rstrip(b"\0") == b".initrd":
-                return offset, min(used, stored)
-    raise InitramfsError("it is a program for EFI without an initramfs")
+    base, *profiles = _by_profile(table)
+    chosen = profiles[profile] if profile < len(profiles) else []
+    if not base and not chosen:
+        raise InitramfsError("it is a program for EFI without an initramfs")
+    return [*(chosen or base)]
+
+
+def _by_profile(table: bytes) -> list[list[tuple[int, int]]]:
+    """Return places and sizes of .initrd before the first profile, and in each."""
+    found: list[list[tuple[int, int]]] = [[]]
+    for place in range(0, len(table) - _SECTION.size + 1, _SECTION.size):
+        name, used, _, stored, offset = _SECTION.unpack_from(table, place)
+        if name.rstrip(b"\0") == b".profile":
+            found.append([])
+        elif name.rstrip(b"\0") == b".initrd":
+            # A size in memory of 0 says that it is the one in the file.
+            found[-1].append((offset, min(used or stored, stored)))
+    return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from generators import shell
 from generators.generator import Generator, Luks, Target
 from state.root import Root
 from store import crypttab
@@ -56,6 +57,13 @@ def configuration(root: Root) -> str:
     """Return all that the files of dracut's configuration say."""
     files = [f"{_CONF}.d/{name}" for name in root.names(f"{_CONF}.d")]
     return "\n".join(root.text(path) or "" for path in [_CONF, *files])
+
+
+def makes_unified(root: Root) -> bool:
+    """Return whether it is told to make unified kernel images."""
+    variables: dict[str, shell.Value] = {}
+    shell.assign(configuration(root), variables)
+    return variables.get("uefi") == "yes"
 
 
 DRACUT = Generator(

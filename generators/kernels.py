@@ -5,6 +5,8 @@ import re
 from state.root import Root
 
 _FOLDER = "/lib/modules"
+_KERNEL_HEAD = 0x10300
+"""Bytes in which the release of a kernel stands."""
 _COPY = re.compile(r"\.(old|bak|orig|save|dpkg-\w+|rpm\w+|pac\w+)$|~$")
 
 
@@ -24,6 +26,18 @@ def installed(root: Root) -> list[str]:
 def _has_kernel(root: Root, release: str) -> bool:
     places = (f"{_FOLDER}/{release}/vmlinuz", f"{_FOLDER}/{release}/modules.builtin")
     return any(root.exists(path) for path in (*places, f"/boot/vmlinuz-{release}"))
+
+
+def release_of(root: Root, path: str) -> str:
+    """Return the release that a kernel for x86 says it is, "" if it says none.
+
+    Documentation/arch/x86/boot.rst, kernel_version.
+    """
+    data = root.data(path, _KERNEL_HEAD) or b""
+    if data[0x202:0x206] != b"HdrS":
+        return ""
+    at = int.from_bytes(data[0x20E:0x210], "little") + 0x200
+    return data[at : at + 256].split(b"\0")[0].split(b" ")[0].decode("ascii", "replace")
 
 
 Key = list[tuple[int, int, str]]

@@ -5,7 +5,7 @@ import gzip
 import lzma
 import stat
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import lz4.block
@@ -74,14 +74,14 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def unified_kernel_image(initramfs: bytes) -> bytes:
+def unified_kernel_image(sections: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Return a PE file with sections as ukify makes them, sizes rounded up to 512 bytes."""
-    parts = {b".cmdline": b"quiet", b".initrd": initramfs, b".linux": b"MZ" + bytes(700)}
+    parts = [(b".osrel", b"ID=debian"), *sections, (b".linux", b"MZ" + bytes(700))]
     optional = bytes(240)
     head = b"MZ".ljust(0x3C, b"\0") + (64).to_bytes(4, "little") + b"PE\0\0"
     head += struct.pack("<HHIIIHH", 0x8664, len(parts), 0, 0, 0, len(optional), 0x22E) + optional
     body, table = b"", b""
-    for name, data in parts.items():
+    for name, data in parts:
         stored = -(-len(data) // 512) * 512
         place = 1024 + len(body)
         table += struct.pack("<8sIIII16x", name, len(data), place, stored, place)

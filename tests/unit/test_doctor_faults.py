@@ -260,7 +260,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     "no initramfs": (
         lambda fake: setattr(fake, "initramfs", {}),
         Level.PROBLEM,
-        f"no initramfs of the running kernel {RELEASE} is found",
+        f"no initramfs of the kernel {RELEASE} is found",
         "update-initramfs",
     ),
     "damaged initramfs": (

@@ -11,7 +11,7 @@ from zlib import crc32
 import pytest
 
 from doctor.errors import InitramfsError
-from doctor.initramfs import Initramfs, as_text, read_initramfs
+from doctor.initramfs import Initramfs, Source, as_text, read_initramfs
 from tests.unit.fake_initramfs import (
     COMPRESSIONS,
     MICROCODE,
@@ -46,7 +46,7 @@ def _read(tmp_path: Path) -> Callable[[bytes], Initramfs]:
     def read(data: bytes) -> Initramfs:
         path = tmp_path / "initrd"
         path.write_bytes(data)
-        return read_initramfs(str(path), keep)
+        return read_initramfs(Source((str(path),)), keep)
 
     return read
 
@@ -139,9 +139,43 @@ def test_names_of_one_file(read: Read) -> None:
 
 def test_unified_kernel_image(read: Read) -> None:
     data = COMPRESSIONS["zstd"](archive(TREE))
-    check_tree(read(unified_kernel_image(data)))
+    whole = unified_kernel_image([(b".initrd", data)])
+    check_tree(read(whole))
     with pytest.raises(InitramfsError, match="cut off"):
-        read(unified_kernel_image(data)[: -1024 - 600])
+        read(whole[: -1024 - 600])
+
+
+def test_profiles_of_a_unified_kernel_image(tmp_path: Path) -> None:
+    """A profile has its own initramfs, or that before the first profile, in one part or more."""
+    path = tmp_path / "uki.efi"
+    parts = [
+        (b".initrd", archive({"base": b""})),
+        (b".initrd", COMPRESSIONS["xz"](archive({"more": b""}))),
+        (b".profile", b"ID=main"),
+        (b".cmdline", b"quiet"),
+        (b".profile", b"ID=rescue"),
+        (b".initrd", archive({"rescue": b""})),
+    ]
+    path.write_bytes(unified_kernel_image(parts))
+    found = [[*read_initramfs(Source((str(path),), at), keep).entries] for at in range(3)]
+    assert found == [["base", "more"], ["rescue"], ["base", "more"]]
+    path.write_bytes(unified_kernel_image(parts[2:]))
+    assert [*read_initramfs(Source((str(path),), 1), keep).entries] == ["rescue"]
+    with pytest.raises(InitramfsError, match="without an initramfs"):
+        read_initramfs(Source((str(path),), 0), keep)
+
+
+def test_files_are_laid_over_each_other(tmp_path: Path) -> None:
+    """A boot loader loads them one after the other, whatever each of them is."""
+    pieces = [MICROCODE, COMPRESSIONS["gzip"](archive(TREE)), archive({"scripts/ORDER": b"last"})]
+    paths = []
+    for number, data in enumerate(pieces):
+        paths.append(str(tmp_path / str(number)))
+        Path(paths[-1]).write_bytes(data)
+    image = read_initramfs(Source(tuple(paths)), keep)
+    assert image.text("scripts/ORDER") == "last"
+    assert "kernel/x86/microcode/GenuineIntel.bin" in image
+    assert "/usr/bin/sh" in image
 
 
 def test_later_archive_wins(read: Read) -> None:

@@ -131,7 +131,7 @@ def mkinitcpio_with_systemd(fake: FakeMachine) -> None:
 
 
 def image_elsewhere(fake: FakeMachine) -> None:
-    fake.write(f"/usr/lib/modules/{RELEASE}/pkgbase", "linux\n")
+    fake.write(f"/lib/modules/{RELEASE}/pkgbase", "linux\n")
     fake.machine()
     os.rename(fake.root / f"boot/initrd.img-{RELEASE}", fake.root / "boot/initramfs-linux.img")
     fake.initramfs = {}

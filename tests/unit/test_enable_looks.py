@@ -14,7 +14,8 @@ from setup.enable import disable, enable
 from setup.errors import SetupError
 from setup.system import System
 from state.location import Location
-from tests.unit.fake_initramfs import Link, archive
+from tests.unit.boot_layouts import variable
+from tests.unit.fake_initramfs import Link, archive, unified_kernel_image
 from tests.unit.fake_machine import IMAGE, MACHINE_ID, UUID_TEXT, FakeMachine
 from tests.unit.test_doctor_kinds import dracut, mkinitcpio
 
@@ -201,3 +202,29 @@ def test_no_image_says_nothing_after_disable(machine: Enabled) -> None:
 def after_enable_of(machine: Enabled, image: bytes) -> list[str]:
     machine.fake.write(IMAGE, image)
     return after_enable(Machine(str(machine.fake.root)), 0)
+
+
+def test_what_boots_is_looked_into(machine: Enabled) -> None:
+    """A stale unified kernel image boots, and beside it a fresh initramfs is made."""
+    by_mkinitcpio(machine, "PRESETS=(default)\n")
+    uki = machine.fake.root / "efi/EFI/Linux/arch-linux.efi"
+    stale = (machine.folder / "without").read_bytes()
+    machine.fake.write("/efi/EFI/Linux/arch-linux.efi", unified_kernel_image([(b".initrd", stale)]))
+    os.utime(uki, (OLD, OLD))
+    for path, data in variable("StubImageIdentifier", "\\EFI\\LINUX\\ARCH-LINUX.EFI").items():
+        machine.fake.write(path, data)
+    with pytest.raises(SetupError, match=r"^/efi/EFI/Linux/arch-linux\.efi was not made anew"):
+        machine.enable()
+    fresh = (machine.folder / "with").read_bytes()
+    uki.write_bytes(unified_kernel_image([(b".initrd", fresh)]))
+    assert machine.enable() == []
+
+
+def test_the_newest_kernel_is_looked_at_too(machine: Enabled) -> None:
+    by_initramfs_tools(machine, "")
+    machine.fake.write("/lib/modules/7.0.0-1-amd64/vmlinuz", "")
+    (remark,) = machine.enable()
+    assert remark.startswith("no initramfs of the kernel 7.0.0-1-amd64 is found: mount /boot")
+    machine.fake.write("/boot/initrd.img-7.0.0-1-amd64", (machine.folder / "without").read_bytes())
+    with pytest.raises(SetupError, match=r"^/boot/initrd\.img-7\.0\.0-1-amd64 does not hold"):
+        machine.enable()

@@ -1,0 +1,97 @@
+"""Which initramfs this boot took: the next one takes the file of that name again."""
+
+import re
+from collections.abc import Iterator
+
+from doctor.efi import loader_variable
+from doctor.entries import entries
+from doctor.errors import InitramfsError
+from doctor.files import beside, locate, look_up
+from doctor.initramfs import Source
+from doctor.machine import Machine
+from generators import boot
+
+_COUNTERS = re.compile(r"\+\d+(-\d+)?(?=\.\w+$)")
+"""Of boot attempts, in the names of entries (systemd.io, AUTOMATIC_BOOT_ASSESSMENT)."""
+_PROFILE = re.compile(r"@\w+(?=$|\.efi$)")
+
+
+def booted(machine: Machine) -> Iterator[Source]:
+    """Yield what was booted, by the surest sign first; nothing where nothing tells.
+
+    Raises InitramfsError where that is told, and lies on no file system that is mounted.
+    """
+    for find in (_by_stub, _by_command_line, _by_entry, _by_kernel):
+        if (source := find(machine)) is not None:
+            yield source
+
+
+def _by_stub(machine: Machine) -> Source | None:
+    """Return the unified kernel image that told its own path, which not every stub does.
+
+    One before systemd 257 tells it in place of a boot loader's, where there was none.
+    """
+    path = loader_variable(machine, "StubImageIdentifier")
+    if not path and loader_variable(machine, "StubInfo"):
+        is_direct = not loader_variable(machine, "LoaderEntrySelected")
+        path = loader_variable(machine, "LoaderImageIdentifier") if is_direct else ""
+    return _unified(machine, path.replace("\\", "/")) if path else None
+
+
+def _unified(machine: Machine, path: str) -> Source | None:
+    parent, _, name = path.strip("/").rpartition("/")
+    for folder in boot.folders(machine):
+        place = look_up(machine, folder, parent)
+        for one in machine.names(place) if place else ():
+            if _plain(one) == _plain(name):
+                profile = loader_variable(machine, "StubProfile")
+                return Source((f"{place}/{one}",), int(profile) if profile.isdecimal() else 0)
+    _see_that_it_is_mounted(machine, path, parent)
+    return None
+
+
+def _see_that_it_is_mounted(machine: Machine, path: str, folder: str) -> None:
+    """Raise InitramfsError if nothing that is mounted has the folder: the file may be there."""
+    if not any(look_up(machine, place, folder) for place in boot.folders(machine)):
+        raise InitramfsError(
+            f"{path}, from which this system was booted, lies on a partition that is not mounted",
+            "mount the boot partition (EFI system partition), at /efi or /boot",
+        )
+
+
+def _by_command_line(machine: Machine) -> Source | None:
+    """Return the files of initrd=, for the kernel's own EFI stub and some boot loaders' sake."""
+    words = machine.line("/proc/cmdline").replace('"', "").split()
+    values = [word.partition("=")[2] for word in words if word.startswith("initrd=")]
+    paths = [path for value in values for path in value.split(",")]
+    found = [locate(machine, path.replace("\\", "/")) for path in paths]
+    there = tuple(path for path in found if path)
+    if paths and not there:
+        _see_that_it_is_mounted(machine, paths[-1], paths[-1].replace("\\", "/").rpartition("/")[0])
+    return Source(there) if there else None
+
+
+def _by_entry(machine: Machine) -> Source | None:
+    """Return what the chosen entry of systemd-boot, or of a loader in its fashion, boots."""
+    chosen = _PROFILE.sub("", loader_variable(machine, "LoaderEntrySelected"))
+    if chosen.endswith(".efi"):
+        return _unified(machine, f"/EFI/Linux/{chosen}")
+    if chosen.endswith(".conf"):
+        for entry in entries(machine):
+            if _plain(entry.name) == _plain(chosen):
+                return entry.source(machine)
+        _see_that_it_is_mounted(machine, f"/loader/entries/{chosen}", "loader/entries")
+    return None
+
+
+def _plain(name: str) -> str:
+    return _COUNTERS.sub("", name).lower()
+
+
+def _by_kernel(machine: Machine) -> Source | None:
+    """Return what lies beside the kernel, whose path GRUB and others tell."""
+    words = machine.line("/proc/cmdline").replace('"', "").split()
+    told = next((word for word in words if word.startswith("BOOT_IMAGE=")), "")
+    kernel = locate(machine, re.sub(r"^\([^)]*\)", "", told.partition("=")[2]))
+    found = next(beside(machine, kernel), None) if kernel else None
+    return Source((found,)) if found else None

@@ -1,0 +1,70 @@
+"""Finds files of boot loaders, which name them from the beginning of a partition."""
+
+import re
+from collections.abc import Iterator
+
+from doctor.machine import Machine
+from generators import boot
+from generators.kernels import order
+
+_KERNEL = re.compile(r"(vmlinuz|vmlinux|kernel|bzImage|linux)(-?)(.*)$")
+
+
+def look_up(machine: Machine, folder: str, path: str) -> str | None:
+    """Return the path of a file below the folder, None for nothing; FAT has no upper case."""
+    at = folder
+    for part in _parts(path):
+        names = machine.names(at or "/")
+        same = (name for name in names if name.lower() == part.lower())
+        name = part if part in names else next(same, None)
+        if name is None:
+            return None
+        at = f"{at}/{name}"
+    return at
+
+
+def locate(machine: Machine, path: str, folder: str = "") -> str | None:
+    """Return where a boot loader's path leads to: on one of the partitions, `folder` first.
+
+    What it begins with may be a subvolume of btrfs, or a folder that is mounted elsewhere.
+    """
+    parts = _parts(path)
+    for start in range(len(parts)):
+        for place in (folder, "", *boot.folders(machine)):
+            if found := look_up(machine, place, "/".join(parts[start:])):
+                return found
+    return None
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".", "..")]
+
+
+def beside(machine: Machine, kernel: str) -> Iterator[str]:
+    """Yield what may be the initramfs of the kernel at a path: what lies beside it."""
+    folder, _, name = kernel.rpartition("/")
+    there = machine.names(folder or "/")
+    if match := _KERNEL.match(name):
+        end = match[2] + match[3]
+        yield from (f"{folder}/{one}" for one in initramfs_names(end) if one in there)
+        if match[1] == "linux":  # of kernel-install, and openSUSE's with a checksum
+            yield from newest(machine, folder, "initrd")
+
+
+def initramfs_names(end: str) -> tuple[str, ...]:
+    """Return the names that an initramfs may have whose kernel's name ends so: `-6.1.0`."""
+    return (
+        *(f"initrd.img{end}", f"initramfs{end}.img", f"initrd{end}", f"initramfs{end}"),
+        *(f"initrd{end}.img", f"initramfs{end}.gz"),
+    )
+
+
+def newest(machine: Machine, folder: str, beginning: str) -> Iterator[str]:
+    """Yield the files of a folder that begin so and are no fallback, the last written first."""
+    names = [
+        name
+        for name in machine.names(folder)
+        if name.startswith(beginning) and "fallback" not in name
+    ]
+    paths = [f"{folder}/{name}" for name in sorted(names, key=order)]
+    yield from sorted(paths, key=machine.modified, reverse=True)

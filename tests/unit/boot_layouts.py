@@ -1,0 +1,356 @@
+"""How machines boot: files of a layout, and where the initramfs is that boots there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from doctor.images import find_initramfs
+from doctor.initramfs import Source
+from doctor.machine import Machine
+
+RELEASE = "6.12.1-arch1-1"
+MANJARO = "6.6.32-1-MANJARO"
+TOKEN = "0123456789abcdef0123456789abcdef"
+VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+ESP = "25 21 8:1 / {} rw - vfat /dev/sda1 rw\n"
+FRESH = f"/boot/initramfs-{RELEASE}.img"
+PKGBASE = {f"/lib/modules/{RELEASE}/pkgbase": "linux\n"}
+UKI = "/efi/EFI/Linux/arch-linux.efi"
+
+
+Files = Mapping[str, str | bytes]
+What = str | Files
+
+
+def variable(name: str, value: str) -> dict[str, bytes]:
+    """Return the file of an EFI variable of the boot loader."""
+    data = b"\6\0\0\0" + f"{value}\0".encode("utf-16-le")
+    return {f"/sys/firmware/efi/efivars/{name}-{VENDOR}": data}
+
+
+def kernel(release: str) -> bytes:
+    """Return the head of a kernel for x86 that says its release."""
+    head = bytearray(0x400)
+    head[0x202:0x206] = b"HdrS"
+    head[0x20E:0x210] = (0x100).to_bytes(2, "little")
+    head[0x300 : 0x300 + len(release) + 8] = release.encode() + b" (x@y) #"
+    return bytes(head)
+
+
+class Layout:
+    """A machine with these files, each of them empty if only named; a fresh file is the newest."""
+
+    def __init__(self, folder: Path, *files: What) -> None:
+        self.folder = folder
+        self.write({"/proc/sys/kernel/osrelease": RELEASE, "/proc/cmdline": "root=/dev/sda2 ro"})
+        self.write({"/etc/machine-id": TOKEN, "/proc/self/mountinfo": ESP.format("/efi")})
+        for one in files:
+            self.write({one: ""} if isinstance(one, str) else one)
+
+    def write(self, files: Files) -> None:
+        for name, data in files.items():
+            path = self.folder / name[1:]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+    def found(self) -> Source:
+        machine = Machine(str(self.folder))
+        return find_initramfs(machine, machine.release)
+
+
+def cmdline(words: str) -> dict[str, str]:
+    return {"/proc/cmdline": f"{words} root=/dev/sda2 ro\n"}
+
+
+def entry(path: str, text: str) -> dict[str, str]:
+    return {path: f"title Linux # not\n{text}\n"}
+
+
+BLS = f"/efi/{TOKEN}/{RELEASE}"
+SUSE = f"/boot/efi/opensuse-tumbleweed/{RELEASE}"
+MANJARO_PRESET = {
+    "/etc/mkinitcpio.d/linux66.preset": "ALL_kver='/boot/vmlinuz-6.6-x86_64'\nPRESETS=(default)\n"
+    'default_image="/boot/initramfs-6.6-x86_64.img"\n'
+}
+ARCH_PRESET = "ALL_kver=/boot/vmlinuz-linux\nPRESETS=(default fallback)\n"
+
+BOOTED: dict[str, tuple[list[What], str]] = {
+    "a stub of today tells itself": (
+        [FRESH, UKI, variable("StubImageIdentifier", "\\EFI\\LINUX\\ARCH-LINUX.EFI")],
+        UKI,
+    ),
+    "in a folder of its own": (
+        [
+            FRESH,
+            "/efi/EFI/ArchLinux/arch-linux.efi",
+            variable("StubImageIdentifier", "\\EFI\\ArchLinux\\arch-linux.efi"),
+        ],
+        "/efi/EFI/ArchLinux/arch-linux.efi",
+    ),
+    "an older stub, booted by the firmware": (
+        [
+            FRESH,
+            UKI,
+            variable("StubInfo", "systemd-stub 252"),
+            variable("LoaderImageIdentifier", "\\EFI\\Linux\\arch-linux.efi"),
+        ],
+        UKI,
+    ),
+    "an older stub, booted by systemd-boot": (
+        [
+            FRESH,
+            UKI,
+            variable("StubInfo", "systemd-stub 252"),
+            variable("LoaderImageIdentifier", "\\EFI\\systemd\\systemd-bootx64.efi"),
+            variable("LoaderEntrySelected", "arch-linux.efi"),
+        ],
+        UKI,
+    ),
+    "with counters of boot attempts, which are gone now": (
+        [FRESH, UKI, variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux+2-1.efi")],
+        UKI,
+    ),
+    "an entry of systemd-boot": (
+        [
+            FRESH,
+            f"{BLS}/linux",
+            f"{BLS}/initrd",
+            variable("LoaderEntrySelected", "mine.conf"),
+            entry("/efi/loader/entries/mine.conf", f"initrd /{TOKEN}/{RELEASE}/initrd"),
+        ],
+        f"{BLS}/initrd",
+    ),
+    "an entry on the extended boot partition, with counters": (
+        [
+            "/boot/initramfs-linux.img",
+            variable("LoaderEntrySelected", "arch.conf"),
+            entry("/boot/loader/entries/arch+3.conf", "initrd\t/initramfs-linux.img"),
+            entry("/efi/loader/entries/other.conf", "initrd /other.img"),
+            "/efi/other.img",
+        ],
+        "/boot/initramfs-linux.img",
+    ),
+    "an entry that names a unified kernel image": (
+        [
+            FRESH,
+            "/efi/EFI/arch/linux.efi",
+            variable("LoaderEntrySelected", "arch.conf"),
+            entry("/efi/loader/entries/arch.conf", "efi /EFI/arch/linux.efi"),
+        ],
+        "/efi/EFI/arch/linux.efi",
+    ),
+    "openSUSE's, with a checksum": (
+        [
+            f"{SUSE}/linux-aa",
+            f"{SUSE}/initrd-bb",
+            f"{SUSE}/initrd-cc",
+            variable("LoaderEntrySelected", "opensuse-tumbleweed-6.12.1-1.conf"),
+            entry(
+                "/boot/efi/loader/entries/opensuse-tumbleweed-6.12.1-1.conf",
+                f"initrd /opensuse-tumbleweed/{RELEASE}/initrd-bb",
+            ),
+        ],
+        f"{SUSE}/initrd-bb",
+    ),
+    "the kernel's own stub, and rEFInd": (
+        [FRESH, "/boot/initramfs-linux.img", cmdline("initrd=@\\boot\\initramfs-linux.img quiet")],
+        "/boot/initramfs-linux.img",
+    ),
+    "an initramfs on the EFI system partition": (
+        [
+            "/boot/initramfs-linux.img",
+            "/efi/EFI/arch/initramfs-linux.img",
+            cmdline("initrd=\\EFI\\arch\\initramfs-linux.img"),
+        ],
+        "/efi/EFI/arch/initramfs-linux.img",
+    ),
+    "syslinux": (
+        [
+            "/boot/initramfs-linux.img",
+            "/boot/initramfs-linux-lts.img",
+            cmdline("BOOT_IMAGE=../vmlinuz-linux-lts initrd=../initramfs-linux-lts.img"),
+        ],
+        "/boot/initramfs-linux-lts.img",
+    ),
+    "GRUB on Debian": (
+        [
+            f"/boot/vmlinuz-{RELEASE}",
+            f"/boot/initrd.img-{RELEASE}",
+            cmdline(f"BOOT_IMAGE=/boot/vmlinuz-{RELEASE}"),
+        ],
+        f"/boot/initrd.img-{RELEASE}",
+    ),
+    "GRUB, /boot on a partition": (
+        [
+            "/boot/vmlinuz-linux",
+            "/boot/initramfs-linux.img",
+            UKI,
+            cmdline("BOOT_IMAGE=(hd0,gpt2)/vmlinuz-linux"),
+        ],
+        "/boot/initramfs-linux.img",
+    ),
+    "GRUB, /boot in a subvolume of btrfs": (
+        [
+            "/boot/vmlinuz-6.6-x86_64",
+            "/boot/initramfs-6.6-x86_64.img",
+            cmdline("BOOT_IMAGE=/@/boot/vmlinuz-6.6-x86_64"),
+        ],
+        "/boot/initramfs-6.6-x86_64.img",
+    ),
+    "GRUB with entries of kernel-install": (
+        [
+            FRESH,
+            f"/boot/{TOKEN}/{RELEASE}/linux",
+            f"/boot/{TOKEN}/{RELEASE}/initrd",
+            cmdline(f"BOOT_IMAGE=(hd0,gpt2)/{TOKEN}/{RELEASE}/linux"),
+        ],
+        f"/boot/{TOKEN}/{RELEASE}/initrd",
+    ),
+    "ostree": (
+        [
+            f"/boot/ostree/fedora-abc/vmlinuz-{RELEASE}",
+            f"/boot/ostree/fedora-abc/initramfs-{RELEASE}.img",
+            cmdline(f"BOOT_IMAGE=(hd0,gpt2)/ostree/fedora-abc/vmlinuz-{RELEASE}"),
+        ],
+        f"/boot/ostree/fedora-abc/initramfs-{RELEASE}.img",
+    ),
+}
+
+UNTOLD: dict[str, tuple[list[What], str]] = {
+    "Debian": ([f"/boot/initrd.img-{RELEASE}"], f"/boot/initrd.img-{RELEASE}"),
+    "Fedora": ([FRESH], FRESH),
+    "openSUSE": ([f"/boot/initrd-{RELEASE}"], f"/boot/initrd-{RELEASE}"),
+    "Arch": ([PKGBASE, "/boot/initramfs-linux.img"], "/boot/initramfs-linux.img"),
+    "Arch, by its preset": (
+        [
+            PKGBASE,
+            "/boot/initramfs-linux.img",
+            "/boot/other.img",
+            {"/etc/mkinitcpio.d/linux.preset": f"{ARCH_PRESET}default_image=/boot/other.img\n"},
+        ],
+        "/boot/other.img",
+    ),
+    "Arch, by a preset for this kernel": (
+        [
+            "/boot/other.img",
+            {"/boot/vmlinuz-linux": kernel(RELEASE)},
+            {"/etc/mkinitcpio.d/a.preset": ARCH_PRESET.replace("linux", "a")},
+            {"/etc/mkinitcpio.d/b.preset": f"{ARCH_PRESET}default_uki=/boot/other.img\n"},
+        ],
+        "/boot/other.img",
+    ),
+    "Arch, a unified kernel image of its preset": (
+        [
+            "/boot/initramfs-linux.img",
+            "/boot/EFI/Linux/archlinux-linux.efi",
+            PKGBASE,
+            {
+                "/etc/mkinitcpio.d/linux.preset": f"{ARCH_PRESET}"
+                "default_uki=/boot/EFI/Linux/archlinux-linux.efi\n"
+            },
+        ],
+        "/boot/EFI/Linux/archlinux-linux.efi",
+    ),
+    "Arch, a unified kernel image by name": (
+        [
+            PKGBASE,
+            "/efi/EFI/Linux/arch-linux-lts.efi",
+            "/efi/EFI/Linux/arch-linux-fallback.efi",
+            "/efi/EFI/ArchLinux/arch-linux.efi",
+            "/efi/EFI/BOOT/BOOTX64.EFI",
+        ],
+        "/efi/EFI/ArchLinux/arch-linux.efi",
+    ),
+    "Manjaro, by its package": (
+        [
+            {f"/lib/modules/{RELEASE}/kernelbase": "6.6-x86_64\n"},
+            "/boot/initramfs-6.6-x86_64.img",
+            "/boot/initramfs-6.6-x86_64-fallback.img",
+        ],
+        "/boot/initramfs-6.6-x86_64.img",
+    ),
+    "Manjaro, by its preset": (
+        [
+            "/boot/initramfs-6.6-x86_64.img",
+            MANJARO_PRESET,
+            {f"/lib/modules/{RELEASE}/pkgbase": "linux66"},
+        ],
+        "/boot/initramfs-6.6-x86_64.img",
+    ),
+    "kernel-install": ([f"{BLS}/linux", f"{BLS}/initrd"], f"{BLS}/initrd"),
+    "kernel-install with a token": (
+        [{"/etc/kernel/entry-token": "mine\n"}, f"/boot/mine/{RELEASE}/initrd"],
+        f"/boot/mine/{RELEASE}/initrd",
+    ),
+    "openSUSE with systemd-boot, by its entry": (
+        [
+            f"{SUSE}/initrd-bb",
+            f"{SUSE}/initrd-cc",
+            *(
+                entry(
+                    f"/boot/efi/loader/entries/{number}.conf",
+                    f"version {RELEASE}\nlinux /opensuse-tumbleweed/{RELEASE}/linux-aa\n"
+                    f"options root=/dev/sda2 rootflags=subvol=@/{number}\n"
+                    f"initrd /opensuse-tumbleweed/{RELEASE}/initrd-{end}",
+                )
+                for number, end in (("1", "bb"), ("2", "cc"))
+            ),
+            cmdline("rootflags=subvol=@/2"),
+        ],
+        f"{SUSE}/initrd-cc",
+    ),
+    "openSUSE with systemd-boot, by its folder": (
+        [{"/etc/os-release": 'NAME=x\nID="opensuse-tumbleweed"\n'}, f"{SUSE}/initrd-bb"],
+        f"{SUSE}/initrd-bb",
+    ),
+    "limine": (
+        [
+            PKGBASE,
+            f"/boot/{TOKEN}/linux/initramfs-linux",
+            f"/boot/{TOKEN}/linux/initramfs-linux-fallback",
+        ],
+        f"/boot/{TOKEN}/linux/initramfs-linux",
+    ),
+    "dracut's unified kernel image": (
+        [
+            FRESH,
+            f"/boot/efi/EFI/Linux/linux-{RELEASE}-{TOKEN}-1.efi",
+            {"/etc/dracut.conf.d/uki.conf": 'uefi="yes"\n'},
+        ],
+        f"/boot/efi/EFI/Linux/linux-{RELEASE}-{TOKEN}-1.efi",
+    ),
+    "kernel-install's unified kernel image": (
+        [
+            FRESH,
+            f"/efi/EFI/Linux/{TOKEN}-{RELEASE}.efi",
+            {"/etc/kernel/install.conf": "layout=uki\n"},
+        ],
+        f"/efi/EFI/Linux/{TOKEN}-{RELEASE}.efi",
+    ),
+    "not the one of a longer release": (
+        [
+            f"/efi/EFI/Linux/{TOKEN}-{RELEASE}-lts.efi",
+            f"/efi/EFI/Linux/{TOKEN}-{RELEASE}.efi",
+            f"/lib/modules/{RELEASE}-lts/vmlinuz",
+        ],
+        f"/efi/EFI/Linux/{TOKEN}-{RELEASE}.efi",
+    ),
+    "a place that nobody would guess": (
+        [
+            {"/proc/self/mountinfo": ESP.format("/my\\040esp")},
+            f"/my esp/EFI/Linux/{TOKEN}-{RELEASE}.efi",
+        ],
+        f"/my esp/EFI/Linux/{TOKEN}-{RELEASE}.efi",
+    ),
+    "beside the modules": (
+        [f"/lib/modules/{RELEASE}/initramfs.img"],
+        f"/lib/modules/{RELEASE}/initramfs.img",
+    ),
+    "what was booted is gone since": (
+        [
+            FRESH,
+            "/efi/EFI/Linux/other.efi",
+            variable("StubImageIdentifier", "\\EFI\\Linux\\old.efi"),
+        ],
+        FRESH,
+    ),
+}

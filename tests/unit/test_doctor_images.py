@@ -1,0 +1,97 @@
+"""The initramfs that boots is found: what was booted, what is configured, what is named so."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from doctor.errors import InitramfsError
+from doctor.images import find_initramfs
+from doctor.initramfs import Source
+from doctor.machine import Machine
+from tests.unit.boot_layouts import (
+    ARCH_PRESET,
+    BLS,
+    BOOTED,
+    FRESH,
+    MANJARO,
+    PKGBASE,
+    UKI,
+    UNTOLD,
+    VENDOR,
+    Files,
+    Layout,
+    What,
+    cmdline,
+    entry,
+    variable,
+)
+
+
+@pytest.mark.parametrize("name", [*BOOTED, *UNTOLD])
+def test_the_initramfs_that_boots(name: str, tmp_path: Path) -> None:
+    files, expected = (BOOTED | UNTOLD)[name]
+    assert Layout(tmp_path, *files).found() == Source((expected,))
+
+
+@pytest.mark.parametrize("name", BOOTED)
+def test_what_was_booted_comes_before_what_is_there(name: str, tmp_path: Path) -> None:
+    """A fresh file of the usual name beside a stale one that boots."""
+    files, expected = BOOTED[name]
+    preset = {"/etc/mkinitcpio.d/linux.preset": f"{ARCH_PRESET}default_image={FRESH}\n"}
+    assert Layout(tmp_path, FRESH, PKGBASE, preset, *files).found() == Source((expected,))
+
+
+def test_several_files_and_profiles(tmp_path: Path) -> None:
+    words = "initrd=\\intel-ucode.img initrd=\\initramfs-linux.img"
+    files: list[What] = ["/boot/intel-ucode.img", "/boot/initramfs-linux.img", cmdline(words)]
+    paths = ("/boot/intel-ucode.img", "/boot/initramfs-linux.img")
+    assert Layout(tmp_path / "1", *files).found() == Source(paths)
+    text = "initrd /intel-ucode.img\ninitrd /initramfs-linux.img"
+    chosen = variable("LoaderEntrySelected", "a.conf")
+    files = [*files[:2], entry("/boot/loader/entries/a.conf", text), chosen]
+    assert Layout(tmp_path / "2", *files).found() == Source(paths)
+    told = variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi")
+    files = [UKI, told, variable("StubProfile", "1")]
+    assert Layout(tmp_path / "3", *files).found() == Source((UKI,), 1)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi"),
+        variable("LoaderEntrySelected", "arch-linux.efi"),
+        variable("LoaderEntrySelected", "arch.conf"),
+        cmdline("initrd=\\EFI\\arch\\initramfs-linux.img"),
+    ],
+)
+def test_a_partition_that_is_not_mounted_is_said(told: Files, tmp_path: Path) -> None:
+    """What is found by name is not judged in place of it; mounted, it is found."""
+    layout = Layout(tmp_path, FRESH, told)
+    with pytest.raises(InitramfsError, match="lies on a partition that is not mounted") as caught:
+        layout.found()
+    assert "mount the boot partition" in caught.value.hint
+    layout.write({UKI: "", "/efi/EFI/arch/initramfs-linux.img": ""})
+    layout.write(entry("/efi/loader/entries/arch.conf", "efi /EFI/Linux/arch-linux.efi"))
+    assert layout.found().paths[0].startswith("/efi/EFI/")
+
+
+def test_the_newest_of_several(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, f"{BLS}/initrd-aa", f"{BLS}/initrd-bb", f"{BLS}/linux")
+    os.utime(tmp_path / f"{BLS[1:]}/initrd-bb", (1, 1))
+    assert layout.found() == Source((f"{BLS}/initrd-aa",))
+
+
+@pytest.mark.parametrize("data", [b"", b"\6\0\0", b"\6\0\0\0", b"\6\0\0\0x", b"\6\0\0\0\0\xd8a\0"])
+def test_a_damaged_variable_is_no_traceback(data: bytes, tmp_path: Path) -> None:
+    path = f"/sys/firmware/efi/efivars/LoaderEntrySelected-{VENDOR}"
+    assert Layout(tmp_path, FRESH, {path: data}).found() == Source((FRESH,))
+
+
+def test_another_kernel_is_not_what_was_booted(tmp_path: Path) -> None:
+    told = variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi")
+    Layout(tmp_path, UKI, told, f"/boot/initrd.img-{MANJARO}")
+    machine = Machine(str(tmp_path))
+    assert find_initramfs(machine, MANJARO) == Source((f"/boot/initrd.img-{MANJARO}",))
+    with pytest.raises(InitramfsError, match=r"no initramfs of the kernel 9\.9 is found"):
+        find_initramfs(machine, "9.9")
