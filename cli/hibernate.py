@@ -15,6 +15,7 @@ from format import codec
 from format.errors import TorporError, UnreadableError
 from hibernate.capture import Log, hibernate
 from hibernate.choose import Settings, check_found, choose_store, other_swaps
+from hibernate.firmware import named_in_firmware
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, default_mode
 from hibernate.sleep_hooks import sleep_hooks
@@ -54,7 +55,8 @@ def hibernate_command(arguments: argparse.Namespace) -> None:
         with sleep_hooks(log) if arguments.sleep_hooks else nullcontext():
             working_set = recorded(wish, plan.largest_image(), log)
             try:
-                _hibernate(plan, record, log, working_set)
+                with named_in_firmware(store, log, is_reached=not warning):
+                    _hibernate(plan, record, log, working_set)
             finally:  # even if it failed: the kernel has made room by then
                 bring_back(working_set, log)
     say("torpor: resumed")

@@ -12,6 +12,7 @@ from guard.compare import compare
 from guard.errors import ChangedError
 from kernel import programs
 from state.record import BootRecord
+from store.efi_location import clear_efi_location_of
 from store.errors import cannot
 from store.header import StoreHeader, read_header
 from store.image import marked_image, open_header, opened
@@ -55,6 +56,7 @@ def _discard_if_stale(header: StoreHeader) -> bool:
         say(f"the image on {header.name} is still good: kept")
         return False
     header.clear()
+    clear_efi_location_of(header)
     say(f"the image on {header.name} is discarded: {reason}")
     return True
 

@@ -7,6 +7,7 @@ from cli.output import say
 from cli.stale import discard_stale
 from format.errors import NoImageError
 from store.device import make_store
+from store.efi_location import clear_efi_location_of
 from store.file_store import make_file_store
 from store.image import open_header
 
@@ -33,5 +34,6 @@ def discard(arguments: argparse.Namespace) -> None:
         if not header.holds_image():
             raise NoImageError(f"no marked image on {arguments.store}: nothing changed")
         header.clear()
+        clear_efi_location_of(header)
     what = "an empty store" if header.is_store else "swap as before; swapon uses it"
     say(f"the image is discarded: {arguments.store} is {what}")

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 from doctor.facts import Facts
 from doctor.finding import Finding, ok, problem, warning
-from kernel import zfs
+from format.errors import DamagedError
+from kernel import efivar, zfs
+from kernel.efivar import FOLDER, HIBERNATE_LOCATION
+from store.efi_location import EfiLocation
 
-_VARIABLE = "HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
-_EFI = "/sys/firmware/efi/efivars"
+_VARIABLE = f"{FOLDER}/{HIBERNATE_LOCATION}"
 _INITRAMFS_TOOLS = "/etc/initramfs-tools"
 
 
@@ -23,14 +25,29 @@ def zfs_pools(facts: Facts) -> Iterator[Finding]:
 
 def hibernate_location(facts: Facts) -> Iterator[Finding]:
     """Look for a stale variable: systemd's stock resume waits for its device at each boot."""
-    if facts.machine.exists(f"{_EFI}/{_VARIABLE}"):
+    value = facts.machine.data(_VARIABLE)
+    remedy = f"chattr -i {_VARIABLE}; rm {_VARIABLE}"
+    if value is None:
+        yield ok("no HibernateLocation is left in the firmware")
+    elif _is_anothers(value, facts.machine.release):
+        yield warning(
+            "the EFI variable HibernateLocation names an image of another kernel, which boots may "
+            "wait for",
+            f"if no other system is hibernated: {remedy}",
+        )
+    else:
         yield warning(
             "the EFI variable HibernateLocation is left from an earlier hibernation and delays "
             "boots",
-            f"chattr -i {_EFI}/{_VARIABLE}; rm {_EFI}/{_VARIABLE}",
+            remedy,
         )
-    else:
-        yield ok("no HibernateLocation is left in the firmware")
+
+
+def _is_anothers(value: bytes, release: str) -> bool:
+    try:
+        return EfiLocation.parse(value[efivar.ATTRIBUTES_SIZE :]).kernel_release != release
+    except DamagedError:
+        return False
 
 
 def stock_resume(facts: Facts) -> Iterator[Finding]:

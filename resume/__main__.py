@@ -27,6 +27,7 @@ from resume.wait import Waiting
 from state.location import read_location
 from state.record import BootRecord, KeptImage
 from store.blocks import BlockSource
+from store.efi_location import clear_efi_location, read_efi_location
 from store.image import open_image
 
 Report = Callable[[int, str], None]
@@ -75,7 +76,7 @@ def main() -> int:
         if arguments.dry_run:
             rehearse(arguments.cmdline, report)
         else:
-            request = Request.parse(_command_line(arguments.cmdline), read_location())
+            request = _request(arguments.cmdline, report)
             resume(request.at_once() if arguments.no_wait else request, report, kept.append)
     except TorporError as error:
         quiet = isinstance(error, NoImageError | NotAskedError)
@@ -83,8 +84,18 @@ def main() -> int:
         report(kmsg.INFO if quiet else kmsg.ERR, f"not resuming: {message}")
         if not arguments.dry_run:
             _record(BootRecord(time.time(), error.exit_code, message, kept), report)
+            if not kept:
+                _clear_firmware(report)
         return error.exit_code
     return 0
+
+
+def _clear_firmware(report: Report) -> None:
+    """Let the firmware name no image that this boot has made stale, which boots would wait for."""
+    try:
+        clear_efi_location()
+    except TorporError as error:
+        report(kmsg.INFO, str(error))
 
 
 def _record(record: BootRecord, report: Report) -> None:
@@ -161,7 +172,7 @@ def _settle(candidate: Candidate, error: TorporError, keep: Keep) -> None:
 def rehearse(text: str | None, report: Report) -> None:
     """Do all that `resume` does but restore, and change nothing; `text` as for --cmdline."""
     checksum.self_test()
-    request = Request.parse(_command_line(text), read_location())
+    request = _request(text, report)
     if request.forbidden:
         raise NotAskedError("noresume on the kernel command line")
     waiting = Waiting.of(request)
@@ -184,8 +195,14 @@ def _from_file(request: Request, files: ExitStack) -> Choice:
     return Choice(image, check_image(image, mark, Machine.here(request.machine_id)))
 
 
-def _command_line(text: str | None) -> str:
-    return cmdline.read() if text is None else text
+def _request(text: str | None, report: Report) -> Request:
+    """Return what this boot asks for. What the firmware says is heard if it can be understood."""
+    efi = None
+    try:
+        efi = read_efi_location()
+    except TorporError as error:
+        report(kmsg.INFO, f"{error}: ignored")
+    return Request.parse(cmdline.read() if text is None else text, read_location(), efi)
 
 
 def _choose(candidates: list[Candidate], report: Report) -> tuple[Candidate, Choice]:

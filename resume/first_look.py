@@ -11,7 +11,7 @@ import mmap
 import os
 
 from format.errors import TorporError
-from kernel import block, cmdline, root
+from kernel import block, cmdline, efivar, root
 from kernel.signature import KERNEL_IMAGE, PAGE_SIZE
 from state import early
 from store.first_page import begins_image, describe, holds_image, signature_of
@@ -36,6 +36,8 @@ def why_no_image(text: str | None, *, rehearsed: bool) -> str | None:
             return None
         parameters = cmdline.parse(cmdline.read() if text is None else text)
         if "noresume" in parameters or "resumedelay" in parameters:
+            return None
+        if efivar.read(efivar.HIBERNATE_LOCATION) is not None:
             return None
         named = parameters.get("resume", "")
         if rehearsed and text is not None and os.path.isfile(named):

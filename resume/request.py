@@ -1,10 +1,14 @@
-"""What this boot asks the resumer for: the kernel command line, else what torpor enable kept."""
+"""What this boot asks the resumer for: the kernel command line, else what torpor enable kept.
+
+Besides, the firmware may name a place, as systemd does for the kernel's own images.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Self
 
 from kernel import cmdline
 from state.location import Location
+from store.efi_location import EfiLocation
 
 TIMEOUT = 10.0
 """Seconds to wait for the device."""
@@ -15,6 +19,17 @@ LONG_TIMEOUT = 300.0
 MAX_DELAY = 300.0
 MOST_DIGITS = 15
 MAX_TIMEOUT = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an image may be."""
+
+    device: str
+    """As `resume=` names it."""
+    page: int
+    is_ours: bool
+    """Whether what is there is this installation's, whoever has made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +52,11 @@ class Request:
     """Of this installation, as torpor enable kept it, or ""."""
     waited: bool = False
     """Whether somebody has waited before, and there is no more waiting."""
+    efi: EfiLocation | None = None
+    """What the firmware names besides."""
 
     @classmethod
-    def parse(cls, text: str, location: Location | None) -> Self:
+    def parse(cls, text: str, location: Location | None, efi: EfiLocation | None = None) -> Self:
         """Return the request in a kernel command line. What is no number counts as not given."""
         parameters = cmdline.parse(text)
         named = parameters.get("resume", "")
@@ -54,7 +71,16 @@ class Request:
             min(_number(parameters.get("resumedelay", ""), 0), MAX_DELAY),
             min(_number(parameters.get("torpor.timeout", ""), usual), MAX_TIMEOUT),
             kept.machine_id,
+            efi=efi,
         )
+
+    @property
+    def places(self) -> list[Place]:
+        """Where to look first, in this order: only what nobody else names is the firmware's."""
+        places = [Place(self.device, self.offset, is_ours=True)] if self.device else []
+        if self.efi:
+            places.append(Place(self.efi.spec, self.efi.page, is_ours=False))
+        return places
 
     def at_once(self) -> Self:
         """Return the same request without any waiting: somebody has waited before."""

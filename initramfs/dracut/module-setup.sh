@@ -2,8 +2,7 @@
 # Torpor's resumer as a module of dracut 059 and dracut-ng, with systemd in the initramfs or not.
 # shellcheck disable=SC2154 # dracut sets moddir and systemd's folders
 
-LIB=/usr/lib/torpor
-LOCATION=/var/lib/torpor/location
+LIB=/usr/lib/torpor LOCATION=/var/lib/torpor/location
 
 check() {
     [[ -e ${dracutsysrootdir-}$LIB/resume.needs ]] || return 1
@@ -35,6 +34,7 @@ depends() {
     dracut_module_included systemd || [[ ! -d $(dracut_module_path initqueue) ]] || echo initqueue
 }
 
+installkernel() { instmods -s efivarfs; } # where systemd says where the kernel's image is
 install() {
     local _file _files=()
     while read -r _file; do
@@ -43,7 +43,7 @@ install() {
     inst "$LIB/resume/torpor-resume"
     inst_multiple "${_files[@]}"
     inst_multiple cat dd mkdir sleep "$LIB/torpor-boot" # sh is for base to choose
-    inst_multiple -o "$LOCATION" blkid udevadm
+    inst_multiple -o "$LOCATION" blkid mount udevadm
     if dracut_module_included systemd; then
         inst_multiple -o systemctl \
             "$systemdsystemunitdir"/torpor-resume.service \

@@ -18,6 +18,8 @@ PAGE_OF = {
 }
 """What lies at the mark's place and at the end of a page of that name."""
 
+RELEASE = "6.12.1-amd64"
+
 SHELLS = {
     "dash": (["/bin/dash"], ""),
     "bash": (["/bin/bash", "--posix"], ""),
@@ -55,6 +57,8 @@ class Boot:
         resumer.chmod(0o755)
         (self.root / "run/udev/control").touch()
         self.command_line("quiet")
+        (self.root / "proc/sys/kernel").mkdir(parents=True)
+        (self.root / "proc/sys/kernel/osrelease").write_text(f"{RELEASE}\n")
         self.set_clock(self.began)
         self._provide_tools()
 
@@ -85,6 +89,14 @@ class Boot:
     def location(self, text: str) -> None:
         (self.root / "var/lib/torpor").mkdir(parents=True)
         (self.root / "var/lib/torpor/location").write_text(text)
+
+    def firmware(self, text: str, *, is_mounted: bool = True) -> None:
+        """Let the firmware say where an image is, as systemd writes it."""
+        folder = self.root / ("sys/firmware/efi/efivars" if is_mounted else "efivars")
+        folder.mkdir(parents=True)
+        name = "HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
+        (folder / name).write_bytes(b"\7\0\0\0" + f"{text}\0".encode("utf-16-le"))
+        (self.root / "sys/firmware/efi/efivars").mkdir(parents=True, exist_ok=True)
 
     def device(self, node: str, first: str, at: dict[int, str] | None = None) -> Path:
         """Make a device whose first page and those at the numbers in `at` are as named."""

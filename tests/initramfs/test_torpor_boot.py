@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.initramfs.boot import SHELLS, Boot
+from tests.initramfs.boot import RELEASE, SHELLS, Boot
 
 UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 BY_UUID = f"/dev/disk/by-uuid/{UUID}"
@@ -262,3 +262,82 @@ def test_init_s_words_are_not_ours(boot: Boot) -> None:
     boot.command_line("quiet -- resume=/dev/sdb")
     assert boot.run() == 0
     assert (boot.started, boot.passed) == ([], 0)
+
+
+def efi(offset: object = 0, uuid: str = UUID, release: str = RELEASE) -> str:
+    system = '"osReleaseId":"debian","osReleaseVersionId":"13"'
+    return f'{{"uuid":"{uuid}","offset":{offset},"kernelVersion":"{release}",{system}}}'
+
+
+@pytest.mark.parametrize("is_mounted", [True, False])
+@pytest.mark.parametrize("page", ["mark", "kernel"])
+def test_the_firmware_s_place_where_nothing_else_is_named(
+    boot: Boot, page: str, *, is_mounted: bool
+) -> None:
+    boot.firmware(efi(5), is_mounted=is_mounted)
+    boot.device(BY_UUID, "swap", {5: page})
+    assert boot.run() == 0
+    assert (boot.started, boot.passed, boot.said) == (START, 0, "")
+    asked = boot.root / "said"
+    assert ("mount -t efivarfs" in asked.read_text() if asked.exists() else False) != is_mounted
+
+
+def test_the_firmware_s_place_is_waited_for_as_any(boot: Boot) -> None:
+    boot.firmware(efi())
+    assert boot.run() == 1
+    assert (boot.passed, boot.started) == (10, START), "which takes the name away"
+
+
+@pytest.mark.parametrize("named", ["resume=/dev/vdb", "location"])
+def test_the_firmware_s_place_where_what_is_named_holds_nothing(boot: Boot, named: str) -> None:
+    boot.firmware(efi(7))
+    if named == "location":
+        boot.location("resume=/dev/vdb\n")
+    else:
+        boot.command_line(named)
+    boot.device("/dev/vdb", "store")
+    assert boot.run() == 0
+    assert (boot.started, boot.passed) == ([], 0), "nobody waits for it"
+    boot.device(BY_UUID, "swap", {7: "swap"})
+    assert boot.run() == 0
+    assert boot.started == []
+    boot.device(BY_UUID, "swap", {7: "kernel"})
+    assert boot.run() == 0
+    assert boot.started == START
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        efi(release="6.1.0-other"),
+        efi(uuid="$(reboot)"),
+        efi(uuid=""),
+        efi(uuid="../../sda"),
+        "",
+        "{",
+        "x" * 4096,
+        f'{{"kernelVersion":"{RELEASE}"}}',
+    ],
+)
+def test_what_the_firmware_says_to_others_or_nobody(boot: Boot, text: str) -> None:
+    boot.firmware(text)
+    boot.device(BY_UUID, "mark")
+    assert boot.run() == 0
+    assert (boot.started, boot.passed, boot.said) == ([], 0, "")
+
+
+@pytest.mark.parametrize("offset", ["-1", "7x", '"7"', "$(reboot)", "1" * 16])
+def test_a_page_of_the_firmware_s_that_is_no_number_is_none(boot: Boot, offset: str) -> None:
+    boot.firmware(efi(offset))
+    boot.device(BY_UUID, "mark", {7: "mark"})
+    assert boot.run() == 0
+    assert boot.started == START
+
+
+def test_efi_without_efivarfs(boot: Boot) -> None:
+    """The module need not be in the initramfs."""
+    boot.location(f"resume=UUID={UUID}\n")
+    boot.device(BY_UUID, "swap")
+    (boot.root / "sys/firmware/efi/efivars").mkdir(parents=True)
+    assert boot.run() == 0
+    assert (boot.started, boot.said) == ([], "")

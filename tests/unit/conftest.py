@@ -13,6 +13,7 @@ from hibernate import choose, standstill
 from kernel import (
     advice,
     cgroups,
+    efivar,
     freeze,
     hibernation,
     kmsg,
@@ -52,6 +53,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(standstill, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
     monkeypatch.setattr(kmsg, "PATH", "/nonexistent/kmsg")
+    monkeypatch.setattr(efivar, "FOLDER", "/nonexistent/efivars")
     monkeypatch.setattr(hibernation, "RESUME", "/nonexistent/resume")
     monkeypatch.setattr(hibernation, "RESUME_OFFSET", "/nonexistent/resume_offset")
     monkeypatch.setattr(announced, "PATH", str(tmp_path / "kept/announced"))

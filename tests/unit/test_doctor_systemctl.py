@@ -8,8 +8,9 @@ import pytest
 from doctor import systemd
 from doctor.examine import examine
 from doctor.finding import Finding, Level
+from kernel import efivar
 from state.root import Root
-from tests.unit.fake_machine import FakeMachine
+from tests.unit.fake_machine import RELEASE, UUID_TEXT, FakeMachine
 
 SLEEP = "[Sleep]\nAllowHibernation={}\n"
 BYPASS = "/etc/systemd/system/systemd-logind.service.d/torpor.conf"
@@ -221,3 +222,14 @@ def test_a_kernel_that_cannot_is_said_once(fake: FakeMachine) -> None:
     fake.logind = "na"
     fake.write("/sys/power/state", "freeze mem\n")
     assert not any("logind" in finding.message for finding in bad(fake))
+
+
+def test_a_name_in_the_firmware_may_be_another_system_s(fake: FakeMachine) -> None:
+    """One of this kernel's own is stale: whoever was hibernated is here."""
+    path = f"/sys/firmware/efi/efivars/{efivar.HIBERNATE_LOCATION}"
+    for release, remedy in (("5.10", "if no other system is hibernated: "), (RELEASE, "")):
+        text = f'{{"uuid":"{UUID_TEXT}","offset":0,"kernelVersion":"{release}"}}'
+        fake.write(path, b"\x07\0\0\0" + text.encode("utf-16-le") + bytes(2))
+        (finding,) = bad(fake)
+        assert finding.level == Level.WARNING
+        assert finding.remedy == f"{remedy}chattr -i {path}; rm {path}"

@@ -1,0 +1,81 @@
+"""EFI variables as files (Documentation/filesystems/efivarfs.rst)."""
+
+import fcntl
+import os
+from contextlib import suppress
+
+FOLDER = "/sys/firmware/efi/efivars"
+
+HIBERNATE_LOCATION = "HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
+"""systemd's, with the GUID of its vendor (src/basic/efivars.h)."""
+
+ATTRIBUTES_SIZE = 4
+_ATTRIBUTES = (7).to_bytes(ATTRIBUTES_SIZE, "little")
+"""In front of each value: kept without power, at boot and in a running system (UEFI, 8.2)."""
+_LONGEST = 1 << 16
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_IOC_SETFLAGS = 0x40086602
+_IMMUTABLE = 0x10
+
+
+def is_there() -> bool:
+    """Return whether the firmware's variables can be seen: it is EFI, and efivarfs is mounted."""
+    try:
+        return bool(os.listdir(FOLDER))
+    except OSError:
+        return False
+
+
+def read(name: str) -> bytes | None:
+    """Return a variable's value, its first 64 KiB at most; None where there is none.
+
+    `name` ends in the GUID of its vendor. Raises OSError.
+    """
+    try:
+        fd = os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.read(fd, ATTRIBUTES_SIZE + _LONGEST)[ATTRIBUTES_SIZE:]
+    finally:
+        os.close(fd)
+
+
+def write(name: str, value: bytes) -> None:
+    """Set a variable. Raises OSError."""
+    _make_mutable(name)
+    fd = os.open(_path(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, _ATTRIBUTES + value)  # a variable is written in one piece
+    finally:
+        os.close(fd)
+
+
+def remove(name: str) -> None:
+    """Remove a variable, if it is there. Raises OSError."""
+    with suppress(FileNotFoundError):
+        _make_mutable(name)
+        os.unlink(_path(name))
+
+
+def _path(name: str) -> str:
+    return f"{FOLDER}/{name}"
+
+
+def _make_mutable(name: str) -> None:
+    """Let a variable be changed: efivarfs makes files immutable that it does not know.
+
+    A file system without such flags has none that forbid it.
+    """
+    try:
+        fd = os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        flags = bytearray(8)
+        with suppress(OSError):
+            fcntl.ioctl(fd, _FS_IOC_GETFLAGS, flags)
+            plain = int.from_bytes(flags, "little") & ~_IMMUTABLE
+            fcntl.ioctl(fd, _FS_IOC_SETFLAGS, plain.to_bytes(8, "little"))
+    finally:
+        os.close(fd)

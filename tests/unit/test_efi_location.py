@@ -1,0 +1,294 @@
+"""The EFI variable HibernateLocation: its bytes, whose it is, and when it is there."""
+
+import os
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from cli.stale import discard_stale
+from format.errors import DamagedError, UnreadableError
+from hibernate import firmware
+from hibernate.firmware import named_in_firmware
+from kernel import efivar
+from store import efi_location
+from store.efi_location import (
+    EfiLocation,
+    clear_efi_location,
+    clear_efi_location_of,
+    is_efi_location_set,
+    read_efi_location,
+    write_efi_location,
+)
+from store.errors import StoreRefusedError
+from store.header import StoreHeader, read_header
+from store.place import Place
+
+UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
+HERE = os.uname().release
+DEBIAN = {"ID": "debian", "VERSION_ID": "13", "NAME": "Debian GNU/Linux"}
+ATTRIBUTES = b"\x07\0\0\0"
+OF_SYSTEMD = (
+    '{"uuid":"11111111-2222-3333-4444-555555555555","offset":34816,"kernelVersion":"6.12.1",'
+    '"osReleaseId":"debian","osReleaseVersionId":"13"}'
+)
+
+
+class Firmware:
+    """efivarfs, mounted, with a variable of somebody else's."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"x")
+        self.variable = folder / efivar.HIBERNATE_LOCATION
+
+    def set(self, text: str) -> None:
+        self.variable.write_bytes(ATTRIBUTES + text.encode("utf-16-le") + bytes(2))
+
+    def keep(self, uuid: UUID = UUID_1, page: int = 0, release: str = HERE) -> None:
+        write_efi_location(EfiLocation(uuid, page, release), DEBIAN)
+
+
+@pytest.fixture(name="efi")
+def _efi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Firmware:
+    monkeypatch.setattr(efivar, "FOLDER", str(tmp_path / "efivars"))
+    return Firmware(tmp_path / "efivars")
+
+
+def parsed(text: str) -> EfiLocation:
+    return EfiLocation.parse(text.encode("utf-16-le"))
+
+
+def test_what_systemd_writes() -> None:
+    expected = EfiLocation(UUID_1, 34816, "6.12.1")
+    for text in (
+        OF_SYSTEMD,
+        f"{OF_SYSTEMD}\0",
+        f"{OF_SYSTEMD}\0\0\0",
+        OF_SYSTEMD.replace("-2", "2"),
+    ):
+        assert parsed(text) == expected
+    assert expected.spec == f"UUID={UUID_1}"
+
+
+def test_what_systemd_reads(efi: Firmware) -> None:
+    """Attributes, UTF-16 with a NUL, the fields that it insists on, the system that it checks."""
+    write_efi_location(EfiLocation(UUID_1, 34816, "6.12.1"), DEBIAN)
+    assert efi.variable.read_bytes() == ATTRIBUTES + f"{OF_SYSTEMD}\0".encode("utf-16-le")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"x",
+        b"\0\xd8",
+        "{".encode("utf-16-le"),
+        OF_SYSTEMD.encode(),
+        OF_SYSTEMD.encode("utf-16-le")[:-7],
+        *(
+            text.encode("utf-16-le")
+            for text in (
+                "[]",
+                "null",
+                "7",
+                "{}",
+                "[" * 1000,
+                '"uuid"',
+                OF_SYSTEMD.replace("1111", "", 1),
+                OF_SYSTEMD.replace('"11111111-2222-3333-4444-555555555555"', "7"),
+                OF_SYSTEMD.replace('"offset":34816,', ""),
+                OF_SYSTEMD.replace("34816", "-1"),
+                OF_SYSTEMD.replace("34816", "1.5"),
+                OF_SYSTEMD.replace("34816", "true"),
+                OF_SYSTEMD.replace("34816", "1" + "0" * 15),
+                OF_SYSTEMD.replace("34816", "9" * 1800),
+                OF_SYSTEMD.replace('"6.12.1"', "6"),
+                OF_SYSTEMD + " " * 4096,
+            )
+        ),
+    ],
+)
+def test_garbage_is_an_error_of_ours(efi: Firmware, value: bytes) -> None:
+    with pytest.raises(DamagedError, match="HibernateLocation"):
+        EfiLocation.parse(value)
+    efi.variable.write_bytes(ATTRIBUTES + value)
+    with pytest.raises(DamagedError):
+        read_efi_location()
+    with pytest.raises(DamagedError):
+        clear_efi_location()
+    assert is_efi_location_set()
+
+
+def test_reading_and_clearing(efi: Firmware) -> None:
+    assert read_efi_location() is None
+    assert not clear_efi_location()
+    efi.keep(page=7)
+    assert read_efi_location() == EfiLocation(UUID_1, 7, HERE)
+    assert clear_efi_location()
+    assert not efi.variable.exists()
+
+
+@pytest.mark.parametrize("release", ["6.1.0-other", ""])
+def test_what_another_kernel_left_is_nobodys_to_take(efi: Firmware, release: str) -> None:
+    efi.keep(release=release)
+    assert read_efi_location() is None
+    assert not clear_efi_location()
+    assert is_efi_location_set()
+
+
+def test_without_efi_there_is_nothing(tmp_path: Path) -> None:
+    assert not efivar.is_there()
+    assert read_efi_location() is None
+    assert not clear_efi_location()
+    assert not is_efi_location_set()
+    clear_efi_location_of(store(tmp_path / "sda", 0))
+
+
+def test_a_variable_that_cannot_be_touched(efi: Firmware) -> None:
+    efi.variable.mkdir()
+    for act in (read_efi_location, clear_efi_location, efi.keep):
+        with pytest.raises(UnreadableError, match="the EFI variable HibernateLocation"):
+            act()
+
+
+def store(path: Path, at: int) -> StoreHeader:
+    path.write_bytes(bytes(64 * 4096))
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return read_header(fd, str(path), at)
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture(name="device")
+def _device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What UUID_1 names; files of any name lie at page 34 of it."""
+    path = tmp_path / "sda"
+    path.touch()
+    spec = f"UUID={UUID_1}"
+
+    def place_of(name: str) -> Place:
+        return Place(str(path), 34 if "file" in name else 0)
+
+    for module in (efi_location, firmware):
+        monkeypatch.setattr(
+            module, "place_of", lambda name: Place(str(path), 34 * ("file" in name))
+        )
+    monkeypatch.setattr(efi_location, "find_device", {spec: str(path)}.get)
+    monkeypatch.setattr(firmware, "name_of", lambda _: spec)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("uuid", "page", "release", "at", "stays"),
+    [
+        (UUID_1, 0, HERE, 0, False),
+        (UUID_1, 34, "other", 34, False),
+        (UUID_1, 34, HERE, 0, True),
+        (UUID(int=7), 0, HERE, 0, True),
+    ],
+)
+def test_a_store_takes_its_name_along(
+    efi: Firmware, device: Path, uuid: UUID, page: int, release: str, at: int, *, stays: bool
+) -> None:
+    efi.keep(uuid, page, release)
+    clear_efi_location_of(store(device, at))
+    assert efi.variable.exists() == stays
+
+
+def test_a_store_without_a_place_has_no_name(
+    efi: Firmware, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_name: str) -> Place:
+        raise StoreRefusedError("it has holes")
+
+    monkeypatch.setattr(efi_location, "place_of", refused)
+    efi.keep()
+    clear_efi_location_of(store(device, 0))
+    efi.set("garbage")
+    clear_efi_location_of(store(device, 0))
+    assert efi.variable.exists()
+
+
+def hibernate(
+    name: str, efi: Firmware, *, is_reached: bool = True
+) -> tuple[EfiLocation | None, list[str]]:
+    """Return what the firmware names meanwhile, and what was logged."""
+    said: list[str] = []
+    with named_in_firmware(name, said.append, is_reached=is_reached):
+        found = EfiLocation.parse(efi.variable.read_bytes()[4:]) if efi.variable.exists() else None
+    return found, said
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize(("name", "page"), [("/dev/sda", 0), ("/file", 34)])
+def test_a_hibernation_names_its_store(efi: Firmware, name: str, page: int) -> None:
+    assert hibernate(name, efi) == (EfiLocation(UUID_1, page, HERE), [])
+    assert not efi.variable.exists()
+
+
+@pytest.mark.usefixtures("device")
+def test_one_that_fails_leaves_no_name(efi: Firmware) -> None:
+    def fail() -> None:
+        with named_in_firmware("/file", print, is_reached=True):
+            assert efi.variable.exists()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not efi.variable.exists()
+
+
+@pytest.mark.usefixtures("device")
+def test_what_the_next_boot_may_not_reach_is_not_named(efi: Firmware) -> None:
+    efi.keep(UUID(int=7))
+    assert hibernate("/dev/sda", efi, is_reached=False) == (None, [])
+    assert not efi.variable.exists(), "a stale one goes"
+
+
+@pytest.mark.usefixtures("device")
+def test_another_system_that_is_hibernated_keeps_its_name(efi: Firmware) -> None:
+    efi.keep(UUID(int=7), 9, "other")
+    found, said = hibernate("/dev/sda", efi)
+    assert found == EfiLocation(UUID(int=7), 9, "other")
+    assert said == []
+    assert efi.variable.exists()
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("name", ["PARTUUID=1", "/dev/mapper/x", "UUID=1234-ABCD"])
+def test_a_device_that_systemd_could_not_name_is_not_named(
+    efi: Firmware, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firmware, "name_of", lambda _: name)
+    found, _ = hibernate("/dev/sda", efi)
+    assert found is None
+
+
+@pytest.mark.usefixtures("device")
+def test_firmware_that_fails_is_no_reason_not_to_hibernate(efi: Firmware) -> None:
+    efi.variable.mkdir()
+    said: list[str] = []
+    with named_in_firmware("/dev/sda", said.append, is_reached=True):
+        pass
+    assert len(said) == 3
+    assert all("HibernateLocation" in line or "not told" in line for line in said)
+
+
+@pytest.mark.usefixtures("device")
+def test_without_efi_nothing_is_said(tmp_path: Path) -> None:
+    with named_in_firmware("/dev/sda", pytest.fail, is_reached=True):
+        pass
+    assert not (tmp_path / "efivars").exists()
+
+
+def test_discarding_what_is_stale_forgets_its_name(
+    efi: Firmware, device: Path, hibernated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hibernated.replace(device)
+    efi.keep(release="other")
+    monkeypatch.setattr("cli.stale.why_spent", lambda _: "it was restored")
+    monkeypatch.setattr("cli.stale._use_swap", lambda: None)
+    discard_stale(str(device))
+    assert not efi.variable.exists()
