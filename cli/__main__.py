@@ -206,7 +206,7 @@ def _add_report_commands(commands: "argparse._SubParsersAction[argparse.Argument
         "doctor",
         help="say whether hibernation will work, and what to do if not",
         description="Check all that a hibernation and the resume after it need. Changes nothing. "
-        "Exits with 0 only if hibernation will work.",
+        "Exits with 0 only if hibernation will work, or will once torpor enable was run.",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_run_report)

@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from functools import partial
 
 from cli.output import say
@@ -14,7 +13,12 @@ from doctor.machine import Machine
 from setup.system import System
 from setup.units import can_hibernate
 
-_WORDS = {Level.OK: "ok", Level.WARNING: "warning", Level.PROBLEM: "PROBLEM"}
+_WORDS = {
+    Level.OK: "ok",
+    Level.ENABLE: "not yet",
+    Level.WARNING: "warning",
+    Level.PROBLEM: "PROBLEM",
+}
 
 
 def doctor(arguments: argparse.Namespace) -> None:
@@ -33,8 +37,12 @@ def report(findings: Iterable[Finding], *, as_json: bool) -> None:
             if finding.remedy:
                 say(f"{'':8}   {finding.remedy}")
     if as_json:
-        say(json.dumps([asdict(finding) for finding in made], indent=2))
+        say(json.dumps([_as_object(finding) for finding in made], indent=2))
     problems = sum(finding.level == Level.PROBLEM for finding in made)
     if problems:
         count = f"{problems} problems" if problems > 1 else "1 problem"
         raise NotReadyError(f"not ready to hibernate: {count}")
+
+
+def _as_object(finding: Finding) -> dict[str, str]:
+    return {"level": finding.level, "message": finding.message, "remedy": finding.remedy}

@@ -8,6 +8,8 @@ from doctor.facts import Facts
 from doctor.finding import Finding, ok, problem, stock_first, warning
 from doctor.initramfs import Initramfs
 from doctor.program import fingerprint
+from generators import dracut
+from generators.rebuild import commands
 from state.location import PATH as LOCATION
 
 NEEDS = "/usr/lib/torpor/resume.needs"
@@ -19,6 +21,22 @@ _GENERATOR = "/usr/lib/systemd/system-generators/torpor-resume-generator"
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
 
 
+def generator(facts: Facts) -> Iterator[Finding]:
+    """See that there is one that `torpor enable` can run."""
+    if facts.is_enabled:
+        return  # there was one, and what it made is looked into
+    if facts.generator is None:
+        yield problem(
+            "there is no initramfs generator that torpor enable can run",
+            "install initramfs-tools, dracut, or mkinitcpio",
+        )
+    elif not commands(facts.machine, facts.generator):
+        yield problem(
+            f"nothing says what images {facts.generator.name} should make",
+            "give it presets in /etc/mkinitcpio.d, or use kernel-install",
+        )
+
+
 def resumer(facts: Facts) -> Iterator[Finding]:
     """See that all that the resumer needs is in the image."""
     needs = (facts.machine.text(NEEDS) or "").split()
@@ -27,7 +45,8 @@ def resumer(facts: Facts) -> Iterator[Finding]:
         return
     image, path = facts.initramfs, facts.image_path
     if RESUMER not in image or BOOT not in image:
-        yield problem(f"{path} does not hold the resumer", _how_to_add(facts))
+        enabling = f"put the resumer into {path}" if _enable_adds_it(facts) else ""
+        yield problem(f"{path} does not hold the resumer", _how_to_add(facts), enabling)
         return
     names = {name.rpartition("/")[2] for name in image.entries}
     missing = [
@@ -39,21 +58,33 @@ def resumer(facts: Facts) -> Iterator[Finding]:
     ]
     if missing:
         more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
-        yield problem(f"{path} lacks {missing[0]}{more}, which the resumer needs", facts.again)
+        yield problem(
+            f"{path} lacks {missing[0]}{more}, which the resumer needs", facts.again, facts.anew
+        )
     else:
         yield ok(f"{path} holds the resumer and the {len(needs)} files that it needs")
 
 
 def _how_to_add(facts: Facts) -> str:
     """Say how the resumer gets into the image."""
-    image = facts.initramfs
+    image, machine = facts.initramfs, facts.machine
+    if facts.generator is not None and not machine.exists(facts.generator.part):
+        return _reinstall(facts)
     if "/usr/lib/dracut" in image:
-        if facts.location is None:
-            return "run torpor enable: dracut then takes its module in"
-        return f"see that no omit_dracutmodules+= names torpor, and {facts.again}"
+        if path := dracut.leaves_out(machine):
+            return f"take torpor out of omit_dracutmodules in {path}, and {facts.again}"
+        return facts.again if facts.is_enabled else "run torpor enable"
     if check_mkinitcpio.made(image):
         return check_mkinitcpio.how_to_add(facts)
-    return _reinstall(facts)
+    return facts.again
+
+
+def _enable_adds_it(facts: Facts) -> bool:
+    """Return whether enable will put the resumer into the image, as far as files tell."""
+    generator, machine = facts.generator, facts.machine
+    if generator is None or not machine.exists(generator.part) or dracut.leaves_out(machine):
+        return False
+    return not check_mkinitcpio.made(facts.initramfs) or check_mkinitcpio.enable_adds_it(facts)
 
 
 def _reinstall(facts: Facts) -> str:
@@ -71,7 +102,9 @@ def version(facts: Facts) -> Iterator[Finding]:
         if data is not None and fingerprint(data) != kept:
             other.append(path)
     if other:
-        yield problem(f"{facts.image_path} holds another version of {other[0]}", facts.again)
+        yield problem(
+            f"{facts.image_path} holds another version of {other[0]}", facts.again, facts.anew
+        )
     elif RESUMER in image:
         yield ok("the resumer in it is the installed one")
 
@@ -85,7 +118,9 @@ def kept_location(facts: Facts) -> Iterator[Finding]:
     elif there is None:
         yield problem(f"{facts.image_path} does not hold {LOCATION}", facts.again)
     elif here is None:
-        yield warning(f"{facts.image_path} holds a {LOCATION} that is gone here", facts.again)
+        yield warning(
+            f"{facts.image_path} holds a {LOCATION} that is gone here", facts.again, facts.anew
+        )
     else:
         yield problem(f"{facts.image_path} holds an older {LOCATION}", facts.again)
 
@@ -94,6 +129,8 @@ def order(facts: Facts) -> Iterator[Finding]:
     """See that the image runs us, in front of the stock resume."""
     image = facts.initramfs
     if RESUMER not in image:
+        if check_mkinitcpio.made(image):
+            yield from check_mkinitcpio.mixed(facts)
         return
     for is_kind, faults in _KINDS:
         if is_kind(image):

@@ -5,9 +5,12 @@ Those below the store, and those below each mounted file system, which the guard
 
 import re
 from collections.abc import Iterator
+from uuid import UUID
 
 from doctor.facts import Facts
 from doctor.finding import Finding, ok, problem
+from generators.dracut import DRACUT
+from generators.initramfs_tools import INITRAMFS_TOOLS
 from kernel.mounts import parse_mounts
 from store import crypttab
 
@@ -24,6 +27,7 @@ _CRYPTTABS = ("/cryptroot/crypttab", "/etc/crypttab")
 _OPEN_ALL = (("rd.auto", ""), ("rd.auto", "1"))
 """Has dracut open whatever it finds."""
 _UUID_DIGITS = 32
+_STORE = "the store"
 
 
 def layers(facts: Facts) -> Iterator[Finding]:
@@ -45,7 +49,7 @@ def layers(facts: Facts) -> Iterator[Finding]:
 
 def _needed(facts: Facts) -> dict[str, str]:
     """Return the names of the devices, and what lies on each: the store, or a mount point."""
-    found = {facts.store.device: "the store"}
+    found = {facts.store.device: _STORE}
     for mount in parse_mounts(facts.machine.text("/proc/self/mountinfo") or ""):
         on_btrfs = mount.source if mount.fs_type == "btrfs" else ""
         if device := facts.machine.device(on_btrfs or mount.device):
@@ -55,15 +59,17 @@ def _needed(facts: Facts) -> dict[str, str]:
 
 def _crypt(facts: Facts, name: str, uuid_words: str, what: str) -> Iterator[Finding]:
     """`uuid_words` is the rest of dm/uuid: LUKS2-0123…cdef-name; `what` lies on it."""
-    image = facts.initramfs
-    if not any(path in image for path in _CRYPTSETUP):
-        yield problem(
+    uuid = uuid_words.split("-")[1][:_UUID_DIGITS] if uuid_words.startswith("LUKS") else ""
+    if not any(path in facts.initramfs for path in _CRYPTSETUP):
+        yield _shut(
+            facts,
+            what,
+            (name, uuid),
             f"{facts.image_path} has no cryptsetup to open {name}, on which {what} lies",
             "install cryptsetup-initramfs, or dracut's crypt module; torpor enable, and "
             f"{facts.again}",
         )
         return
-    uuid = uuid_words.split("-")[1][:_UUID_DIGITS] if uuid_words.startswith("LUKS") else ""
     if key := _lost_key(facts, name):
         yield problem(
             f"{facts.image_path} does not hold the key file {key}, which opens {name}",
@@ -78,11 +84,27 @@ def _crypt(facts: Facts, name: str, uuid_words: str, what: str) -> Iterator[Find
     elif _is_asked_for(facts, name, uuid):
         yield ok(f"the initramfs opens {name}, on which {what} lies")
     else:
-        yield problem(
+        yield _shut(
+            facts,
+            what,
+            (name, uuid),
             f"nothing tells {facts.image_path} to open {name}, on which {what} lies",
             f"run torpor enable, or give {name} the option initramfs (Debian) or x-initrd.attach "
             f"in /etc/crypttab, and {facts.again}",
         )
+
+
+def _shut(facts: Facts, what: str, luks: tuple[str, str], message: str, remedy: str) -> Finding:
+    """Return a problem with what the user has to do, or else with what enable will do."""
+    name, digits = luks
+    is_told = what == _STORE and facts.generator in (INITRAMFS_TOOLS, DRACUT)
+    if facts.generator is None or not is_told or not re.fullmatch("[0-9a-f]{32}", digits):
+        return problem(message, remedy)
+    command_line = facts.machine.line("/proc/cmdline")
+    told = list(facts.generator.remarks(facts.machine, ((name, str(UUID(digits))),), command_line))
+    if told:
+        return problem(message, told[0])
+    return problem(message, remedy, f"have the initramfs open {name}, on which the store lies")
 
 
 def _lost_key(facts: Facts, name: str) -> str:
@@ -136,6 +158,7 @@ def _lvm(facts: Facts, name: str, what: str) -> Iterator[Finding]:
         yield problem(
             f"{facts.image_path} has no lvm to activate {name}, on which {what} lies",
             f"install lvm2, and dracut's lvm module or mkinitcpio's lvm2 hook, and {facts.again}",
+            _activating(facts, name, what),
         )
         return
     chosen = [
@@ -149,9 +172,18 @@ def _lvm(facts: Facts, name: str, what: str) -> Iterator[Finding]:
             f"rd.lvm.lv= or rd.lvm.vg= on the kernel command line leaves out {name}, on which "
             f"{what} lies",
             "add rd.lvm.lv=GROUP/VOLUME for it to the boot loader's configuration",
+            _activating(facts, name, what),
         )
     else:
         yield ok(f"the initramfs activates {name}, on which {what} lies")
+
+
+def _activating(facts: Facts, name: str, what: str) -> str:
+    """Return what enable will do: it tells dracut of the store's volumes."""
+    is_told = what == _STORE and facts.generator is DRACUT
+    if not is_told or not any(facts.machine.exists(path) for path in _LVM):
+        return ""
+    return f"have the initramfs activate {name}, on which the store lies"
 
 
 def _is_in(name: str, group: str) -> bool:

@@ -8,9 +8,6 @@ from doctor.initramfs import Initramfs
 from generators import shell
 from generators.mkinitcpio import DROP_IN, OPENERS, OURS, Hooks, corrected, hooks_of, preset_of
 
-_BUSYBOX_HOOKS = ("encrypt", "torpor")
-"""Of those that matter to us; lvm2 goes with both."""
-
 
 def made(image: Initramfs) -> bool:
     """Return whether mkinitcpio made the image."""
@@ -48,23 +45,43 @@ def configuration(facts: Facts) -> Iterator[Finding]:
     if names is None:
         yield warning(f"{source}: it cannot be told what HOOKS this leads to", how_to_add(facts))
         return
-    mixed = [hook for hook in names if hook in _BUSYBOX_HOOKS] if "systemd" in names else []
-    if mixed:
-        yield problem(
-            f"{source}: HOOKS has {mixed[0]} beside systemd, which never runs it",
-            "with systemd put sd-torpor for torpor, and sd-encrypt for encrypt",
-        )
-    elif names and not set(OURS) & set(names):
+    found = list(mixed(facts))
+    yield from found
+    if names and not found and not set(OURS) & set(names):
         yield problem(
             f"{source}: HOOKS has no torpor, so the next initramfs will not resume",
             how_to_add(facts),
+            "put torpor into HOOKS of mkinitcpio" if enable_adds_it(facts) else "",
         )
+
+
+def mixed(facts: Facts) -> Iterator[Finding]:
+    """See that no hook stands where it never runs: enable leaves these to the user."""
+    source, names = hooks(facts)[0].source, hooks(facts)[0].names or ()
+    never = ("encrypt", "torpor") if "systemd" in names else ("sd-encrypt", "sd-torpor")
+    for hook in names:
+        if hook in never:
+            which = "beside systemd, which" if "systemd" in names else "without systemd: busybox"
+            yield problem(
+                f"{source}: HOOKS has {hook} {which} never runs it",
+                "with systemd put sd-torpor for torpor, and sd-encrypt for encrypt; without it "
+                f"the other way round; and {facts.again}",
+            )
+            return
+
+
+def enable_adds_it(facts: Facts) -> bool:
+    """Return whether enable will put our hook among those of the next image."""
+    config, _ = _configuration(facts)
+    names = hooks_of(facts.machine, config, with_ours=True).names
+    return names is None or bool(set(OURS) & set(names))
 
 
 def how_to_add(facts: Facts) -> str:
     """Say how our hook gets into the next image."""
     next_hooks, preset_file = hooks(facts)
-    if next_hooks.source == DROP_IN or (facts.location is None and not preset_file):
+    is_for_enable = not facts.is_enabled and enable_adds_it(facts)
+    if next_hooks.source == DROP_IN or (is_for_enable and not preset_file):
         return "run torpor enable, which puts torpor into HOOKS of mkinitcpio"
     if next_hooks.names is None:
         return f"see that it puts torpor there (with systemd, sd-torpor), and {facts.again}"
@@ -83,7 +100,11 @@ def _say_hooks(facts: Facts) -> str:
 
 def hooks(facts: Facts) -> tuple[Hooks, str]:
     """Return the hooks of the next image, and the preset's file if that names a configuration."""
+    config, preset_file = _configuration(facts)
+    return hooks_of(facts.machine, config), preset_file
+
+
+def _configuration(facts: Facts) -> tuple[str, str]:
+    """Return the configuration that the image's preset names, and the preset's file; or "", ""."""
     preset = preset_of(facts.machine, facts.image_path)
-    if preset is not None and preset.config:
-        return hooks_of(facts.machine, preset.config), preset.file
-    return hooks_of(facts.machine), ""
+    return (preset.config, preset.file) if preset is not None and preset.config else ("", "")

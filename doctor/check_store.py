@@ -101,12 +101,15 @@ def resume_parameter(facts: Facts) -> Iterator[Finding]:
 
 
 def _without_parameter(facts: Facts) -> Iterator[Finding]:
+    enabling = f"tell the next boot where {facts.store.path} is"
     if facts.location:
         yield ok("no resume= on the kernel command line: the boot looks where torpor enable says")
     elif facts.store.page:
-        yield problem(f"nothing tells the next boot where {facts.store.path} is", _ENABLE)
+        yield problem(f"nothing tells the next boot where {facts.store.path} is", _ENABLE, enabling)
     else:
-        yield warning(f"nothing tells the next boot to wait for {facts.store.path}", _ENABLE)
+        yield warning(
+            f"nothing tells the next boot to wait for {facts.store.path}", _ENABLE, enabling
+        )
 
 
 def _compare(found: Store, source: str, device: str, offset: str) -> Iterator[Finding]:

@@ -64,7 +64,7 @@ def stock_resume(facts: Facts) -> Iterator[Finding]:
     if facts.machine.device(said) is None:
         yield warning(
             f"{source}: RESUME={said} is not there, and each boot without resume= waits for it",
-            "run torpor enable, or correct it and run update-initramfs -u",
+            f"correct it, or say RESUME=none, and {facts.again}",
         )
     else:
         yield ok(f"{source} names a device that is there")

@@ -38,7 +38,9 @@ def systemctl(facts: Facts) -> Iterator[Finding]:
         )
     elif "torpor" not in _last_exec_start(facts):
         yield warning(
-            "systemctl hibernate uses the kernel's own hibernation, not Torpor", "torpor enable"
+            "systemctl hibernate uses the kernel's own hibernation, not Torpor",
+            "torpor enable",
+            "make systemctl hibernate use Torpor",
         )
     else:
         yield ok("systemctl hibernate uses Torpor")

@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     check_store.old_image,
     check_store.resume_parameter,
     check_store.location,
+    check_initramfs.generator,
     check_initramfs.resumer,
     check_initramfs.version,
     check_initramfs.kept_location,
@@ -46,7 +47,8 @@ def examine(machine: Machine) -> Iterator[Finding]:
     facts = Facts(machine)
     seen = set()
     for check in CHECKS:
-        for finding in made(check, facts):
+        for found in made(check, facts):
+            finding = found if facts.is_enabled else found.before_enable()
             if finding not in seen:
                 seen.add(finding)
                 yield finding

@@ -44,6 +44,16 @@ class Facts:
         return find_generator(self.machine)
 
     @cached_property
+    def is_enabled(self) -> bool:
+        """Whether `torpor enable` was run."""
+        return self.machine.exists(LOCATION)
+
+    @cached_property
+    def anew(self) -> str:
+        """What `torpor enable` will do about what is wrong in the initramfs."""
+        return f"make {self.image_path} anew" if self.generator else ""
+
+    @cached_property
     def again(self) -> str:
         """How the initramfs is made anew, the end of many a remedy."""
         commands = commands_of(self.machine, self.generator) if self.generator else []

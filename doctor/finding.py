@@ -8,6 +8,8 @@ class Level(StrEnum):
     """How bad a finding is."""
 
     OK = "ok"
+    ENABLE = "enable"
+    """Not so yet: `torpor enable` will see to it."""
     WARNING = "warning"
     """Hibernation works, but not always, not as expected, or slowly."""
     PROBLEM = "problem"
@@ -21,6 +23,14 @@ class Finding:
     level: Level
     message: str
     remedy: str = ""
+    enabling: str = ""
+    """What `torpor enable` will do about it, where it has not been run: put ..., make ..."""
+
+    def before_enable(self) -> "Finding":
+        """Return what this is as long as `torpor enable` has not been run."""
+        if not self.enabling:
+            return self
+        return Finding(Level.ENABLE, f"torpor enable will {self.enabling}")
 
 
 def ok(message: str) -> Finding:
@@ -28,14 +38,14 @@ def ok(message: str) -> Finding:
     return Finding(Level.OK, message)
 
 
-def warning(message: str, remedy: str) -> Finding:
+def warning(message: str, remedy: str, enabling: str = "") -> Finding:
     """Return a finding that does not stop hibernation."""
-    return Finding(Level.WARNING, message, remedy)
+    return Finding(Level.WARNING, message, remedy, enabling)
 
 
-def problem(message: str, remedy: str) -> Finding:
+def problem(message: str, remedy: str, enabling: str = "") -> Finding:
     """Return a finding that does."""
-    return Finding(Level.PROBLEM, message, remedy)
+    return Finding(Level.PROBLEM, message, remedy, enabling)
 
 
 def stock_first(image_path: str, remedy: str) -> Finding:

@@ -59,6 +59,9 @@ def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
             f"{facts.image_path} was not made anew, and does not hold the resumer",
             "find out what makes it, and where that is told to write: a boot takes this one",
         )
+    if lacking.remedy == _AGAIN:  # nothing is known that keeps it out
+        usual = Facts(facts.machine).again
+        return lacking.message, f"see what is said of torpor when you {usual}"
     return lacking.message, lacking.remedy
 
 

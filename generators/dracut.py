@@ -1,5 +1,6 @@
 """dracut and dracut-ng."""
 
+import re
 from collections.abc import Iterator
 
 from generators import shell
@@ -55,8 +56,17 @@ def _remarks(root: Root, luks: Luks, command_line: str) -> Iterator[str]:
 
 def configuration(root: Root) -> str:
     """Return all that the files of dracut's configuration say."""
-    files = [f"{_CONF}.d/{name}" for name in root.names(f"{_CONF}.d")]
-    return "\n".join(root.text(path) or "" for path in [_CONF, *files])
+    return "\n".join(root.text(path) or "" for path in _files(root))
+
+
+def _files(root: Root) -> list[str]:
+    return [_CONF, *(f"{_CONF}.d/{name}" for name in root.names(f"{_CONF}.d"))]
+
+
+def leaves_out(root: Root) -> str:
+    """Return the file that keeps our module out of the images, "" if none does."""
+    said = re.compile(r"^\s*(omit_dracutmodules)\+?=.*\btorpor\b", re.MULTILINE)
+    return next((path for path in _files(root) if said.search(root.text(path) or "")), "")
 
 
 def makes_unified(root: Root) -> bool:
@@ -69,6 +79,7 @@ def makes_unified(root: Root) -> bool:
 DRACUT = Generator(
     "dracut",
     ("dracut", "--regenerate-all", "--force"),
+    "/usr/lib/dracut/modules.d/55torpor",
     "/etc/dracut.conf.d/torpor.conf",
     _text,
     _is_used,

@@ -29,6 +29,8 @@ class Generator:
     name: str
     rebuild: Command
     """Makes the images of all kernels anew, where nothing else calls the generator: see rebuild."""
+    part: str
+    """What the package installs for it: without it the resumer does not get into an image."""
     configuration: str
     """The file that is ours in its folder of configuration."""
     text: Callable[[Target], str]

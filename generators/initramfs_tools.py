@@ -53,6 +53,7 @@ def _key_pattern(root: Root) -> str:
 INITRAMFS_TOOLS = Generator(
     "initramfs-tools",
     ("update-initramfs", "-u", "-k", "all"),
+    "/usr/share/initramfs-tools/hooks/torpor",
     "/etc/initramfs-tools/conf.d/torpor",
     _text,
     _is_used,

@@ -80,16 +80,17 @@ class Hooks:
     """The file that has the last word on them, or which cannot be understood."""
 
 
-def hooks_of(root: Root, config: str = "") -> Hooks:
+def hooks_of(root: Root, config: str = "", *, with_ours: bool = False) -> Hooks:
     """Return the hooks that a configuration file leads to; without one, the usual files.
 
-    A preset that names a file makes mkinitcpio read that one alone (mkinitcpio(8), --config).
+    With `with_ours` as if the drop-in that enable writes were there. A preset that names a file
+    makes mkinitcpio read that one alone (mkinitcpio(8), --config).
     """
     variables: dict[str, shell.Value] = {}
     source = config or CONF
-    for path in [config] if config else _conf_files(root):
+    for path in [config] if config else _conf_files(root, with_ours=with_ours):
         text = root.text(path) or ""
-        if path == DROP_IN and text.endswith(_TEXT):
+        if path == DROP_IN and (with_ours or text.endswith(_TEXT)):
             variables["HOOKS"] = _place(_words(variables.get("HOOKS")))
             continue
         before = variables.get("HOOKS")
@@ -107,8 +108,9 @@ def _words(value: shell.Value) -> list[str]:
     return value.split() if isinstance(value, str) else value or []
 
 
-def _conf_files(root: Root) -> list[str]:
-    names = [name[:-5] for name in root.names(f"{CONF}.d") if name.endswith(".conf")]
+def _conf_files(root: Root, *, with_ours: bool) -> list[str]:
+    names = {name[:-5] for name in root.names(f"{CONF}.d") if name.endswith(".conf")}
+    names |= {"torpor"} if with_ours else set()
     return [CONF, *(f"{CONF}.d/{name}.conf" for name in sorted(names, key=order))]
 
 
@@ -176,4 +178,12 @@ def _remarks(_root: Root, luks: Luks, _command_line: str) -> Iterator[str]:
         yield "the store is on LUKS: see that encrypt or sd-encrypt opens it at boot"
 
 
-MKINITCPIO = Generator("mkinitcpio", ("mkinitcpio", "-P"), DROP_IN, _text, _is_used, _remarks)
+MKINITCPIO = Generator(
+    "mkinitcpio",
+    ("mkinitcpio", "-P"),
+    "/usr/lib/initcpio/install/torpor",
+    DROP_IN,
+    _text,
+    _is_used,
+    _remarks,
+)

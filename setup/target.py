@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from uuid import UUID
 
 from generators.generator import Target
 from kernel import stack
@@ -36,9 +37,7 @@ def target_of(store: str, machine_id: str) -> Target:
 def _luks_of(layers: list[stack.Layer]) -> Iterator[tuple[str, str]]:
     for layer in layers:
         if found := _LUKS.match(layer.dm_uuid):
-            digits = found[1]
-            parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
-            yield layer.dm_name, "-".join(parts)
+            yield layer.dm_name, str(UUID(found[1]))
 
 
 def _volume(dm_name: str) -> str:

@@ -114,6 +114,8 @@ def on_luks(fake: FakeMachine) -> None:
     fake.mapped("swap_crypt", LUKS)
     fake.initramfs |= {"usr/sbin/cryptsetup": b"x"}
     fake.initramfs |= {"sbin": Link("usr/sbin")}
+    fake.write("/usr/share/initramfs-tools/hooks/cryptroot", "")
+    fake.write("/etc/crypttab", "swap_crypt UUID=1234 none luks\n")
 
 
 def stock_first(fake: FakeMachine) -> None:
@@ -247,9 +249,9 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     ),
     "no location": (
         both(removed("/var/lib/torpor/location"), without("var/lib/torpor/location")),
-        Level.WARNING,
-        "nothing tells the next boot to wait for /dev/sda2",
-        "torpor enable",
+        Level.ENABLE,
+        "torpor enable will tell the next boot where /dev/sda2 is",
+        "",
     ),
     "location of another installation": (
         written("/etc/machine-id", "f" * 32),
@@ -273,7 +275,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
         without("usr/lib/torpor/resume/torpor-resume"),
         Level.PROBLEM,
         f"{IMAGE} does not hold the resumer",
-        "install Torpor's package again",
+        "update-initramfs -u -k all",
     ),
     "a library is missing": (
         without("usr/lib/x86_64-linux-gnu/libc.so.6"),

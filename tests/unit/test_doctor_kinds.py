@@ -12,6 +12,7 @@ from kernel import swap
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
     FILE_PLACE,
+    IMAGE,
     NEEDS,
     RELEASE,
     FakeMachine,
@@ -335,7 +336,7 @@ def test_host_library_elsewhere_in_the_image(fake: FakeMachine) -> None:
 
 def test_location_only_in_the_image(fake: FakeMachine) -> None:
     fake.remove("/var/lib/torpor/location")
-    assert "holds a /var/lib/torpor/location that is gone here" in bad(fake)[-1]
+    assert bad(fake)[-1] == f"torpor enable will make {IMAGE} anew"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,185 @@
+"""doctor before enable: what enable will do is no problem, what it cannot do is one."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.doctor import report
+from doctor.errors import NotReadyError
+from doctor.examine import examine
+from doctor.finding import Finding, Level
+from setup.errors import SetupError
+from tests.unit.enabling import CONF, PRESET, Enabled, by_dracut, by_initramfs_tools, by_mkinitcpio
+from tests.unit.fake_machine import IMAGE, FakeMachine
+from tests.unit.test_doctor_kinds import LUKS
+
+PUT = f"torpor enable will put the resumer into {IMAGE}"
+OTHERS = [
+    "torpor enable will tell the next boot where /dev/sda2 is",
+    "torpor enable will make systemctl hibernate use Torpor",
+]
+
+
+@pytest.fixture(name="machine")
+def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return Enabled(tmp_path)
+
+
+def bad(fake: FakeMachine) -> list[Finding]:
+    fake.initramfs = {}  # what is in the file that is there counts
+    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+
+
+def plain_mkinitcpio(machine: Enabled, script: str) -> None:
+    by_mkinitcpio(machine, "PRESETS=(default)\n" + script)
+
+
+GENERATORS = [by_initramfs_tools, by_dracut, plain_mkinitcpio]
+Generator = Callable[[Enabled, str], None]
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_what_enable_will_do_it_does(
+    generator: Generator, machine: Enabled, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generator(machine, "")
+    found = bad(machine.fake)
+    assert {one.level for one in found} == {Level.ENABLE}
+    assert sorted(one.message for one in found) == sorted([PUT, *OTHERS])
+    report(found, as_json=False)
+    assert f"not yet  {PUT}\n" in capsys.readouterr().out
+    report(found, as_json=True)
+    first = json.loads(capsys.readouterr().out)[0]
+    assert first == {"level": "enable", "message": OTHERS[0], "remedy": ""}
+    assert machine.enable() == []
+    assert bad(machine.fake) == []
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_a_resumer_that_is_there_is_not_spoken_of(generator: Generator, machine: Enabled) -> None:
+    """initramfs-tools puts it there with the package; but not the location."""
+    generator(machine, "")
+    tree = {name: data for name, data in machine.tree.items() if not name.endswith("location")}
+    machine.fake.initramfs = tree
+    found = [one for one in examine(machine.fake.machine()) if one.level != Level.OK]
+    hooks = ["torpor enable will put torpor into HOOKS of mkinitcpio"]
+    more = hooks if generator is plain_mkinitcpio else []
+    assert sorted(one.message for one in found) == sorted([*OTHERS, *more])
+
+
+def remains(fake: FakeMachine) -> Finding:
+    """Return the one finding that enable will not see to."""
+    (found,) = [one for one in bad(fake) if one.level != Level.ENABLE]
+    assert found.level == Level.PROBLEM
+    with pytest.raises(NotReadyError):
+        report([found], as_json=True)
+    return found
+
+
+def test_a_configuration_of_a_preset_remains(machine: Enabled) -> None:
+    by_mkinitcpio(machine, "PRESETS=(default)\nALL_config=/etc/mine.conf\n")
+    machine.fake.write("/etc/mine.conf", "HOOKS=(base udev filesystems)")
+    found = remains(machine.fake)
+    assert found.message == f"{IMAGE} does not hold the resumer"
+    line = f"say in /etc/mine.conf, which {PRESET} names: HOOKS=(base udev torpor filesystems)"
+    assert found.remedy.startswith(f"{line}; and make it anew")
+    machine.fake.write("/etc/mine.conf", "HOOKS=(base udev torpor filesystems)")
+    assert {one.level for one in bad(machine.fake)} == {Level.ENABLE}
+    assert machine.enable() == []
+
+
+def test_a_later_file_with_hooks_remains(machine: Enabled) -> None:
+    plain_mkinitcpio(machine, "")
+    machine.fake.write(f"{CONF}.d/zz.conf", "HOOKS=(base udev)")
+    assert f"say in {CONF}.d/zz.conf: HOOKS=(base udev torpor)" in remains(machine.fake).remedy
+
+
+@pytest.mark.parametrize(
+    ("hooks", "message"),
+    [
+        ("base systemd encrypt filesystems", "HOOKS has encrypt beside systemd, which never"),
+        ("base udev sd-encrypt", "HOOKS has sd-encrypt without systemd: busybox never runs it"),
+    ],
+)
+def test_mixed_hooks_remain(hooks: str, message: str, machine: Enabled) -> None:
+    plain_mkinitcpio(machine, "")
+    machine.fake.write(CONF, f"HOOKS=({hooks})")
+    assert message in remains(machine.fake).message
+
+
+def test_what_keeps_dracuts_module_out_remains(machine: Enabled) -> None:
+    by_dracut(machine, "")
+    machine.fake.write("/etc/dracut.conf.d/mine.conf", 'omit_dracutmodules+=" torpor "\n')
+    found = remains(machine.fake)
+    assert "out of omit_dracutmodules in /etc/dracut.conf.d/mine.conf" in found.remedy
+
+
+def test_a_part_that_is_not_installed_remains(machine: Enabled) -> None:
+    by_initramfs_tools(machine, "made=without")
+    machine.fake.remove("/usr/share/initramfs-tools/hooks/torpor")
+    assert "install Torpor's package again" in remains(machine.fake).remedy
+    with pytest.raises(SetupError, match="does not hold the resumer") as caught:
+        machine.enable()
+    assert caught.value.hint.startswith("install Torpor's package again, and run torpor enable")
+
+
+def test_no_generator_remains(machine: Enabled) -> None:
+    by_initramfs_tools(machine, "")
+    machine.fake.remove("/usr/sbin/mkinitramfs")
+    said = [one.message for one in bad(machine.fake) if one.level == Level.PROBLEM]
+    assert "there is no initramfs generator that torpor enable can run" in said
+
+
+def test_mkinitcpio_without_presets_remains(machine: Enabled) -> None:
+    plain_mkinitcpio(machine, "")
+    machine.fake.remove(PRESET)
+    assert "nothing says what images mkinitcpio should make" in remains(machine.fake).message
+
+
+def test_a_stale_resume_remains(machine: Enabled) -> None:
+    by_initramfs_tools(machine, "")
+    machine.fake.write("/etc/torpor.conf", "store = /dev/sda2\n")
+    machine.fake.replace("/proc/cmdline", "quiet", "resume=/dev/sda1")
+    assert "resume=/dev/sda1 on the kernel command line names sda1" in remains(machine.fake).message
+
+
+@pytest.mark.parametrize(
+    ("generator", "crypttab", "remedy"),
+    [
+        (by_initramfs_tools, "swap_crypt UUID=1 none luks", "install cryptsetup-initramfs"),
+        (by_dracut, "swap_crypt UUID=1 /etc/key luks", "name it in install_items+="),
+        (by_dracut, "", "swap_crypt is not in /etc/crypttab"),
+        (by_dracut, "swap_crypt UUID=1 none luks", ""),
+    ],
+)
+def test_what_keeps_luks_shut_remains(
+    generator: Generator, crypttab: str, remedy: str, machine: Enabled
+) -> None:
+    machine.fake.mapped("swap_crypt", LUKS)
+    generator(machine, "")
+    machine.fake.write("/etc/crypttab", crypttab + "\n")
+    if remedy:
+        assert remedy in remains(machine.fake).remedy
+    else:
+        opens = "torpor enable will have the initramfs open swap_crypt, on which the store lies"
+        assert opens in [one.message for one in bad(machine.fake) if one.level == Level.ENABLE]
+
+
+def test_dracut_is_told_of_volumes(machine: Enabled) -> None:
+    machine.fake.mapped("vg-swap", "LVM-abc")
+    by_dracut(machine, "")
+    assert "has no lvm to activate vg-swap" in remains(machine.fake).message
+    machine.fake.write("/usr/sbin/lvm", "")
+    assert {one.level for one in bad(machine.fake)} == {Level.ENABLE}
+
+
+def test_an_older_version_is_made_anew(machine: Enabled) -> None:
+    by_initramfs_tools(machine, "")
+    machine.fake.initramfs = machine.tree | {"usr/lib/torpor/torpor-boot": b"older"}
+    del machine.fake.initramfs["var/lib/torpor/location"]
+    found = [one.message for one in examine(machine.fake.machine()) if one.level == Level.ENABLE]
+    assert f"torpor enable will make {IMAGE} anew" in found
