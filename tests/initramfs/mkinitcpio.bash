@@ -90,6 +90,11 @@ add_binary() {
     return 0
 }
 
+# There is no kernel here, and so no module. One with a "?" behind its name may be missing.
+add_module() {
+    [[ $1 == *'?' ]] || error "module not found: $1"
+}
+
 # The runtime hook named as the file that calls this. The init runs its run_hook, where it has one.
 add_runscript() {
     local name=${BASH_SOURCE[1]##*/}
