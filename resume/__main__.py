@@ -84,7 +84,7 @@ def main() -> int:
         report(kmsg.INFO if quiet else kmsg.ERR, f"not resuming: {message}")
         if not arguments.dry_run:
             _record(BootRecord(time.time(), error.exit_code, message, kept), report)
-            if not kept:
+            if not kept and root.is_in_memory():
                 _clear_firmware(report)
         return error.exit_code
     return 0

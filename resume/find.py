@@ -33,10 +33,14 @@ def find(request: Request, waiting: Waiting, files: ExitStack, flags: int) -> li
     for place in request.places:
         try:
             path = _path_of(place, request, waiting)
+            header = read_header(files.enter_context(opened(path, flags)), path, place.page)
         except DeviceNotFoundError as error:
             missing = missing or error
             continue
-        header = read_header(files.enter_context(opened(path, flags)), path, place.page)
+        except TorporError:
+            if place.is_ours:
+                raise
+            continue  # no such page: that the firmware names it is no reason to look nowhere else
         if header.signature == swap.KERNEL_IMAGE and flags == os.O_RDWR:
             _hand_over(request, header)
         looked_at.append(examine(header, here, named=place.is_ours))

@@ -12,10 +12,15 @@ import pytest
 import resume.__main__ as program
 import resume.find as finding
 from format.errors import NoImageError
-from kernel import efivar, hibernation, swap
+from kernel import efivar, hibernation, root, swap
 from resume import first_look
 from resume.candidates import Candidate
-from resume.errors import NotAskedError, OtherInstallationError, OtherKernelError
+from resume.errors import (
+    NotAskedError,
+    OtherInstallationError,
+    OtherKernelError,
+    UsageError,
+)
 from resume.request import Request
 from resume.wait import Waiting
 from state import location as state_location
@@ -23,7 +28,7 @@ from state.location import Location
 from state.record import BootRecord
 from store.efi_location import EfiLocation, read_efi_location, write_efi_location
 from store.errors import DeviceNotFoundError, KernelRefusedError
-from store.header import new_store_header
+from store.header import new_store_header, read_header
 from tests.unit.fake_snapshot import FakeSnapshot
 from tests.unit.marked import HERE, INSTALLATION, Made, put_image
 
@@ -45,8 +50,9 @@ class Devices:
         self.variable.parent.mkdir()
         self.keep()
 
-    def keep(self, release: str = RELEASE) -> None:
-        write_efi_location(EfiLocation(NAMED, 9, release), {"ID": "debian"})
+    def keep(self, release: str = RELEASE, page: int = 9) -> None:
+        self.variable.unlink(missing_ok=True)  # a variable is replaced, a file is written over
+        write_efi_location(EfiLocation(NAMED, page, release), {"ID": "debian"})
 
     def store(self, name: str) -> str:
         path = self.folder / name
@@ -179,6 +185,25 @@ def test_a_boot_that_goes_on_forgets_it(devices: Devices, monkeypatch: pytest.Mo
     assert devices.variable.exists()
     assert run(monkeypatch, "--no-wait", "--cmdline", "quiet") == NoImageError.exit_code
     assert not devices.variable.exists()
+
+
+def test_a_machine_that_runs_keeps_it(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root, "is_in_memory", lambda: False)
+    assert run(monkeypatch, "--no-wait", "--cmdline", "quiet") == UsageError.exit_code
+    assert devices.variable.exists()
+
+
+def test_a_page_that_is_not_there_hides_nothing(
+    devices: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices.keep(page=PAGES)
+    other = devices.store("other")
+    put_image(Path(other), bytes(PAGE), [(10, PAGES - 10)])
+    with open(other, "rb") as file:
+        marked = read_header(file.fileno(), other)
+        monkeypatch.setattr(finding, "marked_headers", lambda *_: [marked])
+        (found,) = find(Location("", 0, INSTALLATION))
+    assert (found.header.name, found.refusal) == (other, None)
 
 
 def test_noresume_forgets_it(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
