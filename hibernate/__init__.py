@@ -8,8 +8,8 @@ writes out what is dirty, `stuck` freezes the rest and says who refuses, `filesy
 
 `reclaim` makes room in memory before, `stillness` is the time that nothing moves. `writing` puts
 the snapshot on the store, `marking` sets the mark and takes it away, `guardian` undoes what must
-not stay if the writer dies, `power_off` is the end of the first life. `signals` wait in between;
-`errors` is what can go wrong here only.
+not stay if the writer dies, `firmware` is told where the image is, `power_off` is the end of the
+first life. `signals` wait in between; `errors` is what can go wrong here only.
 
 Between freeze and thaw nothing is written to a file system and nothing printed: whoever reads
 a terminal or a pipe is frozen too. What there is to say goes to the kernel log.

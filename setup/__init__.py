@@ -2,8 +2,8 @@
 
 `target` says where the chosen store is and what lies below it, `generators` knows the three
 initramfs generators, `units` systemd's drop-ins, `system` writes, removes and runs, with an undo.
-`enable` puts them in order.
+`enable` puts them in order; `announce` tells the kernel, at each boot too, where images are.
 
-Every path is below a root folder. No file is replaced or removed that this package did not write:
-their first line says so.
+Every path but /sys/power/resume is below a root folder. No file is replaced or removed that this
+package did not write: their first line says so.
 """

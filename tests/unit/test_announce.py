@@ -1,14 +1,20 @@
 """What is named to the kernel as the place of images, and what never is."""
 
 import os
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from kernel import block, hibernation, swap
+from cli import setup
+from cli.__main__ import main
+from kernel import block, cmdline, hibernation, swap
 from setup import announce as announcing
+from setup import units
 from setup.announce import NOWHERE, announce, retract
 from setup.errors import SetupError
+from state import location as state_location
 from state.announced import read_announced
 from state.location import Location
 from store import swap as store_swap
@@ -272,3 +278,47 @@ def test_the_page_read_is_the_one_named(file: Path) -> None:
     with file.open("rb") as opened:
         assert read_header(opened.fileno(), "file", 34).signature == swap.SWAP
         assert read_header(opened.fileno(), "file", 0).signature != swap.SWAP
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["torpor", *words])
+    return main()
+
+
+@pytest.mark.usefixtures("device")
+def test_what_each_boot_runs(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(state_location.PATH).parent.mkdir()
+    Path(state_location.PATH).write_text(KEPT.build())
+    monkeypatch.setattr(cmdline, "read", lambda: "quiet")
+    assert command(monkeypatch, "announce") == 0
+    assert kernel.named == ("259:7", "0")
+    kernel.resume.unlink()
+    assert command(monkeypatch, "announce") == SetupError.exit_code
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize(("is_booted", "expected"), [(True, NOWHERE), (False, NONE)])
+def test_enable_does_so_too_but_not_in_a_chroot(
+    kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_booted: bool,
+    expected: tuple[int, int],
+) -> None:
+    """Before it asks logind, and it is enabled even where that fails."""
+    named: list[tuple[int, int]] = []
+
+    def remarks(*_: object) -> list[str]:
+        named.append(hibernation.named() if kernel.resume.exists() else NONE)
+        return []
+
+    for name in ("choose_store", "open_store", "target_of"):
+        monkeypatch.setattr(setup, name, lambda *_: nullcontext())
+    monkeypatch.setattr(setup, "enable_system", lambda *_: [])
+    monkeypatch.setattr(setup, "remarks", remarks)
+    monkeypatch.setattr(units, "is_booted", lambda _: is_booted)
+    monkeypatch.setattr(cmdline, "read", lambda: "quiet")
+    assert command(monkeypatch, "enable") == 0
+    assert named == [expected]
+    kernel.resume.unlink()
+    assert command(monkeypatch, "enable") == 0

@@ -1,0 +1,132 @@
+"""logind lets a machine hibernate without EFI and resume=, whatever its systemd says of that."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.vm.conftest import Guests
+from vm.disks import blank_disk, partitioned_swap_disk
+from vm.kernels import NEWEST
+from vm.lives import Guest
+
+pytestmark = pytest.mark.vm
+
+SWAP_MIB = 768
+ASK = (
+    "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager "
+    "CanHibernate"
+)
+NAMED = "cat /sys/power/resume"
+OTHER_SWAP = (
+    "fallocate -l 64M /other && chmod 600 /other && mkswap -q /other"
+    " && echo /other none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload && swapon -a"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A Debian, by which systemd's rules differ, and by what it starts."""
+
+    suite: str
+    kernel: str
+    generator: str
+    before: str
+    """What logind answers before enable."""
+
+
+NEWER = Machine("13", "6.12", "dracut", "na")
+"""dracut names nothing to the kernel; initramfs-tools would, with RESUME=auto."""
+UNSTABLE = Machine("unstable", NEWEST, "dracut", "na")
+OLDER = Machine("12", "6.1", "dracut", "yes")
+
+
+def answer(guest: Guest) -> str:
+    return guest.run(ASK).output.split('"')[1]
+
+
+def named(guest: Guest) -> str:
+    return guest.run(NAMED).output.strip()
+
+
+def number(guest: Guest, name: str) -> str:
+    return guest.run(f"cat /sys/class/block/{name}/dev").output.strip()
+
+
+def enabled(guest: Guest, store: str = "") -> None:
+    """Enable it; what boots next is the initramfs that the guest's generator made of that."""
+    guest.rebuild_outside()
+    guest.run(f"torpor enable {store}")
+    assert answer(guest) == "yes"
+    guest.power_off()
+    guest.take_rebuilt()
+    guest.boot()
+
+
+def hibernated(guest: Guest) -> None:
+    """In this boot, which enable has not seen, logind says yes; and in the life after it."""
+    guest.run("systemctl start torpor-announce.service")
+    assert answer(guest) == "yes"
+    assert "PROBLEM" not in guest.run("torpor doctor", check=False).output
+    guest.hibernate()
+    guest.resume()
+    assert guest.same_life()
+    assert answer(guest) == "yes"
+
+
+def with_swap(machine: Machine, guests: Guests) -> Guest:
+    disk = guests.folder / "swap.img"
+    uuid = partitioned_swap_disk(disk, SWAP_MIB)
+    guest = guests.make(machine.generator, machine.kernel, [disk], suite=machine.suite)
+    guest.limit = 1200
+    guest.boot()
+    guest.run(f"echo UUID={uuid} none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload")
+    guest.run("swapon -a")
+    assert answer(guest) == machine.before
+    return guest
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        pytest.param(NEWER, id="13"),
+        pytest.param(UNSTABLE, id="unstable", marks=pytest.mark.long),
+        pytest.param(OLDER, id="12", marks=pytest.mark.long),
+    ],
+)
+def test_swap(machine: Machine, guests: Guests) -> None:
+    guest = with_swap(machine, guests)
+    enabled(guest)
+    hibernated(guest)
+    assert named(guest) == number(guest, "vdb1")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("machine", [NEWER, UNSTABLE, OLDER], ids=lambda machine: machine.suite)
+def test_store_beside_swap(machine: Machine, guests: Guests) -> None:
+    """What the kernel would write to the swap, no boot would look for: it does not."""
+    disk = blank_disk(guests.folder / "store.img", SWAP_MIB)
+    guest = guests.make(machine.generator, machine.kernel, [disk], suite=machine.suite)
+    guest.limit = 1200
+    guest.boot()
+    guest.run(OTHER_SWAP)
+    assert answer(guest) == machine.before
+    guest.run("torpor mkstore /dev/vdb")
+    enabled(guest, "--store /dev/vdb")
+    hibernated(guest)
+    assert named(guest) == "0:1"
+    slept = guest.run("/usr/lib/systemd/systemd-sleep hybrid-sleep", check=False)
+    assert slept.status != 0
+    assert "location to hibernate to" in guest.run("journalctl -b --no-pager -o cat").output
+    guest.run("torpor disable --no-rebuild")
+    assert answer(guest) == machine.before
+
+
+@pytest.mark.long
+def test_image_of_the_kernel_goes_where_a_boot_looks(guests: Guests) -> None:
+    """As that of a hybrid sleep whose power fails."""
+    guest = with_swap(NEWER, guests)
+    enabled(guest)
+    guest.run("systemctl start torpor-announce.service")
+    guest.hibernate("echo shutdown >/sys/power/disk && echo disk >/sys/power/state")
+    guest.resume()
+    assert guest.same_life()
