@@ -199,6 +199,16 @@ def _add_setup_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         "logind asks for that. Each boot does it, and enable.",
     )
     command.set_defaults(run=_run_setup)
+    command = commands.add_parser(
+        "rebuild",
+        help="make the initramfs of every kernel anew, and look into it",
+        description="Run what makes the initramfs of every kernel here, and say what is wrong with "
+        "the one that the next boot takes.",
+    )
+    command.add_argument(
+        "--print", action="store_true", help="print the commands instead of running them"
+    )
+    command.set_defaults(run=_run_setup)
 
 
 def _add_report_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -260,7 +270,12 @@ def _run_working_set(arguments: argparse.Namespace) -> None:
 def _run_setup(arguments: argparse.Namespace) -> None:
     from cli import setup
 
-    commands = {"enable": setup.enable, "disable": setup.disable, "announce": setup.announce}
+    commands = {
+        "enable": setup.enable,
+        "disable": setup.disable,
+        "announce": setup.announce,
+        "rebuild": setup.rebuild,
+    }
     commands[arguments.command](arguments)
 
 

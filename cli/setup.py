@@ -1,4 +1,4 @@
-"""enable, disable and announce."""
+"""enable, disable, rebuild and announce."""
 
 import argparse
 import sys
@@ -8,8 +8,9 @@ from functools import partial
 
 from cli.output import say
 from doctor.machine import Machine
-from doctor.rebuilt import after_disable, after_enable
+from doctor.rebuilt import after_disable, after_rebuild
 from format.errors import TorporError
+from generators.rebuild import commands
 from hibernate.choose import Settings, choose_store, open_store
 from kernel import cmdline
 from kernel.machine import machine_id
@@ -17,6 +18,8 @@ from setup import announce as announcing
 from setup import units
 from setup.enable import disable as disable_system
 from setup.enable import enable as enable_system
+from setup.initramfs import generator_of
+from setup.initramfs import rebuild as rebuild_initramfs
 from setup.remarks import remarks
 from setup.system import System
 from setup.target import target_of
@@ -31,7 +34,7 @@ def enable(arguments: argparse.Namespace) -> None:
     path = choose_store(arguments.store, Settings(read_conf(), command_line, read_location()))
     with open_store(path):
         target = target_of(path, machine_id())
-    look = partial(after_enable, Machine(), time.time())
+    look = partial(after_rebuild, Machine(), "torpor enable", time.time())
     found = enable_system(system, target, say, look)
     say(f"enabled: systemctl hibernate writes to {path}, and a boot looks there for an image")
     if units.is_booted(system):
@@ -63,6 +66,18 @@ def disable(arguments: argparse.Namespace) -> None:
     say("disabled: systemctl hibernate is the kernel's again")
     if not arguments.no_rebuild:
         _remark(after_disable(Machine(), began))
+
+
+def rebuild(arguments: argparse.Namespace) -> None:
+    """Have the initramfs made anew, and look into it; or print what makes it."""
+    system, began = System(), time.time()
+    generator = generator_of(system)
+    if arguments.print:
+        for command in commands(system, generator):
+            say(" ".join(command))
+        return
+    rebuild_initramfs(system, generator, say)
+    _remark(after_rebuild(Machine(), "torpor rebuild", began))
 
 
 def _remark(lines: Iterable[str]) -> None:

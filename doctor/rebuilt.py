@@ -1,4 +1,4 @@
-"""A look into the initramfs that enable or disable has had made anew."""
+"""A look into the initramfs that enable, disable or rebuild has had made anew."""
 
 from collections.abc import Iterator
 
@@ -17,31 +17,34 @@ _CHECKS = (
     check_initramfs.kept_location,
     check_initramfs.order,
 )
-_AGAIN = "run torpor enable again"
 _TICK = 2
 """Seconds to which FAT rounds times down."""
 
 
-def after_enable(machine: Machine, began: float) -> list[str]:
+def after_rebuild(machine: Machine, command: str, began: float) -> list[str]:
     """Return what is to be said of the initramfs of the next boot, made anew since `began`.
 
-    That is the running kernel's, and the newest one's. Raises NotReadyError if the resumer is not
-    in it.
+    That is the running kernel's, and the newest one's. `command` is what made it. Raises
+    NotReadyError if the resumer is not in it, although `torpor enable` was run.
     """
+    again = f"run {command} again"
     known = installed(machine) or [machine.release]
     running = machine.release if machine.release in known else known[-1]
     remarks: dict[str, None] = {}
     for release in dict.fromkeys((running, known[-1])):
-        remarks |= dict.fromkeys(_looked(Facts(machine, release=release, again=_AGAIN), began))
+        facts = Facts(machine, release=release, again=again)
+        remarks |= dict.fromkeys(_looked(facts, began))
     return [*remarks]
 
 
 def _looked(facts: Facts, began: float) -> Iterator[str]:
     findings = [found for check in _CHECKS for found in made(check, facts)]
-    if not _holds_resumer(facts):
+    if not facts.is_enabled:
+        findings = [found.before_enable() for found in findings]
+    elif not _holds_resumer(facts):
         lacking = next(found for found in findings if found.level == Level.PROBLEM)
         raise NotReadyError(*_explained(facts, lacking, began))
-    bad = (found for found in findings if found.level != Level.OK)
+    bad = (found for found in findings if found.level not in (Level.OK, Level.ENABLE))
     yield from (f"{found.message}: {found.remedy}" for found in bad)
 
 
@@ -59,7 +62,7 @@ def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
             f"{facts.image_path} was not made anew, and does not hold the resumer",
             "find out what makes it, and where that is told to write: a boot takes this one",
         )
-    if lacking.remedy == _AGAIN:  # nothing is known that keeps it out
+    if lacking.remedy == facts.again:  # nothing is known that keeps it out
         usual = Facts(facts.machine).again
         return lacking.message, f"see what is said of torpor when you {usual}"
     return lacking.message, lacking.remedy

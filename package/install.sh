@@ -144,27 +144,27 @@ remove_unchanged() { # NAME CHECKSUM
     fi
 }
 
-# The initramfs generator of the system below the root, as torpor enable finds it.
-generator() {
-    if [ -x "$root/usr/sbin/mkinitramfs" ]; then
-        echo "update-initramfs -u -k all"
-    elif [ -x "$root/usr/bin/mkinitcpio" ] && ls "$root"/etc/mkinitcpio.d/*.preset >/dev/null 2>&1; then
-        echo "mkinitcpio -P"
-    elif [ -x "$root/usr/bin/dracut" ]; then
-        echo "dracut --regenerate-all --force"
+# torpor knows what makes the initramfs here, and looks into it.
+rebuild() {
+    if [ -n "$root" ]; then
+        say "to rebuild the initramfs: chroot $root torpor rebuild"
+    else
+        torpor rebuild || say "the initramfs is not as it should be" >&2
     fi
 }
 
-rebuild() {
-    command=$(generator)
-    if [ -z "$command" ]; then
-        say "no initramfs generator found: update-initramfs, dracut or mkinitcpio"
-    elif [ -z "$root" ]; then
-        say "initramfs generator: ${command%% *}; running $command"
-        $command || say "$command failed: run it again" >&2
-    else
-        say "initramfs generator: ${command%% *}; to rebuild: chroot $root $command"
+rebuild_by() { # COMMANDS, one a line
+    if [ -n "$root" ]; then
+        say "to rebuild the initramfs: chroot $root, and run what makes it there"
+        return
+    elif [ -z "$1" ]; then
+        say "it is not known what makes the initramfs here: the resumer is still in it"
+        return
     fi
+    echo "$1" | while read -r command; do
+        say "rebuilding the initramfs: $command"
+        $command </dev/null || say "$command failed: run it again" >&2
+    done
 }
 
 while [ $# -gt 0 ]; do
@@ -194,11 +194,14 @@ done
 manifest=$root/$lib/manifest
 
 if [ -n "$uninstall" ]; then
+    commands=
+    [ -n "$root" ] || commands=$(torpor rebuild --print) || commands=
     remove_all
     say "removed"
+    rebuild_by "$commands"
 else
     check
     install_all
     say "installed; next: torpor doctor, then torpor enable"
+    rebuild
 fi
-rebuild

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 from format.errors import TorporError
-from generators.find import GENERATORS, find_generator
+from generators.find import find_generator
 from generators.generator import Generator, Target
 from setup import units
 from setup.errors import SetupError
-from setup.initramfs import configure, rebuild, remove_configuration
+from setup.initramfs import configure, generator_of, rebuild, remove_configuration
 from setup.system import System
 from state.location import PATH as LOCATION
 
@@ -25,10 +25,7 @@ def enable(system: System, target: Target, say: Say, look: Look) -> list[str]:
     Return what `look` has to say of the initramfs that was made. Raises SetupError or
     UnreadableError after undoing all of it.
     """
-    generator = find_generator(system)
-    if generator is None:
-        names = ", ".join(generator.name for generator in GENERATORS)
-        raise SetupError(f"no initramfs generator is installed: {names}")
+    generator = generator_of(system)
     with ExitStack() as undo:
         again = undo.enter_context(ExitStack())  # unwound when all files are as they were
         system.write(LOCATION, target.location.build(), undo)

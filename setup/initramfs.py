@@ -3,12 +3,21 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from generators.find import GENERATORS
+from generators.find import GENERATORS, find_generator
 from generators.generator import Generator, Target
 from generators.mkinitcpio import PRESETS
 from generators.rebuild import commands as rebuild_commands
 from setup.errors import SetupError
 from setup.system import NOTE, System
+
+
+def generator_of(system: System) -> Generator:
+    """Return the generator that the system uses. Raises SetupError, UnreadableError."""
+    generator = find_generator(system)
+    if generator is None:
+        names = ", ".join(generator.name for generator in GENERATORS)
+        raise SetupError(f"no initramfs generator is installed: {names}")
+    return generator
 
 
 def configure(system: System, generator: Generator, target: Target, undo: ExitStack) -> None:

@@ -48,6 +48,7 @@ ALLOWED = {
         "guard",
         "hibernate",
         "workingset",
+        "generators",
         "setup",
         "doctor",
     },

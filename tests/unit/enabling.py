@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from doctor.machine import Machine
-from doctor.rebuilt import after_disable, after_enable
+from doctor.rebuilt import after_disable, after_rebuild
 from generators.generator import Target
 from setup.enable import disable, enable
 from setup.system import System
@@ -57,7 +57,7 @@ class Enabled:
 
     def enable(self) -> list[str]:
         root = str(self.fake.root)
-        look = partial(after_enable, Machine(root), OLD + 1000)
+        look = partial(after_rebuild, Machine(root), "torpor enable", OLD + 1000)
         return enable(System(root), TARGET, self.said.append, look)
 
     def disable(self) -> list[str]:

@@ -7,19 +7,20 @@ import pytest
 
 from doctor.errors import NotReadyError
 from doctor.machine import Machine
-from doctor.rebuilt import after_disable, after_enable
+from doctor.rebuilt import after_disable, after_rebuild
 from setup.errors import SetupError
 from tests.unit.boot_layouts import variable
 from tests.unit.enabling import (
     CONF,
     OLD,
     PRESET,
+    TARGET,
     Enabled,
     by_dracut,
     by_initramfs_tools,
     by_mkinitcpio,
 )
-from tests.unit.fake_initramfs import archive, unified_kernel_image
+from tests.unit.fake_initramfs import unified_kernel_image
 from tests.unit.fake_machine import IMAGE
 
 
@@ -118,16 +119,22 @@ def test_the_undo_may_fail_too(machine: Enabled) -> None:
     )
 
 
-def test_no_image_says_nothing_after_disable(machine: Enabled) -> None:
+def test_a_rebuild_before_enable_may_leave_us_out(machine: Enabled) -> None:
+    """A host-only dracut takes the resumer in only once it knows where images are."""
+    by_dracut(machine, "made=without")
+    root = Machine(str(machine.fake.root))
+    assert after_rebuild(root, "torpor rebuild", OLD) == []
+    machine.fake.write("/etc/dracut.conf", "omit_dracutmodules=torpor")
+    (remark,) = after_rebuild(root, "torpor rebuild", OLD)
+    assert remark.startswith(f"{IMAGE} does not hold the resumer: take torpor out of omit_drac")
+    machine.fake.write("/var/lib/torpor/location", TARGET.location.build())
     with pytest.raises(NotReadyError, match="does not hold the resumer"):
-        after_enable_of(machine, archive({"init": b"#!/bin/sh"}))
-    machine.fake.remove(IMAGE)
-    assert after_disable(Machine(str(machine.fake.root)), 0) == []
+        after_rebuild(root, "torpor rebuild", OLD)
 
 
-def after_enable_of(machine: Enabled, image: bytes) -> list[str]:
-    machine.fake.write(IMAGE, image)
-    return after_enable(Machine(str(machine.fake.root)), 0)
+def test_no_image_says_nothing_after_disable(machine: Enabled) -> None:
+    machine.fake.initramfs = {}
+    assert after_disable(machine.fake.machine(), 0) == []
 
 
 def test_what_boots_is_looked_into(machine: Enabled) -> None:
