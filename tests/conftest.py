@@ -3,11 +3,14 @@
 import random
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from tests.kept_table import keep_rows
+
 HIBERNATED = "hibernated"
-"""The user property of a test that hibernated: generator, place, kernel, seconds."""
+"""The user property of a test that hibernated: suite, kernel, generator, place, seconds."""
 
 ENDED = "ended"
 """The user property of a test whose outcome is counted: what was done, where, when, the end."""
@@ -24,11 +27,14 @@ class Table:
     """Whether equal rows are one, with their number."""
 
 
+KEY = 4
+"""The first columns of the table of hibernations, which name what was tried."""
+
 TABLES = {
     HIBERNATED: Table(
         "hibernated to, resumed from",
-        "{:<16} {:<28} {:<8} {:>8} {:>10} {:>8}  {}",
-        ("generator", "place", "kernel", "boot s", "hibern. s", "resume s", "outcome"),
+        "{:<9} {:<17} {:<16} {:<30} {:>7} {:>10} {:>9}  {}",
+        ("Debian", "kernel", "generator", "place", "boot s", "hibern. s", "resume s", "outcome"),
         is_counted=False,
     ),
     ENDED: Table(
@@ -42,6 +48,7 @@ TABLES = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also the tests that take an hour or two")
+    parser.addoption("--table", type=Path, help="a file to keep the table of hibernations in")
     parser.addoption("--seed", type=int, help="of the instants at which the power is cut")
 
 
@@ -62,7 +69,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=skipped)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if file := config.getoption("--table"):
+        keep_rows(file, TABLES[HIBERNATED].head, _rows(terminalreporter, HIBERNATED), KEY)
     for name, table in TABLES.items():
         rows = sorted(_rows(terminalreporter, name))
         if rows:

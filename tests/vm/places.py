@@ -88,7 +88,9 @@ OPENED = ["systemctl daemon-reload", *swap_on("/dev/mapper/safe")]
 
 SWAP_PARTITION = Place("swap partition", swap_partition, swap_on("DISK1"), "DISK1")
 PLACES = [
+    SWAP_PARTITION,
     Place("swap file on ext4", empty, swap_file("/swap"), "/swap"),
+    Place("swap file on xfs", xfs, [*mounted("xfs"), *swap_file("DATA/swap")], "DATA/swap"),
     Place(
         "swap file on btrfs",
         btrfs,
@@ -134,12 +136,11 @@ PLACES = [
         inside=True,
     ),
     Place("store device", empty, ["torpor mkstore DISK"], "DISK"),
-    Place("file store on ext4", empty, [f"torpor mkstore --size {MIB}M /store"], "/store"),
     Place(
-        "file store on xfs",
+        "store file on xfs",
         xfs,
         [*mounted("xfs"), f"torpor mkstore --size {MIB}M DATA/store"],
         "DATA/store",
     ),
+    Place("store file on ext4", empty, [f"torpor mkstore --size {MIB}M /store"], "/store"),
 ]
-"""Besides the swap partition."""

@@ -1,5 +1,5 @@
-"""Every place for an image, by every generator, on both kernels: one life of a machine after
-another, each hibernated to one place and resumed from it.
+"""Every place for an image, on every suite with its kernels, by every initramfs generator: one
+life of a machine after another, each hibernated to one place and resumed from it.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,49 +9,30 @@ import pytest
 
 from tests.conftest import HIBERNATED
 from tests.vm.conftest import CONSOLE_LINES, Guests
-from tests.vm.places import PLACES, SWAP_PARTITION, Place
+from tests.vm.matrix import MachineKind, places_of, rows
+from tests.vm.places import Place
 from tests.vm.trace import TRACE, executed, started_for_us
 from vm.disks import ext4_complaints
 from vm.lives import Guest
 
 pytestmark = pytest.mark.vm
 
-
-Combination = tuple[str, str]
-"""Generator and kernel."""
-
-COMBINATIONS: list[Combination] = [
-    (generator, series)
-    for series in ("6.1", "6.12")
-    for generator in ("initramfs-tools", "dracut", "dracut-shell")
-]
-SHORT = {(("dracut", "6.12"), "file store on ext4")}
-"""What runs without --long, with the newcomer's swap partition (initramfs-tools, 6.1): both
-kernels, systemd in the initramfs and none.
-"""
+SHORT = ("dracut", "13", "6.12", "store file on ext4")
+"""What runs without --long, besides the newcomer on Debian 12 (initramfs-tools, swap partition)."""
 
 # A Debian with systemd has something of its own that resumes; so it stays the fallback.
 STOCK = {
     "initramfs-tools": "scripts/local-premount/resume",
-    "dracut": "usr/lib/systemd/system/systemd-hibernate-resume@.service",
+    "dracut": "usr/lib/systemd/system/systemd-hibernate-resume",
     "dracut-shell": "usr/lib/dracut/resume.sh",
 }
-
-
-def places_of(combination: Combination) -> list[Place]:
-    """Return the places of one machine: each place is on both kernels, by different generators."""
-    turn, third = divmod(COMBINATIONS.index(combination), 3)
-    shared = [place for number, place in enumerate(PLACES) if (number + turn) % 3 == third]
-    wanted = {name for which, name in SHORT if which == combination}
-    more = [place for place in PLACES if place.name in wanted and place not in shared]
-    return [SWAP_PARTITION, *more, *shared]
 
 
 class Debian:
     """A machine that goes from place to place; after a failure it starts anew."""
 
-    def __init__(self, combination: Combination, guests: Guests) -> None:
-        self.combination = combination
+    def __init__(self, kind: MachineKind, guests: Guests) -> None:
+        self.kind = kind
         self._guests = guests
         self._guest: Guest | None = None
 
@@ -64,10 +45,11 @@ class Debian:
             folder = self._guests.folder / f"disks{len(self._guests.made)}"
             folder.mkdir()
             disks = []
-            for number, place in enumerate(places_of(self.combination)):
+            for number, place in enumerate(places_of(self.kind)):
                 disks.append(folder / f"{number}.img")
                 place.disk(disks[-1])
-            self._guest = self._guests.make(*self.combination, disks, TRACE)
+            generator, suite, series = self.kind
+            self._guest = self._guests.make(generator, series, disks, TRACE, suite)
             self._guest.limit = 1500
             self._guest.boot()
             assert STOCK[self._guest.installed.generator] in self._guest.installed.listing
@@ -81,7 +63,7 @@ class Debian:
             assert ext4_complaints(self._guest.root) == ""
 
     def disk_of(self, place: Place) -> str:
-        return f"/dev/vd{'bcdefgh'[places_of(self.combination).index(place)]}"
+        return f"/dev/vd{'bcdefgh'[places_of(self.kind).index(place)]}"
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +81,12 @@ def cases() -> list[object]:
     """Return all machines with all their places; those of one machine follow each other."""
     return [
         pytest.param(
-            combination,
+            kind,
             place,
-            id=f"{'-'.join(combination)}-{place.name}",
-            marks=[] if (combination, place.name) in SHORT else [pytest.mark.long],
+            id="-".join((*kind, place.name)),
+            marks=[] if (*kind, place.name) == SHORT else [pytest.mark.long],
         )
-        for combination in COMBINATIONS
-        for place in places_of(combination)
+        for kind, place in rows()
     ]
 
 
@@ -116,6 +97,7 @@ def test_place(
     request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
 ) -> None:
+    seconds = ["-"] * 3
     guest = debian.guest()
     try:
         place.prepare(guest, debian.disk_of(place))
@@ -123,12 +105,14 @@ def test_place(
         guest.resume(place.passphrase)
         assert guest.same_life()
         assert "resumed" in guest.run("torpor status").output
+        took = dict(guest.seconds)
+        seconds = [f"{took[what]:.0f}" for what in ("boot", "hibernate", "resume")]
     except Exception:
         console = guest.console.splitlines()[-CONSOLE_LINES:]
         request.node.add_report_section("call", str(guest.logs[-1]), "\n".join(console))
         guest.kill()
         raise
-    took = dict(guest.seconds)
-    seconds = (f"{took[what]:.0f}" for what in ("boot", "hibernate", "resume"))
-    generator, series = debian.combination
-    record_property(HIBERNATED, (generator, place.name, series, *seconds))
+    finally:
+        generator, suite, _ = debian.kind
+        release = guest.installed.kernel.release.removesuffix("-amd64")
+        record_property(HIBERNATED, (suite, release, generator, place.name, *seconds))
