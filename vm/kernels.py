@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vm.apt import HOST, Apt, apt_of
 from vm.host import HostError, building, cache, run
-from vm.suites import SUITES
+from vm.suites import NEWEST, SUITES
 
 # linux-image-6.1.0-56-amd64, linux-image-7.3.4+deb13-amd64; not the -rt-, -cloud-, -dbg and
 # -unsigned ones, which have a further dash.
@@ -16,8 +16,6 @@ PACKAGE = re.compile(r"linux-image-((\d+\.\d+)(?:\.\d+)?(?:[-+][0-9a-z.]+)?-amd6
 PARTS = ("image", "binary", "modules", "base")
 """The packages of one kernel: image alone, or, from 6.19 on, the others, and image is empty."""
 SERIES = re.compile(r"\d+\.\d+")
-NEWEST = "newest"
-"""Stands for the series of the newest kernel of a suite."""
 KNOWN = ("6.1", "6.12", "7.2", "7.3")
 """The series on which machines have hibernated and resumed here, the newest last."""
 

@@ -13,7 +13,7 @@ from vm.apt import Apt, apt_in, sources
 from vm.host import HostError, run
 from vm.kernels import Kernel, find_kernel, kernel_of, newest_known
 from vm.modules import guest_modules
-from vm.suites import SUITES
+from vm.suites import NEWEST, SUITES
 
 RELEASE = "7.3.4+deb13-amd64"
 MAIN = "http://mirror.example/debian/"
@@ -117,7 +117,7 @@ def test_newest_of_a_series_and_of_a_suite(monkeypatch: pytest.MonkeyPatch) -> N
     )
     assert str(kernel_of("13", "6.12")) == "6.12.117+deb13-amd64"
     assert str(find_kernel("6.1")) == "6.1.0-56-amd64"
-    assert str(kernel_of("13", kernels.NEWEST)) == "7.3.4+deb13-amd64"
+    assert str(kernel_of("13", NEWEST)) == "7.3.4+deb13-amd64"
     with pytest.raises(HostError, match=r"no kernel 6\.2 "):
         find_kernel("6.2")
 

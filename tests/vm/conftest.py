@@ -17,6 +17,7 @@ from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel
 from vm.lives import Guest
 from vm.machine import Machine, Result
+from vm.suites import suites_from_here
 
 LIMIT_SECONDS = 240
 MEMORY_MIB = 384
@@ -108,9 +109,17 @@ class Guests:
         series: str,
         disks: Sequence[Path] = (),
         append: str = "",
-        suite: str = "12",
+        suite: str | None = None,
     ) -> Guest:
-        """Return a machine that is off, with these disks as vdb, vdc, …"""
+        """Return a machine that is off, with these disks as vdb, vdc, …
+
+        Unless a suite is named it is the oldest on which the package runs, with its oldest kernel
+        where it has none of this series.
+        """
+        if suite is None:
+            oldest = suites_from_here()[0]
+            suite = oldest.name
+            series = series if series in oldest.series else oldest.series[0]
         root = installed(generator, suite, series, self.package)
         folder = self.folder / f"guest{len(self.made)}"
         guest = Guest(root, folder, disks, append)

@@ -6,7 +6,7 @@ tests/unit/test_matrix.py proves it.
 from collections.abc import Iterator
 
 from tests.vm.places import PLACES, Place
-from vm.kernels import NEWEST
+from vm.suites import NEWEST
 
 MachineKind = tuple[str, str, str]
 """Generator, suite, series of the kernel."""
