@@ -6,8 +6,8 @@ import pytest
 
 from tests.vm.conftest import Guests
 from vm.disks import blank_disk, partitioned_swap_disk
-from vm.kernels import NEWEST
 from vm.lives import Guest
+from vm.suites import NEWEST
 
 pytestmark = pytest.mark.vm
 
