@@ -6,6 +6,8 @@ from uuid import UUID
 
 import pytest
 
+import cli.hibernate as command
+from cli.__main__ import main
 from cli.stale import discard_stale
 from format.errors import DamagedError, UnreadableError
 from hibernate import firmware
@@ -291,4 +293,22 @@ def test_discarding_what_is_stale_forgets_its_name(
     monkeypatch.setattr("cli.stale.why_spent", lambda _: "it was restored")
     monkeypatch.setattr("cli.stale._use_swap", lambda: None)
     discard_stale(str(device))
+    assert not efi.variable.exists()
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize(("warning", "is_named"), [("", True), ("nothing tells it", False)])
+def test_the_command_names_its_store_while_it_hibernates(
+    efi: Firmware, monkeypatch: pytest.MonkeyPatch, warning: str, *, is_named: bool
+) -> None:
+    named = []
+    monkeypatch.setattr(command, "hibernate", lambda *_, **__: named.append(efi.variable.exists()))
+    monkeypatch.setattr(command, "check_found", lambda *_: warning)
+    monkeypatch.setattr(command, "choose_store", lambda name, _: name)
+    monkeypatch.setattr(command, "other_swaps", lambda _: [])
+    monkeypatch.setattr(command, "_kernel_log", lambda: str)
+    monkeypatch.setattr(command, "recorded", lambda *_: b"")
+    monkeypatch.setattr("sys.argv", ["torpor", "hibernate", "--store", "/dev/sda"])
+    assert main() == 0
+    assert named == [is_named]
     assert not efi.variable.exists()

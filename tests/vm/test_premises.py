@@ -43,7 +43,12 @@ def test_what_changes_a_fat(tmp_path: Path, boot: Callable[[Machine], Result]) -
 
 @pytest.mark.parametrize(
     ("series", "in_use", "takes_none"),
-    [("6.1", errno.EINVAL, False), ("6.12", errno.EBUSY, True)],
+    [
+        ("6.1", errno.EINVAL, False),
+        ("6.12", errno.EBUSY, True),
+        pytest.param("7.2", errno.EBUSY, True, marks=pytest.mark.long),
+        pytest.param("7.3", errno.EBUSY, True, marks=pytest.mark.long),
+    ],
 )
 def test_where_the_kernel_looks_for_an_image_of_its_own(
     tmp_path: Path,
