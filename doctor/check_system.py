@@ -1,17 +1,16 @@
 """What else decides over hibernation: ZFS, the stock resume, the firmware's variables."""
 
-import re
 from collections.abc import Iterator
 
 from doctor.facts import Facts
 from doctor.finding import Finding, ok, problem, warning
 from format.errors import DamagedError
+from generators import initramfs_tools
 from kernel import efivar, zfs
 from kernel.efivar import FOLDER, HIBERNATE_LOCATION
 from store.efi_location import EfiLocation
 
 _VARIABLE = f"{FOLDER}/{HIBERNATE_LOCATION}"
-_INITRAMFS_TOOLS = "/etc/initramfs-tools"
 
 
 def zfs_pools(facts: Facts) -> Iterator[Finding]:
@@ -52,13 +51,7 @@ def _is_anothers(value: bytes, release: str) -> bool:
 
 def stock_resume(facts: Facts) -> Iterator[Finding]:
     """Look at RESUME=: for a wrong one initramfs-tools waits 30 s at each boot."""
-    folder = f"{_INITRAMFS_TOOLS}/conf.d"
-    said = ""
-    parts = [f"{folder}/{name}" for name in facts.machine.names(folder)]
-    for path in [f"{_INITRAMFS_TOOLS}/initramfs.conf", *parts]:
-        text = facts.machine.text(path) or ""
-        for found in re.finditer(r"^\s*RESUME=[\"']?([^\"'\s#]*)", text, re.MULTILINE):
-            said, source = found[1], path  # the last one counts
+    said, source = initramfs_tools.stock_resume(facts.machine)
     if said in ("", "auto", "none"):
         return
     if facts.machine.device(said) is None:

@@ -1,6 +1,7 @@
 """initramfs-tools, with cryptsetup-initramfs (Debian, Ubuntu)."""
 
 import fnmatch
+import re
 from collections.abc import Iterator
 
 from generators import shell
@@ -10,6 +11,9 @@ from store import crypttab
 
 _UPDATE = "/usr/sbin/update-initramfs"
 _CRYPTSETUP = "/usr/share/initramfs-tools/hooks/cryptroot"
+_CONF = "/etc/initramfs-tools"
+_SHARED = "/usr/share/initramfs-tools"
+_CONF_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
 
 
@@ -48,6 +52,36 @@ def _key_pattern(root: Root) -> str:
     shell.assign(root.text(_CONF_HOOK) or "", variables)
     found = variables.get("KEYFILE_PATTERN")
     return found if isinstance(found, str) else ""
+
+
+def stock_resume(root: Root) -> tuple[str, str]:
+    """Return RESUME= of the configuration and the file that says it; "" and "" for nothing.
+
+    What only a shell can tell is nothing, too.
+    """
+    variables: dict[str, shell.Value] = {}
+    source = ""
+    for path in _configuration(root):
+        said: dict[str, shell.Value] = {}
+        rest = shell.assign(root.text(path) or "", said)
+        if shell.names(rest, "RESUME"):
+            said["RESUME"] = None
+        if "RESUME" in said:
+            source = path
+        variables |= said
+    value = variables.get("RESUME")
+    return (value, source) if isinstance(value, str) and value else ("", "")
+
+
+def _configuration(root: Root) -> Iterator[str]:
+    """Yield the files that mkinitramfs reads (maybe_add_conf): those in /etc hide the others."""
+    yield f"{_CONF}/initramfs.conf"
+    ours = root.names(f"{_CONF}/conf.d")
+    shared = [name for name in root.names(f"{_SHARED}/conf.d") if name not in ours]
+    for folder, names in ((_SHARED, shared), (_CONF, ours)):
+        for name in names:
+            if _CONF_NAME.fullmatch(name) and ".dpkg-" not in name:
+                yield f"{folder}/conf.d/{name}"
 
 
 INITRAMFS_TOOLS = Generator(
