@@ -1,6 +1,7 @@
 """The system that is changed: files with an undo, and programs."""
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -11,6 +12,9 @@ from state.root import Root
 
 NOTE = "# Written by torpor enable; torpor disable removes it.\n"
 _OURS = "# Written by torpor enable"
+
+_ERROR = re.compile(r"\berror\b|^E: |^dracut\[[EF]\]", re.IGNORECASE)
+"""A line that says what went wrong, of any generator; mkinitcpio ends in one that does not."""
 
 
 class System(Root):
@@ -66,6 +70,11 @@ class System(Root):
         except OSError as error:
             raise SetupError(f"cannot run {words}: {(error.strerror or '').lower()}") from error
         if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+            said = _reason((done.stderr.strip() or done.stdout.strip() or "nothing").splitlines())
             raise SetupError(f"{words} failed with status {done.returncode}: {said}")
         return done.stdout
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """Return the first line that tells of an error, else the last."""
+    return next((line for line in lines if _ERROR.search(line)), lines[-1])

@@ -207,6 +207,28 @@ def test_a_failed_change_puts_the_last_one_back(machine: Machine) -> None:
     assert machine.files() == before
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (
+            ["==> ERROR: binary not found: 'x'", "==> WARNING: errors were encountered"],
+            "==> ERROR: binary not found: 'x'",
+        ),
+        (["W: slow", "E: no busybox", "update-initramfs: failed"], "E: no busybox"),
+        (["dracut[I]: Error: none", "x"], "dracut[I]: Error: none"),
+        (["dracut[W]: old", "dracut[F]: no space", "dracut[I]: bye"], "dracut[F]: no space"),
+        (["one", "two"], "two"),
+        ([], "nothing"),
+    ],
+)
+def test_the_line_that_says_why(machine: Machine, lines: list[str], said: str) -> None:
+    words = " ".join(f'"{line}"' for line in lines)
+    machine.program("dracut", f"for line in {words}; do echo \"$line\" >&2; done; exit 1")
+    with pytest.raises(SetupError) as failed:
+        machine.system.run(["dracut"])
+    assert str(failed.value) == f"dracut failed with status 1: {said}"
+
+
 @pytest.mark.parametrize("name", [units.SLEEP, units.LOGIND, "/etc/initramfs-tools/conf.d/torpor"])
 def test_a_foreign_file_is_never_touched(machine: Machine, name: str) -> None:
     machine.has(name)
