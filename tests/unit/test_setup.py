@@ -223,7 +223,7 @@ def test_a_failed_change_puts_the_last_one_back(machine: Machine) -> None:
 )
 def test_the_line_that_says_why(machine: Machine, lines: list[str], said: str) -> None:
     words = " ".join(f'"{line}"' for line in lines)
-    machine.program("dracut", f"for line in {words}; do echo \"$line\" >&2; done; exit 1")
+    machine.program("dracut", f'for line in {words}; do echo "$line" >&2; done; exit 1')
     with pytest.raises(SetupError) as failed:
         machine.system.run(["dracut"])
     assert str(failed.value) == f"dracut failed with status 1: {said}"
