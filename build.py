@@ -19,48 +19,55 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 BUILD = ROOT / "build"
-LOCK = ROOT / "requirements.lock"
+WHEELS = ROOT / "wheels"
+"""Only in a Debian source package, which is built without a network."""
+LOCK = (WHEELS if WHEELS.is_dir() else ROOT) / "requirements.lock"
 VENV = BUILD / "venv"
 PYTHON = VENV / "bin/python"
 # Wheels only: the setup of a source distribution is a program, which nobody has looked at.
-PIP_INSTALL = (PYTHON, "-m", "pip", "install", "-q", "--require-hashes", "--only-binary=:all:")
+PIP_INSTALL = (
+    *(PYTHON, "-m", "pip", "install", "-q", "--require-hashes", "--only-binary=:all:"),
+    *(("--no-index", f"--find-links={WHEELS}") if WHEELS.is_dir() else ()),
+)
 SYSTEM_PYTHON = "/usr/bin/python3"
 LIBUDEV = Path("/usr/lib/x86_64-linux-gnu/libudev.so.1")
 
 # Each program, and the Debian package it comes from.
-PROGRAMS = {
+_FREEZE = {"objdump": "binutils", "strip": "binutils"}
+_PACKAGE = {"dh": "debhelper", "dpkg-source": "dpkg-dev", "git": "git", "xz": "xz-utils"}
+_MACHINES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "mke2fs": "e2fsprogs",
     "mkswap": "util-linux",
     "setpriv": "util-linux",
     "dmsetup": "dmsetup",
     "perl": "perl-base",
-    "objdump": "binutils",
-    "strip": "binutils",
 }
-MORE_PROGRAMS = {
-    "test": {
-        "shellcheck": "shellcheck",
-        "mandoc": "mandoc",
-        "zsh": "zsh",
-        "mmdebstrap": "mmdebstrap",
-        "mkfs.btrfs": "btrfs-progs",
-        "mkfs.xfs": "xfsprogs",
-        "mkfs.vfat": "dosfstools",
-        "mkfs.exfat": "exfatprogs",
-        "mkfs.ntfs": "ntfs-3g",
-        "debugfs": "e2fsprogs",
-        "mkinitramfs": "initramfs-tools-core",
-        "dracut": "dracut-core",
-        "/usr/lib/klibc/bin/sh": "klibc-utils",
-        "cpio": "cpio",
-        "lz4": "lz4",
-        "zstd": "zstd",
-        "bzip2": "bzip2",
-        "xz": "xz-utils",
-    },
-    "bench": {"lz4": "lz4", "zstd": "zstd"},
-    "package": {"dpkg-deb": "dpkg"},
+_TEST = {
+    "shellcheck": "shellcheck",
+    "mandoc": "mandoc",
+    "zsh": "zsh",
+    "mmdebstrap": "mmdebstrap",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.xfs": "xfsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mkfs.exfat": "exfatprogs",
+    "mkfs.ntfs": "ntfs-3g",
+    "debugfs": "e2fsprogs",
+    "mkinitramfs": "initramfs-tools-core",
+    "dracut": "dracut-core",
+    "/usr/lib/klibc/bin/sh": "klibc-utils",
+    "cpio": "cpio",
+    "lz4": "lz4",
+    "zstd": "zstd",
+    "bzip2": "bzip2",
+}
+PROGRAMS = {
+    "freeze": _FREEZE,
+    "package": _FREEZE | _PACKAGE,
+    "demo": _FREEZE | _MACHINES,
+    "bench": _FREEZE | _MACHINES | {"lz4": "lz4", "zstd": "zstd"},
+    "test": _FREEZE | _MACHINES | _PACKAGE | _TEST,
 }
 
 BENCHES = {
@@ -135,7 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     test = commands.add_parser("test", help="run the tests; further arguments go to pytest")
     test.add_argument("--long", action="store_true", help="also those that take an hour or two")
-    commands.add_parser("package", help="make the Debian package and the tarball")
+    commands.add_parser(
+        "package", help="make the Debian package, its source package and the tarball"
+    )
     bench = commands.add_parser("bench", help="measure: commands, starts; beside lz4 and zstd")
     kinds = bench.add_mutually_exclusive_group()
     for kind, what in BENCHES.items():
@@ -179,10 +188,11 @@ def _lacks(python: str) -> set[str]:
 
 
 def _missing_packages(command: str) -> set[str]:
-    programs = PROGRAMS | MORE_PROGRAMS.get(command, {})
+    programs = PROGRAMS[command]
     missing = {package for program, package in programs.items() if not shutil.which(program)}
     busybox = Path("/bin/busybox")
-    if not busybox.exists() or b"ld-linux" in busybox.read_bytes()[:4096]:  # dynamic: no use alone
+    is_static = busybox.exists() and b"ld-linux" not in busybox.read_bytes()[:4096]
+    if not is_static and _MACHINES.keys() <= programs.keys():  # a dynamic one is no use alone
         missing.add("busybox-static")
     if not LIBUDEV.exists():
         missing.add("libudev1")

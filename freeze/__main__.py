@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from freeze.bom import bill_of_materials
 from freeze.elf import make_independent
 from freeze.needs import needed_files
 from freeze.programs import ENCODINGS, HERE, PROGRAMS, Program
+from package import changelog
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -47,6 +49,8 @@ def main() -> int:
         return 1
     for program in PROGRAMS:
         _place(program, work / program.name)
+    frozen = [BUILD / program.name for program in PROGRAMS]
+    (BUILD / "torpor.cdx.json").write_text(bill_of_materials(frozen, _binaries()))
     stamp.write_text(_key(_binaries()))
     print(f"freeze: done in {time.monotonic() - began:.1f} s")
     return 0
@@ -84,7 +88,7 @@ def _binaries() -> list[Path]:
 def _sources() -> Iterator[Path]:
     for folder in SOURCES:
         yield from sorted((ROOT / folder).rglob("*.py"))
-    yield SPEC
+    yield from (SPEC, Path(changelog.__file__), changelog.CHANGELOG)
 
 
 def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:
@@ -95,8 +99,14 @@ def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:
     given = (program.name, str(program.entry), str(ROOT), str(_libudev()))
     lists = (ENCODINGS, program.excluded)
     command += [json.dumps(value) for value in (*given, *lists, origins)]
-    # A fixed seed and date make two runs over the same sources give the same bytes.
-    environment = {**os.environ, "PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": "315532800"}
+    # A fixed seed and date make two runs over the same sources give the same bytes; nothing is
+    # taken from the user's cache of stripped libraries, and nothing left there.
+    environment = {
+        **os.environ,
+        "PYINSTALLER_CONFIG_DIR": str(work / "cache"),
+        "PYTHONHASHSEED": "1",
+        "SOURCE_DATE_EPOCH": "315532800",
+    }
     with (work / "log").open("wb") as log:
         return subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT

@@ -36,4 +36,4 @@ def _libraries(file: Path) -> list[Path]:
     ).stdout
     if "not found" in said:
         raise FileNotFoundError(f"{file} needs a library this machine does not have:\n{said}")
-    return [Path(path) for path in re.findall(r"(/\S+) \(0x", said)]
+    return [Path(path) for path in re.findall(r"^\t(?:\S+ => )?(/.+) \(0x", said, re.MULTILINE)]

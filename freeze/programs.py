@@ -14,7 +14,15 @@ UNUSED = (
     *("http", "ftplib", "urllib.request", "xml", "xmlrpc", "html", "email", "csv", "configparser"),
     *("zipfile", "tarfile", "tempfile", "py_compile", "importlib.resources", "pkgutil", "runpy"),
     *("unittest", "pydoc", "doctest", "lib2to3", "setuptools", "pkg_resources", "tkinter"),
-    *("statistics", "timeit", "tracemalloc", "_strptime", "_pydecimal", "typing_extensions"),
+    *(
+        "statistics",
+        "timeit",
+        "tracemalloc",
+        "_strptime",
+        "_pydatetime",
+        "_pydecimal",
+        "typing_extensions",
+    ),
     *("readline", "getpass", "getopt", "pty", "base64", "quopri", "stringprep", "unicodedata"),
     *("_uuid", "ctypes._aix", "ctypes.macholib", "ctypes.wintypes"),
     *("_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw"),
@@ -28,7 +36,7 @@ UNUSED_IN_INITRAMFS = (
     *("bz2", "lzma", "gzip"),
 )
 
-ENCODINGS = ("__init__", "aliases", "ascii", "latin_1", "unicode_escape", "utf_8")
+ENCODINGS = ("__init__", "aliases", "ascii", "latin_1", "unicode_escape", "utf_16_le", "utf_8")
 """Modules of `encodings` that the programs hold, which run in Python's UTF-8 mode."""
 
 

@@ -1,9 +1,10 @@
-"""Makes the Debian package and the tarball in build/package/.
+"""Makes the Debian package, its source package and the tarball in build/package/.
 
-`layout` is the one table of what is installed where; `tree` puts it together once for both, `deb`
-and `tarball` wrap it up; `completion` makes the shells' completions from the command's parser.
-`debian/` holds the control files, `files/` what only the packages have, `install.sh` the
-installer in the tarball.
+`layout` is the one table of what is installed where; `tree` puts it together once for both.
+`source` and `wheels` make the source package: the repository, debian/ at its root, and the wheels
+to build it without a network. `deb` runs its rules, `debian/rules`, on the programs that are frozen
+already; `tarball` wraps the tree up with `install.sh`. `completion` makes the shells' completions
+from the command's parser, `files/` has what only the packages have.
 
 The name is not `packaging`: a library of that name is what pytest and PyInstaller import.
 """

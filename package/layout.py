@@ -31,7 +31,6 @@ _UNITS = "/usr/lib/systemd/system"
 _WANTED = ("torpor-announce.service", "torpor-stale.service", "torpor-workingset.service")
 """Units that each boot of the installed system starts, if their conditions hold."""
 _GENERATOR = "/usr/lib/systemd/system-generators/torpor-resume-generator"
-_OVERRIDES = "/usr/share/lintian/overrides/torpor"
 
 CONFFILE = "/etc/torpor.conf"
 BASH_COMPLETION = "/usr/share/bash-completion/completions/torpor"
@@ -58,9 +57,8 @@ ITEMS = (
     Item("package/files/torpor.conf", CONFFILE),
     Item("docs/torpor.8", f"{_MAN}/man8/torpor.8.gz"),
     Item("docs/torpor.conf.5", f"{_MAN}/man5/torpor.conf.5.gz"),
+    Item("build/torpor.cdx.json", f"{_DOC}/torpor.cdx.json.gz"),
     Item("package/debian/copyright", f"{_DOC}/copyright"),
-    Item("package/debian/changelog", f"{_DOC}/changelog.gz", only=Flavour.DEB),
-    Item("package/debian/lintian-overrides", _OVERRIDES, only=Flavour.DEB),
     Item("NEWS.md", f"{_DOC}/NEWS.md.gz"),
     Item("README.md", f"{_DOC}/README.md.gz"),
 )

@@ -1,6 +1,8 @@
 """What all tests share: how much of them runs, the seed of chance, and the tables at the end."""
 
 import random
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.kept_table import keep_rows
+
+ROOT = Path(__file__).parents[1]
 
 HIBERNATED = "hibernated"
 """The user property of a test that hibernated: suite, kernel, generator, place, seconds."""
@@ -44,6 +48,13 @@ TABLES = {
         is_counted=True,
     ),
 }
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """Make the packages of what is here; return their folder."""
+    subprocess.run([sys.executable, "-m", "package"], cwd=ROOT, check=True, capture_output=True)
+    return ROOT / "build/package"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

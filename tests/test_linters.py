@@ -9,20 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from package.source import repository_files
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-
-
-def tracked(*patterns: str) -> list[str]:
-    """Return the files of the repository with such names."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *patterns],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return sorted(name for name in listed.stdout.split("\0") if name and (ROOT / name).exists())
 
 
 def lint(program: str, *arguments: str) -> None:
@@ -50,7 +40,7 @@ def test_mypy() -> None:
 
 
 def test_shellcheck() -> None:
-    scripts = [name for name in tracked("*") if is_shell(ROOT / name)]
+    scripts = [name for name in repository_files("*") if is_shell(ROOT / name)]
     assert {".ci/run", "initramfs/torpor-boot", "initramfs/mkinitcpio/hooks/torpor"} < {*scripts}
     lint("shellcheck", "--external-sources", *scripts)
 
@@ -63,14 +53,14 @@ def is_shell(path: Path) -> bool:
 
 def test_hooks_are_glue() -> None:
     """What is decided in a hook is decided four times."""
-    hooks = [name for name in tracked("initramfs/*/*") if is_shell(ROOT / name)]
+    hooks = [name for name in repository_files("initramfs/*/*") if is_shell(ROOT / name)]
     sizes = {name: len((ROOT / name).read_text().splitlines()) for name in hooks}
     assert len(sizes) > 7
     assert {name: size for name, size in sizes.items() if size >= 60} == {}
 
 
 def test_manual_pages() -> None:
-    pages = tracked("docs/*.[1-8]")
+    pages = repository_files("docs/*.[1-8]")
     if not pages:
         pytest.skip("no manual page yet")
     lint("mandoc", "-T", "lint", "-W", "warning", *pages)
@@ -87,5 +77,5 @@ def test_a_missing_program_fails_in_continuous_integration(monkeypatch: pytest.M
 
 def test_files_and_functions_stay_small() -> None:
     """A file under 400 lines: what grows past that is two things."""
-    sizes = {name: len((ROOT / name).read_text().splitlines()) for name in tracked("*.py")}
+    sizes = {name: len((ROOT / name).read_text().splitlines()) for name in repository_files("*.py")}
     assert {name: size for name, size in sizes.items() if size >= 400} == {}

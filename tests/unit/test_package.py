@@ -1,8 +1,7 @@
-"""The Debian package and the tree that it shares with the tarball, made of small stand-ins."""
+"""The tree that the Debian package and the tarball share, made of small stand-ins."""
 
 import hashlib
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -15,11 +14,11 @@ import pytest
 from cli import VERSION
 from package import tarball as tarball_module
 from package import tree as tree_module
-from package.deb import build_deb, changelog_date, changelog_version, glibc_needed
-from package.layout import CONFFILE, ITEMS, LINKS, Flavour
+from package.changelog import changelog_date, changelog_version
+from package.layout import ITEMS, LINKS, Flavour
+from package.source import repository_files
 from package.tarball import build_tarball
 from package.tree import make_tree
-from tests.test_linters import tracked
 
 ROOT = Path(__file__).parents[2]
 DATE = 1_800_000_000
@@ -41,6 +40,7 @@ def make_repository(folder: Path) -> Path:
             path.chmod(0o755)
     needs = ("/usr/lib/torpor/resume/torpor-resume", *LIBRARIES)
     (folder / "build/torpor-resume.needs").write_text("".join(f"{line}\n" for line in needs))
+    (folder / "build/torpor.cdx.json").write_text("{}")
     return folder
 
 
@@ -77,7 +77,7 @@ def test_sources_are_there() -> None:
 def test_every_hook_is_installed(tree: Path) -> None:
     """A new file in initramfs/ that nobody installs is a hook that is never run."""
     installed = {hashlib.sha256((tree / name[1:]).read_bytes()).digest() for name in files_of(tree)}
-    hooks = [name for name in tracked("initramfs/*") if not name.endswith("README.md")]
+    hooks = [name for name in repository_files("initramfs/*") if not name.endswith("README.md")]
     assert len(hooks) > 8
     lost = [
         name
@@ -105,7 +105,7 @@ def test_the_documented_places(tree: Path) -> None:
         "/usr/share/zsh/vendor-completions/_torpor",
         "/etc/torpor.conf",
         "/usr/share/doc/torpor/copyright",
-        "/usr/share/doc/torpor/changelog.gz",
+        "/usr/share/doc/torpor/torpor.cdx.json.gz",
     } <= files_of(tree)
 
 
@@ -133,67 +133,6 @@ def test_a_missing_source_is_an_error(repository: Path, tmp_path: Path) -> None:
         make_tree(tmp_path / "tree", Flavour.DEB, DATE)
 
 
-def build(tree: Path, deb: Path) -> None:
-    build_deb(tree, deb, VERSION, DATE)
-
-
-def control_of(deb: Path, folder: Path) -> dict[str, str]:
-    subprocess.run(["dpkg-deb", "--control", deb, folder], check=True)
-    return {path.name: path.read_text() for path in folder.iterdir()}
-
-
-def test_control_files(tree: Path, tmp_path: Path) -> None:
-    build(tree, tmp_path / "torpor.deb")
-    control = control_of(tmp_path / "torpor.deb", tmp_path / "control")
-    assert control["triggers"] == "activate-noawait update-initramfs\n"
-    assert control["conffiles"] == f"{CONFFILE}\n"
-    assert "@" not in control["control"].replace("torpor@localhost", "")
-    fields = dict(re.findall(r"^(\S+): (.*)$", control["control"], re.MULTILINE))
-    assert fields["Version"] == VERSION
-    assert re.fullmatch(r"libc6 \(>= 2\.\d+\), zlib1g", fields["Depends"])
-    assert "initramfs-tools | dracut" in fields["Recommends"]
-    sums = dict(line.split("  ")[::-1] for line in control["md5sums"].splitlines())
-    assert {f"/{name}" for name in sums} == files_of(tree) - LINKS.keys() - {CONFFILE} - {
-        f"/DEBIAN/{name}" for name in control
-    }
-    for name, digest in sums.items():
-        assert hashlib.md5((tree / name).read_bytes()).hexdigest() == digest
-    assert os.access(tmp_path / "control/prerm", os.X_OK)
-
-
-def test_everything_is_owned_by_root(tree: Path, tmp_path: Path) -> None:
-    build(tree, tmp_path / "torpor.deb")
-    listed = subprocess.run(
-        ["dpkg-deb", "--contents", tmp_path / "torpor.deb"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    assert len(listed) > 40
-    assert {line.split()[1] for line in listed} == {"root/root"}
-
-
-def test_the_same_sources_give_the_same_bytes(repository: Path, tmp_path: Path) -> None:
-    packages, archives = [], []
-    for number in range(2):
-        folder = tmp_path / str(number)
-        make_tree(folder, Flavour.DEB, DATE)
-        build(folder, tmp_path / "torpor.deb")
-        packages.append((tmp_path / "torpor.deb").read_bytes())
-        make_tree(folder, Flavour.TARBALL, DATE)
-        build_tarball(folder, tmp_path / "torpor.tar.gz", "torpor", DATE)
-        archives.append((tmp_path / "torpor.tar.gz").read_bytes())
-    assert packages[0] == packages[1]
-    assert archives[0] == archives[1]
-
-
-def test_the_glibc_that_is_needed(tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("GLIBC_2.99")
-    assert glibc_needed(tmp_path) == "2.2"
-    shutil.copy("/bin/true", tmp_path)
-    assert (2, 2) < tuple(map(int, glibc_needed(tmp_path).split("."))) < (2, 99)
-
-
 def test_the_tarball(repository: Path, tmp_path: Path) -> None:
     make_tree(tmp_path / "tree", Flavour.TARBALL, DATE)
     build_tarball(tmp_path / "tree", tmp_path / "torpor.tar.gz", "torpor-1", DATE)
@@ -217,7 +156,7 @@ def run_prerm(tmp_path: Path, action: str, status: int) -> list[str]:
     program.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\nexit {status}\n')
     program.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    script = ROOT / "package/debian/prerm"
+    script = ROOT / "package/debian/torpor.prerm"
     subprocess.run(["dash", script, action], env={"PATH": path}, check=True)
     asked = tmp_path / "asked"
     return asked.read_text().splitlines() if asked.exists() else []

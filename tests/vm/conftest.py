@@ -1,6 +1,5 @@
 """Machines that have hibernated, made once, to be booted in many ways."""
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from _pytest.runner import runtestprotocol
 
 from vm.debian import installed
 from vm.disks import blank_disk, copy_disk, copy_disks, partitioned_swap_disk, root_disk, swap_disk
-from vm.host import ROOT
 from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel
 from vm.lives import Guest
@@ -81,10 +79,9 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
 
 
 @pytest.fixture(scope="session")
-def package() -> Path:
-    """Make the Debian package of what is here."""
-    subprocess.run([sys.executable, "-m", "package"], cwd=ROOT, check=True, capture_output=True)
-    (deb,) = (ROOT / "build/package").glob("*.deb")
+def package(packages: Path) -> Path:
+    """Return the Debian package of what is here."""
+    (deb,) = packages.glob("*.deb")
     return deb
 
 

@@ -1,0 +1,224 @@
+"""The packages as they are made: what is in them, and that they come out the same anywhere."""
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cyclonedx.model.bom import Bom
+
+from cli import VERSION
+from package.layout import CONFFILE, LINKS, Flavour
+from package.source import repository_files
+from package.tree import make_tree
+from package.wheels import PYTHONS, lock_of_the_wheels
+from tests.initramfs.installed import BUILD, unavailable
+from tests.test_structure import ALLOWED as OURS
+
+ROOT = Path(__file__).parents[2]
+DEB = f"torpor_{VERSION}_amd64.deb"
+DSC = f"torpor_{VERSION}.dsc"
+ALL = {DEB, DSC, f"torpor_{VERSION}.tar.gz", f"torpor-{VERSION}-x86_64.tar.gz"}
+
+BUNDLED = {
+    "crcmod": "crcmod-plus",
+    "libbz2": "libbz2-1.0",
+    "libexpat": "libexpat1",
+    "libffi": "libffi8",
+    "liblzma": "liblzma5",
+    "libudev": "libudev1",
+    "libz": "zlib1g",
+}
+"""What is named otherwise than its distribution or its package in Debian."""
+
+
+@pytest.fixture(scope="module")
+def made(packages: Path) -> Path:
+    if not (BUILD / "torpor.cdx.json").exists():
+        unavailable("the programs are not frozen: python3 build.py freeze")
+    return packages
+
+
+def run(*command: str | Path) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def unpacked(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the Debian package, unpacked, with its control files in DEBIAN."""
+    folder = tmp_path_factory.mktemp("deb")
+    run("dpkg-deb", "--raw-extract", made / DEB, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the source package, unpacked by dpkg-source, which checks its sums."""
+    folder = tmp_path_factory.mktemp("source") / "torpor"
+    run("dpkg-source", "--extract", made / DSC, folder)
+    return folder
+
+
+def files_of(tree: Path) -> set[str]:
+    return {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if not path.is_dir()}
+
+
+def test_the_package_holds_the_tree_of_the_layout(unpacked: Path, tmp_path: Path) -> None:
+    make_tree(tmp_path, Flavour.DEB, 0)
+    control = {name for name in files_of(unpacked) if name.startswith("/DEBIAN/")}
+    of_debhelper = {
+        "/usr/share/doc/torpor/changelog.gz",
+        "/usr/share/lintian/overrides/torpor",
+    }
+    assert files_of(unpacked) - control - of_debhelper == files_of(tmp_path)
+    for name in files_of(tmp_path):
+        one, other = tmp_path / name[1:], unpacked / name[1:]
+        assert one.is_symlink() == other.is_symlink()
+        if one.is_symlink():
+            assert os.readlink(one) == os.readlink(other)
+        else:
+            assert one.read_bytes() == other.read_bytes(), f"{name} was changed after it was frozen"
+            assert one.stat().st_mode == other.stat().st_mode, name
+
+
+def test_control_files(unpacked: Path) -> None:
+    control = {path.name: path.read_text() for path in (unpacked / "DEBIAN").iterdir()}
+    assert "activate-noawait update-initramfs\n" in control["triggers"]
+    assert control["conffiles"] == f"{CONFFILE}\n"
+    fields = dict(re.findall(r"^(\S+): (.*)$", control["control"], re.MULTILINE))
+    assert fields["Version"] == VERSION
+    needed = set(fields["Depends"].split(", "))
+    assert {re.sub(r" \(>= .*\)$", "", name) for name in needed} == {"libc6", "zlib1g"}
+    assert {"initramfs-tools | dracut", "mount"} <= set(fields["Recommends"].split(", "))
+    for script in ("prerm", "postrm"):
+        assert os.access(unpacked / "DEBIAN" / script, os.X_OK)
+        assert "#DEBHELPER#" not in control[script]
+
+
+def test_every_file_of_the_package_has_its_sum(unpacked: Path) -> None:
+    lines = (unpacked / "DEBIAN/md5sums").read_text().splitlines()
+    sums = {f"/{name}": digest for digest, name in (line.split("  ") for line in lines)}
+    listed = {name for name in files_of(unpacked) if not name.startswith("/DEBIAN/")}
+    assert set(sums) == listed - LINKS.keys() - {CONFFILE}
+
+
+def test_everything_is_owned_by_root(made: Path) -> None:
+    listed = run("dpkg-deb", "--contents", made / DEB).splitlines()
+    assert len(listed) > 40
+    assert {line.split()[1] for line in listed} == {"root/root"}
+
+
+def test_the_source_package_is_the_repository(source: Path) -> None:
+    names = repository_files()
+    assert len(names) > 100
+    for name in names:
+        assert (source / name).read_bytes() == (ROOT / name).read_bytes(), name
+    for name in repository_files("package/debian/*"):
+        assert (source / name.removeprefix("package/")).exists()
+    assert os.access(source / "debian/rules", os.X_OK)
+    others = {path.name for path in source.iterdir()} - {name.split("/")[0] for name in names}
+    assert others == {"debian", "wheels"}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_source_package_carries_its_wheels(source: Path, python: str, tmp_path: Path) -> None:
+    """For each Python: pip takes all from there, and compares the hashes."""
+    run(
+        *(sys.executable, "-m", "pip", "download", "-q", "--no-index", "--require-hashes"),
+        *("--only-binary=:all:", "--no-deps", f"--python-version={python}"),
+        *("--platform=manylinux_2_28_x86_64", "--platform=manylinux2014_x86_64"),
+        *("--platform=manylinux_2_17_x86_64", "--platform=manylinux1_x86_64"),
+        *(f"--find-links={source}/wheels", "-r", source / "wheels/requirements.lock"),
+        *("-d", tmp_path),
+    )
+    lock = (ROOT / "requirements.lock").read_text()
+    assert (source / "wheels/requirements.lock").read_text() == lock_of_the_wheels(lock)
+
+
+def test_the_lock_of_the_wheels_leaves_out_what_only_the_left_out_need() -> None:
+    entry = "{}==1 \\\n    --hash=sha256:00\n    # via{}\n"
+    lock = (
+        entry.format("mypy", " -r requirements.in")
+        + entry.format("mypy-extensions", " mypy")
+        + entry.format("of-the-extensions", "\n    #   mypy-extensions\n    #   ruff")
+        + entry.format("shared", "\n    #   mypy\n    #   rich")
+        + entry.format("rich", " -r requirements.in")
+    )
+    left = re.findall(r"^(\S+)==", lock_of_the_wheels(lock), re.MULTILINE)
+    assert left == ["shared", "rich"]
+
+
+@pytest.fixture(scope="module")
+def bill(unpacked: Path) -> Bom:
+    """Return the bill of materials as the library reads it again."""
+    packed = unpacked / "usr/share/doc/torpor/torpor.cdx.json.gz"
+    facts = json.loads(gzip.decompress(packed.read_bytes()))
+    read: Bom = Bom.from_json(facts)  # type: ignore[attr-defined] # made by py-serializable
+    return read
+
+
+def test_all_that_is_bundled_is_in_the_bill(unpacked: Path, bill: Bom) -> None:
+    named = {component.name for component in bill.components}
+    bundled = {
+        path.name.partition(".so")[0].removesuffix(".pyc")
+        for path in (unpacked / "usr/lib/torpor").glob("*/_internal/*")
+    }
+    of_others = {
+        name
+        for name in bundled - sys.stdlib_module_names - OURS.keys()
+        if not name.startswith(("python3", "libpython3"))
+    }
+    assert {BUNDLED.get(name, name) for name in of_others} | {"cpython", "pyinstaller"} == named
+
+
+def test_the_bill_has_versions_and_licenses(bill: Bom) -> None:
+    copyrights = (ROOT / "package/debian/copyright").read_text()
+    for component in bill.components:
+        assert component.version, component
+        assert component.licenses, f"{component}: freeze/bom.py has none"
+        assert component.name in copyrights, f"{component} is not in debian/copyright"
+    assert bill.metadata.component is not None
+    assert bill.metadata.component.version == VERSION
+
+
+def make_elsewhere(folder: Path) -> Path:
+    """Freeze and make the packages in another folder, as another user might; return theirs."""
+    for name in repository_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    temporary = folder / "build/tmp"
+    temporary.mkdir(parents=True)
+    for name in ("venv", "wheels"):
+        (folder / "build" / name).symlink_to(BUILD / name)
+    variables = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PY"))},
+        "TMPDIR": str(temporary),
+        "LANG": "C",
+        "TZ": "Asia/Kathmandu",
+        "HOME": str(temporary),
+    }
+    script = 'umask 077; git init -q; "$0" -m freeze && "$0" -m package'
+    subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        cwd=folder,
+        env=variables,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "build/package"
+
+
+def test_two_builds_are_the_same(made: Path, tmp_path: Path) -> None:
+    """In another folder, at another time, with another umask, locale, time zone and home."""
+    other = make_elsewhere(tmp_path / "a folder of another length")
+    sums = {
+        folder: {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ALL}
+        for folder in (made, other)
+    }
+    assert sums[made] == sums[other]
