@@ -51,6 +51,11 @@ def beside(machine: Machine, kernel: str) -> Iterator[str]:
             yield from newest(machine, folder, "initrd")
 
 
+def kernels_in(machine: Machine, folder: str) -> list[str]:
+    """Return the paths of what is named like a kernel."""
+    return [f"{folder}/{name}" for name in machine.names(folder) if _KERNEL.match(name)]
+
+
 def initramfs_names(end: str) -> tuple[str, ...]:
     """Return the names that an initramfs may have whose kernel's name ends so: `-6.1.0`."""
     return (

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from doctor.booted import booted
 from doctor.entries import entries
 from doctor.errors import InitramfsError
-from doctor.files import beside, initramfs_names, newest
+from doctor.files import beside, initramfs_names, kernels_in, newest
 from doctor.initramfs import Source
 from doctor.machine import Machine
+from doctor.uki import kernel_in
 from generators import boot, dracut, mkinitcpio
-from generators.kernels import installed, release_of
+from generators.kernels import KERNEL_HEAD, beside_modules, installed, release_in, release_of
 
 
 def find_initramfs(machine: Machine, release: str) -> Source:
@@ -47,47 +48,70 @@ def _configured(machine: Machine, release: str) -> Iterator[str]:
 
 def _said(machine: Machine, release: str, name: str) -> str:
     """Return what a package left beside the modules: pkgbase of Arch, kernelbase of Manjaro."""
-    return machine.line(f"/lib/modules/{release}/{name}")
+    path = beside_modules(machine, release, name)
+    return machine.line(path) if path else ""
 
 
 def _plain(machine: Machine, release: str) -> Iterator[Source]:
     for entry in entries(machine):
         if entry.is_for(release) and (source := entry.source(machine)) is not None:
             yield source
-    yield from (Source((path,)) for path in _by_name(machine, release))
+    for way in (_by_name, _by_folder, _by_kernel):
+        yield from (Source((path,)) for path in way(machine, release))
+    for name in ("initrd", "initramfs.img"):
+        if path := beside_modules(machine, release, name):
+            yield Source((path,))
+
+
+def _ends(machine: Machine, release: str) -> list[str]:
+    """Return what names end in: the release, or what the package is called."""
+    said = (_said(machine, release, name) for name in ("pkgbase", "kernelbase"))
+    return [release, *filter(None, said)]
 
 
 def _by_name(machine: Machine, release: str) -> Iterator[str]:
-    base, kernel_base = _said(machine, release, "pkgbase"), _said(machine, release, "kernelbase")
-    ends = dict.fromkeys(filter(None, (release, base, kernel_base)))
-    folders = boot.folders(machine)
-    for folder in folders:
-        for end in ends:
+    for folder in boot.folders(machine):
+        for end in _ends(machine, release):
             yield from (f"{folder}/{name}" for name in initramfs_names(f"-{end}"))
-    for token in boot.tokens(machine):
-        for folder in folders:
-            yield from beside(machine, f"{folder}/{token}/{release}/linux")
-            for end in ends:  # dracut's and limine's
-                yield from newest(machine, f"{folder}/{token}/{end}", "initramfs")
-    yield from beside(machine, f"/lib/modules/{release}/linux")
-    yield f"/lib/modules/{release}/initramfs.img"
+
+
+def _by_folder(machine: Machine, release: str) -> Iterator[str]:
+    """Yield what is in a kernel's own folder: by release kernel-install's, by package limine's."""
+    folders = boot.folders(machine)
+    own = [f"{folder}/{token}" for token in boot.tokens(machine) for folder in folders]
+    others = [f"{folder}/{name}" for folder in folders for name in machine.names(folder)]
+    for place in dict.fromkeys((*own, *others)):
+        for end in _ends(machine, release) if place in own else [release]:
+            for beginning in ("initrd", "initramfs"):
+                yield from newest(machine, f"{place}/{end}", beginning)
+
+
+def _by_kernel(machine: Machine, release: str) -> Iterator[str]:
+    """Yield what lies beside a kernel that says this release."""
+    for folder in boot.folders(machine):
+        for kernel in kernels_in(machine, folder):
+            if release_of(machine, kernel) == release:
+                yield from beside(machine, kernel)
 
 
 def _unified(machine: Machine, release: str) -> Iterator[Source]:
-    """Yield the unified kernel images of this kernel, by their names."""
+    """Yield the unified kernel images of this kernel: by their names, else by what they hold."""
     base = _said(machine, release, "pkgbase")
-    for folder in boot.folders(machine):
-        for vendor in machine.names(f"{folder}/EFI"):
-            place = f"{folder}/EFI/{vendor}"
-            found = [
-                name
-                for name in machine.names(place)
-                if name.lower().endswith(".efi")
-                and (_is_of(machine, name, release) or _ends(name[:-4], base))
-            ]
-            for path in newest(machine, place, ""):
-                if path.rpartition("/")[2] in found:
-                    yield Source((path,))
+    found = [
+        path
+        for folder in boot.folders(machine)
+        for vendor in machine.names(f"{folder}/EFI")
+        for path in newest(machine, f"{folder}/EFI/{vendor}", "")
+        if path.lower().endswith(".efi")
+    ]
+    for path in found:
+        stem = path.rpartition("/")[2][:-4]
+        if _is_of(machine, stem, release) or _is_named(stem, base):
+            yield Source((path,))
+    for path in found:
+        with open(machine.path(path), "rb") as file:
+            if release_in(kernel_in(file, KERNEL_HEAD)) == release:
+                yield Source((path,))
 
 
 def _is_of(machine: Machine, name: str, release: str) -> bool:
@@ -96,5 +120,5 @@ def _is_of(machine: Machine, name: str, release: str) -> bool:
     return release in name and release == max(known, key=len)
 
 
-def _ends(stem: str, base: str) -> bool:
+def _is_named(stem: str, base: str) -> bool:
     return bool(base) and (stem == base or stem.endswith((f"-{base}", f"_{base}")))

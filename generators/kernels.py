@@ -4,8 +4,11 @@ import re
 
 from state.root import Root
 
-_FOLDER = "/lib/modules"
-_KERNEL_HEAD = 0x10300
+_FOLDERS = ("/lib/modules", "/usr/lib/modules")
+"""The same, as a rule."""
+_KERNELS_OWN = ("vmlinuz", "kernel", "modules.builtin", "modules.dep")
+"""What lies in a folder of modules with a kernel; depmod's file goes with it."""
+KERNEL_HEAD = 0x10300
 """Bytes in which the release of a kernel stands."""
 _COPY = re.compile(r"\.(old|bak|orig|save|dpkg-\w+|rpm\w+|pac\w+)$|~$")
 
@@ -15,17 +18,30 @@ def installed(root: Root) -> list[str]:
 
     A folder of modules without a kernel is what one left that is gone, with modules of dkms, say.
     """
-    found = [
+    found = {
         name
-        for name in root.names(_FOLDER)
-        if name[:1].isdigit() and not _COPY.search(name) and _has_kernel(root, name)
-    ]
+        for folder in _FOLDERS
+        for name in root.names(folder)
+        if name[:1].isdigit() and not _COPY.search(name) and _has_kernel(root, folder, name)
+    }
     return sorted(found, key=order_of_release)
 
 
-def _has_kernel(root: Root, release: str) -> bool:
-    places = (f"{_FOLDER}/{release}/vmlinuz", f"{_FOLDER}/{release}/modules.builtin")
-    return any(root.exists(path) for path in (*places, f"/boot/vmlinuz-{release}"))
+def _has_kernel(root: Root, folder: str, release: str) -> bool:
+    there = root.names(f"{folder}/{release}")
+    return any(name in there for name in _KERNELS_OWN) or root.exists(f"/boot/vmlinuz-{release}")
+
+
+def beside_modules(root: Root, release: str, name: str) -> str:
+    """Return the path of a file in the folder of a kernel's modules, "" if it is not there."""
+    paths = (f"{folder}/{release}/{name}" for folder in _FOLDERS)
+    return next((path for path in paths if root.exists(path)), "")
+
+
+def kernel_of(root: Root, release: str) -> str:
+    """Return the path of an installed kernel, "" if it is in neither of the usual places."""
+    boot = f"/boot/vmlinuz-{release}"
+    return beside_modules(root, release, "vmlinuz") or (boot if root.exists(boot) else "")
 
 
 def release_of(root: Root, path: str) -> str:
@@ -33,7 +49,11 @@ def release_of(root: Root, path: str) -> str:
 
     Documentation/arch/x86/boot.rst, kernel_version.
     """
-    data = root.data(path, _KERNEL_HEAD) or b""
+    return release_in(root.data(path, KERNEL_HEAD) or b"")
+
+
+def release_in(data: bytes) -> str:
+    """Return the release that the head of a kernel says, "" if it says none."""
     if data[0x202:0x206] != b"HdrS":
         return ""
     at = int.from_bytes(data[0x20E:0x210], "little") + 0x200

@@ -15,10 +15,12 @@ _PROGRAM = "/usr/bin/mkinitcpio"
 
 OURS = ("torpor", "sd-torpor")
 OPENERS = (
-    *("udev", "systemd", "block", "keyboard", "mdadm", "mdadm_udev", "dmraid", "lvm2", "sd-lvm2"),
+    *("udev", "systemd", "mdadm", "mdadm_udev", "dmraid", "lvm2", "sd-lvm2"),
     *("encrypt", "sd-encrypt", "encryptssh", "plymouth-encrypt", "openswap"),
 )
 """The hooks that have to come before ours: they make devices appear, and ask how to open them."""
+_FILES = ("block", "keyboard")
+"""Those that only put files into the image: ours comes behind them, too, unless resume does not."""
 _FOLLOWERS = ("resume", "filesystems", "fsck")
 """Those that ours goes before, where they come after the openers."""
 
@@ -27,7 +29,15 @@ def _place(hooks: list[str]) -> list[str]:
     """Return the hooks with ours among them, as the drop-in below puts it there."""
     if set(OURS) & set(hooks):
         return hooks
-    at = max((at for at, hook in enumerate(hooks, 1) if hook in OPENERS), default=0)
+    at, resume = 0, None
+    for number, hook in enumerate(hooks):
+        if hook in (*OPENERS, *_FILES):
+            at = number + 1
+        if hook in OPENERS:
+            resume = None
+        elif hook == "resume" and resume is None:
+            resume = number
+    at = at if resume is None else resume
     while at < len(hooks) and hooks[at] not in _FOLLOWERS:
         at += 1
     return [*hooks[:at], "sd-torpor" if "systemd" in hooks else "torpor", *hooks[at:]]
@@ -44,23 +54,25 @@ def corrected(hooks: tuple[str, ...]) -> list[str]:
 
 _TEXT = f"""# Puts Torpor's hook behind those that open devices, before resume and filesystems.
 HOOKS=(${{HOOKS[*]}})
-_torpor_hook=torpor _torpor_at=0
+_torpor_hook=torpor _torpor_at=0 _torpor_resume=
 for _torpor_number in "${{!HOOKS[@]}}"; do
     case ${{HOOKS[_torpor_number]}} in
-        {" | ".join(OPENERS)}) _torpor_at=$((_torpor_number + 1)) ;;
+        {" | ".join(OPENERS)}) _torpor_at=$((_torpor_number + 1)) _torpor_resume= ;;
+        {" | ".join(_FILES)}) _torpor_at=$((_torpor_number + 1)) ;;
+        resume) _torpor_resume=${{_torpor_resume:-$_torpor_number}} ;;
     esac
     case ${{HOOKS[_torpor_number]}} in
         {" | ".join(OURS)}) _torpor_hook= ;;
         systemd) _torpor_hook=${{_torpor_hook:+sd-torpor}} ;;
     esac
 done
-for ((; _torpor_at < ${{#HOOKS[@]}}; _torpor_at++)); do
+for ((_torpor_at = ${{_torpor_resume:-_torpor_at}}; _torpor_at < ${{#HOOKS[@]}}; _torpor_at++)); do
     case ${{HOOKS[_torpor_at]}} in
         {" | ".join(_FOLLOWERS)}) break ;;
     esac
 done
 HOOKS=("${{HOOKS[@]:0:_torpor_at}}" $_torpor_hook "${{HOOKS[@]:_torpor_at}}")
-unset _torpor_hook _torpor_at _torpor_number
+unset _torpor_hook _torpor_at _torpor_resume _torpor_number
 """
 # Read after mkinitcpio.conf, by `cat` into one file; and twice: for the images, and for /config in
 # them. HOOKS may be a string there.

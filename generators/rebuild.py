@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from generators import boot, mkinitcpio
 from generators.generator import Command, Generator
-from generators.kernels import installed
+from generators.kernels import installed, kernel_of
 from state.root import Root
 
 _CALLERS: dict[str, tuple[Command, ...]] = {
@@ -49,6 +49,5 @@ def _goes_by_kernel_install(root: Root, generator: Generator) -> bool:
 
 def _kernel_install(root: Root) -> Iterator[Command]:
     for release in installed(root):
-        kernel = f"/lib/modules/{release}/vmlinuz"
-        if root.exists(kernel):
+        if kernel := kernel_of(root, release):
             yield ("kernel-install", "add", release, kernel)

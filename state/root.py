@@ -30,7 +30,7 @@ class Root:
         try:
             with open(self.path(path), "rb") as file:
                 return file.read(limit)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def exists(self, path: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from doctor.images import find_initramfs
 from doctor.initramfs import Source
 from doctor.machine import Machine
+from tests.unit.fake_initramfs import unified_kernel_image
 
 RELEASE = "6.12.1-arch1-1"
 MANJARO = "6.6.32-1-MANJARO"
@@ -34,6 +35,11 @@ def kernel(release: str) -> bytes:
     head[0x20E:0x210] = (0x100).to_bytes(2, "little")
     head[0x300 : 0x300 + len(release) + 8] = release.encode() + b" (x@y) #"
     return bytes(head)
+
+
+def unified(linux: bytes) -> bytes:
+    """Return a unified kernel image with this kernel."""
+    return unified_kernel_image([(b".initrd", b""), (b".linux", linux)])
 
 
 class Layout:
@@ -301,6 +307,28 @@ UNTOLD: dict[str, tuple[list[What], str]] = {
     "openSUSE with systemd-boot, by its folder": (
         [{"/etc/os-release": 'NAME=x\nID="opensuse-tumbleweed"\n'}, f"{SUSE}/initrd-bb"],
         f"{SUSE}/initrd-bb",
+    ),
+    "openSUSE with systemd-boot, whatever it is called": (
+        [f"{SUSE}/initrd-bb", "/boot/efi/opensuse-tumbleweed/6.11.9-1-default/initrd-aa"],
+        f"{SUSE}/initrd-bb",
+    ),
+    "beside the kernel that says so": (
+        [
+            {"/boot/vmlinuz-mine": kernel(RELEASE), "/boot/vmlinuz-other": kernel("6.1.0")},
+            *("/boot/initramfs-mine.img", "/boot/initramfs-other.img"),
+        ],
+        "/boot/initramfs-mine.img",
+    ),
+    "a unified kernel image whose kernel says so": (
+        [
+            {"/efi/EFI/Linux/a.efi": unified(kernel("6.1.0"))},
+            {"/efi/EFI/Linux/b.efi": unified(kernel(RELEASE)), "/efi/EFI/Linux/c.efi": b"MZ"},
+        ],
+        "/efi/EFI/Linux/b.efi",
+    ),
+    "a package's name below /usr": (
+        [{f"/usr/lib/modules/{RELEASE}/pkgbase": "linux\n"}, "/boot/initramfs-linux.img"],
+        "/boot/initramfs-linux.img",
     ),
     "limine": (
         [

@@ -1,6 +1,5 @@
 """HOOKS of mkinitcpio: what its files lead to, where the drop-in puts ours, what doctor says."""
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -44,6 +43,14 @@ def write(root: Root, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
+RESUME_BEFORE_ENCRYPT = (
+    "base udev resume block encrypt resume filesystems",
+    "base udev block resume encrypt filesystems",
+)
+STOCK = (
+    f"{IMAGE} runs the stock resume before Torpor's, which then waits in vain for a device that "
+    "does not come"
+)
 _START = "base udev autodetect microcode modconf kms keyboard"
 PLACES = {
     # Arch's own of 2026, of 2023, and with systemd
@@ -51,7 +58,9 @@ PLACES = {
     "base udev autodetect modconf block filesystems keyboard fsck": 7,
     f"{_START.replace('udev', 'systemd')} sd-vconsole block sd-encrypt filesystems fsck": 10,
     "base udev block encrypt lvm2 resume filesystems": 5,
-    "base udev resume block filesystems": 4,
+    "base udev resume block filesystems": 2,
+    "base udev resume block encrypt resume filesystems": 5,
+    "base udev block resume encrypt filesystems": 5,
     "base udev block encrypt openswap resume filesystems": 5,
     "base udev block encrypt mine resume filesystems": 5,
     "base udev block encrypt mine": 5,
@@ -104,17 +113,12 @@ def test_doctor_does_not_mind_what_enable_made(hooks: str, tmp_path: Path) -> No
     fake.write(DROP_IN, OURS)
     built = [hook for hook in hooks_of(Root(str(tmp_path))).names or () if hook in RUNTIME]
     fake.initramfs["config"] = f'HOOKS="{" ".join(built)}"\n'.encode()
-    expected = ["the stock resume"] if "resume block" in hooks else []
-    assert [word for word in ("the stock resume",) if said(fake, word)] == expected
-    assert len(bad(fake)) == len(expected)
+    expected = [STOCK] if hooks in RESUME_BEFORE_ENCRYPT else []
+    assert [finding.message for finding in bad(fake)] == expected
 
 
 def bad(fake: FakeMachine) -> list[Finding]:
     return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
-
-
-def said(fake: FakeMachine, words: str) -> bool:
-    return any(words in finding.message for finding in bad(fake))
 
 
 FILES: dict[str, tuple[dict[str, str], Hooks]] = {
@@ -288,5 +292,3 @@ def test_a_damaged_file_is_said_and_no_more(text: str, tmp_path: Path) -> None:
     for finding in bad(fake):
         assert "it cannot be told" in finding.message
         assert finding.level == Level.WARNING
-    assert json.dumps(text)
-    assert IMAGE

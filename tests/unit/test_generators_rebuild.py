@@ -50,6 +50,13 @@ def _root(tmp_path: Path) -> Root:
             | {"/etc/kernel/entry-token": "mine\n", "/efi/mine/6.12.1-arch1-1/initrd": ""},
             ADDED,
         ),
+        (
+            DRACUT
+            | {"/usr/bin/kernel-install": "", "/etc/kernel/entry-token": "debian\n"}
+            | {"/boot/vmlinuz-6.12.1-amd64": "", "/lib/modules/6.12.1-amd64/modules.dep": ""}
+            | {"/boot/efi/debian/6.12.1-amd64/initrd": ""},
+            ["kernel-install add 6.12.1-amd64 /boot/vmlinuz-6.12.1-amd64"],
+        ),
         # openSUSE with systemd-boot or grub2-bls, EndeavourOS
         (DRACUT | {"/usr/bin/sdbootutil": ""}, ["sdbootutil mkinitrd"]),
         (DRACUT | KERNEL_INSTALL | {"/usr/bin/reinstall-kernels": ""}, ["reinstall-kernels"]),
