@@ -1,5 +1,6 @@
 """EFI variables as files (Documentation/filesystems/efivarfs.rst)."""
 
+import codecs
 import fcntl
 import os
 from contextlib import suppress
@@ -56,6 +57,17 @@ def remove(name: str) -> None:
     with suppress(FileNotFoundError):
         _make_mutable(name)
         os.unlink(_path(name))
+
+
+def text_of(value: bytes) -> str:
+    """Return the text that a value is, up to the NUL that ends it. Raises UnicodeDecodeError."""
+    return codecs.utf_16_le_decode(value, "strict", True)[0].rstrip("\0")
+
+
+def value_of(text: str) -> bytes:
+    """Return a text as a value."""
+    # By name, this codec would have to be in the initramfs.
+    return codecs.utf_16_le_encode(f"{text}\0")[0]
 
 
 def _path(name: str) -> str:

@@ -47,7 +47,7 @@ class EfiLocation:
             raise _damaged("it is too long")
         try:
             # A NUL ends it, which some firmware pads.
-            fields = json.loads(value.decode("utf-16-le").rstrip("\0"))
+            fields = json.loads(efivar.text_of(value))
             uuid, page = UUID(fields["uuid"]), fields["offset"]
             release = fields.get("kernelVersion", "")
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
@@ -61,7 +61,7 @@ class EfiLocation:
         system = {name: os_release[key] for key, name in _SYSTEM.items() if key in os_release}
         fields = {"uuid": str(self.uuid), "offset": self.page, "kernelVersion": self.kernel_release}
         text = json.dumps(fields | system, separators=(",", ":"))
-        return f"{text}\0".encode("utf-16-le")
+        return efivar.value_of(text)
 
     @property
     def spec(self) -> str:
