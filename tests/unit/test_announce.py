@@ -14,6 +14,7 @@ from setup import announce as announcing
 from setup import units
 from setup.announce import NOWHERE, announce, retract
 from setup.errors import SetupError
+from state import early
 from state import location as state_location
 from state.announced import read_announced
 from state.location import Location
@@ -322,3 +323,13 @@ def test_enable_does_so_too_but_not_in_a_chroot(
     assert named == [expected]
     kernel.resume.unlink()
     assert command(monkeypatch, "enable") == 0
+
+
+def test_the_unit_runs_it_where_it_is_enabled() -> None:
+    unit = Path("package/files/torpor-announce.service").read_text().splitlines()
+    assert "ExecStart=/usr/bin/torpor announce" in unit
+    assert f"ConditionPathExists={early.LOCATION_PATH}" in unit
+    assert f"ConditionPathExists=!{announcing.EFI}" in unit
+    assert "ConditionPathExists=!/etc/initrd-release" in unit
+    (after,) = (line.removeprefix("After=").split() for line in unit if line.startswith("After="))
+    assert after == ["swap.target", "torpor-stale.service"], "which gives the machine its swap back"
