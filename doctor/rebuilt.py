@@ -1,6 +1,8 @@
 """A look into the initramfs that enable, disable or rebuild has had made anew."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 
 from doctor import check_initramfs, check_mkinitcpio
 from doctor.errors import InitramfsError, NotReadyError
@@ -17,6 +19,7 @@ _CHECKS = (
     check_initramfs.kept_location,
     check_initramfs.order,
 )
+_FIND_OUT = "find out what makes it, and where that is told to write: a boot takes this one"
 _TICK = 2
 """Seconds to which FAT rounds times down."""
 
@@ -44,8 +47,11 @@ def _looked(facts: Facts, began: float) -> Iterator[str]:
     elif not _holds_resumer(facts):
         lacking = next(found for found in findings if found.level == Level.PROBLEM)
         raise NotReadyError(*_explained(facts, lacking, began))
-    bad = (found for found in findings if found.level not in (Level.OK, Level.ENABLE))
-    yield from (f"{found.message}: {found.remedy}" for found in bad)
+    bad = [found for found in findings if found.level not in (Level.OK, Level.ENABLE)]
+    if bad and _is_older(facts, began):
+        yield f"{facts.image_path} was not made anew: {_FIND_OUT}"
+        bad = [replace(found, remedy="") if found.remedy == facts.again else found for found in bad]
+    yield from (f"{found.message}: {found.remedy}".rstrip(": ") for found in bad)
 
 
 def _holds_resumer(facts: Facts) -> bool:
@@ -60,7 +66,7 @@ def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
     if _is_older(facts, began):
         return (
             f"{facts.image_path} was not made anew, and does not hold the resumer",
-            "find out what makes it, and where that is told to write: a boot takes this one",
+            _FIND_OUT,
         )
     if lacking.remedy == facts.again:  # nothing is known that keeps it out
         usual = Facts(facts.machine).again
@@ -69,7 +75,10 @@ def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
 
 
 def _is_older(facts: Facts, began: float) -> bool:
-    return facts.machine.modified(facts.image_path) + _TICK < began
+    """Return whether it was written before; False if there is none."""
+    with suppress(InitramfsError):
+        return facts.machine.modified(facts.image_path) + _TICK < began
+    return False
 
 
 def after_disable(machine: Machine, began: float) -> list[str]:

@@ -4,6 +4,8 @@ import os
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from doctor.machine import Machine
 from doctor.rebuilt import after_disable, after_rebuild
 from generators.generator import Target
@@ -69,6 +71,11 @@ class Enabled:
         """Return all files that there are."""
         root = self.fake.root
         return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def on_path(machine: Enabled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the machine's stand-ins found."""
+    monkeypatch.setenv("PATH", f"{machine.folder}/bin:{os.environ['PATH']}")
 
 
 def without_us(tree: dict[str, bytes | Link]) -> dict[str, bytes | Link]:

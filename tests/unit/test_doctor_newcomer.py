@@ -1,7 +1,6 @@
 """doctor before enable: what enable will do is no problem, what it cannot do is one."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,15 @@ from doctor.errors import NotReadyError
 from doctor.examine import examine
 from doctor.finding import Finding, Level
 from setup.errors import SetupError
-from tests.unit.enabling import CONF, PRESET, Enabled, by_dracut, by_initramfs_tools, by_mkinitcpio
+from tests.unit.enabling import (
+    CONF,
+    PRESET,
+    Enabled,
+    by_dracut,
+    by_initramfs_tools,
+    by_mkinitcpio,
+    on_path,
+)
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import LUKS
 
@@ -25,8 +32,9 @@ OTHERS = [
 
 @pytest.fixture(name="machine")
 def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    return Enabled(tmp_path)
+    machine = Enabled(tmp_path)
+    on_path(machine, monkeypatch)
+    return machine
 
 
 def bad(fake: FakeMachine) -> list[Finding]:

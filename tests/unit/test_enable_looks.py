@@ -19,15 +19,17 @@ from tests.unit.enabling import (
     by_dracut,
     by_initramfs_tools,
     by_mkinitcpio,
+    on_path,
 )
 from tests.unit.fake_initramfs import unified_kernel_image
-from tests.unit.fake_machine import IMAGE
+from tests.unit.fake_machine import IMAGE, UUID_TEXT
 
 
 @pytest.fixture(name="machine")
 def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    return Enabled(tmp_path)
+    machine = Enabled(tmp_path)
+    on_path(machine, monkeypatch)
+    return machine
 
 
 def test_what_is_in_it_is_fine(machine: Enabled) -> None:
@@ -151,6 +153,14 @@ def test_what_boots_is_looked_into(machine: Enabled) -> None:
     fresh = (machine.folder / "with").read_bytes()
     uki.write_bytes(unified_kernel_image([(b".initrd", fresh)]))
     assert machine.enable() == []
+    machine.fake.write("/var/lib/torpor/location", "# Written by torpor enable\nresume=/dev/x\n")
+    old = fresh.replace(UUID_TEXT.encode(), UUID_TEXT.replace("1", "2").encode())
+    uki.write_bytes(unified_kernel_image([(b".initrd", old)]))
+    os.utime(uki, (OLD, OLD))
+    uki_path = "/efi/EFI/Linux/arch-linux.efi"
+    stale_remark, older = machine.enable()
+    assert stale_remark.startswith(f"{uki_path} was not made anew: find out what makes it, and")
+    assert older == f"{uki_path} holds an older /var/lib/torpor/location"
 
 
 def test_the_newest_kernel_is_looked_at_too(machine: Enabled) -> None:
