@@ -18,9 +18,13 @@ _CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
 
 
 def _is_used(root: Root) -> bool:
-    # dracut 112 has an update-initramfs of its own, beside which mkinitramfs may be left.
-    update = root.text(_UPDATE)
-    return update is not None and "dracut" not in update and root.exists("/usr/sbin/mkinitramfs")
+    there = (root.exists(path) for path in (_UPDATE, "/usr/sbin/mkinitramfs"))
+    return all(there) and not is_dracuts(root)
+
+
+def is_dracuts(root: Root) -> bool:
+    """Return whether update-initramfs is dracut's: Debian's package of 112 has one of its own."""
+    return "dracut" in (root.text(_UPDATE) or "")
 
 
 def _text(target: Target) -> str:

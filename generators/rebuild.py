@@ -7,7 +7,9 @@ that is what has to be run: the generator alone would write elsewhere.
 from collections.abc import Iterator
 
 from generators import boot, mkinitcpio
+from generators.dracut import DRACUT
 from generators.generator import Command, Generator
+from generators.initramfs_tools import INITRAMFS_TOOLS, is_dracuts
 from generators.kernels import installed, kernel_of
 from state.root import Root
 
@@ -25,6 +27,8 @@ _CALLERS: dict[str, tuple[Command, ...]] = {
 
 def commands(root: Root, generator: Generator) -> list[Command]:
     """Return the commands, in order; none where nothing says what images there should be."""
+    if generator is DRACUT and is_dracuts(root):
+        return [INITRAMFS_TOOLS.rebuild]  # which calls what the boot loader needs, too
     for command in _CALLERS.get(generator.name, ()):
         if root.exists(f"/usr/bin/{command[0]}"):
             return [command]
@@ -42,7 +46,7 @@ def _goes_by_kernel_install(root: Root, generator: Generator) -> bool:
         return not mkinitcpio.has_presets(root)
     # dracut writes below the folder of the machine id by itself, and no other (dracut.sh).
     own = boot.own_folder(root)
-    return generator.name == "dracut" and (
+    return generator is DRACUT and (
         boot.setting(root, "layout") == "uki" or own not in ("", root.line("/etc/machine-id"))
     )
 

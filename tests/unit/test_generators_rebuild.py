@@ -39,7 +39,9 @@ def _root(tmp_path: Path) -> Root:
         (INITRAMFS_TOOLS, ["update-initramfs -u -k all"]),
         (INITRAMFS_TOOLS | KERNEL_INSTALL, ["update-initramfs -u -k all"]),
         (DRACUT, [ALL]),
-        (DRACUT | DRACUTS_UPDATE | LEFT_OVER, [ALL]),
+        (DRACUT | LEFT_OVER, [ALL]),
+        (DRACUT | DRACUTS_UPDATE | LEFT_OVER, ["update-initramfs -u -k all"]),
+        (DRACUT | DRACUTS_UPDATE | KERNEL_INSTALL, ["update-initramfs -u -k all"]),
         # Fedora: kernel-install, but dracut knows the places itself.
         (DRACUT | KERNEL_INSTALL | {"/usr/lib/kernel/install.conf": "layout=bls\n"}, [ALL]),
         (DRACUT | KERNEL_INSTALL | {f"/boot/efi/{TOKEN}/6.12.1-arch1-1/initrd": ""}, [ALL]),

@@ -12,6 +12,8 @@ mount -t tmpfs memory "$folder/memory"
 mkdir "$folder/memory/upper" "$folder/memory/work"
 mount -t overlay -o "lowerdir=$folder/below,upperdir=$folder/memory/upper,workdir=$folder/memory/work" \
     overlay "$folder/root"
-rm -f "$folder/root/usr/local/sbin/$1" # guests have a stand-in there that leaves it to us
+for generator in update-initramfs dracut; do # guests have a stand-in there that leaves it to us
+    rm -f "$folder/root/usr/local/sbin/$generator"
+done
 unshare --pid --fork --kill-child "${0%/*}/chroot.sh" "$folder/root" "$@"
 cp "$folder/root/boot"/initrd.img-* "$folder/boot/"
