@@ -15,6 +15,12 @@ HERE = Path(__file__).parent
 UNITS = "usr/lib/systemd/system"
 MODULE = "usr/lib/dracut/modules.d/55torpor"
 STOCK = ("systemd-hibernate-resume.service", "systemd-hibernate-resume@.service")
+"""systemd's own resume, since 255 and before."""
+
+
+def stock_here() -> str:
+    """Return the name that this system's systemd has for its own resume."""
+    return STOCK[0] if Path("/", UNITS, STOCK[0]).exists() else STOCK[1]
 
 
 def lay_out(tree: Path, location: str | None) -> None:

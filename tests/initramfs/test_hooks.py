@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.initramfs.installed import MODULE, ROOT, STOCK, UNITS, lay_out, on_a_copy, unavailable
+from tests.initramfs.installed import (
+    MODULE,
+    ROOT,
+    STOCK,
+    UNITS,
+    lay_out,
+    on_a_copy,
+    stock_here,
+    unavailable,
+)
 
 GENERATOR = ROOT / "initramfs/systemd/torpor-resume-generator"
 BOOT = "usr/lib/torpor/torpor-boot"
@@ -124,7 +133,7 @@ def test_systemd_understands_the_units(tmp_path: Path, result: Path) -> None:
     tree = tmp_path / "system"
     tree.mkdir()
     lay_out(tree, None)
-    units = ["torpor-resume.service", "systemd-hibernate-resume@dev-sda1.service"]
+    units = ["torpor-resume.service", stock_here().replace("@", "@dev-sda1")]
     said = on_a_copy(tree, result, "systemd-analyze", "verify", "--man=no", *units)
     assert "torpor" not in said
 

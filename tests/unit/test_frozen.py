@@ -157,7 +157,8 @@ def test_the_progress_bar_runs(program: Program, tmp_path: Path) -> None:
     """After a second, on a terminal: all of rich that we use."""
     ours, terminal = pty.openpty()
     command = [str(BUILD / "torpor/torpor"), "pack", "-", str(tmp_path / "image")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=terminal) as process:
+    able = {**os.environ, "TERM": "linux"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=terminal, env=able) as process:
         os.close(terminal)
         assert process.stdin is not None
         process.stdin.write(bytes(1 << 22))
