@@ -61,6 +61,7 @@ _TEST = {
     "lz4": "lz4",
     "zstd": "zstd",
     "bzip2": "bzip2",
+    "rpmbuild": "rpm",
 }
 PROGRAMS = {
     "freeze": _FREEZE,

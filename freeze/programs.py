@@ -29,7 +29,7 @@ UNUSED_IN_INITRAMFS = (
     *("bz2", "lzma", "gzip"),
 )
 
-ENCODINGS = ("__init__", "aliases", "ascii", "latin_1", "unicode_escape", "utf_16_le", "utf_8")
+ENCODINGS = ("__init__", "aliases", "ascii", "latin_1", "unicode_escape", "utf_8")
 """Modules of `encodings` that the programs hold, which run in Python's UTF-8 mode."""
 
 

@@ -4,7 +4,8 @@
 `source` and `wheels` make the source package: the repository, debian/ at its root, and the wheels
 to build it without a network. `deb` runs its rules, `debian/rules`, on the programs that are frozen
 already; `tarball` wraps the tree up with `install.sh`. `completion` makes the shells' completions
-from the command's parser, `files/` has what only the packages have.
+from the command's parser, `files/` has what only the packages have. `rpm/` and
+`arch/` wrap the tarball up for others.
 
 The name is not `packaging`: a library of that name is what pytest and PyInstaller import.
 """

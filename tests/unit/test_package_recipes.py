@@ -1,0 +1,129 @@
+"""The RPM spec and the PKGBUILD: they wrap up what the layout has, where their systems want it."""
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from cli import VERSION
+from package.layout import Flavour
+from package.tree import make_tree
+from tests.initramfs.installed import unavailable
+from tests.test_linters import lint
+
+ROOT = Path(__file__).parents[2]
+SPEC = ROOT / "package/rpm/torpor.spec"
+ARCH = ROOT / "package/arch"
+TARBALL = f"torpor-{VERSION}-x86_64.tar.gz"
+INITRAMFS_TOOLS, INITCPIO = "/usr/share/initramfs-tools/", "/usr/lib/initcpio/"
+
+
+@pytest.fixture(scope="module")
+def tarball(packages: Path) -> Path:
+    return packages / TARBALL
+
+
+@pytest.fixture
+def laid_out(tarball: Path, tmp_path: Path) -> set[str]:
+    """Return the names of what the layout puts into the tarball's root."""
+    make_tree(tmp_path / "tree", Flavour.TARBALL, 0)
+    return names_in(tmp_path / "tree")
+
+
+def names_in(tree: Path) -> set[str]:
+    return {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if not path.is_dir()}
+
+
+def rpm(*arguments: str | Path) -> str:
+    return subprocess.run(
+        ["rpm", "-qp", *arguments], capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def built(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the RPM that rpmbuild makes of the spec; it refuses what %files does not name."""
+    if shutil.which("rpmbuild") is None:
+        unavailable("rpmbuild is missing")
+    top = tmp_path_factory.mktemp("rpm")
+    settings = {"_topdir": top, "_sourcedir": tarball.parent, "_binary_payload": "w1.gzdio"}
+    defined = [word for name, value in settings.items() for word in ("-D", f"{name} {value}")]
+    subprocess.run(
+        ["rpmbuild", "-bb", "--nodeps", "--quiet", *defined, SPEC], check=True, capture_output=True
+    )
+    (made,) = top.glob("RPMS/x86_64/*.rpm")
+    return made
+
+
+def test_the_rpm_holds_the_layout(built: Path, laid_out: set[str]) -> None:
+    listed = rpm("--queryformat", "[%{FILEMODES:perms} %{FILENAMES}\n]", built).splitlines()
+    files = {name for mode, name in (line.split(" ", 1) for line in listed) if mode[0] != "d"}
+    left_out = {name for name in laid_out if name.startswith((INITRAMFS_TOOLS, INITCPIO))}
+    assert len(left_out) == 5
+    licenses = {name for name in files if name.endswith("/LICENSE")}
+    assert files - licenses == laid_out - left_out
+    assert rpm("--configfiles", built).split() == ["/etc/torpor.conf"]
+
+
+def test_the_rpm_needs_no_library_that_it_has(built: Path) -> None:
+    needed = rpm("--requires", built)
+    assert "libc.so.6(GLIBC_2." in needed
+    assert "dracut" in needed.splitlines()
+    assert not re.search(r"lib(ffi|python|udev)", needed)
+    assert not [line for line in rpm("--provides", built).splitlines() if ".so" in line]
+
+
+def test_the_rpm_undoes_and_rebuilds(built: Path) -> None:
+    scripts = rpm("--scripts", built)
+    assert scripts.count("dracut --regenerate-all --force") == 2
+    assert "torpor disable --no-rebuild" in scripts
+
+
+def field(name: str) -> str:
+    """Return what the PKGBUILD's variable holds, as bash reads it."""
+    script = f'. {ARCH}/PKGBUILD; echo "${{{name}[*]}}"'
+    return subprocess.run(
+        ["bash", "-euc", script], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_recipes_are_of_this_version() -> None:
+    assert re.search(r"^Version: (.*)$", SPEC.read_text(), re.MULTILINE)[1] == VERSION  # type: ignore[index]
+    assert field("pkgver") == VERSION
+    assert field("source") == TARBALL
+    assert field("backup") == "etc/torpor.conf"
+    assert (ARCH / field("install")).exists()
+
+
+def test_the_arch_package_holds_the_layout(
+    tarball: Path, laid_out: set[str], tmp_path: Path
+) -> None:
+    """package() is run as makepkg runs it."""
+    package, sources = tmp_path / "package", tmp_path / "sources"
+    package.mkdir()
+    with tarfile.open(tarball) as archive:
+        archive.extractall(sources, filter="tar")
+    subprocess.run(
+        ["bash", "-euc", f"pkgdir={package}; . {ARCH}/PKGBUILD; package"], cwd=sources, check=True
+    )
+    files = names_in(package)
+    assert not [name for name in files if name.startswith("/usr/sbin/")]
+    moved = {
+        name.replace("/usr/sbin/", "/usr/bin/")
+        for name in laid_out
+        if not name.startswith(INITRAMFS_TOOLS)
+    }
+    assert files == moved | {"/usr/share/licenses/torpor/LICENSE"}
+    assert os.access(package / "usr/bin/torpor-resume", os.X_OK)
+    needs = (package / "usr/lib/torpor/resume.needs").read_text().splitlines()
+    others = [name for name in needs if not name.startswith("/usr/lib/torpor/")]
+    assert "/usr/lib/libc.so.6" in others
+    assert all(re.fullmatch(r"/usr/lib/[^/]+", name) for name in others)
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    lint("shellcheck", str(ARCH / "PKGBUILD"), str(ARCH / "torpor.install"))
