@@ -20,7 +20,7 @@ from typing import Self
 from vm.debian import Installed, copy_out, rebuild_initramfs
 from vm.disks import changed_pages, copy_disk
 from vm.host import run
-from vm.machine import Machine, RunningMachine, tail, told
+from vm.machine import Machine, Off, RunningMachine, tail, told
 
 LIMIT_SECONDS = 600.0
 MEMORY_MIB = 768
@@ -126,25 +126,27 @@ class Guest:
         return self._took("boot", began)
 
     def power_on(self, name: str = "boot") -> RunningMachine:
-        """Power on with the kernel and the initramfs of the root disk, and wait for nothing."""
+        """Power on with what the root disk boots, and wait for nothing."""
         if self._running is not None:
             raise GuestError("the machine is on")
-        release = self.installed.kernel.release
-        number = len(self.logs) + 1
-        kernel = copy_out(self.root, f"/boot/vmlinuz-{release}", self.folder / "vmlinuz")
-        initrd = self._initramfs(f"initrd.img-{release}")
-        self.logs.append(self.folder / f"{number}-{name}.log")
+        self.logs.append(self.folder / f"{len(self.logs) + 1}-{name}.log")
         self._unread = b""
-        self._running = Machine(
+        self._running = self._machine(self.logs[-1]).start(self.limit)
+        return self._running
+
+    def _machine(self, log: Path) -> Off:
+        """Return the machine with the kernel and the initramfs of its root disk."""
+        release = self.installed.kernel.release
+        kernel = copy_out(self.root, f"/boot/vmlinuz-{release}", self.folder / "vmlinuz")
+        return Machine(
             replace(self.installed.kernel, vmlinuz=kernel),
-            initrd,
+            self._initramfs(f"initrd.img-{release}"),
             [self.root, *self.disks],
-            self.logs[-1],
+            log,
             self.append,
             self.memory,
             channel=True,
-        ).start(self.limit)
-        return self._running
+        )
 
     def run(self, command: str, *, check: bool = True) -> Answer:
         """Run a shell command in the guest; raises GuestError if it fails, unless not to check."""
@@ -156,7 +158,7 @@ class Guest:
 
     def hibernate(self, command: str = HIBERNATE) -> None:
         """Run what hibernates the guest, and wait until it is off."""
-        life = self.life()
+        before = self.life(), self.root_state()
         began = time.monotonic()
         self._tell(command)
         ended = f"\n{self._token} ".encode()
@@ -166,7 +168,7 @@ class Guest:
                 raise GuestError(f"{command}: did not hibernate: {self._answer()}{self._ending()}")
         self.off()
         self._took("hibernate", began)
-        self._before = (life, root_state(self.root))
+        self._before = before
 
     def resume(self, type_late: str = "") -> float:
         """Power on and wait until what hibernated the guest returns; return the seconds.
@@ -232,9 +234,15 @@ class Guest:
         if self._before is None:
             raise GuestError("the machine has not hibernated")
         life, state = self._before
-        mounted = re.search(r"EXT4-fs \(vda\): mounted", self.console)
+        mounted = re.search(r"EXT4-fs \(\S+\): mounted", self.console)
+        return self.life().continues(life) and self.root_state() == state and mounted is None
+
+    def root_state(self) -> RootState:
+        """Read what the superblock on the root disk says of mounts."""
         self.run("sync")
-        return self.life().continues(life) and root_state(self.root) == state and mounted is None
+        said = run("dumpe2fs", "-h", self.root)
+        values = dict(re.findall(r"^([^:]+):\s+(.*)$", said, re.MULTILINE))
+        return RootState(int(values["Mount count"]), values["Last mount time"])
 
     def power_off(self) -> None:
         """Shut down as a user does, and wait until the machine is off."""
@@ -307,10 +315,3 @@ class Guest:
         seconds = time.monotonic() - began
         self.seconds.append((what, seconds))
         return seconds
-
-
-def root_state(disk: Path) -> RootState:
-    """Read what the superblock says of mounts."""
-    said = run("dumpe2fs", "-h", disk)
-    values = dict(re.findall(r"^([^:]+):\s+(.*)$", said, re.MULTILINE))
-    return RootState(int(values["Mount count"]), values["Last mount time"])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from vm.accel import QEMU, accelerator
 from vm.kernels import Kernel
@@ -102,33 +102,16 @@ class Machine:
             return running.wait()
 
     def start(self, timeout: float) -> "RunningMachine":
-        """Power on and return when the kernel runs init; `timeout` seconds later it is lost.
-
-        Emulated, with two processors, one may still run an instruction that the kernel has patched
-        away, and the kernel dies of it (enqueue_timer, 6.12, at its second second) or never says
-        a word. What does not come to init is not ours: it is powered on again, once.
-        """
-        running = RunningMachine(self, timeout)
-        if running.is_up():
-            return running
-        running.kill()
-        return RunningMachine(self, timeout)
+        """Power on and return when the kernel runs init; `timeout` seconds later it is lost."""
+        return started(self, timeout, UP_SECONDS)
 
     def command(self, monitor: int, channel: int) -> list[str]:
         """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
-        command = [QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-        command += ["-machine", "pc", *accelerator(self.kernel)]
+        command = [QEMU, "-machine", "pc", *accelerator(self.kernel)]
         command += ["-m", str(self.memory), "-smp", str(self.cpus)]
         command += ["-kernel", str(self.kernel.vmlinuz), "-initrd", str(self.initramfs)]
         command += ["-append", f"{APPEND} {self.append}".rstrip()]
-        command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
-        if self.channel:
-            command += ["-chardev", f"socket,id=channel,fd={channel},logfile={_report(self.log)}"]
-            command += ["-serial", "chardev:channel"]
-        else:
-            command += ["-serial", f"file:{_report(self.log)}"]
-        command += ["-chardev", f"socket,id=monitor,fd={monitor}"]
-        command += ["-mon", "chardev=monitor,mode=control"]
+        command += wires(self.log, monitor, channel if self.channel else None)
         for disk in self.disks:
             place = f"nbd+unix:///?socket={disk}" if disk.is_socket() else disk
             drive = f"file={place},if=virtio,format=raw,cache=writeback"
@@ -142,13 +125,58 @@ class Machine:
         return f",throttling.{limits},throttling.group=disks"
 
 
+class Off(Protocol):
+    """A machine of any make that is off."""
+
+    @property
+    def log(self) -> Path:
+        """The file of its console; the report lies beside it."""
+
+    def start(self, timeout: float) -> "RunningMachine":
+        """Power on and return when the kernel runs init; `timeout` seconds later it is lost."""
+
+    def command(self, monitor: int, channel: int) -> list[str]:
+        """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
+
+
+def started(machine: Off, timeout: float, up_seconds: float) -> "RunningMachine":
+    """Power on and return when the kernel runs init, which takes `up_seconds` at most.
+
+    Emulated, with two processors, one may still run an instruction that the kernel has patched
+    away, and the kernel dies of it (enqueue_timer, 6.12, at its second second) or never says
+    a word. What does not come to init is not ours: it is powered on again, once.
+    """
+    running = RunningMachine(machine, timeout)
+    if running.is_up(up_seconds):
+        return running
+    running.kill()
+    return RunningMachine(machine, timeout)
+
+
+def wires(log: Path, monitor: int, channel: int | None) -> list[str]:
+    """Return QEMU's options for a machine without a screen: its serial ports and its monitor.
+
+    ttyS0, the console, is QEMU's standard input and output. ttyS1 is written to the report beside
+    `log`, and without a `channel` to nowhere else.
+    """
+    command = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    command += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
+    if channel is None:
+        command += ["-serial", f"file:{_report(log)}"]
+    else:
+        command += ["-chardev", f"socket,id=channel,fd={channel},logfile={_report(log)}"]
+        command += ["-serial", "chardev:channel"]
+    command += ["-chardev", f"socket,id=monitor,fd={monitor}"]
+    return [*command, "-mon", "chardev=monitor,mode=control"]
+
+
 class RunningMachine:
     """A machine that is on, until it goes off by itself, is killed or its time is up.
 
     A context manager: leaving it kills a machine that still runs.
     """
 
-    def __init__(self, machine: Machine, timeout: float) -> None:
+    def __init__(self, machine: Off, timeout: float) -> None:
         self.machine = machine
         self._began = time.monotonic()
         self._timeout = timeout
@@ -195,9 +223,9 @@ class RunningMachine:
         """Since power-on."""
         return time.monotonic() - self._began
 
-    def is_up(self) -> bool:
-        """Wait until the kernel runs init, and return whether it came so far."""
-        deadline = time.monotonic() + UP_SECONDS
+    def is_up(self, within: float) -> bool:
+        """Wait so many seconds for the kernel to run init, and return whether it came so far."""
+        deadline = time.monotonic() + within
         while KERNEL_IS_UP not in self.console and time.monotonic() < deadline:
             if self.is_off_within(POLL_SECONDS):
                 break
