@@ -30,10 +30,10 @@ PIP_INSTALL = (
     *(("--no-index", f"--find-links={WHEELS}") if WHEELS.is_dir() else ()),
 )
 SYSTEM_PYTHON = "/usr/bin/python3"
-LIBUDEV = Path("/usr/lib/x86_64-linux-gnu/libudev.so.1")
+LIBUDEV = "/usr/lib/x86_64-linux-gnu/libudev.so.1"
 
-# Each program, and the Debian package it comes from.
-_FREEZE = {"objdump": "binutils", "strip": "binutils"}
+# Each program, or file, and the Debian package it comes from.
+_FREEZE = {"objdump": "binutils", "strip": "binutils", LIBUDEV: "libudev1"}
 _PACKAGE = {"dh": "debhelper", "dpkg-source": "dpkg-dev", "git": "git", "xz": "xz-utils"}
 _MACHINES = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -57,6 +57,7 @@ _TEST = {
     "mkinitramfs": "initramfs-tools-core",
     "dracut": "dracut-core",
     "/usr/lib/klibc/bin/sh": "klibc-utils",
+    "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
     "cpio": "cpio",
     "lz4": "lz4",
     "zstd": "zstd",
@@ -190,14 +191,16 @@ def _lacks(python: str) -> set[str]:
 
 def _missing_packages(command: str) -> set[str]:
     programs = PROGRAMS[command]
-    missing = {package for program, package in programs.items() if not shutil.which(program)}
+    missing = {package for program, package in programs.items() if not _is_there(program)}
     busybox = Path("/bin/busybox")
     is_static = busybox.exists() and b"ld-linux" not in busybox.read_bytes()[:4096]
     if not is_static and _MACHINES.keys() <= programs.keys():  # a dynamic one is no use alone
         missing.add("busybox-static")
-    if not LIBUDEV.exists():
-        missing.add("libudev1")
     return missing
+
+
+def _is_there(program: str) -> bool:
+    return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
 
 
 def _install(packages: list[str]) -> None:
