@@ -13,6 +13,13 @@
     copy_disks([root, work / "swap.img"], work / "variant")            # boot the same state again
     assert ext4_complaints(root) == ""
 
+A Debian guest (lives, debian) runs what the test asks for; on a laptop it starts by itself:
+
+    guest = LaptopGuest(laptop(installed("laptop", "13", "6.12", None)), folder)
+    guest.boot()                                                       # UEFI, GRUB, a passphrase
+    guest.run("torpor enable"); guest.hibernate(); guest.resume()
+    assert guest.same_life()
+
 A scenario is a script in guest/, run by the guest's init, which reports its exit status. It goes
 on where it was in a machine that resumes; boot a second life with scenario=cold to tell the two
 apart. Nothing here imports what it tests: the frozen programs are all it knows.

@@ -52,6 +52,8 @@ class Generator:
     packages: str
     configuration: dict[str, str]
     """Files and what stands in them."""
+    drivers: str = ""
+    """Of further hardware, besides DRIVERS."""
 
 
 # The modules these machines need instead of most, and the fastest ways to pack.
@@ -62,6 +64,14 @@ INITRAMFS_TOOLS_CONF = {
 DRACUT_FILE = "etc/dracut.conf.d/tests.conf"
 # dracut 112 makes an image for the machine that it runs on, if not told otherwise: the host.
 DRACUT_CONF = 'hostonly="no"\ncompress="zstd -q -1 -T0"\n'
+# A laptop (vm/laptop.py) has what its installation takes, and two boot loaders.
+LAPTOP = f"""
+    {INITRAMFS_TOOLS} dosfstools fdisk grub-efi-amd64 systemd-boot systemd-boot-efi systemd-ukify
+"""
+LAPTOP_CONF = {
+    **INITRAMFS_TOOLS_CONF,
+    "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\nnvme\next4\naesni_intel\n",
+}
 WITHOUT_SYSTEMD = 'omit_dracutmodules+=" systemd systemd-initrd dracut-systemd "\n'
 
 GENERATORS = {
@@ -72,6 +82,8 @@ GENERATORS = {
         Generator("dracut-shell", DRACUT, {DRACUT_FILE: DRACUT_CONF + WITHOUT_SYSTEMD}),
     )
 }
+KINDS = GENERATORS | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme")}
+"""What roots are made for: a generator to be tried, or a laptop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,31 +97,33 @@ class Installed:
     """What lsinitramfs or lsinitrd prints of its initramfs."""
 
 
-def installed(generator: str, suite: str, series: str, package: Path) -> Installed:
-    """Return the root of a suite with this generator in which dpkg installed the package.
+def installed(kind: str, suite: str, series: str, package: Path | None) -> Installed:
+    """Return the root of a suite, of one of KINDS, in which dpkg installed the package, if any.
 
-    Its kernel is the suite's newest of the series; see vm.suites, GENERATORS and vm.kernels.
+    Its kernel is the suite's newest of the series; see vm.suites and vm.kernels.
     """
     kernel = kernel_of(suite, series)
-    base = _base(GENERATORS[generator], SUITES[suite], kernel.release)
-    parts = [base.parent.name, _file_digest(package), *(_file_digest(SCRIPTS / a) for a in AGENT)]
-    home = cache("debian-roots") / f"{generator}-{suite}-{series}-{_digest(parts)}"
+    base = _base(KINDS[kind], SUITES[suite], kernel.release)
+    digest = _file_digest(package) if package else ""
+    parts = [base.parent.name, digest, *(_file_digest(SCRIPTS / a) for a in AGENT)]
+    home = cache("debian-roots") / f"{kind}-{suite}-{series}-{_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
             tree = _unpack(base, scratch / "tree")
-            shutil.copy(package, tree / "root/package.deb")
-            in_chroot(tree, "dpkg", "-i", *DPKG, "/root/package.deb")
-            (tree / "root/package.deb").unlink()
-            listing = in_chroot(tree, *_lister(generator), f"/boot/initrd.img-{kernel.release}")
+            if package:
+                shutil.copy(package, tree / "root/package.deb")
+                in_chroot(tree, "dpkg", "-i", *DPKG, "/root/package.deb")
+                (tree / "root/package.deb").unlink()
+            listing = in_chroot(tree, *_lister(kind), f"/boot/initrd.img-{kernel.release}")
             (scratch / "listing").write_text(listing)
             make_disk(tree, scratch / "root.img")
             shutil.rmtree(tree)
         forget_oldest(home.parent, ROOTS_KEPT)
-    return Installed(generator, home / "root.img", kernel, (home / "listing").read_text())
+    return Installed(kind, home / "root.img", kernel, (home / "listing").read_text())
 
 
-def _lister(generator: str) -> list[str]:
-    return ["lsinitramfs"] if generator == "initramfs-tools" else ["lsinitrd"]
+def _lister(kind: str) -> list[str]:
+    return ["lsinitrd"] if kind.startswith("dracut") else ["lsinitramfs"]
 
 
 def make_disk(tree: Path, image: Path) -> Path:
@@ -152,7 +166,8 @@ def _base(generator: Generator, suite: Suite, release: str) -> Path:
     apt = apt_of(suite)
     packages = [f"linux-image-{release}", *generator.packages.split()]
     missing = apt.missing(status, *packages)
-    parts = [common.parent.name, missing, WITHOUT, DRIVERS, str(generator.configuration)]
+    drivers = f"{DRIVERS} {generator.drivers}".rstrip()
+    parts = [common.parent.name, missing, WITHOUT, drivers, str(generator.configuration)]
     home = cache("debian-bases") / f"{generator.name}-{suite.name}-{_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
@@ -162,7 +177,9 @@ def _base(generator: Generator, suite: Suite, release: str) -> Path:
                 (tree / name).write_text(text)
             downloaded = apt.download_missing(status, tree / "debs", *packages)
             debs = [f"/debs/{deb.name}" for deb in downloaded]
-            in_chroot(tree, "dpkg", "-i", *DPKG, *_left_out(), *debs)
+            # apt has found all; dpkg does not put in order what Pre-Depends asks for.
+            options = [*DPKG, "--force-depends", *_left_out("--", drivers)]
+            in_chroot(tree, "dpkg", "-i", *options, *debs)
             shutil.rmtree(tree / "debs")
             in_chroot(tree, "systemd-machine-id-setup")
             run("tar", "-C", tree, "-cf", scratch / "root.tar", ".")
@@ -180,7 +197,7 @@ def _common(suite: Suite) -> Path:
     home = cache("debian-bases") / f"common-{suite.name}-{_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
-            options = [f"--include={','.join(packages)}", *_left_out("--dpkgopt=")]
+            options = [f"--include={','.join(packages)}", *_left_out("--dpkgopt=", DRIVERS)]
             options += [f"--customize-hook=copy-in {setup} /root"]
             options += ['--customize-hook=chroot "$1" /bin/sh /root/setup.sh']
             options += ['--customize-hook=rm "$1/root/setup.sh"']
@@ -190,9 +207,9 @@ def _common(suite: Suite) -> Path:
     return home / "root.tar"
 
 
-def _left_out(prefix: str = "--") -> list[str]:
+def _left_out(prefix: str, drivers: str) -> list[str]:
     kept = [
-        f"{prefix}path-include=*/lib/modules/*/kernel/drivers/{name}/*" for name in DRIVERS.split()
+        f"{prefix}path-include=*/lib/modules/*/kernel/drivers/{name}/*" for name in drivers.split()
     ]
     return [*(f"{prefix}path-exclude={pattern}" for pattern in WITHOUT.split()), *kept]
 

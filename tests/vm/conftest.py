@@ -13,6 +13,7 @@ from vm.debian import installed
 from vm.disks import blank_disk, copy_disk, copy_disks, partitioned_swap_disk, root_disk, swap_disk
 from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel
+from vm.laptop import LaptopGuest, laptop
 from vm.lives import Guest
 from vm.machine import Machine, Result
 from vm.suites import suites_from_here
@@ -113,17 +114,29 @@ class Guests:
         Unless a suite is named it is the oldest on which the package runs, with its oldest kernel
         where it has none of this series. On an older one the test is skipped.
         """
-        here = suites_from_here()
+        oldest = suites_from_here()[0]
         if suite is None:
-            suite = here[0].name
-            series = series if series in here[0].series else here[0].series[0]
-        if suite not in [each.name for each in here]:
-            pytest.skip(f"made here, the package wants a newer C library than Debian {suite} has")
+            suite = oldest.name
+            series = series if series in oldest.series else oldest.series[0]
+        self._see_that_it_runs_on(suite)
         root = installed(generator, suite, series, self.package)
         folder = self.folder / f"guest{len(self.made)}"
         guest = Guest(root, folder, disks, append)
         self.made.append(guest)
         return guest
+
+    def laptop(self) -> LaptopGuest:
+        """Return a laptop that is off, the package's file in its /boot."""
+        self._see_that_it_runs_on("13")
+        disk = laptop(installed("laptop", "13", "6.12", None))
+        guest = LaptopGuest(disk, self.folder / f"guest{len(self.made)}")
+        guest.give(self.package)
+        self.made.append(guest)
+        return guest
+
+    def _see_that_it_runs_on(self, suite: str) -> None:
+        if suite not in [each.name for each in suites_from_here()]:
+            pytest.skip(f"made here, the package wants a newer C library than Debian {suite} has")
 
 
 @pytest.fixture
