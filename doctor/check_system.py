@@ -26,7 +26,7 @@ def hibernate_location(facts: Facts) -> Iterator[Finding]:
     """Look for a stale variable: systemd's stock resume waits for its device at each boot."""
     value = facts.machine.data(_VARIABLE)
     remedy = f"chattr -i {_VARIABLE}; rm {_VARIABLE}"
-    if value is None:
+    if not value:  # an empty file is no variable: kernel/efivar.py
         yield ok("no HibernateLocation is left in the firmware")
     elif _is_anothers(value, facts.machine.release):
         yield warning(

@@ -30,14 +30,16 @@ def is_there() -> bool:
 def read(name: str) -> bytes | None:
     """Return a variable's value, its first 64 KiB at most; None where there is none.
 
-    `name` ends in the GUID of its vendor. Raises OSError.
+    `name` ends in the GUID of its vendor. A file without a byte is no variable: efivarfs shows it
+    while one is made, and in a restored kernel for one that was removed since. Raises OSError.
     """
     try:
         fd = os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        return os.read(fd, ATTRIBUTES_SIZE + _LONGEST)[ATTRIBUTES_SIZE:]
+        data = os.read(fd, ATTRIBUTES_SIZE + _LONGEST)
+        return data[ATTRIBUTES_SIZE:] if data else None
     finally:
         os.close(fd)
 

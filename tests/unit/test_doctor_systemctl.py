@@ -233,3 +233,5 @@ def test_a_name_in_the_firmware_may_be_another_system_s(fake: FakeMachine) -> No
         (finding,) = bad(fake)
         assert finding.level == Level.WARNING
         assert finding.remedy == f"{remedy}chattr -i {path}; rm {path}"
+    fake.write(path, b"")
+    assert bad(fake) == []

@@ -131,6 +131,14 @@ def test_reading_and_clearing(efi: Firmware) -> None:
     assert not efi.variable.exists()
 
 
+def test_a_file_without_a_byte_is_no_variable(efi: Firmware) -> None:
+    """A restored kernel shows what its firmware had at the hibernation (efivarfs_file_read)."""
+    efi.variable.touch()
+    assert read_efi_location() is None
+    assert not is_efi_location_set()
+    assert not clear_efi_location()
+
+
 @pytest.mark.parametrize("release", ["6.1.0-other", ""])
 def test_what_another_kernel_left_is_nobodys_to_take(efi: Firmware, release: str) -> None:
     efi.keep(release=release)
