@@ -10,7 +10,7 @@ from cli.output import say
 from doctor.machine import Machine
 from doctor.rebuilt import after_disable, after_rebuild
 from format.errors import TorporError
-from generators.rebuild import commands
+from generators.rebuild import commands, generator_of
 from hibernate.choose import Settings, choose_store, open_store
 from kernel import cmdline
 from kernel.machine import machine_id
@@ -18,7 +18,6 @@ from setup import announce as announcing
 from setup import units
 from setup.enable import disable as disable_system
 from setup.enable import enable as enable_system
-from setup.initramfs import generator_of
 from setup.initramfs import rebuild as rebuild_initramfs
 from setup.remarks import remarks
 from setup.system import System

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from generators import boot, mkinitcpio
 from generators.dracut import DRACUT
+from generators.errors import NoGeneratorError
+from generators.find import GENERATORS, find_generator
 from generators.generator import Command, Generator
 from generators.initramfs_tools import INITRAMFS_TOOLS, is_dracuts
 from generators.kernels import installed, kernel_of
@@ -37,6 +39,20 @@ def commands(root: Root, generator: Generator) -> list[Command]:
     if generator is mkinitcpio.MKINITCPIO and not mkinitcpio.has_presets(root):
         return []
     return [generator.rebuild]
+
+
+def generator_of(root: Root) -> Generator:
+    """Return the generator that makes an initramfs here. Raises NoGeneratorError."""
+    generator = find_generator(root)
+    if generator is None:
+        names = ", ".join(one.name for one in GENERATORS)
+        raise NoGeneratorError(f"no initramfs generator is installed: {names}")
+    if not commands(root, generator):
+        raise NoGeneratorError(
+            f"nothing says what images {generator.name} should make",
+            f"give it presets in {mkinitcpio.PRESETS}, or use kernel-install",
+        )
+    return generator
 
 
 def _goes_by_kernel_install(root: Root, generator: Generator) -> bool:

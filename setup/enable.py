@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from format.errors import TorporError
 from generators.find import find_generator
 from generators.generator import Generator, Target
+from generators.rebuild import generator_of
 from setup import units
 from setup.errors import SetupError
-from setup.initramfs import configure, generator_of, rebuild, remove_configuration
+from setup.initramfs import configure, rebuild, remove_configuration
 from setup.system import System
 from state.location import PATH as LOCATION
 
@@ -22,8 +23,8 @@ Raises TorporError if the resumer is not in it where it should be."""
 def enable(system: System, target: Target, say: Say, look: Look) -> list[str]:
     """Make the system hibernate to the target and resume from it; say each step.
 
-    Return what `look` has to say of the initramfs that was made. Raises SetupError or
-    UnreadableError after undoing all of it.
+    Return what `look` has to say of the initramfs that was made. Raises NoGeneratorError, and
+    SetupError or UnreadableError after undoing all of it.
     """
     generator = generator_of(system)
     with ExitStack() as undo:

@@ -3,21 +3,11 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from generators.find import GENERATORS, find_generator
+from generators.find import GENERATORS
 from generators.generator import Generator, Target
-from generators.mkinitcpio import PRESETS
 from generators.rebuild import commands as rebuild_commands
 from setup.errors import SetupError
 from setup.system import NOTE, System
-
-
-def generator_of(system: System) -> Generator:
-    """Return the generator that the system uses. Raises SetupError, UnreadableError."""
-    generator = find_generator(system)
-    if generator is None:
-        names = ", ".join(generator.name for generator in GENERATORS)
-        raise SetupError(f"no initramfs generator is installed: {names}")
-    return generator
 
 
 def configure(system: System, generator: Generator, target: Target, undo: ExitStack) -> None:
@@ -37,13 +27,7 @@ def remove_configuration(system: System) -> bool:
 
 def rebuild(system: System, generator: Generator, say: Callable[[str], None]) -> None:
     """Make the images of all kernels anew; say by what. Raises SetupError."""
-    commands = rebuild_commands(system, generator)
-    if not commands:
-        raise SetupError(
-            f"nothing says what images {generator.name} should make",
-            f"give it presets in {PRESETS}, or use kernel-install",
-        )
-    for command in commands:
+    for command in rebuild_commands(system, generator):
         words = " ".join(command)
         say(f"rebuilding the initramfs: {words}")
         try:

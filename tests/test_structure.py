@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import doctor.errors
+import generators.errors
 import guard.errors
 import hibernate.errors
 import resume.errors
@@ -19,6 +20,7 @@ from format.errors import TorporError
 ROOT = Path(__file__).parents[1]
 ERRORS = (
     doctor.errors,
+    generators.errors,
     guard.errors,
     hibernate.errors,
     resume.errors,
@@ -36,7 +38,7 @@ ALLOWED = {
     "guard": {"format", "kernel", "store"},
     "hibernate": {"format", "kernel", "store", "state", "guard"},
     "resume": {"format", "kernel", "store", "state", "guard"},
-    "generators": {"kernel", "store", "state"},
+    "generators": {"format", "kernel", "store", "state"},
     "setup": {"format", "kernel", "store", "state", "generators"},
     "doctor": {"format", "kernel", "store", "state", "hibernate", "generators"},
     "workingset": {"format", "kernel", "store"},

@@ -8,7 +8,7 @@ import pytest
 
 from cli import setup
 from doctor.machine import Machine
-from setup.errors import SetupError
+from generators.errors import NoGeneratorError
 from setup.system import System
 from tests.unit.enabling import Enabled, by_dracut, by_initramfs_tools, on_path
 
@@ -57,5 +57,5 @@ def test_what_is_made_is_looked_into(machine: Enabled, capsys: pytest.CaptureFix
 def test_no_generator(machine: Enabled) -> None:
     machine.fake.remove("/usr/sbin/mkinitramfs")
     for as_text in (False, True):
-        with pytest.raises(SetupError, match="no initramfs generator is installed"):
+        with pytest.raises(NoGeneratorError, match="no initramfs generator is installed"):
             rebuild(as_text=as_text)

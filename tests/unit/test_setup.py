@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from generators.errors import NoGeneratorError
 from generators.find import GENERATORS
 from generators.generator import Target
 from kernel import stack
@@ -244,7 +245,7 @@ def test_a_foreign_file_is_never_touched(machine: Machine, name: str) -> None:
 
 def test_no_generator(machine: Machine) -> None:
     (machine.root / "usr/sbin/mkinitramfs").unlink()
-    with pytest.raises(SetupError, match="no initramfs generator is installed"):
+    with pytest.raises(NoGeneratorError, match="no initramfs generator is installed"):
         machine.enable()
     assert "var" not in machine.files()
 
