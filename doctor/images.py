@@ -1,5 +1,6 @@
 """Where the initramfs is that boots a kernel."""
 
+import re
 from collections.abc import Iterator
 
 from doctor.booted import booted
@@ -40,9 +41,9 @@ def _configured(machine: Machine, release: str) -> Iterator[str]:
     """Yield what mkinitcpio's presets for this kernel name."""
     base = _said(machine, release, "pkgbase")
     for preset in mkinitcpio.presets(machine):
-        is_named = preset.file == f"{mkinitcpio.PRESETS}/{base}.preset"
-        kernel = preset.kernel
-        if is_named or release in (kernel, kernel.startswith("/") and release_of(machine, kernel)):
+        is_path = preset.kernel.startswith("/")
+        made_for = release_of(machine, preset.kernel) if is_path else preset.kernel
+        if made_for == release or preset.file == f"{mkinitcpio.PRESETS}/{base}.preset":
             yield from filter(None, (preset.image, preset.uki))
 
 
@@ -116,8 +117,13 @@ def _unified(machine: Machine, release: str) -> Iterator[Source]:
 
 def _is_of(machine: Machine, name: str, release: str) -> bool:
     """Return whether a name has the release in it, and no longer one of those that are there."""
-    known = [one for one in {release, *installed(machine)} if one in name]
-    return release in name and release == max(known, key=len)
+    known = [one for one in {release, *installed(machine)} if _stands_in(one, name)]
+    return release == max(known, key=len, default="")
+
+
+def _stands_in(release: str, name: str) -> bool:
+    alone = rf"(?<![0-9A-Za-z.]){re.escape(release)}(?![0-9A-Za-z]|\.[0-9])"
+    return re.search(alone, name) is not None
 
 
 def _is_named(stem: str, base: str) -> bool:

@@ -357,6 +357,7 @@ UNTOLD: dict[str, tuple[list[What], str]] = {
     "not the one of a longer release": (
         [
             f"/efi/EFI/Linux/{TOKEN}-{RELEASE}-lts.efi",
+            *(f"/efi/EFI/Linux/{name}.efi" for name in (f"1{RELEASE}", f"{RELEASE}0", "x")),
             f"/efi/EFI/Linux/{TOKEN}-{RELEASE}.efi",
             f"/lib/modules/{RELEASE}-lts/vmlinuz",
         ],
