@@ -110,7 +110,9 @@ define_add_systemd_unit() {
     add_systemd_unit() {
         local unit folder=/usr/lib/systemd/system key values file
         unit=$folder/$1
-        [[ -f $unit ]] || return 1
+        if [[ ! -f $unit ]]; then
+            return 1 # and nobody hears of it: see the trap below
+        fi
         add_file "$unit"
         for file in {/etc,/usr/lib}/systemd/system/"$1".d/*.conf; do
             [[ ! -e $file ]] || add_file "$file"
@@ -158,8 +160,8 @@ run_build_hook() {
     esac
 }
 
-# An error is each return of a function with such a name, not only of the generator's own, with a
-# status that is not 0; and nothing else that a hook does.
+# An error is each return of a function with such a name, the generator's own or not, if the last
+# command before it failed: after a test that was true, "return 1" is none.
 set -o functrace
 # shellcheck disable=SC2154 # expanded when it runs
 trap 'status=$?; [[ $status == 0 || ${FUNCNAME[0]} != add_* ]] || ((++errors))' RETURN

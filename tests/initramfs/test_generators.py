@@ -142,7 +142,12 @@ def test_mkinitcpio_with_systemd(system: Path, result: Path, before: tuple[str, 
         (("base", "torpor"), "usr/lib/torpor/torpor-boot", "file not found"),
         (("base", "torpor"), "usr/lib/initcpio/hooks/torpor", "no runtime script for torpor"),
         (("base", "torpor"), "usr/lib/torpor/resume/_internal/libpython*", "libpython3"),
-        (("systemd", "sd-torpor"), f"{UNITS}/torpor-resume.service", "errors were encountered"),
+        (("systemd", "sd-torpor"), f"{UNITS}/torpor-resume.service", "file not found"),
+        (
+            ("systemd", "sd-torpor"),
+            f"{UNITS}/systemd-hib*@.service.d/torpor.conf",
+            "file not found",
+        ),
     ],
 )
 def test_what_mkinitcpio_says_no_to(
