@@ -106,7 +106,7 @@ def installed(kind: str, suite: str, series: str, package: Path | None) -> Insta
     base = _base(KINDS[kind], SUITES[suite], kernel.release)
     digest = _file_digest(package) if package else ""
     parts = [base.parent.name, digest, *(_file_digest(SCRIPTS / a) for a in AGENT)]
-    home = cache("debian-roots") / f"{kind}-{suite}-{series}-{_digest(parts)}"
+    home = cache("debian-roots") / f"{kind}-{suite}-{series}-{text_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
             tree = _unpack(base, scratch / "tree")
@@ -168,7 +168,7 @@ def _base(generator: Generator, suite: Suite, release: str) -> Path:
     missing = apt.missing(status, *packages)
     drivers = f"{DRIVERS} {generator.drivers}".rstrip()
     parts = [common.parent.name, missing, WITHOUT, drivers, str(generator.configuration)]
-    home = cache("debian-bases") / f"{generator.name}-{suite.name}-{_digest(parts)}"
+    home = cache("debian-bases") / f"{generator.name}-{suite.name}-{text_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
             tree = _unpack(common, scratch / "tree")
@@ -194,7 +194,7 @@ def _common(suite: Suite) -> Path:
     setup = SCRIPTS / "setup.sh"
     packages = [*COMMON.split(), *suite.packages.split()]
     parts = [*lines, apt_of(suite).uris(*packages), setup.read_text()]
-    home = cache("debian-bases") / f"common-{suite.name}-{_digest(parts)}"
+    home = cache("debian-bases") / f"common-{suite.name}-{text_digest(parts)}"
     if not home.exists():
         with building(home) as scratch:
             options = [f"--include={','.join(packages)}", *_left_out("--dpkgopt=", DRIVERS)]
@@ -220,7 +220,8 @@ def _unpack(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def _digest(parts: Iterable[str]) -> str:
+def text_digest(parts: Iterable[str]) -> str:
+    """Return a short name for what depends on all of these texts."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
