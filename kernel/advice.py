@@ -82,7 +82,7 @@ def touch(pid: int, addresses: Sequence[int]) -> int:
 
 def be_idle() -> None:
     """Let all others go before this thread, and those it starts, at disks and processors."""
-    os.nice(19)
+    os.setpriority(os.PRIO_PROCESS, 0, 19)
     _checked(_libc.syscall(_SYS_IOPRIO_SET, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE))
 
 

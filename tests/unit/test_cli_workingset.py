@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,15 @@ from state.conf import NO_PATHS, OFF, ON
 from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, save_working_set
 from tests import forge
 from tests.unit.test_workingset_kernel import sleeper
+from workingset.record import record
+
+pytestmark = pytest.mark.usefixtures("few_names")
 
 ENOUGH = 1 << 50
 """Bytes of an image that has room for everything."""
+
+BUSY_LIMIT = 8.0
+"""Seconds for a recording on a busy machine, and less than those after which it is given up."""
 
 DONE = ReplayRecord(
     ReplayOutcome.STOPPED,
@@ -219,8 +226,9 @@ def test_what_a_hibernation_records() -> None:
     assert all(line.startswith("working set of ") for line in said)
 
 
-def test_the_command_is_not_recorded() -> None:
+def test_the_command_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is gone when the replay begins."""
+    monkeypatch.setattr(warmth, "record", partial(record, limit=BUSY_LIMIT))
     with sleeper() as (pid, _private, _shared):
         whole = WorkingSet.parse(warmth.recorded(ON, ENOUGH, lambda _line: None))
     pids = {process.pid for process in whole.processes}

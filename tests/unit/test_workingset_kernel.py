@@ -18,6 +18,8 @@ from kernel.pagemap import Mapping
 from kernel.residency import PAGE_SIZE, Residency, runs
 from tests.unit.cached_files import is_on_disk
 
+pytestmark = pytest.mark.usefixtures("few_names")
+
 SLEEPER = """
 import mmap, sys
 room = mmap.mmap(-1, 300 * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -26,6 +26,8 @@ from workingset.record import fit, record
 from workingset.trees import Places, find_tree, trees
 from workingset.walkers import Walkers
 
+pytestmark = pytest.mark.usefixtures("few_names")
+
 
 def test_cached_files_are_recorded(cached: Path) -> None:
     files = files_in(recorded(cached), cached)

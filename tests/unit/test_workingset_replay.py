@@ -20,6 +20,8 @@ from workingset.record import record
 from workingset.replay import replay
 from workingset.tally import Skipped, Tally
 
+pytestmark = pytest.mark.usefixtures("few_names")
+
 
 def never() -> bool:
     return False
