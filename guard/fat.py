@@ -4,7 +4,9 @@ Boot sector, the first FAT, and the directories. A mount sets a bit in the boot 
 unmount takes it back; a file that is changed in place changes in its directory entry only.
 
 Left out is what firmware and boot loader write to an EFI system partition at each boot: FSINFO,
-which says no more than the FAT, and systemd-boot's directory, LOADER (src/boot/efi/random-seed.c).
+which says no more than the FAT, systemd-boot's directory, LOADER (src/boot/efi/random-seed.c), and
+the times in its own entry, which the firmware brings up to date with what it holds (edk2's
+FatPkg/EnhancedFatDxe/Flush.c).
 """
 
 import hashlib
@@ -12,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guard.clusters import ENTRY_SIZE, DirectoryTree, Geometry, Run, Volume
+from guard.clusters import ENTRY_SIZE, Digest, DirectoryTree, Geometry, Run, Volume
 from guard.device import Read, pieces
 
 _BOOT_SIZE = 512
@@ -27,6 +29,20 @@ _DOT = ord(".")
 _IS_LABEL, _IS_DIRECTORY = 0x08, 0x10
 _ENTRY = struct.Struct("<11sB8xH4xH4x")
 _BOOT_LOADERS = b"LOADER".ljust(11)
+
+
+class _Directories:
+    """A digest of directories without the times of the boot loader's."""
+
+    def __init__(self, digest: Digest) -> None:
+        self._digest = digest
+
+    def update(self, data: bytes, /) -> None:
+        """Add a piece that begins with an entry."""
+        if _BOOT_LOADERS in data:
+            entries = (data[at : at + ENTRY_SIZE] for at in range(0, len(data), ENTRY_SIZE))
+            data = b"".join(map(_without_boot_loaders_times, entries))
+        self._digest.update(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +75,8 @@ def fingerprint(read: Read, size: int) -> bytes:
         for piece in volume.table():
             digest.update(piece)
         bits = boot.geometry.entry_bits
-        tree = DirectoryTree(volume, digest, lambda entries: _directories(entries, bits))
+        directories = _Directories(digest)
+        tree = DirectoryTree(volume, directories, lambda entries: _directories(entries, bits))
         tree.add_below(tree.add(pieces(read, boot.root, boot.root_size)) | {boot.root_run})
     return digest.digest()
 
@@ -102,5 +119,19 @@ def _directories(entries: Iterator[bytes], bits: int) -> Iterator[Run]:
     for entry in entries:
         name, attributes, high, low = _ENTRY.unpack(entry)
         kind = attributes & (_IS_LABEL | _IS_DIRECTORY)
-        if kind == _IS_DIRECTORY and name[0] not in (_DELETED, _DOT) and name != _BOOT_LOADERS:
+        is_used = name[0] not in (_DELETED, _DOT)
+        if kind == _IS_DIRECTORY and is_used and not _is_boot_loaders(entry):
             yield Run((high << 16 | low) & ((1 << bits) - 1))
+
+
+def _without_boot_loaders_times(entry: bytes) -> bytes:
+    if not _is_boot_loaders(entry):
+        return entry
+    # When it was made and read, 7 bytes; when it was written, 4.
+    return entry[:13] + bytes(7) + entry[20:22] + bytes(4) + entry[26:]
+
+
+def _is_boot_loaders(entry: bytes) -> bool:
+    if len(entry) < ENTRY_SIZE or not entry.startswith(_BOOT_LOADERS):
+        return False
+    return entry[11] & (_IS_LABEL | _IS_DIRECTORY) == _IS_DIRECTORY

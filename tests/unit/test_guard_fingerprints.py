@@ -159,9 +159,15 @@ def test_fat_leaves_out_what_a_boot_loader_writes(fat_image: tuple[int, FatImage
     bits, image = fat_image
     image.data[image.root + 64 : image.root + 96] = fat_entry(b"LOADER     ", 0x10, 50)
     image.chain(bits, 50)
+    times = range(13, 20), range(22, 26)
     assert not changes(by(Method.FAT), image.data, image.place(50))
+    for at in range(32):
+        is_time = any(at in each for each in times)
+        assert changes(by(Method.FAT), image.data, image.root + 64 + at) is not is_time, at
     image.data[image.root + 64 : image.root + 96] = fat_entry(b"LOADERS    ", 0x10, 50)
     assert changes(by(Method.FAT), image.data, image.place(50))
+    for at in (*times[0], *times[1]):
+        assert changes(by(Method.FAT), image.data, image.root + 64 + at), at
     if bits == 32:
         assert not changes(by(Method.FAT), image.data, 512 + 488)  # FSINFO's free clusters
 
