@@ -27,6 +27,7 @@ LICENSES = {
     "crc32c": "LGPL-2.1-or-later",
     "crcmod-plus": "MIT",
     "libbz2-1.0": "bzip2-1.0.6",
+    "libcap2": "BSD-3-Clause OR GPL-2.0-only",
     "libexpat1": "MIT",
     "libffi8": "MIT",
     "liblzma5": "LicenseRef-public-domain OR 0BSD",

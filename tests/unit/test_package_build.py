@@ -29,6 +29,7 @@ ALL = {DEB, DSC, f"torpor_{VERSION}.tar.gz", f"torpor-{VERSION}-x86_64.tar.gz"}
 BUNDLED = {
     "crcmod": "crcmod-plus",
     "libbz2": "libbz2-1.0",
+    "libcap": "libcap2",
     "libexpat": "libexpat1",
     "libffi": "libffi8",
     "liblzma": "liblzma5",
