@@ -65,6 +65,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: only with --long")
+    if config.option.table:
+        config.pluginmanager.register(TableKeeper(config.option.table))
     if config.option.seed is None:
         config.option.seed = random.randrange(1 << 32)
 
@@ -80,11 +82,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=skipped)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if file := config.getoption("--table"):
-        keep_rows(file, TABLES[HIBERNATED].head, _rows(terminalreporter, HIBERNATED), KEY)
+class TableKeeper:
+    """Adds each row to a file at once, so that a run that is killed leaves its rows, too."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        rows = _rows_of(report, HIBERNATED)
+        if report.when == "call" and rows:
+            keep_rows(self._file, TABLES[HIBERNATED].head, rows, KEY)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, table in TABLES.items():
         rows = sorted(_rows(terminalreporter, name))
         if rows:
@@ -96,10 +106,17 @@ def pytest_terminal_summary(
 
 def _rows(terminalreporter: pytest.TerminalReporter, name: str) -> list[tuple[str, ...]]:
     return [
-        (*value, report.outcome)
+        row
         for outcome in ("passed", "failed")
         for report in terminalreporter.getreports(outcome)
         if report.when == "call"
+        for row in _rows_of(report, name)
+    ]
+
+
+def _rows_of(report: pytest.TestReport, name: str) -> list[tuple[str, ...]]:
+    return [
+        (*value, report.outcome)
         for key, value in report.user_properties
-        if key == name
+        if key == name and isinstance(value, tuple)
     ]
