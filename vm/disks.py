@@ -112,10 +112,12 @@ def copy_disks(sources: Iterable[Path], folder: Path) -> list[Path]:
     return [copy_disk(source, folder / source.name) for source in sources]
 
 
-def changed_pages(one: Path, other: Path) -> int:
-    """Return how many pages of 4096 bytes of two disks of one size differ."""
+def changed_pages(one: Path, other: Path, start: int = 0) -> int:
+    """Return how many pages of 4096 bytes of two disks of one size differ from `start` on."""
     changed = 0
     with one.open("rb") as file, other.open("rb") as file2:
+        file.seek(start)
+        file2.seek(start)
         while block := file.read(MIB):
             if block != (block2 := file2.read(MIB)):
                 pages = range(0, len(block), PAGE)

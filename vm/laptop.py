@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vm.accel import EMULATION_WITH_AES, QEMU, accelerator
 from vm.debian import SCRIPTS, Installed
-from vm.disks import blank_disk, copy_disk, forget_oldest
+from vm.disks import blank_disk, changed_pages, copy_disk, forget_oldest
 from vm.host import building, cache, run
 from vm.kernels import Kernel
 from vm.lives import Guest, GuestError, RootState
@@ -90,6 +90,10 @@ class LaptopGuest(Guest):
         said = self.run(f"{page} | od -An -tu4 -j1068 -N4; {page} | od -An -tu2 -j1076 -N2")
         mounted, mounts = said.output.split()
         return RootState(int(mounts), mounted)
+
+    def _written(self, before: Path) -> int:
+        # systemd-boot writes to the EFI system partition, which lies before /boot.
+        return changed_pages(before, self.root, BOOT_AT)
 
     def _machine(self, log: Path) -> Laptop:
         if not self.variables.exists():

@@ -187,7 +187,7 @@ class Guest:
             running.send(f"{type_late}\n".encode())
         running.wait_console(LOADING_OR_COLD)
         running.monitor("stop")
-        if (written := changed_pages(before, self.root)) > 1:
+        if (written := self._written(before)) > 1:
             raise GuestError(f"{written} pages of the root were written{self._ending()}")
         running.monitor("cont")
         before.unlink()
@@ -236,6 +236,10 @@ class Guest:
         life, state = self._before
         mounted = re.search(r"EXT4-fs \(\S+\): mounted", self.console)
         return self.life().continues(life) and self.root_state() == state and mounted is None
+
+    def _written(self, before: Path) -> int:
+        """Return how many pages of the disk are not as they were before the power went on."""
+        return changed_pages(before, self.root)
 
     def root_state(self) -> RootState:
         """Read what the superblock on the root disk says of mounts."""

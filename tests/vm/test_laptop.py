@@ -1,8 +1,9 @@
-"""A laptop: UEFI, GRUB from its own NVMe disk, root and swap on LVM in LUKS.
+"""A laptop: UEFI, GRUB or systemd-boot from its own NVMe disk, root and swap on LVM in LUKS.
 
 The guest rebuilds its initramfs itself, as a user has it done, and the passphrase is typed.
 """
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -13,10 +14,20 @@ from vm.laptop import LaptopGuest
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
+UNREADY = 16
 INSTALL = "dpkg -i --no-triggers /boot/torpor_*.deb"
 """Without the generator, which torpor enable runs: it takes minutes."""
 VARIABLES = "/sys/firmware/efi/efivars"
 LOCATION = f"{VARIABLES}/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
+LINUX = "/boot/efi/EFI/Linux"
+COMMAND_LINE = "root=/dev/mapper/debian--vg-root ro console=ttyS0"
+TO_UKI = [
+    "mkdir -p /etc/kernel && echo layout=uki >/etc/kernel/install.conf",
+    f"echo '{COMMAND_LINE}' >/etc/kernel/cmdline",
+    "bootctl install",
+]
+"""From now on the hooks of Debian have kernel-install make a unified kernel image, when the
+initramfs is made anew, and the firmware starts systemd-boot."""
 
 
 def levels(said: str) -> set[str]:
@@ -44,6 +55,30 @@ def test_grub(guests: Guests, record_property: Callable[[str, object], None]) ->
     hibernate_and_resume(guest)
     record_property(HIBERNATED, hibernated(guest, "GRUB"))
     guest.power_off()
+
+
+def test_unified_kernel_image(
+    guests: Guests, record_property: Callable[[str, object], None]
+) -> None:
+    """The doctor looks into the image that was booted, whatever lies in /boot beside it."""
+    guest = guests.laptop()
+    guest.boot()
+    for command in (INSTALL, *TO_UKI):
+        guest.run(command)
+    guest.run("torpor enable")
+    guest.power_off()
+    guest.boot()
+    assert guest.run(f"ls {VARIABLES}/StubInfo-*").output
+    sound = guest.run("torpor doctor")
+    assert levels(sound.output) == {"ok"}, sound.output
+    (image,) = guest.run(f"ls {LINUX}/*.efi").output.split()
+    assert f"{image} holds the resumer" in sound.output
+    hibernate_and_resume(guest)
+    record_property(HIBERNATED, hibernated(guest, "UKI"))
+    guest.run(f"truncate -s 25M {image}")
+    broken = guest.run("torpor doctor", check=False)
+    assert broken.status == UNREADY, broken.output
+    assert re.search(rf"^PROBLEM .*{image}", broken.output, re.MULTILINE), broken.output
 
 
 def hibernated(guest: LaptopGuest, loader: str) -> tuple[str, ...]:
