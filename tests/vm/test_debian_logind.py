@@ -114,7 +114,7 @@ def test_store_beside_swap(machine: Machine, guests: Guests) -> None:
     enabled(guest, "--store /dev/vdb")
     hibernated(guest)
     assert named(guest) == "0:1"
-    slept = guest.run("/usr/lib/systemd/systemd-sleep hybrid-sleep", check=False)
+    slept = guest.run("/usr/lib/systemd/systemd-sleep hibernate", check=False)
     assert slept.status != 0
     assert "location to hibernate to" in guest.run("journalctl -b --no-pager -o cat").output
     guest.run("torpor disable --no-rebuild")
