@@ -8,6 +8,7 @@ keep_secret() {
     nonce=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     counter=0
     trap 'echo "nonce=$nonce counter=$counter" >/run/agent/answer' USR1
+    : >/run/agent/keeps
     while :; do
         counter=$((counter + 1))
         sleep 0.5
@@ -19,6 +20,10 @@ mkfifo /run/agent/answer
 head -c 8M /dev/urandom >/run/agent/data
 keep_secret &
 echo "$!" >/run/agent/keeper
+# Asked before it has set its trap, it would end, and whoever asked would wait for ever.
+until [ -e /run/agent/keeps ]; do
+    sleep 0.1
+done
 
 stty -F /dev/ttyS1 raw -echo
 exec </dev/ttyS1 >/dev/ttyS1
