@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_image_commands(commands)
     _add_store_commands(commands)
+    _add_hibernate_command(commands)
     _add_working_set_command(commands)
     _add_setup_commands(commands)
     _add_report_commands(commands)
@@ -106,6 +107,9 @@ def _add_store_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         "default: those that the resumer of this boot kept",
     )
     command.set_defaults(run=_run_on_store)
+
+
+def _add_hibernate_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
         "hibernate",
         help="hibernate now",

@@ -8,6 +8,7 @@ import pytest
 from generators.find import find_generator
 from generators.kernels import installed, order, order_of_release
 from state.root import Root
+from tests.unit.below_root import write
 
 INITRAMFS_TOOLS = {
     "/usr/sbin/mkinitramfs": "#!/bin/sh\n",
@@ -22,13 +23,6 @@ LEFT_OVER = {"/usr/sbin/mkinitramfs": "#!/bin/sh\n"}
 @pytest.fixture(name="root")
 def _root(tmp_path: Path) -> Root:
     return Root(str(tmp_path))
-
-
-def write(root: Root, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = Path(root.path(name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from generators.mkinitcpio import (
 from setup.system import NOTE
 from state.location import Location
 from state.root import Root
+from tests.unit.below_root import write
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import mkinitcpio as boots_by_mkinitcpio
 
@@ -34,13 +35,6 @@ RUNTIME = {"udev", "encrypt", "lvm2", "openswap", "torpor", "resume", "keymap", 
 @pytest.fixture(name="root")
 def _root(tmp_path: Path) -> Root:
     return Root(str(tmp_path))
-
-
-def write(root: Root, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = Path(root.path(name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
 
 
 RESUME_BEFORE_ENCRYPT = (

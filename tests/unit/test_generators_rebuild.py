@@ -8,13 +8,13 @@ from generators import boot
 from generators.find import find_generator
 from generators.rebuild import commands
 from state.root import Root
+from tests.unit.below_root import write
 from tests.unit.test_generators_find import (
     DRACUT,
     DRACUTS_UPDATE,
     INITRAMFS_TOOLS,
     LEFT_OVER,
     MKINITCPIO,
-    write,
 )
 
 TOKEN = "0123456789abcdef0123456789abcdef"
