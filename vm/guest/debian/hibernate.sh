@@ -5,7 +5,7 @@ rm -f /run/agent/sleep
 systemctl hibernate || exit
 until grep -q '^post hibernate' /run/agent/sleep 2>/dev/null; do
     if systemctl -q is-failed systemd-hibernate.service; then
-        systemctl --no-pager -l status systemd-hibernate.service
+        systemctl --no-pager -l -n 100 status systemd-hibernate.service
         exit 1
     fi
     sleep 0.5
