@@ -23,6 +23,7 @@ MEMORY_MIB = 384
 MEMORY_WITHOUT_SWAP_MIB = 640
 SWAP_MIB = 512
 CONSOLE_LINES = 150
+LAPTOP_SUITE = "13"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -127,8 +128,8 @@ class Guests:
 
     def laptop(self) -> LaptopGuest:
         """Return a laptop that is off, the package's file in its /boot."""
-        self._see_that_it_runs_on("13")
-        disk = laptop(installed("laptop", "13", "6.12", None))
+        self._see_that_it_runs_on(LAPTOP_SUITE)
+        disk = laptop(installed("laptop", LAPTOP_SUITE, "6.12", None))
         guest = LaptopGuest(disk, self.folder / f"guest{len(self.made)}")
         guest.give(self.package)
         self.made.append(guest)
