@@ -10,7 +10,7 @@ from vm.debian import SCRIPTS, Installed
 from vm.disks import blank_disk, changed_pages, copy_disk, forget_oldest
 from vm.host import building, cache, run
 from vm.kernels import Kernel
-from vm.lives import Guest, GuestError, RootState
+from vm.lives import ASKS, Guest, GuestError, RootState
 from vm.machine import RunningMachine, started, tail, wires
 
 FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
@@ -24,7 +24,6 @@ LIMIT_SECONDS = 2400.0
 """For one life, an installation too: the generator takes an emulated processor minutes."""
 UP_SECONDS = 240.0
 PASSPHRASE = "secret"
-ASKS = r"Please unlock disk|[Pp]lease enter passphrase"
 INSTALLER = SCRIPTS / "laptop.sh"
 ROOT = "/dev/mapper/debian--vg-root"
 

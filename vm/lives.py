@@ -26,6 +26,8 @@ LIMIT_SECONDS = 600.0
 MEMORY_MIB = 768
 """Half of it is free for the snapshot without swap, and the kernel has nothing to swap out."""
 LATE_SECONDS = 30.0
+ASKS = r"Please unlock disk|[Pp]lease enter passphrase"
+"""What cryptsetup-initramfs and systemd ask, and cryptsetup itself."""
 LONGEST_COMMAND = 3000
 """The guest's terminal takes lines of 4095 bytes."""
 READY = "agent ready"
@@ -182,7 +184,7 @@ class Guest:
         began = time.monotonic()
         running = self.power_on("resume")
         if type_late:
-            running.wait_console("passphrase")
+            running.wait_console(ASKS)
             time.sleep(LATE_SECONDS)
             running.send(f"{type_late}\n".encode())
         running.wait_console(LOADING_OR_COLD)

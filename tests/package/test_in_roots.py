@@ -40,11 +40,15 @@ def unpacked(archive: Path, folder: Path, *files: Path) -> Path:
 
 @pytest.mark.parametrize("suite", FROM_HERE)
 def test_dracut_where_libffi_is_not(packages: Path, suite: str, tmp_path: Path) -> None:
-    """All that the resumer needs is in the image, whose libraries dracut 112 resolves itself."""
+    """All that the resumer needs is in the image, whose libraries dracut 112 resolves itself.
+
+    On Debian 12 libffi8 is there: systemd 252 needs it itself, for libp11-kit0.
+    """
     archive = bare_root(SUITES[suite], "essential", DRACUT.split())
     tree = unpacked(archive, tmp_path / "root", CHECK, HERE / "dracut.sh")
     shutil.copy(packages / f"torpor_{VERSION}_amd64.deb", tree / "root/torpor.deb")
-    assert "libffi8" not in (tree / "var/lib/dpkg/status").read_text()
+    installed = (tree / "var/lib/dpkg/status").read_text()
+    assert ("Package: libffi8\n" in installed) == (suite == "12")
     for modules in MODES.values():
         for kind in ("--hostonly", "--no-hostonly"):
             for strip in ("--nostrip", "--aggressive-strip"):
