@@ -25,6 +25,10 @@ from setup.target import target_of
 from state.conf import read_conf
 from state.location import read_location
 
+_KEPT = (
+    "the kernel keeps what is named in /sys/power/resume, and logind may refuse systemctl hibernate"
+)
+
 
 def enable(arguments: argparse.Namespace) -> None:
     """Choose the store and make the system hibernate to it."""
@@ -37,16 +41,17 @@ def enable(arguments: argparse.Namespace) -> None:
     found = enable_system(system, target, say, look)
     say(f"enabled: systemctl hibernate writes to {path}, and a boot looks there for an image")
     if units.is_booted(system):
-        _announce_if_it_can(arguments)
+        _tell_kernel_and_logind(system, arguments)
     _remark([*found, *remarks(system, target, command_line)])
 
 
-def _announce_if_it_can(arguments: argparse.Namespace) -> None:
+def _tell_kernel_and_logind(system: System, arguments: argparse.Namespace) -> None:
     """Do what the next boot would: that it cannot be done is no reason to undo the rest."""
-    try:
-        announce(arguments)
-    except TorporError as error:
-        print(f"torpor: {error}", file=sys.stderr)
+    for step in (partial(announce, arguments), partial(units.let_logind_see, system)):
+        try:
+            step()
+        except TorporError as error:
+            _remark([str(error)])
 
 
 def announce(_arguments: argparse.Namespace) -> None:
@@ -58,11 +63,13 @@ def disable(arguments: argparse.Namespace) -> None:
     """Undo enable."""
     began = time.time()
     is_undone = disable_system(System(), say, with_rebuild=not arguments.no_rebuild)
-    announcing.retract()
+    is_retracted = announcing.retract()
     if not is_undone:
         say("torpor is not enabled: nothing changed")
         return
     say("disabled: systemctl hibernate is the kernel's again")
+    if not is_retracted:
+        _remark([f"until the next boot {_KEPT}"])
     if not arguments.no_rebuild:
         _remark(after_disable(Machine(), began))
 

@@ -49,12 +49,20 @@ def announce(parameters: Mapping[str, str], location: Location | None) -> None:
         raise SetupError(f"{hibernation.RESUME} cannot be set: {error}") from error
 
 
-def retract() -> None:
-    """Take back what `announce` named, where the kernel lets us. Raises UnreadableError."""
-    with suppress(OSError, ValueError):
-        if read_announced() == hibernation.named():
+def retract() -> bool:
+    """Take back what `announce` named; return False if the kernel keeps it until the next boot.
+
+    Linux 6.1 does: then it stays known as ours, so that `announce` may name another place.
+    Raises UnreadableError.
+    """
+    try:
+        ours = read_announced()
+        if ours is not None and ours == hibernation.named():
             hibernation.name_none()
+    except (OSError, ValueError):
+        return False
     forget_announced()
+    return True
 
 
 def _wanted(parameters: Mapping[str, str], location: Location | None) -> tuple[int, int]:

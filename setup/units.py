@@ -30,39 +30,48 @@ _RUNNING = "/run/systemd/system"
 
 
 def write_units(system: System, undo: ExitStack) -> None:
-    """Write the drop-ins and make systemd read them, and logind if it would say no without."""
-    logind = can_hibernate(system) in NO
-    undo.callback(_reload_again, system, logind=logind)
+    """Write the drop-ins and make systemd read them."""
+    undo.callback(_reload_again, system)
     system.write(SLEEP, _SLEEP_TEXT, undo)
     system.write(LOGIND, _LOGIND_TEXT, undo)
-    reload_units(system, logind=logind)
+    _reload_units(system)
 
 
-def _reload_again(system: System, *, logind: bool) -> None:
+def _reload_again(system: System) -> None:
     # What went wrong before is what the user has to hear of.
     with suppress(SetupError):
-        reload_units(system, logind=logind)
+        _reload_units(system)
+
+
+def let_logind_see(system: System) -> None:
+    """Restart logind, which reads its environment then, if it says no. Raises SetupError.
+
+    To be asked last: what is named to the kernel changes the answer, too. It may have sessions, so
+    where it says yes, the next boot is early enough.
+    """
+    if can_hibernate(system) in NO:
+        _restart_logind(system)
 
 
 def remove_units(system: System) -> bool:
-    """Remove the drop-ins, return whether there were any."""
+    """Remove the drop-ins, return whether there were any. Raises SetupError."""
     logind = system.remove(LOGIND)
     sleep = system.remove(SLEEP)
     if sleep or logind:
-        reload_units(system, logind=logind)
+        _reload_units(system)
+    if logind and is_booted(system):
+        _restart_logind(system)
     return sleep or logind
 
 
-def reload_units(system: System, *, logind: bool) -> None:
-    """Make systemd, where it runs, read its units again, and logind its environment.
+def _reload_units(system: System) -> None:
+    """Make systemd, where it runs, read its units again. Raises SetupError."""
+    if is_booted(system):
+        system.run(["systemctl", "daemon-reload"])
 
-    Raises SetupError.
-    """
-    if not is_booted(system):
-        return
-    system.run(["systemctl", "daemon-reload"])
-    if logind:
-        system.run(["systemctl", "try-restart", "systemd-logind.service"])
+
+def _restart_logind(system: System) -> None:
+    system.run(["systemctl", "try-restart", "systemd-logind.service"])
 
 
 def is_booted(system: System) -> bool:

@@ -193,7 +193,7 @@ def test_a_swap_file_without_a_place_is_passed_over(
 def test_what_another_has_named_stays(kernel: Kernel) -> None:
     kernel.name("8:5", 0)
     announce({}, KEPT)
-    retract()
+    assert retract()
     assert kernel.named == ("8:5", "0")
 
 
@@ -225,9 +225,9 @@ def test_with_efi_nothing_is_named(
 
 @pytest.mark.usefixtures("device")
 def test_retracting(kernel: Kernel) -> None:
-    retract()
+    assert retract()
     announce({}, KEPT)
-    retract()
+    assert retract()
     assert kernel.named == ("0:0", "0")
     assert read_announced() is None
 
@@ -246,8 +246,10 @@ def test_a_kernel_that_keeps_its_name_keeps_all_of_it(
         write(path, text)
 
     monkeypatch.setattr(hibernation, "_write", refuses)
-    retract()
+    assert not retract()
     assert kernel.named == ("259:7", "34")
+    announce({}, Location("UUID=gone"))
+    assert kernel.named == ("0:1", "0"), "it is still ours"
 
 
 @pytest.mark.parametrize("contents", ["", "8\n", "a:b\n"])
@@ -262,7 +264,7 @@ def test_a_kernel_without_hibernation(kernel: Kernel) -> None:
     kernel.resume.unlink()
     with pytest.raises(SetupError, match="No such file"):
         announce({}, KEPT)
-    retract()
+    assert retract()
 
 
 @pytest.mark.parametrize("text", ["", "8:2", "8:2 x\n", "8 0\n", "8:2 0\n8:3 0\n"])
@@ -306,7 +308,7 @@ def test_enable_does_so_too_but_not_in_a_chroot(
     is_booted: bool,
     expected: tuple[int, int],
 ) -> None:
-    """Before it asks logind, and it is enabled even where that fails."""
+    """Before logind is asked, and it is enabled even where that fails."""
     named: list[tuple[int, int]] = []
 
     def remarks(*_: object) -> list[str]:
@@ -318,11 +320,27 @@ def test_enable_does_so_too_but_not_in_a_chroot(
     monkeypatch.setattr(setup, "enable_system", lambda *_: [])
     monkeypatch.setattr(setup, "remarks", remarks)
     monkeypatch.setattr(units, "is_booted", lambda _: is_booted)
+    monkeypatch.setattr(units, "let_logind_see", lambda _: named.append(hibernation.named()))
     monkeypatch.setattr(cmdline, "read", lambda: "quiet")
     assert command(monkeypatch, "enable") == 0
-    assert named == [expected]
+    assert named == [expected] * (1 + is_booted)
     kernel.resume.unlink()
+    monkeypatch.setattr(units, "let_logind_see", refuses_to_restart)
     assert command(monkeypatch, "enable") == 0
+
+
+def refuses_to_restart(_: object) -> None:
+    raise SetupError("systemctl: failed")
+
+
+def test_disable_says_what_the_kernel_keeps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(setup, "disable_system", lambda *_, **__: True)
+    for is_retracted, said in ((True, 0), (False, 1)):
+        monkeypatch.setattr(announcing, "retract", lambda done=is_retracted: done)
+        assert command(monkeypatch, "disable", "--no-rebuild") == 0
+        assert capsys.readouterr().err.count("until the next boot the kernel keeps") == said
 
 
 def test_the_unit_runs_it_where_it_is_enabled() -> None:
@@ -331,5 +349,6 @@ def test_the_unit_runs_it_where_it_is_enabled() -> None:
     assert f"ConditionPathExists={early.LOCATION_PATH}" in unit
     assert f"ConditionPathExists=!{announcing.EFI}" in unit
     assert "ConditionPathExists=!/etc/initrd-release" in unit
+    assert "ConditionPathExists=/sys/power/resume" in unit, "else it fails at each boot"
     (after,) = (line.removeprefix("After=").split() for line in unit if line.startswith("After="))
     assert after == ["swap.target", "torpor-stale.service"], "which gives the machine its swap back"
