@@ -1,4 +1,7 @@
-"""Which initramfs this boot took: the next one takes the file of that name again."""
+"""Which initramfs this boot took.
+
+The next one takes what the chosen entry names by then, else the file of the same name again.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,10 +9,9 @@ from collections.abc import Iterator
 from doctor.efi import loader_variable
 from doctor.entries import entries
 from doctor.errors import InitramfsError
-from doctor.files import beside, locate, look_up
+from doctor.files import beside, locate, look_up, read_by_loader
 from doctor.initramfs import Source
 from doctor.machine import Machine
-from generators import boot
 
 _COUNTERS = re.compile(r"\+\d+(-\d+)?(?=\.\w+$)")
 """Of boot attempts, in the names of entries (systemd.io, AUTOMATIC_BOOT_ASSESSMENT)."""
@@ -21,7 +23,7 @@ def booted(machine: Machine) -> Iterator[Source]:
 
     Raises InitramfsError where that is told, and lies on no file system that is mounted.
     """
-    for find in (_by_stub, _by_command_line, _by_entry, _by_kernel):
+    for find in (_by_stub, _by_entry, _by_command_line, _by_kernel):
         if (source := find(machine)) is not None:
             yield source
 
@@ -40,7 +42,7 @@ def _by_stub(machine: Machine) -> Source | None:
 
 def _unified(machine: Machine, path: str) -> Source | None:
     parent, _, name = path.strip("/").rpartition("/")
-    for folder in boot.folders(machine):
+    for folder in read_by_loader(machine):
         place = look_up(machine, folder, parent)
         for one in machine.names(place) if place else ():
             if _plain(one) == _plain(name):
@@ -52,11 +54,24 @@ def _unified(machine: Machine, path: str) -> Source | None:
 
 def _see_that_it_is_mounted(machine: Machine, path: str, folder: str) -> None:
     """Raise InitramfsError if nothing that is mounted has the folder: the file may be there."""
-    if not any(look_up(machine, place, folder) for place in boot.folders(machine)):
+    if not any(look_up(machine, place, folder) for place in read_by_loader(machine)):
         raise InitramfsError(
             f"{path}, from which this system was booted, lies on a partition that is not mounted",
             "mount the boot partition (EFI system partition), at /efi or /boot",
         )
+
+
+def _by_entry(machine: Machine) -> Source | None:
+    """Return what the chosen entry of systemd-boot, or of a loader in its fashion, boots."""
+    chosen = _PROFILE.sub("", loader_variable(machine, "LoaderEntrySelected"))
+    if chosen.endswith(".efi"):
+        return _unified(machine, f"/EFI/Linux/{chosen}")
+    if chosen.endswith(".conf"):
+        for entry in entries(machine, read_by_loader(machine)):
+            if _plain(entry.name) == _plain(chosen):
+                return entry.source(machine)
+        _see_that_it_is_mounted(machine, f"/loader/entries/{chosen}", "loader/entries")
+    return None
 
 
 def _by_command_line(machine: Machine) -> Source | None:
@@ -69,19 +84,6 @@ def _by_command_line(machine: Machine) -> Source | None:
     if paths and not there:
         _see_that_it_is_mounted(machine, paths[-1], paths[-1].replace("\\", "/").rpartition("/")[0])
     return Source(there) if there else None
-
-
-def _by_entry(machine: Machine) -> Source | None:
-    """Return what the chosen entry of systemd-boot, or of a loader in its fashion, boots."""
-    chosen = _PROFILE.sub("", loader_variable(machine, "LoaderEntrySelected"))
-    if chosen.endswith(".efi"):
-        return _unified(machine, f"/EFI/Linux/{chosen}")
-    if chosen.endswith(".conf"):
-        for entry in entries(machine):
-            if _plain(entry.name) == _plain(chosen):
-                return entry.source(machine)
-        _see_that_it_is_mounted(machine, f"/loader/entries/{chosen}", "loader/entries")
-    return None
 
 
 def _plain(name: str) -> str:

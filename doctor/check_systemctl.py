@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from doctor import systemd
 from doctor.facts import Facts
 from doctor.finding import Finding, ok, problem, warning
+from kernel.efivar import EFI
 
 _SERVICE = "systemd-hibernate.service"
 _UNITS = ("hibernate.target", "sleep.target", _SERVICE)
 _BYPASS = "SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK"
-_EFI = "/sys/firmware/efi"
 _ANNOUNCE = "torpor announce, which torpor-announce.service does at each boot"
 _RESTART = "boot again, or: systemctl restart systemd-logind"
 
@@ -98,7 +98,7 @@ def _reasons(facts: Facts) -> Iterator[Reason]:
         yield "the kernel command line has noresume", "take it off, and boot again"
     if machine.line("/sys/power/resume") != "0:0":
         return
-    by_efi = machine.exists(_EFI)
+    by_efi = machine.exists(EFI)
     if machine.line("/sys/power/resume_offset") not in ("", "0"):
         yield (
             "/sys/power/resume_offset says at what page images begin, but nothing of which device",

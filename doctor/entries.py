@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from doctor.files import locate
 from doctor.initramfs import Source
 from doctor.machine import Machine
-from generators import boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,15 @@ class Entry:
         return {word for line in self.values.get("options", ()) for word in line.split()}
 
 
-def entries(machine: Machine) -> Iterator[Entry]:
-    """Yield all entries, those whose options are all on this boot's command line first."""
+def entries(machine: Machine, folders: list[str]) -> Iterator[Entry]:
+    """Yield all entries on boot partitions that are mounted at these folders.
+
+    Those whose options are all on this boot's command line come first.
+    """
     words = set(machine.line("/proc/cmdline").split())
     found = [
         _read(machine, folder, name)
-        for folder in boot.folders(machine)
+        for folder in folders
         for name in machine.names(f"{folder}/loader/entries")
         if name.endswith(".conf")
     ]

@@ -1,6 +1,7 @@
 """What several checks want to know; each fact is found once, when it is first asked for."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
@@ -93,19 +94,27 @@ class Facts:
 
     @cached_property
     def image_path(self) -> str:
-        """The path of it; of several files, the largest: others hold microcode, say."""
-        return max(self.source.paths, key=self.machine.size)
+        """The path of it; of several files, of the one that has init."""
+        paths = self.source.paths
+        if len(paths) > 1:
+            with suppress(InitramfsError, OSError):
+                return paths[self._initramfs.main]
+        return paths[-1]
 
     @cached_property
     def initramfs(self) -> Initramfs:
         """What is in it."""
-        paths = tuple(self.machine.path(path) for path in self.source.paths)
         try:
-            return read_initramfs(replace(self.source, paths=paths), _keep)
+            return self._initramfs
         except InitramfsError as error:
             raise InitramfsError(
                 f"{self.image_path} cannot be used: {error}", error.hint or self.again
             ) from error
+
+    @cached_property
+    def _initramfs(self) -> Initramfs:
+        paths = tuple(self.machine.path(path) for path in self.source.paths)
+        return read_initramfs(replace(self.source, paths=paths), _keep)
 
 
 def _keep(name: str) -> Callable[[bytes], object] | None:

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 
+from doctor.efi import loader_variable
 from doctor.machine import Machine
 from generators import boot
 from generators.kernels import order
+from kernel.efivar import EFI
 
 _KERNEL = re.compile(r"(vmlinuz|vmlinux|kernel|bzImage|linux)(-?)(.*)$")
 
@@ -29,11 +31,23 @@ def locate(machine: Machine, path: str, folder: str = "") -> str | None:
     What it begins with may be a subvolume of btrfs, or a folder that is mounted elsewhere.
     """
     parts = _parts(path)
+    places = [*filter(None, (folder,)), *read_by_loader(machine), ""]
     for start in range(len(parts)):
-        for place in (folder, "", *boot.folders(machine)):
+        for place in places:
             if found := look_up(machine, place, "/".join(parts[start:])):
                 return found
     return None
+
+
+def read_by_loader(machine: Machine) -> list[str]:
+    """Return the folders from whose beginning the paths count that what booted this system told.
+
+    EFI's loaders and its firmware read partitions: an ordinary folder /boot is none, and neither is
+    one in which the partition is not mounted now. GRUB, and loaders without EFI, read any.
+    """
+    if machine.exists(EFI) and not loader_variable(machine, "LoaderInfo").startswith("GRUB"):
+        return boot.partitions(machine)
+    return boot.folders(machine)
 
 
 def _parts(path: str) -> list[str]:

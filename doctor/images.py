@@ -54,7 +54,7 @@ def _said(machine: Machine, release: str, name: str) -> str:
 
 
 def _plain(machine: Machine, release: str) -> Iterator[Source]:
-    for entry in entries(machine):
+    for entry in entries(machine, boot.folders(machine)):
         if entry.is_for(release) and (source := entry.source(machine)) is not None:
             yield source
     for way in (_by_name, _by_folder, _by_kernel):

@@ -16,6 +16,7 @@ from doctor.uki import initramfs_in
 KEEP_LIMIT = 64 << 20
 """Bytes of one file that are kept; what is larger is not what it should be."""
 _MEMBER_LIMIT = 1 << 20
+_INIT = "init"
 _LINK_LIMIT = 40
 """As many symbolic links as the kernel follows (MAXSYMLINKS)."""
 
@@ -41,6 +42,8 @@ class Initramfs:
     entries: dict[str, Entry] = field(default_factory=dict)
     """By name, without a slash at the start."""
     kept: dict[str, object] = field(default_factory=dict)
+    main: int = -1
+    """The number of the file that has init, of the source's: others hold microcode, say."""
 
     def resolve(self, path: str) -> str | None:
         """Return the name of what `path` leads to through symbolic links, None for nothing."""
@@ -111,11 +114,14 @@ def read_initramfs(source: Source, keep: Keep) -> Initramfs:
     Raises InitramfsError, OSError.
     """
     image = Initramfs()
-    for path in source.paths:
+    for number, path in enumerate(source.paths):
+        before = image.entries.get(_INIT)
         with open(path, "rb", buffering=0) as file:
             for offset, size in initramfs_in(file, source.profile):
                 file.seek(offset)
                 _read(image, Stream(_pieces(file, size)), keep)
+        if image.entries.get(_INIT) is not before:
+            image.main = number
     if not image.entries:
         raise InitramfsError("it holds no files")
     return image

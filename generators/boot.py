@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from kernel.mounts import parse_mounts
+from kernel.mounts import Mount, parse_mounts
 from state.root import Root
 
 _USUAL = ("/boot", "/efi", "/boot/efi")
@@ -15,9 +15,18 @@ def folders(root: Root) -> list[str]:
 
     The Discoverable Partitions Specification and the UAPI group's Boot Loader Specification.
     """
-    mounts = parse_mounts(root.text("/proc/self/mountinfo") or "")
-    fat = (mount.mount_point for mount in mounts if mount.fs_type == "vfat")
+    fat = (mount.mount_point for mount in _mounts(root) if mount.fs_type == "vfat")
     return [*dict.fromkeys((*_USUAL, *fat))]
+
+
+def partitions(root: Root) -> list[str]:
+    """Return those of `folders` that are mount points: a boot partition, or what automounts it."""
+    there = {mount.mount_point for mount in _mounts(root)}
+    return [folder for folder in folders(root) if folder in there]
+
+
+def _mounts(root: Root) -> list[Mount]:
+    return parse_mounts(root.text("/proc/self/mountinfo") or "")
 
 
 def setting(root: Root, name: str) -> str:

@@ -5,7 +5,8 @@ import fcntl
 import os
 from contextlib import suppress
 
-FOLDER = "/sys/firmware/efi/efivars"
+EFI = "/sys/firmware/efi"
+FOLDER = f"{EFI}/efivars"
 
 HIBERNATE_LOCATION = "HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
 """systemd's, with the GUID of its vendor (src/basic/efivars.h)."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from format.errors import TorporError
 from format.layout import PAGE_SIZE
 from kernel import block, hibernation, swap
+from kernel.efivar import EFI
 from setup.errors import SetupError
 from state.announced import forget_announced, read_announced, save_announced
 from state.location import Location
@@ -20,8 +21,6 @@ from store.header import read_header
 from store.image import opened
 from store.locate import find_device
 from store.swap import find_active_at
-
-EFI = "/sys/firmware/efi"
 
 NOWHERE = (os.makedev(0, 1), 0)
 """The kernel finds no device there, and logind no swap: that is its drop-in's business. Major 0

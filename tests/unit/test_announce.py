@@ -10,6 +10,7 @@ import pytest
 from cli import setup
 from cli.__main__ import main
 from kernel import block, cmdline, hibernation, swap
+from kernel.efivar import EFI
 from setup import announce as announcing
 from setup import units
 from setup.announce import NOWHERE, announce, retract
@@ -347,7 +348,7 @@ def test_the_unit_runs_it_where_it_is_enabled() -> None:
     unit = Path("package/files/torpor-announce.service").read_text().splitlines()
     assert "ExecStart=/usr/bin/torpor announce" in unit
     assert f"ConditionPathExists={early.LOCATION_PATH}" in unit
-    assert f"ConditionPathExists=!{announcing.EFI}" in unit
+    assert f"ConditionPathExists=!{EFI}" in unit
     assert "ConditionPathExists=!/etc/initrd-release" in unit
     assert "ConditionPathExists=/sys/power/resume" in unit, "else it fails at each boot"
     (after,) = (line.removeprefix("After=").split() for line in unit if line.startswith("After="))

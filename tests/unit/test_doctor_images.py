@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from doctor.errors import InitramfsError
+from doctor.facts import Facts
 from doctor.images import find_initramfs
 from doctor.initramfs import Source
 from doctor.machine import Machine
@@ -17,15 +18,17 @@ from tests.unit.boot_layouts import (
     MANJARO,
     PKGBASE,
     UKI,
-    UNTOLD,
     VENDOR,
     Files,
     Layout,
     What,
     cmdline,
     entry,
+    mounted,
     variable,
 )
+from tests.unit.boot_names import UNTOLD
+from tests.unit.fake_initramfs import archive
 
 
 @pytest.mark.parametrize("name", [*BOOTED, *UNTOLD])
@@ -49,11 +52,29 @@ def test_several_files_and_profiles(tmp_path: Path) -> None:
     assert Layout(tmp_path / "1", *files).found() == Source(paths)
     text = "initrd /intel-ucode.img\ninitrd /initramfs-linux.img"
     chosen = variable("LoaderEntrySelected", "a.conf")
-    files = [*files[:2], entry("/boot/loader/entries/a.conf", text), chosen]
+    files = [*files[:2], mounted("/boot"), entry("/boot/loader/entries/a.conf", text), chosen]
     assert Layout(tmp_path / "2", *files).found() == Source(paths)
     told = variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi")
     files = [UKI, told, variable("StubProfile", "1")]
     assert Layout(tmp_path / "3", *files).found() == Source((UKI,), 1)
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [(("ucode", "small"), "small"), (("small", "ucode"), "small"), (("ucode", "broken"), "broken")],
+)
+def test_of_several_files_that_with_init_is_spoken_of(
+    order: tuple[str, str], expected: str, tmp_path: Path
+) -> None:
+    """Not the largest: microcode may be larger than an initramfs for one machine."""
+    files = {
+        "/boot/ucode": archive({"kernel/x86/microcode/GenuineIntel.bin": bytes(9999)}),
+        "/boot/small": archive({"init": b"#!/bin/sh"}),
+        "/boot/broken": b"\x1f\x8b",
+    }
+    words = " ".join(f"initrd=/boot/{name}" for name in order)
+    Layout(tmp_path, files, cmdline(words))
+    assert Facts(Machine(str(tmp_path))).image_path == f"/boot/{expected}"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from doctor.errors import NotReadyError
 from doctor.machine import Machine
 from doctor.rebuilt import after_disable, after_rebuild
 from setup.errors import SetupError
-from tests.unit.boot_layouts import variable
+from tests.unit.boot_layouts import ESP, variable
 from tests.unit.enabling import (
     CONF,
     OLD,
@@ -22,7 +22,7 @@ from tests.unit.enabling import (
     on_path,
 )
 from tests.unit.fake_initramfs import unified_kernel_image
-from tests.unit.fake_machine import IMAGE, UUID_TEXT
+from tests.unit.fake_machine import IMAGE, MOUNTS, UUID_TEXT
 
 
 @pytest.fixture(name="machine")
@@ -142,6 +142,7 @@ def test_no_image_says_nothing_after_disable(machine: Enabled) -> None:
 def test_what_boots_is_looked_into(machine: Enabled) -> None:
     """A stale unified kernel image boots, and beside it a fresh initramfs is made."""
     by_mkinitcpio(machine, "PRESETS=(default)\n")
+    machine.fake.write("/proc/self/mountinfo", MOUNTS + ESP.format("/efi"))
     uki = machine.fake.root / "efi/EFI/Linux/arch-linux.efi"
     stale = (machine.folder / "without").read_bytes()
     machine.fake.write("/efi/EFI/Linux/arch-linux.efi", unified_kernel_image([(b".initrd", stale)]))
