@@ -19,18 +19,17 @@ def _text(target: Target) -> str:
     # dracut activates what the command line names. Not add_device+=, which makes each boot wait
     # for the device, without an end (wait_for_dev in 99base/module-setup.sh). And rd.luks.uuid=
     # only without systemd, which opens what crypttab or the real command line names: what stays
-    # shut is waited for, up to an emergency shell (90crypt/parse-crypt.sh). For systemd our module
-    # takes the lines of crypttab that torpor_luks names along into a generic image.
+    # shut is waited for, up to an emergency shell (90crypt/parse-crypt.sh). Both read crypttab, for
+    # the key: our module takes the lines that torpor_luks names along into a generic image.
     luks = " ".join(f"rd.luks.uuid={uuid} rd.luks.name={uuid}={name}" for name, uuid in target.luks)
     lvm = " ".join(f"rd.lvm.lv={volume}" for volume in target.lvm)
     lines = [f'kernel_cmdline+=" {lvm} "'] if lvm else []
     if luks:
         lines += [
+            f'torpor_luks="{" ".join(name for name, _ in target.luks)}"',
             'if [[ " $omit_dracutmodules " == *" systemd "* ||',
             "    ! -e /usr/lib/systemd/systemd ]]; then",
             f'    kernel_cmdline+=" {luks} "',
-            "else",
-            f'    torpor_luks="{" ".join(name for name, _ in target.luks)}"',
             "fi",
         ]
     return "".join(f"{line}\n" for line in lines)

@@ -12,8 +12,7 @@ check() {
     look_below_the_store
 }
 
-# Tell the modules for LUKS and LVM, which look at host_fs_types, what they have to open. Not by
-# host_devs: dracut would wait for what is in there at each boot, without an end.
+# Tell the modules for LUKS and LVM what to open; not by host_devs, which each boot would wait for.
 look_below_the_store() {
     local _dev
     _dev=$(expand_persistent_dev "$(sed -n 's/^resume=//p' "${dracutsysrootdir-}$LOCATION")")
@@ -23,10 +22,11 @@ look_below_the_store() {
 }
 
 # A generic image has no crypttab: print the lines that open the store, which torpor enable named.
+# By its path, since dracut's shell does not know a device by its UUID whose name it was told.
 lines_of_crypttab() {
     for _name in ${torpor_luks-}; do
         grep "^${_name}[[:space:]]" "${dracutsysrootdir-}/etc/crypttab" || :
-    done
+    done | sed 's,^\([^[:space:]]*[[:space:]]*\)\([A-Z]*\)=,\1/dev/disk/by-\L\2/,'
 }
 
 depends() {
@@ -44,12 +44,12 @@ install() {
     inst_multiple "${_files[@]}"
     inst_multiple cat dd mkdir sleep "$LIB/torpor-boot" # sh is for base to choose
     inst_multiple -o "$LOCATION" blkid mount udevadm
+    [[ ${hostonly-} ]] || lines_of_crypttab >> "$initdir/etc/crypttab"
     if dracut_module_included systemd; then
         inst_multiple -o systemctl \
             "$systemdsystemunitdir"/torpor-resume.service \
             "$systemdsystemunitdir"/systemd-hibernate-resume{,@}.service.d/torpor.conf \
             "$systemdutildir"/system-generators/torpor-resume-generator
-        [[ ${hostonly-} ]] || lines_of_crypttab >> "$initdir/etc/crypttab"
         return
     fi
     inst_hook initqueue/settled 00 "$moddir/torpor-wait.sh"

@@ -154,17 +154,30 @@ def test_nothing_is_mounted_or_checked_before_us() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "taken"), [("", ""), ("other safe", "safe UUID=2 /etc/key luks,discard\n")]
+    ("named", "taken"),
+    [
+        ("", ""),
+        ("other safe", "safe /dev/disk/by-uuid/2\t/etc/key luks,discard\n"),
+        ("last home", "last /dev/sdc none\nhome /dev/disk/by-partlabel/a=b none luks\n"),
+    ],
 )
 def test_dracut_takes_the_lines_along_that_open_the_store(
     tmp_path: Path, named: str, taken: str
 ) -> None:
+    """With paths: the name of a device, by which its shell else finds the line, is told to it."""
     (tmp_path / "etc").mkdir()
-    lines = "# devices\nhome UUID=1 none luks\nsafe UUID=2 /etc/key luks,discard\nunsafe UUID=3\n"
-    (tmp_path / "etc/crypttab").write_text(lines)
-    script = f". {ROOT}/initramfs/dracut/module-setup.sh; lines_of_crypttab"
-    variables = {"dracutsysrootdir": str(tmp_path), "torpor_luks": named, "PATH": "/usr/bin:/bin"}
-    said = subprocess.run(
-        ["bash", "-euc", script], env=variables, capture_output=True, text=True, check=True
+    lines = (
+        "# devices\nhome PARTLABEL=a=b none luks\n\nsafe UUID=2\t/etc/key luks,discard\n"
+        "unsafe UUID=3\nlast /dev/sdc none"
     )
-    assert said.stdout == taken
+    assert crypttab_lines(tmp_path, named) == ""
+    (tmp_path / "etc/crypttab").write_text(lines)
+    assert crypttab_lines(tmp_path, named) == taken
+
+
+def crypttab_lines(root: Path, named: str) -> str:
+    script = f". {ROOT}/initramfs/dracut/module-setup.sh; lines_of_crypttab"
+    variables = {"dracutsysrootdir": str(root), "torpor_luks": named, "PATH": "/usr/bin:/bin"}
+    return subprocess.run(
+        ["bash", "-euc", script], env=variables, capture_output=True, text=True, check=True
+    ).stdout

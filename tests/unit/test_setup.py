@@ -262,7 +262,7 @@ def dracut_command_line(omitted: str, target: Target) -> list[str]:
 def test_dracut_is_told_what_to_open() -> None:
     lvm = "rd.lvm.lv=disk/im-age"
     luks = [f"rd.luks.uuid={UUID}", f"rd.luks.name={UUID}=secret"]
-    assert dracut_command_line(" systemd systemd-initrd ", FILE) == [lvm, *luks]
+    assert dracut_command_line(" systemd systemd-initrd ", FILE) == [lvm, *luks, "(secret)"]
     if Path("/usr/lib/systemd/systemd").exists():
         assert dracut_command_line("", FILE) == [lvm, "(secret)"]
     assert generator_text("dracut", PLAIN) == ""
