@@ -5,10 +5,13 @@ from collections.abc import Iterator
 
 from generators import shell
 from generators.generator import Generator, Luks, Target
+from generators.kernels import order
 from state.root import Root
 from store import crypttab
 
 _CONF = "/etc/dracut.conf"
+_FOLDERS = (f"{_CONF}.d", "/usr/lib/dracut/dracut.conf.d", "/run/initramfs/dracut.conf.d")
+"""A file hides those of its name in the folders behind; 112 reads the last one, 106 does not."""
 
 
 def _is_used(root: Root) -> bool:
@@ -55,11 +58,23 @@ def _remarks(root: Root, luks: Luks, command_line: str) -> Iterator[str]:
 
 def configuration(root: Root) -> str:
     """Return all that the files of dracut's configuration say."""
-    return "\n".join(root.text(path) or "" for path in _files(root))
+    return "\n".join(_texts(root))
+
+
+def _texts(root: Root) -> Iterator[str]:
+    return (root.text(path) or "" for path in _files(root))
 
 
 def _files(root: Root) -> list[str]:
-    return [_CONF, *(f"{_CONF}.d/{name}" for name in root.names(f"{_CONF}.d"))]
+    """Return the files that dracut reads, in order (dropindirs_sort in dracut.sh)."""
+    found = {
+        name: path
+        for folder in reversed(_FOLDERS)
+        for name in root.names(folder)
+        if name.endswith(".conf") and name[0] != "." and root.exists(path := f"{folder}/{name}")
+    }
+    by_name = sorted(found, key=lambda name: order(name.removesuffix(".conf")))
+    return [_CONF, *(found[name] for name in by_name)]
 
 
 def leaves_out(root: Root) -> str:
@@ -70,9 +85,7 @@ def leaves_out(root: Root) -> str:
 
 def makes_unified(root: Root) -> bool:
     """Return whether it is told to make unified kernel images."""
-    variables: dict[str, shell.Value] = {}
-    shell.assign(configuration(root), variables)
-    return variables.get("uefi") == "yes"
+    return shell.value_of("uefi", _texts(root)) == "yes"
 
 
 DRACUT = Generator(

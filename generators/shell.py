@@ -1,7 +1,7 @@
 """Configuration that bash reads: its plain assignments, as bash carries them out (bash(1))."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 Value = str | list[str] | None
 """None: what bash makes of it cannot be told from the file."""
@@ -42,6 +42,19 @@ def names(rest: str, variable: str) -> bool:
     """Return whether what `assign` left may change a variable: by its name, or by another file."""
     code = re.sub(r"(?m)(^|\s)#.*", "", rest)
     return re.search(rf"\b{variable}\b|(^|[\s;&|])(source|\.|eval)\s", code) is not None
+
+
+def value_of(variable: str, texts: Iterable[str]) -> Value:
+    """Return what a variable holds once bash has read one text after the other.
+
+    None if it is not set, or if only a shell can tell. What a text leaves unknown, a later one may
+    set again.
+    """
+    variables: dict[str, Value] = {}
+    for text in texts:
+        if names(assign(text, variables), variable):
+            variables[variable] = None
+    return variables.get(variable)
 
 
 class _Reader:

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from generators.shell import Value, assign, names
+from generators.shell import Value, assign, names, value_of
 
 PLAIN = [
     "HOOKS=(base udev)",
@@ -120,6 +120,23 @@ def test_what_depends_on_more_is_unknown(text: str) -> None:
 @pytest.mark.parametrize("rest", ["echo x\nMODULES=(y)", "# HOOKS\nls # HOOKS", "MYHOOKS=$(ls)"])
 def test_what_is_left_may_be_about_something_else(rest: str) -> None:
     assert not names(rest, "HOOKS")
+
+
+@pytest.mark.parametrize(
+    ("texts", "value"),
+    [
+        ([], None),
+        (["HOOKS=a", "MORE=b"], "a"),
+        (["HOOKS=a", "HOOKS+=b"], "ab"),
+        (["ls", "HOOKS=a"], "a"),
+        (["HOOKS=a", "ls"], "a"),
+        (["HOOKS=a\nls\nHOOKS=b"], None),
+        (["HOOKS=a", ". /etc/more", "HOOKS+=b"], None),
+        (["HOOKS=$(ls)", "HOOKS=b"], "b"),
+    ],
+)
+def test_one_text_after_the_other(texts: list[str], value: Value) -> None:
+    assert value_of("HOOKS", texts) == value
 
 
 def test_nothing_crashes() -> None:
