@@ -108,8 +108,17 @@ def _read_member(stream: Stream) -> tuple[Member, int]:
     name = stream.take(name_size + -(_HEADER_SIZE + name_size) % _ALIGNMENT)
     if len(name) < name_size:
         raise _cut_off()
-    text = name[: name_size - 1].decode("utf-8", "surrogateescape")
+    text = as_string(name[: name_size - 1])
     return Member(text, mode, links, size, (inode, major, minor)), -size % _ALIGNMENT
+
+
+def as_string(data: bytes) -> str:
+    """Return a name or the target of a link as the kernel takes it: up to the first zero.
+
+    dracut-cpio puts more of them behind a name, to align the contents; gen_init_cpio has one
+    behind a target.
+    """
+    return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
 
 def _cut_off() -> InitramfsError:

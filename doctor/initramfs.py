@@ -1,6 +1,5 @@
 """What an initramfs holds: names, links, and the contents of the few files that matter."""
 
-import os
 import posixpath
 import stat
 import sys
@@ -8,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from doctor.cpio import TRAILER, Contents, Member, read_archives
+from doctor.cpio import TRAILER, Contents, Member, as_string, read_archives
 from doctor.errors import InitramfsError
 from doctor.stream import PIECE, Stream
 from doctor.uki import initramfs_in
@@ -157,7 +156,7 @@ def _add(
     name = posixpath.normpath(member.name).lstrip("/")
     size, target, kept = member.size, "", None
     if stat.S_ISLNK(member.mode):
-        target = os.fsdecode(contents.take(_LINK_LIMIT << 7))
+        target = as_string(contents.take(_LINK_LIMIT << 7))
     elif stat.S_ISREG(member.mode) and size:
         use = keep(name)
         if use is not None and size <= KEEP_LIMIT:

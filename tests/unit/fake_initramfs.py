@@ -23,10 +23,17 @@ Tree = Mapping[str, bytes | Link]
 
 
 def member(
-    name: str, mode: int, data: bytes, *, inode: int = 1, links: int = 1, magic: str = "070701"
+    name: str,
+    mode: int,
+    data: bytes,
+    *,
+    inode: int = 1,
+    links: int = 1,
+    magic: str = "070701",
+    zeros: int = 1,
 ) -> bytes:
     """Return one member of a newc archive."""
-    path = name.encode() + b"\0"
+    path = name.encode() + bytes(zeros)
     fields = [inode, mode, 0, 0, links, 0, len(data), 8, 1, 0, 0, len(path), 0]
     header = (magic + "".join(f"{field:08X}" for field in fields)).encode() + path
     return header + bytes(-len(header) % 4) + data + bytes(-len(data) % 4)

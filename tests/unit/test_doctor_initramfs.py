@@ -137,6 +137,22 @@ def test_names_of_one_file(read: Read) -> None:
         assert image.size("three") == 0
 
 
+@pytest.mark.parametrize("zeros", [1, 2, 4, 3900])
+def test_names_end_at_the_first_zero(zeros: int, read: Read) -> None:
+    """dracut-cpio pads them, to align the contents (enhanced_cpio=yes)."""
+    parts = [
+        member("usr", stat.S_IFDIR, b"", zeros=zeros),
+        member("usr/big", stat.S_IFREG, NOISE, inode=7, links=2, zeros=zeros),
+        member("usr/other-big", stat.S_IFREG, b"", inode=7, links=2, zeros=zeros),
+        member("lib", stat.S_IFLNK, b"usr" + bytes(zeros - 1), zeros=zeros),
+        member("TRAILER!!!", 0, b"", zeros=zeros),
+    ]
+    image = read(b"".join(parts) + archive({"etc/next": b"x"}))
+    assert image.contents("lib/big") == image.contents("usr/other-big") == crc32(NOISE)
+    assert list(image.below("usr")) == ["usr/big", "usr/other-big"]
+    assert "etc/next" in image
+
+
 def test_unified_kernel_image(read: Read) -> None:
     data = COMPRESSIONS["zstd"](archive(TREE))
     whole = unified_kernel_image([(b".initrd", data)])
