@@ -6,7 +6,7 @@ that is what has to be run: the generator alone would write elsewhere.
 
 from collections.abc import Iterator
 
-from generators import boot, mkinitcpio
+from generators import boot, mkinitcpio, shell
 from generators.dracut import DRACUT
 from generators.errors import NoGeneratorError
 from generators.find import GENERATORS, find_generator
@@ -17,7 +17,6 @@ from state.root import Root
 
 _CALLERS: dict[str, tuple[Command, ...]] = {
     "dracut": (
-        ("sdbootutil", "mkinitrd"),  # openSUSE with systemd-boot or grub2-bls
         ("reinstall-kernels",),  # EndeavourOS with kernel-install
         ("dracut-rebuild",),  # EndeavourOS with GRUB
         ("limine-dracut",),
@@ -25,14 +24,19 @@ _CALLERS: dict[str, tuple[Command, ...]] = {
     "mkinitcpio": (("limine-mkinitcpio",),),
 }
 """By generator: of these the first that is installed."""
+_SDBOOTUTIL = ("sdbootutil", "mkinitrd")
+_SDBOOTUTILS_LOADERS = ("systemd-boot", "grub2-bls")
+"""With another one it ends in an error."""
 
 
 def commands(root: Root, generator: Generator) -> list[Command]:
     """Return the commands, in order; none where nothing says what images there should be."""
     if generator is DRACUT and is_dracuts(root):
         return [INITRAMFS_TOOLS.rebuild]  # which calls what the boot loader needs, too
+    if generator is DRACUT and _uses_sdbootutil(root):
+        return [_SDBOOTUTIL]
     for command in _CALLERS.get(generator.name, ()):
-        if root.exists(f"/usr/bin/{command[0]}"):
+        if _is_installed(root, command):
             return [command]
     if _goes_by_kernel_install(root, generator):
         return list(_kernel_install(root))
@@ -55,13 +59,29 @@ def generator_of(root: Root) -> Generator:
     return generator
 
 
+def _is_installed(root: Root, command: Command) -> bool:
+    return root.exists(f"/usr/bin/{command[0]}")
+
+
+def _uses_sdbootutil(root: Root) -> bool:
+    """Return whether openSUSE's boot loader here is one of sdbootutil's, which GRUB may not be.
+
+    Where none is named it takes one of them for granted, and ends in an error without its files.
+    """
+    if not _is_installed(root, _SDBOOTUTIL):
+        return False
+    loader = shell.value_of("LOADER_TYPE", [root.text("/etc/sysconfig/bootloader") or ""])
+    return loader in _SDBOOTUTILS_LOADERS if loader else bool(boot.own_folder(root))
+
+
 def _goes_by_kernel_install(root: Root, generator: Generator) -> bool:
     if not root.exists("/usr/bin/kernel-install"):
         return False
     if generator is mkinitcpio.MKINITCPIO:
         return not mkinitcpio.has_presets(root)
     # dracut writes below the folder of the machine id by itself, and no other (dracut.sh).
-    own = boot.own_folder(root)
+    # What sdbootutil made, and is not used for any more, is nobody's.
+    own = "" if _is_installed(root, _SDBOOTUTIL) else boot.own_folder(root)
     return generator is DRACUT and (
         boot.setting(root, "layout") == "uki" or own not in ("", root.line("/etc/machine-id"))
     )

@@ -33,6 +33,13 @@ def _root(tmp_path: Path) -> Root:
     return Root(str(tmp_path))
 
 
+def run(root: Root) -> list[str]:
+    """Return what is run, a command each."""
+    generator = find_generator(root)
+    assert generator is not None
+    return [" ".join(command) for command in commands(root, generator)]
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
@@ -59,8 +66,7 @@ def _root(tmp_path: Path) -> Root:
             | {"/boot/efi/debian/6.12.1-amd64/initrd": ""},
             ["kernel-install add 6.12.1-amd64 /boot/vmlinuz-6.12.1-amd64"],
         ),
-        # openSUSE with systemd-boot or grub2-bls, EndeavourOS
-        (DRACUT | {"/usr/bin/sdbootutil": ""}, ["sdbootutil mkinitrd"]),
+        # EndeavourOS
         (DRACUT | KERNEL_INSTALL | {"/usr/bin/reinstall-kernels": ""}, ["reinstall-kernels"]),
         (DRACUT | {"/usr/bin/dracut-rebuild": ""}, ["dracut-rebuild"]),
         (MKINITCPIO, ["mkinitcpio -P"]),
@@ -75,9 +81,51 @@ def _root(tmp_path: Path) -> Root:
 )
 def test_what_is_run(files: dict[str, str], expected: list[str], root: Root) -> None:
     write(root, files)
-    generator = find_generator(root)
-    assert generator is not None
-    assert [" ".join(command) for command in commands(root, generator)] == expected
+    assert run(root) == expected
+
+
+SUSE = {
+    **DRACUT,
+    "/usr/bin/sdbootutil": "",
+    "/usr/bin/kernel-install": "",
+    "/etc/machine-id": TOKEN,
+    "/etc/os-release": 'ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n',
+    "/usr/lib/modules/6.12.1-1-default/vmlinuz": "",
+}
+ENTRIES = {"/boot/efi/opensuse-tumbleweed/6.12.1-1-default/initrd-1b2c": ""}
+SDBOOTUTIL = ["sdbootutil mkinitrd"]
+
+
+@pytest.mark.parametrize("entries", [{}, ENTRIES], ids=["none", "entries"])
+@pytest.mark.parametrize(
+    ("loader", "expected"),
+    [
+        ("LOADER_TYPE=systemd-boot", SDBOOTUTIL),
+        ('## Type: list(grub,grub2)\nLOADER_TYPE="grub2-bls"\nSECURE_BOOT="yes"', SDBOOTUTIL),
+        ('LOADER_TYPE="grub2-efi"', [ALL]),
+        ("LOADER_TYPE=grub2-bls\nLOADER_TYPE=grub2", [ALL]),
+        ("LOADER_TYPE=none", [ALL]),
+        (None, None),
+        ('LOADER_TYPE=""', None),
+        ("#LOADER_TYPE=grub2-efi", None),
+        ("[[ -e /x ]] && LOADER_TYPE=grub2-efi", None),
+    ],
+)
+def test_on_opensuse_the_boot_loader_decides(
+    loader: str | None, expected: list[str] | None, entries: dict[str, str], root: Root
+) -> None:
+    """sdbootutil is installed with the classic GRUB, too; where none is named, its files tell."""
+    write(root, SUSE | entries)
+    if loader is not None:
+        write(root, {"/etc/sysconfig/bootloader": loader})
+    assert run(root) == (expected or (SDBOOTUTIL if entries else [ALL]))
+
+
+def test_unified_kernel_images_on_opensuse(root: Root) -> None:
+    """Without a boot loader of sdbootutil's the rest is as elsewhere."""
+    write(root, SUSE | {"/etc/kernel/install.conf": "layout=uki\n"})
+    (added,) = run(root)
+    assert added.startswith("kernel-install add 6.12.1-1-default ")
 
 
 @pytest.mark.parametrize(
