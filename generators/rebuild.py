@@ -6,7 +6,7 @@ that is what has to be run: the generator alone would write elsewhere.
 
 from collections.abc import Iterator
 
-from generators import boot, mkinitcpio, shell
+from generators import boot, dracut, mkinitcpio, shell
 from generators.dracut import DRACUT
 from generators.errors import NoGeneratorError
 from generators.find import GENERATORS, find_generator
@@ -39,7 +39,7 @@ def commands(root: Root, generator: Generator) -> list[Command]:
         if _is_installed(root, command):
             return [command]
     if _goes_by_kernel_install(root, generator):
-        return list(_kernel_install(root))
+        return list(_kernel_install(root, generator))
     if generator is mkinitcpio.MKINITCPIO and not mkinitcpio.has_presets(root):
         return []
     return [generator.rebuild]
@@ -79,15 +79,28 @@ def _goes_by_kernel_install(root: Root, generator: Generator) -> bool:
         return False
     if generator is mkinitcpio.MKINITCPIO:
         return not mkinitcpio.has_presets(root)
-    # dracut writes below the folder of the machine id by itself, and no other (dracut.sh).
     # What sdbootutil made, and is not used for any more, is nobody's.
     own = "" if _is_installed(root, _SDBOOTUTIL) else boot.own_folder(root)
+    # dracut writes below the folder of the machine id by itself, and no other (dracut.sh).
+    knows_it = not _is_debians(root, generator) and own == root.line("/etc/machine-id")
     return generator is DRACUT and (
-        boot.setting(root, "layout") == "uki" or own not in ("", root.line("/etc/machine-id"))
+        boot.setting(root, "layout") == "uki" or bool(own and not knows_it)
     )
 
 
-def _kernel_install(root: Root) -> Iterator[Command]:
+def _is_debians(root: Root, generator: Generator) -> bool:
+    """Return whether /boot/initrd.img-RELEASE is dracut's, from where kernel-install takes it.
+
+    Debian's 55-initrd.install, 85-initrd.install in 12, lays it over what dracut's own
+    50-dracut.install makes; the latter is not in 12.
+    """
+    is_there = root.exists("/etc/kernel/postinst.d/dracut")
+    return generator is DRACUT and is_there and not dracut.makes_unified(root)
+
+
+def _kernel_install(root: Root, generator: Generator) -> Iterator[Command]:
     for release in installed(root):
         if kernel := kernel_of(root, release):
+            if _is_debians(root, generator):
+                yield ("dracut", "--force", f"/boot/initrd.img-{release}", release)
             yield ("kernel-install", "add", release, kernel)

@@ -84,6 +84,61 @@ def test_what_is_run(files: dict[str, str], expected: list[str], root: Root) -> 
     assert run(root) == expected
 
 
+DEBIAN = {
+    **DRACUT,
+    "/etc/kernel/postinst.d/dracut": "",
+    "/etc/machine-id": TOKEN,
+    "/etc/os-release": "ID=debian\n",
+    "/boot/vmlinuz-6.12.1-amd64": "",
+    "/boot/vmlinuz-6.12.9-amd64": "",
+    "/lib/modules/6.12.1-amd64/modules.dep": "",
+    "/lib/modules/6.12.9-amd64/modules.dep": "",
+}
+BOTH = [
+    command.format(release)
+    for release in ("6.12.1-amd64", "6.12.9-amd64")
+    for command in (
+        "dracut --force /boot/initrd.img-{0} {0}",
+        "kernel-install add {0} /boot/vmlinuz-{0}",
+    )
+]
+ESP = f"/boot/efi/{TOKEN}/6.12.9-amd64/initrd"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, [ALL]),
+        ({"/boot/efi/EFI/debian/grubx64.efi": ""}, [ALL]),
+        ({"/etc/kernel/postinst.d/zz-systemd-boot": ""}, [ALL]),
+        ({ESP: ""}, BOTH),
+        ({"/efi/Default/6.12.9-amd64/initrd": ""}, BOTH),
+        ({"/etc/kernel/entry-token": "debian\n", "/boot/debian/6.12.1-amd64/linux": ""}, BOTH),
+        ({"/etc/kernel/install.conf": "layout=uki\n"}, BOTH),
+        ({"/etc/kernel/install.conf": "layout=uki\n", ESP: ""}, BOTH),
+        # dracut makes the unified kernel images, and would make one there, too.
+        ({"/etc/dracut.conf.d/uefi.conf": "uefi=yes\n", ESP: ""}, [ALL]),
+        (
+            {"/etc/dracut.conf.d/uefi.conf": "uefi=yes\n"}
+            | {"/etc/kernel/install.conf": "layout=uki\n"},
+            BOTH[1::2],
+        ),
+        (DRACUTS_UPDATE | {ESP: ""}, ["update-initramfs -u -k all"]),
+    ],
+)
+def test_on_debian_kernel_install_takes_what_lies_in_boot(
+    files: dict[str, str], expected: list[str], root: Root
+) -> None:
+    """By itself dracut would write elsewhere, and the old one in /boot would be laid over it."""
+    write(root, DEBIAN | {"/usr/bin/kernel-install": ""} | files)
+    assert run(root) == expected
+
+
+def test_without_kernel_install_dracut_knows_its_place_on_debian(root: Root) -> None:
+    write(root, DEBIAN | {ESP: ""})
+    assert run(root) == [ALL]
+
+
 SUSE = {
     **DRACUT,
     "/usr/bin/sdbootutil": "",
