@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "package/rpm/torpor.spec"
 ARCH = ROOT / "package/arch"
 TARBALL = f"torpor-{VERSION}-x86_64.tar.gz"
+RunScriptlet = Callable[..., list[str]]
 INITRAMFS_TOOLS, INITCPIO = "/usr/share/initramfs-tools/", "/usr/lib/initcpio/"
 
 
@@ -125,6 +127,77 @@ def test_the_arch_package_holds_the_layout(
     others = [name for name in needs if not name.startswith("/usr/lib/torpor/")]
     assert "/usr/lib/libc.so.6" in others
     assert all(re.fullmatch(r"/usr/lib/[^/]+", name) for name in others)
+
+
+TORPOR = """#!/bin/sh
+echo "torpor $*" >>"$CALLS"
+[ "$2" != --print ] || printf '%s' "$PRINTED"
+exit "$STATUS"
+"""
+PRINT = "torpor rebuild --print"
+
+
+@pytest.fixture(name="run_scriptlet")
+def _run_scriptlet(tmp_path: Path) -> RunScriptlet:
+    """Return a function that runs scriptlets as pacman does, and returns what they called."""
+    calls, script = tmp_path / "calls", tmp_path / "torpor.install"
+    script.write_text((ARCH / "torpor.install").read_text().replace("/run/", f"{tmp_path}/"))
+    programs = {"torpor": TORPOR, "dracut": '#!/bin/sh\necho "dracut $*" >>"$CALLS"\n'}
+    for name, text in programs.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+
+    def run(*scriptlets: str, printed: str, status: int = 0) -> list[str]:
+        calls.write_text("")
+        said = {"CALLS": str(calls), "PRINTED": printed, "STATUS": str(status)}
+        for scriptlet in scriptlets:
+            subprocess.run(
+                ["bash", "-c", f". {script}; {scriptlet} 0.2.0-1 0.1.0-1"],
+                env={"PATH": f"{tmp_path}:/usr/bin:/bin"} | said,
+                check=True,
+            )
+        assert not (tmp_path / "torpor-rebuild").exists()
+        return calls.read_text().splitlines()
+
+    return run
+
+
+DRACUTS = "dracut --force /boot/a a\ndracut --force /boot/b b\n"
+
+
+@pytest.mark.parametrize("scriptlet", ["post_install", "post_upgrade"])
+@pytest.mark.parametrize(
+    ("printed", "rebuilds"),
+    [
+        (DRACUTS, True),
+        ("kernel-install add 6.12 /usr/lib/modules/6.12/vmlinuz\n", True),
+        ("limine-mkinitcpio\n", True),
+        ("", True),
+        ("mkinitcpio -P\n", False),
+    ],
+)
+def test_on_arch_the_initramfs_is_rebuilt(
+    scriptlet: str, printed: str, rebuilds: bool, run_scriptlet: RunScriptlet
+) -> None:
+    """By mkinitcpio's own hook, or by us: with dracut nothing else would do it."""
+    expected = [PRINT, "torpor rebuild"] if rebuilds else [PRINT]
+    assert run_scriptlet(scriptlet, printed=printed) == expected
+    failed = run_scriptlet(scriptlet, printed=printed, status=18)
+    assert failed == expected
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [(DRACUTS, DRACUTS.splitlines()), ("mkinitcpio -P\n", []), ("", [])],
+)
+def test_on_arch_the_resumer_goes_with_the_package(
+    printed: str, expected: list[str], run_scriptlet: RunScriptlet
+) -> None:
+    before = ["torpor disable --no-rebuild", PRINT]
+    for status in (0, 18):
+        called = run_scriptlet("pre_remove", "post_remove", printed=printed, status=status)
+        assert called == [*before, *expected]
+    assert run_scriptlet("post_remove", printed="") == []
 
 
 def test_shellcheck_has_nothing_to_say() -> None:
