@@ -1,6 +1,7 @@
 """What all tests share: how much of them runs, the seed of chance, and the tables at the end."""
 
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -64,6 +65,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell has what it starts in the background ignore it, and so would what we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: only with --long")
     if config.option.table:
         config.pluginmanager.register(TableKeeper(config.option.table))
