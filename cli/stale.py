@@ -5,13 +5,14 @@ import sys
 from contextlib import ExitStack
 
 from cli.output import say
-from format.errors import DamagedError
+from format.errors import DamagedError, TorporError
 from format.reader import ImageReader
 from format.tables import guard_of
 from guard.compare import compare
 from guard.errors import ChangedError
 from kernel import programs
-from state.record import BootRecord
+from kernel.machine import boot_id
+from state.record import BootRecord, HibernationRecord
 from store.efi_location import clear_efi_location_of
 from store.errors import cannot
 from store.header import StoreHeader, read_header
@@ -22,9 +23,11 @@ from store.once import why_spent
 def discard_stale(store: str) -> None:
     """Discard the image in `store`, or those this boot kept, if it cannot be restored any more.
 
-    Swap that an image was in is used again as /etc/fstab has it. Raises UnreadableError,
-    UnsupportedError where an image cannot be judged; it stays.
+    Swap that an image was in is used again as /etc/fstab has it. Why this boot did not resume is
+    kept for later ones. Raises UnreadableError, UnsupportedError where an image cannot be judged;
+    it stays.
     """
+    _keep_why()
     with ExitStack() as files:
         headers = _named(store, files) if store else _kept(files)
         freed = [header for header in headers if _discard_if_stale(header)]
@@ -32,6 +35,16 @@ def discard_stale(store: str) -> None:
         say("this boot kept no image: nothing to discard")
     if any(not header.is_store for header in freed):
         _use_swap()
+
+
+def _keep_why() -> None:
+    """Leave to later boots, in which /run is another, why this one did not resume."""
+    try:
+        last, boot = HibernationRecord.read(), BootRecord.read()
+        if refused := last and boot and last.refused(boot, boot_id()):
+            refused.save()
+    except TorporError as error:
+        print(f"torpor: {error}", file=sys.stderr)
 
 
 def _named(store: str, files: ExitStack) -> list[StoreHeader]:

@@ -35,14 +35,14 @@ def _lines(
     if last is None:
         yield "no hibernation recorded"
     else:
-        yield _hibernation(last, this_boot)
+        yield _hibernation(last, boot, this_boot)
     if boot is not None:
         yield f"this boot, {_time(boot.when)}, did not resume: {boot.message}"
     elif last and last.outcome == Outcome.BEGUN and last.boot_id != this_boot:
         yield "this boot did not resume, and its initramfs does not say why: run torpor doctor"
 
 
-def _hibernation(last: HibernationRecord, this_boot: str) -> str:
+def _hibernation(last: HibernationRecord, boot: BootRecord | None, this_boot: str) -> str:
     where = f" to {last.store}" if last.store else ""
     head = f"last hibernation: {_time(last.begun)}{where}"
     if last.outcome == Outcome.RESUMED:
@@ -53,6 +53,8 @@ def _hibernation(last: HibernationRecord, this_boot: str) -> str:
         still = f", {_duration(last.still)} of it at a standstill" if last.still else ""
         failed = f"failed after {seconds:.0f} s{still}"
         return f"{head}, {failed}: {last.message} (exit code {last.exit_code})"
+    if last.outcome == Outcome.REFUSED and not (boot and boot.when == last.ended):
+        return f"{head}, not resumed by the boot of {_time(last.ended)}: {last.message}"
     if last.boot_id == this_boot:
         return f"{head}, not finished: it is under way, or was killed"
     return f"{head}, not resumed"

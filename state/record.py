@@ -6,7 +6,7 @@ that held it is replaced.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -26,6 +26,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """Undone; the machine went on."""
     RESUMED = "resumed"
+    REFUSED = "refused"
+    """A boot did not restore the image, and said why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ class HibernationRecord:
     begun: float
     """Seconds since 1970, UTC; as all times here."""
     ended: float
-    """When it failed or was resumed, or 0."""
+    """When it failed, was resumed or refused, or 0."""
     boot_id: str
     """The boot in which it began (/proc/sys/kernel/random/boot_id)."""
     store: str
     image_uuid: str
     exit_code: int
     message: str
-    """Why it failed, or ""."""
+    """Why it failed or was refused, or ""."""
     still: float = 0.0
     """Seconds from the first task that was stopped to the last one that went on, whether the
     machine was on or off; of all attempts. 0 if nothing was stopped."""
@@ -51,6 +53,18 @@ class HibernationRecord:
     def save(self, path: str | None = None) -> None:
         """Keep it. Raises UnreadableError."""
         write_text(path or HIBERNATION_PATH, json.dumps(asdict(self), indent=2) + "\n")
+
+    def refused(self, boot: "BootRecord", this_boot: str) -> Self | None:
+        """Return it with what `this_boot` said of its image, None if that is known or not of it."""
+        if self.outcome != Outcome.BEGUN or self.boot_id == this_boot:
+            return None
+        return replace(
+            self,
+            outcome=Outcome.REFUSED,
+            ended=boot.when,
+            exit_code=boot.exit_code,
+            message=boot.message,
+        )
 
     @classmethod
     def read(cls, path: str | None = None) -> Self | None:

@@ -30,8 +30,12 @@ def printed(capsys: pytest.CaptureFixture[str], *, as_json: bool = False) -> str
 
 HEAD = "last hibernation: 1970-01-01 00:16:40 UTC"
 TO = f"{HEAD} to /dev/sda2"
-BOOT = "this boot, 1970-01-01 00:33:20 UTC, did not resume:"
+LATER = "1970-01-01 00:33:20 UTC"
+BOOT = f"this boot, {LATER}, did not resume:"
 FAILED = replace(BEGUN, outcome=Outcome.FAILED, ended=1007, message="no room", exit_code=9)
+REFUSED = replace(
+    BEGUN, outcome=Outcome.REFUSED, boot_id=ELSEWHERE, ended=2000, message="noresume", exit_code=10
+)
 UNTOLD = "this boot did not resume, and its initramfs does not say why: run torpor doctor"
 
 
@@ -64,6 +68,16 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
             [f"{TO}, not resumed", f"{BOOT} chunk 3 is damaged"],
         ),
         (replace(BEGUN, boot_id=ELSEWHERE), None, [f"{TO}, not resumed", UNTOLD]),
+        (REFUSED, BootRecord(2000, 10, "noresume"), [f"{TO}, not resumed", f"{BOOT} noresume"]),
+        (REFUSED, None, [f"{TO}, not resumed by the boot of {LATER}: noresume"]),
+        (
+            REFUSED,
+            BootRecord(3000, 7, "no disk"),
+            [
+                f"{TO}, not resumed by the boot of {LATER}: noresume",
+                "this boot, 1970-01-01 00:50:00 UTC, did not resume: no disk",
+            ],
+        ),
     ],
 )
 def test_status(

@@ -14,7 +14,8 @@ from format.guard import GuardEntry
 from format.mark import MARK_OFFSET, MarkState
 from guard.errors import ChangedError
 from kernel import programs
-from state.record import BootRecord, KeptImage
+from state import record
+from state.record import BootRecord, HibernationRecord, KeptImage, Outcome
 from store.header import new_store_header
 from tests.command import one_message
 from tests.unit.conftest import SwapFile
@@ -136,6 +137,44 @@ def test_nothing_was_kept(machine: Machine, discard: Discard) -> None:
     assert discard() == nothing
     BootRecord(1.0, 3, "no image").save()
     assert discard() == nothing
+
+
+@pytest.mark.parametrize(
+    ("outcome", "boot", "is_kept"),
+    [
+        (Outcome.BEGUN, "another boot", True),
+        (Outcome.BEGUN, "this boot", False),
+        (Outcome.RESUMED, "another boot", False),
+        (Outcome.REFUSED, "another boot", False),
+    ],
+)
+def test_later_boots_know_why(
+    outcome: Outcome,
+    boot: str,
+    is_kept: bool,
+    discard: Discard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the resumer said is in /run: the next boot would have no word of it."""
+    monkeypatch.setattr(stale, "boot_id", lambda: "this boot")
+    last = HibernationRecord(outcome, 1, 0, boot, "/dev/sda2", "uuid", 0, "")
+    last.save()
+    BootRecord(2.0, 10, "noresume").save()
+    assert discard()[0] == 0
+    told = replace(last, outcome=Outcome.REFUSED, ended=2, exit_code=10, message="noresume")
+    assert HibernationRecord.read() == (told if is_kept else last)
+
+
+def test_record_that_cannot_be_read_keeps_no_image(
+    swap: Path, machine: Machine, discard: Discard
+) -> None:
+    Path(record.HIBERNATION_PATH).parent.mkdir(parents=True, exist_ok=True)
+    Path(record.HIBERNATION_PATH).write_text("[", encoding="ascii")
+    machine.changed = "it has changed"
+    code, said, err = discard()
+    assert (code, "is discarded" in said) == (0, True)
+    assert "is not what torpor writes" in err
+    assert is_as_before(swap)
 
 
 def test_store_that_is_no_swap_turns_none_on(
