@@ -58,6 +58,7 @@ _TEST = {
     "dracut": "dracut-core",
     "/usr/lib/klibc/bin/sh": "klibc-utils",
     "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
+    "systemd-analyze": "systemd",
     "cpio": "cpio",
     "lz4": "lz4",
     "zstd": "zstd",
