@@ -48,16 +48,17 @@ def _unified(machine: Machine, path: str) -> Source | None:
             if _plain(one) == _plain(name):
                 profile = loader_variable(machine, "StubProfile")
                 return Source((f"{place}/{one}",), int(profile) if profile.isdecimal() else 0)
-    _see_that_it_is_mounted(machine, path, parent)
+    _see_that_it_is_mounted(machine, path, read_by_loader(machine))
     return None
 
 
-def _see_that_it_is_mounted(machine: Machine, path: str, folder: str) -> None:
-    """Raise InitramfsError if nothing that is mounted has the folder: the file may be there."""
-    if not any(look_up(machine, place, folder) for place in read_by_loader(machine)):
+def _see_that_it_is_mounted(machine: Machine, path: str, places: list[str]) -> None:
+    """Raise InitramfsError if none of the places has the path's folder: the file may be there."""
+    folder = path.replace("\\", "/").rpartition("/")[0]
+    if not any(look_up(machine, place, folder) for place in places):
         raise InitramfsError(
             f"{path}, from which this system was booted, lies on a partition that is not mounted",
-            "mount the boot partition (EFI system partition), at /efi or /boot",
+            "mount the boot partition (EFI system partition), at /efi, say",
         )
 
 
@@ -70,7 +71,7 @@ def _by_entry(machine: Machine) -> Source | None:
         for entry in entries(machine, read_by_loader(machine)):
             if _plain(entry.name) == _plain(chosen):
                 return entry.source(machine)
-        _see_that_it_is_mounted(machine, f"/loader/entries/{chosen}", "loader/entries")
+        _see_that_it_is_mounted(machine, f"/loader/entries/{chosen}", read_by_loader(machine))
     return None
 
 
@@ -79,11 +80,23 @@ def _by_command_line(machine: Machine) -> Source | None:
     words = machine.line("/proc/cmdline").replace('"', "").split()
     values = [word.partition("=")[2] for word in words if word.startswith("initrd=")]
     paths = [path for value in values for path in value.split(",")]
-    found = [locate(machine, path.replace("\\", "/")) for path in paths]
+    places = read_by_loader(machine)
+    if paths and _may_be_of_the_root(paths[-1]):
+        places.append("")
+    found = [locate(machine, path.replace("\\", "/"), places) for path in paths]
     there = tuple(path for path in found if path)
     if paths and not there:
-        _see_that_it_is_mounted(machine, paths[-1], paths[-1].replace("\\", "/").rpartition("/")[0])
+        _see_that_it_is_mounted(machine, paths[-1], places)
     return Source(there) if there else None
+
+
+def _may_be_of_the_root(path: str) -> bool:
+    """Return whether rEFInd may have read it, which reads the root file system, too.
+
+    It does not tell that it was there.
+    """
+    parts = path.strip("\\/").replace("\\", "/").lower().split("/")
+    return parts[0] != "efi" and "boot" in parts[:-1]
 
 
 def _plain(name: str) -> str:
@@ -94,6 +107,7 @@ def _by_kernel(machine: Machine) -> Source | None:
     """Return what lies beside the kernel, whose path GRUB and others tell."""
     words = machine.line("/proc/cmdline").replace('"', "").split()
     told = next((word for word in words if word.startswith("BOOT_IMAGE=")), "")
-    kernel = locate(machine, re.sub(r"^\([^)]*\)", "", told.partition("=")[2]))
+    path = re.sub(r"^\([^)]*\)", "", told.partition("=")[2])
+    kernel = locate(machine, path, ["", *read_by_loader(machine)])
     found = next(beside(machine, kernel), None) if kernel else None
     return Source((found,)) if found else None

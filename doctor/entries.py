@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from doctor.files import locate
+from doctor.files import locate, read_by_loader
 from doctor.initramfs import Source
 from doctor.machine import Machine
 
@@ -21,7 +21,8 @@ class Entry:
         """Return the initramfs that it boots, None if none of its files is there."""
         told = [*self.values.get("efi", ()), *self.values.get("uki", ())]
         paths = self.values.get("initrd") or told
-        found = [locate(machine, path, self.folder) for path in paths]
+        places = [self.folder, *read_by_loader(machine)]
+        found = [locate(machine, path, places) for path in paths]
         there = tuple(path for path in found if path)
         return Source(there) if there else None
 

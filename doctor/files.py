@@ -25,13 +25,12 @@ def look_up(machine: Machine, folder: str, path: str) -> str | None:
     return at
 
 
-def locate(machine: Machine, path: str, folder: str = "") -> str | None:
-    """Return where a boot loader's path leads to: on one of the partitions, `folder` first.
+def locate(machine: Machine, path: str, places: list[str]) -> str | None:
+    """Return where a boot loader's path leads to: below the first of the places that has it.
 
     What it begins with may be a subvolume of btrfs, or a folder that is mounted elsewhere.
     """
     parts = _parts(path)
-    places = [*filter(None, (folder,)), *read_by_loader(machine), ""]
     for start in range(len(parts)):
         for place in places:
             if found := look_up(machine, place, "/".join(parts[start:])):
@@ -40,14 +39,14 @@ def locate(machine: Machine, path: str, folder: str = "") -> str | None:
 
 
 def read_by_loader(machine: Machine) -> list[str]:
-    """Return the folders from whose beginning the paths count that what booted this system told.
+    """Return the folders, "" is the root, from which the paths count that told what was booted.
 
     EFI's loaders and its firmware read partitions: an ordinary folder /boot is none, and neither is
     one in which the partition is not mounted now. GRUB, and loaders without EFI, read any.
     """
     if machine.exists(EFI) and not loader_variable(machine, "LoaderInfo").startswith("GRUB"):
         return boot.partitions(machine)
-    return boot.folders(machine)
+    return [*boot.folders(machine), ""]
 
 
 def _parts(path: str) -> list[str]:

@@ -21,12 +21,13 @@ look_below_the_store() {
     check_block_and_slaves_all _get_fs_type "$(get_maj_min "$_dev")" || :
 }
 
-# A generic image has no crypttab: print the lines that open the store, which torpor enable named.
-# By its path, since dracut's shell does not know a device by its UUID whose name it was told.
+# A generic image has no crypttab: print the lines that open the store, or all if dracut will not take
+# its own along since there is one. With paths: its shell cannot tell a named device by its UUID.
 lines_of_crypttab() {
-    for _name in ${torpor_luks-}; do
-        grep "^${_name}[[:space:]]" "${dracutsysrootdir-}/etc/crypttab" || :
-    done | sed 's,^\([^[:space:]]*[[:space:]]*\)\([A-Z]*\)=,\1/dev/disk/by-\L\2/,'
+    local _names=${torpor_luks// /\\|} _tag='([A-Z]+)=(["'\'']?)([[:alnum:]._:-]+)\3(\s|$)'
+    [[ " ${install_items-} ${install_optional_items-} " != *" /etc/crypttab "* ]] || _names='[^#].*'
+    grep "^\($_names\)[[:space:]]" "${dracutsysrootdir-}/etc/crypttab" |
+        sed -E "s#^(\S+\s+)$_tag#\1/dev/disk/by-\L\2\E/\4\5#"
 }
 
 depends() {
@@ -36,15 +37,14 @@ depends() {
 
 installkernel() { instmods -s efivarfs; } # where systemd says where the kernel's image is
 install() {
-    local _file _files=()
+    local _file _files=() _lines=
     while read -r _file; do
         [[ -e ${dracutsysrootdir-}$_file ]] && _files+=("$_file") # else ldd finds it elsewhere
     done < "${dracutsysrootdir-}$LIB/resume.needs"
-    inst "$LIB/resume/torpor-resume"
-    inst_multiple "${_files[@]}"
-    inst_multiple cat dd mkdir sleep "$LIB/torpor-boot" # sh is for base to choose
+    inst_multiple "$LIB"/{resume/torpor-resume,torpor-boot} "${_files[@]}" cat dd mkdir sleep # and base, sh
     inst_multiple -o "$LOCATION" blkid mount udevadm
-    [[ ${hostonly-} ]] || lines_of_crypttab >> "$initdir/etc/crypttab"
+    [[ ${hostonly-} || ! ${torpor_luks-} ]] || _lines=$(lines_of_crypttab)
+    [[ ! $_lines ]] || echo "$_lines" >> "$initdir/etc/crypttab"
     if dracut_module_included systemd; then
         inst_multiple -o systemctl \
             "$systemdsystemunitdir"/torpor-resume.service \

@@ -153,31 +153,44 @@ def test_nothing_is_mounted_or_checked_before_us() -> None:
     assert not before & {*STOCK}
 
 
+CRYPTTAB = """\
+# devices
+home PARTLABEL=a/b none luks
+
+safe UUID=2a-2\t/etc/key luks,discard
+unsafe UUID=3
+dm+1 PARTUUID="4B"
+last\tUUID='5' none"""
+BY = "/dev/disk/by"
+SAFE = f"safe {BY}-uuid/2a-2\t/etc/key luks,discard\n"
+PLUS = f"dm+1 {BY}-partuuid/4B\n"
+LAST = f"last\t{BY}-uuid/5 none\n"
+HOME = "home PARTLABEL=a/b none luks\n"
+
+
 @pytest.mark.parametrize(
-    ("named", "taken"),
+    ("named", "items", "taken"),
     [
-        ("", ""),
-        ("other safe", "safe /dev/disk/by-uuid/2\t/etc/key luks,discard\n"),
-        ("last home", "last /dev/sdc none\nhome /dev/disk/by-partlabel/a=b none luks\n"),
+        ("other", "", ""),
+        ("other safe", " /etc/key ", SAFE),
+        ("last dm+1", " /etc/crypttab.d ", PLUS + LAST),
+        ("home", "", HOME),
+        ("safe", " /x /etc/crypttab /y ", f"{HOME}{SAFE}unsafe {BY}-uuid/3\n{PLUS}{LAST}"),
     ],
 )
 def test_dracut_takes_the_lines_along_that_open_the_store(
-    tmp_path: Path, named: str, taken: str
+    tmp_path: Path, named: str, items: str, taken: str
 ) -> None:
-    """With paths: the name of a device, by which its shell else finds the line, is told to it."""
+    """With paths, but for labels with what udev encodes in them.
+
+    Where the user has dracut take crypttab along, it leaves the file that is there already.
+    """
     (tmp_path / "etc").mkdir()
-    lines = (
-        "# devices\nhome PARTLABEL=a=b none luks\n\nsafe UUID=2\t/etc/key luks,discard\n"
-        "unsafe UUID=3\nlast /dev/sdc none"
-    )
-    assert crypttab_lines(tmp_path, named) == ""
-    (tmp_path / "etc/crypttab").write_text(lines)
-    assert crypttab_lines(tmp_path, named) == taken
-
-
-def crypttab_lines(root: Path, named: str) -> str:
-    script = f". {ROOT}/initramfs/dracut/module-setup.sh; lines_of_crypttab"
-    variables = {"dracutsysrootdir": str(root), "torpor_luks": named, "PATH": "/usr/bin:/bin"}
-    return subprocess.run(
+    (tmp_path / "etc/crypttab").write_text(CRYPTTAB)
+    script = f". {ROOT}/initramfs/dracut/module-setup.sh; lines_of_crypttab || :"
+    variables = {"dracutsysrootdir": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    variables |= {"torpor_luks": named, "install_items": items}
+    said = subprocess.run(
         ["bash", "-euc", script], env=variables, capture_output=True, text=True, check=True
-    ).stdout
+    )
+    assert said.stdout == taken

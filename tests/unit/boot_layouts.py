@@ -165,6 +165,21 @@ BOOTED: dict[str, tuple[list[What], str]] = {
         ],
         UKI,
     ),
+    "GRUB on Debian, UEFI, which says nothing of itself": (
+        [
+            *("/sys/firmware/efi/efivars/x", f"/boot/vmlinuz-{RELEASE}"),
+            *(f"/boot/initrd.img-{RELEASE}", f"/efi/boot/initrd.img-{RELEASE}"),
+            cmdline(f"BOOT_IMAGE=/boot/vmlinuz-{RELEASE}"),
+        ],
+        f"/boot/initrd.img-{RELEASE}",
+    ),
+    "rEFInd, UEFI": (
+        [
+            *("/sys/firmware/efi/efivars/x", "/boot/initramfs-linux.img", "/initrd.img"),
+            cmdline("initrd=boot\\initramfs-linux.img"),
+        ],
+        "/boot/initramfs-linux.img",
+    ),
     "the partition's entry, and one in an ordinary folder": (
         [
             *("/boot/initramfs-linux.img", "/efi/initramfs-linux.img"),

@@ -97,6 +97,18 @@ def test_a_partition_that_is_not_mounted_is_said(told: Files, tmp_path: Path) ->
     assert layout.found().paths[0].startswith("/efi/EFI/")
 
 
+@pytest.mark.parametrize(
+    "path", ["\\EFI\\debian\\initrd.img", "\\EFI\\boot\\initrd.img", "\\debian\\initrd.img"]
+)
+def test_what_efi_told_is_not_looked_for_on_the_root(path: str, tmp_path: Path) -> None:
+    layout = Layout(
+        tmp_path, "/initrd.img", "/boot/initrd.img", mounted(), cmdline(f"initrd={path}")
+    )
+    layout.write({"/sys/firmware/efi/efivars/x": ""})
+    with pytest.raises(InitramfsError, match="lies on a partition that is not mounted"):
+        layout.found()
+
+
 def test_the_newest_of_several(tmp_path: Path) -> None:
     layout = Layout(tmp_path, f"{BLS}/initrd-aa", f"{BLS}/initrd-bb", f"{BLS}/linux")
     os.utime(tmp_path / f"{BLS[1:]}/initrd-bb", (1, 1))
