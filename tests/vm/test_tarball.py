@@ -63,3 +63,6 @@ def test_tarball(packages: Path, guests: Guests) -> None:
     assert guest.run(LEFT).output == ""
     boot_rebuilt(guest)
     assert guest.run("systemctl --failed --no-legend").output == ""
+    held = guest.run("lsinitrd").output
+    assert "dracut" in held
+    assert "torpor" not in held
