@@ -9,6 +9,7 @@ import pytest
 
 from tests.vm.conftest import Guests
 from tests.vm.trace import BOOT, RESUMER, TRACE, executed, started_at, started_for_us
+from tests.vm.whole_lives import boot_rebuilt, hibernate_and_resume, see_doctor_content
 from vm.disks import blank_disk, ext4_complaints, partitioned_swap_disk
 from vm.lives import Guest
 
@@ -74,15 +75,9 @@ def test_newcomer(guests: Guests) -> None:
     assert "torpor enable" in first.output
     guest.rebuild_outside()
     guest.run("torpor enable")
-    guest.power_off()
-    guest.take_rebuilt()
-    guest.boot()
-    sound = guest.run("torpor doctor")
-    assert {line.split()[0] for line in sound.output.splitlines()} == {"ok"}, sound.output
-    guest.hibernate()
-    guest.resume()
-    assert guest.same_life()
-    assert "resumed" in guest.run("torpor status").output
+    boot_rebuilt(guest)
+    see_doctor_content(guest)
+    hibernate_and_resume(guest)
     assert_warm(guest)
     guest.hibernate()
     guest.append = "noresume"

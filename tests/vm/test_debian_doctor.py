@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.vm.conftest import Guests
+from tests.vm.whole_lives import boot_rebuilt
 from vm.disks import partitioned_swap_disk
 from vm.lives import Guest
 
@@ -81,9 +82,7 @@ def test_doctor(guests: Guests) -> None:
     guest.rebuild_outside()
     guest.run(f"echo UUID={name} none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload")
     guest.run("swapon -a && torpor enable")
-    guest.power_off()
-    guest.take_rebuilt()
-    guest.boot()
+    boot_rebuilt(guest)
     assert verdict(guest)[0] == 0
     for fault in faults():
         guest.run(fault.commands)

@@ -8,6 +8,7 @@ import pytest
 
 from kernel.efivar import FOLDER, HIBERNATE_LOCATION
 from tests.vm.conftest import Guests
+from tests.vm.whole_lives import boot_rebuilt
 from vm.disks import blank_disk, partitioned_swap_disk
 from vm.laptop import FIRMWARE, VARIABLES
 from vm.lives import Guest
@@ -85,9 +86,7 @@ def test_hibernate_location(guests: Guests) -> None:
     guest.run(f"echo UUID={uuid} none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload")
     guest.rebuild_outside()
     guest.run("swapon -a && torpor mkstore /dev/vdc && torpor enable --store /dev/vdc")
-    guest.power_off()
-    guest.take_rebuilt()
-    guest.boot()
+    boot_rebuilt(guest)
     assert not guest.has_written()
     guest.hibernate()
     assert guest.has_written()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.vm.conftest import Guests
+from tests.vm.whole_lives import boot_rebuilt
 from vm.disks import blank_disk, partitioned_swap_disk
 from vm.lives import Guest
 from vm.suites import NEWEST
@@ -61,9 +62,7 @@ def enabled(guest: Guest, store: str = "") -> None:
     guest.rebuild_outside()
     guest.run(f"torpor enable {store}")
     assert answer(guest) == "yes"
-    guest.power_off()
-    guest.take_rebuilt()
-    guest.boot()
+    boot_rebuilt(guest)
 
 
 def hibernated(guest: Guest) -> None:

@@ -12,6 +12,7 @@ from tests.vm.conftest import CONSOLE_LINES, Guests
 from tests.vm.matrix import MachineKind, places_of, rows
 from tests.vm.places import Place
 from tests.vm.trace import TRACE, executed, started_for_us
+from tests.vm.whole_lives import hibernate_and_resume
 from vm.disks import ext4_complaints
 from vm.lives import Guest
 
@@ -101,10 +102,7 @@ def test_place(
     guest = debian.guest()
     try:
         place.prepare(guest, debian.disk_of(place))
-        guest.hibernate()
-        guest.resume(place.passphrase)
-        assert guest.same_life()
-        assert "resumed" in guest.run("torpor status").output
+        hibernate_and_resume(guest, place.passphrase)
         took = dict(guest.seconds)
         seconds = [f"{took[what]:.0f}" for what in ("boot", "hibernate", "resume")]
     except Exception:

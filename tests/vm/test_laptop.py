@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import HIBERNATED
 from tests.vm.conftest import LAPTOP_SUITE, Guests
+from tests.vm.whole_lives import hibernate_and_resume, see_doctor_content
 from vm.laptop import LaptopGuest
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
@@ -30,17 +31,9 @@ TO_UKI = [
 initramfs is made anew, and the firmware starts systemd-boot."""
 
 
-def levels(said: str) -> set[str]:
-    """Return the words with which the doctor's findings begin."""
-    return {line.split()[0] for line in said.splitlines() if not line.startswith(" ")}
-
-
-def hibernate_and_resume(guest: LaptopGuest) -> None:
-    """It is the same life, the root was not mounted meanwhile, and nothing is left to mislead."""
-    guest.hibernate()
-    guest.resume()
-    assert guest.same_life()
-    assert "resumed" in guest.run("torpor status").output
+def resume_and_leave_nothing(guest: LaptopGuest) -> None:
+    """Nothing is left in the firmware to mislead a later boot."""
+    hibernate_and_resume(guest)
     assert guest.run(f"test ! -e {LOCATION}", check=False).status == 0
 
 
@@ -50,9 +43,8 @@ def test_grub(guests: Guests, record_property: Callable[[str, object], None]) ->
     guest.run(INSTALL)
     assert "torpor enable" in guest.run("torpor doctor", check=False).output
     guest.run("torpor enable")
-    sound = guest.run("torpor doctor")
-    assert levels(sound.output) == {"ok"}, sound.output
-    hibernate_and_resume(guest)
+    see_doctor_content(guest)
+    resume_and_leave_nothing(guest)
     record_property(HIBERNATED, hibernated(guest, "GRUB"))
     guest.power_off()
 
@@ -69,11 +61,10 @@ def test_unified_kernel_image(
     guest.power_off()
     guest.boot()
     assert guest.run(f"ls {VARIABLES}/StubInfo-*").output
-    sound = guest.run("torpor doctor")
-    assert levels(sound.output) == {"ok"}, sound.output
+    sound = see_doctor_content(guest)
     (image,) = guest.run(f"ls {LINUX}/*.efi").output.split()
-    assert f"{image} holds the resumer" in sound.output
-    hibernate_and_resume(guest)
+    assert f"{image} holds the resumer" in sound
+    resume_and_leave_nothing(guest)
     record_property(HIBERNATED, hibernated(guest, "UKI"))
     guest.run(f"truncate -s 25M {image}")
     broken = guest.run("torpor doctor", check=False)

@@ -8,6 +8,7 @@ import pytest
 from cli import VERSION
 from tests.vm.conftest import Guests
 from tests.vm.test_debian import SWAP_MIB
+from tests.vm.whole_lives import boot_rebuilt, hibernate_and_resume, see_doctor_content
 from vm.debian import installed
 from vm.disks import blank_disk, partitioned_swap_disk
 from vm.host import run
@@ -39,12 +40,6 @@ def guest_with(archive: Path, guests: Guests) -> Guest:
     return guest
 
 
-def boot_rebuilt(guest: Guest) -> None:
-    guest.power_off()
-    guest.take_rebuilt()
-    guest.boot()
-
-
 def test_tarball(packages: Path, guests: Guests) -> None:
     guest = guest_with(packages / ARCHIVE, guests)
     guest.run(TAKE)
@@ -53,12 +48,8 @@ def test_tarball(packages: Path, guests: Guests) -> None:
     boot_rebuilt(guest)
     guest.run("torpor enable")
     boot_rebuilt(guest)
-    sound = guest.run("torpor doctor")
-    assert {line.split()[0] for line in sound.output.splitlines()} == {"ok"}, sound.output
-    guest.hibernate()
-    guest.resume()
-    assert guest.same_life()
-    assert "resumed" in guest.run("torpor status").output
+    see_doctor_content(guest)
+    hibernate_and_resume(guest)
     guest.run(f"{FOLDER}/install.sh --uninstall")
     assert guest.run(LEFT).output == ""
     boot_rebuilt(guest)
