@@ -66,7 +66,7 @@ _TEST = {
     "rpmbuild": "rpm",
 }
 PROGRAMS = {
-    "freeze": _FREEZE,
+    "frozen": _FREEZE,
     "package": _FREEZE | _PACKAGE,
     "demo": _FREEZE | _MACHINES,
     "bench": _FREEZE | _MACHINES | {"lz4": "lz4", "zstd": "zstd"},
@@ -75,7 +75,7 @@ PROGRAMS = {
 
 BENCHES = {
     "vm": "instead, hibernate virtual machines by the kernel itself and by Torpor (half an hour)",
-    "warmth": "instead, measure how soon virtual machines are warm after the resume (half an hour)",
+    "working-set": "instead, measure how soon memory is back after a resume (half an hour)",
     "scale": "instead, pack streams of up to 64 GiB (a quarter of an hour)",
 }
 
@@ -107,7 +107,7 @@ def main() -> int:
     try:
         with _alone():
             _make_ready(arguments.command)
-            return _module("freeze") or _perform(arguments, rest)
+            return _module("package.frozen") or _perform(arguments, rest)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         "and fills build/venv; later ones do only what has changed.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands.add_parser("freeze", help="freeze the programs into build/")
+    commands.add_parser("frozen", help="make the frozen programs in build/")
     demo = commands.add_parser("demo", help="hibernate a virtual machine and wake it up again")
     demo.add_argument(
         "--kernel",

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import hibernation, native, record, scale, start, warmth
+from bench import hibernation, native, record, scale, start, working_set
 from bench.figure import Figure, print_figures
 from vm.host import BUILD, ROOT
 
@@ -20,15 +20,15 @@ def main() -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--vm", action="store_true")
     which.add_argument("--scale", action="store_true")
-    which.add_argument("--warmth", action="store_true")
+    which.add_argument("--working-set", action="store_true")
     arguments = parser.parse_args()
     folder = BUILD / "bench"
     folder.mkdir(exist_ok=True)
     if arguments.vm:
         _keep("bench-vm", *hibernation.measure(folder))
         return 0
-    if arguments.warmth:
-        _keep("bench-warmth", *warmth.measure(folder))
+    if arguments.working_set:
+        _keep("bench-working-set", *working_set.measure(folder))
         return 0
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         if arguments.scale:

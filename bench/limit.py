@@ -61,7 +61,7 @@ def encoding(path: str) -> tuple[NewJob[int], int]:
 
         def encode(number: int) -> int:
             raw = stream[number * CHUNK_SIZE : (number + 1) * CHUNK_SIZE]
-            if codec.is_run(raw):
+            if codec.is_fill(raw):
                 return 1
             size = compress(raw, room[: len(raw) - 1])
             crc32c(room[:size] if size else raw)
@@ -80,7 +80,7 @@ def decoding(path: str) -> tuple[NewJob[memoryview], int]:
     with open_image(path) as source:
         image = ImageReader(source)
     data = _in_memory(path)
-    salt = records.salt(image.superblock.image_uuid)
+    seed = records.seed(image.superblock.image_uuid)
     offsets, checksums = image.index.offsets, image.index.checksums
     index = records.index_size(len(image.index.sections), len(offsets))
     ends = [*offsets[1:], image.stored_bytes - layout.TRAILER_SIZE - index]
@@ -91,7 +91,7 @@ def decoding(path: str) -> tuple[NewJob[memoryview], int]:
         def decode(number: int) -> memoryview:
             raw_size = min(CHUNK_SIZE, image.stream_bytes - number * CHUNK_SIZE)
             record = data[offsets[number] : ends[number]]
-            return chunks.decode(record, number, raw_size, checksums[number], salt, room).view
+            return chunks.decode(record, number, raw_size, checksums[number], seed, room).view
 
         return decode
 

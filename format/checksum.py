@@ -10,7 +10,7 @@ from collections.abc import Callable
 import crcmod
 from crc32c import crc32c as _hardware
 
-from format.errors import TorporError
+from errors import TorporError
 
 Buffer = bytes | bytearray | memoryview
 

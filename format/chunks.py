@@ -7,9 +7,9 @@ a test holds the struct below equal to layout.ChunkHeader.
 import struct
 from dataclasses import dataclass
 
+from errors import DamagedError, UnsupportedError
 from format import codec, layout
 from format.checksum import crc32c
-from format.errors import DamagedError, UnsupportedError
 from format.pipeline import PageBuffer, pages_of
 
 _BARE_HEADER = struct.Struct("<4sBB2xQII20x")
@@ -34,21 +34,21 @@ class Encoder:
         self._room = PageBuffer(chunk_size).view
         self._compress = codec.compressor(codec_name, chunk_size)
 
-    def encode(self, raw_size: int, number: int, salt: int) -> Encoded:
+    def encode(self, raw_size: int, number: int, seed: int) -> Encoded:
         """Make chunk `number` of the first `raw_size` bytes of `raw`.
 
-        `salt` is records.salt of the image. The payload is `raw` itself where nothing is gained.
+        `seed` is records.seed of the image. The payload is `raw` itself where nothing is gained.
         Runs outside Python's lock but for a few microseconds.
         """
         kind, payload = self._payload(self.raw.view[:raw_size])
         bare = _BARE_HEADER.pack(layout.CHUNK_MAGIC, kind, 0, number, raw_size, len(payload))
-        checksum = crc32c(payload, crc32c(bare, salt))
+        checksum = crc32c(payload, crc32c(bare, seed))
         header = bare + checksum.to_bytes(layout.CHECKSUM_SIZE, "little")
         return Encoded(raw_size, (header, payload), checksum)
 
     def _payload(self, raw: memoryview) -> tuple[int, memoryview]:
-        if codec.is_run(raw):
-            return codec.RUN, raw[:1]
+        if codec.is_fill(raw):
+            return codec.FILL, raw[:1]
         size = self._compress(raw, self._room[: len(raw) - 1])
         return (self._compress.codec, self._room[:size]) if size else (codec.NONE, raw)
 
@@ -70,7 +70,7 @@ class Decoded:
 
 
 def decode(
-    record: memoryview, number: int, raw_size: int, checksum: int, salt: int, room: PageBuffer
+    record: memoryview, number: int, raw_size: int, checksum: int, seed: int, room: PageBuffer
 ) -> Decoded:
     """Return the `raw_size` bytes of chunk `number`, whose header and payload are `record`.
 
@@ -85,9 +85,9 @@ def decode(
     if own_number != number or own_size != raw_size or stored_size != len(payload):
         raise DamagedError(f"chunk {number} does not fit the index")
     own_checksum = int.from_bytes(header[_BARE_HEADER.size :], "little")
-    if own_checksum != checksum or crc32c(payload, crc32c(bare, salt)) != checksum:
+    if own_checksum != checksum or crc32c(payload, crc32c(bare, seed)) != checksum:
         raise DamagedError(f"chunk {number} has a wrong checksum")
-    if flags or kind not in (codec.NONE, codec.LZ4, codec.RUN, codec.ZSTD):
+    if flags or kind not in (codec.NONE, codec.LZ4, codec.FILL, codec.ZSTD):
         raise UnsupportedError(f"chunk {number} is encoded in an unknown way ({kind}, {flags})")
     if kind != codec.NONE:
         raw = room.view[:raw_size]

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lz4.block import _block
 
-NONE, LZ4, RUN, ZSTD = range(4)
+NONE, LZ4, FILL, ZSTD = range(4)
 """What the codec field of a chunk says."""
 
 NAMES = ("lz4", "lz4hc", "zstd", "none")
@@ -101,15 +101,18 @@ def address(view: memoryview) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(view))
 
 
-def is_run(raw: memoryview) -> bool:
+def is_fill(raw: memoryview) -> bool:
     """Return whether all bytes of `raw`, at least one, are equal: zeros, nearly always."""
     start = address(raw)
     return bool(_compare(start, start + 1, len(raw) - 1) == 0)
 
 
 def decompress(codec: int, payload: memoryview, room: memoryview) -> bool:
-    """Fill `room` with what `payload` holds in LZ4, RUN or ZSTD; return whether it fits exactly."""
-    if codec == RUN:
+    """Fill `room` with what `payload` holds in LZ4, FILL or ZSTD. Return whether it fits.
+
+    Exactly: neither a byte more nor a byte less.
+    """
+    if codec == FILL:
         return _spread(payload, room)
     if codec == ZSTD:
         return _unpack_zstd(payload, room)

@@ -8,8 +8,8 @@ from enum import IntEnum
 
 from construct import ConstructError
 
+from errors import DamagedError, UnsupportedError
 from format import layout
-from format.errors import DamagedError, UnsupportedError
 
 MAX_ENTRIES = 4096
 

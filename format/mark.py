@@ -12,10 +12,10 @@ from enum import IntEnum
 from typing import Self
 from uuid import UUID
 
+from errors import DamagedError, UnsupportedError
 from format import layout, magic
 from format.checksum import Buffer
-from format.errors import DamagedError, UnsupportedError
-from format.records import column, column_bytes, is_sealed, salt, seal
+from format.records import column, column_bytes, is_sealed, seal, seed
 
 MARK_OFFSET = magic.MARK_OFFSET
 
@@ -62,7 +62,7 @@ class Mark:
         if fields.version != layout.VERSION:
             raise UnsupportedError(f"mark of version {fields.version} is not known")
         image_uuid = UUID(bytes=fields.image_uuid)
-        if not is_sealed(data, salt(image_uuid)):
+        if not is_sealed(data, seed(image_uuid)):
             raise DamagedError("the mark has a wrong checksum")
         try:
             state = MarkState(fields.state)
@@ -95,7 +95,7 @@ class Mark:
             "attempts": self.attempts,
             "reserved": bytes(188),
         }
-        return seal(layout.Mark, fields, salt(self.image_uuid))
+        return seal(layout.Mark, fields, seed(self.image_uuid))
 
 
 class Extents:
@@ -148,7 +148,7 @@ def build_map(extents: Extents, image_uuid: UUID, pages: list[int]) -> Iterator[
             "counts": column_bytes(counts).ljust(layout.MAP_EXTENTS * 8, b"\0"),
             "reserved": bytes(20),
         }
-        yield seal(layout.MapPage, fields, salt(image_uuid))
+        yield seal(layout.MapPage, fields, seed(image_uuid))
 
 
 def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) -> Extents:
@@ -188,7 +188,7 @@ def _read_map_page(
         fields.magic != layout.MAP_MAGIC
         or fields.sequence != sequence
         or fields.extent_count > layout.MAP_EXTENTS
-        or not is_sealed(data, salt(mark.image_uuid))
+        or not is_sealed(data, seed(mark.image_uuid))
     ):
         raise DamagedError(f"page {sequence} of the extent map, page {page}, is damaged")
     used = fields.extent_count * 8

@@ -8,8 +8,8 @@ from typing import Self
 
 from construct import ConstructError
 
+from errors import DamagedError
 from format import layout
-from format.errors import DamagedError
 
 
 @dataclass(frozen=True, slots=True)

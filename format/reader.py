@@ -8,9 +8,9 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
+from errors import DamagedError, IncompleteError, NoImageError
 from format import layout, records
 from format.chunks import Decoded, decode
-from format.errors import DamagedError, IncompleteError, NoImageError
 from format.pipeline import DEPTH, PageBuffer, in_order
 
 _SMALLEST = layout.SUPERBLOCK_SIZE + layout.INDEX_FIXED_SIZE + layout.TRAILER_SIZE
@@ -72,7 +72,7 @@ class ImageReader:
         self._source = source
         self._buffers = buffers
         self.superblock = _read_superblock(source)
-        self._salt = records.salt(self.superblock.image_uuid)
+        self._seed = records.seed(self.superblock.image_uuid)
         self._trailer = _read_trailer(source, self.superblock)
         self.index = _read_index(source, self.superblock, self._trailer)
         chunk_size = self.superblock.chunk_size
@@ -123,11 +123,11 @@ class ImageReader:
         start = self.index.offsets[number]
         record = self._source.read(start, self._ends[number] - start, buffer.record.view)
         return decode(
-            record, number, raw_size, self.index.checksums[number], self._salt, buffer.raw
+            record, number, raw_size, self.index.checksums[number], self._seed, buffer.raw
         )
 
     def _check_header(self, section: records.Section) -> None:
-        expected = section.build_header(self._salt)
+        expected = section.build_header(self._seed)
         at = self._header_place(section)
         if read_at(self._source, at, len(expected)) != expected:
             raise DamagedError(f"section header at byte {at} is damaged")

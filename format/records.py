@@ -11,9 +11,9 @@ from uuid import UUID
 
 from construct import Container, Struct
 
+from errors import DamagedError, NoImageError, UnsupportedError
 from format import layout
 from format.checksum import Buffer, crc32c
-from format.errors import DamagedError, NoImageError, UnsupportedError
 
 KERNEL_STREAM = 1
 """The kind of the section that holds what /dev/snapshot gave; the others are tables."""
@@ -34,7 +34,7 @@ MAX_WORKING_SET_SIZE = 16 << 20
 """Bytes of that table."""
 
 
-def salt(image_uuid: UUID) -> int:
+def seed(image_uuid: UUID) -> int:
     """Return the CRC that every checksum of this image continues from."""
     return crc32c(image_uuid.bytes)
 
@@ -71,7 +71,7 @@ class Identity:
     machine: str
     host_name: str
     ram_map_digest: bytes
-    """SHA-256 of the firmware's memory map (kernel.machine.ram_map_digest)."""
+    """SHA-256 of the firmware's memory map (linux.machine.ram_map_digest)."""
     machine_id: str
     """The installation: 32 hex digits of machine-id(5), or "" where it is not known."""
 
@@ -108,7 +108,7 @@ class Superblock:
         if not MIN_CHUNK_SIZE <= size <= MAX_CHUNK_SIZE or size % layout.PAGE_SIZE:
             raise DamagedError(f"superblock has an impossible chunk size of {size} bytes")
         image_uuid = UUID(bytes=fields.image_uuid)
-        if not is_sealed(data, salt(image_uuid)):
+        if not is_sealed(data, seed(image_uuid)):
             raise DamagedError("superblock has a wrong checksum")
         identity = Identity(
             _printable(fields.kernel_release),
@@ -141,7 +141,7 @@ class Superblock:
             "machine_id": bytes.fromhex(self.identity.machine_id).ljust(16, b"\0"),
             "reserved": bytes(4096 - 368),
         }
-        return seal(layout.Superblock, fields, salt(self.image_uuid))
+        return seal(layout.Superblock, fields, seed(self.image_uuid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Index:
             )
         if len(data) != index_size(header.section_count, header.chunk_count):
             raise DamagedError(f"index of {len(data)} bytes does not fit its own counts")
-        if not is_sealed(data, salt(image_uuid)):
+        if not is_sealed(data, seed(image_uuid)):
             raise DamagedError("index has a wrong checksum")
         fields = layout.Index.parse(data)
         sections = tuple(_section(entry) for entry in fields.sections)
@@ -219,7 +219,7 @@ class Index:
             "offsets": column_bytes(self.offsets),
             "checksums": column_bytes(self.checksums),
         }
-        return seal(layout.Index, fields, salt(image_uuid))
+        return seal(layout.Index, fields, seed(image_uuid))
 
 
 def index_size(sections: int, chunks: int) -> int:
@@ -295,7 +295,7 @@ class Trailer:
         fields = layout.Trailer.parse(data)
         if fields.magic != layout.TRAILER_MAGIC or fields.image_uuid != image_uuid.bytes:
             return None
-        if not is_sealed(data, salt(image_uuid)):
+        if not is_sealed(data, seed(image_uuid)):
             raise DamagedError("trailer has a wrong checksum")
         return cls(image_uuid, fields.image_size, fields.index_offset, fields.index_size)
 
@@ -309,4 +309,4 @@ class Trailer:
             "index_size": self.index_size,
             "reserved": bytes(16),
         }
-        return seal(layout.Trailer, fields, salt(self.image_uuid))
+        return seal(layout.Trailer, fields, seed(self.image_uuid))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from format.errors import DamagedError
+from errors import DamagedError
 
 MAX_BYTES = 10
 """Of a number of 64 bits."""

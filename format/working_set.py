@@ -11,9 +11,9 @@ from uuid import UUID
 
 from construct import ConstructError
 
+from errors import DamagedError, UnsupportedError
 from format import layout, varint
 from format.checksum import crc32c
-from format.errors import DamagedError, UnsupportedError
 
 MAX_FILES = 1 << 20
 MAX_FILE_SYSTEMS = 4096

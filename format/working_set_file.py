@@ -2,9 +2,9 @@
 
 from construct import ConstructError
 
+from errors import DamagedError, NoImageError, UnsupportedError
 from format import layout
 from format.checksum import crc32c
-from format.errors import DamagedError, NoImageError, UnsupportedError
 from format.records import MAX_WORKING_SET_SIZE
 
 _VERSION = 1

@@ -7,10 +7,10 @@ from functools import partial
 from itertools import count
 from typing import Protocol
 
+from errors import DamagedError, TorporError
 from format import codec, layout, records
 from format.checksum import Buffer
 from format.chunks import Encoded, Encoder
-from format.errors import DamagedError, TorporError
 from format.pipeline import DEPTH, PageBuffer, in_order
 
 
@@ -41,7 +41,7 @@ class ImageWriter:
         self._sink = sink
         self._superblock = superblock
         self._encoders = encoders
-        self._salt = records.salt(superblock.image_uuid)
+        self._seed = records.seed(superblock.image_uuid)
         self._sections: list[records.Section] = []
         self._offsets = array("Q")
         self._checksums = array("I")
@@ -80,7 +80,7 @@ class ImageWriter:
     def _write_section(self, kind: int, fill: Fill, progress: Callable[[int], None]) -> int:
         """Write what `fill` gives, a chunk each time, and return its size in bytes."""
         first = len(self._offsets)
-        self._append(records.Section(kind, first, 0, 0).build_header(self._salt))
+        self._append(records.Section(kind, first, 0, 0).build_header(self._seed))
         done = 0
         with closing(in_order(self._encode_jobs(fill, first))) as encoded:
             for chunk in encoded:
@@ -101,7 +101,7 @@ class ImageWriter:
             encoder = self._encoders[number % DEPTH]
             if not (size := fill(encoder.raw)):
                 return
-            yield partial(encoder.encode, size, number, self._salt)
+            yield partial(encoder.encode, size, number, self._seed)
 
     def finish(self) -> None:
         """Write index and trailer: without them an image is incomplete."""

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
-from format.errors import UnreadableError
+from errors import ChangedError, UnreadableError
 from format.guard import GuardEntry, Method
 from format.pipeline import PageBuffer
 from guard.device import Device, new_buffer
-from guard.errors import ChangedError
 from guard.kinds import KINDS
 from store.locate import find_device, whole_devices
 

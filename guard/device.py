@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from errors import cannot
 from format.layout import PAGE_SIZE
 from format.pipeline import PageBuffer
-from kernel import block, stack
-from store.errors import cannot
+from linux import block, stack
 
 PIECE = 1 << 20
 """The most bytes that are read at once."""

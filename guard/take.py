@@ -8,13 +8,13 @@ from glob import glob
 from types import TracebackType
 from typing import Self
 
+from errors import DeviceNotFoundError, cannot
 from format.guard import GuardEntry, Method
 from guard import sample
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE
-from kernel import stack
-from kernel.mounts import Mount, types_on_devices
-from store.errors import DeviceNotFoundError, cannot
+from linux import stack
+from linux.mounts import Mount, types_on_devices
 from store.locate import find_device, node_of_number
 
 

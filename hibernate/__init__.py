@@ -2,12 +2,12 @@
 
 `capture` is the whole sequence with its undo, `plan` what was asked for, `choose` finds the store.
 
-`standstill` stops the machine: `cgroups` most tasks, but not the `helpers` of file systems, `flush`
+`freeze` freezes the machine: `cgroups` most tasks, but not the `helpers` of file systems, `flush`
 writes out what is dirty, `stuck` freezes the rest and says who refuses, `filesystems` stops what
 `namespaces` finds mounted, in the `order` that they need.
 
-`reclaim` makes room in memory before, `stillness` is the time that nothing moves. `writing` puts
-the snapshot on the store, `marking` sets the mark and takes it away, `guardian` undoes what must
+`reclaim` makes room in memory before, `downtime` is the time that nothing moves. `writing` puts
+the snapshot on the store, `marking` sets the mark and takes it away, `watchdog` undoes what must
 not stay if the writer dies, `firmware` is told where the image is, `power_off` is the end of the
 first life. `signals` wait in between; `errors` is what can go wrong here only.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from hibernate.helpers import helper_pids
 from hibernate.signals import stop_if_asked
-from kernel import cgroups
+from linux import cgroups
 
 Log = Callable[[str], None]
 
@@ -45,7 +45,7 @@ def _below(root: str, cgroup: str, spared: Collection[str]) -> Iterator[str]:
 class Cgroups:
     """The cgroups to stop, chosen before anything is; those that we froze can be thawed.
 
-    As with FileSystems, the guardian sees in shared memory which ones those are.
+    As with FileSystems, the watchdog sees in shared memory which ones those are.
     """
 
     def __init__(self, helpers: Collection[str]) -> None:

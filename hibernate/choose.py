@@ -3,18 +3,18 @@
 import os
 from dataclasses import dataclass
 
-from kernel import cmdline, swap
-from kernel.memory import expected_image
+from errors import DeviceNotFoundError, NoSpaceError, StoreRefusedError
+from linux import cmdline, swap
+from linux.memory import expected_image
 from state.conf import Conf
 from state.location import Location
 from store.base import Store
 from store.device import DeviceStore
-from store.errors import DeviceNotFoundError, NoSpaceError, StoreRefusedError
 from store.file_store import FileStore
-from store.lasting import check_lasting
 from store.locate import find_device
 from store.place import Place, place_of
 from store.swap import SwapStore, find_active, find_active_at, place_of_area
+from store.volatile import refuse_volatile
 
 LEAST_RATIO = 8
 """LZ4 makes memory to about a half; what would not fit at an eighth is not tried."""
@@ -84,7 +84,7 @@ def largest_swap(areas: list[swap.SwapArea]) -> str:
     reasons = []
     for area in sorted(areas, key=lambda area: area.used - area.size):
         try:
-            check_lasting(place_of_area(area).device, area.path)
+            refuse_volatile(place_of_area(area).device, area.path)
         except (StoreRefusedError, DeviceNotFoundError) as error:
             reasons.append(str(error))
         else:

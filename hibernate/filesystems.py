@@ -6,10 +6,10 @@ import os
 from contextlib import ExitStack
 from typing import Self
 
+from errors import KernelRefusedError
 from hibernate.order import FileSystem, topmost_first
-from kernel import freeze
-from kernel.mounts import Mount, mount_id_of, types_on_devices
-from store.errors import KernelRefusedError
+from linux import filesystem
+from linux.mounts import Mount, mount_id_of, types_on_devices
 
 
 def to_freeze(mounts: list[Mount]) -> list[FileSystem]:
@@ -46,7 +46,7 @@ def _open_reachable(mounts: FileSystem) -> tuple[int, str]:
 class FileSystems:
     """The file systems to stop, opened before the freeze; those that we froze can be thawed.
 
-    The flags of what is frozen lie in memory shared with the guardian, which thaws the same if
+    The flags of what is frozen lie in memory shared with the watchdog, which thaws the same if
     this process dies. A context manager: leaving it closes them.
     """
 
@@ -75,7 +75,7 @@ class FileSystems:
         for number, (fd, mount_point) in enumerate(self._open):
             self._is_frozen[number] = 1
             try:
-                freeze.freeze(fd)
+                filesystem.freeze(fd)
             except OSError as error:
                 self._is_frozen[number] = 0
                 if error.errno == errno.EOPNOTSUPP:
@@ -92,7 +92,7 @@ class FileSystems:
 
     def _thaw_one(self, number: int, fd: int) -> None:
         try:
-            freeze.thaw(fd)
+            filesystem.thaw(fd)
         except OSError as error:
             if error.errno != errno.EINVAL:  # it is not frozen any more
                 raise
@@ -107,6 +107,6 @@ class FileSystems:
 def _sync(fd: int, mount_point: str) -> None:
     """Write out what changed after the sync before the freeze: nothing does any more."""
     try:
-        freeze.sync_file_system(fd)
+        filesystem.sync_file_system(fd)
     except OSError as error:
         raise KernelRefusedError(f"cannot sync {mount_point}: {error}") from error

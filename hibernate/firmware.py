@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from format.errors import TorporError
-from kernel import efivar
+from errors import TorporError
+from linux import efivar
 from store.efi_location import (
     EfiLocation,
     clear_efi_location,

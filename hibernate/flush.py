@@ -10,11 +10,11 @@ import os
 import signal
 import time
 
+from errors import KernelRefusedError
 from hibernate.signals import stop_if_asked
-from kernel import freeze
-from kernel.memory import memory
-from kernel.mounts import Mount
-from store.errors import KernelRefusedError
+from linux import filesystem
+from linux.memory import memory
+from linux.mounts import Mount
 
 LIMIT = 60.0
 """Seconds without anything getting written after which a sync is given up."""
@@ -69,7 +69,7 @@ def _sync_one(mounts: list[Mount]) -> None:
         with contextlib.suppress(OSError):
             fd = os.open(mount.mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                freeze.sync_file_system(fd)
+                filesystem.sync_file_system(fd)
             finally:
                 os.close(fd)
             return

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection
 
-from kernel import tasks
+from linux import tasks
 
 HELPERS = {
     "dmeventd": "makes room in thin pools and snapshots of LVM that fill up",

@@ -1,6 +1,6 @@
 """The mark of the image that is being written, and who takes it away if the machine goes on.
 
-The writer does when something fails, the guardian when the writer is killed, the restored writer
+The writer does when something fails, the watchdog when the writer is killed, the restored writer
 because the image has done its service. A machine with a valid mark on disk never goes on running:
 the image would be restored over what it does from then on.
 """
@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from uuid import UUID
 
-from format.errors import TorporError
+from errors import TorporError
 from format.mark import Mark
 from hibernate.power_off import never_go_on
 from store.base import Store
@@ -21,7 +21,7 @@ Log = Callable[[str], None]
 
 
 class Marking:
-    """The mark of one image on one store; shared with the guardian, which is forked later."""
+    """The mark of one image on one store; shared with the watchdog, which is forked later."""
 
     def __init__(self, store: Store, image_uuid: UUID, log: Log) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class Marking:
         self._take_away(StoreHeader.clear)
 
     def take_away_alone(self) -> None:
-        """As take_away, for the guardian, when the writer is gone and /dev/snapshot is closed."""
+        """As take_away, for the watchdog, when the writer is gone and /dev/snapshot is closed."""
         self._take_away(self._clear_alone)
 
     def _take_away(self, clear: Callable[[StoreHeader], None]) -> None:

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from kernel import tasks
-from kernel.mounts import Mount, read_mounts
+from linux import tasks
+from linux.mounts import Mount, read_mounts
 
 
 def every_mount() -> list[Mount]:

@@ -1,7 +1,7 @@
 """In which order file systems stop: one that lies in a file before the one that holds the file."""
 
-from kernel import stack
-from kernel.mounts import Mount
+from linux import stack
+from linux.mounts import Mount
 
 FileSystem = list[Mount]
 """All mounts of one file system."""

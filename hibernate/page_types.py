@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from format.page_types import PageTypes
-from kernel import page_flags
-from kernel.page_flags import PageFlags
-from kernel.snapshot import PAGE_SIZE
+from linux import page_flags
+from linux.page_flags import PageFlags
+from linux.snapshot import PAGE_SIZE
 
 _IMAGE_PAGES, _PAGES = slice(416, 424), slice(424, 432)
 """Where swsusp_info has the pages of data, and all pages of the stream."""

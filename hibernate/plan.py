@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from format.codec import DEFAULT
 from hibernate.power_off import Mode
-from kernel import power
+from linux import power
 
 
 @dataclass(frozen=True, slots=True)

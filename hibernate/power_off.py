@@ -6,9 +6,9 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import NoReturn
 
-from kernel import power
-from kernel.snapshot import SnapshotDevice
-from store.errors import KernelRefusedError
+from errors import KernelRefusedError
+from linux import power
+from linux.snapshot import SnapshotDevice
 
 _FOR_EVER = 3600.0
 

@@ -1,4 +1,4 @@
-"""Reclaims memory while the machine works that the kernel would reclaim at a standstill.
+"""Reclaims memory while the machine works that the kernel would reclaim while it is frozen.
 
 CREATE_IMAGE shrinks memory until the image has the size asked for, and fits beside itself: at most
 about half of the memory (kernel/power/snapshot.c, hibernate_preallocate_memory). That takes as long
@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kernel import cgroups
-from kernel.memory import excess, memory
+from linux import cgroups
+from linux.memory import excess, memory
 
 Log = Callable[[str], None]
 

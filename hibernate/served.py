@@ -7,10 +7,10 @@ answers is frozen, too; no signal ends such a wait.
 import re
 from collections.abc import Iterator
 
+from errors import KernelRefusedError
 from hibernate.order import FileSystem, layers_below
-from kernel import stack
-from kernel.mounts import Mount
-from store.errors import KernelRefusedError
+from linux import stack
+from linux.mounts import Mount
 
 _SERVED = re.compile(r"(ublkb|nbd)\d+")
 """Block devices in user space, and those over a network, whose nbd-client ends the connection when

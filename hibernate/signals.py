@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hibernate.errors import AbortedError
+from errors import AbortedError
 
 STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from kernel import programs
+from linux import programs
 
 FOLDER = "/usr/lib/systemd/system-sleep"
 

@@ -4,9 +4,9 @@ import re
 from contextlib import ExitStack
 from itertools import islice
 
-from kernel.kmsg_reader import KernelLogReader
-from kernel.snapshot import SnapshotDevice
-from store.errors import KernelRefusedError
+from errors import KernelRefusedError
+from linux.kmsg_reader import KernelLogReader
+from linux.snapshot import SnapshotDevice
 
 _TASK = re.compile(r"task:(?P<name>.+?)\s+state:\S(?:.*?\bpid:\s*(?P<pid>\d+))?")
 """sched_show_task (kernel/sched/core.c), as the freezer calls it (kernel/power/process.c)."""

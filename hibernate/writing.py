@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
+from errors import DamagedError, KernelRefusedError
 from format import records
-from format.errors import DamagedError
 from format.guard import GuardEntry, build_guard
 from format.mark import Mark
 from format.pipeline import CHUNK_SIZE, PageBuffer
@@ -16,11 +16,10 @@ from hibernate.page_types import PageTypeCounter
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.signals import stop_if_asked
-from kernel.machine import machine_id
-from kernel.snapshot import PAGE_SIZE, SnapshotDevice
+from linux.machine import machine_id
+from linux.snapshot import PAGE_SIZE, SnapshotDevice
 from store.base import Store, write_map
 from store.blocks import BlockSink
-from store.errors import KernelRefusedError
 from store.identity import these_facts, this_machine
 from store.image import image_of
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.__main__ import build_parser
+from torpor.__main__ import build_parser
 
 _TEMPLATES = Path(__file__).resolve().parent / "completions"
 _FILES = {"IMAGE", "FILE", "STREAM", "STORE", "DEVICE"}

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from errors import ForbiddenError, NoImageError, TorporError, UnreadableError, UsageError
 from format import checksum
-from format.errors import NoImageError, TorporError, UnreadableError
 from format.guard import GuardEntry
 from format.pipeline import prepare_process
 from format.reader import ImageReader
 from guard.compare import compare
-from kernel import cmdline, kmsg, root
-from resume.candidates import Candidate, best_first, check_image, passed_over
+from linux import cmdline, kmsg, root
+from resume.candidates import Candidate, best_first, check_image, skipped
 from resume.check import Machine
-from resume.errors import NotAskedError, UsageError
 from resume.find import find
 from resume.hand_over import hand_over
 from resume.report import NAME, to_kernel_log, to_stderr
@@ -79,7 +78,7 @@ def main() -> int:
             request = _request(arguments.cmdline, report)
             resume(request.at_once() if arguments.no_wait else request, report, kept.append)
     except TorporError as error:
-        quiet = isinstance(error, NoImageError | NotAskedError)
+        quiet = isinstance(error, NoImageError | ForbiddenError)
         message = "; ".join([str(error), *getattr(error, "__notes__", [])])
         report(kmsg.INFO if quiet else kmsg.ERR, f"not resuming: {message}")
         if not arguments.dry_run:
@@ -116,7 +115,7 @@ def resume(request: Request, report: Report, keep: Keep) -> None:
         candidates = find(request, waiting, files, os.O_RDWR)
         with _settled(candidates, keep):
             if request.forbidden:
-                raise NotAskedError("noresume on the kernel command line")
+                raise ForbiddenError("noresume on the kernel command line")
             best, choice = _choose(candidates, report)
             compare(choice.guard, waiting.more)
             for other in candidates:
@@ -174,7 +173,7 @@ def rehearse(text: str | None, report: Report) -> None:
     checksum.self_test()
     request = _request(text, report)
     if request.forbidden:
-        raise NotAskedError("noresume on the kernel command line")
+        raise ForbiddenError("noresume on the kernel command line")
     waiting = Waiting.of(request)
     with ExitStack() as files:
         if text is not None and os.path.isfile(request.device):
@@ -206,7 +205,7 @@ def _request(text: str | None, report: Report) -> Request:
 
 
 def _choose(candidates: list[Candidate], report: Report) -> tuple[Candidate, Choice]:
-    """Return the newest complete image of this machine, and name what is passed over.
+    """Return the newest complete image of this machine, and name what is skipped.
 
     Raises NoImageError, or what is wrong with the one that comes nearest.
     """
@@ -216,10 +215,10 @@ def _choose(candidates: list[Candidate], report: Report) -> tuple[Candidate, Cho
     if best.refusal or not best.image:
         refusal = best.refusal or NoImageError("no image")
         if others:
-            refusal.add_note(passed_over(others))
+            refusal.add_note(skipped(others))
         raise refusal
     if others:
-        report(kmsg.WARNING, passed_over(others))
+        report(kmsg.WARNING, skipped(others))
     return best, Choice(best.image, best.guard)
 
 

@@ -4,14 +4,20 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from format.errors import DamagedError, TorporError
+from errors import (
+    DamagedError,
+    ForbiddenError,
+    KeptError,
+    OtherInstallationError,
+    SpentError,
+    TorporError,
+)
 from format.guard import GuardEntry
 from format.mark import Mark
 from format.reader import ImageReader
 from format.records import Identity
 from format.tables import guard_of
 from resume.check import Machine, check_machine
-from resume.errors import KeptError, NotAskedError, OtherInstallationError, SpentError
 from store.header import StoreHeader, read_header
 from store.image import marked_image, opened
 from store.locate import whole_devices
@@ -46,7 +52,7 @@ class Candidate:
 
     def is_kept(self, error: TorporError) -> bool:
         """Return whether the image stays for another boot; `error` is why this one goes on."""
-        if isinstance(error, NotAskedError) or not self.header.holds_image():
+        if isinstance(error, ForbiddenError) or not self.header.holds_image():
             return False
         return self.is_ours and isinstance(self.refusal or error, KeptError)
 
@@ -112,10 +118,10 @@ def best_first(candidates: list[Candidate]) -> list[Candidate]:
     )
 
 
-def passed_over(others: list[Candidate]) -> str:
+def skipped(others: list[Candidate]) -> str:
     """Return a phrase that names the candidates that were not taken, and why."""
     words = []
     for other in others:
         made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(other.created_ns // 10**9))
         words.append(f"{other.header.name} ({other.refusal or f'older, of {made} UTC'})")
-    return f"passed over: {', '.join(words)}"
+    return f"skipped: {', '.join(words)}"

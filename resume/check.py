@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Self
 
-from format.errors import DamagedError
+from errors import DamagedError, OtherHardwareError, OtherKernelError
 from format.facts import MachineFacts
 from format.reader import ImageReader
 from format.records import Identity
 from format.tables import facts_of
-from resume.errors import OtherHardwareError, OtherKernelError
 from store.identity import these_facts, this_machine
 
 _NAMED = 6
@@ -20,7 +19,7 @@ _LONGEST = 80
 """Characters of a text from the image in a message."""
 
 _RANGE = re.compile(r"(?:0x)?([0-9a-f]{1,16})[ -](?:0x)?([0-9a-f]{1,16}) .*System RAM")
-"""A range of memory in a line of kernel.machine.ram_map, of /sys/firmware or of /proc/iomem."""
+"""A range of memory in a line of linux.machine.ram_map, of /sys/firmware or of /proc/iomem."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,14 @@ import os
 import time
 from contextlib import ExitStack
 
-from format.errors import TorporError
-from kernel import hibernation, kmsg, swap
+from errors import DeviceNotFoundError, ForbiddenError, KernelRefusedError, TorporError
+from linux import hibernation, kmsg, swap
 from resume.candidates import Candidate, examine, marked_headers
 from resume.check import Machine
-from resume.errors import NotAskedError
 from resume.report import to_kernel_log
 from resume.request import Place, Request
 from resume.wait import Waiting, not_there, wait_for_device
 from store.efi_location import clear_efi_location
-from store.errors import DeviceNotFoundError, KernelRefusedError
 from store.header import StoreHeader, read_header
 from store.image import opened
 from store.locate import find_device
@@ -25,7 +23,7 @@ def find(request: Request, waiting: Waiting, files: ExitStack, flags: int) -> li
     What the kernel command line names comes first, or what torpor enable kept, then what the
     firmware names; other devices are for whom nothing was named on the command line. With O_RDWR an
     image of the kernel's own is handed over to the kernel. Raises DeviceNotFoundError,
-    KernelRefusedError, NotAskedError, UnreadableError.
+    KernelRefusedError, ForbiddenError, UnreadableError.
     """
     here = Machine.here(request.machine_id)
     missing: DeviceNotFoundError | None = None
@@ -73,7 +71,7 @@ def _hand_over(request: Request, header: StoreHeader) -> None:
     does not (systemd's hibernate-resume.c). Raises KernelRefusedError if it did not resume.
     """
     if request.forbidden:
-        raise NotAskedError("noresume on the kernel command line")
+        raise ForbiddenError("noresume on the kernel command line")
     try:
         clear_efi_location()
     except TorporError as error:

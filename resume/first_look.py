@@ -10,9 +10,9 @@ Every import costs milliseconds (docs/PERFORMANCE.md): a test says what must not
 import mmap
 import os
 
-from format.errors import TorporError
-from kernel import block, cmdline, efivar, root
-from kernel.signature import KERNEL_IMAGE, PAGE_SIZE
+from errors import TorporError
+from linux import block, cmdline, efivar, root
+from linux.signature import KERNEL_IMAGE, PAGE_SIZE
 from state import early
 from store.first_page import begins_image, describe, holds_image, signature_of
 from store.locate import find_device, whole_devices

@@ -5,7 +5,7 @@ The memory is lost, but what was cached need not be: torpor-workingset.service b
 
 from collections.abc import Sequence
 
-from format.errors import TorporError
+from errors import TorporError
 from format.records import WORKING_SET
 from resume.candidates import Candidate, best_first
 from state.working_set import save_working_set

@@ -2,7 +2,7 @@
 
 import sys
 
-from kernel import kmsg
+from linux import kmsg
 
 NAME = "torpor-resume"
 

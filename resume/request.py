@@ -6,7 +6,7 @@ Besides, the firmware may name a place, as systemd does for the kernel's own ima
 from dataclasses import dataclass, replace
 from typing import Self
 
-from kernel import cmdline
+from linux import cmdline
 from state.location import Location
 from store.efi_location import EfiLocation
 

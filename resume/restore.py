@@ -3,12 +3,10 @@
 import os
 from contextlib import closing
 
-from format.errors import DamagedError, UnreadableError
+from errors import DamagedError, KernelRefusedError, RestoreRefusedError, UnreadableError
 from format.layout import PAGE_SIZE
 from format.reader import ImageReader
-from kernel.snapshot import SnapshotDevice
-from resume.errors import RestoreRefusedError
-from store.errors import KernelRefusedError
+from linux.snapshot import SnapshotDevice
 from store.header import StoreHeader
 from store.once import begin_loading, claim, put_back
 from store.snapshot import open_snapshot

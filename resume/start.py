@@ -5,8 +5,8 @@ Arguments that are not the usual ones are the whole program's, too: argparse tak
 
 import sys
 
-from format.errors import NoImageError, UnreadableError
-from kernel import kmsg
+from errors import NoImageError, UnreadableError
+from linux import kmsg
 from resume import report
 from resume.first_look import why_no_image
 from state import early

@@ -6,9 +6,9 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
-from kernel import process
+from errors import DeviceNotFoundError
+from linux import process
 from resume.request import MAX_TIMEOUT, Request
-from store.errors import DeviceNotFoundError
 from store.locate import find_device
 
 if TYPE_CHECKING:

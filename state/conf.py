@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from errors import ConfigurationError
 from format import codec
-from state.errors import ConfigurationError
 from state.files import read_text
 
 PATH = "/etc/torpor.conf"

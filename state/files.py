@@ -4,7 +4,7 @@ import os
 import stat
 from contextlib import suppress
 
-from format.errors import UnreadableError
+from errors import UnreadableError
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """A file of our own: neither one that another has open already, nor what a link points to."""

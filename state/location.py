@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from errors import ConfigurationError
 from state import early
-from state.errors import ConfigurationError
 from state.files import read_text
 
 PATH = early.LOCATION_PATH

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from format.errors import DamagedError
+from errors import StateError
 from state import early
 from state.files import read_text, write_text
 
@@ -46,7 +46,7 @@ class HibernationRecord:
     exit_code: int
     message: str
     """Why it failed or was refused, or ""."""
-    still: float = 0.0
+    downtime: float = 0.0
     """Seconds from the first task that was stopped to the last one that went on, whether the
     machine was on or off; of all attempts. 0 if nothing was stopped."""
 
@@ -68,7 +68,7 @@ class HibernationRecord:
 
     @classmethod
     def read(cls, path: str | None = None) -> Self | None:
-        """Return the last one, None if there was none. Raises DamagedError, UnreadableError."""
+        """Return the last one, None if there was none. Raises StateError, UnreadableError."""
         path = path or HIBERNATION_PATH
         fields = _read(path)
         if fields is None:
@@ -76,7 +76,7 @@ class HibernationRecord:
         try:
             return cls(**{**fields, "outcome": Outcome(fields["outcome"])})
         except (TypeError, ValueError, KeyError) as error:
-            raise DamagedError(f"{path} is not what torpor writes") from error
+            raise StateError(f"{path} is not what torpor writes") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class BootRecord:
 
     @classmethod
     def read(cls, path: str | None = None) -> Self | None:
-        """Return it, None if the resumer had nothing to say. Raises DamagedError etc."""
+        """Return it, None if the resumer had nothing to say. Raises StateError etc."""
         path = path or BOOT_PATH
         fields = _read(path)
         if fields is None:
@@ -112,7 +112,7 @@ class BootRecord:
             kept = [KeptImage(**image) for image in fields.pop("kept", [])]
             return cls(**fields, kept=kept)
         except TypeError as error:
-            raise DamagedError(f"{path} is not what torpor writes") from error
+            raise StateError(f"{path} is not what torpor writes") from error
 
 
 def _read(path: str) -> dict[str, Any] | None:
@@ -122,7 +122,7 @@ def _read(path: str) -> dict[str, Any] | None:
     try:
         fields = json.loads(text)
     except ValueError as error:
-        raise DamagedError(f"{path} is not what torpor writes") from error
+        raise StateError(f"{path} is not what torpor writes") from error
     if not isinstance(fields, dict):
-        raise DamagedError(f"{path} is not what torpor writes")
+        raise StateError(f"{path} is not what torpor writes")
     return fields

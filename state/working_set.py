@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from format.errors import DamagedError
+from errors import StateError
 from format.working_set_file import MAX_SIZE, build_file, parse_file
 from state.files import read_bytes, read_text, remove, write_private, write_text
 
@@ -83,7 +83,7 @@ class ReplayRecord:
 
     @classmethod
     def read(cls, path: str | None = None) -> Self | None:
-        """Return it, None if there was none. Raises DamagedError, UnreadableError."""
+        """Return it, None if there was none. Raises StateError, UnreadableError."""
         path = path or REPLAY_PATH
         text = read_text(path)
         if text is None:
@@ -95,7 +95,7 @@ class ReplayRecord:
                 _check(fields)
             return cls(**{**fields, "outcome": outcome})
         except (TypeError, ValueError, KeyError) as error:
-            raise DamagedError(f"{path} is not what torpor writes") from error
+            raise StateError(f"{path} is not what torpor writes") from error
 
 
 def _check(fields: dict[str, Any]) -> None:

@@ -5,12 +5,12 @@ import os
 from typing import Protocol, Self
 from uuid import UUID
 
+from errors import NoSpaceError
 from format import mark
 from format.layout import PAGE_SIZE
 from format.pipeline import PageBuffer
-from kernel.snapshot import SnapshotDevice
+from linux.snapshot import SnapshotDevice
 from store.blocks import BlockSink, sync, write_pages
-from store.errors import NoSpaceError
 from store.header import StoreHeader
 
 

@@ -8,12 +8,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from errors import IncompleteError, NoSpaceError, cannot
 from format.checksum import Buffer
-from format.errors import IncompleteError
 from format.layout import PAGE_SIZE
 from format.mark import Extents, Mark
 from format.pipeline import Job, PageBuffer, Threads
-from store.errors import NoSpaceError, cannot
 
 WRITE_SIZE = 2 << 20
 WRITES = 3

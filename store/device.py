@@ -5,13 +5,13 @@ import os
 from contextlib import ExitStack
 from uuid import UUID
 
+from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format.layout import PAGE_SIZE
 from format.mark import Extents
-from kernel import block, programs
+from linux import block, programs
 from store.base import OwnStore
-from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
 from store.header import new_store_header, read_header
-from store.lasting import check_lasting
+from store.volatile import refuse_volatile
 
 _SMALLEST_PAGES = 256
 
@@ -24,7 +24,7 @@ class DeviceStore(OwnStore):
         fd = claim(path)
         with ExitStack() as on_error:
             on_error.callback(os.close, fd)
-            check_lasting(path, path)
+            refuse_volatile(path, path)
             header = read_header(fd, path)
             if not header.is_store:
                 raise StoreRefusedError(
@@ -44,7 +44,7 @@ def make_store(path: str) -> UUID:
     """
     fd = claim(path)
     try:
-        check_lasting(path, path)
+        refuse_volatile(path, path)
         pages = block.size_of(fd) // PAGE_SIZE
         if pages < _SMALLEST_PAGES:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from format.errors import DamagedError
-from kernel import efivar
-from kernel.efivar import HIBERNATE_LOCATION
-from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
+from errors import DeviceNotFoundError, StateError, StoreRefusedError, cannot
+from linux import efivar
+from linux.efivar import HIBERNATE_LOCATION
 from store.header import StoreHeader
 from store.locate import find_device
 from store.place import place_of
@@ -42,7 +41,7 @@ class EfiLocation:
 
     @classmethod
     def parse(cls, value: bytes) -> Self:
-        """Return what the variable's value says. Raises DamagedError."""
+        """Return what the variable's value says. Raises StateError."""
         if len(value) > _LONGEST:
             raise _damaged("it is too long")
         try:
@@ -69,14 +68,14 @@ class EfiLocation:
         return f"UUID={self.uuid}"
 
 
-def _damaged(why: str) -> DamagedError:
-    return DamagedError(f"the EFI variable HibernateLocation is not what systemd writes: {why}")
+def _damaged(why: str) -> StateError:
+    return StateError(f"the EFI variable HibernateLocation is not what systemd writes: {why}")
 
 
 def read_efi_location() -> EfiLocation | None:
     """Return the location for the running kernel; None if there is none, or only for another one.
 
-    Another kernel's may be another system's. Raises DamagedError, UnreadableError.
+    Another kernel's may be another system's. Raises StateError, UnreadableError.
     """
     found = _read()
     return found if found and found.kernel_release == os.uname().release else None
@@ -98,7 +97,7 @@ def write_efi_location(location: EfiLocation, os_release: Mapping[str, str]) -> 
 def clear_efi_location() -> bool:
     """Remove the location if it is for the running kernel; return whether it was.
 
-    Raises DamagedError, UnreadableError.
+    Raises StateError, UnreadableError.
     """
     if read_efi_location() is None:
         return False
@@ -111,7 +110,7 @@ def clear_efi_location_of(header: StoreHeader) -> None:
 
     One that cannot be understood stays. Raises UnreadableError.
     """
-    with suppress(DamagedError, StoreRefusedError, DeviceNotFoundError, FileNotFoundError):
+    with suppress(StateError, StoreRefusedError, DeviceNotFoundError, FileNotFoundError):
         found = _read()
         place = find_device(found.spec) if found and found.page == header.at else None
         if place and os.path.samefile(place, place_of(header.name).device):

@@ -5,9 +5,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
+from errors import IncompleteError, StoreRefusedError, cannot
 from format.checksum import Buffer
-from format.errors import IncompleteError
-from store.errors import StoreRefusedError, cannot
 
 IOV_MAX = 1024
 

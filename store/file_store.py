@@ -4,15 +4,15 @@ import errno
 import os
 from contextlib import ExitStack
 
+from errors import NoSpaceError, StoreRefusedError, cannot
 from format.layout import PAGE_SIZE
 from format.mark import Extents
-from kernel import block
-from kernel.fiemap import FileExtent
+from linux import block
+from linux.fiemap import FileExtent
 from store.base import OwnStore
-from store.errors import NoSpaceError, StoreRefusedError, cannot
 from store.header import new_store_header, read_header
-from store.lasting import check_lasting
 from store.place import Place, file_place, mount_of, own_extents
+from store.volatile import refuse_volatile
 
 _FILE_SYSTEMS = ("ext4", "xfs")
 """Those that leave a file's blocks where they are, whatever happens to other files."""
@@ -31,7 +31,7 @@ class FileStore(OwnStore):
             check_file_system(file, path)
             extents = own_extents(file, path, sync=True)
             place = file_place(file, path)
-            check_lasting(place.device, path)
+            refuse_volatile(place.device, path)
             fd = _open_device(place)
             on_error.callback(os.close, fd)
             header = read_header(fd, path, place.page)
@@ -93,7 +93,7 @@ def make_file_store(path: str, size: int) -> Place:
             place = file_place(fd, path)
         finally:
             os.close(fd)
-        check_lasting(place.device, path)
+        refuse_volatile(place.device, path)
         device = _open_device(place)
         try:
             new_store_header(device, path, size // PAGE_SIZE, place.page)

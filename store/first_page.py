@@ -1,7 +1,7 @@
 """What the first page of a device or file says at a glance, without its fields and checksums."""
 
 from format.magic import MARK_MAGIC, MARK_OFFSET, SUPERBLOCK_MAGIC
-from kernel import signature
+from linux import signature
 
 STORE_MAGIC = b"TORPSTOR"
 

@@ -8,13 +8,13 @@ LABEL= find a device, with TORPSTOR at its start and ULSUSPEND always: nobody us
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from errors import StoreRefusedError
 from format.layout import MARK_SIZE, PAGE_SIZE
 from format.mark import MARK_OFFSET, Mark
 from format.pipeline import PageBuffer
-from kernel import swap
+from linux import swap
 from store import first_page
 from store.blocks import read_pages, sync, write_pages
-from store.errors import StoreRefusedError
 
 _MARK = slice(MARK_OFFSET, MARK_OFFSET + MARK_SIZE)
 _SIGNATURE = slice(swap.SIGNATURE_OFFSET, PAGE_SIZE)

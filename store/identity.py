@@ -1,9 +1,9 @@
 """The identity of the running machine, as an image records it."""
 
+from errors import cannot
 from format.facts import MachineFacts
 from format.records import Identity
-from kernel.machine import kernel_names, processor, ram_map, ram_map_digest
-from store.errors import cannot
+from linux.machine import kernel_names, processor, ram_map, ram_map_digest
 
 
 def this_machine(machine_id: str) -> Identity:

@@ -5,14 +5,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from format.errors import DamagedError, NoImageError, TorporError, UnreadableError
+from errors import DamagedError, NoImageError, TorporError, UnreadableError, cannot
 from format.layout import PAGE_SIZE
 from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from format.reader import Source
-from kernel import block
+from linux import block
 from store.blocks import BlockSource, read_pages
-from store.errors import cannot
 from store.file import FileSource
 from store.first_page import begins_image, describe
 from store.header import StoreHeader, read_header

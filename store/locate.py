@@ -7,7 +7,7 @@ its database (systemd's sd-device, device_read_db), as libudev does.
 import os
 import stat
 
-from store.errors import DeviceNotFoundError
+from errors import DeviceNotFoundError
 
 _PROPERTIES = {
     "UUID": "ID_FS_UUID",
@@ -164,7 +164,7 @@ def _decode(text: str) -> str:
 
 def _header_tag(node: str, tag: str) -> str:
     """Return UUID or LABEL from a swap header (a store's is one too), "" if there is none."""
-    from kernel import swap  # dataclasses and uuid, for a boot without udevd only
+    from linux import swap  # dataclasses and uuid, for a boot without udevd only
 
     try:
         with open(node, "rb") as file:

@@ -5,11 +5,11 @@ import os
 import stat
 from dataclasses import dataclass
 
+from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format.layout import PAGE_SIZE
-from kernel import btrfs, fiemap
-from kernel.fiemap import FileExtent
-from kernel.mounts import Mount, mount_id_of, read_mounts
-from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
+from linux import btrfs, fiemap
+from linux.fiemap import FileExtent
+from linux.mounts import Mount, mount_id_of, read_mounts
 from store.locate import node_of_number
 
 _FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs")
@@ -68,7 +68,7 @@ def file_place(fd: int, path: str) -> Place:
 def own_extents(fd: int, path: str, *, sync: bool) -> list[FileExtent]:
     """Return the extents of a file that has every byte in a place that is its own.
 
-    `sync` as in kernel.fiemap. Raises StoreRefusedError for any other file.
+    `sync` as in linux.fiemap. Raises StoreRefusedError for any other file.
     """
     try:
         extents = fiemap.file_extents(fd, sync=sync)

@@ -2,8 +2,8 @@
 
 import errno
 
-from kernel.snapshot import PATH, SnapshotDevice
-from store.errors import KernelRefusedError
+from errors import KernelRefusedError
+from linux.snapshot import PATH, SnapshotDevice
 
 _REASONS = {
     errno.ENOENT: ("this kernel has no /dev/snapshot", "it needs CONFIG_HIBERNATION_SNAPSHOT_DEV"),

@@ -4,15 +4,15 @@ import os
 from array import array
 from contextlib import ExitStack
 
+from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format.layout import PAGE_SIZE
 from format.mark import Extents
-from kernel import block, swap
-from kernel.snapshot import SnapshotDevice
+from linux import block, swap
+from linux.snapshot import SnapshotDevice
 from store.base import OpenStore
-from store.errors import DeviceNotFoundError, StoreRefusedError, cannot
 from store.header import read_header
-from store.lasting import check_lasting
 from store.place import Place, place_of
+from store.volatile import refuse_volatile
 
 
 class SwapStore(OpenStore):
@@ -21,7 +21,7 @@ class SwapStore(OpenStore):
     def __init__(self, area: swap.SwapArea) -> None:
         """Raise StoreRefusedError if it does not last or cannot be marked, UnreadableError."""
         place = place_of_area(area)
-        check_lasting(place.device, area.path)
+        refuse_volatile(place.device, area.path)
         try:
             fd = block.open_direct(place.device, os.O_RDWR)
         except OSError as error:

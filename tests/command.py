@@ -26,7 +26,7 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start the command as a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "torpor", *map(str, arguments)]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=stdin, stdout=stdout, stderr=stderr
     )

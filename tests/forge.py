@@ -18,7 +18,7 @@ UUID_B = UUID("00112233-4455-6677-8899-aabbccddeeff")
 CREATED_NS = 1_767_225_600_000_000_000
 DIGEST = bytes(range(32))
 MACHINE_ID = "fedcba98765432100123456789abcdef"
-NONE, LZ4, RUN, ZSTD = range(4)
+NONE, LZ4, FILL, ZSTD = range(4)
 
 _crc = crcmod.mkCrcFun(0x11EDC6F41, initCrc=0, rev=True, xorOut=0xFFFFFFFF)
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+from errors import IncompleteError, TorporError
 from format.checksum import Buffer
-from format.errors import IncompleteError, TorporError
 from format.pipeline import PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from format.working_set import CachedFile, FileSystem, Ranges, pages_in
-from kernel import opening
-from kernel.advice import largest_readahead
-from kernel.fiemap import FileExtent, file_extents
-from kernel.residency import PAGE_SIZE, Residency, Runs
+from linux import opening
+from linux.advice import largest_readahead
+from linux.fiemap import FileExtent, file_extents
+from linux.residency import PAGE_SIZE, Residency, Runs
 from workingset.files import check_of
 from workingset.limits import Limits
-from workingset.tally import Skipped, Tally
+from workingset.stats import Skipped, Stats
 from workingset.trees import Tree, find_tree, open_tree
 
 _READ_FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOCTTY
@@ -56,12 +56,12 @@ class FileReplay:
     """Brings files back, the same ones in the same order as the working set has them."""
 
     def __init__(
-        self, mounted: Sequence[Tree], limits: Limits, tally: Tally, threads: Executor, batch: int
+        self, mounted: Sequence[Tree], limits: Limits, stats: Stats, threads: Executor, batch: int
     ) -> None:
         """`batch` is how many files may be open at a time."""
         self._mounted = mounted
         self._limits = limits
-        self._tally = tally
+        self._stats = stats
         self._threads = threads
         self._batch = batch
         self._residency = Residency(limits.is_asked)
@@ -75,7 +75,7 @@ class FileReplay:
             with suppress(OSError):
                 root = open_tree(tree)
         if root is None:
-            self._tally.skip_file(Skipped.UNMOUNTED, len(files))
+            self._stats.skip_file(Skipped.UNMOUNTED, len(files))
             return
         try:
             remaining = iter(files)
@@ -100,7 +100,7 @@ class FileReplay:
                 if isinstance(each, _Open):
                     found.append(each)
                 else:
-                    self._tally.skip_file(each)
+                    self._stats.skip_file(each)
             self._read(found)
         finally:
             for file in found:
@@ -108,7 +108,7 @@ class FileReplay:
 
     def _read(self, files: Sequence[_Open]) -> None:
         before = {file.fd: self._missing(file) for file in files}
-        pages = self._tally.file_pages
+        pages = self._stats.file_pages
         pages.resident += sum(pages_in(f.ranges) - _total(before[f.fd]) for f in files)
         pieces = sorted(
             (piece for fd, runs in before.items() for piece in _pieces(fd, runs)),
@@ -120,7 +120,7 @@ class FileReplay:
         finally:
             after = [_total(self._missing(file)) for file in files]
             pages.restored += sum(map(_total, before.values())) - sum(after)
-            self._tally.restored_files += after.count(0)
+            self._stats.restored_files += after.count(0)
 
     def _missing(self, file: _Open) -> Runs:
         """Return the recorded pages that are not in memory."""

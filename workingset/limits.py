@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from kernel.memory import high_watermarks, memory, pressure, scanned
+from linux.memory import high_watermarks, memory, pressure, scanned
 
 _SPARE = 16 << 20
 """Bytes that others may take between two looks."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from format.working_set import ProcessMemory, Ranges, pages_in
-from kernel import advice, tasks
-from kernel.memory import excess, memory
-from kernel.residency import PAGE_SIZE
+from linux import advice, tasks
+from linux.memory import excess, memory
+from linux.residency import PAGE_SIZE
 
 LIMIT = 3.0
 """Seconds that it may take; what is left then the kernel does."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from format.working_set import ProcessMemory, Ranges
-from kernel import advice, pagemap, tasks
-from kernel.pagemap import Mapping, PageMap
-from kernel.residency import PAGE_SIZE
+from linux import advice, pagemap, tasks
+from linux.pagemap import Mapping, PageMap
+from linux.residency import PAGE_SIZE
 from workingset.limits import Limits
-from workingset.tally import Tally
+from workingset.stats import Stats
 
 _WINDOW_PAGES = 512
 """Pages of swap that one thread asks for before it waits."""
@@ -46,9 +46,9 @@ class _Run:
 class ProcessReplay:
     """Brings back the memory of the processes that there still are."""
 
-    def __init__(self, limits: Limits, tally: Tally, threads: Executor) -> None:
+    def __init__(self, limits: Limits, stats: Stats, threads: Executor) -> None:
         self._limits = limits
-        self._tally = tally
+        self._stats = stats
         self._threads = threads
         self._shared = pagemap.shared_memory_device()
 
@@ -57,7 +57,7 @@ class ProcessReplay:
         absent = self._all_absent(processes)
         while runs := sorted(islice(absent, _MOST_RUNS), key=lambda run: run.place):
             for restored in self._threads.map(self._bring_back, _windows(runs)):
-                self._tally.process_pages.restored += restored
+                self._stats.process_pages.restored += restored
 
     def _all_absent(self, processes: Sequence[ProcessMemory]) -> Iterator[_Run]:
         """Yield what is in swap of all of them, and count those that are gone."""
@@ -65,7 +65,7 @@ class ProcessReplay:
             try:
                 yield from self._absent(process)
             except OSError:
-                self._tally.skipped_processes += 1
+                self._stats.skipped_processes += 1
 
     def _absent(self, process: ProcessMemory) -> Iterator[_Run]:
         """Yield what is in swap of a process, and count what is not.
@@ -81,7 +81,7 @@ class ProcessReplay:
                 for first, count in _overlap(process.ranges, start, end):
                     entries = pages.read(first, count)
                     there = sum(count for _, count in pagemap.resident(entries, shared=True))
-                    self._tally.process_pages.resident += there
+                    self._stats.process_pages.resident += there
                     yield from self._runs(pid, mapping, first, entries)
 
     def _runs(self, pid: int, mapping: Mapping, first: int, entries: bytes) -> Iterator[_Run]:

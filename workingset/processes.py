@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from format.working_set import ProcessMemory
-from kernel import pagemap, tasks
-from kernel.memory import memory
-from kernel.pagemap import Mapping, PageMap
+from linux import pagemap, tasks
+from linux.memory import memory
+from linux.pagemap import Mapping, PageMap
 
 _PIECE = 1 << 18
 """Pages whose entries are read at a time: 2 MiB of them."""

@@ -17,8 +17,8 @@ from format.working_set import (
     WorkingSet,
     pages_in,
 )
-from kernel.machine import boot_id
-from kernel.mounts import read_mounts
+from linux.machine import boot_id
+from linux.mounts import read_mounts
 from workingset.files import Examiner, Found
 from workingset.processes import Processes
 from workingset.trees import Places, Tree, open_tree, trees

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from format.working_set import WorkingSet
-from kernel import advice
-from kernel.machine import boot_id
-from kernel.mounts import read_mounts
+from linux import advice
+from linux.machine import boot_id
+from linux.mounts import read_mounts
 from workingset.file_replay import FileReplay
 from workingset.limits import Limits, StoppedError
 from workingset.process_replay import ProcessReplay
-from workingset.tally import Tally
+from workingset.stats import Stats
 from workingset.trees import trees
 
 _THREADS = 4
@@ -25,21 +25,21 @@ _OTHER_FILES = 64
 """Descriptors for all the rest."""
 
 
-def replay(whole: WorkingSet, is_asked: Callable[[], bool], tally: Tally) -> str:
+def replay(whole: WorkingSet, is_asked: Callable[[], bool], stats: Stats) -> str:
     """Bring back what there is room for: files in use, processes, then the other files.
 
-    Returns why it ended before all was done, "" if it was. `tally` is filled meanwhile; `is_asked`
+    Returns why it ended before all was done, "" if it was. `stats` is filled meanwhile; `is_asked`
     says whether somebody wants it to end. This thread stays idle in the sense of ioprio_set(2).
     """
-    _count(whole, tally)
+    _count(whole, stats)
     advice.be_idle()
     limits = Limits(is_asked)
     with ThreadPoolExecutor(_THREADS) as threads:
-        files = FileReplay(trees(read_mounts()), limits, tally, threads, _files_at_once())
+        files = FileReplay(trees(read_mounts()), limits, stats, threads, _files_at_once())
         try:
             for system in whole.file_systems:
                 files.replay(system, with_paths=whole.with_paths, in_use=True)
-            _replay_processes(whole, ProcessReplay(limits, tally, threads), tally)
+            _replay_processes(whole, ProcessReplay(limits, stats, threads), stats)
             for system in whole.file_systems:
                 files.replay(system, with_paths=whole.with_paths, in_use=False)
         except StoppedError as error:
@@ -47,18 +47,18 @@ def replay(whole: WorkingSet, is_asked: Callable[[], bool], tally: Tally) -> str
     return ""
 
 
-def _count(whole: WorkingSet, tally: Tally) -> None:
-    tally.files = whole.files
-    tally.file_pages.recorded = whole.file_pages
-    tally.processes = len(whole.processes)
-    tally.process_pages.recorded = whole.process_pages
+def _count(whole: WorkingSet, stats: Stats) -> None:
+    stats.files = whole.files
+    stats.file_pages.recorded = whole.file_pages
+    stats.processes = len(whole.processes)
+    stats.process_pages.recorded = whole.process_pages
 
 
-def _replay_processes(whole: WorkingSet, processes: ProcessReplay, tally: Tally) -> None:
+def _replay_processes(whole: WorkingSet, processes: ProcessReplay, stats: Stats) -> None:
     if whole.boot_id == UUID(boot_id()):
         processes.replay(whole.processes)
     else:
-        tally.skipped_processes = len(whole.processes)
+        stats.skipped_processes = len(whole.processes)
 
 
 def _files_at_once() -> int:

@@ -5,8 +5,8 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernel.mounts import Mount, mount_id_of, types_on_devices
-from store.errors import DeviceNotFoundError
+from errors import DeviceNotFoundError
+from linux.mounts import Mount, mount_id_of, types_on_devices
 from store.locate import find_device, name_of, node_of_number
 
 _BY_SERVER = "fuseblk"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Self
 
-from kernel import opening
+from linux import opening
 from workingset.files import Examiner, Found
 from workingset.trees import Tree, open_tree
 

@@ -23,11 +23,10 @@ import pytest
 
 import guard.compare
 import resume.__main__ as resumer
-from cli import images
+from errors import TorporError
 from format import reader
-from format.errors import TorporError
 from format.facts import MachineFacts
-from kernel import root
+from linux import root
 from resume import check, find, restore
 from resume.request import Request
 from store.header import read_header
@@ -38,6 +37,7 @@ from tests.sources import IDENTITY
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.vectors.devices import STREAM
 from tests.vectors.images import FACTS
+from torpor import images
 
 FILE_CODES = frozenset({0, 3, 4, 5})
 BOOT_CODES = FILE_CODES | {11, 12, 19, 20}
@@ -46,7 +46,7 @@ CODES = {"verify": FILE_CODES, "dry run": BOOT_CODES, "resume": BOOT_CODES | {13
 
 
 @dataclass(slots=True)
-class Tally:
+class Stats:
     """What came of the cases."""
 
     outcomes: dict[str, Counter[int]] = field(
@@ -124,24 +124,24 @@ def _check_left_behind(error: TorporError, path: Path) -> None:
         os.close(fd)
 
 
-def _try(number: int, tally: Tally, folder: Path) -> None:
+def _try(number: int, stats: Stats, folder: Path) -> None:
     data, specimen = case(number, KINDS)
     path = folder / "case"
     path.write_bytes(data)
     words = f"resume={path} torpor.timeout=0"
     verify = argparse.Namespace(image=str(path), json=False)
-    tally.attempt(number, "verify", lambda: images.verify(verify))
-    tally.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
+    stats.attempt(number, "verify", lambda: images.verify(verify))
+    stats.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
     if specimen.is_device:
         request = Request.parse(words, None)
-        tally.attempt(number, "resume", lambda: _resume(request, path))
+        stats.attempt(number, "resume", lambda: _resume(request, path))
 
 
-def _try_all(numbers: range, folder: Path) -> Tally:
-    tally = Tally()
+def _try_all(numbers: range, folder: Path) -> Stats:
+    stats = Stats()
     for number in numbers:
-        _try(number, tally, folder)
-    return tally
+        _try(number, stats, folder)
+    return stats
 
 
 def main(seed: int, count: int, folder: Path, mebibytes: int) -> None:
@@ -156,12 +156,12 @@ def main(seed: int, count: int, folder: Path, mebibytes: int) -> None:
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limit = size + (mebibytes << 20)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        tally = _try_all(range(seed, seed + count), folder)
+        stats = _try_all(range(seed, seed + count), folder)
     json.dump(
         {
-            "outcomes": tally.outcomes,
-            "surprises": tally.surprises[:10],
-            "slowest": tally.slowest,
+            "outcomes": stats.outcomes,
+            "surprises": stats.surprises[:10],
+            "slowest": stats.slowest,
         },
         sys.stdout,
     )

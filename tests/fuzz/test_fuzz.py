@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from format.errors import DamagedError
+from errors import DamagedError
 from tests.command import ROOT
 from tests.fuzz import mutate
 from tests.fuzz.conftest import TABLE
-from tests.fuzz.run import BOOT_CODES, CODES, KINDS, Tally
+from tests.fuzz.run import BOOT_CODES, CODES, KINDS, Stats
 
 FEW, MANY = 3000, 200_000
 
@@ -80,12 +80,12 @@ def test_a_surprise_is_noticed() -> None:
     def crash() -> None:
         raise OverflowError
 
-    tally = Tally()
-    tally.attempt(1, "verify", refuse)
-    assert (tally.outcomes["verify"][4], tally.surprises) == (1, [])
-    tally.attempt(2, "dry run", crash)
-    assert "case 2, dry run" in tally.surprises[0]
-    assert "OverflowError" in tally.surprises[0]
+    stats = Stats()
+    stats.attempt(1, "verify", refuse)
+    assert (stats.outcomes["verify"][4], stats.surprises) == (1, [])
+    stats.attempt(2, "dry run", crash)
+    assert "case 2, dry run" in stats.surprises[0]
+    assert "OverflowError" in stats.surprises[0]
 
 
 def test_the_memory_limit_is_one(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def stock_here() -> str:
 def lay_out(tree: Path, location: str | None) -> None:
     """Install what the Debian package holds below `tree`, an empty folder."""
     if not (BUILD / "torpor-resume.needs").exists():
-        unavailable("the resumer is not frozen: python3 build.py freeze")
+        unavailable("the resumer is not frozen: python3 build.py frozen")
     make_tree(tree, Flavour.DEB, 0)
     if location is not None:
         (tree / "var/lib/torpor").mkdir(parents=True, exist_ok=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from doctor.errors import NotReadyError
-from doctor.machine import Machine
-from doctor.rebuilt import after_rebuild
+from errors import NotReadyError
 from tests.initramfs.installed import HERE, UNITS, lay_out, on_a_copy, stock_here, unavailable
+from torpor.doctor.machine import Machine
+from torpor.doctor.rebuilt import after_rebuild
 
 LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"
 STRIPPED = ["", "--aggressive-strip"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import VERSION
+from torpor import VERSION
 from vm.debian import in_chroot
 from vm.host import run
 from vm.roots import bare_root

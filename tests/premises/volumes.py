@@ -12,7 +12,7 @@ import pytest
 
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE
-from kernel import freeze
+from linux import filesystem
 from vm.disks import blank_disk
 from vm.host import SEARCH_PATH, HostError, run
 
@@ -69,11 +69,11 @@ class Volume:
         """Return a copy of it as it is on its device while it is frozen at `place`."""
         fd = os.open(place, os.O_RDONLY)
         try:
-            freeze.freeze(fd)
+            filesystem.freeze(fd)
             try:
                 return self.copy("frozen")
             finally:
-                freeze.thaw(fd)
+                filesystem.thaw(fd)
         finally:
             os.close(fd)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from state.root import Root
+from linux.root import Root
 
 
 def write(root: Root, files: dict[str, str]) -> None:

@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 
 import resume.__main__ as resumer
-from hibernate import choose, standstill
-from kernel import (
+from hibernate import choose, freeze
+from linux import (
     advice,
     cgroups,
     efivar,
-    freeze,
+    filesystem,
     hibernation,
     kmsg,
     power,
@@ -43,14 +43,14 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(snapshot, "PATH", "/nonexistent/snapshot")
     monkeypatch.setattr(power, "reboot", off)
-    monkeypatch.setattr(freeze, "freeze", forbidden)
-    monkeypatch.setattr(freeze, "thaw", forbidden)
+    monkeypatch.setattr(filesystem, "freeze", forbidden)
+    monkeypatch.setattr(filesystem, "thaw", forbidden)
     monkeypatch.setattr(process, "lock_memory", lambda: None)
     monkeypatch.setattr(process, "forbid_core_dump", lambda: None)
     monkeypatch.setattr(advice, "be_idle", lambda: None)
     monkeypatch.setattr(advice, "page_out", lambda _pidfd, _ranges: 0)
-    monkeypatch.setattr(standstill, "every_mount", list)
-    monkeypatch.setattr(standstill, "flush", lambda _mounts: None)
+    monkeypatch.setattr(freeze, "every_mount", list)
+    monkeypatch.setattr(freeze, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
     monkeypatch.setattr(kmsg, "PATH", "/nonexistent/kmsg")
     monkeypatch.setattr(efivar, "FOLDER", "/nonexistent/efivars")

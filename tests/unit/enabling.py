@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from doctor.machine import Machine
-from doctor.rebuilt import after_disable, after_rebuild
-from generators.generator import Target
-from setup.enable import disable, enable
-from setup.system import System
+from initramfs.generators.generator import Target
 from state.location import Location
 from tests.unit.fake_initramfs import Link, archive
 from tests.unit.fake_machine import IMAGE, MACHINE_ID, UUID_TEXT, FakeMachine
 from tests.unit.test_doctor_kinds import dracut, mkinitcpio
+from torpor.doctor.machine import Machine
+from torpor.doctor.rebuilt import after_disable, after_rebuild
+from torpor.enable.enable import disable, enable
+from torpor.enable.system import System
 
 TARGET = Target(Location(f"UUID={UUID_TEXT}", 0, MACHINE_ID), luks=(), lvm=())
 RESUMER = "usr/lib/torpor/resume/torpor-resume"

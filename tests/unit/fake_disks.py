@@ -4,7 +4,7 @@ import os
 import struct
 from pathlib import Path
 
-from kernel import stack
+from linux import stack
 
 UUID_1 = bytes(range(16))
 UUID_2 = bytes(range(16, 32))

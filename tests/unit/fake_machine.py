@@ -3,10 +3,10 @@
 from pathlib import Path
 from uuid import UUID
 
-from doctor.machine import Machine
-from kernel import swap
+from linux import swap
 from store.place import Place
 from tests.unit.fake_initramfs import MICROCODE, Link, archive
+from torpor.doctor.machine import Machine
 
 RELEASE = "6.1.0-56-amd64"
 UUID_TEXT = "11111111-2222-3333-4444-555555555555"

@@ -8,8 +8,8 @@ import errno
 import os
 from collections.abc import Sequence
 
-from kernel import snapshot as real
-from kernel.snapshot import PAGE_SIZE
+from linux import snapshot as real
+from linux.snapshot import PAGE_SIZE
 
 
 class Restored(BaseException):

@@ -7,23 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from cli import setup
-from cli.__main__ import main
-from kernel import block, cmdline, hibernation, swap
-from kernel.efivar import EFI
-from setup import announce as announcing
-from setup import units
-from setup.announce import NOWHERE, announce, retract
-from setup.errors import SetupError
+from errors import SetupError, StoreRefusedError
+from linux import block, cmdline, hibernation, swap
+from linux.efivar import EFI
 from state import early
 from state import location as state_location
 from state.announced import read_announced
 from state.location import Location
 from store import swap as store_swap
-from store.errors import StoreRefusedError
 from store.header import read_header
 from store.place import Place
 from tests.unit.conftest import SwapFile
+from torpor import setup
+from torpor.__main__ import main
+from torpor.enable import announce as announcing
+from torpor.enable import units
+from torpor.enable.announce import NOWHERE, announce, retract
 
 NUMBER = os.makedev(259, 7)
 NONE = (0, 0)

@@ -9,16 +9,23 @@ import pytest
 
 import resume.__main__ as program
 import resume.find as finding
-from format.errors import DamagedError, NoImageError
+from errors import (
+    DamagedError,
+    DeviceNotFoundError,
+    ForbiddenError,
+    KernelRefusedError,
+    NoImageError,
+    OtherInstallationError,
+    OtherKernelError,
+    SpentError,
+)
 from format.mark import MarkState
 from format.records import Identity
-from kernel import hibernation, kmsg, root, swap
+from linux import hibernation, kmsg, root, swap
 from resume import candidates
-from resume.errors import NotAskedError, OtherInstallationError, OtherKernelError, SpentError
 from resume.request import Request
 from state.location import Location
 from state.record import KeptImage
-from store.errors import DeviceNotFoundError, KernelRefusedError
 from store.header import StoreHeader, new_store_header, read_header
 from store.image import open_image
 from tests.unit.marked import HERE, INSTALLATION, Made, mark_of, put_image, set_mark
@@ -169,7 +176,7 @@ def test_what_cannot_be_restored_is_discarded_if_it_is_ours(disks: Disks) -> Non
         assert mark
         set_mark(path, replace(mark, state=MarkState.CLAIMED))
     words = refused(SpentError)
-    assert f"passed over: {one}" in words
+    assert f"skipped: {one}" in words
     assert f"the image on {two} is discarded" in words
     assert not holds_image(one)
     assert not holds_image(two)
@@ -187,7 +194,7 @@ def test_image_for_another_boot_is_kept_beside_those_that_are_not(disks: Disks) 
     assert kept == [KeptImage(other_kernel, 0)]
     assert f"the image on {other_kernel} is kept" in words
     assert holds_image(other_kernel)
-    assert "discarded" in refused(NotAskedError, "noresume")
+    assert "discarded" in refused(ForbiddenError, "noresume")
     assert not holds_image(other_kernel)
 
 
@@ -249,7 +256,7 @@ def test_offset_beyond_the_device(disks: Disks) -> None:
 
 def test_noresume_discards_what_is_ours(disks: Disks) -> None:
     ours, foreign = disks.image(3), disks.image(5, FOREIGN)
-    assert "noresume" in refused(NotAskedError, "noresume")
+    assert "noresume" in refused(ForbiddenError, "noresume")
     assert not holds_image(ours)
     assert holds_image(foreign)
 
@@ -286,7 +293,7 @@ def test_image_of_the_kernels_own_is_left_alone(disks: Disks, handed: Handed) ->
     path = disks.empty()
     kernel_image(path, 0)
     before = Path(path).read_bytes()
-    assert "noresume" in refused(NotAskedError, f"resume={path} noresume")
+    assert "noresume" in refused(ForbiddenError, f"resume={path} noresume")
     assert "no device carries a mark" in refused(NoImageError)
     with pytest.raises(NoImageError):
         program.rehearse(f"resume={path}", lambda *_: None)
@@ -300,7 +307,7 @@ def test_rehearsal_discards_nothing(disks: Disks) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(program, "read_location", lambda: Location("", machine_id=OURS))
         program.rehearse(None, lambda *words: said.append(words))
-    assert "passed over" in said[0][1]
+    assert "skipped" in said[0][1]
     assert "would resume" in said[1][1]
     with open_image(newest) as source:
         assert source.size

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from errors import AbortedError
 from hibernate import cgroups as groups
 from hibernate import helpers
 from hibernate.cgroups import Cgroups, to_freeze
-from hibernate.errors import AbortedError
-from hibernate.guardian import Guardian
 from hibernate.helpers import helper_pids
 from hibernate.signals import signals_held_back
-from kernel import cgroups, tasks
+from hibernate.watchdog import Watchdog
+from linux import cgroups, tasks
 
 TREE = [
     "/init.scope",
@@ -123,11 +123,11 @@ def test_cgroup_that_goes_while_it_is_written_to_is_gone(
         cgroups.set_frozen(str(tmp_path), "", frozen=False)
 
 
-def test_guardian_thaws_the_cgroups_of_a_killed_writer(tree: Path) -> None:
+def test_watchdog_thaws_the_cgroups_of_a_killed_writer(tree: Path) -> None:
     writer = os.fork()
     if writer == 0:
         chosen = Cgroups(())
-        with Guardian(chosen.thaw):
+        with Watchdog(chosen.thaw):
             chosen.freeze(lambda _: None)
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(writer, 0)

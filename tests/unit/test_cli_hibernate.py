@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 
-import cli.hibernate as command
-from cli.__main__ import main
-from format.errors import UnreadableError
+import torpor.hibernate as command
+from errors import KernelRefusedError, NoSpaceError, UnreadableError
 from hibernate.choose import Settings
+from hibernate.downtime import Downtime
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.stillness import Stillness
 from state import conf, location, record
 from state.location import Location
 from state.record import HibernationRecord, Outcome
-from store.errors import KernelRefusedError, NoSpaceError
+from torpor.__main__ import main
 
 
 @pytest.fixture
@@ -66,18 +65,18 @@ def test_success_is_kept(plans: list[Plan]) -> None:
     assert kept().ended >= kept().begun > 0
 
 
-def test_standstill_of_all_attempts_is_kept(
+def test_downtime_of_all_attempts_is_kept(
     plans: list[Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(plan: Plan, _log: object, stillness: Stillness, **__: object) -> None:
-        stillness.seconds += 2.5
+    def stop(plan: Plan, _log: object, downtime: Downtime, **__: object) -> None:
+        downtime.seconds += 2.5
         plans.append(plan)
         if len(plans) == 1:
             raise NoSpaceError("no room left")
 
     monkeypatch.setattr(command, "hibernate", stop)
     assert torpor() == 0
-    assert (kept().outcome, kept().still) == (Outcome.RESUMED, 5.0)
+    assert (kept().outcome, kept().downtime) == (Outcome.RESUMED, 5.0)
 
 
 def test_options_come_before_the_configuration(plans: list[Plan]) -> None:

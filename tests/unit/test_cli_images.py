@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import images
-from cli.__main__ import main
-from format.errors import DamagedError
+from errors import DamagedError
 from format.page_types import PageTypes
 from store import file
 from store.file import FileSink
@@ -22,6 +20,8 @@ from tests.command import ROOT, Result, one_message
 from tests.sources import read_file
 from tests.vectors.build import FOLDER
 from tests.vectors.images import BASE_STREAM, SMALL, noise
+from torpor import images
+from torpor.__main__ import main
 
 PAGE = 4096
 SOUND = str(FOLDER / "sound-three-chunks.img")

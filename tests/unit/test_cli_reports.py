@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from cli import status as command
-from cli.doctor import report
-from doctor.errors import NotReadyError
-from doctor.finding import Finding, ok, problem, warning
-from format.errors import DamagedError
+from errors import NotReadyError, StateError
 from state import record
 from state.record import BootRecord, HibernationRecord, Outcome
+from torpor import status as command
+from torpor.doctor.finding import Finding, ok, problem, warning
+from torpor.report import report
 
 HERE, ELSEWHERE = "this-boot", "another-boot"
 BEGUN = HibernationRecord(Outcome.BEGUN, 1000, 0, HERE, "/dev/sda2", "uuid", 0, "")
@@ -50,15 +49,15 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
             [f"{TO}, resumed 1970-01-01 01:16:40 UTC"],
         ),
         (
-            replace(BEGUN, outcome=Outcome.RESUMED, ended=4600, still=3599),
+            replace(BEGUN, outcome=Outcome.RESUMED, ended=4600, downtime=3599),
             None,
-            [f"{TO}, resumed 1970-01-01 01:16:40 UTC, after a standstill of 60.0 min"],
+            [f"{TO}, resumed 1970-01-01 01:16:40 UTC, after a downtime of 60.0 min"],
         ),
         (FAILED, None, [f"{TO}, failed after 7 s: no room (exit code 9)"]),
         (
-            replace(FAILED, still=5.25),
+            replace(FAILED, downtime=5.25),
             None,
-            [f"{TO}, failed after 7 s, 5.2 s of it at a standstill: no room (exit code 9)"],
+            [f"{TO}, failed after 7 s, 5.2 s of it frozen: no room (exit code 9)"],
         ),
         (replace(FAILED, store=""), None, [f"{HEAD}, failed after 7 s: no room (exit code 9)"]),
         (BEGUN, None, [f"{TO}, not finished: it is under way, or was killed"]),
@@ -100,7 +99,7 @@ def test_status_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     BootRecord(2000, 7, "not there").save()
     told = json.loads(printed(capsys, as_json=True))
     assert told["hibernation"]["outcome"] == "begun"
-    assert told["hibernation"]["still"] == 0
+    assert told["hibernation"]["downtime"] == 0
     assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there", "kept": []}
 
 
@@ -108,7 +107,7 @@ def test_status_of_damaged_records(capsys: pytest.CaptureFixture[str]) -> None:
     BEGUN.save()
     with open(record.HIBERNATION_PATH, "w", encoding="ascii") as file:
         file.write("[")
-    with pytest.raises(DamagedError, match="is not what torpor writes"):
+    with pytest.raises(StateError, match="is not what torpor writes"):
         printed(capsys)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cli import setup
-from doctor.machine import Machine
-from generators.errors import NoGeneratorError
-from setup.system import System
+from errors import NoGeneratorError
 from tests.unit.enabling import Enabled, by_dracut, by_initramfs_tools, on_path
+from torpor import setup
+from torpor.doctor.machine import Machine
+from torpor.enable.system import System
 
 
 @pytest.fixture(name="machine")

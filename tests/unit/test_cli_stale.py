@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from cli import stale
-from cli.__main__ import main
+from errors import ChangedError
 from format.guard import GuardEntry
 from format.mark import MARK_OFFSET, MarkState
-from guard.errors import ChangedError
-from kernel import programs
+from linux import programs
 from state import record
 from state.record import BootRecord, HibernationRecord, KeptImage, Outcome
 from store.header import new_store_header
 from tests.command import one_message
 from tests.unit.conftest import SwapFile
 from tests.unit.marked import ROOT, Made, mark_of, put_image, set_mark
+from torpor import stale
+from torpor.__main__ import main
 
 PAGE = 4096
 

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from cli import warmth
-from cli.__main__ import main
-from cli.replayed import in_words
 from format.working_set import WorkingSet
 from format.working_set_file import build_file, parse_file
-from kernel import kmsg, programs, tasks
+from linux import kmsg, programs, tasks
 from state import working_set
 from state.conf import NO_PATHS, OFF, ON
 from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, save_working_set
 from tests import forge
 from tests.unit.test_workingset_kernel import sleeper
+from torpor import record_replay
+from torpor.__main__ import main
+from torpor.replayed import in_words
 from workingset.record import record
 
 pytestmark = pytest.mark.usefixtures("few_names")
@@ -212,15 +212,17 @@ def test_damaged_record(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(working_set.REPLAY_PATH)
     path.parent.mkdir()
     path.write_text(text)
-    assert torpor("status") == 4
+    assert torpor("status") == 21
     assert "is not what torpor writes" in capsys.readouterr().err
 
 
 def test_what_a_hibernation_records() -> None:
     said: list[str] = []
-    assert warmth.recorded(OFF, ENOUGH, said.append) == b""
+    assert record_replay.recorded(OFF, ENOUGH, said.append) == b""
     assert said == []
-    with_paths, without = (warmth.recorded(wish, ENOUGH, said.append) for wish in (ON, NO_PATHS))
+    with_paths, without = (
+        record_replay.recorded(wish, ENOUGH, said.append) for wish in (ON, NO_PATHS)
+    )
     assert with_paths[0] & 1 == 0
     assert without[0] & 1 == 1
     assert all(line.startswith("working set of ") for line in said)
@@ -228,9 +230,9 @@ def test_what_a_hibernation_records() -> None:
 
 def test_the_command_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is gone when the replay begins."""
-    monkeypatch.setattr(warmth, "record", partial(record, limit=BUSY_LIMIT))
+    monkeypatch.setattr(record_replay, "record", partial(record, limit=BUSY_LIMIT))
     with sleeper() as (pid, _private, _shared):
-        whole = WorkingSet.parse(warmth.recorded(ON, ENOUGH, lambda _line: None))
+        whole = WorkingSet.parse(record_replay.recorded(ON, ENOUGH, lambda _line: None))
     pids = {process.pid for process in whole.processes}
     assert pid in pids
     assert os.getpid() not in pids
@@ -241,8 +243,8 @@ def test_trouble_is_no_reason_not_to_hibernate(monkeypatch: pytest.MonkeyPatch) 
         raise PermissionError(1, "not allowed")
 
     said: list[str] = []
-    monkeypatch.setattr(warmth, "record", fail)
-    assert warmth.recorded(ON, ENOUGH, said.append) == b""
+    monkeypatch.setattr(record_replay, "record", fail)
+    assert record_replay.recorded(ON, ENOUGH, said.append) == b""
     assert "no working set is recorded: " in said[0]
 
 
@@ -257,9 +259,11 @@ def is_running(command: bytes) -> bool:
 def test_recording_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """With all its processes, which may wait for a disk that does not answer."""
     said: list[str] = []
-    monkeypatch.setattr(warmth, "_MOST_SECONDS", 0.5)
-    monkeypatch.setattr(warmth, "record", lambda **_: subprocess.run(["sleep", "73"], check=True))
-    assert warmth.recorded(ON, ENOUGH, said.append) == b""
+    monkeypatch.setattr(record_replay, "_MOST_SECONDS", 0.5)
+    monkeypatch.setattr(
+        record_replay, "record", lambda **_: subprocess.run(["sleep", "73"], check=True)
+    )
+    assert record_replay.recorded(ON, ENOUGH, said.append) == b""
     assert said == ["no working set is recorded: it takes more than 0 s"]
     deadline = time.monotonic() + 10
     while is_running(b"sleep\x0073\0"):
@@ -277,9 +281,9 @@ def test_a_replay_that_goes_on_makes_room_for_the_new_one(
         ran.append(command)
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(warmth, "_SYSTEMD", str(tmp_path))
+    monkeypatch.setattr(record_replay, "_SYSTEMD", str(tmp_path))
     monkeypatch.setattr(programs, "run", run)
-    warmth.bring_back(forge.working_set(), print)
+    record_replay.bring_back(forge.working_set(), print)
     assert ran == [["systemctl", "restart", "--no-block", "torpor-workingset.service"]]
 
 
@@ -288,18 +292,18 @@ def test_bringing_back_returns_at_once_and_leaves_the_set(
 ) -> None:
     said: list[str] = []
     started: list[bool] = []
-    monkeypatch.setattr(warmth, "_start_unit", lambda: False)
-    monkeypatch.setattr(warmth, "_start_process", lambda: started.append(True))
-    warmth.bring_back(b"", said.append)
+    monkeypatch.setattr(record_replay, "_start_unit", lambda: False)
+    monkeypatch.setattr(record_replay, "_start_process", lambda: started.append(True))
+    record_replay.bring_back(b"", said.append)
     assert read_working_set() is None
     begun = time.monotonic()
-    warmth.bring_back(forge.working_set(), said.append)
+    record_replay.bring_back(forge.working_set(), said.append)
     assert time.monotonic() - begun < 5
     assert read_working_set() == forge.working_set()
     assert (started, said) == ([True], [])
     monkeypatch.setattr(working_set, "WAITING_PATH", str(tmp_path / "file/below"))
     (tmp_path / "file").write_bytes(b"")
-    warmth.bring_back(forge.working_set(), said.append)
+    record_replay.bring_back(forge.working_set(), said.append)
     assert "is not brought back" in said[0]
     assert kmsg.PATH.startswith("/nonexistent")
 

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from doctor.examine import examine
-from doctor.finding import Finding, Level
 from format.layout import MARK_MAGIC
 from format.mark import MARK_OFFSET
-from kernel import swap
+from linux import swap
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
     FILE_PLACE,
@@ -21,6 +19,8 @@ from tests.unit.fake_machine import (
     FakeMachine,
     header,
 )
+from torpor.doctor.examine import examine
+from torpor.doctor.finding import Finding, Level
 
 LUKS = "CRYPT-LUKS2-" + "c" * 32 + "-swap_crypt"
 LVM = "LVM-" + "x" * 64

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from doctor.errors import InitramfsError
-from doctor.facts import Facts
-from doctor.images import find_initramfs
-from doctor.initramfs import Source
-from doctor.machine import Machine
+from errors import InitramfsError
+from initramfs.archive.initramfs import Source
+from initramfs.loaders.find import find_initramfs
 from tests.unit.boot_layouts import (
     ARCH_PRESET,
     BLS,
@@ -29,6 +27,8 @@ from tests.unit.boot_layouts import (
 )
 from tests.unit.boot_names import UNTOLD
 from tests.unit.fake_initramfs import archive
+from torpor.doctor.facts import Facts
+from torpor.doctor.machine import Machine
 
 
 @pytest.mark.parametrize("name", [*BOOTED, *UNTOLD])

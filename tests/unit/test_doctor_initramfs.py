@@ -10,8 +10,8 @@ from zlib import crc32
 
 import pytest
 
-from doctor.errors import InitramfsError
-from doctor.initramfs import Initramfs, Source, as_text, read_initramfs
+from errors import InitramfsError
+from initramfs.archive.initramfs import Initramfs, Source, as_text, read_initramfs
 from tests.unit.fake_initramfs import (
     COMPRESSIONS,
     MICROCODE,

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor.examine import examine
-from doctor.finding import Level
-from kernel import swap
+from linux import swap
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
     FILE_PLACE,
@@ -18,6 +16,8 @@ from tests.unit.fake_machine import (
     FakeMachine,
     header,
 )
+from torpor.doctor.examine import examine
+from torpor.doctor.finding import Level
 
 LUKS_UUID = "0815" * 8
 LUKS = f"CRYPT-LUKS2-{LUKS_UUID}-swap_crypt"

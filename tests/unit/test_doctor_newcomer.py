@@ -6,11 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.doctor import report
-from doctor.errors import NotReadyError
-from doctor.examine import examine
-from doctor.finding import Finding, Level
-from setup.errors import SetupError
+from errors import NotReadyError, SetupError
 from tests.unit.enabling import (
     CONF,
     PRESET,
@@ -22,6 +18,9 @@ from tests.unit.enabling import (
 )
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import LUKS
+from torpor.doctor.examine import examine
+from torpor.doctor.finding import Finding, Level
+from torpor.report import report
 
 PUT = f"torpor enable will put the resumer into {IMAGE}"
 OTHERS = [

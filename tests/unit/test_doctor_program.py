@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor.program import fingerprint
+from initramfs.archive.program import fingerprint
 from tests.test_structure import ROOT
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from doctor import systemd
-from doctor.examine import examine
-from doctor.finding import Finding, Level
-from kernel import efivar
-from state.root import Root
+from linux import efivar
+from linux.root import Root
 from tests.unit.fake_machine import RELEASE, UUID_TEXT, FakeMachine
+from torpor.doctor import systemd
+from torpor.doctor.examine import examine
+from torpor.doctor.finding import Finding, Level
 
 SLEEP = "[Sleep]\nAllowHibernation={}\n"
 BYPASS = "/etc/systemd/system/systemd-logind.service.d/torpor.conf"

@@ -6,13 +6,11 @@ from uuid import UUID
 
 import pytest
 
-import cli.hibernate as command
-from cli.__main__ import main
-from cli.stale import discard_stale
-from format.errors import DamagedError, UnreadableError
+import torpor.hibernate as command
+from errors import StateError, StoreRefusedError, UnreadableError
 from hibernate import firmware
 from hibernate.firmware import named_in_firmware
-from kernel import efivar
+from linux import efivar
 from store import efi_location
 from store.efi_location import (
     EfiLocation,
@@ -22,9 +20,10 @@ from store.efi_location import (
     read_efi_location,
     write_efi_location,
 )
-from store.errors import StoreRefusedError
 from store.header import StoreHeader, read_header
 from store.place import Place
+from torpor.__main__ import main
+from torpor.stale import discard_stale
 
 UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
 HERE = os.uname().release
@@ -112,12 +111,12 @@ def test_what_systemd_reads(efi: Firmware) -> None:
     ],
 )
 def test_garbage_is_an_error_of_ours(efi: Firmware, value: bytes) -> None:
-    with pytest.raises(DamagedError, match="HibernateLocation"):
+    with pytest.raises(StateError, match="HibernateLocation"):
         EfiLocation.parse(value)
     efi.variable.write_bytes(ATTRIBUTES + value)
-    with pytest.raises(DamagedError):
+    with pytest.raises(StateError):
         read_efi_location()
-    with pytest.raises(DamagedError):
+    with pytest.raises(StateError):
         clear_efi_location()
     assert is_efi_location_set()
 
@@ -298,8 +297,8 @@ def test_discarding_what_is_stale_forgets_its_name(
 ) -> None:
     hibernated.replace(device)
     efi.keep(release="other")
-    monkeypatch.setattr("cli.stale.why_spent", lambda _: "it was restored")
-    monkeypatch.setattr("cli.stale._use_swap", lambda: None)
+    monkeypatch.setattr("torpor.stale.why_spent", lambda _: "it was restored")
+    monkeypatch.setattr("torpor.stale._use_swap", lambda: None)
     discard_stale(str(device))
     assert not efi.variable.exists()
 

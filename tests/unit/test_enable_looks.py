@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from doctor.errors import NotReadyError
-from doctor.machine import Machine
-from doctor.rebuilt import after_disable, after_rebuild
-from setup.errors import SetupError
+from errors import NotReadyError, SetupError
 from tests.unit.boot_layouts import ESP, variable
 from tests.unit.enabling import (
     CONF,
@@ -23,6 +20,8 @@ from tests.unit.enabling import (
 )
 from tests.unit.fake_initramfs import unified_kernel_image
 from tests.unit.fake_machine import IMAGE, MOUNTS, UUID_TEXT
+from torpor.doctor.machine import Machine
+from torpor.doctor.rebuilt import after_disable, after_rebuild
 
 
 @pytest.fixture(name="machine")

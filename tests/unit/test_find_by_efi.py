@@ -11,23 +11,24 @@ import pytest
 
 import resume.__main__ as program
 import resume.find as finding
-from format.errors import NoImageError
-from kernel import efivar, hibernation, root, swap
-from resume import first_look
-from resume.candidates import Candidate
-from resume.errors import (
-    NotAskedError,
+from errors import (
+    DeviceNotFoundError,
+    ForbiddenError,
+    KernelRefusedError,
+    NoImageError,
     OtherInstallationError,
     OtherKernelError,
     UsageError,
 )
+from linux import efivar, hibernation, root, swap
+from resume import first_look
+from resume.candidates import Candidate
 from resume.request import Request
 from resume.wait import Waiting
 from state import location as state_location
 from state.location import Location
 from state.record import BootRecord
 from store.efi_location import EfiLocation, read_efi_location, write_efi_location
-from store.errors import DeviceNotFoundError, KernelRefusedError
 from store.header import new_store_header, read_header
 from tests.unit.fake_snapshot import FakeSnapshot
 from tests.unit.marked import HERE, INSTALLATION, Made, put_image
@@ -209,7 +210,7 @@ def test_a_page_that_is_not_there_hides_nothing(
 def test_noresume_forgets_it(devices: Devices, monkeypatch: pytest.MonkeyPatch) -> None:
     devices.kernel_image()
     code = run(monkeypatch, "--no-wait", "--cmdline", "noresume")
-    assert code == NotAskedError.exit_code
+    assert code == ForbiddenError.exit_code
     assert not devices.variable.exists()
 
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 import resume.__main__ as whole
-from format.errors import NoImageError
-from kernel import root, swap
+from errors import NoImageError
+from linux import root, swap
 from resume import start
 from resume.first_look import why_no_image
 from state import early
@@ -63,7 +63,7 @@ print(code, *sorted({{name.partition(".")[0] for name in sys.modules}}))
     code, *modules = done.stdout.split()
     assert code == str(NoImageError.exit_code)
     assert f"not resuming: no image: {path} is swap without an image" in done.stderr
-    assert {"resume", "store", "state", "kernel"} <= {*modules}
+    assert {"resume", "store", "state", "linux"} <= {*modules}
     assert not {*HEAVY} & {*modules}
 
 
@@ -156,7 +156,7 @@ def test_unusual_arguments_are_left_to_the_whole_program(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["torpor-resume", *arguments.split()])
     monkeypatch.setattr(whole, "main", lambda: 77)
-    monkeypatch.setattr("kernel.cmdline.read", lambda: "quiet")
+    monkeypatch.setattr("linux.cmdline.read", lambda: "quiet")
     assert start.main() == (NoImageError.exit_code if is_plain else 77)
 
 

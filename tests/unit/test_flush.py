@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from errors import AbortedError, KernelRefusedError
 from hibernate import flush as flushing
-from hibernate.errors import AbortedError
 from hibernate.flush import flush, without_block_device
 from hibernate.signals import signals_held_back
-from kernel import freeze
-from kernel.mounts import Mount
-from store.errors import KernelRefusedError
+from linux import filesystem
+from linux.mounts import Mount
 
 NFS = Mount(30, "0:44", "/net", "nfs4", "server:/x")
 PROC = Mount(31, "0:5", "/proc", "proc", "proc")
@@ -36,7 +35,7 @@ def test_file_system_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         if Path(os.readlink(f"/proc/self/fd/{fd}")) == hung:
             time.sleep(60)
 
-    monkeypatch.setattr(freeze, "sync_file_system", sync)
+    monkeypatch.setattr(filesystem, "sync_file_system", sync)
     monkeypatch.setattr(flushing, "LIMIT", 0.2)
     monkeypatch.setattr(flushing, "unwritten", lambda: 0)
     monkeypatch.setattr(os, "sync", lambda: None)
@@ -59,7 +58,7 @@ def test_slow_disk_that_gets_on_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_hung_sync_holds_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the guardian would not see the writer's end, nor the next run get /dev/snapshot."""
+    """Else the watchdog would not see the writer's end, nor the next run get /dev/snapshot."""
     read_end, write_end = os.pipe()
     monkeypatch.setattr(os, "sync", lambda: time.sleep(3))
     monkeypatch.setattr(os, "kill", lambda *_: None)  # as for one that waits for a device

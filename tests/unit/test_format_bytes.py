@@ -13,7 +13,7 @@ from tests.vectors.images import noise
 
 ID = "000102030405060708090a0b0c0d0e0f"
 UUID_0 = UUID(ID)
-SALT = definition(UUID_0.bytes)
+SEED = definition(UUID_0.bytes)
 
 
 def check(built: bytes, by_hand: str, crc: str, payload: bytes = b"") -> None:
@@ -45,7 +45,7 @@ def test_superblock() -> None:
 
 
 def test_section_header() -> None:
-    built = records.Section(1, 0, 0, 0).build_header(SALT)
+    built = records.Section(1, 0, 0, 0).build_header(SEED)
     assert len(built) == 32
     check(built, "54 53 45 43 01 00 00 00 00 00 00 00 00 00 00 00" + "00" * 12, "667673f9")
 
@@ -53,7 +53,7 @@ def test_section_header() -> None:
 def encode(raw: bytes, number: int) -> tuple[bytes, memoryview, int]:
     encoder = chunks.Encoder(len(raw))
     encoder.raw.view[:] = raw
-    encoded = encoder.encode(len(raw), number, SALT)
+    encoded = encoder.encode(len(raw), number, SEED)
     return *encoded.pieces, encoded.checksum
 
 

@@ -7,9 +7,9 @@ from time import sleep
 
 import pytest
 
+from errors import DamagedError
 from format import codec, layout, pipeline
 from format.chunks import Decoded, Encoder, decode
-from format.errors import DamagedError
 from format.pipeline import DEPTH, PageBuffer, in_order
 from format.reader import ImageReader
 from format.writer import ImageWriter, new_buffers
@@ -17,7 +17,7 @@ from tests.sources import MemorySink, MemorySource, read_image, reader_of, super
 from tests.vectors.images import noise
 
 PAGE = 4096
-SALT = 0x1234
+SEED = 0x1234
 STREAMS = {
     "zeros": bytes(8 * PAGE),
     "ones": b"\xff" * 8 * PAGE,
@@ -34,13 +34,13 @@ def encoded(raw: bytes, name: str = "lz4") -> tuple[bytes, int]:
     """Return the record of chunk 3 and its checksum."""
     encoder = Encoder(8 * PAGE, name)
     encoder.raw.view[: len(raw)] = raw
-    chunk = encoder.encode(len(raw), 3, SALT)
+    chunk = encoder.encode(len(raw), 3, SEED)
     return b"".join(bytes(piece) for piece in chunk.pieces), chunk.checksum
 
 
 def decoded(record: bytes | bytearray, checksum: int, size: int) -> Decoded:
     room = PageBuffer(8 * PAGE)
-    return decode(memoryview(bytearray(record)), 3, size, checksum, SALT, room)
+    return decode(memoryview(bytearray(record)), 3, size, checksum, SEED, room)
 
 
 @pytest.mark.parametrize("name", codec.NAMES)
@@ -61,7 +61,7 @@ def test_codec_is_the_one_that_was_asked_for(name: str) -> None:
     codecs = {what: encoded(raw, name)[0][4] for what, raw in STREAMS.items()}
     assert codecs.pop("text") == CODEC_OF_TEXT[name]
     assert codecs.pop("noise") == codec.NONE
-    assert codecs.pop("zeros") == codecs.pop("ones") == codecs.pop("one byte") == codec.RUN
+    assert codecs.pop("zeros") == codecs.pop("ones") == codecs.pop("one byte") == codec.FILL
     assert set(codecs.values()) == {CODEC_OF_TEXT[name]}
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from format.errors import DamagedError, IncompleteError
+from errors import DamagedError, IncompleteError
 from tests import forge
 from tests.sources import DAMAGE_CODES, opened, outcome, read_file, read_image
 from tests.vectors import build, devices, images

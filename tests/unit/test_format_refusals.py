@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from format.errors import DamagedError, NoImageError, TorporError, UnsupportedError
+from errors import DamagedError, NoImageError, TorporError, UnsupportedError
 from format.reader import ImageReader
 from format.tables import check_tables
 from store.image import open_image

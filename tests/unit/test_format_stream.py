@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from errors import DamagedError, TorporError
 from format import checksum
-from format.errors import DamagedError, TorporError
 from format.pipeline import DEPTH, PageBuffer, in_order
 from format.reader import ImageReader
 from format.records import MAX_CHUNKS

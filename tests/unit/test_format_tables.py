@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from format.errors import DamagedError, TorporError, UnsupportedError
+from errors import DamagedError, TorporError, UnsupportedError
 from format.facts import MachineFacts
 from format.guard import GuardEntry, Method, build_guard, parse_guard
 from format.pipeline import CHUNK_SIZE, PageBuffer

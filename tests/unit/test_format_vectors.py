@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cli.__main__ import main
 from format.reader import ImageReader
 from store.image import open_image
 from tests.vectors import build
+from torpor.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 EXPECTED: dict[str, dict[str, Any]] = json.loads(build.EXPECTED.read_text())
@@ -75,7 +75,7 @@ def test_stream_of_sound_vector(name: str) -> None:
     ],
 )
 def test_the_program_itself(name: str) -> None:
-    command = [sys.executable, "-m", "cli", "verify", path_of(name)]
+    command = [sys.executable, "-m", "torpor", "verify", path_of(name)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from errors import DamagedError, TorporError
 from format import varint
-from format.errors import DamagedError, TorporError
 from format.page_types import PageTypes
 from format.working_set import (
     CachedFile,

@@ -15,17 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from cli.__main__ import build_parser
 from format.codec import NAMES
-from freeze import __main__ as freezer
-from freeze.elf import elf_files, make_independent
-from freeze.programs import ENCODINGS, PROGRAMS, Program
+from package.frozen import __main__ as freezer
+from package.frozen.elf import elf_files, make_independent
+from package.frozen.programs import ENCODINGS, PROGRAMS, Program
 from package.layout import Flavour
 from package.tree import make_tree
 from tests.initramfs.installed import BUILD, unavailable
-from tests.test_structure import ALLOWED as OUR_IMPORTS
-from tests.test_structure import ROOT, imports
+from tests.test_structure import ALLOWED, ROOT, imports
+from torpor.__main__ import build_parser
 
+OURS = {"errors", *(folder.partition("/")[0] for folder in ALLOWED)}
+"""Our modules at the top."""
 DYNLOAD = f"python{sys.version_info[0]}.{sys.version_info[1]}/lib-dynload"
 
 # What the programs may hold besides our packages: what is new here has to be needed.
@@ -60,7 +61,7 @@ for package in packages:
 @pytest.fixture(params=PROGRAMS, ids=lambda program: program.name)
 def program(request: pytest.FixtureRequest) -> Program:
     if not freezer.needs_of(BUILD / request.param.name).exists():
-        unavailable("the programs are not frozen: python3 build.py freeze")
+        unavailable("the programs are not frozen: python3 build.py frozen")
     made: Program = request.param
     return made
 
@@ -78,7 +79,7 @@ def run(*arguments: str | Path, stdin: bytes = b"") -> bytes:
 
 def test_only_what_is_needed_is_in_it(program: Program, inside: Path) -> None:
     found = {path.name.removesuffix(".pyc") for path in inside.iterdir() if ".so" not in path.name}
-    ours = set(OUR_IMPORTS) & found
+    ours = OURS & found
     allowed = {*MODULES[program.name].split(), Path(DYNLOAD).parts[0]}
     assert found - ours - allowed == set()
     encodings = {path.stem for path in (inside / "encodings").iterdir()}
@@ -87,9 +88,9 @@ def test_only_what_is_needed_is_in_it(program: Program, inside: Path) -> None:
 
 def test_all_of_ours_finds_there_what_it_imports(inside: Path) -> None:
     """Nothing but the folder is searched, by an interpreter of the same version."""
-    ours = [package for package in OUR_IMPORTS if (inside / package).is_dir()]
+    ours = [package for package in OURS if (inside / package).is_dir()]
     assert len(ours) > 4
-    bootstrap = ROOT / "freeze/bootstrap.py"
+    bootstrap = ROOT / "package/frozen/bootstrap.py"
     subprocess.run(
         [sys.executable, "-ISc", IMPORT_ALL, inside, inside / DYNLOAD, bootstrap, *ours], check=True
     )
@@ -98,8 +99,8 @@ def test_all_of_ours_finds_there_what_it_imports(inside: Path) -> None:
 def test_what_ours_imports_late_is_not_left_out(program: Program, inside: Path) -> None:
     left_out = {name.partition(".")[0] for name in program.excluded if "." not in name}
     imported = {
-        name
-        for package in OUR_IMPORTS
+        name.partition(".")[0]
+        for package in OURS
         for path in (ROOT / package).rglob("*.py")
         if (inside / path.relative_to(ROOT)).with_suffix(".pyc").exists()
         for name in imports(path)
@@ -123,7 +124,7 @@ def encodings_in(path: Path) -> Iterator[str]:
 def test_every_encoding_in_the_sources_is_there() -> None:
     named = {
         name
-        for package in OUR_IMPORTS
+        for package in OURS
         for path in (ROOT / package).rglob("*.py")
         for name in encodings_in(path)
     }

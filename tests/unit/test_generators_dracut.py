@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from generators import dracut
-from generators.generator import Target
-from setup.system import NOTE
+from initramfs.generators import dracut
+from initramfs.generators.generator import Target
+from linux.root import Root
 from state.location import Location
-from state.root import Root
 from tests.unit.below_root import write
+from torpor.enable.system import NOTE
 
 ETC, LIB = "/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d"
 RUN = "/run/initramfs/dracut.conf.d"

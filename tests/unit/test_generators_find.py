@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from generators.find import find_generator
-from generators.kernels import installed, order, order_of_release
-from state.root import Root
+from initramfs.generators.find import find_generator
+from initramfs.generators.kernels import installed, order, order_of_release
+from linux.root import Root
 from tests.unit.below_root import write
 
 INITRAMFS_TOOLS = {

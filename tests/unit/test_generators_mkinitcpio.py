@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from doctor.examine import examine
-from doctor.finding import Finding, Level
-from generators.generator import Target
-from generators.mkinitcpio import (
+from initramfs.generators.generator import Target
+from initramfs.generators.mkinitcpio import (
     CONF,
     DROP_IN,
     MKINITCPIO,
@@ -19,12 +17,14 @@ from generators.mkinitcpio import (
     preset_of,
     presets,
 )
-from setup.system import NOTE
+from linux.root import Root
 from state.location import Location
-from state.root import Root
 from tests.unit.below_root import write
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import mkinitcpio as boots_by_mkinitcpio
+from torpor.doctor.examine import examine
+from torpor.doctor.finding import Finding, Level
+from torpor.enable.system import NOTE
 
 OURS = NOTE + MKINITCPIO.text(Target(Location("UUID=1", 0), (), ()))
 OLDER = f'{NOTE}case " ${{HOOKS[*]}} " in *" torpor "*) ;; *) HOOKS+=(torpor) ;; esac\n'

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from generators import boot
-from generators.find import find_generator
-from generators.rebuild import commands
-from state.root import Root
+from initramfs.generators import boot
+from initramfs.generators.find import find_generator
+from initramfs.generators.rebuild import commands
+from linux.root import Root
 from tests.unit.below_root import write
 from tests.unit.test_generators_find import (
     DRACUT,
@@ -79,7 +79,7 @@ def run(root: Root) -> list[str]:
         (NO_PRESETS, []),
     ],
 )
-def test_what_is_run(files: dict[str, str], expected: list[str], root: Root) -> None:
+def test_what_is_fill(files: dict[str, str], expected: list[str], root: Root) -> None:
     write(root, files)
     assert run(root) == expected
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from generators.shell import Value, assign, names, value_of
+from initramfs.generators.shell import Value, assign, names, value_of
 
 PLAIN = [
     "HOOKS=(base udev)",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from errors import ChangedError
 from format.guard import GuardEntry, Method
 from guard import compare as module
 from guard.compare import compare
 from guard.device import Device, new_buffer
-from guard.errors import ChangedError
 from guard.kinds import KINDS
-from kernel import stack
+from linux import stack
 from tests.unit.fake_disks import UUID_2, Disks, ext
 
 

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from format.errors import UnreadableError
+from errors import DeviceNotFoundError, UnreadableError
 from format.guard import GuardEntry, Method
 from guard import take
 from guard.device import PIECE, Device, new_buffer
 from guard.take import Guarded
-from kernel import stack
-from kernel.mounts import Mount
-from store.errors import DeviceNotFoundError
+from linux import stack
+from linux.mounts import Mount
 from tests.premises.volumes import skip_unless_mountable
 from tests.unit.fake_disks import UUID_1, UUID_2, Disks, ext
 from vm.host import run

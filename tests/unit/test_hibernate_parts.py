@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from errors import (
+    DeviceNotFoundError,
+    KernelRefusedError,
+    NoSpaceError,
+    StoreRefusedError,
+)
 from hibernate import choose, filesystems
 from hibernate.choose import (
     Settings,
@@ -18,19 +24,13 @@ from hibernate.choose import (
     largest_swap,
 )
 from hibernate.filesystems import FileSystems, to_freeze
-from hibernate.guardian import Guardian
 from hibernate.power_off import Mode, power_off
-from kernel import freeze, power, swap
-from kernel.mounts import Mount, mount_id_of
+from hibernate.watchdog import Watchdog
+from linux import filesystem, power, swap
+from linux.mounts import Mount, mount_id_of
 from state.conf import Conf
 from state.location import Location
 from store import swap as store_swap
-from store.errors import (
-    DeviceNotFoundError,
-    KernelRefusedError,
-    NoSpaceError,
-    StoreRefusedError,
-)
 from store.place import Place
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 
@@ -53,7 +53,7 @@ def lasting(monkeypatch: pytest.MonkeyPatch) -> None:
         if "zram" in device:
             raise StoreRefusedError(f"{name} is compressed memory")
 
-    monkeypatch.setattr(choose, "check_lasting", check)
+    monkeypatch.setattr(choose, "refuse_volatile", check)
 
 
 @pytest.mark.usefixtures("lasting")
@@ -220,8 +220,8 @@ def frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Frozen:
         mount = Mount(mount_id_of(fd), f"8:{number}", str(tmp_path / name), "ext4", "/dev/x")
         state.mounts.append(mount)
         os.close(fd)
-    monkeypatch.setattr(freeze, "freeze", state.freeze)
-    monkeypatch.setattr(freeze, "thaw", state.thaw)
+    monkeypatch.setattr(filesystem, "freeze", state.freeze)
+    monkeypatch.setattr(filesystem, "thaw", state.thaw)
     return state
 
 
@@ -247,7 +247,7 @@ def test_file_system_that_cannot_be_thawed_keeps_no_other_one_frozen(
             raise OSError(errno.EIO, "input/output error")
         frozen.thaw(fd)
 
-    monkeypatch.setattr(freeze, "thaw", thaw)
+    monkeypatch.setattr(filesystem, "thaw", thaw)
     opened.freeze()
     with pytest.raises(OSError, match="input/output error"):
         opened.thaw()
@@ -268,7 +268,7 @@ def test_file_system_that_cannot_be_frozen_is_synced(
     frozen: Frozen, opened: FileSystems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(freeze, "sync_file_system", lambda fd: synced.append(frozen.name(fd)))
+    monkeypatch.setattr(filesystem, "sync_file_system", lambda fd: synced.append(frozen.name(fd)))
     frozen.fail["one"] = errno.EOPNOTSUPP
     opened.freeze()
     assert synced == ["one"]
@@ -292,10 +292,10 @@ def test_hidden_mount_is_reached_by_another_of_the_same_file_system(
     assert frozen.names() == ["one"]
 
 
-def test_guardian_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSystems) -> None:
+def test_watchdog_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSystems) -> None:
     writer = os.fork()
     if writer == 0:
-        with Guardian(opened.thaw):
+        with Watchdog(opened.thaw):
             opened.freeze()
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(writer, 0)
@@ -305,10 +305,10 @@ def test_guardian_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSy
     assert frozen.names() == []
 
 
-def test_guardian_leaves_all_as_it_is_when_the_writer_is_well(
+def test_watchdog_leaves_all_as_it_is_when_the_writer_is_well(
     frozen: Frozen, opened: FileSystems
 ) -> None:
-    with Guardian(opened.thaw):
+    with Watchdog(opened.thaw):
         opened.freeze()
     assert frozen.names() == ["one", "two"]
 

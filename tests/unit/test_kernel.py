@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from kernel import (
+from linux import (
     cgroups,
     cmdline,
-    freeze,
+    filesystem,
     kmsg,
     kmsg_reader,
     mounts,
@@ -22,8 +22,8 @@ from kernel import (
     swap,
     tasks,
 )
-from kernel.machine import processor, ram_map, ram_map_digest
-from kernel.snapshot import encode_device
+from linux.machine import processor, ram_map, ram_map_digest
+from linux.snapshot import encode_device
 
 # include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
 HEADER_REQUESTS = {
@@ -50,7 +50,7 @@ def test_ioctl_numbers(name: str, number: int) -> None:
 
 def test_freeze_numbers_are_those_of_linux_fs_h() -> None:
     """_IOWR('X', 119, int) and _IOWR('X', 120, int)."""
-    assert (freeze.FIFREEZE, freeze.FITHAW) == (0xC0045877, 0xC0045878)
+    assert (filesystem.FIFREEZE, filesystem.FITHAW) == (0xC0045877, 0xC0045878)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_memory_map_without_firmware_memmap(tmp_path: Path) -> None:
 
 
 def test_age_of_a_process() -> None:
-    program = "from kernel.process import age; import time; time.sleep(0.5); print(age())"
+    program = "from linux.process import age; import time; time.sleep(0.5); print(age())"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -291,7 +291,7 @@ def test_file_below_a_loop_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_synced_file_system_is_an_open_one(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
-    freeze.sync_file_system(fd)
+    filesystem.sync_file_system(fd)
     os.close(fd)
     with pytest.raises(OSError, match="Bad file"):
-        freeze.sync_file_system(fd)
+        filesystem.sync_file_system(fd)

@@ -12,21 +12,20 @@ from uuid import UUID
 
 import pytest
 
-from format.errors import UnreadableError
+from errors import KernelRefusedError, UnreadableError, cannot
 from format.mark import Extents, Mark, MarkState
 from format.reader import ImageReader
-from hibernate import capture, marking
-from hibernate.capture import hibernate
-from hibernate.guardian import Guardian
+from hibernate import marking, sequence
 from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, never_go_on
-from kernel import power
-from kernel.snapshot import PAGE_SIZE, SnapshotDevice
+from hibernate.sequence import hibernate
+from hibernate.watchdog import Watchdog
+from linux import power
+from linux.snapshot import PAGE_SIZE, SnapshotDevice
 from store import header as store_header
 from store.base import OwnStore
 from store.blocks import write_pages
-from store.errors import KernelRefusedError, cannot
 from store.header import StoreHeader, read_header
 from store.image import open_image
 from tests.unit.conftest import SwapFile
@@ -39,7 +38,7 @@ STREAM = b"".join(bytes([n % 251]) * 2048 + os.urandom(2048) for n in range(300)
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     fake = FakeSnapshot(STREAM, swap_pages=range(10, 1000))
-    monkeypatch.setattr(capture, "open_snapshot", fake.open)
+    monkeypatch.setattr(sequence, "open_snapshot", fake.open)
     return fake
 
 
@@ -106,14 +105,14 @@ def test_power_off_that_returns_takes_the_mark_away(
         marked.append(hashlib.sha256(stream).digest() == hashlib.sha256(STREAM).digest())
         raise KernelRefusedError("the machine does not power off")
 
-    monkeypatch.setattr(capture, "power_off", refuse)
+    monkeypatch.setattr(sequence, "power_off", refuse)
     said: list[str] = []
     with pytest.raises(KernelRefusedError, match="does not power off"):
         hibernate(plan(path), said.append)
     assert marked == [True]
     assert first_page(path) == before
     assert said[-4:-1] == ["marking", "marked, powering off", "mark cleared"]
-    assert said[-1].startswith("the machine stood still for ")
+    assert said[-1].startswith("the machine was frozen for ")
 
 
 def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(
@@ -132,7 +131,7 @@ def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(
         Failing(monkeypatch, 0)
         raise KernelRefusedError("the machine does not power off")
 
-    monkeypatch.setattr(capture, "power_off", refuse)
+    monkeypatch.setattr(sequence, "power_off", refuse)
     monkeypatch.setattr(power, "reboot", restart)
     path = swap_file(2000)
     with pytest.raises(PoweredOff):
@@ -233,19 +232,19 @@ def test_machine_that_must_not_go_on_tries_everything(monkeypatch: pytest.Monkey
 
 
 def killed_with(*rescue: Callable[[], None]) -> None:
-    """Kill a writer that has this guardian, and wait until the guardian has ended."""
+    """Kill a writer that has this watchdog, and wait until the watchdog has ended."""
     read_end, write_end = os.pipe()
     writer = os.fork()
     if writer == 0:
-        with Guardian(*rescue):
+        with Watchdog(*rescue):
             os.kill(os.getpid(), signal.SIGKILL)
     os.close(write_end)
     os.waitpid(writer, 0)
-    assert os.read(read_end, 1) == b""  # the guardian had the other end open, too
+    assert os.read(read_end, 1) == b""  # the watchdog had the other end open, too
     os.close(read_end)
 
 
-def test_guardian_takes_the_mark_away_before_it_thaws(
+def test_watchdog_takes_the_mark_away_before_it_thaws(
     store: OneFile, device: FakeSnapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(marking, "open_snapshot", device.open)
@@ -261,7 +260,7 @@ def test_guardian_takes_the_mark_away_before_it_thaws(
 def test_active_swap_is_written_by_who_has_set_it_at_the_snapshot_device(
     store: OneFile, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel's rule; the guardian opens the device for that, and only for that."""
+    """The kernel's rule; the watchdog opens the device for that, and only for that."""
     really = StoreHeader.clear
 
     def clear(header: StoreHeader) -> None:
@@ -284,7 +283,7 @@ def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def test_guardian_restarts_the_machine_and_thaws_nothing_where_the_mark_stays(
+def test_watchdog_restarts_the_machine_and_thaws_nothing_where_the_mark_stays(
     store: OneFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told, thawed = tmp_path / "told", tmp_path / "thawed"
@@ -301,7 +300,7 @@ def test_guardian_restarts_the_machine_and_thaws_nothing_where_the_mark_stays(
     assert not thawed.exists()
 
 
-def test_guardian_thaws_where_nothing_was_marked_and_the_device_is_gone(
+def test_watchdog_thaws_where_nothing_was_marked_and_the_device_is_gone(
     store: OneFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreadable(*_: object) -> StoreHeader:
@@ -314,7 +313,7 @@ def test_guardian_thaws_where_nothing_was_marked_and_the_device_is_gone(
     assert thawed.exists()
 
 
-def test_guardian_is_not_ended_by_what_systemd_sends_after_its_writer(tmp_path: Path) -> None:
+def test_watchdog_is_not_ended_by_what_systemd_sends_after_its_writer(tmp_path: Path) -> None:
     done = tmp_path / "done"
 
     def slow() -> None:

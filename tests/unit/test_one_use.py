@@ -10,15 +10,23 @@ from pathlib import Path
 import pytest
 
 import resume.__main__ as program
-from format.errors import DamagedError, NoImageError, TorporError, UnreadableError
+from errors import (
+    ChangedError,
+    DamagedError,
+    ForbiddenError,
+    KernelRefusedError,
+    NoImageError,
+    OtherKernelError,
+    RestoreRefusedError,
+    SpentError,
+    TorporError,
+    UnreadableError,
+)
 from format.mark import Mark, MarkState
-from guard.errors import ChangedError
-from kernel.snapshot import PAGE_SIZE
-from resume.errors import NotAskedError, OtherKernelError, RestoreRefusedError, SpentError
+from linux.snapshot import PAGE_SIZE
 from resume.request import Request
 from state.record import KeptImage
 from store import header as headers
-from store.errors import KernelRefusedError
 from store.header import StoreHeader
 from store.once import MAX_ATTEMPTS, MAX_LOADS
 from tests.test_structure import ROOT
@@ -86,8 +94,8 @@ ROWS = [
     Row("damaged", (LOADING, 1, 0), "damage", DamagedError, None),
     Row("changed", (LOADING, 1, 0), "change", ChangedError, None),
     Row("other-kernel", (LOADING, 1, 1), "other kernel", OtherKernelError, (LOADING, 1, 1)),
-    Row("noresume", (LOADING, 1, 0), "noresume", NotAskedError, None),
-    Row("noresume-claimed", (CLAIMED, 1, 1), "noresume", NotAskedError, None),
+    Row("noresume", (LOADING, 1, 0), "noresume", ForbiddenError, None),
+    Row("noresume-claimed", (CLAIMED, 1, 1), "noresume", ForbiddenError, None),
 ]
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from cyclonedx.model.bom import Bom
 
-from cli import VERSION
 from package.layout import CONFFILE, LINKS, Flavour
 from package.source import repository_files
 from package.tree import make_tree
 from package.wheels import PYTHONS, lock_of_the_wheels
 from tests.initramfs.installed import BUILD, unavailable
-from tests.test_structure import ALLOWED as OURS
+from tests.unit.test_frozen import OURS
+from torpor import VERSION
 
 ROOT = Path(__file__).parents[2]
 DEB = f"torpor_{VERSION}_amd64.deb"
@@ -42,7 +42,7 @@ BUNDLED = {
 @pytest.fixture(scope="module")
 def made(packages: Path) -> Path:
     if not (BUILD / "torpor.cdx.json").exists():
-        unavailable("the programs are not frozen: python3 build.py freeze")
+        unavailable("the programs are not frozen: python3 build.py frozen")
     return packages
 
 
@@ -172,7 +172,7 @@ def test_all_that_is_bundled_is_in_the_bill(unpacked: Path, bill: Bom) -> None:
     }
     of_others = {
         name
-        for name in bundled - sys.stdlib_module_names - OURS.keys()
+        for name in bundled - sys.stdlib_module_names - OURS
         if not name.startswith(("python3", "libpython3"))
     }
     assert {BUNDLED.get(name, name) for name in of_others} | {"cpython", "pyinstaller"} == named
@@ -182,7 +182,7 @@ def test_the_bill_has_versions_and_licenses(bill: Bom) -> None:
     copyrights = (ROOT / "package/debian/copyright").read_text()
     for component in bill.components:
         assert component.version, component
-        assert component.licenses, f"{component}: freeze/bom.py has none"
+        assert component.licenses, f"{component}: package/frozen/bom.py has none"
         assert component.name in copyrights, f"{component} is not in debian/copyright"
     assert bill.metadata.component is not None
     assert bill.metadata.component.version == VERSION
@@ -204,7 +204,7 @@ def make_elsewhere(folder: Path) -> Path:
         "TZ": "Asia/Kathmandu",
         "HOME": str(temporary),
     }
-    script = 'umask 077; git init -q; "$0" -m freeze && "$0" -m package'
+    script = 'umask 077; git init -q; "$0" -m package.frozen && "$0" -m package'
     subprocess.run(
         ["sh", "-c", script, sys.executable],
         cwd=folder,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.__main__ import build_parser
 from package.completion import bash_completion, zsh_completion
+from torpor.__main__ import build_parser
 
 _ASK_BASH = """
 source "$1"; shift

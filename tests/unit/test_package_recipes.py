@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cli import VERSION
 from package.layout import Flavour
 from package.tree import make_tree
 from tests.initramfs.installed import unavailable
 from tests.test_linters import lint
+from torpor import VERSION
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "package/rpm/torpor.spec"

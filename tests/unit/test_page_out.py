@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from format.working_set import ProcessMemory
-from kernel import advice, tasks
-from kernel.residency import PAGE_SIZE
+from linux import advice, tasks
+from linux.residency import PAGE_SIZE
 from tests.unit.test_workingset_kernel import sleeper
 from workingset import page_out as module
 from workingset.page_out import page_out, to_page_out

@@ -8,7 +8,7 @@ import pytest
 
 from format.page_types import PageTypes
 from hibernate.page_types import PageTypeCounter
-from kernel import page_flags
+from linux import page_flags
 
 PAGE = 4096
 ZERO = 1 << 63

@@ -9,8 +9,8 @@ import pytest
 
 from hibernate import reclaim
 from hibernate.reclaim import reclaim_early
-from kernel import cgroups
-from kernel.memory import excess
+from linux import cgroups
+from linux.memory import excess
 
 MIB = 1 << 20
 SIZES = {

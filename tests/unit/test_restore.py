@@ -7,20 +7,27 @@ from pathlib import Path
 import pytest
 
 import resume.__main__ as program
-from format.errors import DamagedError, NoImageError, TorporError
+from errors import (
+    ChangedError,
+    DamagedError,
+    DeviceNotFoundError,
+    ForbiddenError,
+    NoImageError,
+    OtherHardwareError,
+    OtherKernelError,
+    TorporError,
+    UsageError,
+)
 from format.guard import GuardEntry
 from format.layout import CHUNK_HEADER_SIZE
 from format.mark import MarkState
 from format.records import Identity
-from guard.errors import ChangedError
-from kernel import kmsg, root
-from kernel.snapshot import PAGE_SIZE
+from linux import kmsg, root
+from linux.snapshot import PAGE_SIZE
 from resume import check, hand_over
-from resume.errors import NotAskedError, OtherHardwareError, OtherKernelError, UsageError
 from resume.request import Request
 from state.record import BootRecord
 from state.working_set import read_working_set
-from store.errors import DeviceNotFoundError
 from tests import forge
 from tests.unit.conftest import RUNS, STREAM, SwapFile
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
@@ -197,7 +204,7 @@ def test_bug_does_not_leave_a_stale_image(
 
 
 def test_noresume_discards_the_image(hibernated: Path, device: FakeSnapshot) -> None:
-    with pytest.raises(NotAskedError, match="noresume"):
+    with pytest.raises(ForbiddenError, match="noresume"):
         resume(hibernated, "noresume")
     assert device.calls == []
     assert header_of(hibernated) == plain_header(hibernated)
@@ -239,7 +246,7 @@ def test_dry_run_reads_all_and_changes_nothing(hibernated: Path, device: FakeSna
     ("error", "level", "code"),
     [
         (NoImageError("a"), kmsg.INFO, 3),
-        (NotAskedError("b"), kmsg.INFO, 10),
+        (ForbiddenError("b"), kmsg.INFO, 10),
         (DamagedError("c"), kmsg.ERR, 4),
         (DeviceNotFoundError("d"), kmsg.ERR, 7),
     ],
@@ -281,7 +288,7 @@ WORKING_SET = forge.working_set()
     ("identity", "extra", "flipped", "error"),
     [
         (replace(HERE, kernel_release="1.0"), "", False, OtherKernelError),
-        (HERE, "noresume", False, NotAskedError),
+        (HERE, "noresume", False, ForbiddenError),
         (HERE, "", True, DamagedError),
     ],
     ids=["other-kernel", "noresume", "damaged-stream"],
@@ -314,7 +321,7 @@ def test_damaged_working_set_is_not_handed_on_and_changes_nothing(
     data = path.read_bytes()
     at = data.index(needle[:64])
     path.write_bytes(data[:at] + b"?" + data[at + 1 :])
-    with pytest.raises(NotAskedError) as caught:
+    with pytest.raises(ForbiddenError) as caught:
         resume(path, "noresume")
     assert caught.value.__notes__ == [f"the image on {path} is discarded"]
     assert read_working_set() is None
@@ -346,6 +353,6 @@ def test_trouble_with_the_working_set_does_not_hide_the_refusal(
     path = swap_file(1500)
     put_image(path, STREAM, RUNS, Made(working_set=WORKING_SET))
     monkeypatch.setattr(hand_over, "save_working_set", fail)
-    with pytest.raises(NotAskedError) as caught:
+    with pytest.raises(ForbiddenError) as caught:
         resume(path, "noresume")
     assert caught.value.__notes__ == [f"the image on {path} is discarded"]

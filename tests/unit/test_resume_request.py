@@ -8,12 +8,12 @@ import pytest
 
 import resume.__main__ as program
 import resume.find as finding
-from kernel import process
+from errors import DeviceNotFoundError
+from linux import process
 from resume import wait
 from resume.request import Request
 from resume.wait import Waiting, wait_for_device
 from state.location import Location
-from store.errors import DeviceNotFoundError
 from tests.unit.fake_snapshot import FakeSnapshot
 
 NOTHING = Request("", 0, False, False, 0, 10, "")

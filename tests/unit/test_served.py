@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from errors import KernelRefusedError
 from hibernate.served import refuse_served
-from kernel import stack
-from kernel.mounts import Mount
-from store.errors import KernelRefusedError
+from linux import stack
+from linux.mounts import Mount
 
 ROOT = Mount(1, "8:1", "/", "ext4", "/dev/sda1")
 DATA = Mount(2, "8:17", "/data", "ext4", "/dev/sdb1")

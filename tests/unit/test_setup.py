@@ -7,20 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from generators.errors import NoGeneratorError
-from generators.find import GENERATORS
-from generators.generator import Target
-from kernel import stack
-from kernel.stack import Layer
-from setup import target as target_module
-from setup import units
-from setup.enable import disable, enable
-from setup.errors import SetupError
-from setup.remarks import remarks
-from setup.system import NOTE, System
-from setup.target import target_of
+from errors import NoGeneratorError, SetupError
+from initramfs.generators.find import GENERATORS
+from initramfs.generators.generator import Target
+from linux import stack
+from linux.stack import Layer
 from state.location import Location
 from store.place import Place
+from torpor.enable import target as target_module
+from torpor.enable import units
+from torpor.enable.enable import disable, enable
+from torpor.enable.remarks import remarks
+from torpor.enable.system import NOTE, System
+from torpor.enable.target import target_of
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 PLAIN = Target(Location(f"UUID={UUID}", 0, "f" * 32), luks=(), lvm=())

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from format.errors import DamagedError, UnreadableError
+from errors import ConfigurationError, StateError, UnreadableError
 from state.conf import Conf, parse_size, read_conf
-from state.errors import ConfigurationError
 from state.location import Location, read_location
 from state.record import BootRecord, HibernationRecord, KeptImage, Outcome
 
@@ -104,7 +103,7 @@ def test_records_are_read_back(tmp_path: Path) -> None:
 def test_damaged_record(read: Callable[[str], object], text: str, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(text)
-    with pytest.raises(DamagedError, match="is not what torpor writes"):
+    with pytest.raises(StateError, match="is not what torpor writes"):
         read(str(path))
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from generators.initramfs_tools import stock_resume
-from state.root import Root
+from initramfs.generators.initramfs_tools import stock_resume
+from linux.root import Root
 
 CONF = "/etc/initramfs-tools/initramfs.conf"
 PART = "/etc/initramfs-tools/conf.d/{}"

@@ -14,17 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from errors import AbortedError, DamagedError, IncompleteError, NoSpaceError, UnreadableError
 from format import mark
-from format.errors import DamagedError, IncompleteError, UnreadableError
 from format.mark import Extents, Mark, MarkState, build_map, read_map
 from format.reader import ImageReader, read_at
 from format.writer import ImageWriter, new_buffers
-from hibernate.errors import AbortedError
-from kernel import swap
+from linux import swap
 from store import blocks
 from store.base import OpenStore, write_map
 from store.blocks import BlockSink, BlockSource
-from store.errors import NoSpaceError
 from store.header import read_header
 from store.image import marked_image
 from tests.forge import UUID_A

@@ -9,19 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from cli.__main__ import main
-from format.errors import TorporError
+from errors import DeviceNotFoundError, StoreRefusedError, TorporError
 from format.writer import ImageWriter, new_buffers
-from kernel.swap import SwapArea
+from linux.swap import SwapArea
 from store.base import write_map
 from store.blocks import BlockSink
 from store.device import DeviceStore, make_store
-from store.errors import DeviceNotFoundError, StoreRefusedError
 from store.swap import SwapStore
 from tests.forge import UUID_A
 from tests.sources import read_file, reader_of, superblock
 from tests.vectors import devices
 from tests.vectors.images import noise
+from torpor.__main__ import main
 
 PAGE = 4096
 PAGES = 512

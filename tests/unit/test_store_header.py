@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from cli.__main__ import main
-from format.errors import DamagedError, NoImageError, UnreadableError, UnsupportedError
+from errors import DamagedError, NoImageError, StoreRefusedError, UnreadableError, UnsupportedError
 from format.mark import MARK_OFFSET, Mark, MarkState
 from format.reader import ImageReader
 from store import blocks, header
-from store.errors import StoreRefusedError
 from store.header import StoreHeader, new_store_header, read_header
 from store.image import marked_image, open_image
 from tests import forge
 from tests.sources import opened, read_file
 from tests.vectors import devices
+from torpor.__main__ import main
 
 PAGE = 4096
 UUID = "5a5a5a5a-1111-4222-8333-444444444444"

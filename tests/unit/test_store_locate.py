@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from kernel import swap
+from errors import DeviceNotFoundError
+from linux import swap
 from store import locate
-from store.errors import DeviceNotFoundError
 from store.locate import find_device
 
 UUID_1 = "11111111-2222-3333-4444-abcdefabcdef"

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from cli.__main__ import main
+from errors import NoSpaceError, StoreRefusedError
 from format.reader import ImageReader
 from format.writer import ImageWriter, new_buffers
 from hibernate.choose import open_store
-from kernel import swap as kernel_swap
+from linux import swap as kernel_swap
 from store import file_store, place
 from store.base import write_map
 from store.blocks import BlockSink
-from store.errors import NoSpaceError, StoreRefusedError
 from store.file_store import FileStore, make_file_store, page_runs
 from store.header import read_header
 from store.image import open_image
@@ -26,6 +25,7 @@ from store.swap import SwapStore
 from tests.forge import UUID_A
 from tests.sources import reader_of, superblock
 from tests.vectors.images import noise
+from torpor.__main__ import main
 
 PAGE = 4096
 MIB = 1 << 20
@@ -313,7 +313,7 @@ def test_place_is_refused_before_anything_is_written(
     def refuse(_device: str, name: str) -> None:
         raise StoreRefusedError(f"{name} does not last")
 
-    monkeypatch.setattr(file_store, "check_lasting", refuse)
+    monkeypatch.setattr(file_store, "refuse_volatile", refuse)
     monkeypatch.setattr(file_store, "check_file_system", lambda *_: None)
     monkeypatch.setattr(file_store, "file_place", lambda *_: Place("/dev/nonexistent", 5))
     with pytest.raises(StoreRefusedError, match="does not last"):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from kernel import advice, opening, pagemap, tasks
-from kernel.pagemap import Mapping
-from kernel.residency import PAGE_SIZE, Residency, runs
+from linux import advice, opening, pagemap, tasks
+from linux.pagemap import Mapping
+from linux.residency import PAGE_SIZE, Residency, runs
 from tests.unit.cached_files import is_on_disk
 
 pytestmark = pytest.mark.usefixtures("few_names")
@@ -240,7 +240,7 @@ def test_advice_for_a_process() -> None:
 
 
 def test_idle(tmp_path: Path) -> None:
-    program = "from kernel.advice import be_idle; be_idle(); import os; print(os.nice(0))"
+    program = "from linux.advice import be_idle; be_idle(); import os; print(os.nice(0))"
     done = subprocess.run(
         [sys.executable, "-c", f"{program}\n{IOPRIO}"],
         cwd=Path(__file__).parents[2],

@@ -11,11 +11,11 @@ from uuid import UUID
 
 import pytest
 
-from format.errors import DamagedError
+from errors import DamagedError
 from format.records import MAX_WORKING_SET_SIZE
 from format.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
-from kernel.mounts import Mount, read_mounts
-from kernel.residency import PAGE_SIZE
+from linux.mounts import Mount, read_mounts
+from linux.residency import PAGE_SIZE
 from tests.unit.cached_files import LONG_ENOUGH, ODD, files_in, recorded
 from tests.unit.test_workingset_kernel import sleeper
 from workingset import record as record_module

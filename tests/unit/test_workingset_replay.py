@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from format.working_set import ProcessMemory
-from kernel.memory import high_watermarks, memory, pressure, scanned
+from linux.memory import high_watermarks, memory, pressure, scanned
 from tests.unit.cached_files import LONG_ENOUGH, ODD, drop_all, recorded, resident
 from tests.unit.test_workingset_kernel import sleeper
 from workingset import limits as limits_module
@@ -18,7 +18,7 @@ from workingset.file_replay import _without
 from workingset.limits import Limits, StoppedError
 from workingset.record import record
 from workingset.replay import replay
-from workingset.tally import Skipped, Tally
+from workingset.stats import Skipped, Stats
 
 pytestmark = pytest.mark.usefixtures("few_names")
 
@@ -31,12 +31,12 @@ def test_files_come_back(cached: Path) -> None:
     whole = recorded(cached)
     drop_all(cached)
     assert resident(cached / "plain") == []
-    tally = Tally()
-    assert replay(whole, never, tally) == ""
+    stats = Stats()
+    assert replay(whole, never, stats) == ""
     assert resident(os.fsencode(cached) + b"/" + ODD) == [(0, 20)]
     assert resident(cached / "plain") == [(5, 1)]
-    assert (tally.files, tally.restored_files, tally.skipped_files) == (3, 3, {})
-    assert (tally.file_pages.recorded, tally.file_pages.restored) == (41, 41)
+    assert (stats.files, stats.restored_files, stats.skipped_files) == (3, 3, {})
+    assert (stats.file_pages.recorded, stats.file_pages.restored) == (41, 41)
 
 
 def test_files_come_back_by_their_inodes(cached: Path) -> None:
@@ -44,16 +44,16 @@ def test_files_come_back_by_their_inodes(cached: Path) -> None:
     assert b"plain" not in whole.build()
     assert {(system.root, system.mount_point) for system in whole.file_systems} == {("", "")}
     drop_all(cached)
-    tally = Tally()
-    assert replay(replace(whole, processes=()), never, tally) == ""
+    stats = Stats()
+    assert replay(replace(whole, processes=()), never, stats) == ""
     assert resident(cached / "plain") == [(5, 1)]
 
 
 def test_what_is_there_is_not_read_again(cached: Path) -> None:
     whole = recorded(cached)
-    tally = Tally()
-    assert replay(whole, never, tally) == ""
-    assert (tally.file_pages.resident, tally.file_pages.restored) == (41, 0)
+    stats = Stats()
+    assert replay(whole, never, stats) == ""
+    assert (stats.file_pages.resident, stats.file_pages.restored) == (41, 0)
 
 
 def remove(path: Path) -> None:
@@ -114,20 +114,20 @@ def test_a_file_that_is_another_is_left_alone(
     whole = recorded(cached)
     change(cached / "plain")
     drop_all(cached)
-    tally = Tally()
-    assert replay(whole, never, tally) == ""
-    assert tally.skipped_files == {reason: 1}
-    assert (tally.restored_files, tally.file_pages.restored) == (2, 40)
-    assert tally.file_pages.skipped == 1
+    stats = Stats()
+    assert replay(whole, never, stats) == ""
+    assert stats.skipped_files == {reason: 1}
+    assert (stats.restored_files, stats.file_pages.restored) == (2, 40)
+    assert stats.file_pages.skipped == 1
 
 
 def test_a_folder_that_became_a_link_is_not_followed(cached: Path) -> None:
     whole = recorded(cached)
     (cached / "below").rename(cached / "moved")
     (cached / "below").symlink_to("moved")
-    tally = Tally()
-    assert replay(whole, never, tally) == ""
-    assert tally.skipped_files == {Skipped.REFUSED: 1}
+    stats = Stats()
+    assert replay(whole, never, stats) == ""
+    assert stats.skipped_files == {Skipped.REFUSED: 1}
 
 
 def test_a_file_system_that_is_not_mounted(cached: Path) -> None:
@@ -135,9 +135,9 @@ def test_a_file_system_that_is_not_mounted(cached: Path) -> None:
     (system,) = whole.file_systems
     gone = [replace(system, device=device) for device in ("UUID=none", "/dev/none", "nonsense")]
     elsewhere = replace(system, root="/no/such/folder")
-    tally = Tally()
-    assert replay(replace(whole, file_systems=(*gone, elsewhere)), never, tally) == ""
-    assert tally.skipped_files == {Skipped.UNMOUNTED: 12}
+    stats = Stats()
+    assert replay(replace(whole, file_systems=(*gone, elsewhere)), never, stats) == ""
+    assert stats.skipped_files == {Skipped.UNMOUNTED: 12}
 
 
 def test_processes_that_are_gone_or_of_another_boot(cached: Path) -> None:
@@ -147,33 +147,33 @@ def test_processes_that_are_gone_or_of_another_boot(cached: Path) -> None:
             ProcessMemory(pid, 1, ((0, 5),)),
             ProcessMemory((1 << 31) - 1, 1, ((0, 5),)),
         )
-        tally = Tally()
-        assert replay(replace(whole, processes=others), never, tally) == ""
-        assert (tally.processes, tally.skipped_processes) == (2, 2)
-        assert tally.process_pages.skipped == 10
-        tally = Tally()
+        stats = Stats()
+        assert replay(replace(whole, processes=others), never, stats) == ""
+        assert (stats.processes, stats.skipped_processes) == (2, 2)
+        assert stats.process_pages.skipped == 10
+        stats = Stats()
         another = replace(whole, processes=others, boot_id=UUID(int=5))
-        assert replay(another, never, tally) == ""
-        assert tally.skipped_processes == 2
+        assert replay(another, never, stats) == ""
+        assert stats.skipped_processes == 2
 
 
 def test_memory_that_is_there_counts_as_such(cached: Path) -> None:
     with sleeper() as (pid, _private, _shared):
         whole = record(limit=LONG_ENOUGH)
         mine = tuple(process for process in whole.processes if process.pid == pid)
-        tally = Tally()
-        assert replay(replace(whole, file_systems=(), processes=mine), never, tally) == ""
-    assert tally.skipped_processes == 0
-    assert tally.process_pages.resident >= 0.9 * tally.process_pages.recorded > 0
+        stats = Stats()
+        assert replay(replace(whole, file_systems=(), processes=mine), never, stats) == ""
+    assert stats.skipped_processes == 0
+    assert stats.process_pages.resident >= 0.9 * stats.process_pages.recorded > 0
 
 
 def test_a_signal_stops_it(cached: Path) -> None:
     whole = recorded(cached)
     drop_all(cached)
-    tally = Tally()
-    assert replay(whole, lambda: True, tally) == "stopped by a signal"
+    stats = Stats()
+    assert replay(whole, lambda: True, stats) == "stopped by a signal"
     assert resident(cached / "plain") == []
-    assert tally.file_pages.skipped == 41
+    assert stats.file_pages.skipped == 41
 
 
 def test_free_memory_stops_it(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_free_memory_stops_it(cached: Path, monkeypatch: pytest.MonkeyPatch) -> 
     drop_all(cached)
     high = memory()["MemTotal"]
     monkeypatch.setattr(limits_module, "high_watermarks", lambda: high)
-    assert replay(whole, never, Tally()) == "free memory runs short"
+    assert replay(whole, never, Stats()) == "free memory runs short"
     assert resident(cached / "plain") == []
 
 

@@ -7,20 +7,20 @@ from typing import IO
 
 import pytest
 
+from errors import DamagedError
 from format import records
-from format.errors import DamagedError
 from format.facts import MachineFacts
 from format.guard import GuardEntry, Method, parse_guard
 from format.layout import CHUNK_HEADER_SIZE
 from format.mark import Mark
 from format.reader import ImageReader
 from guard.take import Guarded
-from hibernate import capture
-from hibernate.capture import Log, hibernate
+from hibernate import sequence
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
+from hibernate.sequence import Log, hibernate
 from hibernate.writing import Writing
-from kernel.snapshot import PAGE_SIZE, SnapshotDevice
+from linux.snapshot import PAGE_SIZE, SnapshotDevice
 from store.header import read_header
 from store.identity import these_facts
 from store.image import image_of, open_image
@@ -33,7 +33,7 @@ STREAM = b"".join(bytes([n % 251]) * 2048 + os.urandom(2048) for n in range(700)
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     fake = FakeSnapshot(STREAM, swap_pages=[*range(10, 400, 3), *range(401, 2000)])
-    monkeypatch.setattr(capture, "open_snapshot", fake.open)
+    monkeypatch.setattr(sequence, "open_snapshot", fake.open)
     return fake
 
 
@@ -51,7 +51,7 @@ def off(monkeypatch: pytest.MonkeyPatch) -> None:
     def off(*_: object) -> None:
         raise PoweredOff
 
-    monkeypatch.setattr(capture, "power_off", off)
+    monkeypatch.setattr(sequence, "power_off", off)
 
 
 @pytest.mark.usefixtures("off")
@@ -123,7 +123,7 @@ def test_image_has_guard_and_facts(
             tables.extend(image.table(kind) for kind in (records.GUARD, records.MACHINE_FACTS))
         raise PoweredOff
 
-    monkeypatch.setattr(capture, "power_off", off)
+    monkeypatch.setattr(sequence, "power_off", off)
     with pytest.raises(PoweredOff):
         hibernate(plan(path, verify=False), lambda _: None)
     assert frozen == [True]

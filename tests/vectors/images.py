@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from tests import forge
 from tests.forge import (
+    FILL,
     LZ4,
     PAGE,
-    RUN,
     TRAILER,
     UUID_B,
     ZSTD,
@@ -85,7 +85,7 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
         "with-tables": (TABLED, b"A" * PAGE + b"B" * PAGE),
         "tables-without-stream": (replace(TABLED, pieces=(), tables=renumbered(0)), b""),
         "run": (
-            replace(SMALL, pieces=(run(0, b"A"), chunk(1, b"r", codec=RUN))),
+            replace(SMALL, pieces=(run(0, b"A"), chunk(1, b"r", codec=FILL))),
             A_PAGE + b"r" * PAGE,
         ),
         "zstd": (
@@ -346,7 +346,7 @@ def _codecs() -> dict[str, Broken]:
         "chunk-codec": ("R24", 5, unknown, _second(chunk(1, payload, codec=4))),
         "chunk-flags": ("R24", 5, unknown, _second(chunk(1, payload, codec=LZ4, flags=1))),
         "chunk-garbage": ("R25", 4, undone, _second(chunk(1, b"\xf3" * 90, codec=LZ4))),
-        "chunk-run-of-two": ("R25", 4, undone, _second(chunk(1, b"BB", codec=RUN))),
+        "chunk-run-of-two": ("R25", 4, undone, _second(chunk(1, b"BB", codec=FILL))),
         "chunk-zstd-garbage": ("R25", 4, undone, _second(chunk(1, b"\xf3" * 90, codec=ZSTD))),
         "chunk-zstd-cut": (
             "R25",

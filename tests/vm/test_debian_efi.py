@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.efivar import FOLDER, HIBERNATE_LOCATION
+from linux.efivar import FOLDER, HIBERNATE_LOCATION
 from tests.vm.conftest import Guests
 from tests.vm.whole_lives import boot_rebuilt
 from vm.disks import blank_disk, partitioned_swap_disk

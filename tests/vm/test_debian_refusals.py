@@ -58,7 +58,7 @@ def test_newest_of_two_images(guests: Guests) -> None:
     shutil.copy(kept, stores[0])
     guest.resume()
     assert guest.same_life()
-    assert re.search(r"torpor-resume: .*passed over.*/dev/vdb", guest.console)
+    assert re.search(r"torpor-resume: .*skipped.*/dev/vdb", guest.console)
     guest.power_off()
     assert ext4_complaints(guest.root) == ""
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from setup.announce import NOWHERE
 from tests.premises.volumes import Volume, make_volume
 from tests.vm.conftest import MEMORY_MIB, SWAP_MIB
+from torpor.enable.announce import NOWHERE
 from vm.disks import root_disk, swap_disk
 from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cli import VERSION
 from tests.vm.conftest import Guests
 from tests.vm.test_debian import SWAP_MIB
 from tests.vm.whole_lives import boot_rebuilt, hibernate_and_resume, see_doctor_content
+from torpor import VERSION
 from vm.debian import installed
 from vm.disks import blank_disk, partitioned_swap_disk
 from vm.host import run

@@ -10,7 +10,7 @@ groups=/sys/fs/cgroup
 # Say how it went, whether the swap's header is as before, what is frozen still, and that the root
 # takes writes.
 tell() {
-    sleep 1 # the guardian undoes the rest once it is awake
+    sleep 1 # the watchdog undoes the rest once it is awake
     echo "$1" >>/root/writable
     sync
     dd if="$swap" of=/run/header.after bs=4096 count=1 iflag=direct 2>/run/dd.log

@@ -26,7 +26,7 @@ header() {
 # Tell under this name the exit code and the message, whether the swap's header is as it was, how
 # many cgroups are frozen, and whether the root takes writes; the keeper answers, too.
 tell() {
-    sleep 1 # the guardian undoes the rest once it is awake
+    sleep 1 # the watchdog undoes the rest once it is awake
     echo "$1" >>/root/written
     sync
     header /run/header.now

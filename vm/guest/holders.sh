@@ -9,7 +9,7 @@ HOLDERS=""
 # it has all of it.
 start_holder() {
     mkfifo "/run/$1.in" "/run/$1.out"
-    perl /guest/warm.pl hold "$1" "$2" "$3" &
+    perl /guest/working-set.pl hold "$1" "$2" "$3" &
     echo $! >"/run/$1.pid"
     HOLDERS="$HOLDERS $1"
     ask_holder "$1" resident >/run/started
@@ -51,7 +51,7 @@ resident() {
 }
 
 cached_pages() {
-    perl /guest/warm.pl resident /mnt
+    perl /guest/working-set.pl resident /mnt
 }
 
 # Have all of it in memory.

@@ -14,7 +14,7 @@ for key in quit int; do
     setsid -c sh -c 'trap : QUIT INT; torpor hibernate --image-size 0; echo $? >/run/exit' \
         </dev/ttyS0 >/dev/ttyS0 2>&1
     report "stopped-by=$key exit-$key=$(cat /run/exit) swapped-$key=$(swapped)"
-    sleep 1 # the guardian thaws the file systems once it is awake
+    sleep 1 # the watchdog thaws the file systems once it is awake
     echo "$key" >>/root/writable
     sync
     report "written-$key=$(tail -n 1 /root/writable)"

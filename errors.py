@@ -1,0 +1,182 @@
+"""Every error that a user sees, in the order of exit codes; torpor(8) has the same table.
+
+Each class has one exit code, and each exit code one meaning. A message is lower case, without a
+full stop, and names the place: device, byte, chunk. A hint says what the reader can do; it goes on
+a line of its own. Libraries raise; the two programs print.
+"""
+
+
+class TorporError(Exception):
+    """The base of all errors that end a program with a message instead of a traceback."""
+
+    exit_code = 1
+    meaning = "an error of Torpor's own"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class KeptError(TorporError):
+    """Another boot may still restore the image: it stays on its device."""
+
+
+class UsageError(TorporError):
+    """The program was called in a way that makes no sense here."""
+
+    exit_code = 2
+    meaning = "wrong usage"
+
+
+class NoImageError(TorporError):
+    """There is nothing of ours where an image was looked for."""
+
+    exit_code = 3
+    meaning = "there is no image"
+
+
+class DamagedError(TorporError):
+    """The image is not what was written: a checksum, a length or a reserved byte is wrong."""
+
+    exit_code = 4
+    meaning = "the image is damaged or incomplete"
+
+
+class IncompleteError(DamagedError):
+    """The image has no end, or bytes after its end."""
+
+
+class UnsupportedError(TorporError):
+    """The image is of a version, or needs a feature, that this program does not know."""
+
+    exit_code = 5
+    meaning = "the image needs a newer Torpor"
+
+
+class UnreadableError(TorporError):
+    """The operating system could not read or write a file or device."""
+
+    exit_code = 6
+    meaning = "a file or device cannot be read or written"
+
+
+class DeviceNotFoundError(TorporError):
+    """No device is there by that name."""
+
+    exit_code = 7
+    meaning = "the device is not there"
+
+
+class StoreRefusedError(TorporError):
+    """The device may not or cannot hold an image."""
+
+    exit_code = 8
+    meaning = "the device cannot be used as a store"
+
+
+class NoSpaceError(TorporError):
+    """The image does not fit."""
+
+    exit_code = 9
+    meaning = "there is not enough room for the image"
+
+
+class ForbiddenError(TorporError):
+    """The kernel command line forbids it."""
+
+    exit_code = 10
+    meaning = "the kernel command line forbids the resume"
+
+
+class OtherKernelError(KeptError):
+    """The image belongs to another kernel."""
+
+    exit_code = 11
+    meaning = "the image belongs to another kernel"
+
+
+class OtherHardwareError(KeptError):
+    """The machine has another memory map, or a processor that lacks something."""
+
+    exit_code = 12
+    meaning = "the memory map or the processor is not the image's"
+
+
+class KernelRefusedError(TorporError):
+    """The kernel did not do what /dev/snapshot is for."""
+
+    exit_code = 13
+    meaning = "the kernel refused"
+
+
+class RestoreRefusedError(KernelRefusedError, KeptError):
+    """The kernel has the whole image and did not become it, for the first time."""
+
+
+class AbortedError(TorporError):
+    """Somebody asked to stop: SIGINT, SIGTERM or SIGHUP."""
+
+    exit_code = 14
+    meaning = "interrupted; the machine goes on"
+
+
+class ConfigurationError(TorporError):
+    """A file that says what to do cannot be understood."""
+
+    exit_code = 15
+    meaning = "a configuration file is wrong"
+
+
+class NotReadyError(TorporError):
+    """At least one finding of doctor is a problem."""
+
+    exit_code = 16
+    meaning = "hibernation is not ready"
+
+
+class InitramfsError(NotReadyError):
+    """An initramfs is cut off, damaged, or of a kind that the kernel or we do not know."""
+
+
+class OtherInstallationError(TorporError):
+    """The image belongs to another system on this or another machine."""
+
+    exit_code = 17
+    meaning = "the image belongs to another installation"
+
+
+class SetupError(TorporError):
+    """A step of enable failed, or a file is in the way."""
+
+    exit_code = 18
+    meaning = "the system cannot be set up"
+
+
+class NoGeneratorError(SetupError):
+    """Nothing is known here that makes an initramfs."""
+
+
+class ChangedError(TorporError):
+    """A file system that the image holds mounted is not what it was."""
+
+    exit_code = 19
+    meaning = "a file system that the image holds mounted has changed or is gone"
+
+
+class SpentError(TorporError):
+    """The image was restored, or tried too often: never again."""
+
+    exit_code = 20
+    meaning = "the image was restored already, or tried too often"
+
+
+class StateError(TorporError):
+    """A file or EFI variable in which Torpor or systemd keeps something is not what they write."""
+
+    exit_code = 21
+    meaning = "a record of an earlier hibernation or boot is damaged"
+
+
+def cannot(verb: str, where: str, error: OSError) -> UnreadableError:
+    """Return the error that says what the operating system did not do, and why."""
+    return UnreadableError(f"cannot {verb} {where}: {(error.strerror or str(error)).lower()}")

@@ -1,7 +1,0 @@
-"""Starts the resumer: what PyInstaller takes as the program; entry/torpor.py says why."""
-
-import sys
-
-from resume.start import main
-
-sys.exit(main())

@@ -1,0 +1,83 @@
+"""Freezes the machine: nothing changes on its disks, and nothing waits to."""
+
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from typing import Self
+
+from errors import KernelRefusedError
+from format.guard import GuardEntry
+from guard.take import Guarded
+from hibernate.cgroups import Cgroups
+from hibernate.filesystems import FileSystems, to_freeze
+from hibernate.flush import flush
+from hibernate.namespaces import every_mount
+from hibernate.served import refuse_served
+from hibernate.signals import stop_if_asked
+from hibernate.stuck import freeze_tasks
+from linux import zfs
+from linux.snapshot import SnapshotDevice
+
+Log = Callable[[str], None]
+
+
+class Freeze:
+    """All that is to be frozen, found and opened; a context manager that closes it again."""
+
+    def __init__(self, helpers: Collection[str]) -> None:
+        """`helpers` as for Cgroups. Raises KernelRefusedError, UnreadableError."""
+        _refuse_zfs()
+        with ExitStack() as files:
+            self._mounts = every_mount()
+            refuse_served(to_freeze(self._mounts), self._mounts)
+            self._file_systems = files.enter_context(FileSystems(self._mounts))
+            self._guarded = files.enter_context(Guarded())
+            self._guarded.open_all(self._mounts)
+            self._cgroups = Cgroups(helpers)
+            self._files = files.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    @property
+    def rescue(self) -> tuple[Callable[[], None], ...]:
+        """What the watchdog does, in this order, when the kernel has thawed all tasks."""
+        return self._file_systems.thaw, self._cgroups.thaw
+
+    def begin(self, snapshot: SnapshotDevice, undo: ExitStack, log: Log) -> list[GuardEntry]:
+        """Stop everything; return what the guard says of the disks from then on.
+
+        `undo` gets what lets it go on. Raises KernelRefusedError, AbortedError, UnreadableError.
+        """
+        if self._guarded.notes:
+            log("; ".join(self._guarded.notes))
+        log("freezing tasks")
+        undo.callback(self._cgroups.thaw)
+        self._cgroups.freeze(log)
+        log("syncing")
+        flush(self._mounts)
+        log("freezing everything")
+        freeze_tasks(snapshot)
+        undo.callback(snapshot.unfreeze)
+        undo.callback(self._file_systems.thaw)
+        self._file_systems.freeze()
+        entries = []
+        for entry in self._guarded.entries():
+            stop_if_asked()
+            entries.append(entry)
+        return entries
+
+
+def _refuse_zfs() -> None:
+    """Raise KernelRefusedError if a pool is imported: nothing stops its threads.
+
+    They write while the snapshot is being saved, and the restored machine knows nothing of that:
+    pools have been lost so (openzfs issues 260, 14118).
+    """
+    if pools := zfs.pools():
+        raise KernelRefusedError(
+            f"ZFS cannot be frozen, and {', '.join(pools)} would not survive that",
+            f"export it before you hibernate: zpool export {pools[0]}",
+        )

@@ -1,0 +1,115 @@
+"""The whole of a hibernation, from the preflight to the power-off, each step with its undo."""
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from errors import KernelRefusedError, TorporError
+from format import checksum
+from hibernate.choose import check_room, open_store
+from hibernate.downtime import Downtime
+from hibernate.freeze import Freeze
+from hibernate.marking import Marking
+from hibernate.plan import Plan
+from hibernate.power_off import Mode, power_off
+from hibernate.reclaim import reclaim_early
+from hibernate.signals import signals_held_back
+from hibernate.watchdog import Watchdog
+from hibernate.writing import Writing
+from linux import power, process
+from linux.snapshot import SnapshotDevice
+from store.base import Store
+from store.snapshot import open_snapshot
+
+_NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
+
+Log = Callable[[str], None]
+
+
+def hibernate(
+    plan: Plan, log: Log, downtime: Downtime | None = None, working_set: bytes = b""
+) -> None:
+    """Hibernate; return in the second life, when the machine has been restored.
+
+    Raises a TorporError after undoing everything: the machine then goes on as before, and
+    nothing is marked. `log` is called while everything is frozen and must not touch a file
+    system or a terminal; each phase begins with a line of its own. `downtime` is told when the
+    machine stops and goes on; `working_set` is a section of the image, b"" for none.
+    """
+    downtime = downtime or Downtime()
+    checksum.self_test()
+    with ExitStack() as undo:
+        store = undo.enter_context(open_store(plan.store))
+        freeze = undo.enter_context(Freeze(plan.helpers))
+        marking = Marking(store, plan.image_uuid, log)
+        # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
+        undo.enter_context(Watchdog(marking.take_away_alone, *freeze.rescue))
+        snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
+        check_room(store, plan.largest_image())
+        writing = Writing(store, plan, working_set)
+        reclaim_early(plan.largest_image(), log)
+        _attach(store, snapshot)
+        if store.header.holds_image():
+            store.header.clear()
+        undo.enter_context(signals_held_back())
+        downtime.begin()
+        undo.callback(downtime.end, log)
+        guard = freeze.begin(snapshot, undo, log)
+        log("taking the snapshot")
+        stopped = downtime.so_far()
+        if not _take_snapshot(snapshot, plan, undo):
+            _forget(marking, log)
+            log("resumed")
+            return
+        taken = downtime.so_far() - stopped
+        log(f"snapshot of {snapshot.image_size() >> 20} MiB taken, writing it to {plan.store}")
+        undo.callback(store.give_back)
+        mark = writing.write(snapshot, guard, log)
+        if plan.verify:
+            writing.read_back(mark, log)
+        frozen = downtime.so_far()
+        log(f"frozen for {frozen:.1f} s: {stopped:.1f} s to stop, {taken:.1f} s for the snapshot")
+        log("marking")
+        undo.callback(marking.take_away)
+        marking.set(mark)
+        log("marked, powering off")
+        power_off(snapshot, plan.mode)
+
+
+def _attach(store: Store, snapshot: SnapshotDevice) -> None:
+    try:
+        store.attach(snapshot)
+    except OSError as error:
+        raise KernelRefusedError(f"the kernel refuses {store.name} as swap: {error}") from error
+    try:
+        process.lock_memory()
+    except OSError as error:
+        raise KernelRefusedError(f"memory cannot be locked: {error}", _NO_MEMORY) from error
+    process.forbid_core_dump()  # onto a frozen file system, it would never end
+
+
+def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> bool:
+    """Return True in the first life, False in the second.
+
+    In both the image has to be freed before the kernel lets the tasks go (user.c, UNFREEZE).
+    """
+    try:
+        if plan.image_size is not None:
+            undo.callback(snapshot.prefer_image_size, power.preferred_image_size())
+            snapshot.prefer_image_size(plan.image_size)
+        snapshot.platform_support(enabled=plan.mode == Mode.PLATFORM)
+        first_life = snapshot.create_image()
+    except OSError as error:
+        hint = _NO_MEMORY if error.errno == errno.ENOMEM else ""
+        raise KernelRefusedError(f"the kernel takes no snapshot: {error}", hint) from error
+    undo.callback(snapshot.free)
+    return first_life
+
+
+def _forget(marking: Marking, log: Log) -> None:
+    """Clear the mark of the image that we were: claimed, no boot restores it if it stays there."""
+    try:
+        marking.take_away()
+    except TorporError as error:
+        log(f"the mark is not cleared: {error}")

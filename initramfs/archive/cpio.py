@@ -1,0 +1,125 @@
+"""The archives an initramfs is made of: cpio's newc format, one after the other, some compressed.
+
+Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c in the kernel.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from errors import InitramfsError
+from initramfs.archive.stream import Stream
+from initramfs.archive.unpack import unpacked
+
+MAGICS = (b"070701", b"070702")
+_HEADER_SIZE = 110
+_NAME_LIMIT = 4096
+"""PATH_MAX: the kernel refuses longer ones."""
+TRAILER = "TRAILER!!!"
+"""The name that ends an archive."""
+_ALIGNMENT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The header of one file in an archive."""
+
+    name: str
+    mode: int
+    links: int
+    size: int
+    inode: tuple[int, int, int]
+    """Inode, major and minor number: the same for all names of a file within one archive."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """The bytes of the member that was yielded last; what nobody takes is skipped."""
+
+    stream: Stream
+    left: int
+    padding: int
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes, fewer at the end of the file. Raises InitramfsError."""
+        count = min(count, self.left)
+        data = self.stream.take(count)
+        if len(data) < count:
+            raise _cut_off()
+        self.left -= count
+        return data
+
+    def close(self) -> None:
+        """Go to the next member. Raises InitramfsError."""
+        count = self.left + self.padding
+        if self.stream.skip(count) < count:
+            raise _cut_off()
+
+
+def read_archives(stream: Stream, *, compressed: bool = False) -> Iterator[tuple[Member, Contents]]:
+    """Yield the members of all archives in `stream`, in order, each archive's trailer too.
+
+    With `compressed` the stream comes out of a decompression, and there may be no other one in
+    it. Raises InitramfsError.
+    """
+    while head := _next_head(stream):
+        if head in MAGICS:
+            yield from _read_archive(stream)
+            continue
+        pieces = None if compressed else unpacked(stream)
+        if pieces is None:
+            raise InitramfsError(f"it has something unknown in it, which begins with {head.hex()}")
+        yield from read_archives(Stream(pieces), compressed=True)
+
+
+def _next_head(stream: Stream) -> bytes:
+    """Return the first bytes after the padding, without taking them."""
+    while part := stream.some():
+        if rest := part.lstrip(b"\0"):
+            stream.put_back(rest)
+            break
+    return stream.peek(len(MAGICS[0]))
+
+
+def _read_archive(stream: Stream) -> Iterator[tuple[Member, Contents]]:
+    """Yield the members up to the trailer."""
+    name = ""
+    while name != TRAILER:
+        member, padding = _read_member(stream)
+        name = member.name
+        contents = Contents(stream, member.size, padding)
+        yield member, contents
+        contents.close()
+
+
+def _read_member(stream: Stream) -> tuple[Member, int]:
+    """Return the next header, and how many bytes of padding follow the contents."""
+    header = stream.take(_HEADER_SIZE)
+    if len(header) < _HEADER_SIZE:
+        raise _cut_off()
+    if not header.startswith(MAGICS):
+        raise InitramfsError(f"a header in its cpio archive is damaged: {header[:6].hex()}")
+    try:
+        fields = [int(header[at : at + 8], 16) for at in range(6, _HEADER_SIZE, 8)]
+    except ValueError as error:
+        raise InitramfsError("a header in its cpio archive is damaged") from error
+    inode, mode, _, _, links, _, size, major, minor, _, _, name_size, _ = fields
+    if not 0 < name_size <= _NAME_LIMIT:
+        raise InitramfsError(f"a name in its cpio archive has {name_size} bytes")
+    name = stream.take(name_size + -(_HEADER_SIZE + name_size) % _ALIGNMENT)
+    if len(name) < name_size:
+        raise _cut_off()
+    text = as_string(name[: name_size - 1])
+    return Member(text, mode, links, size, (inode, major, minor)), -size % _ALIGNMENT
+
+
+def as_string(data: bytes) -> str:
+    """Return a name or the target of a link as the kernel takes it: up to the first zero.
+
+    dracut-cpio puts more of them behind a name, to align the contents; gen_init_cpio has one
+    behind a target.
+    """
+    return data.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def _cut_off() -> InitramfsError:
+    return InitramfsError("its cpio archive is cut off")

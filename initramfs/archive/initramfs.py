@@ -1,0 +1,182 @@
+"""What an initramfs holds: names, links, and the contents of the few files that matter."""
+
+import posixpath
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from errors import InitramfsError
+from initramfs.archive.cpio import TRAILER, Contents, Member, as_string, read_archives
+from initramfs.archive.stream import PIECE, Stream
+from initramfs.archive.uki import initramfs_in
+
+KEEP_LIMIT = 64 << 20
+"""Bytes of one file that are kept; what is larger is not what it should be."""
+_MEMBER_LIMIT = 1 << 20
+_INIT = "init"
+_LINK_LIMIT = 40
+"""As many symbolic links as the kernel follows (MAXSYMLINKS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in an initramfs."""
+
+    mode: int
+    size: int
+    target: str
+    """Where a symbolic link points, "" for all else."""
+
+
+Keep = Callable[[str], Callable[[bytes], object] | None]
+"""Says for a name what is to be kept of that file's contents: what the function makes of them."""
+
+
+@dataclass(slots=True)
+class Initramfs:
+    """All archives of an image laid over each other, as the kernel does."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    """By name, without a slash at the start."""
+    kept: dict[str, object] = field(default_factory=dict)
+    main: int = -1
+    """The number of the file that has init, of the source's: others hold microcode, say."""
+
+    def resolve(self, path: str) -> str | None:
+        """Return the name of what `path` leads to through symbolic links, None for nothing."""
+        waiting = _parts(path)
+        done: list[str] = []
+        links = 0
+        while waiting:
+            part = waiting.pop(0)
+            if part == "..":
+                done = done[:-1]
+                continue
+            name = "/".join([*done, part])
+            entry = self.entries.get(name)
+            if entry is None:
+                return None
+            if not entry.target:
+                done.append(part)
+                continue
+            links += 1
+            if links > _LINK_LIMIT:
+                return None
+            if entry.target.startswith("/"):
+                done = []
+            waiting = _parts(entry.target) + waiting
+        return "/".join(done)
+
+    def __contains__(self, path: str) -> bool:
+        return self.resolve(path) is not None
+
+    def size(self, path: str) -> int | None:
+        """Return the size of what is there, None for nothing."""
+        name = self.resolve(path)
+        return None if name is None else self.entries[name].size
+
+    def contents(self, path: str) -> object | None:
+        """Return what was kept of the file, None if there is none or it was not to be kept."""
+        name = self.resolve(path)
+        return None if name is None else self.kept.get(name)
+
+    def text(self, path: str) -> str | None:
+        """Return what was kept as text, None if there is none."""
+        kept = self.contents(path)
+        return kept if isinstance(kept, str) else None
+
+    def below(self, folder: str) -> Iterator[str]:
+        """Yield the names below a folder, sorted, through symbolic links to the folder itself."""
+        name = self.resolve(folder)
+        if name is not None:
+            yield from sorted(entry for entry in self.entries if entry.startswith(f"{name}/"))
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The files that make up the initramfs of a boot, laid over each other in this order."""
+
+    paths: tuple[str, ...]
+    profile: int = 0
+    """Which one of a unified kernel image that has several."""
+
+
+def read_initramfs(source: Source, keep: Keep) -> Initramfs:
+    """Read the files, or what is in unified kernel images there, to their ends.
+
+    Raises InitramfsError, OSError.
+    """
+    image = Initramfs()
+    for number, path in enumerate(source.paths):
+        before = image.entries.get(_INIT)
+        with open(path, "rb", buffering=0) as file:
+            for offset, size in initramfs_in(file, source.profile):
+                file.seek(offset)
+                _read(image, Stream(_pieces(file, size)), keep)
+        if image.entries.get(_INIT) is not before:
+            image.main = number
+    if not image.entries:
+        raise InitramfsError("it holds no files")
+    return image
+
+
+def _read(image: Initramfs, stream: Stream, keep: Keep) -> None:
+    """Lay the archives in the stream over what the image has."""
+    linked: dict[tuple[int, int, int], list[str]] = {}
+    for member, contents in read_archives(stream):
+        if member.name == TRAILER:
+            linked.clear()  # inode numbers hold within one archive
+            continue
+        _add(image, member, contents, keep, linked)
+        if len(image.entries) > _MEMBER_LIMIT:
+            raise InitramfsError("it holds more than a million files")
+
+
+def _pieces(file: BinaryIO, size: int | None) -> Iterator[bytes]:
+    """Yield that many bytes, or all."""
+    left = sys.maxsize if size is None else size
+    while piece := file.read(min(PIECE, left)):
+        left -= len(piece)
+        yield piece
+
+
+def _add(
+    image: Initramfs,
+    member: Member,
+    contents: Contents,
+    keep: Keep,
+    linked: dict[tuple[int, int, int], list[str]],
+) -> None:
+    name = posixpath.normpath(member.name).lstrip("/")
+    size, target, kept = member.size, "", None
+    if stat.S_ISLNK(member.mode):
+        target = as_string(contents.take(_LINK_LIMIT << 7))
+    elif stat.S_ISREG(member.mode) and size:
+        use = keep(name)
+        if use is not None and size <= KEEP_LIMIT:
+            kept = use(contents.take(size))
+    entry = Entry(member.mode, size, target)
+    names = [name]
+    if member.links > 1 and stat.S_ISREG(member.mode):
+        # Of several names of a file, one alone comes with the contents.
+        names = linked.setdefault(member.inode, [])
+        names.append(name)
+        if not size:
+            entry = image.entries.get(names[0], entry)
+            kept = image.kept.get(names[0])
+    for each in names:
+        image.entries[each] = entry
+        image.kept.pop(each, None)
+        if kept is not None:
+            image.kept[each] = kept
+
+
+def as_text(data: bytes) -> str:
+    """Keep the contents as text."""
+    return data.decode("utf-8", "replace")

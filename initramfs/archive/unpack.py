@@ -1,0 +1,158 @@
+"""Undoes the compressions that an initramfs may have, in pieces of bounded size.
+
+The kernel knows gzip, bzip2, xz, lzma, lzo, lz4 and zstd by the first bytes of each part
+(lib/decompress.c); of lz4 only the legacy frame (lib/decompress_unlz4.c).
+"""
+
+import bz2
+import lzma
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from errors import InitramfsError
+from initramfs.archive.stream import PIECE, Stream
+
+_LZ4_LEGACY = b"\x02\x21\x4c\x18"
+_LZ4_BLOCK = 8 << 20
+"""Uncompressed size of the legacy frame's blocks, but for the last one."""
+_LZ4_COMPRESSED = _LZ4_BLOCK + _LZ4_BLOCK // 255 + 16
+"""What a block that cannot be compressed takes (LZ4_compressBound)."""
+_ZSTD_WINDOW = 1 << 27
+"""As in the kernel's lib/decompress_unzstd.c."""
+_ZSTD_INPUT = 1 << 9
+"""Bytes given to zstd at once: each 4 of them may become 128 KiB."""
+
+
+def unpacked(stream: Stream) -> Iterator[bytes] | None:
+    """Yield what the compressed part at the head of `stream` holds, up to where that part ends.
+
+    None if no known compression begins there. Raises InitramfsError, while it yields too.
+    """
+    head = stream.peek(6)
+    for magic, unpack in _KINDS.items():
+        if head.startswith(magic):
+            return unpack(stream)
+    return None
+
+
+class _Decoder(Protocol):
+    """What the standard library's decompressors have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+
+
+def _decoded(kind: str, decoder: _Decoder, stream: Stream) -> Iterator[bytes]:
+    while not decoder.eof:
+        data = b""
+        if decoder.needs_input and not (data := stream.some()):
+            raise _too_early(kind)
+        try:
+            piece = decoder.decompress(data, PIECE)
+        except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+            raise InitramfsError(f"its {kind} data is damaged: {error}") from error
+        if piece:
+            yield piece
+    stream.put_back(decoder.unused_data)
+
+
+def _too_early(kind: str) -> InitramfsError:
+    return InitramfsError(f"its {kind} data is cut off")
+
+
+def _bzip2(stream: Stream) -> Iterator[bytes]:
+    return _decoded("bzip2", bz2.BZ2Decompressor(), stream)
+
+
+def _xz(stream: Stream) -> Iterator[bytes]:
+    return _decoded("xz", lzma.LZMADecompressor(lzma.FORMAT_XZ), stream)
+
+
+def _lzma(stream: Stream) -> Iterator[bytes]:
+    return _decoded("lzma", lzma.LZMADecompressor(lzma.FORMAT_ALONE), stream)
+
+
+def _gzip(stream: Stream) -> Iterator[bytes]:
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    while not decoder.eof:
+        data = decoder.unconsumed_tail or stream.some()
+        if not data:
+            raise _too_early("gzip")
+        try:
+            piece = decoder.decompress(data, PIECE)
+        except zlib.error as error:
+            raise InitramfsError(f"its gzip data is damaged: {error}") from error
+        if piece:
+            yield piece
+    stream.put_back(decoder.unused_data)
+
+
+def _zstd(stream: Stream) -> Iterator[bytes]:
+    import zstandard  # only an initramfs needs it
+
+    decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+    while not decoder.eof:
+        data = stream.some(_ZSTD_INPUT)
+        if not data:
+            raise _too_early("zstd")
+        try:
+            piece = decoder.decompress(data)
+        except zstandard.ZstdError as error:
+            raise InitramfsError(f"its zstd data is damaged: {error}") from error
+        if piece:
+            yield piece
+    stream.put_back(decoder.unused_data)
+
+
+def _lz4(stream: Stream) -> Iterator[bytes]:
+    import lz4.block  # only an initramfs needs it
+
+    stream.skip(len(_LZ4_LEGACY))
+    while len(head := stream.take(4)) == 4:
+        (size,) = struct.unpack("<I", head)
+        if head == _LZ4_LEGACY:
+            continue
+        if not 0 < size <= _LZ4_COMPRESSED:  # something else begins here: padding, a cpio archive
+            break
+        data = stream.take(size)
+        if len(data) < size:
+            raise _too_early("lz4")
+        try:
+            yield lz4.block.decompress(data, uncompressed_size=_LZ4_BLOCK)
+        except lz4.block.LZ4BlockError as error:
+            raise InitramfsError(f"its lz4 data is damaged: {error}") from error
+    stream.put_back(head)
+
+
+def _lzo(_stream: Stream) -> Iterator[bytes]:
+    raise InitramfsError(
+        "it is compressed with lzo, which torpor doctor cannot undo",
+        "choose zstd or lz4 in the configuration of your initramfs generator",
+    )
+
+
+def _lz4_frame(_stream: Stream) -> Iterator[bytes]:
+    raise InitramfsError(
+        "it has lz4's newer frame, which the kernel cannot undo",
+        "have it compressed with lz4 -l",
+    )
+
+
+_KINDS: dict[bytes, Callable[[Stream], Iterator[bytes]]] = {
+    b"\x1f\x8b": _gzip,
+    b"\x1f\x9e": _gzip,
+    b"BZh": _bzip2,
+    b"\xfd7zXZ\0": _xz,
+    b"]\0\0": _lzma,
+    b"\x89LZO": _lzo,
+    _LZ4_LEGACY: _lz4,
+    b"\x04\x22\x4d\x18": _lz4_frame,
+    b"\x28\xb5\x2f\xfd": _zstd,
+}

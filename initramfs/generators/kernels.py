@@ -1,0 +1,84 @@
+"""The kernels that are installed, and which of two is newer."""
+
+import re
+
+from linux.root import Root
+
+_FOLDERS = ("/lib/modules", "/usr/lib/modules")
+"""The same, as a rule."""
+_KERNELS_OWN = ("vmlinuz", "kernel", "modules.builtin", "modules.dep")
+"""What lies in a folder of modules with a kernel; depmod's file goes with it."""
+KERNEL_HEAD = 0x10300
+"""Bytes in which the release of a kernel stands."""
+_COPY = re.compile(r"\.(old|bak|orig|save|dpkg-\w+|rpm\w+|pac\w+)$|~$")
+
+
+def installed(root: Root) -> list[str]:
+    """Return the releases of the kernels that are installed, the newest last.
+
+    A folder of modules without a kernel is what one left that is gone, with modules of dkms, say.
+    """
+    found = {
+        name
+        for folder in _FOLDERS
+        for name in root.names(folder)
+        if name[:1].isdigit() and not _COPY.search(name) and _has_kernel(root, folder, name)
+    }
+    return sorted(found, key=order_of_release)
+
+
+def _has_kernel(root: Root, folder: str, release: str) -> bool:
+    there = root.names(f"{folder}/{release}")
+    return any(name in there for name in _KERNELS_OWN) or root.exists(f"/boot/vmlinuz-{release}")
+
+
+def beside_modules(root: Root, release: str, name: str) -> str:
+    """Return the path of a file in the folder of a kernel's modules, "" if it is not there."""
+    paths = (f"{folder}/{release}/{name}" for folder in _FOLDERS)
+    return next((path for path in paths if root.exists(path)), "")
+
+
+def kernel_of(root: Root, release: str) -> str:
+    """Return the path of an installed kernel, "" if it is in neither of the usual places."""
+    boot = f"/boot/vmlinuz-{release}"
+    return beside_modules(root, release, "vmlinuz") or (boot if root.exists(boot) else "")
+
+
+def release_of(root: Root, path: str) -> str:
+    """Return the release that a kernel for x86 says it is, "" if it says none.
+
+    Documentation/arch/x86/boot.rst, kernel_version.
+    """
+    return release_in(root.data(path, KERNEL_HEAD) or b"")
+
+
+def release_in(data: bytes) -> str:
+    """Return the release that the head of a kernel says, "" if it says none."""
+    if data[0x202:0x206] != b"HdrS":
+        return ""
+    at = int.from_bytes(data[0x20E:0x210], "little") + 0x200
+    return data[at : at + 256].split(b"\0")[0].split(b" ")[0].decode("ascii", "replace")
+
+
+Key = list[tuple[int, int, str]]
+
+
+def order_of_release(release: str) -> Key:
+    """Return a key that sorts releases as versions, 6.12-rc7 before 6.12."""
+    return order(re.sub(r"-(?=rc\d)", "~", release))
+
+
+def order(text: str) -> Key:
+    """Return a key that sorts as `sort --version-sort` does: numbers by value, `~` before all.
+
+    But for its special treatment of suffixes (filevercmp.c in gnulib).
+    """
+    key: Key = []
+    for number, letter, other in re.findall(r"(\d+)|([A-Za-z])|(.)", text, re.DOTALL):
+        if number:
+            key.append((0, int(number), ""))
+        elif letter:
+            key.append((1, 0, letter))
+        else:
+            key.append((-1, 0, "") if other == "~" else (2, 0, other))
+    return [*key, (0, -1, "")]

@@ -1,0 +1,86 @@
+"""Finds files of boot loaders, which name them from the beginning of a partition."""
+
+import re
+from collections.abc import Iterator
+
+from initramfs.generators import boot
+from initramfs.generators.kernels import order
+from initramfs.loaders.efi import loader_variable
+from linux.efivar import EFI
+from linux.root import Root
+
+_KERNEL = re.compile(r"(vmlinuz|vmlinux|kernel|bzImage|linux)(-?)(.*)$")
+
+
+def look_up(root: Root, folder: str, path: str) -> str | None:
+    """Return the path of a file below the folder, None for nothing; FAT has no upper case."""
+    at = folder
+    for part in _parts(path):
+        names = root.names(at or "/")
+        same = (name for name in names if name.lower() == part.lower())
+        name = part if part in names else next(same, None)
+        if name is None:
+            return None
+        at = f"{at}/{name}"
+    return at
+
+
+def locate(root: Root, path: str, places: list[str]) -> str | None:
+    """Return where a boot loader's path leads to: below the first of the places that has it.
+
+    What it begins with may be a subvolume of btrfs, or a folder that is mounted elsewhere.
+    """
+    parts = _parts(path)
+    for start in range(len(parts)):
+        for place in places:
+            if found := look_up(root, place, "/".join(parts[start:])):
+                return found
+    return None
+
+
+def read_by_loader(root: Root) -> list[str]:
+    """Return the folders, "" is the root, from which the paths count that told what was booted.
+
+    EFI's loaders and its firmware read partitions: an ordinary folder /boot is none, and neither is
+    one in which the partition is not mounted now. GRUB, and loaders without EFI, read any.
+    """
+    if root.exists(EFI) and not loader_variable(root, "LoaderInfo").startswith("GRUB"):
+        return boot.partitions(root)
+    return [*boot.folders(root), ""]
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".", "..")]
+
+
+def beside(root: Root, kernel: str) -> Iterator[str]:
+    """Yield what may be the initramfs of the kernel at a path: what lies beside it."""
+    folder, _, name = kernel.rpartition("/")
+    there = root.names(folder or "/")
+    if match := _KERNEL.match(name):
+        end = match[2] + match[3]
+        yield from (f"{folder}/{one}" for one in initramfs_names(end) if one in there)
+        if match[1] == "linux":  # of kernel-install, and openSUSE's with a checksum
+            yield from newest(root, folder, "initrd")
+
+
+def kernels_in(root: Root, folder: str) -> list[str]:
+    """Return the paths of what is named like a kernel."""
+    return [f"{folder}/{name}" for name in root.names(folder) if _KERNEL.match(name)]
+
+
+def initramfs_names(end: str) -> tuple[str, ...]:
+    """Return the names that an initramfs may have whose kernel's name ends so: `-6.1.0`."""
+    return (
+        *(f"initrd.img{end}", f"initramfs{end}.img", f"initrd{end}", f"initramfs{end}"),
+        *(f"initrd{end}.img", f"initramfs{end}.gz"),
+    )
+
+
+def newest(root: Root, folder: str, beginning: str) -> Iterator[str]:
+    """Yield the files of a folder that begin so and are no fallback, the last written first."""
+    names = [
+        name for name in root.names(folder) if name.startswith(beginning) and "fallback" not in name
+    ]
+    paths = [f"{folder}/{name}" for name in sorted(names, key=order)]
+    yield from sorted(paths, key=root.modified, reverse=True)

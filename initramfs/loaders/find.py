@@ -1,0 +1,136 @@
+"""Where the initramfs is that boots a kernel."""
+
+import re
+from collections.abc import Iterator
+
+from errors import InitramfsError
+from initramfs.archive.initramfs import Source
+from initramfs.archive.uki import kernel_in
+from initramfs.generators import boot, dracut, mkinitcpio
+from initramfs.generators.kernels import (
+    KERNEL_HEAD,
+    beside_modules,
+    installed,
+    release_in,
+    release_of,
+)
+from initramfs.loaders.booted import booted
+from initramfs.loaders.entries import entries
+from initramfs.loaders.files import beside, initramfs_names, kernels_in, newest
+from linux.root import Root
+
+
+def find_initramfs(root: Root, release: str) -> Source:
+    """Return what boots the kernel. Raises InitramfsError.
+
+    For the running one first what it was booted from, then what the generators' configuration
+    says, then what there is by the usual names.
+    """
+    for source in _sources(root, release):
+        if all(root.exists(path) for path in source.paths):
+            return source
+    raise InitramfsError(f"no initramfs of the kernel {release} is found")
+
+
+def _sources(root: Root, release: str) -> Iterator[Source]:
+    if release == root.release:
+        yield from booted(root)
+    for path in _configured(root, release):
+        yield Source((path,))
+    unified = boot.setting(root, "layout") == "uki" or dracut.makes_unified(root)
+    ways = (_unified, _plain) if unified else (_plain, _unified)
+    for way in ways:
+        yield from way(root, release)
+
+
+def _configured(root: Root, release: str) -> Iterator[str]:
+    """Yield what mkinitcpio's presets for this kernel name."""
+    base = _said(root, release, "pkgbase")
+    for preset in mkinitcpio.presets(root):
+        is_path = preset.kernel.startswith("/")
+        made_for = release_of(root, preset.kernel) if is_path else preset.kernel
+        if made_for == release or preset.file == f"{mkinitcpio.PRESETS}/{base}.preset":
+            yield from filter(None, (preset.image, preset.uki))
+
+
+def _said(root: Root, release: str, name: str) -> str:
+    """Return what a package left beside the modules: pkgbase of Arch, kernelbase of Manjaro."""
+    path = beside_modules(root, release, name)
+    return root.line(path) if path else ""
+
+
+def _plain(root: Root, release: str) -> Iterator[Source]:
+    for entry in entries(root, boot.folders(root)):
+        if entry.is_for(release) and (source := entry.source(root)) is not None:
+            yield source
+    for way in (_by_name, _by_folder, _by_kernel):
+        yield from (Source((path,)) for path in way(root, release))
+    for name in ("initrd", "initramfs.img"):
+        if path := beside_modules(root, release, name):
+            yield Source((path,))
+
+
+def _ends(root: Root, release: str) -> list[str]:
+    """Return what names end in: the release, or what the package is called."""
+    said = (_said(root, release, name) for name in ("pkgbase", "kernelbase"))
+    return [release, *filter(None, said)]
+
+
+def _by_name(root: Root, release: str) -> Iterator[str]:
+    for folder in boot.folders(root):
+        for end in _ends(root, release):
+            yield from (f"{folder}/{name}" for name in initramfs_names(f"-{end}"))
+
+
+def _by_folder(root: Root, release: str) -> Iterator[str]:
+    """Yield what is in a kernel's own folder: by release kernel-install's, by package limine's."""
+    folders = boot.folders(root)
+    own = [f"{folder}/{token}" for token in boot.tokens(root) for folder in folders]
+    others = [f"{folder}/{name}" for folder in folders for name in root.names(folder)]
+    for place in dict.fromkeys((*own, *others)):
+        for end in _ends(root, release) if place in own else [release]:
+            for beginning in ("initrd", "initramfs"):
+                yield from newest(root, f"{place}/{end}", beginning)
+
+
+def _by_kernel(root: Root, release: str) -> Iterator[str]:
+    """Yield what lies beside a kernel that says this release."""
+    for folder in boot.folders(root):
+        for kernel in kernels_in(root, folder):
+            if release_of(root, kernel) == release:
+                yield from beside(root, kernel)
+
+
+def _unified(root: Root, release: str) -> Iterator[Source]:
+    """Yield the unified kernel images of this kernel: by their names, else by what they hold."""
+    base = _said(root, release, "pkgbase")
+    found = [
+        path
+        for folder in boot.folders(root)
+        for vendor in root.names(f"{folder}/EFI")
+        for path in newest(root, f"{folder}/EFI/{vendor}", "")
+        if path.lower().endswith(".efi")
+    ]
+    for path in found:
+        stem = path.rpartition("/")[2][:-4]
+        if _is_of(root, stem, release) or _is_named(stem, base):
+            yield Source((path,))
+    for path in found:
+        with open(root.path(path), "rb") as file:
+            if release_in(kernel_in(file, KERNEL_HEAD)) == release:
+                yield Source((path,))
+
+
+def _is_of(root: Root, name: str, release: str) -> bool:
+    """Return whether a name has the release in it, and no longer one of those that are there."""
+    known = [one for one in {release, *installed(root)} if _stands_in(one, name)]
+    return release == max(known, key=len, default="")
+
+
+def _stands_in(release: str, name: str) -> bool:
+    alone = rf"(?<![0-9A-Za-z.]){re.escape(release)}(?![0-9A-Za-z]|\.[0-9])"
+    return re.search(alone, name) is not None
+
+
+def _is_named(stem: str, base: str) -> bool:
+    return bool(base) and (stem == base or stem.endswith((f"-{base}", f"_{base}")))

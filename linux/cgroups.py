@@ -1,0 +1,101 @@
+"""cgroup v2, its freezer and memory: Documentation/admin-guide/cgroup-v2.rst, "Interface Files".
+
+A cgroup is named by its path below the root, "" for the root itself: "/system.slice/cron.service".
+One that is gone raises FileNotFoundError, also where it went between open and read or write: kernfs
+says ENODEV then (fs/kernfs/file.c).
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from linux.mounts import read_mounts
+
+
+def mount_point() -> str | None:
+    """Return where the tree of cgroup v2 is mounted, alone or beside version 1; None if nowhere."""
+    for mount in read_mounts():
+        if mount.fs_type == "cgroup2":
+            return mount.mount_point
+    return None
+
+
+def cgroup_of(pid: int) -> str:
+    """Return the cgroup of the process (proc(5), cgroup). Raises OSError, as once it has ended."""
+    with open(
+        f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape", newline="\n"
+    ) as file:
+        for line in file:
+            if line.startswith("0::"):
+                return line.removeprefix("0::").rstrip("\n").rstrip("/")
+    return ""
+
+
+def children(root: str, cgroup: str) -> list[str]:
+    """Return the cgroups right below, for the tree that is mounted at `root`."""
+    with os.scandir(f"{root}{cgroup}") as entries:
+        return sorted(f"{cgroup}/{entry.name}" for entry in entries if entry.is_dir())
+
+
+def is_to_be_frozen(root: str, cgroup: str) -> bool:
+    """Return whether somebody has asked for it to be frozen (cgroup.freeze)."""
+    return _read(f"{root}{cgroup}/cgroup.freeze").strip() == "1"
+
+
+def is_frozen(root: str, cgroup: str) -> bool:
+    """Return whether all in it and below has stopped (cgroup.events)."""
+    return "frozen 1" in _read(f"{root}{cgroup}/cgroup.events").splitlines()
+
+
+def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
+    """Ask for it to be frozen or thawed with all below it; returns at once."""
+    path = f"{root}{cgroup}/cgroup.freeze"
+    with _gone_is_not_found(path):
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"1" if frozen else b"0")
+        finally:
+            os.close(fd)
+
+
+def memory_of(root: str, cgroup: str) -> dict[str, int]:
+    """Return the fields of memory.stat that are sizes in bytes, and other counters."""
+    lines = (line.split() for line in _read(f"{root}{cgroup}/memory.stat").splitlines())
+    return {words[0]: int(words[1]) for words in lines}
+
+
+def reclaim(root: str, cgroup: str, size: int, *, files_only: bool) -> None:
+    """Reclaim so many bytes from it and all below (memory.reclaim); a signal ends the waiting.
+
+    `files_only`: swap nothing out, where the kernel can be told (68cd9050d871). Raises
+    BlockingIOError if less could be had, FileNotFoundError before Linux 5.19.
+    """
+    fd = os.open(f"{root}{cgroup}/memory.reclaim", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        if files_only:
+            try:
+                os.write(fd, f"{size} swappiness=0".encode())
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+            else:
+                return
+        os.write(fd, str(size).encode())
+    finally:
+        os.close(fd)
+
+
+def _read(path: str) -> str:
+    with _gone_is_not_found(path), open(path, encoding="ascii") as file:
+        return file.read()
+
+
+@contextmanager
+def _gone_is_not_found(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        raise

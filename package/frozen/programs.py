@@ -1,0 +1,55 @@
+"""The two programs to freeze, and what their folders may hold."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# Imported somewhere in a library for a case that does not come up in our programs. A test has the
+# list of what remains: what is new there is either needed or named here.
+UNUSED = (
+    *("importlib.metadata", "ctypes.util", "pdb"),  # see bootstrap.py
+    *("_hashlib", "_ssl", "ssl"),  # OpenSSL, 5 MB: hashlib has the sums that we use without it
+    *("asyncio", "multiprocessing", "concurrent.futures.process", "socket"),
+    *("http", "ftplib", "urllib.request", "xml", "xmlrpc", "html", "email", "csv", "configparser"),
+    *("zipfile", "tarfile", "tempfile", "py_compile", "importlib.resources", "pkgutil", "runpy"),
+    *("unittest", "pydoc", "doctest", "lib2to3", "setuptools", "pkg_resources", "tkinter"),
+    *("statistics", "timeit", "tracemalloc", "_strptime", "_pydecimal", "_pydatetime"),
+    "typing_extensions",
+    *("readline", "getpass", "getopt", "pty", "base64", "quopri", "stringprep", "unicodedata"),
+    *("_uuid", "ctypes._aix", "ctypes.macholib", "ctypes.wintypes"),
+    *("_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw"),
+    "_multibytecodec",
+    *("zstandard._cffi", "zstandard.backend_cffi", "cffi", "_cffi_backend"),  # its C part is there
+    *("crcmod._crcfunpy", "lz4.frame"),
+    *("pygments", "markdown_it", "rich.markdown", "rich.syntax", "rich.traceback"),
+)
+UNUSED_IN_INITRAMFS = (
+    *("rich", "random", "fractions", "decimal", "calendar", "pprint", "resource", "grp"),
+    *("bz2", "lzma", "gzip"),
+)
+
+ENCODINGS = ("__init__", "aliases", "ascii", "latin_1", "unicode_escape", "utf_8")
+"""Modules of `encodings` that the programs hold, which run in Python's UTF-8 mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program to freeze, and the modules it must not hold."""
+
+    name: str
+    entry: Path
+    installed: str
+    """Where its folder lies on a system."""
+    excluded: tuple[str, ...]
+
+
+PROGRAMS = (
+    Program("torpor", HERE / "entry/command.py", "/usr/lib/torpor/torpor", UNUSED),
+    Program(
+        "torpor-resume",
+        HERE / "entry/resumer.py",
+        "/usr/lib/torpor/resume",
+        UNUSED + UNUSED_IN_INITRAMFS,
+    ),
+)

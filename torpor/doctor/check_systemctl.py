@@ -1,0 +1,124 @@
+"""Checks that `systemctl hibernate` is Torpor's, and that logind lets it through."""
+
+import re
+from collections.abc import Iterator
+
+from linux.efivar import EFI
+from torpor.doctor import systemd
+from torpor.doctor.facts import Facts
+from torpor.doctor.finding import Finding, ok, problem, warning
+
+_SERVICE = "systemd-hibernate.service"
+_UNITS = ("hibernate.target", "sleep.target", _SERVICE)
+_BYPASS = "SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK"
+_ANNOUNCE = "torpor announce, which torpor-announce.service does at each boot"
+_RESTART = "boot again, or: systemctl restart systemd-logind"
+
+Reason = tuple[str, str]
+"""Why logind says no, and what to do about it."""
+
+
+def systemctl(facts: Facts) -> Iterator[Finding]:
+    """See that `systemctl hibernate` works, and is Torpor's."""
+    machine = facts.machine
+    if not machine.exists(f"/usr/lib/systemd/system/{_SERVICE}"):
+        return
+    masks = {unit: path for unit in _UNITS if (path := systemd.masked_by(machine, unit))}
+    said_no = systemd.forbidden_by(machine, "sleep.conf", "Sleep", "AllowHibernation")
+    if masks:
+        unit, path = next(iter(masks.items()))
+        yield warning(
+            f"systemctl hibernate does not work: {unit} is masked by {path}", _unmask(unit, path)
+        )
+    elif said_no:
+        path, value = said_no
+        yield warning(
+            f"systemctl hibernate does not work: AllowHibernation={value} in {path}",
+            "take that line out",
+        )
+    elif "torpor" not in _last_exec_start(facts):
+        yield warning(
+            "systemctl hibernate uses the kernel's own hibernation, not Torpor",
+            "torpor enable",
+            "make systemctl hibernate use Torpor",
+        )
+    else:
+        yield ok("systemctl hibernate uses Torpor")
+        yield from _logind(facts)
+
+
+def _unmask(unit: str, path: str) -> str:
+    if path.startswith("/etc/"):
+        return f"systemctl unmask {unit}"
+    if path.startswith("/run/"):
+        return f"systemctl unmask --runtime {unit}"
+    return f"rm {path}; systemctl daemon-reload"
+
+
+def _last_exec_start(facts: Facts) -> str:
+    lines = "\n".join(systemd.drop_ins_of(facts.machine, _SERVICE))
+    starts = re.findall(r"^\s*ExecStart\s*=[ \t]*(\S.*)$", lines, re.MULTILINE)
+    return starts[-1] if starts else ""
+
+
+def _logind(facts: Facts) -> Iterator[Finding]:
+    """Say what logind answers (org.freedesktop.login1(5), CanHibernate), and why if it is a no."""
+    if "disk" not in facts.machine.line("/sys/power/state").split():
+        return  # what the checks of the kernel say is what logind says
+    answer = facts.machine.can_hibernate()
+    reason = next(_reasons(facts), None)
+    if answer in ("no", "na"):
+        why, remedy = reason or _unseen(answer)
+        yield problem(f"logind refuses systemctl hibernate ({answer}): {why}", remedy)
+    elif "inhibitor" in answer:
+        yield warning(
+            "logind refuses systemctl hibernate while a program holds an inhibitor lock",
+            "see who does: systemd-inhibit --list",
+        )
+    elif answer == "challenge":
+        yield warning(
+            "logind asks for a password before systemctl hibernate",
+            "run it as root, or allow org.freedesktop.login1.hibernate in polkit's rules",
+        )
+    elif answer == "yes" and _leaves_room_to_us(facts):
+        yield ok("logind lets systemctl hibernate through, and leaves the room to Torpor")
+    elif reason:
+        why, remedy = reason
+        yield warning(f"logind may refuse systemctl hibernate: {why}", remedy)
+    else:
+        yield ok("logind does not answer here; by the files it lets systemctl hibernate through")
+
+
+def _reasons(facts: Facts) -> Iterator[Reason]:
+    """Yield what logind could refuse for (systemd 257, src/shared/hibernate-util.c)."""
+    machine = facts.machine
+    if not _leaves_room_to_us(facts):
+        yield "it looks for room in swap only, whatever room there is", f"torpor enable; {_RESTART}"
+    if "noresume" in facts.parameters:
+        yield "the kernel command line has noresume", "take it off, and boot again"
+    if machine.line("/sys/power/resume") != "0:0":
+        return
+    by_efi = machine.exists(EFI)
+    if machine.line("/sys/power/resume_offset") not in ("", "0"):
+        yield (
+            "/sys/power/resume_offset says at what page images begin, but nothing of which device",
+            "echo 0 >/sys/power/resume_offset" if by_efi else _ANNOUNCE,
+        )
+    elif _has_swap(facts) and not by_efi:
+        yield "nothing is named in /sys/power/resume, and there is no EFI", _ANNOUNCE
+
+
+def _leaves_room_to_us(facts: Facts) -> bool:
+    drop_ins = systemd.drop_ins_of(facts.machine, "systemd-logind.service")
+    return any(_BYPASS in text for text in drop_ins)
+
+
+def _has_swap(facts: Facts) -> bool:
+    areas = (facts.machine.text("/proc/swaps") or "").splitlines()[1:]
+    return any(not area.startswith("/dev/zram") for area in areas)
+
+
+def _unseen(answer: str) -> Reason:
+    if answer == "no":
+        return "a rule of polkit does not allow it", "see org.freedesktop.login1.hibernate there"
+    return "it has not seen yet what torpor enable wrote", _RESTART

@@ -1,0 +1,75 @@
+"""The checks in their order, and what becomes of one that cannot be made."""
+
+from collections.abc import Callable, Iterator
+
+from errors import TorporError
+from torpor.doctor import (
+    check_initramfs,
+    check_kernel,
+    check_layers,
+    check_store,
+    check_system,
+    check_systemctl,
+)
+from torpor.doctor.facts import Facts
+from torpor.doctor.finding import Finding, problem
+from torpor.doctor.machine import Machine
+
+Check = Callable[[Facts], Iterator[Finding]]
+
+CHECKS: tuple[Check, ...] = (
+    check_kernel.kernel_support,
+    check_kernel.lockdown,
+    check_kernel.next_kernel,
+    check_kernel.power_off,
+    check_store.store,
+    check_store.room,
+    check_store.memory,
+    check_store.old_image,
+    check_store.resume_parameter,
+    check_store.location,
+    check_initramfs.generator,
+    check_initramfs.resumer,
+    check_initramfs.version,
+    check_initramfs.kept_location,
+    check_initramfs.order,
+    check_layers.layers,
+    check_initramfs.gpu,
+    check_system.zfs_pools,
+    check_system.stock_resume,
+    check_system.hibernate_location,
+    check_systemctl.systemctl,
+)
+
+
+def examine(machine: Machine) -> Iterator[Finding]:
+    """Yield what the checks find, each finding once."""
+    facts = Facts(machine)
+    seen = set()
+    for check in CHECKS:
+        for found in made(check, facts):
+            finding = found if facts.is_enabled else found.before_enable()
+            if finding not in seen:
+                seen.add(finding)
+                yield finding
+
+
+def made(check: Check, facts: Facts) -> Iterator[Finding]:
+    """Make a check; where it fails, that is the finding: several may fail for one reason."""
+    try:
+        yield from check(facts)
+    except TorporError as error:
+        yield problem(str(error), error.hint)
+    except PermissionError as error:
+        yield problem(
+            f"cannot read {_name(error, facts)} without being root: what depends on it is not "
+            "checked",
+            "run torpor doctor as root",
+        )
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        yield problem(f"cannot read {_name(error, facts)}: {reason}", "see the kernel log: dmesg")
+
+
+def _name(error: OSError, facts: Facts) -> str:
+    return str(error.filename).removeprefix(facts.machine.root)

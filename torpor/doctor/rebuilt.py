@@ -1,0 +1,101 @@
+"""A look into the initramfs that enable, disable or rebuild has had made anew."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from errors import InitramfsError, NotReadyError
+from initramfs.generators.kernels import installed
+from initramfs.generators.mkinitcpio import OURS
+from torpor.doctor import check_initramfs, check_mkinitcpio
+from torpor.doctor.examine import made
+from torpor.doctor.facts import Facts
+from torpor.doctor.finding import Finding, Level
+from torpor.doctor.machine import Machine
+
+_CHECKS = (
+    check_initramfs.resumer,
+    check_initramfs.version,
+    check_initramfs.kept_location,
+    check_initramfs.order,
+)
+_FIND_OUT = "find out what makes it, and where that is told to write: a boot takes this one"
+_TICK = 2
+"""Seconds to which FAT rounds times down."""
+
+
+def after_rebuild(machine: Machine, command: str, began: float) -> list[str]:
+    """Return what is to be said of the initramfs of the next boot, made anew since `began`.
+
+    That is the running kernel's, and the newest one's. `command` is what made it. Raises
+    NotReadyError if the resumer is not in it, although `torpor enable` was run.
+    """
+    again = f"run {command} again"
+    known = installed(machine) or [machine.release]
+    running = machine.release if machine.release in known else known[-1]
+    remarks: dict[str, None] = {}
+    for release in dict.fromkeys((running, known[-1])):
+        facts = Facts(machine, release=release, again=again)
+        remarks |= dict.fromkeys(_looked(facts, began))
+    return [*remarks]
+
+
+def _looked(facts: Facts, began: float) -> Iterator[str]:
+    findings = [found for check in _CHECKS for found in made(check, facts)]
+    if not facts.is_enabled:
+        findings = [found.before_enable() for found in findings]
+    elif not _holds_resumer(facts):
+        lacking = next(found for found in findings if found.level == Level.PROBLEM)
+        raise NotReadyError(*_explained(facts, lacking, began))
+    bad = [found for found in findings if found.level not in (Level.OK, Level.ENABLE)]
+    if bad and _is_older(facts, began):
+        yield f"{facts.image_path} was not made anew: {_FIND_OUT}"
+        bad = [replace(found, remedy="") if found.remedy == facts.again else found for found in bad]
+    yield from (f"{found.message}: {found.remedy}".rstrip(": ") for found in bad)
+
+
+def _holds_resumer(facts: Facts) -> bool:
+    """Return whether it does, or that cannot be told: there is none that can be read."""
+    try:
+        return check_initramfs.RESUMER in facts.initramfs
+    except (InitramfsError, OSError):
+        return True
+
+
+def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
+    if _is_older(facts, began):
+        return (
+            f"{facts.image_path} was not made anew, and does not hold the resumer",
+            _FIND_OUT,
+        )
+    if lacking.remedy == facts.again:  # nothing is known that keeps it out
+        usual = Facts(facts.machine).again
+        return lacking.message, f"see what is said of torpor when you {usual}"
+    return lacking.message, lacking.remedy
+
+
+def _is_older(facts: Facts, began: float) -> bool:
+    """Return whether it was written before; False if there is none."""
+    with suppress(InitramfsError):
+        return facts.machine.modified(facts.image_path) + _TICK < began
+    return False
+
+
+def after_disable(machine: Machine, began: float) -> list[str]:
+    """Return a line if the initramfs of the next boot still holds the resumer."""
+    facts = Facts(machine)
+    try:
+        if check_initramfs.RESUMER not in facts.initramfs:
+            return []
+        why = "it was not made anew" if _is_older(facts, began) else _why_it_is_there(facts)
+    except (InitramfsError, OSError):
+        return []
+    return [f"{facts.image_path} still holds the resumer, which finds no image: {why}"]
+
+
+def _why_it_is_there(facts: Facts) -> str:
+    if check_mkinitcpio.made(facts.initramfs):
+        hooks, _ = check_mkinitcpio.hooks(facts)
+        if set(OURS) & set(hooks.names or ()):
+            return f"HOOKS in {hooks.source} has it"
+    return "it goes with Torpor's package"

@@ -1,0 +1,89 @@
+"""Names to the kernel where images are, without EFI: else logind refuses hibernation.
+
+From systemd 254 on it does so wherever there is swap and nothing is named in /sys/power/resume
+(src/shared/hibernate-util.c, hibernation_is_safe): "Not running on EFI and resume= is not set". The
+kernel forgets the name at each boot, and looks for an image of its own where it is told to: so
+only swap in use is named, which holds none, or a number that no device has.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+from errors import SetupError, TorporError
+from format.layout import PAGE_SIZE
+from linux import block, hibernation, swap
+from linux.efivar import EFI
+from state.announced import forget_announced, read_announced, save_announced
+from state.location import Location
+from store.header import read_header
+from store.image import opened
+from store.locate import find_device
+from store.swap import find_active_at
+
+NOWHERE = (os.makedev(0, 1), 0)
+"""The kernel finds no device there, and logind no swap: that is its drop-in's business. Major 0
+is that of file systems without a device (Documentation/admin-guide/devices.txt)."""
+
+
+def announce(parameters: Mapping[str, str], location: Location | None) -> None:
+    """Name the place where the next boot looks first, if it is swap in use, else NOWHERE.
+
+    `parameters` are the kernel command line's, `location` is what enable kept. Whatever somebody
+    else has named stays. Raises SetupError, UnreadableError.
+    """
+    if os.path.exists(EFI):
+        return
+    try:
+        named = hibernation.named()
+        if named[0] and named != read_announced():
+            return
+        wanted = _wanted(parameters, location)
+        if named != wanted:
+            # Kept first: what was named without a note would be somebody else's for ever.
+            save_announced(*wanted)
+            hibernation.name_place(*wanted)
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{hibernation.RESUME} cannot be set: {error}") from error
+
+
+def retract() -> bool:
+    """Take back what `announce` named; return False if the kernel keeps it until the next boot.
+
+    Linux 6.1 does: then it stays known as ours, so that `announce` may name another place.
+    Raises UnreadableError.
+    """
+    try:
+        ours = read_announced()
+        if ours is not None and ours == hibernation.named():
+            hibernation.name_none()
+    except (OSError, ValueError):
+        return False
+    forget_announced()
+    return True
+
+
+def _wanted(parameters: Mapping[str, str], location: Location | None) -> tuple[int, int]:
+    """Return what to name."""
+    kept = location or Location("")
+    spec, page = kept.resume, kept.offset
+    if parameters.get("resume"):
+        offset = parameters.get("resume_offset", "")
+        spec, page = parameters["resume"], int(offset) if offset.isdecimal() else 0
+    with suppress(TorporError, OSError):
+        device = find_device(spec)
+        if device and find_active_at(device, page) and _is_harmless(device, page):
+            return block.number_of(device), page
+    return NOWHERE
+
+
+def _is_harmless(device: str, page: int) -> bool:
+    """Return whether the kernel, looking there, finds swap and changes nothing.
+
+    Linux 6.12 cannot open what is in use (EBUSY). 6.1 can: it sets the size of the blocks to a
+    page's, which would pull the cache away from under a file system with smaller ones, and reads
+    the page (kernel/power/swap.c, swsusp_check).
+    """
+    with opened(device, os.O_RDONLY) as fd:
+        found = read_header(fd, device, page).signature
+        return found == swap.SWAP and block.block_size(fd) == PAGE_SIZE

@@ -1,0 +1,48 @@
+"""doctor: prints what the examination finds."""
+
+import argparse
+import json
+from collections.abc import Iterable
+from functools import partial
+
+from errors import NotReadyError
+from torpor.doctor.examine import examine
+from torpor.doctor.finding import Finding, Level
+from torpor.doctor.machine import Machine
+from torpor.enable.system import System
+from torpor.enable.units import can_hibernate
+from torpor.output import say
+
+_WORDS = {
+    Level.OK: "ok",
+    Level.ENABLE: "not yet",
+    Level.WARNING: "warning",
+    Level.PROBLEM: "PROBLEM",
+}
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    """Examine this machine. Raises NotReadyError if hibernation will not work."""
+    machine = Machine(can_hibernate=partial(can_hibernate, System()))
+    report(examine(machine), as_json=arguments.json)
+
+
+def report(findings: Iterable[Finding], *, as_json: bool) -> None:
+    """Print the findings as they come. Raises NotReadyError if there is a problem among them."""
+    made = []
+    for finding in findings:
+        made.append(finding)
+        if not as_json:
+            say(f"{_WORDS[finding.level]:8} {finding.message}")
+            if finding.remedy:
+                say(f"{'':8}   {finding.remedy}")
+    if as_json:
+        say(json.dumps([_as_object(finding) for finding in made], indent=2))
+    problems = sum(finding.level == Level.PROBLEM for finding in made)
+    if problems:
+        count = f"{problems} problems" if problems > 1 else "1 problem"
+        raise NotReadyError(f"not ready to hibernate: {count}")
+
+
+def _as_object(finding: Finding) -> dict[str, str]:
+    return {"level": finding.level, "message": finding.message, "remedy": finding.remedy}

@@ -1,0 +1,72 @@
+"""status: how the last hibernation went, and what the resumer of this boot said."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from linux.machine import boot_id
+from state.record import BootRecord, HibernationRecord, Outcome
+from state.working_set import ReplayRecord
+from torpor.output import say
+from torpor.replayed import in_words, of_now
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """Say how it went. Raises StateError, UnreadableError."""
+    last, boot, kept = HibernationRecord.read(), BootRecord.read(), ReplayRecord.read()
+    replay = kept and of_now(kept)
+    if arguments.json:
+        kinds = {"hibernation": last, "boot": boot, "replay": replay}
+        records = {name: record and asdict(record) for name, record in kinds.items()}
+        say(json.dumps(records | {"boot_id": boot_id()}, indent=2))
+        return
+    for line in _lines(last, boot, boot_id()):
+        say(line)
+    if replay:
+        say(in_words(replay))
+
+
+def _lines(
+    last: HibernationRecord | None, boot: BootRecord | None, this_boot: str
+) -> Iterator[str]:
+    """Yield what there is to say in the boot `this_boot`."""
+    if last is None:
+        yield "no hibernation recorded"
+    else:
+        yield _hibernation(last, boot, this_boot)
+    if boot is not None:
+        yield f"this boot, {_time(boot.when)}, did not resume: {boot.message}"
+    elif last and last.outcome == Outcome.BEGUN and last.boot_id != this_boot:
+        yield "this boot did not resume, and its initramfs does not say why: run torpor doctor"
+
+
+def _hibernation(last: HibernationRecord, boot: BootRecord | None, this_boot: str) -> str:
+    where = f" to {last.store}" if last.store else ""
+    head = f"last hibernation: {_time(last.begun)}{where}"
+    if last.outcome == Outcome.RESUMED:
+        downtime = f", after a downtime of {_duration(last.downtime)}" if last.downtime else ""
+        return f"{head}, resumed {_time(last.ended)}{downtime}"
+    if last.outcome == Outcome.FAILED:
+        seconds = last.ended - last.begun
+        downtime = f", {_duration(last.downtime)} of it frozen" if last.downtime else ""
+        failed = f"failed after {seconds:.0f} s{downtime}"
+        return f"{head}, {failed}: {last.message} (exit code {last.exit_code})"
+    if last.outcome == Outcome.REFUSED and not (boot and boot.when == last.ended):
+        return f"{head}, not resumed by the boot of {_time(last.ended)}: {last.message}"
+    if last.boot_id == this_boot:
+        return f"{head}, not finished: it is under way, or was killed"
+    return f"{head}, not resumed"
+
+
+def _duration(seconds: float) -> str:
+    """Return it in a unit that suits: seconds, or days if the machine was switched off."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,170 @@
+"""A machine with a slow disk and most of its memory in use, and how long until it is warm again.
+
+vm/guest/working-set.sh is what it does; here is what it takes, and what it tells.
+"""
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vm.disks import MIB, blank_disk, root_disk, swap_disk
+from vm.host import run
+from vm.initramfs import build_initramfs
+from vm.kernels import Kernel
+from vm.machine import Machine, MachineError, Result, RunningMachine, Throttle
+
+MEMORY_MIB = 512
+HOLD_MIB = 84
+"""Random memory of each of two processes."""
+FILES_MIB = 168
+SMALL_FILES = 800
+SMALL_KIB = (4, 48)
+LARGE_MIB = 4
+SWAP_MIB = 768
+DISK = Throttle(300, 100_000_000)
+"""Requests and bytes in a second, about what a hard disk does."""
+LIMIT_SECONDS = 900
+FIRST_SWAP = "c"
+"""Of /dev/vdX; vda is the root, vdb has the files."""
+
+_RECORDED = r"torpor: working set of .* recorded in (\d+\.\d) s"
+
+
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """One hibernation, and the way back to a warm machine. Pages of 4096 bytes; seconds."""
+
+    used: int
+    """Percent of the memory, before."""
+    files: tuple[int, int, int]
+    """Pages of the page cache before, when the machine was back, and in the end."""
+    anon: tuple[int, int, int]
+    """The same of the processes."""
+    worked: float
+    """Until the work over all of it was done."""
+    settled: float
+    """Until all was in memory, too."""
+    swapped_out: int
+    """Pages, since the machine was back."""
+    is_same: bool
+    """Whether every byte of both is as it was."""
+    recorded: float | None
+    """How long recording took."""
+    saved: float
+    """From the beginning of the hibernation until the power was off, of the host's clock."""
+    power_on: float
+    """From power-on until hibernate returned, of the host's clock."""
+    replay: dict[str, Any] = field(default_factory=dict)
+    """torpor status --json, replay."""
+
+    @property
+    def warm_share(self) -> float:
+        """Which share of the recorded pages is in memory after the replay."""
+        counts = [self.replay[name] for name in ("file_pages", "process_pages")]
+        there = sum(int(count["resident"] + count["restored"]) for count in counts)
+        return there / sum(int(count["recorded"]) for count in counts)
+
+
+def files_disk(path: Path) -> Path:
+    """Make an ext4 disk with FILES_MIB of random files, small and large ones, always the same."""
+    staging = path.with_suffix(".files")
+    chance = random.Random(1)
+    left = FILES_MIB * MIB
+    for number in range(SMALL_FILES):
+        left -= _file(staging / f"small{number % 20:02}/{number:04}", _small(chance), chance)
+    for number in range(left // (LARGE_MIB * MIB)):
+        _file(staging / f"large/{number:02}", LARGE_MIB * MIB, chance)
+    blank_disk(path, FILES_MIB + 64)
+    run("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", staging, path)
+    shutil.rmtree(staging)
+    return path
+
+
+def _small(chance: random.Random) -> int:
+    return chance.randint(*SMALL_KIB) << 10
+
+
+def _file(path: Path, size: int, chance: random.Random) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(chance.randbytes(size))
+    return size
+
+
+def make_machine(kernel: Kernel, folder: Path, ways: Sequence[str], log: Path) -> Machine:
+    """Return a machine that is off and hibernates by these ways, one after the other."""
+    initramfs = build_initramfs(kernel, folder / "initramfs.cpio")
+    swaps = [folder / f"swap{nth}.img" for nth in range(len(ways))]
+    for swap in swaps:
+        swap_disk(swap, SWAP_MIB)
+    root = root_disk(folder / "root.img")
+    disks = [root, files_disk(folder / "files.img"), *swaps]
+    append = f"scenario=warm ways={','.join(ways)} hold={HOLD_MIB}"
+    return Machine(kernel, initramfs, disks, log, append, MEMORY_MIB, throttle=DISK)
+
+
+def live(machine: Machine, ways: Sequence[str]) -> dict[str, Warming]:
+    """Power on, and again after each hibernation; return what each way came to.
+
+    Raises MachineError if the machine does not hibernate, or not come back.
+    """
+    found = {}
+    with machine.start(LIMIT_SECONDS) as running:
+        before, saved = _until_off(running, ways[0])
+    for nth, way in enumerate(ways):
+        resume = f"{machine.append} resume=/dev/vd{chr(ord(FIRST_SWAP) + nth)}"
+        log = machine.log.with_name(f"{machine.log.stem}-{nth + 1}.log")
+        with replace(machine, append=resume, log=log).start(LIMIT_SECONDS) as running:
+            running.wait_report(rf"^returned way={way} code=0")
+            power_on = running.seconds
+            after, then = _until_off(running, ways[nth + 1] if nth + 1 < len(ways) else None)
+        found[way] = _warming(way, before, after, (saved, power_on))
+        before, saved = after, then
+    return found
+
+
+def _until_off(running: RunningMachine, way: str | None) -> tuple[Result, float]:
+    """Wait until the machine is off; return how long it took to hibernate this way, if it did."""
+    if way:
+        running.wait_report(rf"^hibernating way={way} ")
+    begun = running.seconds
+    result = running.wait()
+    if (result.status is None) != bool(way):
+        raise MachineError(f"{running.machine.log}: no hibernation by {way}: {result.report}")
+    return result, running.seconds - begun
+
+
+def _warming(way: str, before: Result, after: Result, clock: tuple[float, float]) -> Warming:
+    words: dict[str, str] = {}
+    replay: dict[str, Any] = {}
+    for line in [*before.report, *after.report]:
+        if f" way={way} " in line:
+            words |= dict(word.split("=", 1) for word in line.split() if "=" in word)
+    for line in after.report:
+        if line.startswith("replay "):
+            replay = json.loads(line.removeprefix("replay "))
+            break
+    recorded = re.findall(_RECORDED, before.console)
+
+    def three(what: str) -> tuple[int, int, int]:
+        first, second, last = (
+            int(words[f"{what}-{when}"]) for when in ("before", "first", "again")
+        )
+        return first, second, last
+
+    return Warming(
+        int(words["used-before"]),
+        three("files"),
+        three("anon"),
+        float(words["worked"]),
+        float(words["settled"]),
+        int(words["swapped-out"]),
+        words["differs"] == "0",
+        float(recorded[-1]) if recorded else None,
+        *clock,
+        replay,
+    )
