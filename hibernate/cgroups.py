@@ -7,13 +7,12 @@ over the network waits for still runs.
 import contextlib
 import mmap
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
 from hibernate.helpers import helper_pids
 from hibernate.signals import stop_if_asked
 from linux import cgroups
-
-Log = Callable[[str], None]
+from linux.kmsg import Log
 
 LIMIT = 10.0
 """Seconds for the tasks to stop; one that waits for a device does not, and is left alone here."""

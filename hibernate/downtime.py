@@ -1,9 +1,8 @@
 """How long nothing runs: what a hibernation costs whoever works at the machine."""
 
 import time
-from collections.abc import Callable
 
-Log = Callable[[str], None]
+from linux.kmsg import Log
 
 
 class Downtime:

@@ -6,12 +6,13 @@ systemd's own resume agrees with us about the place. It declines our images.
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
 from errors import TorporError
 from linux import efivar
+from linux.kmsg import Log
 from store.efi_location import (
     EfiLocation,
     clear_efi_location,
@@ -20,8 +21,6 @@ from store.efi_location import (
 )
 from store.locate import name_of
 from store.place import place_of
-
-Log = Callable[[str], None]
 
 
 @contextmanager

@@ -15,9 +15,8 @@ from hibernate.served import refuse_served
 from hibernate.signals import stop_if_asked
 from hibernate.stuck import freeze_tasks
 from linux import zfs
+from linux.kmsg import Log
 from linux.snapshot import SnapshotDevice
-
-Log = Callable[[str], None]
 
 
 class Freeze:

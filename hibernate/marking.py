@@ -13,11 +13,10 @@ from uuid import UUID
 from errors import TorporError
 from format.mark import Mark
 from hibernate.power_off import never_go_on
+from linux.kmsg import Log
 from store.base import Store
 from store.header import StoreHeader, read_header
 from store.snapshot import open_snapshot
-
-Log = Callable[[str], None]
 
 
 class Marking:

@@ -1,13 +1,13 @@
 """The end of the first life."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import NoReturn
 
 from errors import KernelRefusedError
 from linux import power
+from linux.kmsg import Log
 from linux.snapshot import SnapshotDevice
 
 _FOR_EVER = 3600.0
@@ -49,7 +49,7 @@ def _firmware_off(snapshot: SnapshotDevice) -> None:
         return
 
 
-def never_go_on(why: str, log: Callable[[str], None]) -> NoReturn:
+def never_go_on(why: str, log: Log) -> NoReturn:
     """End a machine that may have a valid image on the disk: it goes on from there, or not at all.
 
     The next boot resumes, or starts cold. Where even that cannot be had, everything stays frozen.

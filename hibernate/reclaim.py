@@ -6,13 +6,11 @@ here as there, but here nothing waits for it. What is not done in time, or at al
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from linux import cgroups
+from linux.kmsg import Log
 from linux.memory import excess, memory
-
-Log = Callable[[str], None]
 
 LIMIT = 3.0
 """Seconds after which no more is asked for."""

@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from errors import KernelRefusedError, TorporError
@@ -18,13 +17,12 @@ from hibernate.signals import signals_held_back
 from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
 from linux import power, process
+from linux.kmsg import Log
 from linux.snapshot import SnapshotDevice
 from store.base import Store
 from store.snapshot import open_snapshot
 
 _NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
-
-Log = Callable[[str], None]
 
 
 def hibernate(

@@ -7,10 +7,11 @@ contract, src/sleep/sleep.c and src/shared/exec-util.c what is not said there.
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from linux import programs
+from linux.kmsg import Log
 
 FOLDER = "/usr/lib/systemd/system-sleep"
 
@@ -19,11 +20,9 @@ LIMIT = 90.0
 
 _LEFTOVERS = ("~", ".bak", ".old", ".new", ".swp", ".rpmnew", ".rpmsave", ".rpmorig")
 
-Report = Callable[[str], None]
-
 
 @contextmanager
-def sleep_hooks(report: Report, folder: str = FOLDER) -> Iterator[None]:
+def sleep_hooks(report: Log, folder: str = FOLDER) -> Iterator[None]:
     """Run all hooks with `pre`, and with `post` however the body ends.
 
     A hook that fails or takes too long is reported and stops nothing.
@@ -35,7 +34,7 @@ def sleep_hooks(report: Report, folder: str = FOLDER) -> Iterator[None]:
         run_hooks("post", report, folder)
 
 
-def run_hooks(when: str, report: Report, folder: str = FOLDER, limit: float = LIMIT) -> None:
+def run_hooks(when: str, report: Log, folder: str = FOLDER, limit: float = LIMIT) -> None:
     """Run all hooks side by side and wait for them; `when` is pre or post."""
     variables = programs.environment() | {"SYSTEMD_SLEEP_ACTION": "hibernate"}
     deadline = time.monotonic() + limit
@@ -64,7 +63,7 @@ def hooks(folder: str = FOLDER) -> list[str]:
     return [path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)]
 
 
-def _wait(path: str, process: "subprocess.Popen[bytes]", deadline: float, report: Report) -> None:
+def _wait(path: str, process: "subprocess.Popen[bytes]", deadline: float, report: Log) -> None:
     try:
         status = process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

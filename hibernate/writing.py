@@ -1,7 +1,6 @@
 """The writing of the image, and the reading back of what was written."""
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
@@ -16,6 +15,7 @@ from hibernate.page_types import PageTypeCounter
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.signals import stop_if_asked
+from linux.kmsg import Log
 from linux.machine import machine_id
 from linux.snapshot import PAGE_SIZE, SnapshotDevice
 from store.base import Store, write_map
@@ -24,8 +24,6 @@ from store.identity import these_facts, this_machine
 from store.image import image_of
 
 _BAD_DEVICE = "do not trust this device with anything: look into its health, and the kernel log"
-
-Log = Callable[[str], None]
 
 
 class Writing:

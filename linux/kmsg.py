@@ -1,7 +1,11 @@
 """/dev/kmsg: the kernel log, and through it the console (Documentation/ABI/testing/dev-kmsg)."""
 
 import os
+from collections.abc import Callable
 from itertools import cycle
+
+Log = Callable[[str], None]
+"""Takes a line for whoever follows what happens: in the kernel log, or at the terminal."""
 
 PATH = "/dev/kmsg"
 

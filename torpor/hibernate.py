@@ -16,9 +16,10 @@ from hibernate.downtime import Downtime
 from hibernate.firmware import named_in_firmware
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, default_mode
-from hibernate.sequence import Log, hibernate
+from hibernate.sequence import hibernate
 from hibernate.sleep_hooks import sleep_hooks
 from linux import cmdline, kmsg
+from linux.kmsg import Log
 from linux.machine import boot_id
 from state.conf import ON, read_conf
 from state.location import read_location

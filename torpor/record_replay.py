@@ -11,14 +11,13 @@ from typing import NoReturn
 
 from errors import TorporError
 from linux import programs
+from linux.kmsg import Log
 from state.conf import NO_PATHS, OFF
 from state.working_set import save_working_set
 from torpor.replayed import describe
 from workingset.page_out import LIMIT as PAGE_OUT_LIMIT
 from workingset.page_out import page_out, to_page_out
 from workingset.record import LIMIT, fit, record
-
-Log = Callable[[str], None]
 
 UNIT = "torpor-workingset.service"
 _SYSTEMD = "/run/systemd/system"

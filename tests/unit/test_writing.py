@@ -18,8 +18,9 @@ from guard.take import Guarded
 from hibernate import sequence
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.sequence import Log, hibernate
+from hibernate.sequence import hibernate
 from hibernate.writing import Writing
+from linux.kmsg import Log
 from linux.snapshot import PAGE_SIZE, SnapshotDevice
 from store.header import read_header
 from store.identity import these_facts

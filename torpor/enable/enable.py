@@ -7,19 +7,19 @@ from errors import SetupError, TorporError
 from initramfs.generators.find import find_generator
 from initramfs.generators.generator import Generator, Target
 from initramfs.generators.rebuild import generator_of
+from linux.kmsg import Log
 from state.location import PATH as LOCATION
 from torpor.enable import units
 from torpor.enable.initramfs import configure, rebuild, remove_configuration
 from torpor.enable.system import System
 
-Say = Callable[[str], None]
 Look = Callable[[], Iterable[str]]
 """Looks into the initramfs that the next boot takes; returns remarks.
 
 Raises TorporError if the resumer is not in it where it should be."""
 
 
-def enable(system: System, target: Target, say: Say, look: Look) -> list[str]:
+def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
     """Make the system hibernate to the target and resume from it; say each step.
 
     Return what `look` has to say of the initramfs that was made. Raises NoGeneratorError, and
@@ -45,7 +45,7 @@ def _looked(look: Look) -> list[str]:
         raise SetupError(str(error), error.hint) from error
 
 
-def _rebuild_again(system: System, generator: Generator, say: Say) -> None:
+def _rebuild_again(system: System, generator: Generator, say: Log) -> None:
     say("undoing that, the initramfs too")
     try:
         rebuild(system, generator, say)
@@ -54,7 +54,7 @@ def _rebuild_again(system: System, generator: Generator, say: Say) -> None:
         say(f"{error}: it may hold what enable put there")
 
 
-def disable(system: System, say: Say, *, with_rebuild: bool) -> bool:
+def disable(system: System, say: Log, *, with_rebuild: bool) -> bool:
     """Undo `enable`; return whether there was anything. Raises SetupError, UnreadableError."""
     removed = [
         system.remove(LOCATION),

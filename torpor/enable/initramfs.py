@@ -1,12 +1,12 @@
 """Tells the generator what it has to open, and has it make the images anew."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from errors import SetupError
 from initramfs.generators.find import GENERATORS
 from initramfs.generators.generator import Generator, Target
 from initramfs.generators.rebuild import commands as rebuild_commands
+from linux.kmsg import Log
 from torpor.enable.system import NOTE, System
 
 
@@ -25,7 +25,7 @@ def remove_configuration(system: System) -> bool:
     return any(removed)
 
 
-def rebuild(system: System, generator: Generator, say: Callable[[str], None]) -> None:
+def rebuild(system: System, generator: Generator, say: Log) -> None:
     """Make the images of all kernels anew; say by what. Raises SetupError."""
     for command in rebuild_commands(system, generator):
         words = " ".join(command)
