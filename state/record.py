@@ -6,6 +6,7 @@ that held it is replaced.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -70,9 +71,10 @@ class HibernationRecord:
     def read(cls, path: str | None = None) -> Self | None:
         """Return the last one, None if there was none. Raises StateError, UnreadableError."""
         path = path or HIBERNATION_PATH
-        fields = _read(path)
+        fields = read_fields(path, {*cls.__slots__, "still"})
         if fields is None:
             return None
+        fields.setdefault("downtime", fields.pop("still", 0.0))  # Torpor 0.1.0's name
         try:
             return cls(**{**fields, "outcome": Outcome(fields["outcome"])})
         except (TypeError, ValueError, KeyError) as error:
@@ -105,7 +107,7 @@ class BootRecord:
     def read(cls, path: str | None = None) -> Self | None:
         """Return it, None if the resumer had nothing to say. Raises StateError etc."""
         path = path or BOOT_PATH
-        fields = _read(path)
+        fields = read_fields(path, cls.__slots__)
         if fields is None:
             return None
         try:
@@ -115,14 +117,18 @@ class BootRecord:
             raise StateError(f"{path} is not what torpor writes") from error
 
 
-def _read(path: str) -> dict[str, Any] | None:
+def read_fields(path: str, known: Collection[str]) -> dict[str, Any] | None:
+    """Return these of the fields in a file of JSON, None where there is no file.
+
+    Others are of an older or a newer version. Raises StateError, UnreadableError.
+    """
     text = read_text(path)
     if text is None:
         return None
     try:
         fields = json.loads(text)
-    except ValueError as error:
-        raise StateError(f"{path} is not what torpor writes") from error
+    except ValueError:
+        fields = None
     if not isinstance(fields, dict):
         raise StateError(f"{path} is not what torpor writes")
-    return fields
+    return {name: value for name, value in fields.items() if name in known}

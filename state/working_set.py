@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from errors import StateError
 from format.working_set_file import MAX_SIZE, build_file, parse_file
-from state.files import read_bytes, read_text, remove, write_private, write_text
+from state.files import read_bytes, remove, write_private, write_text
+from state.record import read_fields
 
 WAITING_PATH = "/run/torpor/workingset"
 REPLAY_PATH = "/run/torpor/replay.json"
@@ -85,11 +86,10 @@ class ReplayRecord:
     def read(cls, path: str | None = None) -> Self | None:
         """Return it, None if there was none. Raises StateError, UnreadableError."""
         path = path or REPLAY_PATH
-        text = read_text(path)
-        if text is None:
+        fields = read_fields(path, cls.__slots__)
+        if fields is None:
             return None
         try:
-            fields: dict[str, Any] = json.loads(text)
             outcome = ReplayOutcome(fields["outcome"])
             if outcome != ReplayOutcome.RUNNING:
                 _check(fields)

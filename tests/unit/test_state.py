@@ -1,6 +1,8 @@
 """The small files: what is written is read back, and what cannot be understood is said."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,20 @@ def test_records_are_read_back(tmp_path: Path) -> None:
     ):
         boot.save(path)
         assert BootRecord.read(path) == boot
+
+
+@pytest.mark.parametrize(
+    ("renamed", "downtime"),
+    [({"still": 7.5}, 7.5), ({"downtime": 7.5, "newer": [1]}, 7.5), ({}, 0)],
+)
+def test_record_of_another_version(
+    renamed: dict[str, object], downtime: float, tmp_path: Path
+) -> None:
+    """0.1.0 called the downtime `still`; a newer one may know more."""
+    path = tmp_path / "record.json"
+    fields = {name: value for name, value in asdict(RECORD).items() if name != "downtime"}
+    path.write_text(json.dumps(fields | renamed))
+    assert HibernationRecord.read(str(path)) == replace(RECORD, downtime=downtime)
 
 
 @pytest.mark.parametrize("read", [HibernationRecord.read, BootRecord.read])
