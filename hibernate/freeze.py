@@ -14,8 +14,9 @@ from hibernate.namespaces import every_mount
 from hibernate.served import refuse_served
 from hibernate.signals import stop_if_asked
 from hibernate.stuck import freeze_tasks
-from linux import zfs
+from linux.filesystem import zfs_pools
 from linux.kmsg import Log
+from linux.root import Root
 from linux.snapshot import SnapshotDevice
 
 
@@ -75,7 +76,7 @@ def _refuse_zfs() -> None:
     They write while the snapshot is being saved, and the restored machine knows nothing of that:
     pools have been lost so (openzfs issues 260, 14118).
     """
-    if pools := zfs.pools():
+    if pools := zfs_pools(Root()):
         raise KernelRefusedError(
             f"ZFS cannot be frozen, and {', '.join(pools)} would not survive that",
             f"export it before you hibernate: zpool export {pools[0]}",

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from format.page_types import PageTypes
-from linux import page_flags
-from linux.page_flags import PageFlags
+from linux import memory
+from linux.memory import PageFlags
 from linux.snapshot import PAGE_SIZE
 
 _IMAGE_PAGES, _PAGES = slice(416, 424), slice(424, 432)
@@ -29,7 +29,7 @@ _SPAN = 1 << 14
 _CACHE, _ANON, _SLAB, _KERNEL, _OTHER = range(5)
 """The fields of PageTypes, in order."""
 
-_OTHERS = page_flags.BUDDY | page_flags.NO_PAGE | page_flags.OFFLINE | page_flags.HUGE
+_OTHERS = memory.BUDDY | memory.NO_PAGE | memory.OFFLINE | memory.HUGE
 
 
 class PageTypeCounter:
@@ -42,7 +42,7 @@ class PageTypeCounter:
         try:
             self._flags = PageFlags()
         except OSError as error:
-            self.trouble = f"{page_flags.PATH} cannot be read: {error.strerror}"
+            self.trouble = f"{memory.PAGE_FLAGS} cannot be read: {error.strerror}"
         self._left: int | None = None
         self._pages: Counter[int] = Counter()
         self._head = _KERNEL
@@ -89,7 +89,7 @@ class PageTypeCounter:
             first, span = some[0], some[-1] - some[0] + 1
             found = flags.read(first, span)
             if len(found) != span:
-                raise ValueError(f"{page_flags.PATH} ends before page frame {some[-1]}")
+                raise ValueError(f"{memory.PAGE_FLAGS} ends before page frame {some[-1]}")
             self._add(found if span == len(some) else [found[frame - first] for frame in some])
 
     def _add(self, found: Iterable[int]) -> None:
@@ -123,12 +123,12 @@ def _near(frames: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _kind(value: int) -> int | None:
     """Return the type of a page with these flags; None: that of the page before, its head."""
-    if value & (page_flags.ANON | page_flags.SWAP_BACKED):
+    if value & (memory.ANON | memory.SWAP_BACKED):
         return _ANON
-    if value & page_flags.SLAB:
+    if value & memory.SLAB:
         return _SLAB
-    if value & page_flags.LRU:
+    if value & memory.LRU:
         return _CACHE
     if value & _OTHERS:
         return _OTHER
-    return None if value & page_flags.COMPOUND_TAIL else _KERNEL
+    return None if value & memory.COMPOUND_TAIL else _KERNEL

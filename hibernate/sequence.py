@@ -16,7 +16,7 @@ from hibernate.reclaim import reclaim_early
 from hibernate.signals import signals_held_back
 from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
-from linux import power, process
+from linux import power, tasks
 from linux.kmsg import Log
 from linux.snapshot import SnapshotDevice
 from store.base import Store
@@ -81,10 +81,10 @@ def _attach(store: Store, snapshot: SnapshotDevice) -> None:
     except OSError as error:
         raise KernelRefusedError(f"the kernel refuses {store.name} as swap: {error}") from error
     try:
-        process.lock_memory()
+        tasks.lock_memory()
     except OSError as error:
         raise KernelRefusedError(f"memory cannot be locked: {error}", _NO_MEMORY) from error
-    process.forbid_core_dump()  # onto a frozen file system, it would never end
+    tasks.forbid_core_dump()  # onto a frozen file system, it would never end
 
 
 def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> bool:

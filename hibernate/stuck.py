@@ -1,11 +1,11 @@
 """Freezes all tasks, and finds out which one does not let itself be frozen."""
 
 import re
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import islice
 
 from errors import KernelRefusedError
-from linux.kmsg_reader import KernelLogReader
+from linux.kmsg import KernelLogReader
 from linux.snapshot import SnapshotDevice
 
 _TASK = re.compile(r"task:(?P<name>.+?)\s+state:\S(?:.*?\bpid:\s*(?P<pid>\d+))?")
@@ -33,7 +33,7 @@ def freeze_tasks(snapshot: SnapshotDevice) -> None:
 
 def _open_log(reading: ExitStack) -> KernelLogReader | None:
     try:
-        return reading.enter_context(KernelLogReader())
+        return reading.enter_context(closing(KernelLogReader()))
     except OSError:
         return None
 

@@ -1,12 +1,12 @@
 """Linux interfaces, one to one, without decisions.
 
-`snapshot` is /dev/snapshot, a method per ioctl; `hibernation` is the kernel's own resume;
-`efivar` reads the firmware's variables; `power` turns the machine off; `freeze` stops file
-systems, `cgroups` groups of processes; `tasks` lists processes; `mounts` reads mountinfo; `block`
-asks and opens block devices; `swap` reads /proc/swaps and swap headers; `cmdline` the kernel
-command line; `machine` says which kernel and memory map this is; `kmsg` is the kernel log;
-`process` is about our own process. `residency` and `pagemap` say what is in memory of files and
-of processes, `opening` opens files by what is known of them, and `advice` has them read.
+Files and devices: `root` has files below a root, `proc` text of the kernel, `block` open devices,
+`stack` their layers, `swap`, `mounts`, `filesystem` freezing and syncing; `fiemap` and `btrfs` say
+where files lie. To hibernate: `snapshot` is /dev/snapshot, `power` reboot(2) and /sys/power,
+`efivar` the firmware's variables, `cmdline` the kernel command line, `kmsg` the kernel log,
+`machine` kernel and processor. Processes: `tasks`, `cgroups`; `programs` runs others. Memory:
+`memory` says how much there is, `process_memory` and `page_cache` what is in it; `opening` opens
+files without following anything. `libc` is the C library, with the numbers of system calls.
 
-Errors are OSError, as the kernel gives them. Imports nothing of ours.
+Errors are OSError, as the kernel gives them.
 """

@@ -1,13 +1,14 @@
-"""FIFREEZE and FITHAW (include/uapi/linux/fs.h, fs/ioctl.c), and syncfs(2)."""
+"""File systems: FIFREEZE, FITHAW (include/uapi/linux/fs.h, fs/ioctl.c), syncfs(2), pools of ZFS."""
 
-import ctypes
 import fcntl
-import os
+
+from linux.libc import checked, libc
+from linux.root import Root
 
 FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
 
-_libc = ctypes.CDLL(None, use_errno=True)
+ZFS_KSTAT = "/proc/spl/kstat/zfs"
 
 
 def freeze(fd: int) -> None:
@@ -25,6 +26,12 @@ def thaw(fd: int) -> None:
 
 def sync_file_system(fd: int) -> None:
     """Write all that is dirty of the file system that `fd` is on; for as long as that takes."""
-    if _libc.syncfs(fd) != 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, os.strerror(errno))
+    checked(libc.syncfs(fd))
+
+
+def zfs_pools(root: Root) -> list[str]:
+    """Return the names of the imported pools: each has a folder with the file `state`.
+
+    openzfs, module/zfs/spa_stats.c. Raises OSError.
+    """
+    return [name for name in root.names(ZFS_KSTAT) if root.exists(f"{ZFS_KSTAT}/{name}/state")]

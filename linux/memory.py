@@ -1,9 +1,24 @@
-"""How much memory there is, and how scarce it is (proc(5))."""
+"""How much memory there is, how scarce it is (proc(5)), and what its pages are used for."""
 
+import os
 import re
+from array import array
 from contextlib import suppress
 
 PAGE_SIZE = 4096
+
+PAGE_FLAGS = "/proc/kpageflags"
+# Bits of an entry there: include/uapi/linux/kernel-page-flags.h.
+LRU = 1 << 5
+SLAB = 1 << 7
+BUDDY = 1 << 10
+ANON = 1 << 12
+SWAP_BACKED = 1 << 14
+COMPOUND_TAIL = 1 << 16
+HUGE = 1 << 17
+NO_PAGE = 1 << 20
+OFFLINE = 1 << 23
+_ENTRY_SIZE = 8
 
 _HIGH = re.compile(r"^\s+high\s+(\d+)$", re.MULTILINE)
 _SOME = re.compile(r"^some avg10=([\d.]+)", re.MULTILINE)
@@ -80,3 +95,22 @@ def pressure() -> float:
         if found := _SOME.search(file.read()):
             return float(found[1])
     return 0.0
+
+
+class PageFlags:
+    """/proc/kpageflags, open: what the kernel uses each page of memory for.
+
+    Documentation/admin-guide/mm/pagemap.rst. Raises OSError where the kernel has none, or lets
+    nobody read it.
+    """
+
+    def __init__(self) -> None:
+        self._fd = os.open(PAGE_FLAGS, os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+    def read(self, first: int, count: int) -> "array[int]":
+        """Return the flags of so many pages from page frame `first` on; less where memory ends."""
+        return array("Q", os.pread(self._fd, count * _ENTRY_SIZE, first * _ENTRY_SIZE))

@@ -1,32 +1,61 @@
-"""reboot(2) and /sys/power."""
+"""reboot(2), and the kernel's own hibernation: /sys/power.
+
+Documentation/ABI/testing/sysfs-power, Documentation/admin-guide/pm/sleep-states.rst.
+"""
 
 import ctypes
 import os
 
+from linux import proc
+from linux.libc import checked, libc
+
+# include/uapi/linux/reboot.h
 RB_AUTOBOOT = 0x01234567
 RB_HALT_SYSTEM = 0xCDEF0123
 RB_POWER_OFF = 0x4321FEDC
 
-_libc = ctypes.CDLL(None, use_errno=True)
+RESUME = "/sys/power/resume"
+RESUME_OFFSET = "/sys/power/resume_offset"
 
 
 def reboot(command: int) -> None:
     """Reboot, halt or power off at once, without sync. Does not return; OSError if it cannot."""
-    if _libc.reboot(ctypes.c_uint(command)) != 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, os.strerror(errno))
+    checked(libc.reboot(ctypes.c_uint(command)))
 
 
 def has_platform_mode() -> bool:
-    """Return whether the firmware offers S4 (Documentation/admin-guide/pm/sleep-states.rst)."""
+    """Return whether the firmware offers S4."""
     try:
-        with open("/sys/power/disk", encoding="ascii") as file:
-            return "platform" in file.read()
+        return "platform" in proc.read("/sys/power/disk")
     except OSError:
         return False
 
 
 def preferred_image_size() -> int:
-    """Return the size in bytes that the kernel tries to keep an image below."""
-    with open("/sys/power/image_size", encoding="ascii") as file:
-        return int(file.read())
+    """Return the size in bytes that the kernel tries to keep an image below. Raises OSError."""
+    return int(proc.read("/sys/power/image_size"))
+
+
+def named_place() -> tuple[int, int]:
+    """Return the device number and the page that are named to the kernel; 0 for none.
+
+    There it would resume from, and there it writes an image of its own. Raises OSError.
+    """
+    major, _, minor = proc.read(RESUME).partition(":")
+    return os.makedev(int(major), int(minor)), int(proc.read(RESUME_OFFSET))
+
+
+def name_place(device: int, page: int) -> None:
+    """Name a device number and a page to the kernel. Raises OSError.
+
+    The kernel looks there at once, and does not return if it finds an image of its own
+    (kernel/power/hibernate.c, resume_store).
+    """
+    proc.write(RESUME_OFFSET, str(page))
+    proc.write(RESUME, f"{os.major(device)}:{os.minor(device)}")
+
+
+def name_none() -> None:
+    """Take back what was named. Raises OSError: EINVAL from Linux 6.1, not from 6.12."""
+    proc.write(RESUME, "0:0")
+    proc.write(RESUME_OFFSET, "0")

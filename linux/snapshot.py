@@ -8,10 +8,11 @@ from array import array
 from collections.abc import Sequence
 from typing import Self
 
+from linux.libc import checked, libc
+
 PATH = "/dev/snapshot"
 PAGE_SIZE = 4096
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _NONE, _WRITE, _READ = 0, 1, 2
 _LONG = struct.Struct("=q")
 _INT = struct.Struct("=i")
@@ -132,9 +133,7 @@ class SnapshotDevice:
         The kernel keeps the value, as /sys/power/image_size. Not by fcntl.ioctl, whose integers
         have 32 bits.
         """
-        if _libc.ioctl(self._fd, ctypes.c_ulong(PREF_IMAGE_SIZE), ctypes.c_ulong(size)) != 0:
-            errno = ctypes.get_errno()
-            raise OSError(errno, os.strerror(errno))
+        checked(libc.ioctl(self._fd, ctypes.c_ulong(PREF_IMAGE_SIZE), ctypes.c_ulong(size)))
 
     def platform_support(self, *, enabled: bool) -> None:
         """Say whether power_off may use the firmware (ACPI S4)."""

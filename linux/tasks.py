@@ -1,10 +1,22 @@
-"""Processes, as /proc shows them (proc(5)). Each function raises OSError for one that has ended."""
+"""Processes, as /proc shows them (proc(5)), and what our own asks for itself.
+
+A function about a process raises OSError for one that has ended.
+"""
 
 import contextlib
 import os
+import time
+
+from linux.libc import checked, libc, number_of
 
 NAME_SIZE = 15
 """Bytes of a name that the kernel keeps (TASK_COMM_LEN, include/linux/sched.h)."""
+
+_MCL_CURRENT, _MCL_FUTURE = 1, 2
+_PR_SET_DUMPABLE = 4
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_IDLE = 3 << 13
+"""IOPRIO_CLASS_IDLE, include/uapi/linux/ioprio.h."""
 
 
 def pids() -> list[int]:
@@ -14,8 +26,8 @@ def pids() -> list[int]:
 
 def name_of(pid: int) -> str:
     """Return its name, as `ps -o comm` shows it: at most NAME_SIZE bytes."""
-    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-        return file.read().rstrip("\n")
+    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace", newline="\n") as file:
+        return file.read().removesuffix("\n")
 
 
 def open_files(pid: int) -> set[str]:
@@ -38,3 +50,25 @@ def start_of(pid: int) -> int:
     """Return when it was started, in clock ticks since the boot (proc(5), stat, starttime)."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         return int(file.read().rpartition(b")")[2].split()[19])
+
+
+def age() -> float:
+    """Return the seconds since our process was started."""
+    started = start_of(os.getpid()) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def lock_memory() -> None:
+    """Lock all memory of our process, that of the future too (mlockall(2)). Raises OSError."""
+    checked(libc.mlockall(_MCL_CURRENT | _MCL_FUTURE))
+
+
+def forbid_core_dump() -> None:
+    """Let no signal dump our core (prctl(2), PR_SET_DUMPABLE). Raises OSError."""
+    checked(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0))
+
+
+def be_idle() -> None:
+    """Let all others go before this thread, and those it starts, at disks and processors."""
+    os.setpriority(os.PRIO_PROCESS, 0, 19)
+    checked(libc.syscall(number_of("ioprio_set"), _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE))

@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack
 
 from errors import DeviceNotFoundError, ForbiddenError, KernelRefusedError, TorporError
-from linux import hibernation, kmsg, swap
+from linux import kmsg, power, swap
 from resume.candidates import Candidate, examine, marked_headers
 from resume.check import Machine
 from resume.report import to_kernel_log
@@ -77,7 +77,7 @@ def _hand_over(request: Request, header: StoreHeader) -> None:
     except TorporError as error:
         to_kernel_log(kmsg.INFO, str(error))
     try:
-        hibernation.name_place(os.fstat(header.fd).st_rdev, header.at)
+        power.name_place(os.fstat(header.fd).st_rdev, header.at)
     except OSError as error:
         raise KernelRefusedError(
             f"the kernel does not resume from its own image on {header.name}: {error}"

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from errors import DeviceNotFoundError
-from linux import process
+from linux import tasks
 from resume.request import MAX_TIMEOUT, Request
 from store.locate import find_device
 
@@ -45,7 +45,7 @@ class Waiting:
         if request.waited:
             return cls(request.timeout, time.monotonic())
         # A slow machine takes seconds to start us, and a boot does not wait for those on top.
-        return cls(request.timeout, time.monotonic() - process.age() + request.delay)
+        return cls(request.timeout, time.monotonic() - tasks.age() + request.delay)
 
     def more(self) -> bool:
         """Wait until there may be other devices than before; return False if the time is over."""

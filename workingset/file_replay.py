@@ -12,9 +12,8 @@ from itertools import islice
 
 from format.working_set import CachedFile, FileSystem, Ranges, pages_in
 from linux import opening
-from linux.advice import largest_readahead
 from linux.fiemap import FileExtent, file_extents
-from linux.residency import PAGE_SIZE, Residency, Runs
+from linux.page_cache import PAGE_SIZE, Residency, Runs, largest_readahead
 from workingset.files import check_of
 from workingset.limits import Limits
 from workingset.stats import Skipped, Stats

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from format.working_set import MAX_PATH, Ranges, file_check
 from linux import opening
-from linux.residency import Residency
+from linux.page_cache import Residency
 
 _FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOCTTY
 _CACHED = opening.BELOW | opening.RESOLVE_CACHED

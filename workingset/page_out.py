@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from format.working_set import ProcessMemory, Ranges, pages_in
-from linux import advice, tasks
+from linux import process_memory, tasks
 from linux.memory import excess, memory
-from linux.residency import PAGE_SIZE
+from linux.page_cache import PAGE_SIZE
 
 LIMIT = 3.0
 """Seconds that it may take; what is left then the kernel does."""
@@ -68,7 +68,7 @@ def _page_out(process: ProcessMemory, share: int, deadline: float) -> int:
                 break
             ranges = [(page * PAGE_SIZE, count * PAGE_SIZE) for page, count in batch]
             with suppress(OSError):  # something of it is not mapped any more
-                done += advice.page_out(pidfd, ranges) // PAGE_SIZE
+                done += process_memory.page_out(pidfd, ranges) // PAGE_SIZE
     finally:
         os.close(pidfd)
     return done
@@ -86,7 +86,7 @@ def _batches(ranges: Ranges, most: int) -> Iterator[list[tuple[int, int]]]:
             start += count
             most -= count
             room -= count
-            if not room or len(batch) == advice.MOST_RANGES:
+            if not room or len(batch) == process_memory.MOST_RANGES:
                 yield batch
                 batch, room = [], min(_BATCH_PAGES, most)
     if batch:

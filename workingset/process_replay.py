@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from format.working_set import ProcessMemory, Ranges
-from linux import advice, pagemap, tasks
-from linux.pagemap import Mapping, PageMap
-from linux.residency import PAGE_SIZE
+from linux import process_memory, tasks
+from linux.page_cache import PAGE_SIZE
+from linux.process_memory import Mapping, PageMap
 from workingset.limits import Limits
 from workingset.stats import Stats
 
@@ -50,7 +50,7 @@ class ProcessReplay:
         self._limits = limits
         self._stats = stats
         self._threads = threads
-        self._shared = pagemap.shared_memory_device()
+        self._shared = process_memory.shared_memory_device()
 
     def replay(self, processes: Sequence[ProcessMemory]) -> None:
         """Bring it back. Raises StoppedError."""
@@ -76,20 +76,19 @@ class ProcessReplay:
         if tasks.start_of(pid) != process.started:
             raise ProcessLookupError
         with PageMap(pid) as pages:
-            for mapping in pagemap.mappings(pid):
-                start, end = pagemap.page_of(mapping.start), pagemap.page_of(mapping.end)
-                for first, count in _overlap(process.ranges, start, end):
+            for mapping in process_memory.mappings(pid):
+                for first, count in _overlap(process.ranges, *mapping.pages):
                     entries = pages.read(first, count)
-                    there = sum(count for _, count in pagemap.resident(entries, shared=True))
+                    there = sum(count for _, count in process_memory.resident(entries, shared=True))
                     self._stats.process_pages.resident += there
                     yield from self._runs(pid, mapping, first, entries)
 
     def _runs(self, pid: int, mapping: Mapping, first: int, entries: bytes) -> Iterator[_Run]:
         is_files = mapping.device not in (0, self._shared)
-        for at, count, place in pagemap.swapped(entries):
+        for at, count, place in process_memory.swapped(entries):
             yield _Run(place, pid, first + at, count, is_files or count < _SHORT)
         if mapping.device == self._shared:
-            for at, count in pagemap.absent(entries):
+            for at, count in process_memory.absent(entries):
                 yield _Run(_UNKNOWN, pid, first + at, count, is_touched=False)
 
     def _bring_back(self, window: Sequence[_Run]) -> int:
@@ -106,7 +105,7 @@ class ProcessReplay:
 
 def _touch(pid: int, runs: Sequence[_Run]) -> int:
     pages = [page for run in runs for page in range(run.page, run.page + run.count)]
-    return advice.touch(pid, [page * PAGE_SIZE for page in pages])
+    return process_memory.touch(pid, [page * PAGE_SIZE for page in pages])
 
 
 def _ask_for(pid: int, runs: Sequence[_Run]) -> int:
@@ -115,8 +114,8 @@ def _ask_for(pid: int, runs: Sequence[_Run]) -> int:
     pidfd = os.pidfd_open(pid)
     try:
         ranges = [(run.page * PAGE_SIZE, run.count * PAGE_SIZE) for run in runs]
-        taken = advice.will_need(pidfd, ranges)
-        advice.touch(pid, [(runs[-1].page + runs[-1].count - 1) * PAGE_SIZE])
+        taken = process_memory.will_need(pidfd, ranges)
+        process_memory.touch(pid, [(runs[-1].page + runs[-1].count - 1) * PAGE_SIZE])
     finally:
         os.close(pidfd)
     return taken // PAGE_SIZE

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from format.working_set import ProcessMemory
-from linux import pagemap, tasks
+from linux import process_memory, tasks
 from linux.memory import memory
-from linux.pagemap import Mapping, PageMap
+from linux.process_memory import Mapping, PageMap
 
 _PIECE = 1 << 18
 """Pages whose entries are read at a time: 2 MiB of them."""
@@ -28,7 +28,7 @@ class Processes:
         self._deadline = deadline
         self._ours = {os.getpid(), *leave_out}
         self._largest = memory()["MemTotal"] * _LARGEST
-        self._shared = pagemap.shared_memory_device()
+        self._shared = process_memory.shared_memory_device()
 
     def is_late(self) -> bool:
         """Return whether the time is up."""
@@ -59,7 +59,7 @@ class Processes:
                 return
             if pid not in self._ours:
                 with suppress(OSError):  # it has ended
-                    if maps := pagemap.mappings(pid):
+                    if maps := process_memory.mappings(pid):
                         yield pid, maps
 
     def _resident(self, pid: int, maps: list[Mapping]) -> Iterator[tuple[int, int]]:
@@ -81,12 +81,12 @@ class Processes:
             if not self._may_be_its_own(mapping):
                 continue
             shared = mapping.device == self._shared
-            start, end = pagemap.page_of(mapping.start), pagemap.page_of(mapping.end)
+            start, end = mapping.pages
             for piece in range(start, end, _PIECE):
                 if self.is_late():
                     return
                 entries = pages.read(piece, min(_PIECE, end - piece))
-                for first, count in pagemap.resident(entries, shared=shared):
+                for first, count in process_memory.resident(entries, shared=shared):
                     yield piece + first, count
 
     def _may_be_its_own(self, mapping: Mapping) -> bool:

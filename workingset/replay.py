@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from format.working_set import WorkingSet
-from linux import advice
+from linux import tasks
 from linux.machine import boot_id
 from linux.mounts import read_mounts
 from workingset.file_replay import FileReplay
@@ -32,7 +32,7 @@ def replay(whole: WorkingSet, is_asked: Callable[[], bool], stats: Stats) -> str
     says whether somebody wants it to end. This thread stays idle in the sense of ioprio_set(2).
     """
     _count(whole, stats)
-    advice.be_idle()
+    tasks.be_idle()
     limits = Limits(is_asked)
     with ThreadPoolExecutor(_THREADS) as threads:
         files = FileReplay(trees(read_mounts()), limits, stats, threads, _files_at_once())

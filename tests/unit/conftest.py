@@ -11,17 +11,16 @@ import pytest
 import resume.__main__ as resumer
 from hibernate import choose, freeze
 from linux import (
-    advice,
     cgroups,
     efivar,
     filesystem,
-    hibernation,
     kmsg,
     power,
-    process,
+    process_memory,
     root,
     snapshot,
     swap,
+    tasks,
 )
 from resume import find, restore
 from state import announced, conf, location, record, working_set
@@ -45,17 +44,17 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(power, "reboot", off)
     monkeypatch.setattr(filesystem, "freeze", forbidden)
     monkeypatch.setattr(filesystem, "thaw", forbidden)
-    monkeypatch.setattr(process, "lock_memory", lambda: None)
-    monkeypatch.setattr(process, "forbid_core_dump", lambda: None)
-    monkeypatch.setattr(advice, "be_idle", lambda: None)
-    monkeypatch.setattr(advice, "page_out", lambda _pidfd, _ranges: 0)
+    monkeypatch.setattr(tasks, "lock_memory", lambda: None)
+    monkeypatch.setattr(tasks, "forbid_core_dump", lambda: None)
+    monkeypatch.setattr(tasks, "be_idle", lambda: None)
+    monkeypatch.setattr(process_memory, "page_out", lambda _pidfd, _ranges: 0)
     monkeypatch.setattr(freeze, "every_mount", list)
     monkeypatch.setattr(freeze, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
     monkeypatch.setattr(kmsg, "PATH", "/nonexistent/kmsg")
     monkeypatch.setattr(efivar, "FOLDER", "/nonexistent/efivars")
-    monkeypatch.setattr(hibernation, "RESUME", "/nonexistent/resume")
-    monkeypatch.setattr(hibernation, "RESUME_OFFSET", "/nonexistent/resume_offset")
+    monkeypatch.setattr(power, "RESUME", "/nonexistent/resume")
+    monkeypatch.setattr(power, "RESUME_OFFSET", "/nonexistent/resume_offset")
     monkeypatch.setattr(announced, "PATH", str(tmp_path / "kept/announced"))
     monkeypatch.setattr(choose, "expected_image", lambda _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import SetupError, StoreRefusedError
-from linux import block, cmdline, hibernation, swap
+from linux import block, cmdline, power, proc, swap
 from linux.efivar import EFI
 from state import early
 from state import location as state_location
@@ -50,8 +50,8 @@ class Kernel:
 @pytest.fixture(name="kernel")
 def _kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel(tmp_path)
-    monkeypatch.setattr(hibernation, "RESUME", str(made.resume))
-    monkeypatch.setattr(hibernation, "RESUME_OFFSET", str(made.offset))
+    monkeypatch.setattr(power, "RESUME", str(made.resume))
+    monkeypatch.setattr(power, "RESUME_OFFSET", str(made.offset))
     monkeypatch.setattr(announcing, "EFI", "/nonexistent/efi")
     return made
 
@@ -85,7 +85,7 @@ def _file(device: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_swap_in_use_is_named(kernel: Kernel) -> None:
     announce({}, KEPT)
     assert kernel.named == ("259:7", "0")
-    assert hibernation.named() == read_announced() == (NUMBER, 0)
+    assert power.named_place() == read_announced() == (NUMBER, 0)
 
 
 @pytest.mark.usefixtures("file")
@@ -129,7 +129,7 @@ def test_nowhere_unless_it_is_the_place_where_a_boot_looks(
 ) -> None:
     announce(parameters, location)
     assert kernel.named == ("0:1", "0")
-    assert hibernation.named() == read_announced() == NOWHERE
+    assert power.named_place() == read_announced() == NOWHERE
 
 
 def test_swap_that_is_off_is_never_named(
@@ -238,14 +238,14 @@ def test_a_kernel_that_keeps_its_name_keeps_all_of_it(
 ) -> None:
     """6.1 does not take 0:0; a device without its page would be another place."""
     announce({}, FILE)
-    write = hibernation._write
+    write = proc.write
 
     def refuses(path: str, text: str) -> None:
         if text == "0:0":
             raise OSError(22, "Invalid argument")
         write(path, text)
 
-    monkeypatch.setattr(hibernation, "_write", refuses)
+    monkeypatch.setattr(proc, "write", refuses)
     assert not retract()
     assert kernel.named == ("259:7", "34")
     announce({}, Location("UUID=gone"))
@@ -312,7 +312,7 @@ def test_enable_does_so_too_but_not_in_a_chroot(
     named: list[tuple[int, int]] = []
 
     def remarks(*_: object) -> list[str]:
-        named.append(hibernation.named() if kernel.resume.exists() else NONE)
+        named.append(power.named_place() if kernel.resume.exists() else NONE)
         return []
 
     for name in ("choose_store", "open_store", "target_of"):
@@ -320,7 +320,7 @@ def test_enable_does_so_too_but_not_in_a_chroot(
     monkeypatch.setattr(setup, "enable_system", lambda *_: [])
     monkeypatch.setattr(setup, "remarks", remarks)
     monkeypatch.setattr(units, "is_booted", lambda _: is_booted)
-    monkeypatch.setattr(units, "let_logind_see", lambda _: named.append(hibernation.named()))
+    monkeypatch.setattr(units, "let_logind_see", lambda _: named.append(power.named_place()))
     monkeypatch.setattr(cmdline, "read", lambda: "quiet")
     assert command(monkeypatch, "enable") == 0
     assert named == [expected] * (1 + is_booted)

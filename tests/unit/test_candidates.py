@@ -21,7 +21,7 @@ from errors import (
 )
 from format.mark import MarkState
 from format.records import Identity
-from linux import hibernation, kmsg, root, swap
+from linux import kmsg, power, root, swap
 from resume import candidates
 from resume.request import Request
 from state.location import Location
@@ -268,7 +268,7 @@ Handed = list[tuple[int, int]]
 def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
     """What the kernel was told to resume from; it does not."""
     calls: Handed = []
-    monkeypatch.setattr(hibernation, "name_place", lambda *words: calls.append(words))
+    monkeypatch.setattr(power, "name_place", lambda *words: calls.append(words))
     return calls
 
 

@@ -19,7 +19,7 @@ from state import working_set
 from state.conf import NO_PATHS, OFF, ON
 from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, save_working_set
 from tests import forge
-from tests.unit.test_workingset_kernel import sleeper
+from tests.unit.test_linux_memory import sleeper
 from torpor import record_replay
 from torpor.__main__ import main
 from torpor.replayed import in_words

@@ -20,7 +20,7 @@ from errors import (
     OtherKernelError,
     UsageError,
 )
-from linux import efivar, hibernation, root, swap
+from linux import efivar, power, root, swap
 from resume import first_look
 from resume.candidates import Candidate
 from resume.request import Request
@@ -102,7 +102,7 @@ def _handed(monkeypatch: pytest.MonkeyPatch, devices: Devices) -> Handed:
         assert not devices.variable.exists()
         calls.append(words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(hibernation, "name_place", name_place)
+    monkeypatch.setattr(power, "name_place", name_place)
     return calls
 
 

@@ -5,7 +5,6 @@ import os
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -18,7 +17,7 @@ from hibernate.freeze import Freeze
 from hibernate.namespaces import every_mount
 from hibernate.order import topmost_first
 from hibernate.stuck import freeze_tasks, stuck_tasks
-from linux import stack, tasks, zfs
+from linux import filesystem, stack, tasks
 from linux.mounts import Mount
 from tests.unit.fake_snapshot import FakeSnapshot
 
@@ -105,10 +104,7 @@ class Log:
 
     messages: list[str] = SHOWN[:4]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         return
 
     def new_messages(self) -> list[str]:
@@ -164,7 +160,7 @@ def test_steps_of_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_zfs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of the module's own is no pool."""
-    monkeypatch.setattr(zfs, "KSTAT", str(tmp_path))
+    monkeypatch.setattr(filesystem, "ZFS_KSTAT", str(tmp_path))
     (tmp_path / "not-a-pool").mkdir()
     (tmp_path / "tank").mkdir()
     (tmp_path / "tank/state").write_text("ONLINE\n")

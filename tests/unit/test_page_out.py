@@ -6,9 +6,10 @@ from itertools import pairwise
 import pytest
 
 from format.working_set import ProcessMemory
-from linux import advice, tasks
-from linux.residency import PAGE_SIZE
-from tests.unit.test_workingset_kernel import sleeper
+from linux import process_memory, tasks
+from linux.page_cache import PAGE_SIZE
+from linux.process_memory import page_out as really_page_out
+from tests.unit.test_linux_memory import sleeper
 from workingset import page_out as module
 from workingset.page_out import page_out, to_page_out
 
@@ -26,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Ranges:
         ranges.extend(some)
         return sum(size for _, size in some)
 
-    monkeypatch.setattr(advice, "page_out", take)
+    monkeypatch.setattr(process_memory, "page_out", take)
     return ranges
 
 
@@ -108,10 +109,8 @@ def test_the_kernel_takes_the_advice() -> None:
     with sleeper() as (pid, private, _shared):
         pidfd = os.pidfd_open(pid)
         try:
-            what = advice._MADV_PAGEOUT
-            taken = advice._advise(pidfd, [(private, 10 * PAGE_SIZE)], what)
-            assert taken == 10 * PAGE_SIZE
+            assert really_page_out(pidfd, [(private, 10 * PAGE_SIZE)]) == 10 * PAGE_SIZE
             with pytest.raises(OSError, match="memory"):
-                advice._advise(pidfd, [(PAGE_SIZE, PAGE_SIZE)], what)
+                really_page_out(pidfd, [(PAGE_SIZE, PAGE_SIZE)])
         finally:
             os.close(pidfd)

@@ -8,7 +8,7 @@ import pytest
 
 from format.page_types import PageTypes
 from hibernate.page_types import PageTypeCounter
-from linux import page_flags
+from linux import memory
 
 PAGE = 4096
 ZERO = 1 << 63
@@ -24,7 +24,7 @@ ANON = SHMEM | 1 << 12
 def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file to stand for /proc/kpageflags; one frame of each kind at first."""
     path = tmp_path / "kpageflags"
-    monkeypatch.setattr(page_flags, "PATH", str(path))
+    monkeypatch.setattr(memory, "PAGE_FLAGS", str(path))
     put(path, 0, ANON, SHMEM, CACHE, SLAB, 0, BUDDY, NO_PAGE)
     return path
 

@@ -9,7 +9,7 @@ import pytest
 import resume.__main__ as program
 import resume.find as finding
 from errors import DeviceNotFoundError
-from linux import process
+from linux import tasks
 from resume import wait
 from resume.request import Request
 from resume.wait import Waiting, wait_for_device
@@ -113,7 +113,7 @@ def test_time_to_start_counts_but_not_what_somebody_else_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The guard's devices get all of the time where torpor-boot has waited for the image's."""
-    monkeypatch.setattr(process, "age", lambda: 4.0)
+    monkeypatch.setattr(tasks, "age", lambda: 4.0)
     monkeypatch.setattr(wait, "_LOOK_AGAIN", 0.01)
     request = Request.parse("resume=/dev/a torpor.timeout=4", None)
     assert not Waiting.of(request).more()

@@ -24,7 +24,7 @@ from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.sequence import hibernate
 from hibernate.watchdog import Watchdog
-from linux import power, process, swap
+from linux import power, swap, tasks
 from linux.snapshot import PAGE_SIZE
 from store import device as store_device
 from store.header import new_store_header
@@ -289,7 +289,7 @@ def test_memory_that_cannot_be_locked(
     def refuse() -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr(process, "lock_memory", refuse)
+    monkeypatch.setattr(tasks, "lock_memory", refuse)
     with pytest.raises(KernelRefusedError, match="memory cannot be locked"):
         hibernate(plan(swap_file(50)), lambda _: None)
     assert "freeze" not in device.calls

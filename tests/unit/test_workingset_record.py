@@ -15,9 +15,9 @@ from errors import DamagedError
 from format.records import MAX_WORKING_SET_SIZE
 from format.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
 from linux.mounts import Mount, read_mounts
-from linux.residency import PAGE_SIZE
+from linux.page_cache import PAGE_SIZE
 from tests.unit.cached_files import LONG_ENOUGH, ODD, files_in, recorded
-from tests.unit.test_workingset_kernel import sleeper
+from tests.unit.test_linux_memory import sleeper
 from workingset import record as record_module
 from workingset import trees as trees_module
 from workingset.files import Examiner

@@ -11,7 +11,7 @@ import pytest
 from format.working_set import ProcessMemory
 from linux.memory import high_watermarks, memory, pressure, scanned
 from tests.unit.cached_files import LONG_ENOUGH, ODD, drop_all, recorded, resident
-from tests.unit.test_workingset_kernel import sleeper
+from tests.unit.test_linux_memory import sleeper
 from workingset import limits as limits_module
 from workingset import process_replay
 from workingset.file_replay import _without

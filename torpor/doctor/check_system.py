@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from errors import StateError
 from initramfs.generators import initramfs_tools
-from linux import efivar, zfs
+from linux import efivar, filesystem
 from linux.efivar import FOLDER, HIBERNATE_LOCATION
 from store.efi_location import EfiLocation
 from torpor.doctor.facts import Facts
@@ -15,7 +15,7 @@ _VARIABLE = f"{FOLDER}/{HIBERNATE_LOCATION}"
 
 def zfs_pools(facts: Facts) -> Iterator[Finding]:
     """Look for imported pools, with which `torpor hibernate` refuses to go on."""
-    if pools := zfs.pools(facts.machine.root):
+    if pools := filesystem.zfs_pools(facts.machine):
         yield problem(
             f"ZFS cannot be frozen, and the pool {pools[0]} is imported",
             f"export it before you hibernate: zpool export {pools[0]}",

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from errors import SetupError, TorporError
 from format.layout import PAGE_SIZE
-from linux import block, hibernation, swap
+from linux import block, power, swap
 from linux.efivar import EFI
 from state.announced import forget_announced, read_announced, save_announced
 from state.location import Location
@@ -35,16 +35,16 @@ def announce(parameters: Mapping[str, str], location: Location | None) -> None:
     if os.path.exists(EFI):
         return
     try:
-        named = hibernation.named()
+        named = power.named_place()
         if named[0] and named != read_announced():
             return
         wanted = _wanted(parameters, location)
         if named != wanted:
             # Kept first: what was named without a note would be somebody else's for ever.
             save_announced(*wanted)
-            hibernation.name_place(*wanted)
+            power.name_place(*wanted)
     except (OSError, ValueError) as error:
-        raise SetupError(f"{hibernation.RESUME} cannot be set: {error}") from error
+        raise SetupError(f"{power.RESUME} cannot be set: {error}") from error
 
 
 def retract() -> bool:
@@ -55,8 +55,8 @@ def retract() -> bool:
     """
     try:
         ours = read_announced()
-        if ours is not None and ours == hibernation.named():
-            hibernation.name_none()
+        if ours is not None and ours == power.named_place():
+            power.name_none()
     except (OSError, ValueError):
         return False
     forget_announced()

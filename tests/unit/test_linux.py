@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from linux import (
     cmdline,
     filesystem,
     kmsg,
-    kmsg_reader,
     mounts,
     root,
     snapshot,
@@ -173,7 +173,7 @@ def test_memory_map_without_firmware_memmap(tmp_path: Path) -> None:
 
 
 def test_age_of_a_process() -> None:
-    program = "from linux.process import age; import time; time.sleep(0.5); print(age())"
+    program = "from linux.tasks import age; import time; time.sleep(0.5); print(age())"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -214,7 +214,7 @@ def test_log_is_read_record_by_record_from_its_end(
         return record
 
     monkeypatch.setattr(kmsg, "PATH", str(path))
-    with kmsg_reader.KernelLogReader() as log, pytest.MonkeyPatch.context() as patched:
+    with closing(kmsg.KernelLogReader()) as log, pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "read", read)
         assert log.new_messages() == ["task:x state:D", "a; b"]
 

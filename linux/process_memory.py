@@ -1,14 +1,26 @@
-"""The memory of processes: /proc/PID/maps and /proc/PID/pagemap.
+"""The memory of processes: what of it is where, and having the kernel read or swap it.
 
-Documentation/filesystems/proc.rst, Documentation/admin-guide/mm/pagemap.rst.
+/proc/PID/maps (Documentation/filesystems/proc.rst), /proc/PID/pagemap
+(Documentation/admin-guide/mm/pagemap.rst), process_madvise(2), process_vm_readv(2).
 """
 
+import ctypes
+import errno
 import os
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from linux.residency import PAGE_SIZE, Runs, runs
+from linux.libc import checked, libc, number_of
+from linux.page_cache import PAGE_SIZE, Runs, runs
+
+MOST_RANGES = 1024
+"""UIO_MAXIOV, include/uapi/linux/uio.h."""
+
+_PROCESS_MADVISE = number_of("process_madvise")
+_MADV_WILLNEED = 3
+_MADV_PAGEOUT = 21
 
 _ENTRY_SIZE = 8
 _PRESENT, _SWAPPED, _FILE = 0x80, 0x40, 0x20
@@ -35,6 +47,11 @@ class Mapping:
     """As st_dev; 0 for memory that is no file's."""
     path: bytes
     """As the process sees it; "[heap]" and the like, or b""."""
+
+    @property
+    def pages(self) -> tuple[int, int]:
+        """The numbers of its first page, and of the one behind its last."""
+        return self.start // PAGE_SIZE, self.end // PAGE_SIZE
 
 
 def mappings(pid: int) -> list[Mapping]:
@@ -111,11 +128,6 @@ def _place(entry: int) -> int:
     return area << 50 | entry >> _SWAP_TYPE_BITS & _SWAP_OFFSET
 
 
-def page_of(address: int) -> int:
-    """Return the number of the page with this address."""
-    return address // PAGE_SIZE
-
-
 def shared_memory_device() -> int:
     """Return st_dev of the tmpfs that shared anonymous memory, memfd and System V's are on."""
     fd = os.memfd_create("torpor")
@@ -123,3 +135,61 @@ def shared_memory_device() -> int:
         return os.fstat(fd).st_dev
     finally:
         os.close(fd)
+
+
+class _IoVector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+def will_need(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
+    """Have the kernel begin to read these ranges of a process's memory from swap.
+
+    At most MOST_RANGES, of address and bytes each, where nothing or shared memory is mapped: in a
+    file's mapping it is the file that is read (mm/madvise.c, madvise_willneed). Returns how many
+    bytes it took: it ends before a range that is not mapped any more. Raises OSError for the first
+    one, and as process_madvise.
+    """
+    return _advise(pidfd, ranges, _MADV_WILLNEED)
+
+
+def page_out(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
+    """Have the kernel begin to swap these ranges out, in order; as will_need.
+
+    What has been written stays in memory until the memory is wanted, and is free to be taken then.
+    """
+    return _advise(pidfd, ranges, _MADV_PAGEOUT)
+
+
+def _advise(pidfd: int, ranges: Sequence[tuple[int, int]], what: int) -> int:
+    vectors = (_IoVector * len(ranges))(*(_IoVector(*each) for each in ranges))
+    count = ctypes.c_size_t(len(ranges))
+    return checked(libc.syscall(_PROCESS_MADVISE, pidfd, vectors, count, what, 0))
+
+
+def touch(pid: int, addresses: Sequence[int]) -> int:
+    """Wait until the bytes at these addresses of a process are in memory; at most MOST_RANGES.
+
+    One after the other, as if it read them itself.
+
+    Returns how many there are; one that is not mapped any more is skipped. Raises OSError if
+    the process has ended, or may not be looked at.
+    """
+    room = ctypes.create_string_buffer(len(addresses))
+    done = at = 0
+    while at < len(addresses):
+        left = len(addresses) - at
+        here = _IoVector(ctypes.addressof(room), left)
+        there = (_IoVector * left)(*(_IoVector(address, 1) for address in addresses[at:]))
+        got = libc.process_vm_readv(
+            ctypes.c_int(pid),
+            ctypes.byref(here),
+            ctypes.c_ulong(1),
+            there,
+            ctypes.c_ulong(left),
+            ctypes.c_ulong(0),
+        )
+        if got < 0 and ctypes.get_errno() != errno.EFAULT:
+            checked(got)
+        done += max(got, 0)
+        at += max(got, 0) + 1
+    return done

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from linux import advice, opening, pagemap, tasks
-from linux.pagemap import Mapping
-from linux.residency import PAGE_SIZE, Residency, runs
+from linux import opening, process_memory, tasks
+from linux.page_cache import PAGE_SIZE, Residency, largest_readahead, runs
+from linux.process_memory import Mapping
 from tests.unit.cached_files import is_on_disk
 
 pytestmark = pytest.mark.usefixtures("few_names")
@@ -185,7 +185,7 @@ MAPS = b"""\
 
 
 def test_mappings() -> None:
-    parsed = pagemap.parse_mappings(MAPS)
+    parsed = process_memory.parse_mappings(MAPS)
     assert parsed[0] == Mapping(0x55D0, 0x55D2, True, False, os.makedev(0xFE, 1), b"/usr/bin/a b")
     assert [mapping.path for mapping in parsed[1:]] == [
         b"",
@@ -199,17 +199,17 @@ def test_mappings() -> None:
 
 def test_memory_of_a_process() -> None:
     with sleeper() as (pid, private, shared):
-        first = pagemap.page_of(private)
-        with pagemap.PageMap(pid) as pages:
+        first = private // PAGE_SIZE
+        with process_memory.PageMap(pid) as pages:
             entries = pages.read(first, 300)
-            assert pagemap.resident(entries, shared=False) == [(100, 100)]
-            assert pagemap.swapped(entries) == []
-            entries = pages.read(pagemap.page_of(shared), 50)
-            assert pagemap.resident(entries, shared=False) == []
-            assert pagemap.resident(entries, shared=True) == [(0, 20)]
-            assert pagemap.absent(entries) == [(20, 30)]
-        mine = [m for m in pagemap.mappings(pid) if m.start <= shared < m.end]
-        assert mine[0].device == pagemap.shared_memory_device()
+            assert process_memory.resident(entries, shared=False) == [(100, 100)]
+            assert process_memory.swapped(entries) == []
+            entries = pages.read(shared // PAGE_SIZE, 50)
+            assert process_memory.resident(entries, shared=False) == []
+            assert process_memory.resident(entries, shared=True) == [(0, 20)]
+            assert process_memory.absent(entries) == [(20, 30)]
+        mine = [m for m in process_memory.mappings(pid) if m.start <= shared < m.end]
+        assert mine[0].device == process_memory.shared_memory_device()
 
 
 def test_swapped_pages_are_joined_where_they_lie_together() -> None:
@@ -217,7 +217,7 @@ def test_swapped_pages_are_joined_where_they_lie_together() -> None:
         return 1 << 62 | offset << 5 | area
 
     words = [0, entry(0, 7), entry(0, 8), entry(0, 10), entry(1, 11), 1 << 63, entry(1, 12)]
-    found = pagemap.swapped(struct.pack("=7Q", *words))
+    found = process_memory.swapped(struct.pack("=7Q", *words))
     assert found == [(1, 2, 7), (3, 1, 10), (4, 1, 1 << 50 | 11), (6, 1, 1 << 50 | 12)]
 
 
@@ -226,21 +226,28 @@ def test_advice_for_a_process() -> None:
         assert tasks.start_of(pid) > 0
         pidfd = os.pidfd_open(pid)
         try:
-            taken = advice.will_need(pidfd, [(private, 10 * PAGE_SIZE), (private, PAGE_SIZE)])
+            taken = process_memory.will_need(
+                pidfd, [(private, 10 * PAGE_SIZE), (private, PAGE_SIZE)]
+            )
             assert taken == 11 * PAGE_SIZE
             with pytest.raises(OSError, match="memory"):
-                advice.will_need(pidfd, [(PAGE_SIZE, PAGE_SIZE)])
-            assert advice.touch(pid, [private + page * PAGE_SIZE for page in range(300)]) == 300
-            assert advice.touch(pid, [PAGE_SIZE, private, PAGE_SIZE, private, PAGE_SIZE]) == 2
-            assert advice.touch(pid, []) == 0
+                process_memory.will_need(pidfd, [(PAGE_SIZE, PAGE_SIZE)])
+            assert (
+                process_memory.touch(pid, [private + page * PAGE_SIZE for page in range(300)])
+                == 300
+            )
+            assert (
+                process_memory.touch(pid, [PAGE_SIZE, private, PAGE_SIZE, private, PAGE_SIZE]) == 2
+            )
+            assert process_memory.touch(pid, []) == 0
             with pytest.raises(OSError, match="No such process"):
-                advice.touch((1 << 31) - 1, [private])
+                process_memory.touch((1 << 31) - 1, [private])
         finally:
             os.close(pidfd)
 
 
 def test_idle(tmp_path: Path) -> None:
-    program = "from linux.advice import be_idle; be_idle(); import os; print(os.nice(0))"
+    program = "from linux.tasks import be_idle; be_idle(); import os; print(os.nice(0))"
     done = subprocess.run(
         [sys.executable, "-c", f"{program}\n{IOPRIO}"],
         cwd=Path(__file__).parents[2],
@@ -256,8 +263,8 @@ IOPRIO = "import ctypes; print(ctypes.CDLL(None).syscall(252, 1, 0) >> 13)"
 
 
 def test_largest_readahead(tmp_path: Path) -> None:
-    size = advice.largest_readahead(tmp_path.stat().st_dev)
+    size = largest_readahead(tmp_path.stat().st_dev)
     assert size >= 128 << 10
-    assert advice.largest_readahead(os.makedev(0, 0)) == 128 << 10
+    assert largest_readahead(os.makedev(0, 0)) == 128 << 10
     assert ctypes.sizeof(ctypes.c_void_p) == 8
     assert mmap.PAGESIZE == PAGE_SIZE

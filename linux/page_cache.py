@@ -1,4 +1,7 @@
-"""Which pages of a file are in the page cache: cachestat(2), Linux 6.5, and mincore(2)."""
+"""The page cache: which pages of a file are in it, and how many are read ahead.
+
+cachestat(2), Linux 6.5, and mincore(2); mm/readahead.c.
+"""
 
 import ctypes
 import errno
@@ -6,10 +9,14 @@ import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+
+from linux.libc import checked, number_of, quick
 
 PAGE_SIZE = mmap.PAGESIZE
 
-_SYS_CACHESTAT = 451
+_CACHESTAT = number_of("cachestat")
 _RANGE = struct.Struct("=QQ")
 _COUNTS = struct.Struct("=5Q")
 _WHOLE = _RANGE.pack(0, 0)
@@ -19,10 +26,8 @@ _PIECE = 64 << 20
 _COUNTED = 2 << 20
 """Bytes that are mapped rather than counted in halves."""
 
-# PyDLL keeps Python's lock: for calls of a microsecond or two, to let go of it costs as much.
-_libc = ctypes.PyDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = [
+quick.mmap.restype = ctypes.c_void_p
+quick.mmap.argtypes = [
     ctypes.c_void_p,
     ctypes.c_size_t,
     ctypes.c_int,
@@ -30,8 +35,8 @@ _libc.mmap.argtypes = [
     ctypes.c_int,
     ctypes.c_long,
 ]
-_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+quick.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+quick.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
 
 Runs = list[tuple[int, int]]
 """First page and pages of each run."""
@@ -107,21 +112,20 @@ class Residency:
         A `size` of 0 is all the rest of the file.
         """
         part = _RANGE.pack(start, size) if start or size else _WHOLE
-        if _libc.syscall(_SYS_CACHESTAT, fd, part, self._counts, 0) == 0:
+        if quick.syscall(_CACHESTAT, fd, part, self._counts, 0) == 0:
             return self._cached_pages.value
         if ctypes.get_errno() == errno.ENOSYS:
             self.has_cachestat = False
         return -1
 
     def _mapped(self, fd: int, start: int, size: int) -> Iterator[tuple[int, int]]:
-        address = _libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, start)
+        address = quick.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, fd, start)
         if address == _MAP_FAILED:
-            _fail()
+            checked(-1)
         try:
-            if _libc.mincore(address, size, self._pages) != 0:
-                _fail()
+            checked(quick.mincore(address, size, self._pages))
         finally:
-            _libc.munmap(address, size)
+            quick.munmap(address, size)
         before = start // PAGE_SIZE
         for first, count in runs(bytes(memoryview(self._pages)[: -(-size // PAGE_SIZE)])):
             yield before + first, count
@@ -148,6 +152,17 @@ def _join(joined: Runs, first: int, count: int) -> None:
         joined.append((first, count))
 
 
-def _fail() -> None:
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number))
+@cache
+def largest_readahead(device: int) -> int:
+    """Return how many bytes one POSIX_FADV_WILLNEED reads from a file on the device (st_dev).
+
+    The kernel reads no more for a call than the larger of two limits of the disk
+    (mm/readahead.c, force_page_cache_ra). Where they are not known, what all kernels read.
+    """
+    folder = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}"
+    sizes = [128]
+    for queue in (f"{folder}/queue", f"{folder}/../queue"):
+        for name in ("read_ahead_kb", "max_sectors_kb"):
+            with suppress(OSError, ValueError), open(f"{queue}/{name}", encoding="ascii") as file:
+                sizes.append(int(file.read()))
+    return max(sizes) << 10
