@@ -19,8 +19,8 @@ LIMIT = 3.0
 """Seconds that it may take; what is left then the kernel does."""
 
 _FURTHER = 128 << 20
-"""Bytes of swap that are written beyond what has to go: so much more than it has to the kernel may
-throw out (docs/PERFORMANCE.md). What it leaves in memory need not be read again."""
+"""Bytes of swap that are written beyond what has to go: the kernel throws out that much more than
+it has to (docs/PERFORMANCE.md). What it leaves in memory need not be read again."""
 
 _LEAST_PAGES = 256
 """Of a process; less is not worth the trouble."""
