@@ -22,7 +22,7 @@ from bench.measure import (
     run_command,
 )
 from bench.stream import real_stream
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock

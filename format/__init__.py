@@ -7,3 +7,6 @@ whole image together and take it apart, `errors` names everything that can be wr
 Nothing here knows a device, a swap area or an ioctl: bytes come from a `Source` and go to a
 `Sink`. Imports nothing of ours, and nobody else imports construct.
 """
+
+PAGE_SIZE = 4096
+"""Bytes of a page, in an image and on a device, whatever linux.PAGE_SIZE is."""

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 
 from errors import DamagedError, UnsupportedError
-from format import codec, layout
+from format import PAGE_SIZE, codec, layout
 from format.checksum import crc32c
 from format.pipeline import PageBuffer, pages_of
 
@@ -66,7 +66,7 @@ class Decoded:
         """The bytes page by page."""
         if self._buffer is None:
             return pages_of(self.view)
-        return self._buffer.pages[: len(self.view) // layout.PAGE_SIZE]
+        return self._buffer.pages[: len(self.view) // PAGE_SIZE]
 
 
 def decode(

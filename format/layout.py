@@ -20,21 +20,16 @@ from construct import (
     this,
 )
 
-from format import magic
-
 VERSION = 1
 
-SUPERBLOCK_MAGIC = magic.SUPERBLOCK_MAGIC
 SECTION_MAGIC = b"TSEC"
 CHUNK_MAGIC = b"TCHK"
 INDEX_MAGIC = b"TIDX"
 TRAILER_MAGIC = b"TORPDONE"
-MARK_MAGIC = magic.MARK_MAGIC
 MAP_MAGIC = b"TORPXMAP"
 WORKING_SET_MAGIC = b"TORPWSET"
 
 CHECKSUM_SIZE = 4
-PAGE_SIZE = 4096
 
 OPTIONAL_PLATFORM = 1
 """Optional flag: the machine was powered off by its firmware (ACPI S4)."""
@@ -127,7 +122,7 @@ Mark = Struct(
     "image_size" / Int64ul,
     "map_page" / Int64ul,
     "extent_count" / Int32ul,
-    "first_page" / Int64ul,
+    "page" / Int64ul,
     "loads" / Int16ul,
     "attempts" / Int16ul,
     "reserved" / Bytes(188),

@@ -13,13 +13,18 @@ from typing import Self
 from uuid import UUID
 
 from errors import DamagedError, UnsupportedError
-from format import layout, magic
+from format import PAGE_SIZE, layout
 from format.checksum import Buffer
+from format.first_page import MARK_MAGIC, MARK_OFFSET
 from format.records import column, column_bytes, is_sealed, seal, seed
 
-MARK_OFFSET = magic.MARK_OFFSET
-
 MAX_EXTENTS = 1 << 18
+
+MAX_LOADS = 3
+"""Boots that may end while they load the image: a kernel that dies of it would boot for ever."""
+
+MAX_ATTEMPTS = 2
+"""Times that the kernel is asked to become the image."""
 
 
 class MarkState(IntEnum):
@@ -42,7 +47,7 @@ class Mark:
     map_page: int
     """Page on the device of the first page of the extent map."""
     extent_count: int
-    first_page: int
+    page: int
     """Page on the device that the mark stands in."""
     loads: int = 0
     """How often its loading has begun."""
@@ -50,14 +55,14 @@ class Mark:
     """How often the kernel was asked to restore it."""
 
     @classmethod
-    def parse(cls, page: Buffer) -> Self | None:
-        """Return the mark in `page`, a device's first 4096 bytes, or None where there is none.
+    def parse(cls, first_page: Buffer) -> Self | None:
+        """Return the mark in the bytes of a first page, or None where there is none.
 
         Raises UnsupportedError or DamagedError.
         """
-        data = page[MARK_OFFSET : MARK_OFFSET + layout.MARK_SIZE]
+        data = first_page[MARK_OFFSET : MARK_OFFSET + layout.MARK_SIZE]
         fields = layout.Mark.parse(data)
-        if fields.magic != layout.MARK_MAGIC:
+        if fields.magic != MARK_MAGIC:
             return None
         if fields.version != layout.VERSION:
             raise UnsupportedError(f"mark of version {fields.version} is not known")
@@ -74,7 +79,7 @@ class Mark:
             fields.image_size,
             fields.map_page,
             fields.extent_count,
-            fields.first_page,
+            fields.page,
             fields.loads,
             fields.attempts,
         )
@@ -82,7 +87,7 @@ class Mark:
     def build(self) -> bytes:
         """Return the record's bytes, which belong at MARK_OFFSET."""
         fields = {
-            "magic": layout.MARK_MAGIC,
+            "magic": MARK_MAGIC,
             "version": layout.VERSION,
             "state": self.state,
             "reserved_word": bytes(4),
@@ -90,12 +95,22 @@ class Mark:
             "image_size": self.image_size,
             "map_page": self.map_page,
             "extent_count": self.extent_count,
-            "first_page": self.first_page,
+            "page": self.page,
             "loads": self.loads,
             "attempts": self.attempts,
             "reserved": bytes(188),
         }
         return seal(layout.Mark, fields, seed(self.image_uuid))
+
+    def why_spent(self) -> str:
+        """Return why the image is never to be restored, "" if it may be."""
+        if self.state == MarkState.CLAIMED:
+            return "the power went while it was being restored, or after it was"
+        if self.attempts >= MAX_ATTEMPTS:
+            return f"the kernel refused it {self.attempts} times"
+        if self.loads >= MAX_LOADS:
+            return f"{self.loads} boots ended while they loaded it"
+        return ""
 
 
 class Extents:
@@ -161,7 +176,7 @@ def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) 
     if not mark.extent_count or mark.extent_count > MAX_EXTENTS:
         raise DamagedError(f"the mark claims {mark.extent_count} extents")
     extents = Extents()
-    taken = {0, mark.first_page}
+    taken = {0, mark.page}
     page = mark.map_page
     for sequence in range(map_pages(mark.extent_count)):
         if page >= device_pages:
@@ -173,7 +188,7 @@ def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) 
     if len(extents) != mark.extent_count:
         raise DamagedError(f"extent map has {len(extents)} of {mark.extent_count} extents")
     _check_extents(extents, device_pages, taken)
-    if sum(extents.counts) * layout.PAGE_SIZE < mark.image_size:
+    if sum(extents.counts) * PAGE_SIZE < mark.image_size:
         raise DamagedError(f"extent map is too short for {mark.image_size} bytes")
     return extents
 

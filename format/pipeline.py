@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 
 T = TypeVar("T")
 

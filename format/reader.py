@@ -9,8 +9,9 @@ from typing import Protocol
 from uuid import UUID
 
 from errors import DamagedError, IncompleteError, NoImageError
-from format import layout, records
+from format import PAGE_SIZE, layout, records
 from format.chunks import Decoded, decode
+from format.first_page import SUPERBLOCK_MAGIC
 from format.pipeline import DEPTH, PageBuffer, in_order
 
 _SMALLEST = layout.SUPERBLOCK_SIZE + layout.INDEX_FIXED_SIZE + layout.TRAILER_SIZE
@@ -38,7 +39,7 @@ class Source(Protocol):
 
 def room_for(size: int) -> int:
     """Return how large a buffer must be to read `size` bytes: whole pages, two to spare."""
-    return -(-size // layout.PAGE_SIZE) * layout.PAGE_SIZE + 2 * layout.PAGE_SIZE
+    return -(-size // PAGE_SIZE) * PAGE_SIZE + 2 * PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +142,8 @@ class ImageReader:
 def _read_superblock(source: Source) -> records.Superblock:
     have = min(source.size, layout.SUPERBLOCK_SIZE)
     data = read_at(source, 0, have)
-    magic = layout.SUPERBLOCK_MAGIC
     if have < layout.SUPERBLOCK_SIZE:
-        if have >= len(magic) and data[: len(magic)] == magic:
+        if data[: len(SUPERBLOCK_MAGIC)] == SUPERBLOCK_MAGIC:
             raise IncompleteError(f"image is cut off at byte {have}, in its superblock")
         raise NoImageError(f"no image: {have} bytes are too few for one")
     superblock = records.Superblock.parse(data)

@@ -12,8 +12,9 @@ from uuid import UUID
 from construct import Container, Struct
 
 from errors import DamagedError, NoImageError, UnsupportedError
-from format import layout
+from format import PAGE_SIZE, layout
 from format.checksum import Buffer, crc32c
+from format.first_page import SUPERBLOCK_MAGIC
 
 KERNEL_STREAM = 1
 """The kind of the section that holds what /dev/snapshot gave; the others are tables."""
@@ -24,7 +25,7 @@ PAGE_TYPES = 5
 HINTS = (WORKING_SET, PAGE_TYPES)
 """Sections whose damage is no reason not to restore the image."""
 
-MIN_CHUNK_SIZE = layout.PAGE_SIZE
+MIN_CHUNK_SIZE = PAGE_SIZE
 MAX_CHUNK_SIZE = 4 << 20
 MAX_SECTIONS = 16
 MAX_CHUNKS = 1 << 20
@@ -96,16 +97,16 @@ class Superblock:
         Raises NoImageError, UnsupportedError or DamagedError.
         """
         fields = layout.Superblock.parse(data)
-        if fields.magic != layout.SUPERBLOCK_MAGIC:
+        if fields.magic != SUPERBLOCK_MAGIC:
             raise NoImageError("no image: the first bytes are not an image's")
         if fields.version != layout.VERSION:
             raise UnsupportedError(f"image format version {fields.version} is not known")
         if fields.required_flags:
             raise UnsupportedError(f"image needs unknown features {fields.required_flags:#x}")
-        if fields.page_size != layout.PAGE_SIZE:
+        if fields.page_size != PAGE_SIZE:
             raise UnsupportedError(f"pages of {fields.page_size} bytes are not supported")
         size = fields.chunk_size
-        if not MIN_CHUNK_SIZE <= size <= MAX_CHUNK_SIZE or size % layout.PAGE_SIZE:
+        if not MIN_CHUNK_SIZE <= size <= MAX_CHUNK_SIZE or size % PAGE_SIZE:
             raise DamagedError(f"superblock has an impossible chunk size of {size} bytes")
         image_uuid = UUID(bytes=fields.image_uuid)
         if not is_sealed(data, seed(image_uuid)):
@@ -124,11 +125,11 @@ class Superblock:
     def build(self) -> bytes:
         """Return the record's bytes."""
         fields = {
-            "magic": layout.SUPERBLOCK_MAGIC,
+            "magic": SUPERBLOCK_MAGIC,
             "version": layout.VERSION,
             "required_flags": 0,
             "optional_flags": layout.OPTIONAL_PLATFORM if self.platform else 0,
-            "page_size": layout.PAGE_SIZE,
+            "page_size": PAGE_SIZE,
             "chunk_size": self.chunk_size,
             "reserved_word": bytes(4),
             "image_uuid": self.image_uuid.bytes,
@@ -257,7 +258,7 @@ def _check_sections(sections: tuple[Section, ...], chunk_count: int, chunk_size:
 
 def _is_possible(section: Section) -> bool:
     if section.kind == KERNEL_STREAM:
-        return section.raw_bytes % layout.PAGE_SIZE == 0
+        return section.raw_bytes % PAGE_SIZE == 0
     return 0 < section.raw_bytes <= largest_table(section.kind)
 
 

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Protocol
 
 from errors import DamagedError, TorporError
-from format import codec, layout, records
+from format import PAGE_SIZE, codec, layout, records
 from format.checksum import Buffer
 from format.chunks import Encoded, Encoder
 from format.pipeline import DEPTH, PageBuffer, in_order
@@ -121,6 +121,6 @@ def _fill(read: ReadStream, buffer: PageBuffer) -> int:
     filled = 0
     while filled < len(buffer.view) and (got := read(buffer, filled)):
         filled += got
-    if filled % layout.PAGE_SIZE:
-        raise DamagedError(f"the stream ends {filled % layout.PAGE_SIZE} bytes into a page")
+    if filled % PAGE_SIZE:
+        raise DamagedError(f"the stream ends {filled % PAGE_SIZE} bytes into a page")
     return filled

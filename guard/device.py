@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from errors import cannot
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 from format.pipeline import PageBuffer
 from linux import block, stack
 

@@ -48,7 +48,7 @@ class Marking:
     def _take_away(self, clear: Callable[[StoreHeader], None]) -> None:
         try:
             here = self._store.header
-            header = read_header(here.fd, here.name, here.at)
+            header = read_header(here.fd, here.name, here.page)
             if self._is_ours(header):
                 clear(header)
                 self._log("mark cleared")
@@ -60,7 +60,7 @@ class Marking:
 
     def _is_ours(self, header: StoreHeader) -> bool:
         try:
-            mark = Mark.parse(header.page)
+            mark = Mark.parse(header.data)
         except TorporError:  # half of a mark: an older one was cleared before ours
             return bool(self._is_begun[0])
         return mark is not None and mark.image_uuid == self._image_uuid

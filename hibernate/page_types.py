@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from format.page_types import PageTypes
-from linux import memory
+from linux import PAGE_SIZE, memory
 from linux.memory import PageFlags
-from linux.snapshot import PAGE_SIZE
 
 _IMAGE_PAGES, _PAGES = slice(416, 424), slice(424, 432)
 """Where swsusp_info has the pages of data, and all pages of the stream."""

@@ -5,7 +5,7 @@ from contextlib import closing
 from functools import partial
 
 from errors import DamagedError, KernelRefusedError
-from format import records
+from format import PAGE_SIZE, records
 from format.guard import GuardEntry, build_guard
 from format.mark import Mark
 from format.pipeline import CHUNK_SIZE, PageBuffer
@@ -17,7 +17,7 @@ from hibernate.power_off import Mode
 from hibernate.signals import stop_if_asked
 from linux.kmsg import Log
 from linux.machine import machine_id
-from linux.snapshot import PAGE_SIZE, SnapshotDevice
+from linux.snapshot import SnapshotDevice
 from store.base import Store, write_map
 from store.blocks import BlockSink
 from store.identity import these_facts, this_machine

@@ -10,3 +10,8 @@ files without following anything. `libc` is the C library, with the numbers of s
 
 Errors are OSError, as the kernel gives them.
 """
+
+import mmap
+
+PAGE_SIZE = mmap.PAGESIZE
+"""Bytes of a page of this machine."""

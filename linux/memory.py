@@ -5,7 +5,7 @@ import re
 from array import array
 from contextlib import suppress
 
-PAGE_SIZE = 4096
+from linux import PAGE_SIZE
 
 PAGE_FLAGS = "/proc/kpageflags"
 # Bits of an entry there: include/uapi/linux/kernel-page-flags.h.

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 
+from linux import PAGE_SIZE
 from linux.libc import checked, number_of, quick
-
-PAGE_SIZE = mmap.PAGESIZE
 
 _CACHESTAT = number_of("cachestat")
 _RANGE = struct.Struct("=QQ")

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from linux import PAGE_SIZE
 from linux.libc import checked, libc, number_of
-from linux.page_cache import PAGE_SIZE, Runs, runs
+from linux.page_cache import Runs, runs
 
 MOST_RANGES = 1024
 """UIO_MAXIOV, include/uapi/linux/uio.h."""

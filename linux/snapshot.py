@@ -11,7 +11,6 @@ from typing import Self
 from linux.libc import checked, libc
 
 PATH = "/dev/snapshot"
-PAGE_SIZE = 4096
 
 _NONE, _WRITE, _READ = 0, 1, 2
 _LONG = struct.Struct("=q")

@@ -1,52 +1,6 @@
-"""Swap areas: /proc/swaps and the header (include/linux/swap.h, union swap_header)."""
+"""Active swap areas: /proc/swaps (mm/swapfile.c, swap_show)."""
 
-import struct
 from dataclasses import dataclass
-from typing import Self
-from uuid import UUID
-
-from linux import signature
-
-PAGE_SIZE = signature.PAGE_SIZE
-SIGNATURE_OFFSET = signature.OFFSET
-
-SWAP = signature.SWAP
-KERNEL_IMAGE = signature.KERNEL_IMAGE
-USER_IMAGE = signature.USER_IMAGE
-
-_HEADER = struct.Struct("<1024xIII16s16s")
-
-
-@dataclass(frozen=True, slots=True)
-class SwapHeader:
-    """The first page of a swap area."""
-
-    version: int
-    last_page: int
-    """Number of the last page of the area; the header is page 0."""
-    bad_pages: int
-    uuid: UUID
-    label: str
-    signature: bytes
-
-    @classmethod
-    def parse(cls, page: bytes | bytearray | memoryview) -> Self:
-        """Return the fields in `page`, of 4096 bytes, whatever the signature says."""
-        version, last_page, bad_pages, uuid, label = _HEADER.unpack_from(page)
-        return cls(
-            version,
-            last_page,
-            bad_pages,
-            UUID(bytes=uuid),
-            label.split(b"\0", 1)[0].decode("utf-8", "replace"),
-            bytes(page[SIGNATURE_OFFSET:PAGE_SIZE]),
-        )
-
-
-def build_header(last_page: int, uuid: UUID, label: str, signature: bytes) -> bytes:
-    """Return a first page with these fields and nothing else."""
-    fields = _HEADER.pack(1, last_page, 0, uuid.bytes, label.encode()[:16])
-    return fields.ljust(SIGNATURE_OFFSET, b"\0") + signature
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ def _settle(candidate: Candidate, error: TorporError, keep: Keep) -> None:
     """Keep or discard one image, and have `error` say so."""
     header = candidate.header
     if candidate.is_kept(error):
-        keep(KeptImage(header.name, header.at))
+        keep(KeptImage(header.name, header.page))
         error.add_note(f"the image on {header.name} is kept")
         return
     try:

@@ -21,7 +21,6 @@ from resume.check import Machine, check_machine
 from store.header import StoreHeader, read_header
 from store.image import marked_image, opened
 from store.locate import whole_devices
-from store.once import why_spent
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[Gu
 
     Raises SpentError, DamagedError for an image without a guard, and as check_machine.
     """
-    if mark and (reason := why_spent(mark)):
+    if mark and (reason := mark.why_spent()):
         raise SpentError(f"the image is not restored any more: {reason}")
     guard = guard_of(image)
     if guard is None:

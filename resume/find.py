@@ -5,7 +5,8 @@ import time
 from contextlib import ExitStack
 
 from errors import DeviceNotFoundError, ForbiddenError, KernelRefusedError, TorporError
-from linux import kmsg, power, swap
+from format.first_page import KERNEL_IMAGE
+from linux import kmsg, power
 from resume.candidates import Candidate, examine, marked_headers
 from resume.check import Machine
 from resume.report import to_kernel_log
@@ -39,7 +40,7 @@ def find(request: Request, waiting: Waiting, files: ExitStack, flags: int) -> li
             if place.is_ours:
                 raise
             continue  # no such page: that the firmware names it is no reason to look nowhere else
-        if header.signature == swap.KERNEL_IMAGE and flags == os.O_RDWR:
+        if header.signature == KERNEL_IMAGE and flags == os.O_RDWR:
             _hand_over(request, header)
         looked_at.append(examine(header, here, named=place.is_ours))
         if header.holds_image():
@@ -77,7 +78,7 @@ def _hand_over(request: Request, header: StoreHeader) -> None:
     except TorporError as error:
         to_kernel_log(kmsg.INFO, str(error))
     try:
-        power.name_place(os.fstat(header.fd).st_rdev, header.at)
+        power.name_place(os.fstat(header.fd).st_rdev, header.page)
     except OSError as error:
         raise KernelRefusedError(
             f"the kernel does not resume from its own image on {header.name}: {error}"

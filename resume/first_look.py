@@ -11,10 +11,10 @@ import mmap
 import os
 
 from errors import TorporError
+from format import PAGE_SIZE
+from format.first_page import KERNEL_IMAGE, FirstPage
 from linux import block, cmdline, efivar, root
-from linux.signature import KERNEL_IMAGE, PAGE_SIZE
 from state import early
-from store.first_page import begins_image, describe, holds_image, signature_of
 from store.locate import find_device, whole_devices
 
 _MOST_DIGITS = 15
@@ -67,7 +67,7 @@ def _no_image_in(path: str) -> str:
     One with nothing in its first page may be a store, written below its file system.
     """
     page = _read_page(path, 0)
-    if begins_image(page) or not any(page):
+    if page.begins_image or not any(page.data):
         raise _NotPlainError
     return _describe(page, path)
 
@@ -78,24 +78,24 @@ def _no_image_anywhere() -> str:
             page = _read_page(path, 0)
         except (_NotPlainError, OSError):
             continue  # no medium, or smaller than a page
-        if holds_image(page):
+        if page.holds_image():
             raise _NotPlainError
     return "no image: no device carries a mark"
 
 
-def _describe(page: bytes, path: str) -> str:
-    if holds_image(page) or signature_of(page) == KERNEL_IMAGE:
+def _describe(page: FirstPage, path: str) -> str:
+    if page.holds_image() or page.signature == KERNEL_IMAGE:
         raise _NotPlainError
-    return describe(page, path)
+    return page.describe(path)
 
 
-def _read_page(path: str, number: int) -> bytes:
-    page = mmap.mmap(-1, PAGE_SIZE)
+def _read_page(path: str, page: int) -> FirstPage:
+    data = mmap.mmap(-1, PAGE_SIZE)
     fd = block.open_direct(path, os.O_RDONLY)
     try:
-        got = os.preadv(fd, [page], number * PAGE_SIZE)
+        got = os.preadv(fd, [data], page * PAGE_SIZE)
     finally:
         os.close(fd)
     if got != PAGE_SIZE:
         raise _NotPlainError
-    return page[:]
+    return FirstPage(data[:])

@@ -4,11 +4,10 @@ import os
 from contextlib import closing
 
 from errors import DamagedError, KernelRefusedError, RestoreRefusedError, UnreadableError
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 from format.reader import ImageReader
 from linux.snapshot import SnapshotDevice
 from store.header import StoreHeader
-from store.once import begin_loading, claim, put_back
 from store.snapshot import open_snapshot
 
 
@@ -19,14 +18,14 @@ def restore(image: ImageReader, header: StoreHeader) -> None:
     KernelRefusedError, or what reading the image and writing the mark raise.
     """
     with open_snapshot(os.O_WRONLY) as snapshot:
-        begin_loading(header)
+        header.begin_loading()
         try:
             load(image, snapshot)
             snapshot.platform_support(enabled=image.superblock.platform)
         except OSError as error:
             raise KernelRefusedError(f"the kernel does not take the image: {error}") from error
         os.sync()
-        claim(header)
+        header.claim()
         try:
             _become(snapshot)
         except KernelRefusedError as refusal:
@@ -67,7 +66,7 @@ def _become(snapshot: SnapshotDevice) -> None:
 def _settled(header: StoreHeader, refusal: KernelRefusedError) -> KernelRefusedError:
     """Put the mark back and return the error to raise: one that keeps the image, the first time."""
     try:
-        again = put_back(header)
+        again = header.put_back()
     except UnreadableError as error:
         refusal.add_note(f"{error}: the image stays claimed, and no boot restores it")
         return refusal

@@ -6,8 +6,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from errors import NoSpaceError
-from format import mark
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE, mark
 from format.pipeline import PageBuffer
 from linux.snapshot import SnapshotDevice
 from store.blocks import BlockSink, sync, write_pages
@@ -133,5 +132,5 @@ def write_map(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) 
         image_size,
         pages[0],
         len(extents),
-        store.header.at,
+        store.header.page,
     )

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from errors import IncompleteError, NoSpaceError, cannot
+from format import PAGE_SIZE
 from format.checksum import Buffer
-from format.layout import PAGE_SIZE
 from format.mark import Extents, Mark
 from format.pipeline import Job, PageBuffer, Threads
 

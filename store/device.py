@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from uuid import UUID
 
 from errors import DeviceNotFoundError, StoreRefusedError, cannot
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 from format.mark import Extents
 from linux import block, programs
 from store.base import OwnStore

@@ -112,7 +112,7 @@ def clear_efi_location_of(header: StoreHeader) -> None:
     """
     with suppress(StateError, StoreRefusedError, DeviceNotFoundError, FileNotFoundError):
         found = _read()
-        place = find_device(found.spec) if found and found.page == header.at else None
+        place = find_device(found.spec) if found and found.page == header.page else None
         if place and os.path.samefile(place, place_of(header.name).device):
             _remove()
 

@@ -5,7 +5,7 @@ import os
 from contextlib import ExitStack
 
 from errors import NoSpaceError, StoreRefusedError, cannot
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 from format.mark import Extents
 from linux import block
 from linux.fiemap import FileExtent
@@ -59,17 +59,17 @@ class FileStore(OwnStore):
     def _check_unmoved(self) -> None:
         """Raise StoreRefusedError if the file was moved, cut or shared since it was opened."""
         now = own_extents(self._file, self.name, sync=False)
-        if page_runs(now, self.header.at) != self.runs:
+        if page_runs(now, self.header.page) != self.runs:
             raise StoreRefusedError(f"{self.name} was moved on its device just now: try again")
 
 
-def page_runs(extents: list[FileExtent], first_page: int) -> Extents:
+def page_runs(extents: list[FileExtent], page: int) -> Extents:
     """Return the whole pages of the extents, in the file's order, without the first one."""
     runs = Extents()
     for extent in extents:
         start = -(-extent.physical // PAGE_SIZE)
         end = (extent.physical + extent.length) // PAGE_SIZE
-        if start == first_page:
+        if start == page:
             start += 1
         if end > start:
             runs.add(start, end - start)

@@ -1,113 +1,135 @@
-"""The first page of a store: a swap header with room for the mark.
+"""The first page of an open store: read and written past the page cache, each write synced.
 
 In swap it is mkswap's page, and only signature and mark ever change; both are back as they were
 when the mark is cleared. A store of its own, device or file, has the same page, so that UUID= and
 LABEL= find a device, with TORPSTOR at its start and ULSUSPEND always: nobody uses it as swap.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from errors import StoreRefusedError
-from format.layout import MARK_SIZE, PAGE_SIZE
-from format.mark import MARK_OFFSET, Mark
+from format import PAGE_SIZE
+from format.first_page import (
+    MARK_OFFSET,
+    SIGNATURE_OFFSET,
+    SWAP,
+    USER_IMAGE,
+    FirstPage,
+    empty_store,
+)
+from format.layout import MARK_SIZE
+from format.mark import Mark, MarkState
 from format.pipeline import PageBuffer
-from linux import swap
-from store import first_page
 from store.blocks import read_pages, sync, write_pages
 
 _MARK = slice(MARK_OFFSET, MARK_OFFSET + MARK_SIZE)
-_SIGNATURE = slice(swap.SIGNATURE_OFFSET, PAGE_SIZE)
+_SIGNATURE = slice(SIGNATURE_OFFSET, PAGE_SIZE)
 
 
-@dataclass(slots=True)
-class StoreHeader:
-    """The first page of the store that is on what is open as `fd`, read past the page cache."""
+class StoreHeader(FirstPage):
+    """The first page of the store on the device or file `name`, which is open as `fd`.
 
-    fd: int
-    name: str
-    at: int
-    """Number of the page: 0 unless the store is a file on the device."""
-    page: memoryview
+    `page` is its number there: 0 unless the store is a file on the device.
+    """
 
-    @property
-    def is_store(self) -> bool:
-        """Whether mkstore prepared the device or file, and nothing made it swap since."""
-        return first_page.is_store(self.page)
+    __slots__ = ("fd", "name", "page")
 
-    @property
-    def signature(self) -> bytes:
-        """The last ten bytes."""
-        return first_page.signature_of(self.page)
+    data: memoryview
 
-    @property
-    def swap_header(self) -> swap.SwapHeader:
-        """The page's fields as a swap header."""
-        return swap.SwapHeader.parse(self.page)
+    def __init__(self, fd: int, name: str, page: int, data: memoryview) -> None:
+        super().__init__(data)
+        self.fd = fd
+        self.name = name
+        self.page = page
 
     def mark(self) -> Mark | None:
         """Return the mark, or None where there is none. Raises DamagedError, UnsupportedError."""
-        return Mark.parse(self.page) if self.signature == swap.USER_IMAGE else None
-
-    def holds_image(self) -> bool:
-        """Return whether Torpor put an image here, readable or not, that was not cleared."""
-        return first_page.holds_image(self.page)
+        return Mark.parse(self.data) if self.signature == USER_IMAGE else None
 
     def set_mark(self, mark: Mark) -> None:
         """Make the image visible: the mark first, the signature when that is on the device."""
-        self.page[_MARK] = mark.build()
+        self.data[_MARK] = mark.build()
         self._write()
-        if self.signature != swap.USER_IMAGE:
-            self.page[_SIGNATURE] = swap.USER_IMAGE
+        if self.signature != USER_IMAGE:
+            self.data[_SIGNATURE] = USER_IMAGE
             self._write()
 
     def clear(self) -> None:
         """Make a swap header what mkswap made it, or a store empty; on the device for good."""
         if not self.is_store:
-            self.page[_SIGNATURE] = swap.SWAP
+            self.data[_SIGNATURE] = SWAP
             self._write()
-        self.page[_MARK] = bytes(MARK_SIZE)
+        self.data[_MARK] = bytes(MARK_SIZE)
         self._write()
+
+    def begin_loading(self) -> None:
+        """Say that the image is about to be loaded. Raises UnreadableError."""
+        mark = self._own_mark()
+        self.set_mark(replace(mark, state=MarkState.LOADING, loads=mark.loads + 1))
+
+    def claim(self) -> None:
+        """Say that the kernel is about to become the image. Raises UnreadableError.
+
+        The restored kernel clears the mark; one that is claimed at a boot means that nobody knows
+        how it ended.
+        """
+        mark = self._own_mark()
+        self.set_mark(replace(mark, state=MarkState.CLAIMED, attempts=mark.attempts + 1))
+
+    def put_back(self) -> bool:
+        """Allow another attempt after the kernel refused; return whether there is one left.
+
+        Raises UnreadableError: the image stays claimed then.
+        """
+        mark = replace(self._own_mark(), state=MarkState.COMPLETE, loads=0)
+        if mark.why_spent():
+            return False
+        self.set_mark(mark)
+        return True
 
     def check_markable(self) -> None:
         """Raise StoreRefusedError if this is a swap header that has no room for the mark."""
-        fields = self.swap_header
-        if self.signature != swap.SWAP or fields.version != 1:
+        anew = f"make its header anew: swapoff {self.name}; mkswap -U {self.uuid} {self.name}"
+        if self.signature != SWAP or self.swap_version != 1:
             raise StoreRefusedError(f"{self.name} has no swap header of version 1")
-        if first_page.has_store_magic(self.page):
+        if self.has_store_magic:
             raise StoreRefusedError(
-                f"{self.name} was a store, and its first page still says so",
-                f"make its header anew: swapoff {self.name}; mkswap -U {fields.uuid} {self.name}",
+                f"{self.name} was a store, and its first page still says so", anew
             )
-        if fields.bad_pages:
+        if self.bad_pages:
             raise StoreRefusedError(f"{self.name} has a list of bad pages: not supported")
-        if any(self.page[_MARK]) and not first_page.has_mark_magic(self.page):
+        if any(self.data[_MARK]) and not self.has_mark_magic:
             raise StoreRefusedError(
-                f"{self.name} has data where the mark goes, at byte {MARK_OFFSET}",
-                f"make its header anew: swapoff {self.name}; mkswap -U {fields.uuid} {self.name}",
+                f"{self.name} has data where the mark goes, at byte {MARK_OFFSET}", anew
             )
 
+    def _own_mark(self) -> Mark:
+        mark = self.mark()
+        if mark is None:
+            raise ValueError(f"{self.name} has no mark")
+        return mark
+
     def _write(self) -> None:
-        write_pages(self.fd, self.name, self.at, self.page)
+        write_pages(self.fd, self.name, self.page, self.data)
         sync(self.fd, self.name)
 
 
-def read_header(fd: int, name: str, at: int = 0) -> StoreHeader:
-    """Return the first page of the store that begins at page `at` of the device or file.
+def read_header(fd: int, name: str, page: int = 0) -> StoreHeader:
+    """Return the first page of the store that begins at this page of the device or file.
 
     Raises IncompleteError, UnreadableError.
     """
-    page = PageBuffer(PAGE_SIZE).view
-    read_pages(fd, name, at, page)
-    return StoreHeader(fd, name, at, page)
+    data = PageBuffer(PAGE_SIZE).view
+    read_pages(fd, name, page, data)
+    return StoreHeader(fd, name, page, data)
 
 
-def new_store_header(fd: int, name: str, pages: int, at: int = 0) -> UUID:
+def new_store_header(fd: int, name: str, pages: int, page: int = 0) -> UUID:
     """Write the first page of an empty store of so many pages, return its UUID."""
     store_uuid = uuid4()
-    page = PageBuffer(PAGE_SIZE).view
-    page[:] = swap.build_header(pages - 1, store_uuid, "", swap.USER_IMAGE)
-    page[: len(first_page.STORE_MAGIC)] = first_page.STORE_MAGIC
-    write_pages(fd, name, at, page)
+    data = PageBuffer(PAGE_SIZE).view
+    data[:] = empty_store(pages, store_uuid.bytes)
+    write_pages(fd, name, page, data)
     sync(fd, name)
     return store_uuid

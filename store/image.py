@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from errors import DamagedError, NoImageError, TorporError, UnreadableError, cannot
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from format.reader import Source
 from linux import block
 from store.blocks import BlockSource, read_pages
 from store.file import FileSource
-from store.first_page import begins_image, describe
 from store.header import StoreHeader, read_header
 from store.place import place_of
 
@@ -54,7 +53,7 @@ def _header_below(header: StoreHeader, flags: int, files: ExitStack) -> StoreHea
         return None
     try:
         mark = header.mark()
-        if mark.first_page == 0 if mark else any(header.page):
+        if mark.page == 0 if mark else any(header.data):
             return None
         place = place_of(header.name)
         fd = files.enter_context(opened(place.device, flags))
@@ -83,10 +82,10 @@ def marked_image(header: StoreHeader) -> BlockSource:
     """Return the image that the mark in the header makes visible."""
     mark = header.mark()
     if mark is None:
-        raise NoImageError(f"no image: {describe(header.page, header.name)}")
-    if mark.first_page != header.at:
+        raise NoImageError(f"no image: {header.describe(header.name)}")
+    if mark.page != header.page:
         raise DamagedError(
-            f"the mark on {header.name} belongs at page {mark.first_page}, not {header.at}"
+            f"the mark on {header.name} belongs at page {mark.page}, not {header.page}"
         )
     return image_of(mark, header)
 
@@ -108,7 +107,7 @@ def _is_plain_image(fd: int, name: str) -> bool:
         return False
     if status.st_size < PAGE_SIZE:
         return True
-    return begins_image(read_header(fd, name).page)
+    return read_header(fd, name).begins_image
 
 
 def _read_page(header: StoreHeader, page: int) -> memoryview:

@@ -8,6 +8,8 @@ import os
 import stat
 
 from errors import DeviceNotFoundError
+from format import PAGE_SIZE
+from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
 
 _PROPERTIES = {
     "UUID": "ID_FS_UUID",
@@ -164,18 +166,13 @@ def _decode(text: str) -> str:
 
 def _header_tag(node: str, tag: str) -> str:
     """Return UUID or LABEL from a swap header (a store's is one too), "" if there is none."""
-    from linux import swap  # dataclasses and uuid, for a boot without udevd only
-
     try:
         with open(node, "rb") as file:
-            page = file.read(swap.PAGE_SIZE)
+            page = FirstPage(file.read(PAGE_SIZE))
     except OSError:
         return ""
-    if len(page) < swap.PAGE_SIZE:
+    if len(page.data) < PAGE_SIZE or page.signature not in (SWAP, USER_IMAGE, KERNEL_IMAGE):
         return ""
-    header = swap.SwapHeader.parse(page)
-    if not header.uuid.int and tag == "UUID":
-        return ""
-    if header.signature not in (swap.SWAP, swap.USER_IMAGE, swap.KERNEL_IMAGE):
-        return ""
-    return str(header.uuid) if tag == "UUID" else header.label
+    if tag == "UUID":
+        return page.uuid if page.uuid.strip("-0") else ""
+    return page.label

@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 
 from errors import DeviceNotFoundError, StoreRefusedError, cannot
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 from linux import btrfs, fiemap
 from linux.fiemap import FileExtent
 from linux.mounts import Mount, mount_id_of, read_mounts

@@ -5,7 +5,7 @@ from array import array
 from contextlib import ExitStack
 
 from errors import DeviceNotFoundError, StoreRefusedError, cannot
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE
 from format.mark import Extents
 from linux import block, swap
 from linux.snapshot import SnapshotDevice
@@ -42,7 +42,7 @@ class SwapStore(OpenStore):
 
     def attach(self, snapshot: SnapshotDevice) -> None:
         """See Store: the kernel allocates from this area from now on."""
-        snapshot.set_swap_area(os.fstat(self.fd).st_rdev, self.header.at)
+        snapshot.set_swap_area(os.fstat(self.fd).st_rdev, self.header.page)
         self._snapshot = snapshot
 
     def allocate(self, pages: int) -> Extents:

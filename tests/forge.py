@@ -186,11 +186,11 @@ def mark(
     uuid: UUID = UUID_A,
     version: int = 1,
     state: int = 1,
-    first_page: int = 0,
+    page: int = 0,
     loads: int = 0,
     attempts: int = 0,
 ) -> bytes:
-    place = (image_size, map_page, extents, first_page)
+    place = (image_size, map_page, extents, page)
     fields = (version, state, uuid.bytes, *place, loads, attempts)
     return sealed(uuid, struct.pack("<8sHH4x16sQQIQHH188x", b"TORPMARK", *fields))
 
@@ -271,13 +271,22 @@ def map_page(
 
 
 SWAP_UUID = UUID("5a5a5a5a-1111-4222-8333-444444444444")
+SWAP, USER, KERNEL = b"SWAPSPACE2", b"ULSUSPEND\0", b"S1SUSPEND\0"
+"""Signatures."""
 
 
-def header_page(pages: int, marked: bytes, *, start: bytes = b"", signature: bytes) -> bytes:
+def header_page(
+    pages: int,
+    marked: bytes = b"",
+    *,
+    start: bytes = b"",
+    signature: bytes = SWAP,
+    uuid: UUID = SWAP_UUID,
+) -> bytes:
     """Return a device's first page: a swap header of version 1 with a mark in it."""
     page = bytearray(PAGE)
     page[: len(start)] = start
-    struct.pack_into("<III16s16s", page, 1024, 1, pages - 1, 0, SWAP_UUID.bytes, b"sleep")
+    struct.pack_into("<III16s16s", page, 1024, 1, pages - 1, 0, uuid.bytes, b"sleep")
     page[1280 : 1280 + len(marked)] = marked
     page[4086:] = signature
     return bytes(page)

@@ -19,8 +19,7 @@ from errors import (
     UnsupportedError,
     cannot,
 )
-from format import checksum
-from format.layout import PAGE_SIZE
+from format import PAGE_SIZE, checksum
 from format.page_types import PageTypes
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader

@@ -14,7 +14,6 @@ from state.record import BootRecord, HibernationRecord
 from store.efi_location import clear_efi_location_of
 from store.header import StoreHeader, read_header
 from store.image import marked_image, open_header, opened
-from store.once import why_spent
 from torpor.output import say
 
 
@@ -76,7 +75,7 @@ def _why_stale(header: StoreHeader) -> str:
     """Return why no boot can restore the image, "" if one can."""
     try:
         source = marked_image(header)
-        if reason := why_spent(source.mark):
+        if reason := source.mark.why_spent():
             return reason
         guard = guard_of(ImageReader(source))
         if guard is None:

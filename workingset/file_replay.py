@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from format.working_set import CachedFile, FileSystem, Ranges, pages_in
-from linux import opening
+from linux import PAGE_SIZE, opening
 from linux.fiemap import FileExtent, file_extents
-from linux.page_cache import PAGE_SIZE, Residency, Runs, largest_readahead
+from linux.page_cache import Residency, Runs, largest_readahead
 from workingset.files import check_of
 from workingset.limits import Limits
 from workingset.stats import Skipped, Stats

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from format.working_set import ProcessMemory, Ranges, pages_in
-from linux import process_memory, tasks
+from linux import PAGE_SIZE, process_memory, tasks
 from linux.memory import excess, memory
-from linux.page_cache import PAGE_SIZE
 
 LIMIT = 3.0
 """Seconds that it may take; what is left then the kernel does."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from format.working_set import ProcessMemory, Ranges
-from linux import process_memory, tasks
-from linux.page_cache import PAGE_SIZE
+from linux import PAGE_SIZE, process_memory, tasks
 from linux.process_memory import Mapping, PageMap
 from workingset.limits import Limits
 from workingset.stats import Stats

@@ -54,8 +54,8 @@ def specimens() -> list[Specimen]:
     return [
         Specimen(image, places),
         Specimen(long.build(), _places_of(long)),
-        Specimen(image, places, devices.USER),
-        Specimen(image, places, devices.USER, devices.STORE),
+        Specimen(image, places, forge.USER),
+        Specimen(image, places, forge.USER, devices.STORE),
     ]
 
 

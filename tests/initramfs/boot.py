@@ -5,8 +5,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from format.layout import MARK_MAGIC, PAGE_SIZE
-from format.mark import MARK_OFFSET
+from format import PAGE_SIZE
+from format.first_page import MARK_MAGIC, MARK_OFFSET
 from tests.initramfs.installed import HERE, ROOT, unavailable
 
 PAGE_OF = {

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from format.working_set import CachedFile, WorkingSet
-from linux.page_cache import PAGE_SIZE, Residency
+from linux import PAGE_SIZE
+from linux.page_cache import Residency
 from workingset.record import record
 
 LONG_ENOUGH = 60.0

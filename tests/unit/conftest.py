@@ -24,6 +24,7 @@ from linux import (
 )
 from resume import find, restore
 from state import announced, conf, location, record, working_set
+from tests.forge import PAGE, header_page
 from tests.unit.cached_files import is_on_disk, put_files
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
@@ -84,8 +85,7 @@ def swap_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwapFile:
     def make(pages: int) -> Path:
         path = tmp_path / "swap"
         uuid = UUID("11111111-2222-3333-4444-555555555555")
-        header = swap.build_header(pages - 1, uuid, "nest", swap.SWAP)
-        path.write_bytes(header + bytes((pages - 1) * 4096))
+        path.write_bytes(header_page(pages, uuid=uuid) + bytes((pages - 1) * 4096))
         area = swap.SwapArea(str(path), is_partition=True, size=pages * 4096, used=0)
         monkeypatch.setattr(swap, "active_swaps", lambda: [area])
         return path
@@ -97,7 +97,7 @@ def swap_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwapFile:
 def hibernated(swap_file: SwapFile) -> Path:
     """A swap file with an image of STREAM in RUNS; its header without the image is beside it."""
     path = swap_file(1500)
-    path.with_name("header").write_bytes(path.read_bytes()[: swap.PAGE_SIZE])
+    path.with_name("header").write_bytes(path.read_bytes()[:PAGE])
     put_image(path, STREAM, RUNS)
     return path
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from uuid import UUID
 
-from linux import swap
 from store.place import Place
+from tests.forge import SWAP, header_page
 from tests.unit.fake_initramfs import MICROCODE, Link, archive
 from torpor.doctor.machine import Machine
 
@@ -50,7 +50,7 @@ class FakeMachine:
             self.write(path, text)
         self.device("sda1", "8:1", 20 * GIB, "aaaaaaaa-0000-0000-0000-000000000000")
         self.device("sda2", "8:2", 4 * GIB, UUID_TEXT)
-        self.write("/dev/sda2", header(swap.SWAP))
+        self.write("/dev/sda2", header(SWAP))
         self.write("/boot/vmlinuz-" + RELEASE, b"")
         for path, data in (
             (NEEDS[0], RESUMER),
@@ -113,7 +113,7 @@ class FakeMachine:
         """Put a device-mapper device between swap and sda2."""
         self.remove(f"/dev/disk/by-uuid/{UUID_TEXT}")
         self.device("dm-0", "254:0", 4 * GIB, UUID_TEXT, below="sda2")
-        self.write("/dev/dm-0", header(swap.SWAP))
+        self.write("/dev/dm-0", header(SWAP))
         self.link(f"/dev/mapper/{dm_name}", "../dm-0")
         self.write("/sys/class/block/dm-0/dm/name", dm_name + "\n")
         self.write("/sys/class/block/dm-0/dm/uuid", dm_uuid + "\n")
@@ -132,8 +132,7 @@ class FakeMachine:
 
 def header(signature: bytes, start: bytes = b"") -> bytes:
     """Return the first page of a swap area or store."""
-    page = swap.build_header(1000, UUID(UUID_TEXT), "", signature)
-    return start + page[len(start) :]
+    return header_page(1001, start=start, signature=signature, uuid=UUID(UUID_TEXT))
 
 
 def _initramfs_tools() -> dict[str, bytes | Link]:

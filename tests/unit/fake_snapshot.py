@@ -8,8 +8,8 @@ import errno
 import os
 from collections.abc import Sequence
 
+from linux import PAGE_SIZE
 from linux import snapshot as real
-from linux.snapshot import PAGE_SIZE
 
 
 class Restored(BaseException):

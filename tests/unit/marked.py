@@ -41,15 +41,15 @@ def put_image(
     stream: bytes,
     runs: Sequence[tuple[int, int]],
     made: Made | None = None,
-    at: int = 0,
+    page: int = 0,
 ) -> None:
-    """Write an image into these runs of pages of the store or swap that begins at page `at`."""
+    """Write an image into these runs of pages of the store or swap that begins at this page."""
     made = made or Made()
     fd = os.open(path, os.O_RDWR)
     room = Extents()
     for start, count in runs:
         room.add(start, count)
-    with OwnStore(fd, str(path), read_header(fd, str(path), at), room) as store:
+    with OwnStore(fd, str(path), read_header(fd, str(path), page), room) as store:
         superblock = Superblock(
             uuid4(), made.day * 86400 * 10**9, CHUNK_SIZE, made.identity, platform=True
         )
@@ -68,11 +68,11 @@ def put_image(
         store.header.set_mark(mark)
 
 
-def mark_of(path: str | Path, at: int = 0) -> Mark | None:
+def mark_of(path: str | Path, page: int = 0) -> Mark | None:
     """Return the mark that is on the device now."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        return read_header(fd, str(path), at).mark()
+        return read_header(fd, str(path), page).mark()
     finally:
         os.close(fd)
 

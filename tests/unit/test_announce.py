@@ -17,6 +17,7 @@ from state.location import Location
 from store import swap as store_swap
 from store.header import read_header
 from store.place import Place
+from tests.forge import KERNEL, SWAP, USER
 from tests.unit.conftest import SwapFile
 from torpor import setup
 from torpor.__main__ import main
@@ -142,12 +143,12 @@ def test_swap_that_is_off_is_never_named(
     assert kernel.named == ("0:1", "0")
 
 
-@pytest.mark.parametrize("signature", [swap.KERNEL_IMAGE, swap.USER_IMAGE])
+@pytest.mark.parametrize("signature", [KERNEL, USER])
 def test_what_could_hold_an_image_is_never_named(
     kernel: Kernel, device: Path, signature: bytes
 ) -> None:
     with device.open("r+b") as opened:
-        opened.seek(swap.SIGNATURE_OFFSET)
+        opened.seek(4086)
         opened.write(signature)
     announce({}, KEPT)
     assert kernel.named == ("0:1", "0")
@@ -279,8 +280,8 @@ def test_a_note_that_cannot_be_read_is_none(kernel: Kernel, tmp_path: Path, text
 
 def test_the_page_read_is_the_one_named(file: Path) -> None:
     with file.open("rb") as opened:
-        assert read_header(opened.fileno(), "file", 34).signature == swap.SWAP
-        assert read_header(opened.fileno(), "file", 0).signature != swap.SWAP
+        assert read_header(opened.fileno(), "file", 34).signature == SWAP
+        assert read_header(opened.fileno(), "file", 0).signature != SWAP
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:

@@ -3,7 +3,6 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
@@ -21,13 +20,14 @@ from errors import (
 )
 from format.mark import MarkState
 from format.records import Identity
-from linux import kmsg, power, root, swap
+from linux import kmsg, power, root
 from resume import candidates
 from resume.request import Request
 from state.location import Location
 from state.record import KeptImage
 from store.header import StoreHeader, new_store_header, read_header
 from store.image import open_image
+from tests.forge import KERNEL, header_page
 from tests.unit.marked import HERE, INSTALLATION, Made, mark_of, put_image, set_mark
 
 PAGE = 4096
@@ -45,20 +45,20 @@ class Disks:
         self._folder = folder
         self.paths: list[str] = []
 
-    def empty(self, at: int = 0) -> str:
+    def empty(self, page: int = 0) -> str:
         path = self._folder / f"sd{len(self.paths)}"
         path.write_bytes(bytes(PAGES * PAGE))
         with path.open("r+b") as file:
-            new_store_header(file.fileno(), str(path), PAGES, at)
+            new_store_header(file.fileno(), str(path), PAGES, page)
         self.paths.append(str(path))
         return str(path)
 
-    def image(self, day: int, identity: Identity = HERE, at: int = 0) -> str:
+    def image(self, day: int, identity: Identity = HERE, page: int = 0) -> str:
         """A store with an image of the first `day`s of 1970."""
-        path = self.empty(at)
-        runs = [(at + 1, PAGES - 1 - at)]
+        path = self.empty(page)
+        runs = [(page + 1, PAGES - 1 - page)]
         made = Made(identity, day=day)
-        put_image(Path(path), bytes([day]) * PAGE * 3, runs, made, at)
+        put_image(Path(path), bytes([day]) * PAGE * 3, runs, made, page)
         return path
 
 
@@ -199,7 +199,7 @@ def test_image_for_another_boot_is_kept_beside_those_that_are_not(disks: Disks) 
 
 
 def test_kept_image_of_a_file_is_named_with_its_page(disks: Disks) -> None:
-    path = disks.image(3, OTHER_KERNEL, at=7)
+    path = disks.image(3, OTHER_KERNEL, page=7)
     kept: list[KeptImage] = []
     refused(OtherKernelError, f"resume={path} resume_offset=7", keep=kept.append)
     assert kept == [KeptImage(path, 7)]
@@ -242,7 +242,7 @@ def test_without_an_image_in_the_kept_place_others_are_looked_at(kept: str, disk
 
 
 def test_image_in_a_file_is_found_by_its_page(disks: Disks) -> None:
-    path = disks.image(3, at=7)
+    path = disks.image(3, page=7)
     assert "no image" in refused(NoImageError, f"resume={path}")
     assert resume(f"resume={path} resume_offset=7")[0] == path
     assert "beyond" not in refused(NoImageError, f"resume={path} resume_offset=7")
@@ -273,10 +273,9 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
 
 
 def kernel_image(path: str, page: int) -> None:
-    header = swap.build_header(PAGES - 1, UUID(int=5), "", swap.KERNEL_IMAGE)
     with open(path, "r+b") as file:
         file.seek(page * PAGE)
-        file.write(header)
+        file.write(header_page(PAGES, signature=KERNEL))
 
 
 @pytest.mark.parametrize("page", [0, 9])

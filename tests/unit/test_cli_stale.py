@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from errors import ChangedError
+from format.first_page import MARK_OFFSET
 from format.guard import GuardEntry
-from format.mark import MARK_OFFSET, MarkState
+from format.mark import MarkState
 from linux import programs
 from state import record
 from state.record import BootRecord, HibernationRecord, KeptImage, Outcome
@@ -184,8 +185,8 @@ def test_store_that_is_no_swap_turns_none_on(
     path = tmp_path / "disk"
     path.write_bytes(bytes(100 * PAGE))
     with path.open("r+b") as file:
-        new_store_header(file.fileno(), "it", 90, at=7)
-    put_image(path, bytes(PAGE), [(8, 80)], at=7)
+        new_store_header(file.fileno(), "it", 90, page=7)
+    put_image(path, bytes(PAGE), [(8, 80)], page=7)
     keep(path, 7)
     machine.changed = "xfs has changed"
     assert discard()[1] == f"the image on {path} is discarded: xfs has changed\n"

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from format.layout import MARK_MAGIC
-from format.mark import MARK_OFFSET
-from linux import swap
+from format.first_page import MARK_MAGIC, MARK_OFFSET
+from tests.forge import KERNEL, SWAP, USER
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
     FILE_PLACE,
@@ -27,7 +26,7 @@ LVM = "LVM-" + "x" * 64
 OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
 STORE_SDA2 = "store = /dev/sda2\n"
-STORE_PAGE = header(swap.USER_IMAGE, b"TORPSTOR")
+STORE_PAGE = header(USER, b"TORPSTOR")
 
 
 @pytest.fixture(name="fake")
@@ -103,7 +102,7 @@ def old_image(fake: FakeMachine) -> None:
 
 
 def swap_file(fake: FakeMachine, offset: int) -> None:
-    fake.write("/swapfile", header(swap.SWAP))
+    fake.write("/swapfile", header(SWAP))
     fake.replace("/proc/swaps", "/dev/sda2 partition", "/swapfile file")
     text = f"resume=UUID={OTHER_UUID}\nresume_offset={offset}\nstore=/swapfile\n"
     fake.write("/var/lib/torpor/location", text)
@@ -223,7 +222,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     ),
     "old image": (old_image, Level.WARNING, "an old image lies on /dev/sda2", "torpor discard"),
     "image on swap": (
-        both(written("/proc/swaps", "\n"), written("/dev/sda2", header(swap.KERNEL_IMAGE))),
+        both(written("/proc/swaps", "\n"), written("/dev/sda2", header(KERNEL))),
         Level.PROBLEM,
         "holds an image of the kernel's own",
         "mkswap",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from linux import swap
+from tests.forge import SWAP, USER
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
     FILE_PLACE,
@@ -24,7 +24,7 @@ LUKS = f"CRYPT-LUKS2-{LUKS_UUID}-swap_crypt"
 DASHED = "08150815-0815-0815-0815-081508150815"
 ROOT_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 UNITS = "usr/lib/systemd/system"
-STORE_PAGE = header(swap.USER_IMAGE, b"TORPSTOR")
+STORE_PAGE = header(USER, b"TORPSTOR")
 
 Change = Callable[[FakeMachine], object]
 
@@ -83,7 +83,7 @@ def store_file(fake: FakeMachine) -> None:
 
 
 def swap_file_on_command_line(fake: FakeMachine) -> None:
-    fake.write("/swapfile", header(swap.SWAP))
+    fake.write("/swapfile", header(SWAP))
     fake.replace("/proc/swaps", "/dev/sda2 partition", "/swapfile file")
     words = f"resume=UUID={ROOT_UUID} resume_offset={FILE_PLACE}"
     fake.replace("/proc/cmdline", "quiet", words)

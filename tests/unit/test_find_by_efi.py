@@ -20,7 +20,7 @@ from errors import (
     OtherKernelError,
     UsageError,
 )
-from linux import efivar, power, root, swap
+from linux import efivar, power, root
 from resume import first_look
 from resume.candidates import Candidate
 from resume.request import Request
@@ -30,6 +30,7 @@ from state.location import Location
 from state.record import BootRecord
 from store.efi_location import EfiLocation, read_efi_location, write_efi_location
 from store.header import new_store_header, read_header
+from tests.forge import KERNEL, header_page
 from tests.unit.fake_snapshot import FakeSnapshot
 from tests.unit.marked import HERE, INSTALLATION, Made, put_image
 
@@ -59,16 +60,15 @@ class Devices:
         path = self.folder / name
         path.write_bytes(bytes(PAGES * PAGE))
         with path.open("r+b") as file:
-            for at in (0, 9):
-                new_store_header(file.fileno(), name, PAGES, at)
+            for page in (0, 9):
+                new_store_header(file.fileno(), name, PAGES, page)
         self.names[str(path)] = str(path)
         return str(path)
 
     def kernel_image(self) -> None:
-        header = swap.build_header(PAGES - 1, UUID(int=5), "", swap.KERNEL_IMAGE)
         with open(self.efi, "r+b") as file:
             file.seek(9 * PAGE)
-            file.write(header)
+            file.write(header_page(PAGES, signature=KERNEL))
 
     def find(self, spec: str, *_: object) -> str | None:
         return self.names.get(spec)
@@ -154,9 +154,9 @@ def test_what_is_named_comes_first(devices: Devices, handed: Handed) -> None:
 
 def test_image_of_ours_has_to_be_of_this_installation(devices: Devices) -> None:
     """Whoever can start another system can write to the firmware."""
-    put_image(Path(devices.efi), bytes(PAGE), [(10, PAGES - 10)], at=9)
+    put_image(Path(devices.efi), bytes(PAGE), [(10, PAGES - 10)], page=9)
     (found,) = find(Location("", 0, INSTALLATION))
-    assert (found.header.name, found.header.at, found.refusal) == (devices.efi, 9, None)
+    assert (found.header.name, found.header.page, found.refusal) == (devices.efi, 9, None)
     (found,) = find(Location("", 0, "cd" * 16))
     assert isinstance(found.refusal, OtherInstallationError)
     assert not found.is_ours

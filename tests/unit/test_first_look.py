@@ -3,31 +3,30 @@
 import subprocess
 import sys
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
 import resume.__main__ as whole
 from errors import NoImageError
-from linux import root, swap
+from linux import root
 from resume import start
 from resume.first_look import why_no_image
 from state import early
 from state.record import BootRecord
 from store import locate
 from store.header import new_store_header
+from tests.forge import KERNEL, SWAP, USER, header_page
 from tests.test_structure import ROOT
 from tests.unit.marked import put_image
 
 PAGE = 4096
 PAGES = 64
 HEAVY = ("construct", "pyudev", "ctypes", "dataclasses", "typing", "re", "enum", "json", "argparse")
-UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
 
 
-def image(path: Path, signature: bytes = swap.SWAP, at: int = 0) -> Path:
-    header = swap.build_header(PAGES - 1 - at, UUID_1, "", signature)
-    path.write_bytes(bytes(at * PAGE) + header + bytes((PAGES - 1 - at) * PAGE))
+def image(path: Path, signature: bytes = SWAP, page: int = 0) -> Path:
+    header = header_page(PAGES - page, signature=signature)
+    path.write_bytes(bytes(page * PAGE) + header + bytes((PAGES - 1 - page) * PAGE))
     return path
 
 
@@ -67,9 +66,7 @@ print(code, *sorted({{name.partition(".")[0] for name in sys.modules}}))
     assert not {*HEAVY} & {*modules}
 
 
-@pytest.mark.parametrize(
-    "signature", [swap.SWAP, swap.USER_IMAGE, swap.KERNEL_IMAGE, b"something "], ids=repr
-)
+@pytest.mark.parametrize("signature", [SWAP, USER, KERNEL, b"something "], ids=repr)
 def test_both_say_the_same_of_a_file(
     tmp_path: Path, signature: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,7 +74,7 @@ def test_both_say_the_same_of_a_file(
     with pytest.raises(NoImageError) as caught:
         whole.rehearse(text, lambda *_: None)
     reason = why_no_image(text, rehearsed=True)
-    assert reason == (None if signature == swap.KERNEL_IMAGE else str(caught.value))
+    assert reason == (None if signature == KERNEL else str(caught.value))
 
 
 def test_what_is_not_plain_in_a_file_is_left_to_the_whole_program(tmp_path: Path) -> None:
@@ -102,7 +99,7 @@ def test_named_device(tmp_path: Path, devices: list[str]) -> None:
 
 
 def test_offset(tmp_path: Path, devices: list[str]) -> None:
-    path = str(image(tmp_path / "sda", at=3))
+    path = str(image(tmp_path / "sda", page=3))
     devices.append(path)
     neither = f"no image: {path} is neither an image, nor a store, nor swap"
     assert look(f"resume={path}") == neither
@@ -124,7 +121,7 @@ def test_kept_device_first_then_all(tmp_path: Path, devices: list[str]) -> None:
     put_image(Path(other), bytes([1]) * PAGE, [(1, PAGES - 1)])
     assert look("quiet") is None
     image(Path(other))
-    image(Path(one), swap.KERNEL_IMAGE)
+    image(Path(one), KERNEL)
     assert look("quiet") is None
 
 

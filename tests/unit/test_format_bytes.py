@@ -4,9 +4,12 @@ from array import array
 from uuid import UUID
 
 import lz4.block
+import pytest
 
-from format import chunks, layout, records
+import linux
+from format import PAGE_SIZE, chunks, layout, records
 from format.checksum import definition
+from format.first_page import empty_store
 from format.mark import Extents, Mark, MarkState, build_map
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, lz4_run
 from tests.vectors.images import noise
@@ -129,6 +132,17 @@ def test_mark() -> None:
     )
     assert len(built) == 256
     check(built, by_hand, "ac4b7f34")
+
+
+@pytest.mark.parametrize(
+    ("pages", "last_page"), [(1000, "e7 03 00 00"), (1 << 32, "ff" * 4), (17 << 28, "ff" * 4)]
+)
+def test_first_page_of_a_store(pages: int, last_page: str) -> None:
+    """A store of 16 TiB and more has more pages than a swap header can count."""
+    fields = bytes.fromhex(f"01 00 00 00 {last_page} 00 00 00 00 {ID}")
+    page = b"TORPSTOR".ljust(1024, b"\0") + fields
+    assert empty_store(pages, UUID_0.bytes) == page.ljust(4086, b"\0") + b"ULSUSPEND\0"
+    assert linux.PAGE_SIZE == PAGE_SIZE == 4096, "the kernel's swap areas have these pages, too"
 
 
 def test_map_page() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from construct import Struct
 
-from format import guard, layout, mark, records, working_set
+from format import first_page, guard, layout, mark, records, working_set
 
 SPECIFICATION = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text()
 ROW = re.compile(r"^(\d+) \| (\d+) \| ", re.MULTILINE)
@@ -67,4 +67,4 @@ def test_limits() -> None:
     assert "\na name of a working set, all names | 4096 bytes, 64 MiB\n" in SPECIFICATION
     assert (working_set.MAX_PATH, working_set.MAX_NAMES) == (4096, 64 << 20)
     assert "\nentries of the guard | 4096\n" in SPECIFICATION
-    assert f"\n{mark.MARK_OFFSET} | {layout.MARK_SIZE} | mark |" in SPECIFICATION
+    assert f"\n{first_page.MARK_OFFSET} | {layout.MARK_SIZE} | mark |" in SPECIFICATION

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from linux import opening, process_memory, tasks
-from linux.page_cache import PAGE_SIZE, Residency, largest_readahead, runs
+from linux import PAGE_SIZE, opening, process_memory, tasks
+from linux.page_cache import Residency, largest_readahead, runs
 from linux.process_memory import Mapping
 from tests.unit.cached_files import is_on_disk
 

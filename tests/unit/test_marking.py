@@ -21,8 +21,8 @@ from hibernate.plan import Plan
 from hibernate.power_off import Mode, never_go_on
 from hibernate.sequence import hibernate
 from hibernate.watchdog import Watchdog
-from linux import power
-from linux.snapshot import PAGE_SIZE, SnapshotDevice
+from linux import PAGE_SIZE, power
+from linux.snapshot import SnapshotDevice
 from store import header as store_header
 from store.base import OwnStore
 from store.blocks import write_pages
@@ -171,7 +171,7 @@ def test_device_that_cannot_be_asked_any_more_ends_the_machine(
 
 @pytest.mark.parametrize("state", MarkState)
 def test_our_mark_goes_whatever_its_state(state: MarkState, store: OneFile) -> None:
-    before = bytes(store.header.page)
+    before = bytes(store.header.data)
     put_mark(Path(store.header.name), mark_of(state=state))
     assert first_page(Path(store.header.name)) != before
     Marking(store, OURS, lambda _: None).take_away()
@@ -180,7 +180,7 @@ def test_our_mark_goes_whatever_its_state(state: MarkState, store: OneFile) -> N
 
 def test_mark_without_its_signature_goes_too(store: OneFile) -> None:
     """The writer was killed between its two writes to swap."""
-    before = bytes(store.header.page)
+    before = bytes(store.header.data)
     put_mark(Path(store.header.name), mark_of())
     with open(store.header.name, "r+b") as file:
         file.seek(PAGE_SIZE - 10)
@@ -199,7 +199,7 @@ def test_mark_of_another_image_stays(store: OneFile) -> None:
 def test_half_of_a_mark_goes_only_if_it_must_be_ours(store: OneFile) -> None:
     path = Path(store.header.name)
     ours = Marking(store, OURS, lambda _: None)
-    empty = bytes(store.header.page)
+    empty = bytes(store.header.data)
     ours.set(mark_of())
     with path.open("r+b") as file:
         file.seek(1400)

@@ -22,13 +22,12 @@ from errors import (
     TorporError,
     UnreadableError,
 )
-from format.mark import Mark, MarkState
-from linux.snapshot import PAGE_SIZE
+from format.mark import MAX_ATTEMPTS, MAX_LOADS, Mark, MarkState
+from linux import PAGE_SIZE
 from resume.request import Request
 from state.record import KeptImage
 from store import header as headers
 from store.header import StoreHeader
-from store.once import MAX_ATTEMPTS, MAX_LOADS
 from tests.test_structure import ROOT
 from tests.unit.conftest import RUNS, STREAM
 from tests.unit.fake_snapshot import FakeSnapshot, Restored

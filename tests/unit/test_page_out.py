@@ -6,8 +6,7 @@ from itertools import pairwise
 import pytest
 
 from format.working_set import ProcessMemory
-from linux import process_memory, tasks
-from linux.page_cache import PAGE_SIZE
+from linux import PAGE_SIZE, process_memory, tasks
 from linux.process_memory import page_out as really_page_out
 from tests.unit.test_linux_memory import sleeper
 from workingset import page_out as module

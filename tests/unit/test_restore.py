@@ -22,8 +22,7 @@ from format.guard import GuardEntry
 from format.layout import CHUNK_HEADER_SIZE
 from format.mark import MarkState
 from format.records import Identity
-from linux import kmsg, root
-from linux.snapshot import PAGE_SIZE
+from linux import PAGE_SIZE, kmsg, root
 from resume import check, hand_over
 from resume.request import Request
 from state.record import BootRecord

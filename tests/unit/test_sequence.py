@@ -24,8 +24,7 @@ from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.sequence import hibernate
 from hibernate.watchdog import Watchdog
-from linux import power, swap, tasks
-from linux.snapshot import PAGE_SIZE
+from linux import PAGE_SIZE, power, swap, tasks
 from store import device as store_device
 from store.header import new_store_header
 from store.image import open_image

@@ -19,13 +19,12 @@ from format import mark
 from format.mark import Extents, Mark, MarkState, build_map, read_map
 from format.reader import ImageReader, read_at
 from format.writer import ImageWriter, new_buffers
-from linux import swap
 from store import blocks
 from store.base import OpenStore, write_map
 from store.blocks import BlockSink, BlockSource
 from store.header import read_header
 from store.image import marked_image
-from tests.forge import UUID_A
+from tests.forge import UUID_A, header_page
 from tests.sources import opened, read_file, reader_of, superblock
 from tests.vectors.images import noise
 
@@ -61,8 +60,7 @@ class Scattered(OpenStore):
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scattered]:
     monkeypatch.setattr(blocks, "WRITE_SIZE", 16 * PAGE)
     path = tmp_path / "device"
-    header = swap.build_header(PAGES - 1, UUID(int=1), "", swap.SWAP)
-    path.write_bytes(header + b"\xdb" * ((PAGES - 1) * PAGE))
+    path.write_bytes(header_page(PAGES) + b"\xdb" * ((PAGES - 1) * PAGE))
     with opened(path) as fd:
         yield Scattered(os.dup(fd), str(path))
 

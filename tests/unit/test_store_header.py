@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from errors import DamagedError, NoImageError, StoreRefusedError, UnreadableError, UnsupportedError
-from format.mark import MARK_OFFSET, Mark, MarkState
+from format.first_page import MARK_OFFSET
+from format.mark import Mark, MarkState
 from format.reader import ImageReader
 from store import blocks, header
 from store.header import StoreHeader, new_store_header, read_header
@@ -110,7 +111,7 @@ def test_only_mark_and_signature_change(swap: Path) -> None:
 
 def test_store_is_found_by_uuid_and_never_swap(store: Path) -> None:
     with opened(store) as fd:
-        store_uuid = header_of(fd).swap_header.uuid
+        store_uuid = header_of(fd).uuid
     assert blkid(store)["TYPE"] == "swsuspend"
     assert blkid(store)["UUID"] == str(store_uuid)
 
@@ -221,8 +222,8 @@ def test_store_begins_anywhere_on_a_device(tmp_path: Path) -> None:
     path.write_bytes(devices.Device().build().ljust(64 * PAGE, b"\0"))
     with opened(path) as fd:
         os.pwrite(fd, b"a file system", 0)
-        new_store_header(fd, "it", 8, at=5)
-        read_header(fd, "it", 5).set_mark(replace(MARK, first_page=5))
+        new_store_header(fd, "it", 8, page=5)
+        read_header(fd, "it", 5).set_mark(replace(MARK, page=5))
         image = ImageReader(marked_image(read_header(fd, "it", 5)))
         assert b"".join(bytes(raw) for raw in image.stream()) == devices.STREAM
         read_header(fd, "it", 5).clear()
@@ -234,7 +235,7 @@ def test_store_begins_anywhere_on_a_device(tmp_path: Path) -> None:
 @pytest.mark.parametrize("taken", [devices.MAP, *(start for start, _ in devices.RUNS)])
 def test_image_may_not_lie_on_its_own_mark(taken: int, tmp_path: Path) -> None:
     path = tmp_path / "device"
-    marked = forge.mark(len(devices.IMAGE), devices.MAP, 2, first_page=taken)
+    marked = forge.mark(len(devices.IMAGE), devices.MAP, 2, page=taken)
     made = devices.Device(marked=marked).build()
     path.write_bytes(made)
     with opened(path) as fd:
@@ -258,7 +259,7 @@ def test_mkswap_leaves_nothing_of_a_store(store: Path) -> None:
     subprocess.run([program("mkswap"), "--quiet", store], check=True, capture_output=True)
     with opened(store) as fd:
         header_of(fd).check_markable()
-        assert not any(header_of(fd).page[:1024])
+        assert not any(header_of(fd).data[:1024])
 
 
 def test_swap_that_cannot_be_marked(swap: Path) -> None:
@@ -314,7 +315,7 @@ def test_discard_touches_nothing_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, data in (
-        ("kernel", devices.Device(signature=devices.KERNEL).build()),
+        ("kernel", devices.Device(signature=forge.KERNEL).build()),
         ("other", devices.Device(marked=b"").build()),
         ("file", devices.IMAGE),
         ("text", b"not for us" * 1000),

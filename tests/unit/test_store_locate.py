@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from errors import DeviceNotFoundError
-from linux import swap
 from store import locate
 from store.locate import find_device
+from tests import forge
 
 UUID_1 = "11111111-2222-3333-4444-abcdefabcdef"
 OF_THE_KERNEL = ("PARTUUID", "PARTNAME")
@@ -82,19 +82,19 @@ def test_encoded_label(add: Add) -> None:
     assert find_device("LABEL=my \\swäp/") == path
 
 
-@pytest.mark.parametrize("signature", [swap.SWAP, swap.USER_IMAGE, swap.KERNEL_IMAGE])
+@pytest.mark.parametrize("signature", [forge.SWAP, forge.USER, forge.KERNEL])
 def test_tags_from_the_header_itself(add: Add, signature: bytes) -> None:
     """In an initramfs without udevd nobody has probed the device."""
     add(b"too short")
     add(bytes(8192))
-    path = add(swap.build_header(9, UUID(UUID_1), "sleep", signature) + bytes(4096))
+    path = add(forge.header_page(10, signature=signature, uuid=UUID(UUID_1)) + bytes(4096))
     assert find_device(f"UUID={UUID_1}") == path
     assert find_device("LABEL=sleep") == path
     assert find_device("LABEL=awake") is None
 
 
 def test_header_is_not_read_where_udev_has_probed(add: Add) -> None:
-    header = swap.build_header(9, UUID(UUID_1), "sleep", swap.SWAP)
+    header = forge.header_page(10, uuid=UUID(UUID_1))
     add(header, properties={"ID_FS_TYPE": "ext4"})
     assert find_device(f"UUID={UUID_1}") is None
 
@@ -170,7 +170,7 @@ def test_names_for_the_next_boot(add: Add, monkeypatch: pytest.MonkeyPatch) -> N
     def device(contents: bytes = b"", **properties: str) -> str:
         return add(contents, properties)
 
-    header = swap.build_header(9, UUID(UUID_1), "", swap.SWAP)
+    header = forge.header_page(10, uuid=UUID(UUID_1))
     assert locate.name_of(device(header)) == f"UUID={UUID_1}"
     assert locate.name_of(device(ID_FS_UUID="a-b", ID_FS_TYPE="ext4")) == "UUID=a-b"
     device(ID_FS_UUID="c-d", ID_FS_TYPE="btrfs", ID_PART_ENTRY_UUID="1")

@@ -14,8 +14,8 @@ import pytest
 from errors import DamagedError
 from format.records import MAX_WORKING_SET_SIZE
 from format.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
+from linux import PAGE_SIZE
 from linux.mounts import Mount, read_mounts
-from linux.page_cache import PAGE_SIZE
 from tests.unit.cached_files import LONG_ENOUGH, ODD, files_in, recorded
 from tests.unit.test_linux_memory import sleeper
 from workingset import record as record_module

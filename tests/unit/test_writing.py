@@ -20,8 +20,9 @@ from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.sequence import hibernate
 from hibernate.writing import Writing
+from linux import PAGE_SIZE
 from linux.kmsg import Log
-from linux.snapshot import PAGE_SIZE, SnapshotDevice
+from linux.snapshot import SnapshotDevice
 from store.header import read_header
 from store.identity import these_facts
 from store.image import image_of, open_image

@@ -3,10 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tests.forge import PAGE, UUID_B, Parts, Super, device, header_page, map_page, mark
+from tests.forge import (
+    KERNEL,
+    PAGE,
+    SWAP,
+    USER,
+    UUID_B,
+    Parts,
+    Super,
+    device,
+    header_page,
+    map_page,
+    mark,
+)
 from tests.vectors.images import SMALL, Broken, flipped, noise, run
 
-SWAP, USER, KERNEL = b"SWAPSPACE2", b"ULSUSPEND\0", b"S1SUSPEND\0"
 STORE = b"TORPSTOR"
 IMAGE = SMALL.build()
 STREAM = b"A" * PAGE + b"B" * PAGE
@@ -70,7 +81,7 @@ def _marks() -> dict[str, Broken]:
             "R38",
             4,
             "belongs at page 3, not 0",
-            Device(marked=mark(size, MAP, 2, first_page=3)),
+            Device(marked=mark(size, MAP, 2, page=3)),
         ),
         "mark-of-another-image": ("R37", 4, "the mark is of image", Device(image=other.build())),
         "mark-size-too-small": ("R8", 4, "no trailer", Device(marked=mark(size - 1, MAP, 2))),

@@ -4,8 +4,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from format.layout import MARK_SIZE, PAGE_SIZE
-from format.mark import MARK_OFFSET, MarkState
+from format import PAGE_SIZE
+from format.first_page import MARK_OFFSET
+from format.layout import MARK_SIZE
+from format.mark import MarkState
 from format.reader import ImageReader
 from store.header import read_header
 from store.image import marked_image

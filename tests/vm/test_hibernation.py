@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from format.mark import MarkState
-from linux.snapshot import PAGE_SIZE
+from linux import PAGE_SIZE
 from tests.vm.conftest import Boot, Nest, Nursery
 from tests.vm.image import PARTITION_START, flip_bit, is_marked, places, put_state, slice_of
 from vm.disks import copy_disk, ext4_complaints, swap_disk

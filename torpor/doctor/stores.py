@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from errors import DeviceNotFoundError, StoreRefusedError
-from format.layout import PAGE_SIZE
-from linux.swap import KERNEL_IMAGE, SwapArea, parse_swaps
+from format import PAGE_SIZE
+from format.first_page import KERNEL_IMAGE
+from linux.swap import SwapArea, parse_swaps
 from state.conf import Conf
 from state.location import Location
 from store import crypttab
@@ -120,8 +121,8 @@ def _open(machine: Machine, path: str) -> Store:
             f"{path} is {reason}",
             "use swap on a disk, or a store (torpor mkstore); encrypted: with LUKS",
         )
-    page = bytearray(machine.data(path, PAGE_SIZE) or b"").ljust(PAGE_SIZE, b"\0")
-    header = StoreHeader(-1, path, place.page, memoryview(page))
+    data = bytearray(machine.data(path, PAGE_SIZE) or b"").ljust(PAGE_SIZE, b"\0")
+    header = StoreHeader(-1, path, place.page, memoryview(data))
     for area in _swaps(machine):
         if _is_swap(machine, area, path, device if is_device else None):
             kind = Kind.SWAP_PARTITION if is_device else Kind.SWAP_FILE
@@ -137,16 +138,16 @@ def _open(machine: Machine, path: str) -> Store:
 
 
 def _no_store(header: StoreHeader) -> StoreRefusedError:
-    path, fields = header.name, header.swap_header
+    path = header.name
     if header.holds_image():
         return StoreRefusedError(
             f"{path} holds an image, so it is not used as swap",
             f"torpor discard {path} && swapon {path}",
         )
-    if fields.signature == KERNEL_IMAGE:
+    if header.signature == KERNEL_IMAGE:
         return StoreRefusedError(
             f"{path} holds an image of the kernel's own, so it is not used as swap",
-            f"if that is not wanted any more: mkswap -U {fields.uuid} {path} && swapon {path}",
+            f"if that is not wanted any more: mkswap -U {header.uuid} {path} && swapon {path}",
         )
     return StoreRefusedError(
         f"{path} is neither swap in use nor a store",

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from errors import SetupError, TorporError
-from format.layout import PAGE_SIZE
-from linux import block, power, swap
+from format.first_page import SWAP
+from linux import PAGE_SIZE, block, power
 from linux.efivar import EFI
 from state.announced import forget_announced, read_announced, save_announced
 from state.location import Location
@@ -86,4 +86,4 @@ def _is_harmless(device: str, page: int) -> bool:
     """
     with opened(device, os.O_RDONLY) as fd:
         found = read_header(fd, device, page).signature
-        return found == swap.SWAP and block.block_size(fd) == PAGE_SIZE
+        return found == SWAP and block.block_size(fd) == PAGE_SIZE
