@@ -8,18 +8,21 @@ def read() -> str:
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the parameters by name, the last one of a name; "" for one without a value.
+    """Return the parameters by name, the last one of a name; "" for one without a value."""
+    return dict(parameters(text))
+
+
+def parameters(text: str) -> list[tuple[str, str]]:
+    """Return name and value of each parameter in order, as often as it is given.
 
     Double quotes hold blanks together, as in the kernel (lib/cmdline.c, next_arg); what follows
     a lone `--` belongs to init.
     """
-    parameters: dict[str, str] = {}
-    for word in _words(text):
-        if word == "--":
-            break
-        name, _, value = word.replace('"', "").partition("=")
-        parameters[name] = value
-    return parameters
+    words = _words(text)
+    if "--" in words:
+        words = words[: words.index("--")]
+    parts = (word.replace('"', "").partition("=") for word in words)
+    return [(name, value) for name, _, value in parts]
 
 
 def _words(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from initramfs.archive.initramfs import Source
 from initramfs.loaders.efi import loader_variable
 from initramfs.loaders.entries import entries
 from initramfs.loaders.files import beside, locate, look_up, read_by_loader
+from linux import cmdline
 from linux.root import Root
 
 _COUNTERS = re.compile(r"\+\d+(-\d+)?(?=\.\w+$)")
@@ -77,9 +78,7 @@ def _by_entry(root: Root) -> Source | None:
 
 def _by_command_line(root: Root) -> Source | None:
     """Return the files of initrd=, for the kernel's own EFI stub and some boot loaders' sake."""
-    words = root.line("/proc/cmdline").replace('"', "").split()
-    values = [word.partition("=")[2] for word in words if word.startswith("initrd=")]
-    paths = [path for value in values for path in value.split(",")]
+    paths = [path for value in _told(root, "initrd") for path in value.split(",")]
     places = read_by_loader(root)
     if paths and _may_be_of_the_root(paths[-1]):
         places.append("")
@@ -88,6 +87,12 @@ def _by_command_line(root: Root) -> Source | None:
     if paths and not there:
         _see_that_it_is_mounted(root, paths[-1], places)
     return Source(there) if there else None
+
+
+def _told(root: Root, parameter: str) -> Iterator[str]:
+    """Yield the values of a parameter on the kernel command line, but for empty ones."""
+    said = cmdline.parameters(root.line("/proc/cmdline"))
+    return (value for name, value in said if name == parameter and value)
 
 
 def _may_be_of_the_root(path: str) -> bool:
@@ -105,9 +110,7 @@ def _plain(name: str) -> str:
 
 def _by_kernel(root: Root) -> Source | None:
     """Return what lies beside the kernel, whose path GRUB and others tell."""
-    words = root.line("/proc/cmdline").replace('"', "").split()
-    told = next((word for word in words if word.startswith("BOOT_IMAGE=")), "")
-    path = re.sub(r"^\([^)]*\)", "", told.partition("=")[2])
+    path = re.sub(r"^\([^)]*\)", "", next(_told(root, "BOOT_IMAGE"), ""))
     kernel = locate(root, path, ["", *read_by_loader(root)])
     found = next(beside(root, kernel), None) if kernel else None
     return Source((found,)) if found else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from initramfs.archive.initramfs import Source
 from initramfs.loaders.files import locate, read_by_loader
+from linux import cmdline
 from linux.root import Root
 
 
@@ -32,9 +33,9 @@ class Entry:
         named = any(release in parts or parts[-1].endswith(f"-{release}") for parts in kernels)
         return named or release in self.values.get("version", ())
 
-    def options(self) -> set[str]:
-        """Return the words that it puts on the kernel command line."""
-        return {word for line in self.values.get("options", ()) for word in line.split()}
+    def options(self) -> set[tuple[str, str]]:
+        """Return the parameters that it puts on the kernel command line."""
+        return set(cmdline.parameters(" ".join(self.values.get("options", ()))))
 
 
 def entries(root: Root, folders: list[str]) -> Iterator[Entry]:
@@ -42,14 +43,14 @@ def entries(root: Root, folders: list[str]) -> Iterator[Entry]:
 
     Those whose options are all on this boot's command line come first.
     """
-    words = set(root.line("/proc/cmdline").split())
+    said = set(cmdline.parameters(root.line("/proc/cmdline")))
     found = [
         _read(root, folder, name)
         for folder in folders
         for name in root.names(f"{folder}/loader/entries")
         if name.endswith(".conf")
     ]
-    yield from sorted(found, key=lambda entry: not entry.options() <= words)
+    yield from sorted(found, key=lambda entry: not entry.options() <= said)
 
 
 def _read(root: Root, folder: str, name: str) -> Entry:

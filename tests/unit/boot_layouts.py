@@ -225,6 +225,14 @@ BOOTED: dict[str, tuple[list[What], str]] = {
         ],
         "/efi/EFI/arch/initramfs-linux.img",
     ),
+    "a name with a blank": (
+        [FRESH, "/efi/my initramfs.img", cmdline('"initrd=\\my initramfs.img" quiet')],
+        "/efi/my initramfs.img",
+    ),
+    "a value that only looks like one": (
+        [FRESH, "/boot/wrong.img", cmdline('dyndbg="func initrd=/wrong.img +p"')],
+        FRESH,
+    ),
     "syslinux": (
         [
             "/boot/initramfs-linux.img",
