@@ -10,7 +10,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from linux import proc
 from linux.mounts import read_mounts
+from linux.proc import lines
 
 
 def mount_point() -> str | None:
@@ -23,12 +25,9 @@ def mount_point() -> str | None:
 
 def cgroup_of(pid: int) -> str:
     """Return the cgroup of the process (proc(5), cgroup). Raises OSError, as once it has ended."""
-    with open(
-        f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape", newline="\n"
-    ) as file:
-        for line in file:
-            if line.startswith("0::"):
-                return line.removeprefix("0::").rstrip("\n").rstrip("/")
+    for line in lines(proc.read(f"/proc/{pid}/cgroup")):
+        if line.startswith("0::"):
+            return line.removeprefix("0::").rstrip("/")
     return ""
 
 
@@ -45,7 +44,7 @@ def is_to_be_frozen(root: str, cgroup: str) -> bool:
 
 def is_frozen(root: str, cgroup: str) -> bool:
     """Return whether all in it and below has stopped (cgroup.events)."""
-    return "frozen 1" in _read(f"{root}{cgroup}/cgroup.events").splitlines()
+    return "frozen 1" in lines(_read(f"{root}{cgroup}/cgroup.events"))
 
 
 def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
@@ -61,8 +60,8 @@ def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
 
 def memory_of(root: str, cgroup: str) -> dict[str, int]:
     """Return the fields of memory.stat that are sizes in bytes, and other counters."""
-    lines = (line.split() for line in _read(f"{root}{cgroup}/memory.stat").splitlines())
-    return {words[0]: int(words[1]) for words in lines}
+    stat = (line.partition(" ") for line in lines(_read(f"{root}{cgroup}/memory.stat")))
+    return {name: int(number) for name, _, number in stat if number.isdecimal()}
 
 
 def reclaim(root: str, cgroup: str, size: int, *, files_only: bool) -> None:
@@ -87,8 +86,8 @@ def reclaim(root: str, cgroup: str, size: int, *, files_only: bool) -> None:
 
 
 def _read(path: str) -> str:
-    with _gone_is_not_found(path), open(path, encoding="ascii") as file:
-        return file.read()
+    with _gone_is_not_found(path):
+        return proc.read(path)
 
 
 @contextmanager

@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
+
+from linux.proc import lines, read
 
 MACHINE_ID = Path("/etc/machine-id")
 MEMMAP = Path("/sys/firmware/memmap")
 IOMEM = Path("/proc/iomem")
 CPUINFO = Path("/proc/cpuinfo")
 
-_MACHINE_ID_SIZE = 16
+_MACHINE_ID = re.compile(r"([0-9a-f]{32})\s*", re.IGNORECASE)
 
 
 def ram_map(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> str:
@@ -20,11 +23,11 @@ def ram_map(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> str:
     """
     if memmap.is_dir():
         entries = [
-            " ".join((entry / name).read_text().strip() for name in ("start", "end", "type"))
+            " ".join(read(str(entry / name)).strip() for name in ("start", "end", "type"))
             for entry in sorted(memmap.iterdir(), key=lambda path: int(path.name))
         ]
     else:
-        entries = [line for line in iomem.read_text().splitlines() if "System RAM" in line]
+        entries = [line for line in lines(read(str(iomem))) if "System RAM" in line]
     return "\n".join(entries)
 
 
@@ -38,25 +41,28 @@ def processor(cpuinfo: Path = CPUINFO) -> tuple[str, frozenset[str]]:
 
     Where the architecture's cpuinfo says neither, the name is "" and there are no features.
     """
-    first = cpuinfo.read_text(errors="replace").partition("\n\n")[0]
-    lines = (line.partition(":") for line in first.splitlines())
-    fields = {name.strip(): value.strip() for name, _, value in lines}
+    first = cpuinfo.read_bytes().decode("utf-8", "replace").partition("\n\n")[0]
+    words = (line.partition(":") for line in lines(first))
+    fields = {name.strip(): value.strip() for name, _, value in words}
     features = fields.get("flags") or fields.get("Features") or ""
     return fields.get("model name", ""), frozenset(features.split())
 
 
 def machine_id(path: Path = MACHINE_ID) -> str:
-    """Return the installation's id, 32 hex digits; "" where it has none yet (machine-id(5))."""
+    """Return the installation's id, 32 hex digits; "" where it has none yet (machine-id(5)).
+
+    In small letters, as systemd has it whatever the file says (src/libsystemd/sd-id128).
+    """
     try:
-        text = path.read_text(encoding="ascii").strip()
-        return text if len(bytes.fromhex(text)) == _MACHINE_ID_SIZE else ""
-    except (OSError, ValueError):
+        found = _MACHINE_ID.fullmatch(read(str(path)))
+    except OSError:
         return ""
+    return found[1].lower() if found else ""
 
 
 def boot_id() -> str:
     """Return what tells this boot from others (Documentation/admin-guide/sysctl/kernel.rst)."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return read("/proc/sys/kernel/random/boot_id").strip()
 
 
 def kernel_names() -> tuple[str, str, str, str]:

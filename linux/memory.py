@@ -5,7 +5,8 @@ import re
 from array import array
 from contextlib import suppress
 
-from linux import PAGE_SIZE
+from linux import PAGE_SIZE, proc
+from linux.proc import lines
 
 PAGE_FLAGS = "/proc/kpageflags"
 # Bits of an entry there: include/uapi/linux/kernel-page-flags.h.
@@ -27,14 +28,17 @@ _SCANNED = re.compile(r"^pgscan_direct (\d+)$", re.MULTILINE)
 
 def memory() -> dict[str, int]:
     """Return the fields of /proc/meminfo that are sizes, in bytes."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        return parse_memory(file.read())
+    return parse_memory(proc.read("/proc/meminfo"))
 
 
 def parse_memory(text: str) -> dict[str, int]:
     """Return the sizes in `text`, the contents of /proc/meminfo, in bytes."""
-    lines = (line.split() for line in text.splitlines())
-    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[2:] == ["kB"]}
+    fields = (line.split() for line in lines(text))
+    return {
+        words[0].rstrip(":"): int(words[1]) * 1024
+        for words in fields
+        if words[2:] == ["kB"] and words[1].isdecimal()
+    }
 
 
 def expected_image(limit: int) -> int:
@@ -82,8 +86,7 @@ def scanned() -> int:
 
 
 def _numbers(path: str, pattern: re.Pattern[str]) -> list[int]:
-    with open(path, encoding="ascii") as file:
-        return [int(number) for number in pattern.findall(file.read())]
+    return [int(number) for number in pattern.findall(proc.read(path))]
 
 
 def pressure() -> float:
@@ -91,8 +94,8 @@ def pressure() -> float:
 
     Documentation/accounting/psi.rst; 0 where the kernel does not know.
     """
-    with suppress(OSError), open("/proc/pressure/memory", encoding="ascii") as file:
-        if found := _SOME.search(file.read()):
+    with suppress(OSError):
+        if found := _SOME.search(proc.read("/proc/pressure/memory")):
             return float(found[1])
     return 0.0
 

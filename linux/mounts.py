@@ -1,9 +1,10 @@
 """/proc/PID/mountinfo and /proc/filesystems (proc(5))."""
 
-import re
+from contextlib import suppress
 from dataclasses import dataclass
 
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+from linux import proc
+from linux.proc import lines, unescaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +24,29 @@ class Mount:
 def parse_mounts(text: str) -> list[Mount]:
     """Return the mounts in `text`, the contents of a mountinfo, in order of mounting.
 
-    Names may hold what Python takes for blanks and ends of lines: the kernel escapes but blank,
-    tab, newline, backslash and # (fs/proc_namespace.c, mangle).
+    A line that cannot be understood is left out.
     """
     mounts = []
-    for line in text.split("\n")[:-1]:
-        left, right = line.split(" - ", 1)
-        mount_id, _, device, root, mount_point = left.split(" ")[:5]
-        fs_type, source = right.split(" ")[:2]
-        place = (_unescape(mount_point), fs_type, _unescape(source), _unescape(root))
-        mounts.append(Mount(int(mount_id), device, *place))
+    for line in lines(text):
+        with suppress(ValueError):
+            mounts.append(_mount(line))
     return mounts
 
 
+def _mount(line: str) -> Mount:
+    """Return what a line says (fs/proc_namespace.c, show_mountinfo). Raises ValueError."""
+    left, _, right = line.partition(" - ")
+    mount_id, _, device, root, mount_point, *_ = left.split(" ")
+    fs_type, source, *_ = right.split(" ")
+    major, minor = map(int, device.split(":"))
+    names = map(unescaped, (mount_point, fs_type, source, root))
+    return Mount(int(mount_id), f"{major}:{minor}", *names)
+
+
 def read_mounts(pid: int | None = None) -> list[Mount]:
-    """Return the mounts that this process, or the one with this id, sees."""
+    """Return the mounts that this process, or the one with this id, sees. Raises OSError."""
     process = "self" if pid is None else str(pid)
-    with open(
-        f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n"
-    ) as file:
-        return parse_mounts(file.read())
+    return parse_mounts(proc.read(f"/proc/{process}/mountinfo"))
 
 
 def types_on_devices() -> set[str]:
@@ -51,18 +55,13 @@ def types_on_devices() -> set[str]:
     The source of another type's mount is any text that whoever mounted it liked, and a user may
     mount a tmpfs in a namespace of their own.
     """
-    with open("/proc/filesystems", encoding="utf-8") as file:
-        return {line.strip() for line in file if not line.startswith("nodev")}
+    found = lines(proc.read("/proc/filesystems"))
+    return {line.strip() for line in found if not line.startswith("nodev")}
 
 
 def mount_id_of(fd: int) -> int:
-    """Return the mount that `fd` was opened on (proc(5), fdinfo)."""
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("mnt_id:"):
-                return int(line.split()[1])
+    """Return the mount that `fd` was opened on (proc(5), fdinfo). Raises OSError."""
+    for line in lines(proc.read(f"/proc/self/fdinfo/{fd}")):
+        if line.startswith("mnt_id:"):
+            return int(line.split()[1])
     raise OSError(f"/proc/self/fdinfo/{fd} has no mnt_id")
-
-
-def _unescape(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)

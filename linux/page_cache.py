@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 
-from linux import PAGE_SIZE
+from linux import PAGE_SIZE, proc
 from linux.libc import checked, number_of, quick
 
 _CACHESTAT = number_of("cachestat")
@@ -162,6 +162,6 @@ def largest_readahead(device: int) -> int:
     sizes = [128]
     for queue in (f"{folder}/queue", f"{folder}/../queue"):
         for name in ("read_ahead_kb", "max_sectors_kb"):
-            with suppress(OSError, ValueError), open(f"{queue}/{name}", encoding="ascii") as file:
-                sizes.append(int(file.read()))
+            with suppress(OSError, ValueError):
+                sizes.append(int(proc.read(f"{queue}/{name}")))
     return max(sizes) << 10

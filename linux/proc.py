@@ -35,6 +35,8 @@ def unescaped(name: str) -> str:
 
     A backslash that begins no such byte stands for itself.
     """
+    if "\\" not in name:
+        return name
     first, *others = os.fsencode(name).split(b"\\")
     return os.fsdecode(first + b"".join(map(_unescaped, others)))
 

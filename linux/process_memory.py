@@ -9,12 +9,14 @@ import errno
 import os
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from linux import PAGE_SIZE
+from linux import PAGE_SIZE, proc
 from linux.libc import checked, libc, number_of
 from linux.page_cache import Runs, runs
+from linux.proc import lines
 
 MOST_RANGES = 1024
 """UIO_MAXIOV, include/uapi/linux/uio.h."""
@@ -57,23 +59,27 @@ class Mapping:
 
 def mappings(pid: int) -> list[Mapping]:
     """Return the mappings of the process; [] for a kernel thread. Raises OSError."""
-    with open(f"/proc/{pid}/maps", "rb") as file:
-        return parse_mappings(file.read())
+    return parse_mappings(proc.read(f"/proc/{pid}/maps"))
 
 
-def parse_mappings(text: bytes) -> list[Mapping]:
-    """Return the mappings in `text`, the contents of a maps."""
+def parse_mappings(text: str) -> list[Mapping]:
+    """Return the mappings in `text`, the contents of a maps; a line like no other is left out."""
     found = []
-    for line in text.split(b"\n")[:-1]:
-        words = line.split(b" ", 5)
-        start, _, end = words[0].partition(b"-")
-        major, _, minor = words[3].partition(b":")
-        device = os.makedev(int(major, 16), int(minor, 16))
-        path = words[5].lstrip(b" ") if words[5:] else b""
-        rights = words[1]
-        flags = rights[:3] != b"---", rights[3:] == b"s"
-        found.append(Mapping(int(start, 16), int(end, 16), *flags, device, path))
+    for line in lines(text):
+        with suppress(ValueError):
+            found.append(_mapping(line))
     return found
+
+
+def _mapping(line: str) -> Mapping:
+    """Return what a line says (fs/proc/task_mmu.c, show_map_vma). Raises ValueError."""
+    limits, rights, _, number, inode = line.split(" ", 4)
+    start, end = limits.split("-")
+    major, minor = number.split(":")
+    device = os.makedev(int(major, 16), int(minor, 16))
+    path = os.fsencode(inode.partition(" ")[2].lstrip(" "))
+    flags = rights[:3] != "---", rights[3:] == "s"
+    return Mapping(int(start, 16), int(end, 16), *flags, device, path)
 
 
 class PageMap:

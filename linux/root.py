@@ -2,6 +2,8 @@
 
 import os
 
+from linux import proc
+
 
 class Root:
     """Reads files; where one is not there, methods say so by what they return.
@@ -70,12 +72,11 @@ class Root:
 
 def is_in_memory() -> bool:
     """Return whether the root is in memory only, as before the real root is mounted."""
-    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
-        return is_memory(file.read())
+    return is_memory(proc.read("/proc/self/mounts"))
 
 
 def is_memory(mounts: str) -> bool:
     """Return whether the root of these mounts, the contents of the file, is in memory only."""
-    fields = [line.split(" ") for line in mounts.splitlines()]
-    roots = [field[2] for field in fields if field[1] == "/"]
+    fields = [line.split(" ") for line in proc.lines(mounts)]
+    roots = [field[2] for field in fields if field[1:2] == ["/"] and len(field) > 2]
     return bool(roots) and roots[-1] in ("rootfs", "ramfs", "tmpfs")

@@ -1,6 +1,10 @@
 """Active swap areas: /proc/swaps (mm/swapfile.c, swap_show)."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+
+from linux import proc
+from linux.proc import lines, unescaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,16 +20,24 @@ class SwapArea:
 
 
 def parse_swaps(text: str) -> list[SwapArea]:
-    r"""Return the active areas in `text`, the contents of /proc/swaps (blanks are \040)."""
+    """Return the active areas in `text`, the contents of /proc/swaps.
+
+    A line that cannot be understood is left out.
+    """
     areas = []
-    for line in text.splitlines()[1:]:
-        name, kind, size, used, _ = line.rsplit(None, 4)
-        path = name.replace("\\040", " ").strip()
-        areas.append(SwapArea(path, kind == "partition", int(size) * 1024, int(used) * 1024))
+    for line in lines(text)[1:]:
+        with suppress(ValueError):
+            areas.append(_area(line))
     return areas
+
+
+def _area(line: str) -> SwapArea:
+    """Return what a line says. Raises ValueError."""
+    name, _, rest = line.partition(" ")
+    kind, size, used, _ = rest.split()
+    return SwapArea(unescaped(name), kind == "partition", int(size) * 1024, int(used) * 1024)
 
 
 def active_swaps() -> list[SwapArea]:
     """Return the active swap areas."""
-    with open("/proc/swaps", encoding="utf-8", errors="surrogateescape") as file:
-        return parse_swaps(file.read())
+    return parse_swaps(proc.read("/proc/swaps"))

@@ -10,6 +10,7 @@ from format.facts import MachineFacts
 from format.reader import ImageReader
 from format.records import Identity
 from format.tables import facts_of
+from linux.proc import lines
 from store.identity import these_facts, this_machine
 
 _NAMED = 6
@@ -67,7 +68,7 @@ def _check_kernel(image: Identity, here: Identity) -> None:
 
 
 def _memory_differs(image: str, here: str) -> str:
-    pairs = zip_longest(image.splitlines(), here.splitlines(), fillvalue="nothing")
+    pairs = zip_longest(lines(image), lines(here), fillvalue="nothing")
     then, now = next((pair for pair in pairs if pair[0] != pair[1]), ("unknown", "unknown"))
     return (
         f"image is of {_mebibytes(image)} MiB of memory, this machine has {_mebibytes(here)} MiB; "
@@ -76,7 +77,7 @@ def _memory_differs(image: str, here: str) -> str:
 
 
 def _mebibytes(ram_map: str) -> int:
-    found = (_RANGE.match(line) for line in ram_map.splitlines())
+    found = (_RANGE.match(line) for line in lines(ram_map))
     return sum(int(line[2], 16) - int(line[1], 16) + 1 for line in found if line) >> 20
 
 

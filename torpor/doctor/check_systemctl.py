@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from linux.efivar import EFI
+from linux.swap import parse_swaps
 from torpor.doctor import systemd
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
@@ -114,8 +115,8 @@ def _leaves_room_to_us(facts: Facts) -> bool:
 
 
 def _has_swap(facts: Facts) -> bool:
-    areas = (facts.machine.text("/proc/swaps") or "").splitlines()[1:]
-    return any(not area.startswith("/dev/zram") for area in areas)
+    areas = parse_swaps(facts.machine.text("/proc/swaps") or "")
+    return any(not area.path.startswith("/dev/zram") for area in areas)
 
 
 def _unseen(answer: str) -> Reason:
