@@ -1,7 +1,7 @@
 """Measurements: `python3 build.py bench`, explained in docs/PERFORMANCE.md.
 
-`native` compares whole commands with lz4, zstd and the limit (`limit`); `start` looks at a resumer
-that finds nothing; `scale` at long streams (`generate`); `hibernation` at virtual machines. They
+`native` compares whole commands with lz4, zstd and the limit (`limit`); `start` measures a resumer
+that finds no image; `scale` at long streams (`generate`); `hibernation` at virtual machines. They
 share the streams of `stream`, `measure` (with `spawn`), which runs commands in turn, and `figure`,
 which knows bars and prints tables.
 

@@ -1,7 +1,7 @@
 """Writes so many bytes to its standard output, a pipe: the beginning of a file, over and over.
 
-`python bench/generate.py FILE BYTES PERIOD`. By sendfile, which gives the pipe the pages of the
-page cache themselves: it takes next to nothing from who reads them.
+`python bench/generate.py FILE BYTES PERIOD`. By sendfile, which passes the pages
+of the page cache to the pipe: it costs the reader next to nothing.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The limit of packing and verifying: `python -m bench.limit encode STREAM | decode IMAGE`.
 
 The same chunks through the same codec and checksum, by as many threads, from memory and to
-nowhere: no file, no order, no thread that does anything else. Prints what bench/spawn.py prints;
+nowhere: no file, no order, no other thread. Prints what bench/spawn.py prints;
 the seconds leave out the start of the process and the mapping of the file.
 """
 

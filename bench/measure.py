@@ -18,11 +18,11 @@ class Run:
     seconds: float
     """Wall time."""
     cpu_seconds: float
-    """What all its threads took of the processors, which others that want them do not add to."""
+    """Processor time of all its threads, which other load does not add to."""
     rss_mib: float
     """The largest resident set."""
     read_kib: float
-    """What its calls of read and their kind returned."""
+    """Bytes that read and similar calls returned."""
 
 
 Job = Callable[[], Run]
@@ -31,9 +31,9 @@ Rounds = dict[str, list[Run]]
 
 
 def in_turn(jobs: Mapping[str, Job], runs: int = RUNS, warm_up: int = 1) -> Rounds:
-    """Do the jobs one after the other, `runs` rounds after `warm_up` that do not count.
+    """Do the jobs in turn, `runs` rounds after `warm_up` rounds that do not count.
 
-    Whatever else the machine does meanwhile, it does to all of them.
+    Other load on the machine meets all of them alike.
     """
     rounds: Rounds = {name: [] for name in jobs}
     for lap in range(warm_up + runs):

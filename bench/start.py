@@ -75,7 +75,7 @@ def _print_starts(rounds: Rounds) -> None:
 def _added(archive: Path) -> tuple[float, dict[int, float]]:
     """Return MiB of all that is in torpor-resume.needs as a cpio archive, and by zstd's level.
 
-    All of it, also what most initramfs have anyway: the C library and the loader.
+    All of it, even what most initramfs contain anyway: the C library and the loader.
     """
     tree = Tree()
     tree.program("/usr/lib/torpor/resume", RESUMER)

@@ -5,6 +5,6 @@ One module for each kind of fingerprint: `ext`, `xfs`, `btrfs`, `fat`, `exfat`, 
 all others; `clusters` is what the two FATs share, `kinds` says which file system gets which.
 `device` reads past the page cache. docs/RELIABILITY.md says what is read, and why it is enough.
 
-Nothing here writes, and nothing that is read from a device is believed: what is no file system of
-its kind, or a corrupt one, is "not this file system", never an error.
+Nothing here writes, and nothing read from a device is trusted: a corrupt file system, or one of
+another kind, is "not this file system", never an error.
 """

@@ -13,9 +13,9 @@ _MAGIC = b"_BHRfS_M"
 
 
 def identify(read: Read) -> bytes | None:
-    """Return the UUID of this device of a file system, None if it is none.
+    """Return the UUID of this device of a btrfs, None if it is no btrfs.
 
-    A zoned one keeps its superblocks elsewhere, and is none here.
+    A zoned btrfs keeps its superblocks elsewhere, and counts as none.
     """
     superblock = read(_START, _SIZE)
     if len(superblock) < _SIZE or superblock[64:72] != _MAGIC:

@@ -1,6 +1,6 @@
 """What FAT and exFAT share: clusters, the table that chains them, the tree of directories.
 
-What is corrupt may chain in circles: the table is read up to MAX_TABLE, directories up to
+A corrupt table may chain in circles: the table is read up to MAX_TABLE, directories up to
 MAX_DIRECTORIES in all.
 """
 
@@ -36,7 +36,7 @@ class Geometry(NamedTuple):
     table: int
     table_size: int
     entry_bits: int
-    """Of an entry of the table, those that count: 12, 16, 28 or 32."""
+    """Significant bits of an entry of the table: 12, 16, 28 or 32."""
     heap: int
     """Where the first cluster begins."""
     cluster_size: int
@@ -52,7 +52,7 @@ class Run(NamedTuple):
 
 
 class Volume:
-    """Reads what lies in clusters; those behind the device's end are none."""
+    """Reads what lies in clusters; those beyond the device's end do not count."""
 
     def __init__(self, read: Read, size: int, geometry: Geometry) -> None:
         self._read = read

@@ -35,7 +35,7 @@ def _open_devices(
 ) -> Iterator[Device]:
     """Yield the devices of a size that one of the entries has, open until `files` is closed.
 
-    Those that whole_devices leaves out, such as a drive with a medium, count where they are named.
+    A device that whole_devices leaves out, such as a drive with a medium, counts if it is named.
     """
     sizes = {entry.device_size for entry in entries}
     named = [entry.device for entry in entries if entry.device.startswith("/dev/")]
@@ -49,7 +49,7 @@ def _open_devices(
 def _is_unchanged(entry: GuardEntry, devices: list[Device]) -> bool:
     """Return True if the entry's device is there and unchanged, False if it is not there.
 
-    Raises ChangedError if it has changed. Of a sampled one that cannot be told from its absence.
+    Raises ChangedError if it has changed. A changed sample cannot be told from an absent device.
     """
     fingerprint = KINDS[entry.method].fingerprint
     found = _choose(entry, [device for device in devices if _is_like(entry, device)])
@@ -74,11 +74,11 @@ def _is_like(entry: GuardEntry, device: Device) -> bool:
     try:
         return KINDS[entry.method].identify(device.read) == entry.identity
     except UnreadableError:
-        return False  # some other device, for all we know
+        return False  # perhaps another device
 
 
 def _choose(entry: GuardEntry, found: list[Device]) -> list[Device]:
-    """Return those of one identity that count: the one of the entry's name, else all of them."""
+    """Return which of several of one identity count: the one with the entry's name, else all."""
     if entry.method is Method.SAMPLE:
         return found
     return [device for device in found if device.name == entry.device] or found

@@ -1,7 +1,7 @@
 """exFAT (Microsoft's exFAT specification; fs/exfat/exfat_raw.h).
 
-The boot region, the FAT, the allocation bitmap and the directories: as with FAT, it takes these to
-see a file that was changed in place.
+The boot region, the FAT, the allocation bitmap and the directories: as with FAT, only these show
+a file that was changed in place.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _MAX_CLUSTER_SHIFT = 25
 
 _BITMAP, _FILE, _STREAM = 0x81, 0x85, 0xC0
 _MAX_BITMAPS = 2
-"""The second one is TexFAT's; what is corrupt may name any number."""
+"""The second one is TexFAT's; a corrupt root may name any number."""
 _IS_DIRECTORY = 0x10
 _NO_TABLE = 0x02
 """A stream's clusters follow each other, and are not in the table."""

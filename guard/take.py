@@ -48,7 +48,7 @@ class Guarded:
         self._files.close()
 
     def open_all(self, mounts: list[Mount]) -> None:
-        """Open what the mounted file systems lie on, but for files (loop) and memory.
+        """Open what the mounted file systems lie on, except files (loop) and memory.
 
         Before the freeze. Raises DeviceNotFoundError, UnreadableError.
         """
@@ -107,7 +107,7 @@ def _existing(node: str | None, mount: Mount) -> str:
 def _btrfs_nodes(mount: Mount) -> Iterator[str]:
     """Yield the nodes of all devices of a file system (fs/btrfs/sysfs.c).
 
-    Where the mount names none that is known (/dev/root), those of all that are mounted.
+    If the mount names no known device (/dev/root), those of all that are mounted.
     """
     folders = glob(f"{stack.SYSFS}/fs/btrfs/*/devices")
     name = _kernel_name(mount.source)

@@ -1,7 +1,7 @@
 """XFS: the superblock, and where its log ends (fs/xfs/libxfs/xfs_format.h, xfs_log_format.h).
 
-Whoever mounts it writes to the log: a transaction, at least the record of the unmount, also when
-mounted read-only (xfs_log_unmount_write, xfs_log_writable). The log is a ring of blocks of 512
+A mount writes to the log: a transaction, at least the record of the unmount, even when
+read-only (xfs_log_unmount_write, xfs_log_writable). The log is a ring of blocks of 512
 bytes. Each begins with the number of the turn in which it was written, its *cycle*; the *head* is
 where the cycle falls by one. Every write moves it.
 """

@@ -1,6 +1,6 @@
 """Makes the Debian package, its source package and the tarball in build/package/.
 
-`layout` is the one table of what is installed where; `tree` puts it together once for both.
+`layout` is the one table of what is installed where; `tree` builds it once for both.
 `source` and `wheels` make the source package: the repository, debian/ at its root, and the wheels
 to build it without a network. `deb` runs its rules, `debian/rules`, on the programs that are frozen
 already; `tarball` wraps the tree up with `install.sh`. `completion` makes the shells' completions

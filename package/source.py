@@ -41,7 +41,7 @@ def make_source(folder: Path, date: int) -> None:
 
 def build_source(folder: Path, date: int) -> None:
     """Pack the source package beside `folder`: a .dsc and a tarball."""
-    # By gzip: nearly all of it is wheels, which xz makes no smaller in ten times the time.
+    # By gzip: nearly all of it is wheels; xz takes ten times as long and makes them no smaller.
     subprocess.run(
         ["dpkg-source", "--compression=gzip", "--build", folder.name],
         cwd=folder.parent,

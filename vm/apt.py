@@ -61,8 +61,8 @@ HOST = Apt()
 def apt_of(suite: Suite) -> Apt:
     """Return an apt with today's lists of a suite, which are fetched once a day.
 
-    They lie in the cache, and nothing of the host's apt is read but its configuration of proxies
-    and the like, and nothing changed. Raises HostError if they cannot be fetched.
+    They lie in the cache. Of the host's apt, only the configuration (proxies and the like) is read,
+    and nothing is changed. Raises HostError if they cannot be fetched.
     """
     home = cache("apt") / f"{suite.name}-{datetime.now(tz=UTC):%Y-%m-%d}"
     if not home.exists():
@@ -91,8 +91,8 @@ def apt_in(home: Path) -> Apt:
 def sources(suite: Suite) -> list[str]:
     """Return apt's lines for a suite, on the mirror from which the host has Debian.
 
-    Only Packages are asked for. The Release file of a suite that moves may have expired on a
-    mirror that stands still; it is signed all the same.
+    Only Packages are asked for. On a mirror that lags behind, the Release file of a rolling suite
+    may have expired; its signature is checked all the same.
     """
     mirrors = _mirrors()
     if "main" not in mirrors:

@@ -1,4 +1,4 @@
-"""The demonstration: a machine hibernates, is off, and comes back with what only it knew."""
+"""The demonstration: a machine hibernates, powers off, and comes back with what only it knew."""
 
 import argparse
 import dataclasses
@@ -56,7 +56,7 @@ class Outcome:
 
     @property
     def is_warm(self) -> bool:
-        """Whether nearly all that was cached is again."""
+        """Whether nearly everything that was cached is cached again."""
         return self.cached_again >= WARM * self.cached_before > 0
 
 

@@ -57,8 +57,7 @@ def cache(kind: str) -> Path:
 def building(target: Path) -> Iterator[Path]:
     """Yield a scratch folder beside `target` that becomes `target` if nothing goes wrong.
 
-    Whoever finds `target` may therefore trust it to be complete. When another run was faster,
-    its result stays.
+    So `target` is always complete. If another run was faster, its result stays.
     """
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

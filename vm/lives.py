@@ -51,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What one life of a machine has and no other, and how far its keeper has counted."""
+    """What only one life of a machine has, and how far its keeper has counted."""
 
     nonce: str
     boot_id: str

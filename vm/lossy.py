@@ -109,7 +109,7 @@ class LossyDisk:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return  # nobody comes any more
+                return  # closed: no QEMU connects any more
             # The power may go off in the middle of a request or an answer.
             off = suppress(EOFError, BrokenPipeError, ConnectionResetError)
             with off, connection, connection.makefile("rwb") as stream:

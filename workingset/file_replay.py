@@ -1,4 +1,4 @@
-"""Reads ahead the files of a working set: what is missing of them, in the order of the disk."""
+"""Reads ahead the missing pages of a working set's files, in the order of the disk."""
 
 import errno
 import os
@@ -45,7 +45,7 @@ class _Piece:
     """Something to be read at once."""
 
     place: int
-    """Byte on the device; of something that is nowhere on it, of what comes before."""
+    """Byte on the device; for a piece that lies nowhere, that of the piece before."""
     fd: int
     offset: int
     size: int
@@ -131,7 +131,7 @@ class FileReplay:
     def _read_group(self, group: Sequence[_Piece]) -> None:
         """Have the pieces read, then wait for them."""
         self._limits.check(sum(piece.size for piece in group))
-        with suppress(OSError):  # a bad sector: whoever wants it will be told
+        with suppress(OSError):  # a bad sector: the next reader gets the error
             for piece in group:
                 os.posix_fadvise(piece.fd, piece.offset, piece.size, os.POSIX_FADV_WILLNEED)
             for piece in group:

@@ -1,4 +1,4 @@
-"""One file: what of it is in the page cache, and what tells it from another."""
+"""One file: which of its pages are cached, and what tells it from another file."""
 
 import os
 import stat
@@ -29,8 +29,8 @@ class Found:
 class Examiner:
     """Looks at files, one after the other, and reads none of them.
 
-    None stands for what is no regular file, has nothing cached, is not in the kernel's cache of
-    names, or cannot be opened: what is recorded is a help, not a promise.
+    None stands for a file that is not regular, has nothing cached, is not in the kernel's cache of
+    names, or cannot be opened: a record is a hint, not a promise.
     """
 
     def __init__(self, is_late: Callable[[], bool], *, with_handles: bool) -> None:

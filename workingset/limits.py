@@ -1,4 +1,4 @@
-"""When a replay has to stop: nobody is to wait for memory because of it."""
+"""When a replay has to stop, so that no task waits for memory because of it."""
 
 from collections.abc import Callable
 
@@ -27,8 +27,8 @@ class Limits:
     def check(self, wanted: int = 0) -> None:
         """Raise StoppedError unless so many bytes more can be brought in.
 
-        Reclaim begins at the low watermarks and goes on to the high ones: to stay away from these
-        is never to have anything thrown away or swapped out.
+        Reclaim begins at the low watermarks and goes on to the high ones: above these, nothing is
+        thrown away or swapped out.
         """
         if self.is_asked():
             raise StoppedError("stopped by a signal")
@@ -40,8 +40,8 @@ class Limits:
     def _is_reclaiming(self) -> bool:
         """Return whether some task had to reclaim memory itself since this was called last.
 
-        Else pressure is no sign: to wait for what is read back counts as pressure, too, ours and
-        that of everybody who comes back with us (mm/filemap.c, folio_wait_bit_common).
+        Otherwise pressure means nothing: waiting for pages that are read back counts as pressure,
+        too, our own and that of every other task (mm/filemap.c, folio_wait_bit_common).
         """
         before, self._scanned = self._scanned, scanned()
         return self._scanned > before

@@ -1,8 +1,8 @@
 """Has memory of processes swapped out in the order of their addresses, before a snapshot.
 
-What the image has no room for the kernel swaps out in the order of its lists, that of the last
-use: neighbours in memory lie far apart in swap then, and each page is read back by a request of its
-own. Written in the order of addresses they come back together, to a replay and to the kernel.
+The kernel swaps out in the order of last use: neighbours in memory then lie far apart in swap, and
+each page is read back by a request of its own. Written in the order of addresses, they come back
+together, for a replay and for the kernel.
 """
 
 import os
@@ -66,7 +66,7 @@ def _page_out(process: ProcessMemory, share: int, deadline: float) -> int:
             if time.monotonic() >= deadline:
                 break
             ranges = [(page * PAGE_SIZE, count * PAGE_SIZE) for page, count in batch]
-            with suppress(OSError):  # something of it is not mapped any more
+            with suppress(OSError):  # part of it is no longer mapped
                 done += process_memory.page_out(pidfd, ranges) // PAGE_SIZE
     finally:
         os.close(pidfd)

@@ -24,8 +24,8 @@ _MOST_RUNS = 1 << 17
 """Runs that are put in order together: some 16 MiB of them."""
 
 _SHORT = 8
-"""Fewer pages than that in a row are touched rather than asked for: for a page that is touched the
-kernel reads those around it in swap as well, 2^page-cluster, for one that is asked for no other."""
+"""Fewer pages in a row are touched rather than asked for: with a touched page the kernel reads its
+neighbours in swap (2^page-cluster), with a page that is asked for none."""
 
 _UNKNOWN = 1 << 60
 """The place of shared memory: behind all others, since its pages do not say where they are."""
@@ -122,7 +122,7 @@ def _ask_for(pid: int, runs: Sequence[_Run]) -> int:
 
 def _overlap(ranges: Ranges, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield what of the ranges lies in the pages from `start` to `end`, in pieces."""
-    # A range touches the one before it never, so only the last to begin before may reach in.
+    # Ranges never touch, so only the last one that begins before may reach in.
     for at in range(max(bisect_right(ranges, (start, 0)) - 1, 0), len(ranges)):
         first, count = ranges[at]
         if first >= end:

@@ -21,7 +21,7 @@ _NO_MEMORY = (b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]")
 
 
 class Processes:
-    """The processes of now, but for this one and others that will be gone."""
+    """The current processes, except this one and others that will be gone."""
 
     def __init__(self, deadline: float, leave_out: Collection[int] = ()) -> None:
         """`deadline` is a time.monotonic() after which nothing more is looked at."""

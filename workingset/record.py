@@ -1,4 +1,4 @@
-"""Takes note of what is in memory: within a time, and in little memory itself."""
+"""Records what is in memory: in limited time, and in little memory."""
 
 import os
 import time
@@ -44,8 +44,8 @@ def record(
 ) -> WorkingSet:
     """Return what is in memory now: files of local file systems, and processes.
 
-    It takes `limit` seconds at most, and is marked as incomplete if there was more to see. No byte
-    of it is read, and from a disk only what the kernel's cache has no more of a folder. `leave_out`
+    It takes `limit` seconds at most, and is marked as incomplete if there was more to see. It reads
+    no contents, and from a disk only blocks of folders that the kernel has dropped. `leave_out`
     are processes that will be gone, besides this one.
     """
     deadline = time.monotonic() + limit * _SHARE

@@ -1,4 +1,4 @@
-"""Brings a working set back, behind everybody else."""
+"""Brings a working set back, at the lowest priority."""
 
 import resource
 from collections.abc import Callable

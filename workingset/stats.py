@@ -25,7 +25,7 @@ class Pages:
 
     @property
     def skipped(self) -> int:
-        """Neither: not to be had any more, or there was no room for them."""
+        """Neither: they are gone, or there was no room for them."""
         return self.recorded - self.resident - self.restored
 
 

@@ -1,4 +1,4 @@
-"""The mounted file systems whose files the page cache holds on behalf of a disk here."""
+"""The mounted file systems on disks here, whose files the page cache holds."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from linux.mounts import Mount, mount_id_of, types_on_devices
 from store.locate import find_device, name_of, node_of_number
 
 _BY_SERVER = "fuseblk"
-"""A file system that a process serves: to look at its files is to wait for that process."""
+"""A file system that a process serves: looking at its files waits for that process."""
 
 
 @dataclass(frozen=True, slots=True)

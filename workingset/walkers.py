@@ -1,7 +1,7 @@
 """Looks for cached files in whole trees, with a process for each processor.
 
-Processes, since it is system calls of a microsecond each with Python between them. What they find
-goes to memory that they share with us; which folder is next, they read from a pipe.
+Processes, not threads, because the work is Python between system calls of a microsecond each. They
+write what they find to shared memory, and read from a pipe which folder is next.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ _BATCH = 256
 """Files that are written to the shared memory together."""
 
 _MOST_BYTES = 32 << 20
-"""Of what one process may find, some 200,000 files: which of them comes upon most is chance."""
+"""Bytes of what one process may find, some 200,000 files: any of them may find most."""
 
 _SECONDS_FOR_EACH = 6e-6
 """For a file that was found: to be put together with the others when all have ended."""
@@ -59,7 +59,7 @@ class _Job:
 
 
 class Walkers:
-    """The processes, at work from the start; a context manager, none is left when it is left."""
+    """The processes, at work from the start; a context manager that leaves none behind."""
 
     def __init__(
         self, trees: Sequence[Tree], deadline: float, count: int, *, with_handles: bool
@@ -123,7 +123,7 @@ class Walkers:
         return complete
 
     def _reap(self) -> bool:
-        """Take leave of those that have ended; return whether each of them had come to its end."""
+        """Reap those that have ended; return whether each had finished its work."""
         complete = True
         for pid, result in list(self._at_work.items()):
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -149,7 +149,7 @@ class Walkers:
 
 
 def _loaded(data: bytes) -> Iterator[tuple[int, Found]]:
-    """Yield what whole batches hold; one that a process was ended in is left out."""
+    """Yield what whole batches hold; a batch that was cut off is left out."""
     at = 0
     while at < len(data):
         begin = at + _SIZE

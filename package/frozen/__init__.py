@@ -1,4 +1,4 @@
-"""Freezes the two programs with PyInstaller: `python -m freeze`.
+"""Freezes the two programs with PyInstaller: `python -m package.frozen`.
 
 build/torpor/torpor is the command, build/torpor-resume/torpor-resume the resumer, which holds only
 what it needs; each a folder of its own, stripped, because one-file programs unpack themselves at

@@ -1,4 +1,4 @@
-"""The bill of materials of the frozen programs, in CycloneDX's JSON: what of others is in them.
+"""The bill of materials of the frozen programs, in CycloneDX's JSON: their third-party parts.
 
 Each component was seen in a folder: distributions of the environment by their files, libraries of
 the system by the Debian package that they were taken from. The same folders give the same bytes.

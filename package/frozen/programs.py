@@ -5,8 +5,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# Imported somewhere in a library for a case that does not come up in our programs. A test has the
-# list of what remains: what is new there is either needed or named here.
+# Libraries import these for cases that our programs do not have. A test lists what remains: a new
+# module there is either needed, or named here.
 UNUSED = (
     *("importlib.metadata", "ctypes.util", "pdb"),  # see bootstrap.py
     *("_hashlib", "_ssl", "ssl"),  # OpenSSL, 5 MB: hashlib has the sums that we use without it

@@ -1,4 +1,4 @@
-"""Whatever stands in an image or a mark: a documented exit code, in little memory and time."""
+"""Whatever an image or a mark contains: a documented exit code, in little memory and time."""
 
 import json
 import os
@@ -89,7 +89,7 @@ def test_a_surprise_is_noticed() -> None:
 
 
 def test_the_memory_limit_is_one(tmp_path: Path) -> None:
-    """A process that may have less than it has already does not come far."""
+    """A process whose limit is below what it already has fails at once."""
     with start(0, 10, tmp_path, -8) as process:
         out, _ = process.communicate(timeout=60)
     assert process.returncode != 0 or json.loads(out)["surprises"]

@@ -1,1 +1,1 @@
-"""What Torpor takes for granted about Linux: it holds without our code, until a kernel changes."""
+"""What Torpor takes for granted about Linux, tested without our code: a new kernel may break it."""

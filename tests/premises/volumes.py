@@ -1,4 +1,4 @@
-"""File systems in files, mounted through loop devices, which are gone again whatever happens."""
+"""File systems in files, mounted through loop devices that are always removed."""
 
 import hashlib
 import os

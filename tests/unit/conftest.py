@@ -1,4 +1,4 @@
-"""Nothing in a unit test may stop, freeze or restore the machine that it runs on."""
+"""No unit test may stop, freeze or restore the machine that it runs on."""
 
 import os
 import signal

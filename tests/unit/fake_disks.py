@@ -11,7 +11,7 @@ UUID_2 = bytes(range(16, 32))
 
 
 def ext(uuid: bytes = UUID_1, mounts: int = 7, size: int = 8192) -> bytes:
-    """Return what is a superblock of ext to whoever looks for one."""
+    """Return bytes that pass for a superblock of ext."""
     data = bytearray(size)
     struct.pack_into("<52xH2xH46x16s", data, 1024, mounts, 0xEF53, uuid)
     return bytes(data)

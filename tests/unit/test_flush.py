@@ -1,4 +1,4 @@
-"""What is dirty gets written with an end to the waiting, and who hangs is named."""
+"""A sync ends in limited time, and a file system that hangs is named."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Whatever happens to an image: it is refused with a documented error, and nothing else happens."""
+"""A damaged image is refused with a documented error, and nothing else happens."""
 
 import json
 import os

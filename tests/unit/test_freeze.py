@@ -1,4 +1,4 @@
-"""In which order a machine stops, what is found, and who is named if it does not."""
+"""In which order a machine stops, what is found, and what is named if it does not stop."""
 
 import errno
 import os

@@ -22,7 +22,7 @@ NOT_ZERO = b"\x7fELF\0depends=%s\0"
 
 
 def make_vmlinuz(path: Path) -> Path:
-    """Make as much of a kernel as tells its release."""
+    """Make just enough of a kernel to tell its release."""
     head = bytearray(0x400)
     head[0x202:0x206] = b"HdrS"
     struct.pack_into("<H", head, 0x20E, 0x100)

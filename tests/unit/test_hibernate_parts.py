@@ -1,4 +1,4 @@
-"""Which store, which file systems, and who thaws them when the writer is gone."""
+"""Which store, which file systems, and what thaws them when the writer is gone."""
 
 import errno
 import os

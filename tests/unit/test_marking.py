@@ -1,4 +1,4 @@
-"""With a valid mark on disk the machine never goes on; whoever is left takes the mark away."""
+"""No machine goes on with a valid mark on disk: the writer, or else the watchdog, clears it."""
 
 import errno
 import hashlib
@@ -78,7 +78,7 @@ def store(swap_file: SwapFile) -> OneFile:
 
 
 class Failing:
-    """Lets so many writes of the first page through and fails those after."""
+    """Lets that many writes of the first page through, and fails the later ones."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, passing: int) -> None:
         self._left = passing
@@ -118,7 +118,7 @@ def test_power_off_that_returns_takes_the_mark_away(
 def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(
     device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The restart stands for itself as an exception: what comes behind it is the fake's."""
+    """An exception stands for the restart: what follows it is the fake's."""
     tried: list[int] = []
     undone: list[str] = []
 

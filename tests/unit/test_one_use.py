@@ -131,7 +131,7 @@ class Events:
         self.device.fail.pop("atomic_restore", None)
 
     def cut(self, where: str) -> None:
-        """No byte is written after this point, by whoever still runs here."""
+        """No code that still runs here may write a byte after this point."""
         if where == "load":
             self.monkeypatch.setattr(self.device, "write", self.lose_power)
         elif where == "restore":

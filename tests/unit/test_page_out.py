@@ -1,4 +1,4 @@
-"""What is swapped out before a snapshot: how much, of whom, and in which order."""
+"""What is swapped out before a snapshot: how much, of which process, in which order."""
 
 import os
 from itertools import pairwise

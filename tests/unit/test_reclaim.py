@@ -31,7 +31,7 @@ class Tree:
         self.files_only: dict[str, bool] = {}
         self.stops: dict[str, int] = {}
         self.given = 1.0
-        """How much the kernel takes of what it is asked for."""
+        """Which share of a request the kernel reclaims."""
 
     def memory(self) -> dict[str, int]:
         left = freed = int(sum(self.taken.values()) * self.given)

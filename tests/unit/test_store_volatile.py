@@ -1,4 +1,4 @@
-"""What is lost when the machine is off is no place for an image, below any layers."""
+"""A store that a power-off empties is refused, below any layers."""
 
 import os
 from pathlib import Path

@@ -161,7 +161,7 @@ def test_a_name_that_is_too_long_is_not_recorded(cached: Path) -> None:
 
 
 def test_what_is_no_file_is_not_opened(cached: Path) -> None:
-    """To open a FIFO for reading wakes up who waits to write to it."""
+    """Opening a FIFO for reading wakes up a writer that waits."""
     os.mkfifo(cached / "fifo")
     examiner = Examiner(lambda: False, with_handles=False)
     root = os.open(cached, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""What was recorded is brought back, as far as it is what it was and there is room."""
+"""What was recorded is brought back, if it is unchanged and there is room."""
 
 import os
 from collections.abc import Callable
@@ -186,7 +186,7 @@ def test_free_memory_stops_it(cached: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_pressure_counts_where_memory_is_reclaimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To wait for what is read back is pressure, too, and no reason to stop."""
+    """Waiting for pages that are read back is pressure, too, and no reason to stop."""
     state = {"free": 4 << 30, "scanned": 1000, "pressure": 50}
     monkeypatch.setattr(limits_module, "memory", lambda: {"MemFree": state["free"]})
     monkeypatch.setattr(limits_module, "high_watermarks", lambda: 1 << 20)

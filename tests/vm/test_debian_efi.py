@@ -1,4 +1,4 @@
-"""HibernateLocation under real firmware: who writes it, who is led by it, and when it is gone."""
+"""HibernateLocation under real firmware: what writes it, what follows it, and when it is gone."""
 
 import shutil
 from dataclasses import dataclass, field, fields

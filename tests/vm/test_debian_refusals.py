@@ -1,4 +1,4 @@
-"""What a Debian guest does not hibernate to or resume from, and what it says of it."""
+"""What a Debian guest refuses to hibernate to or resume from, and what it says."""
 
 import re
 import shutil

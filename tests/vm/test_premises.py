@@ -58,7 +58,7 @@ def test_where_the_kernel_looks_for_an_image_of_its_own(
     *,
     takes_none: bool,
 ) -> None:
-    """What setup/announce.py names: it finds none there, and the machine goes on."""
+    """What enable's announce.py names: the kernel finds no image there, and the machine goes on."""
     kernel = find_kernel(series)
     swap_disk(tmp_path / "swap.img", SWAP_MIB)
     disks = [root_disk(tmp_path / "root.img"), tmp_path / "swap.img"]

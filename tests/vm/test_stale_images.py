@@ -27,7 +27,7 @@ DEVICES = {
     **{kind: f"vd{letter}" for kind, letter in zip(KINDS, "cdef", strict=True)},
 }
 REPAIRABLE = ("ext4", "xfs", "btrfs")
-"""vfat and exfat stay marked as not unmounted for ever once they were not."""
+"""Once vfat or exfat was not unmounted, its mark of that stays."""
 
 
 @pytest.fixture(scope="session")

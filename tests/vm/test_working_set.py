@@ -1,4 +1,4 @@
-"""What was in memory is there again after the resume, as far as it fits, and nobody pays for it."""
+"""What was in memory is there again after the resume, as far as it fits, at no cost to others."""
 
 import json
 from pathlib import Path
@@ -74,7 +74,7 @@ def replayed(result: Result, name: str) -> dict[str, Any]:
 
 
 def test_machine_without_memory_to_spare_does_not_swap(short: Result) -> None:
-    """What others have taken stays theirs; what is free is used, but not to the last."""
+    """Memory that others use stays theirs; free memory is used, but not all of it."""
     replay = replayed(short, "short")
     assert (replay["outcome"], replay["reason"]) == ("stopped", "free memory runs short")
     assert pages(short, "short", "swapped-out") == 0
