@@ -1,46 +1,50 @@
-"""Where the store is, for the initramfs: written by `torpor enable`, copied by the hooks.
+"""Where the store is: as `torpor enable` keeps it for the boot, or as resume= names it.
 
-The words are those of the kernel command line, so that a shell can read them, too.
+/var/lib/torpor/location has a copy in the initramfs, by the hooks; its words are those of the
+kernel command line. Every boot reads it, so this imports little.
 """
 
-import re
-from dataclasses import dataclass
-from typing import Self
-
 from errors import ConfigurationError
-from state import early
+from linux import cmdline
 from state.files import read_text
 
-PATH = early.LOCATION_PATH
+PATH = "/var/lib/torpor/location"
 
 _HEAD = "# Written by torpor enable; the initramfs holds a copy.\n"
+_ID_SIZE = 32
 
 
-@dataclass(frozen=True, slots=True)
 class Location:
     """A store as a boot finds it."""
 
-    resume: str
-    """The device, as resume= names it."""
-    offset: int = 0
-    """Page on the device where the store begins: not 0 if the store is a file."""
-    machine_id: str = ""
-    """What tells this installation from others: 32 hex digits of machine-id(5), or ""."""
-    store: str = ""
-    """The store as `torpor hibernate --store` names it, if not by `resume`: a file's path."""
+    def __init__(self, resume: str, offset: int = 0, machine_id: str = "", store: str = "") -> None:
+        self.resume = resume
+        """The device, as resume= names it."""
+        self.offset = offset
+        """Page on the device where the store begins: not 0 if the store is a file."""
+        self.machine_id = machine_id
+        """What tells this installation from others: 32 hex digits of machine-id(5), or ""."""
+        self.store = store
+        """The store as `torpor hibernate --store` names it, if not by `resume`: a file's path."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Location) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
-    def parse(cls, text: str, name: str) -> Self:
+    def parse(cls, text: str, name: str) -> "Location":
         """Return the location in `text`. Raises ConfigurationError with `name`."""
-        lines = [line for line in text.splitlines() if not line.startswith("#")]
-        values = dict(line.split("=", 1) for line in lines if "=" in line)
+        lines = [line.partition("=") for line in text.split("\n") if not line.startswith("#")]
+        values = {key: value for key, _, value in lines}
         offset = values.get("resume_offset", "0")
+        page = cmdline.page_number(offset)
         machine_id = values.get("machine_id", "")
-        if not values.get("resume") or not re.fullmatch("[0-9]{1,15}", offset):
+        if not values.get("resume") or page is None or not offset.isdecimal():
             raise ConfigurationError(f"{name} does not say where the store is")
-        if machine_id and not re.fullmatch("[0-9a-f]{32}", machine_id):
+        if machine_id and (len(machine_id) != _ID_SIZE or machine_id.strip("0123456789abcdef")):
             raise ConfigurationError(f"{name} has no machine id: {machine_id!r}")
-        return cls(values["resume"], int(offset), machine_id, values.get("store", ""))
+        return cls(values["resume"], page, machine_id, values.get("store", ""))
 
     def build(self) -> str:
         """Return the file's text."""
@@ -60,3 +64,22 @@ def read_location(path: str | None = None) -> Location | None:
     path = path or PATH
     text = read_text(path)
     return None if text is None else Location.parse(text, path)
+
+
+def named_location(parameters: dict[str, str]) -> Location | None:
+    """Return where resume= and resume_offset= of a kernel command line say, None without resume=.
+
+    Raises ConfigurationError where resume_offset= says no number: the kernel would look in page 0.
+    """
+    resume = parameters.get("resume", "")
+    offset = parameters.get("resume_offset")
+    if not resume or offset is None:
+        return Location(resume) if resume else None
+    page = cmdline.page_number(offset)
+    if page is None:
+        raise ConfigurationError(
+            f"resume_offset={offset} on the kernel command line is no number of a page",
+            "take resume= and resume_offset= off the boot loader's configuration, boot again, and "
+            "run: torpor enable",
+        )
+    return Location(resume, page)

@@ -12,7 +12,6 @@ import pytest
 
 from linux import (
     cgroups,
-    cmdline,
     filesystem,
     kmsg,
     mounts,
@@ -58,23 +57,6 @@ def test_freeze_numbers_are_those_of_linux_fs_h() -> None:
 )
 def test_device_numbers_are_in_the_kernels_new_form(major: int, minor: int, encoded: int) -> None:
     assert encode_device(os.makedev(major, minor)) == encoded
-
-
-@pytest.mark.parametrize(
-    ("text", "parameters"),
-    [
-        ("", {}),
-        ("quiet  ro", {"quiet": "", "ro": ""}),
-        ("resume=UUID=1-2 resume=/dev/b", {"resume": "/dev/b"}),
-        ('resume="LABEL=my swap" x="a b"c', {"resume": "LABEL=my swap", "x": "a bc"}),
-        ('a="open quote b=1', {"a": "open quote b=1"}),
-        ("a=1 -- b=2", {"a": "1"}),
-        ("resume='LABEL=x'", {"resume": "'LABEL=x'"}),
-        (r"path=C:\x", {"path": r"C:\x"}),
-    ],
-)
-def test_command_line(text: str, parameters: dict[str, str]) -> None:
-    assert cmdline.parse(text) == parameters
 
 
 def test_root_in_memory() -> None:

@@ -1,0 +1,78 @@
+"""Every reader of the kernel command line against the same table of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from errors import ConfigurationError
+from initramfs.generators.generator import Target
+from linux import cmdline
+from state.location import Location, named_location
+from tests.unit.command_lines import LINES, Line
+from torpor.doctor.facts import Facts
+from torpor.doctor.machine import Machine
+from torpor.enable.remarks import remarks
+from torpor.enable.system import System
+
+EACH = pytest.mark.parametrize("line", LINES, ids=lambda line: line.text[:40])
+TARGET = Target(Location("/dev/other"), luks=(), lvm=())
+
+
+def by_doctor(text: str, root: Path) -> dict[str, str]:
+    (root / "proc").mkdir()
+    (root / "proc/cmdline").write_text(f"{text}\n")
+    return Facts(Machine(str(root))).parameters
+
+
+PARAMETERS: dict[str, Callable[[str, Path], dict[str, str]]] = {
+    "grammar": lambda text, _root: cmdline.parse(text),
+    "doctor": by_doctor,
+}
+"""Readers that take all parameters, by name."""
+
+
+@EACH
+@pytest.mark.parametrize("reader", PARAMETERS)
+def test_parameters(reader: str, line: Line, tmp_path: Path) -> None:
+    found = PARAMETERS[reader](line.text, tmp_path)
+    assert line.parameters.items() <= found.items()
+    assert not found.keys() & {*line.absent}
+
+
+def by_location(text: str) -> tuple[str, int]:
+    found = named_location(cmdline.parse(text)) or Location("")
+    return found.resume, found.offset
+
+
+PLACES: dict[str, Callable[[str], tuple[str, int]]] = {
+    "location": by_location,
+}
+"""Readers of where the store is: device, "" for none, and page. Where that is none they raise."""
+
+
+@EACH
+@pytest.mark.parametrize("reader", PLACES)
+def test_place(reader: str, line: Line) -> None:
+    if line.page is None:
+        with pytest.raises(ConfigurationError, match=line.complaint):
+            PLACES[reader](line.text)
+    else:
+        assert PLACES[reader](line.text) == (line.resume, line.page)
+
+
+@EACH
+def test_what_forbids_a_resume(line: Line) -> None:
+    assert cmdline.forbids_resume(cmdline.parse(line.text)) == line.forbidden_by
+
+
+@EACH
+def test_enable_names_what_comes_before_it(line: Line, tmp_path: Path) -> None:
+    said = remarks(System(str(tmp_path)), TARGET, line.text)
+    assert [f"resume={line.resume} on" in words for words in said] == (
+        [True] if line.resume else []
+    )
+
+
+def test_a_parameter_given_twice_is_there_twice() -> None:
+    assert cmdline.parameters('a=1 b "a=2 3"') == [("a", "1"), ("b", ""), ("a", "2 3")]
