@@ -15,7 +15,7 @@ from itertools import count
 from typing import TypeVar
 
 from format import chunks, codec, layout, records
-from format.checksum import crc32c
+from format.checksum import crc32c, seed
 from format.pipeline import CHUNK_SIZE, THREADS, PageBuffer, prepare_process
 from format.reader import ImageReader
 from store.image import open_image
@@ -80,7 +80,7 @@ def decoding(path: str) -> tuple[NewJob[memoryview], int]:
     with open_image(path) as source:
         image = ImageReader(source)
     data = _in_memory(path)
-    seed = records.seed(image.superblock.image_uuid)
+    first = seed(image.superblock.image_uuid)
     offsets, checksums = image.index.offsets, image.index.checksums
     index = records.index_size(len(image.index.sections), len(offsets))
     ends = [*offsets[1:], image.stored_bytes - layout.TRAILER_SIZE - index]
@@ -91,7 +91,7 @@ def decoding(path: str) -> tuple[NewJob[memoryview], int]:
         def decode(number: int) -> memoryview:
             raw_size = min(CHUNK_SIZE, image.stream_bytes - number * CHUNK_SIZE)
             record = data[offsets[number] : ends[number]]
-            return chunks.decode(record, number, raw_size, checksums[number], seed, room).view
+            return chunks.decode(record, number, raw_size, checksums[number], first, room).view
 
         return decode
 

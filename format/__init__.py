@@ -1,11 +1,12 @@
 """The image, the mark and the extent map, byte for byte: docs/FORMAT.md in code.
 
-`layout` declares the records with construct, `records` turns them into dataclasses and back,
-`checksum` is the one CRC, `chunks` encodes and decodes one chunk, `writer` and `reader` put a
-whole image together and take it apart, `errors` names everything that can be wrong with one.
+`layout` declares every record and brings dataclasses to bytes and back; `records` are an image's,
+`sections` its tables, `mark` and `extent_map` what a device has besides, in and behind the
+`first_page`. `chunks` encodes and decodes one chunk, `writer` and `reader` put a whole image
+together and take it apart.
 
 Nothing here knows a device, a swap area or an ioctl: bytes come from a `Source` and go to a
-`Sink`. Imports nothing of ours, and nobody else imports construct.
+`Sink`. Nobody but `layout` imports construct.
 """
 
 PAGE_SIZE = 4096

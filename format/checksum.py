@@ -6,6 +6,7 @@ trusts a checksum with somebody's memory; a unit test does so for random data.
 """
 
 from collections.abc import Callable
+from uuid import UUID
 
 import crcmod
 from crc32c import crc32c as _hardware
@@ -23,6 +24,11 @@ definition: Callable[[bytes], int] = crcmod.mkCrcFun(
 def crc32c(data: Buffer, crc: int = 0) -> int:
     """Return the CRC-32C of `data`, continuing from `crc`, the value of the bytes before."""
     return _hardware(data, crc)
+
+
+def seed(image_uuid: UUID) -> int:
+    """Return the CRC that every checksum of this image continues from."""
+    return crc32c(image_uuid.bytes)
 
 
 def self_test() -> None:

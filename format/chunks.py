@@ -37,7 +37,7 @@ class Encoder:
     def encode(self, raw_size: int, number: int, seed: int) -> Encoded:
         """Make chunk `number` of the first `raw_size` bytes of `raw`.
 
-        `seed` is records.seed of the image. The payload is `raw` itself where nothing is gained.
+        `seed` is checksum.seed of the image. The payload is `raw` itself where nothing is gained.
         Runs outside Python's lock but for a few microseconds.
         """
         kind, payload = self._payload(self.raw.view[:raw_size])

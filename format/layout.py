@@ -1,28 +1,50 @@
-"""Version 1 of the image, the mark and the extent map, declared in construct.
+"""Version 1 of every record, declared in construct, and the way from dataclasses to bytes and back.
 
 docs/FORMAT.md is the specification; the names are the same. All integers are little-endian.
-Every record ends in `checksum`: CRC-32C over the image's UUID, then the record's bytes before
-the checksum, then, for a chunk, its payload. Reserved bytes are zero.
+A record of an image ends in `checksum`: CRC-32C over the image's UUID, then the record's bytes
+before the checksum, then, for a chunk, its payload. Reserved bytes are zero, and not looked at.
+
+A dataclass has a record's fields by name; what is always the same stands here alone. Nobody else
+imports construct, and none of its errors gets out.
 """
+
+from array import array
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from uuid import UUID
 
 from construct import (
     Array,
     Bytes,
+    Construct,
+    ConstructError,
+    Container,
+    Default,
+    ExprAdapter,
     GreedyBytes,
     Int8ul,
     Int16ul,
     Int32ul,
     Int64ul,
+    Padded,
+    Padding,
     Prefixed,
     PrefixedArray,
+    Rebuild,
     Struct,
     Terminated,
+    len_,
     this,
 )
 
+from errors import DamagedError, TorporError
+from format import PAGE_SIZE
+from format.checksum import Buffer, crc32c
+from format.first_page import MARK_MAGIC, SUPERBLOCK_MAGIC
+
 VERSION = 1
 
-SECTION_MAGIC = b"TSEC"
 CHUNK_MAGIC = b"TCHK"
 INDEX_MAGIC = b"TIDX"
 TRAILER_MAGIC = b"TORPDONE"
@@ -31,154 +53,248 @@ WORKING_SET_MAGIC = b"TORPWSET"
 
 CHECKSUM_SIZE = 4
 
-OPTIONAL_PLATFORM = 1
-"""Optional flag: the machine was powered off by its firmware (ACPI S4)."""
-
-NAME_SIZE = 65
-"""Size of a string of utsname, its end included (include/uapi/linux/utsname.h)."""
-
-Superblock = Struct(
-    "magic" / Bytes(8),
-    "version" / Int32ul,
-    "required_flags" / Int32ul,
-    "optional_flags" / Int32ul,
-    "page_size" / Int32ul,
-    "chunk_size" / Int32ul,
-    "reserved_word" / Bytes(4),
-    "image_uuid" / Bytes(16),
-    "created_ns" / Int64ul,
-    "ram_map_digest" / Bytes(32),
-    "kernel_release" / Bytes(NAME_SIZE),
-    "kernel_version" / Bytes(NAME_SIZE),
-    "machine" / Bytes(NAME_SIZE),
-    "host_name" / Bytes(NAME_SIZE),
-    "machine_id" / Bytes(16),
-    "reserved" / Bytes(4096 - 368),
-    "checksum" / Int32ul,
-)
-
-SectionHeader = Struct(
-    "magic" / Bytes(4),
-    "kind" / Int32ul,
-    "flags" / Int32ul,
-    "first_chunk" / Int32ul,
-    "reserved" / Bytes(12),
-    "checksum" / Int32ul,
-)
-
-ChunkHeader = Struct(
-    "magic" / Bytes(4),
-    "codec" / Int8ul,
-    "flags" / Int8ul,
-    "reserved" / Bytes(2),
-    "number" / Int64ul,
-    "raw_size" / Int32ul,
-    "stored_size" / Int32ul,
-    "tag" / Bytes(16),
-    "reserved_word" / Bytes(4),
-    "checksum" / Int32ul,
-)
-
-IndexHeader = Struct(
-    "magic" / Bytes(4),
-    "section_count" / Int32ul,
-    "chunk_count" / Int32ul,
-    "reserved" / Bytes(4),
-)
-
-IndexSection = Struct(
-    "kind" / Int32ul,
-    "flags" / Int32ul,
-    "first_chunk" / Int32ul,
-    "chunk_count" / Int32ul,
-    "raw_bytes" / Int64ul,
-)
-
-Index = Struct(
-    "header" / IndexHeader,
-    "sections" / Array(this.header.section_count, IndexSection),
-    "offsets" / Bytes(this.header.chunk_count * 8),
-    "checksums" / Bytes(this.header.chunk_count * 4),
-    "checksum" / Int32ul,
-)
-"""`offsets` and `checksums` are columns of u64 and u32: one value for each chunk's header."""
-
-Trailer = Struct(
-    "magic" / Bytes(8),
-    "image_uuid" / Bytes(16),
-    "image_size" / Int64ul,
-    "index_offset" / Int64ul,
-    "index_size" / Int32ul,
-    "reserved" / Bytes(16),
-    "checksum" / Int32ul,
-)
-
-Mark = Struct(
-    "magic" / Bytes(8),
-    "version" / Int16ul,
-    "state" / Int16ul,
-    "reserved_word" / Bytes(4),
-    "image_uuid" / Bytes(16),
-    "image_size" / Int64ul,
-    "map_page" / Int64ul,
-    "extent_count" / Int32ul,
-    "page" / Int64ul,
-    "loads" / Int16ul,
-    "attempts" / Int16ul,
-    "reserved" / Bytes(188),
-    "checksum" / Int32ul,
-)
-
-GuardEntry = Struct(
-    "method" / Int16ul,
-    "flags" / Int16ul,
-    "identity" / Bytes(16),
-    "device_size" / Int64ul,
-    "fingerprint" / Bytes(32),
-    "file_system" / Prefixed(Int16ul, GreedyBytes),
-    "device" / Prefixed(Int16ul, GreedyBytes),
-    "device_identity" / Prefixed(Int16ul, GreedyBytes),
-    "mount_point" / Prefixed(Int16ul, GreedyBytes),
-)
-
-Guard = Struct("entries" / PrefixedArray(Int32ul, GuardEntry), Terminated)
-
-MachineFacts = Struct(
-    "ram_map" / Prefixed(Int32ul, GreedyBytes),
-    "processor" / Prefixed(Int32ul, GreedyBytes),
-    "processor_features" / Prefixed(Int32ul, GreedyBytes),
-    Terminated,
-)
+MAP_EXTENTS = 253
+"""Extents in one page of the map."""
 
 WITHOUT_PATHS = 1
 """Flag of a working set: a file's name is its handle."""
 INCOMPLETE = 2
 """Flag of a working set: there was more, but no time or room for it."""
 
+_PLATFORM = 1
+"""Optional flag: the machine was powered off by its firmware (ACPI S4)."""
+_NAME_SIZE = 65
+"""Size of a string of utsname, its end included (include/uapi/linux/utsname.h)."""
+
+
+def column(typecode: str, data: bytes) -> "array[int]":
+    """Return the little-endian column `data` of typecode "Q" (u64) or "I" (u32)."""
+    values = array(typecode, data)
+    if array("H", b"\1\0")[0] != 1:
+        values.byteswap()
+    return values
+
+
+def _adapted(
+    inner: Construct, decode: Callable[[Any], object], encode: Callable[[Any], object]
+) -> Construct:
+    return ExprAdapter(inner, lambda value, _: decode(value), lambda value, _: encode(value))
+
+
+def _column(typecode: str, data: Construct) -> Construct:
+    return _adapted(
+        data,
+        lambda data: column(typecode, data),
+        lambda values: column(typecode, values.tobytes()).tobytes(),
+    )
+
+
+def _encoded(text: str) -> bytes:
+    # The kernel gives bytes that are no UTF-8, and they come as surrogates: names may be anything.
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _shown(data: bytes, also: str = "") -> str:
+    """Return a text that can be shown: without what is not printable, but for `also`."""
+    text = data.decode("utf-8", "replace")
+    return "".join(c if c.isprintable() or c in also else "?" for c in text)
+
+
+def _texts(size: Construct, decode: Callable[[bytes], object]) -> Construct:
+    return _adapted(Prefixed(size, GreedyBytes), decode, _encoded)
+
+
+_UUID = _adapted(Bytes(16), lambda data: UUID(bytes=data), lambda uuid: uuid.bytes)
+_NAME = _adapted(
+    Bytes(_NAME_SIZE),
+    lambda data: _shown(data.split(b"\0", 1)[0]),
+    lambda text: _encoded(text)[: _NAME_SIZE - 1].ljust(_NAME_SIZE, b"\0"),
+)
+_MACHINE_ID = _adapted(
+    Bytes(16),
+    lambda data: data.hex() if any(data) else "",
+    lambda digits: bytes.fromhex(digits).ljust(16, b"\0"),
+)
+_TEXT = _texts(Int16ul, _shown)
+_SYSTEMS_TEXT = _texts(Int16ul, lambda data: data.decode("utf-8", "surrogateescape"))
+"""For the system, not to be shown unfiltered."""
+_LINES = _texts(Int32ul, lambda data: _shown(data, "\n"))
+_WORDS = _adapted(
+    _LINES, lambda text: frozenset(text.split()), lambda words: " ".join(sorted(words))
+)
+_BYTES = Prefixed(Int32ul, GreedyBytes)
+_ZERO = Default(Int32ul, 0)
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+T = TypeVar("T", bound=_Dataclass)
+
+Fields: TypeAlias = Container
+"""What `parse` found in a record, by name."""
+
+
+def _by_name(record: _Dataclass) -> dict[str, object]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _each(record: Construct) -> Construct:
+    """Return the record as one within another, which is built of a dataclass."""
+    return _adapted(record, lambda found: found, _by_name)
+
+
+Superblock = Struct(
+    "magic" / Default(Bytes(8), SUPERBLOCK_MAGIC),
+    "version" / Default(Int32ul, VERSION),
+    "required_flags" / _ZERO,
+    "platform" / _adapted(Int32ul, lambda flags: bool(flags & _PLATFORM), int),
+    "page_size" / Default(Int32ul, PAGE_SIZE),
+    "chunk_size" / Int32ul,
+    Padding(4),
+    "image_uuid" / _UUID,
+    "created_ns" / Int64ul,
+    "ram_map_digest" / Bytes(32),
+    "kernel_release" / _NAME,
+    "kernel_version" / _NAME,
+    "machine" / _NAME,
+    "host_name" / _NAME,
+    "machine_id" / _MACHINE_ID,
+    Padding(3728),
+    "checksum" / _ZERO,
+)
+"""`platform` is bit 0 of the optional flags."""
+
+SectionHeader = Struct(
+    "magic" / Default(Bytes(4), b"TSEC"),
+    "kind" / Int32ul,
+    "flags" / _ZERO,
+    "first_chunk" / Int32ul,
+    Padding(12),
+    "checksum" / _ZERO,
+)
+
+ChunkHeader = Struct(
+    "magic" / Default(Bytes(4), CHUNK_MAGIC),
+    "codec" / Int8ul,
+    "flags" / Default(Int8ul, 0),
+    Padding(2),
+    "number" / Int64ul,
+    "raw_size" / Int32ul,
+    "stored_size" / Int32ul,
+    "tag" / Default(Bytes(16), bytes(16)),
+    Padding(4),
+    "checksum" / _ZERO,
+)
+
+IndexHeader = Struct(
+    "magic" / Default(Bytes(4), INDEX_MAGIC),
+    "section_count" / Rebuild(Int32ul, len_(this.sections)),
+    "chunk_count" / Rebuild(Int32ul, len_(this.offsets)),
+    Padding(4),
+)
+
+IndexSection = Struct(
+    "kind" / Int32ul,
+    "flags" / _ZERO,
+    "first_chunk" / Int32ul,
+    "chunk_count" / Int32ul,
+    "raw_bytes" / Int64ul,
+)
+
+Index = Struct(
+    *IndexHeader.subcons,
+    "sections" / Array(this.section_count, _each(IndexSection)),
+    "offsets" / _column("Q", Bytes(this.chunk_count * 8)),
+    "checksums" / _column("I", Bytes(this.chunk_count * 4)),
+    "checksum" / _ZERO,
+)
+"""`offsets` and `checksums` have one value for each chunk's header."""
+
+Trailer = Struct(
+    "magic" / Default(Bytes(8), TRAILER_MAGIC),
+    "image_uuid" / _UUID,
+    "image_size" / Int64ul,
+    "index_offset" / Int64ul,
+    "index_size" / Int32ul,
+    Padding(16),
+    "checksum" / _ZERO,
+)
+
+Mark = Struct(
+    "magic" / Default(Bytes(8), MARK_MAGIC),
+    "version" / Default(Int16ul, VERSION),
+    "state" / Int16ul,
+    Padding(4),
+    "image_uuid" / _UUID,
+    "image_size" / Int64ul,
+    "map_page" / Int64ul,
+    "extent_count" / Int32ul,
+    "page" / Int64ul,
+    "loads" / Int16ul,
+    "attempts" / Int16ul,
+    Padding(188),
+    "checksum" / _ZERO,
+)
+
+MapPage = Struct(
+    "magic" / Default(Bytes(8), MAP_MAGIC),
+    "sequence" / Int32ul,
+    "extent_count" / Rebuild(Int32ul, len_(this.starts)),
+    "next_page" / Int64ul,
+    "starts" / Padded(MAP_EXTENTS * 8, _column("Q", Bytes(this.extent_count * 8))),
+    "counts" / Padded(MAP_EXTENTS * 8, _column("Q", Bytes(this.extent_count * 8))),
+    Padding(20),
+    "checksum" / _ZERO,
+)
+"""An extent is one of `starts`, its first page on the device, and one of `counts`, its pages."""
+
+GuardEntry = Struct(
+    "method" / Int16ul,
+    "flags" / Default(Int16ul, 0),
+    "identity" / Bytes(16),
+    "device_size" / Int64ul,
+    "fingerprint" / Bytes(32),
+    "file_system" / _TEXT,
+    "device" / _TEXT,
+    "device_identity" / _TEXT,
+    "mount_point" / _TEXT,
+)
+
+Guard = Struct("entries" / PrefixedArray(Int32ul, _each(GuardEntry)), Terminated)
+
+MachineFacts = Struct(
+    "ram_map" / _LINES,
+    "processor" / _LINES,
+    "processor_features" / _WORDS,
+    Terminated,
+)
+
 WorkingSetFileSystem = Struct(
-    "file_count" / Int32ul,
-    "device" / Prefixed(Int16ul, GreedyBytes),
-    "root" / Prefixed(Int16ul, GreedyBytes),
-    "mount_point" / Prefixed(Int16ul, GreedyBytes),
+    "file_count" / Rebuild(Int32ul, len_(this.files)),
+    "device" / _SYSTEMS_TEXT,
+    "root" / _SYSTEMS_TEXT,
+    "mount_point" / _SYSTEMS_TEXT,
 )
 
 WorkingSet = Struct(
     "flags" / Int32ul,
-    "boot_id" / Bytes(16),
-    "file_systems" / PrefixedArray(Int32ul, WorkingSetFileSystem),
-    "names" / Prefixed(Int32ul, GreedyBytes),
-    "checks" / Prefixed(Int32ul, GreedyBytes),
-    "ranges" / Prefixed(Int32ul, GreedyBytes),
-    "processes" / Prefixed(Int32ul, GreedyBytes),
+    "boot_id" / _UUID,
+    "file_systems" / PrefixedArray(Int32ul, _each(WorkingSetFileSystem)),
+    "names" / _BYTES,
+    "checks" / _BYTES,
+    "ranges" / _BYTES,
+    "processes" / _BYTES,
     Terminated,
 )
 """`names`, `ranges` and `processes` are columns of LEB128; `checks` is one of u32."""
 
 WorkingSetFile = Struct(
-    "magic" / Bytes(8),
-    "version" / Int32ul,
-    "working_set" / Prefixed(Int32ul, GreedyBytes),
-    "checksum" / Int32ul,
+    "magic" / Default(Bytes(8), WORKING_SET_MAGIC),
+    "version" / Default(Int32ul, VERSION),
+    "working_set" / _BYTES,
+    "checksum" / _ZERO,
     Terminated,
 )
 
@@ -191,21 +307,6 @@ PageTypes = Struct(
     Terminated,
 )
 
-MAP_EXTENTS = 253
-"""Extents in one page of the map."""
-
-MapPage = Struct(
-    "magic" / Bytes(8),
-    "sequence" / Int32ul,
-    "extent_count" / Int32ul,
-    "next_page" / Int64ul,
-    "starts" / Bytes(MAP_EXTENTS * 8),
-    "counts" / Bytes(MAP_EXTENTS * 8),
-    "reserved" / Bytes(20),
-    "checksum" / Int32ul,
-)
-"""`starts` and `counts` are columns of u64: an extent's first page on the device, its pages."""
-
 SUPERBLOCK_SIZE: int = Superblock.sizeof()
 SECTION_HEADER_SIZE: int = SectionHeader.sizeof()
 CHUNK_HEADER_SIZE: int = ChunkHeader.sizeof()
@@ -213,3 +314,46 @@ INDEX_SECTION_SIZE: int = IndexSection.sizeof()
 INDEX_FIXED_SIZE: int = IndexHeader.sizeof() + CHECKSUM_SIZE
 TRAILER_SIZE: int = Trailer.sizeof()
 MARK_SIZE: int = Mark.sizeof()
+
+
+def build(record: Struct, *parts: _Dataclass, **others: object) -> bytes:
+    """Return the bytes of a record whose fields are those of `parts` and, before them, `others`.
+
+    Raises TorporError for a value that the record has no room for.
+    """
+    values: dict[str, object] = {}
+    for part in parts:
+        values |= _by_name(part)
+    try:
+        built: bytes = record.build(values | others)
+    except ConstructError as error:
+        field, _, reason = str(error).rpartition("-> ")[2].partition("\n")
+        raise TorporError(f"an image cannot hold this {field}: {reason}") from error
+    return built
+
+
+def seal(crc: int, record: Struct, *parts: _Dataclass, **others: object) -> bytes:
+    """Build the record and put the checksum, continued from `crc`, into its last four bytes."""
+    bare = build(record, *parts, **others)[:-CHECKSUM_SIZE]
+    return bare + crc32c(bare, crc).to_bytes(CHECKSUM_SIZE, "little")
+
+
+def is_sealed(crc: int, data: Buffer) -> bool:
+    """Return whether the last four bytes of `data` are the checksum of those before."""
+    bare, checksum = data[:-CHECKSUM_SIZE], data[-CHECKSUM_SIZE:]
+    return crc32c(bare, crc) == int.from_bytes(checksum, "little")
+
+
+def parse(record: Struct, data: Buffer, refusal: str) -> Fields:
+    """Return the fields of a record, unchecked; for bytes that are none a DamagedError."""
+    try:
+        return record.parse(data)
+    except ConstructError:
+        raise DamagedError(refusal) from None
+
+
+def filled(cls: type[T], found: Fields, **others: object) -> T:
+    """Return the dataclass with the fields that were parsed and, before them, `others`."""
+    make: Callable[..., T] = cls
+    names = [field.name for field in fields(cls) if field.name not in others]
+    return make(**{name: found[name] for name in names}, **others)

@@ -1,24 +1,17 @@
-"""The mark, which makes an image visible to a boot, and the map of where the image lies.
+"""The mark, which makes an image visible to a boot: docs/FORMAT.md, "Mark".
 
-The mark stands in the first page of a store at MARK_OFFSET, in bytes that a swap header leaves
-unused; the map is a chain of pages on the same device. All pages are counted from the device's
-beginning, for a store in a file too. docs/FORMAT.md, "On a device".
+It stands in the first page of a store at MARK_OFFSET, in bytes that a swap header leaves unused.
 """
 
-from array import array
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 from uuid import UUID
 
 from errors import DamagedError, UnsupportedError
-from format import PAGE_SIZE, layout
-from format.checksum import Buffer
+from format import layout
+from format.checksum import Buffer, seed
 from format.first_page import MARK_MAGIC, MARK_OFFSET
-from format.records import column, column_bytes, is_sealed, seal, seed
-
-MAX_EXTENTS = 1 << 18
 
 MAX_LOADS = 3
 """Boots that may end while they load the image: a kernel that dies of it would boot for ever."""
@@ -61,46 +54,22 @@ class Mark:
         Raises UnsupportedError or DamagedError.
         """
         data = first_page[MARK_OFFSET : MARK_OFFSET + layout.MARK_SIZE]
-        fields = layout.Mark.parse(data)
+        fields = layout.parse(layout.Mark, data, "the mark cannot be read")
         if fields.magic != MARK_MAGIC:
             return None
         if fields.version != layout.VERSION:
             raise UnsupportedError(f"mark of version {fields.version} is not known")
-        image_uuid = UUID(bytes=fields.image_uuid)
-        if not is_sealed(data, seed(image_uuid)):
+        if not layout.is_sealed(seed(fields.image_uuid), data):
             raise DamagedError("the mark has a wrong checksum")
         try:
             state = MarkState(fields.state)
         except ValueError:
             raise UnsupportedError(f"mark of state {fields.state} is not known") from None
-        return cls(
-            state,
-            image_uuid,
-            fields.image_size,
-            fields.map_page,
-            fields.extent_count,
-            fields.page,
-            fields.loads,
-            fields.attempts,
-        )
+        return layout.filled(cls, fields, state=state)
 
     def build(self) -> bytes:
         """Return the record's bytes, which belong at MARK_OFFSET."""
-        fields = {
-            "magic": MARK_MAGIC,
-            "version": layout.VERSION,
-            "state": self.state,
-            "reserved_word": bytes(4),
-            "image_uuid": self.image_uuid.bytes,
-            "image_size": self.image_size,
-            "map_page": self.map_page,
-            "extent_count": self.extent_count,
-            "page": self.page,
-            "loads": self.loads,
-            "attempts": self.attempts,
-            "reserved": bytes(188),
-        }
-        return seal(layout.Mark, fields, seed(self.image_uuid))
+        return layout.seal(seed(self.image_uuid), layout.Mark, self)
 
     def why_spent(self) -> str:
         """Return why the image is never to be restored, "" if it may be."""
@@ -111,112 +80,3 @@ class Mark:
         if self.loads >= MAX_LOADS:
             return f"{self.loads} boots ended while they loaded it"
         return ""
-
-
-class Extents:
-    """Runs of pages on a device, in the order in which an image fills them."""
-
-    __slots__ = ("counts", "starts")
-
-    def __init__(self) -> None:
-        self.starts = array("Q")
-        self.counts = array("Q")
-
-    def add(self, page: int, count: int = 1) -> None:
-        """Append pages; a run that goes on where the last one ended makes it longer."""
-        if self.starts and self.starts[-1] + self.counts[-1] == page:
-            self.counts[-1] += count
-        else:
-            self.starts.append(page)
-            self.counts.append(count)
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Extents):
-            return NotImplemented
-        return self.starts == other.starts and self.counts == other.counts
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(self.starts, self.counts, strict=True)
-
-
-def map_pages(count: int) -> int:
-    """Return how many pages the map of so many extents takes."""
-    return -(-count // layout.MAP_EXTENTS)
-
-
-def build_map(extents: Extents, image_uuid: UUID, pages: list[int]) -> Iterator[bytes]:
-    """Yield the pages of the map, to be written at `pages`, map_pages(len(extents)) of them."""
-    for sequence, following in enumerate([*pages[1:], 0]):
-        part = slice(sequence * layout.MAP_EXTENTS, (sequence + 1) * layout.MAP_EXTENTS)
-        starts, counts = extents.starts[part], extents.counts[part]
-        fields = {
-            "magic": layout.MAP_MAGIC,
-            "sequence": sequence,
-            "extent_count": len(starts),
-            "next_page": following,
-            "starts": column_bytes(starts).ljust(layout.MAP_EXTENTS * 8, b"\0"),
-            "counts": column_bytes(counts).ljust(layout.MAP_EXTENTS * 8, b"\0"),
-            "reserved": bytes(20),
-        }
-        yield seal(layout.MapPage, fields, seed(image_uuid))
-
-
-def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) -> Extents:
-    """Return the extents of the marked image on a device of that many pages.
-
-    They lie on the device, apart from each other, from the map, from page 0 and from the mark's
-    page, and hold the image. Raises DamagedError for a map that says otherwise, and what
-    `read_page` raises.
-    """
-    if not mark.extent_count or mark.extent_count > MAX_EXTENTS:
-        raise DamagedError(f"the mark claims {mark.extent_count} extents")
-    extents = Extents()
-    taken = {0, mark.page}
-    page = mark.map_page
-    for sequence in range(map_pages(mark.extent_count)):
-        if page >= device_pages:
-            raise DamagedError(f"extent map leaves the device at page {page}")
-        if page in taken:
-            raise DamagedError(f"extent map lies on page {page}, which is taken")
-        taken.add(page)
-        page = _read_map_page(mark, sequence, page, read_page, extents)
-    if len(extents) != mark.extent_count:
-        raise DamagedError(f"extent map has {len(extents)} of {mark.extent_count} extents")
-    _check_extents(extents, device_pages, taken)
-    if sum(extents.counts) * PAGE_SIZE < mark.image_size:
-        raise DamagedError(f"extent map is too short for {mark.image_size} bytes")
-    return extents
-
-
-def _read_map_page(
-    mark: Mark, sequence: int, page: int, read_page: Callable[[int], Buffer], extents: Extents
-) -> int:
-    """Append the extents of one page of the map and return where the next one is."""
-    data = read_page(page)
-    fields = layout.MapPage.parse(data)
-    if (
-        fields.magic != layout.MAP_MAGIC
-        or fields.sequence != sequence
-        or fields.extent_count > layout.MAP_EXTENTS
-        or not is_sealed(data, seed(mark.image_uuid))
-    ):
-        raise DamagedError(f"page {sequence} of the extent map, page {page}, is damaged")
-    used = fields.extent_count * 8
-    extents.starts += column("Q", fields.starts[:used])
-    extents.counts += column("Q", fields.counts[:used])
-    following: int = fields.next_page
-    return following
-
-
-def _check_extents(extents: Extents, device_pages: int, taken: set[int]) -> None:
-    """Check the extents without trusting one of them; `free` is the first page not yet taken."""
-    free = 0
-    for start, count in sorted([*((page, 1) for page in taken), *extents]):
-        if start < free or not 0 < count <= device_pages - start:
-            raise DamagedError(f"extent of {count} pages at page {start} is impossible")
-        free = start + count

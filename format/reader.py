@@ -5,11 +5,12 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from errors import DamagedError, IncompleteError, NoImageError
 from format import PAGE_SIZE, layout, records
+from format.checksum import seed
 from format.chunks import Decoded, decode
 from format.first_page import SUPERBLOCK_MAGIC
 from format.pipeline import DEPTH, PageBuffer, in_order
@@ -35,6 +36,9 @@ class Source(Protocol):
         `size`. Raises IncompleteError where the source ends before, UnreadableError for an I/O
         error.
         """
+
+
+T = TypeVar("T", bound=records.Table)
 
 
 def room_for(size: int) -> int:
@@ -73,7 +77,7 @@ class ImageReader:
         self._source = source
         self._buffers = buffers
         self.superblock = _read_superblock(source)
-        self._seed = records.seed(self.superblock.image_uuid)
+        self._seed = seed(self.superblock.image_uuid)
         self._trailer = _read_trailer(source, self.superblock)
         self.index = _read_index(source, self.superblock, self._trailer)
         chunk_size = self.superblock.chunk_size
@@ -104,6 +108,14 @@ class ImageReader:
         with closing(self.chunks()) as chunks:
             for chunk in chunks:
                 yield chunk.view
+
+    def read(self, table: type[T]) -> T | None:
+        """Return the table of this kind, understood; None if the image has none.
+
+        Raises what `table` and the kind's `parse` do.
+        """
+        data = self.table(table.kind)
+        return None if data is None else table.parse(data)
 
     def table(self, kind: int) -> bytes | None:
         """Return the whole section of this kind, checked; None if the image has none."""

@@ -4,17 +4,17 @@
 for each; what it returns has been checked. Strings come back printable.
 """
 
-from array import array
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 from uuid import UUID
-
-from construct import Container, Struct
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format import PAGE_SIZE, layout
-from format.checksum import Buffer, crc32c
+from format.checksum import Buffer, seed
 from format.first_page import SUPERBLOCK_MAGIC
+
+if TYPE_CHECKING:
+    from array import array
 
 KERNEL_STREAM = 1
 """The kind of the section that holds what /dev/snapshot gave; the others are tables."""
@@ -35,32 +35,14 @@ MAX_WORKING_SET_SIZE = 16 << 20
 """Bytes of that table."""
 
 
-def seed(image_uuid: UUID) -> int:
-    """Return the CRC that every checksum of this image continues from."""
-    return crc32c(image_uuid.bytes)
+class Table(Protocol):
+    """A section that is read as a whole; format/sections has all kinds."""
 
+    kind: ClassVar[int]
 
-def seal(record: Struct, fields: dict[str, Any], crc: int) -> bytes:
-    """Build `record` and put the checksum, continued from `crc`, into its last four bytes."""
-    bare: bytes = record.build(fields | {"checksum": 0})[: -layout.CHECKSUM_SIZE]
-    return bare + crc32c(bare, crc).to_bytes(layout.CHECKSUM_SIZE, "little")
-
-
-def is_sealed(data: Buffer, crc: int) -> bool:
-    """Return whether the last four bytes of `data` are the checksum of those before."""
-    bare, checksum = data[: -layout.CHECKSUM_SIZE], data[-layout.CHECKSUM_SIZE :]
-    return crc32c(bare, crc) == int.from_bytes(checksum, "little")
-
-
-def _printable(field: bytes) -> str:
-    text = field.split(b"\0", 1)[0].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _name_field(text: str) -> bytes:
-    # uname gives bytes that are no UTF-8 as surrogates: a host may be called anything.
-    data = text.encode("utf-8", "surrogateescape")[: layout.NAME_SIZE - 1]
-    return data.ljust(layout.NAME_SIZE, b"\0")
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Return what the section says. Raises DamagedError, UnsupportedError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +78,7 @@ class Superblock:
 
         Raises NoImageError, UnsupportedError or DamagedError.
         """
-        fields = layout.Superblock.parse(data)
+        fields = layout.parse(layout.Superblock, data, "superblock cannot be read")
         if fields.magic != SUPERBLOCK_MAGIC:
             raise NoImageError("no image: the first bytes are not an image's")
         if fields.version != layout.VERSION:
@@ -108,41 +90,13 @@ class Superblock:
         size = fields.chunk_size
         if not MIN_CHUNK_SIZE <= size <= MAX_CHUNK_SIZE or size % PAGE_SIZE:
             raise DamagedError(f"superblock has an impossible chunk size of {size} bytes")
-        image_uuid = UUID(bytes=fields.image_uuid)
-        if not is_sealed(data, seed(image_uuid)):
+        if not layout.is_sealed(seed(fields.image_uuid), data):
             raise DamagedError("superblock has a wrong checksum")
-        identity = Identity(
-            _printable(fields.kernel_release),
-            _printable(fields.kernel_version),
-            _printable(fields.machine),
-            _printable(fields.host_name),
-            fields.ram_map_digest,
-            fields.machine_id.hex() if any(fields.machine_id) else "",
-        )
-        platform = bool(fields.optional_flags & layout.OPTIONAL_PLATFORM)
-        return cls(image_uuid, fields.created_ns, size, identity, platform)
+        return layout.filled(cls, fields, identity=layout.filled(Identity, fields))
 
     def build(self) -> bytes:
         """Return the record's bytes."""
-        fields = {
-            "magic": SUPERBLOCK_MAGIC,
-            "version": layout.VERSION,
-            "required_flags": 0,
-            "optional_flags": layout.OPTIONAL_PLATFORM if self.platform else 0,
-            "page_size": PAGE_SIZE,
-            "chunk_size": self.chunk_size,
-            "reserved_word": bytes(4),
-            "image_uuid": self.image_uuid.bytes,
-            "created_ns": self.created_ns,
-            "ram_map_digest": self.identity.ram_map_digest,
-            "kernel_release": _name_field(self.identity.kernel_release),
-            "kernel_version": _name_field(self.identity.kernel_version),
-            "machine": _name_field(self.identity.machine),
-            "host_name": _name_field(self.identity.host_name),
-            "machine_id": bytes.fromhex(self.identity.machine_id).ljust(16, b"\0"),
-            "reserved": bytes(4096 - 368),
-        }
-        return seal(layout.Superblock, fields, seed(self.image_uuid))
+        return layout.seal(seed(self.image_uuid), layout.Superblock, self, self.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +110,7 @@ class Section:
 
     def build_header(self, crc: int) -> bytes:
         """Return the header that stands before the section's first chunk."""
-        fields = {
-            "magic": layout.SECTION_MAGIC,
-            "kind": self.kind,
-            "flags": 0,
-            "first_chunk": self.first_chunk,
-            "reserved": bytes(12),
-        }
-        return seal(layout.SectionHeader, fields, crc)
+        return layout.seal(crc, layout.SectionHeader, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +129,7 @@ class Index:
 
         That the offsets fit the image is for the reader to check: it knows the image.
         """
-        header = layout.IndexHeader.parse(data)
+        header = layout.parse(layout.IndexHeader, data, "index cannot be read")
         if header.magic != layout.INDEX_MAGIC:
             raise DamagedError("no index where the trailer names it")
         if header.section_count > MAX_SECTIONS or header.chunk_count > MAX_CHUNKS:
@@ -191,36 +138,16 @@ class Index:
             )
         if len(data) != index_size(header.section_count, header.chunk_count):
             raise DamagedError(f"index of {len(data)} bytes does not fit its own counts")
-        if not is_sealed(data, seed(image_uuid)):
+        if not layout.is_sealed(seed(image_uuid), data):
             raise DamagedError("index has a wrong checksum")
-        fields = layout.Index.parse(data)
+        fields = layout.parse(layout.Index, data, "index cannot be read")
         sections = tuple(_section(entry) for entry in fields.sections)
         _check_sections(sections, header.chunk_count, chunk_size)
-        return cls(sections, column("Q", fields.offsets), column("I", fields.checksums))
+        return layout.filled(cls, fields, sections=sections)
 
     def build(self, image_uuid: UUID) -> bytes:
         """Return the record's bytes."""
-        fields = {
-            "header": {
-                "magic": layout.INDEX_MAGIC,
-                "section_count": len(self.sections),
-                "chunk_count": len(self.offsets),
-                "reserved": bytes(4),
-            },
-            "sections": [
-                {
-                    "kind": s.kind,
-                    "flags": 0,
-                    "first_chunk": s.first_chunk,
-                    "chunk_count": s.chunk_count,
-                    "raw_bytes": s.raw_bytes,
-                }
-                for s in self.sections
-            ],
-            "offsets": column_bytes(self.offsets),
-            "checksums": column_bytes(self.checksums),
-        }
-        return seal(layout.Index, fields, seed(image_uuid))
+        return layout.seal(seed(image_uuid), layout.Index, self)
 
 
 def index_size(sections: int, chunks: int) -> int:
@@ -228,10 +155,10 @@ def index_size(sections: int, chunks: int) -> int:
     return layout.INDEX_FIXED_SIZE + sections * layout.INDEX_SECTION_SIZE + chunks * 12
 
 
-def _section(entry: Container) -> Section:
+def _section(entry: layout.Fields) -> Section:
     if entry.flags or not KERNEL_STREAM <= entry.kind <= PAGE_TYPES:
         raise UnsupportedError(f"image has a section of unknown kind {entry.kind}")
-    return Section(entry.kind, entry.first_chunk, entry.chunk_count, entry.raw_bytes)
+    return layout.filled(Section, entry)
 
 
 def _check_sections(sections: tuple[Section, ...], chunk_count: int, chunk_size: int) -> None:
@@ -267,19 +194,6 @@ def largest_table(kind: int) -> int:
     return MAX_WORKING_SET_SIZE if kind == WORKING_SET else MAX_TABLE_SIZE
 
 
-def column(typecode: str, data: bytes) -> "array[int]":
-    """Return the little-endian column `data` of typecode "Q" (u64) or "I" (u32)."""
-    values = array(typecode, data)
-    if array("H", b"\1\0")[0] != 1:
-        values.byteswap()
-    return values
-
-
-def column_bytes(values: "array[int]") -> bytes:
-    """Return `values` as a little-endian column."""
-    return column(values.typecode, values.tobytes()).tobytes()
-
-
 @dataclass(frozen=True, slots=True)
 class Trailer:
     """The last bytes of an image: what has none is incomplete."""
@@ -293,21 +207,13 @@ class Trailer:
     @classmethod
     def parse(cls, data: Buffer, image_uuid: UUID) -> Self | None:
         """Return the trailer in `data`, or None where there is none for this image."""
-        fields = layout.Trailer.parse(data)
-        if fields.magic != layout.TRAILER_MAGIC or fields.image_uuid != image_uuid.bytes:
+        fields = layout.parse(layout.Trailer, data, "trailer cannot be read")
+        if fields.magic != layout.TRAILER_MAGIC or fields.image_uuid != image_uuid:
             return None
-        if not is_sealed(data, seed(image_uuid)):
+        if not layout.is_sealed(seed(image_uuid), data):
             raise DamagedError("trailer has a wrong checksum")
-        return cls(image_uuid, fields.image_size, fields.index_offset, fields.index_size)
+        return layout.filled(cls, fields)
 
     def build(self) -> bytes:
         """Return the record's bytes."""
-        fields = {
-            "magic": layout.TRAILER_MAGIC,
-            "image_uuid": self.image_uuid.bytes,
-            "image_size": self.image_size,
-            "index_offset": self.index_offset,
-            "index_size": self.index_size,
-            "reserved": bytes(16),
-        }
-        return seal(layout.Trailer, fields, seed(self.image_uuid))
+        return layout.seal(seed(self.image_uuid), layout.Trailer, self)

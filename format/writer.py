@@ -9,7 +9,7 @@ from typing import Protocol
 
 from errors import DamagedError, TorporError
 from format import PAGE_SIZE, codec, layout, records
-from format.checksum import Buffer
+from format.checksum import Buffer, seed
 from format.chunks import Encoded, Encoder
 from format.pipeline import DEPTH, PageBuffer, in_order
 
@@ -41,7 +41,7 @@ class ImageWriter:
         self._sink = sink
         self._superblock = superblock
         self._encoders = encoders
-        self._seed = records.seed(superblock.image_uuid)
+        self._seed = seed(superblock.image_uuid)
         self._sections: list[records.Section] = []
         self._offsets = array("Q")
         self._checksums = array("I")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 
 from errors import ChangedError, UnreadableError
-from format.guard import GuardEntry, Method
 from format.pipeline import PageBuffer
+from format.sections.guard import GuardEntry, Method
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS
 from store.locate import find_device, whole_devices

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from errors import DeviceNotFoundError, cannot
-from format.guard import GuardEntry, Method
+from format.sections.guard import GuardEntry, Method
 from guard import sample
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from errors import KernelRefusedError
-from format.guard import GuardEntry
+from format.sections.guard import GuardEntry
 from guard.take import Guarded
 from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems, to_freeze

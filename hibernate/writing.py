@@ -6,10 +6,10 @@ from functools import partial
 
 from errors import DamagedError, KernelRefusedError
 from format import PAGE_SIZE, records
-from format.guard import GuardEntry, build_guard
 from format.mark import Mark
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader, new_read_buffers
+from format.sections.guard import Guard, GuardEntry
 from format.writer import ImageWriter, new_buffers
 from hibernate.page_types import PageTypeCounter
 from hibernate.plan import Plan
@@ -52,7 +52,7 @@ class Writing:
         with closing(self._sink), closing(self._types):
             writer = ImageWriter(self._sink, self._superblock, self._buffers)
             raw = writer.write_stream(partial(self._read, snapshot), stop_if_asked)
-            writer.write_table(records.GUARD, build_guard(guard))
+            writer.write_table(records.GUARD, Guard(guard).build())
             writer.write_table(records.MACHINE_FACTS, self._facts)
             if self._working_set:
                 writer.write_table(records.WORKING_SET, self._working_set)

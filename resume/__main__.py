@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from errors import ForbiddenError, NoImageError, TorporError, UnreadableError, UsageError
 from format import checksum
-from format.guard import GuardEntry
 from format.pipeline import prepare_process
 from format.reader import ImageReader
+from format.sections.guard import GuardEntry
 from guard.compare import compare
 from linux import cmdline, kmsg, root
 from resume.candidates import Candidate, best_first, check_image, skipped

@@ -12,11 +12,10 @@ from errors import (
     SpentError,
     TorporError,
 )
-from format.guard import GuardEntry
 from format.mark import Mark
 from format.reader import ImageReader
 from format.records import Identity
-from format.tables import guard_of
+from format.sections.guard import Guard, GuardEntry
 from resume.check import Machine, check_machine
 from store.header import StoreHeader, read_header
 from store.image import marked_image, opened
@@ -78,7 +77,7 @@ def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[Gu
     """
     if mark and (reason := mark.why_spent()):
         raise SpentError(f"the image is not restored any more: {reason}")
-    guard = guard_of(image)
+    guard = image.read(Guard)
     if guard is None:
         raise DamagedError("image does not say what it holds mounted: it is none to be restored")
     check_machine(image, here)

@@ -6,10 +6,9 @@ from itertools import zip_longest
 from typing import Self
 
 from errors import DamagedError, OtherHardwareError, OtherKernelError
-from format.facts import MachineFacts
 from format.reader import ImageReader
 from format.records import Identity
-from format.tables import facts_of
+from format.sections.machine import MachineFacts
 from linux.proc import lines
 from store.identity import these_facts, this_machine
 
@@ -41,7 +40,7 @@ def check_machine(image: ImageReader, here: Machine) -> None:
 
     Raises DamagedError for an image that does not say what it needs, such as torpor pack makes.
     """
-    facts = facts_of(image)
+    facts = image.read(MachineFacts)
     if facts is None:
         raise DamagedError("image does not say what machine it needs: it is none to be restored")
     identity = image.superblock.identity

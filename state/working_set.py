@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from errors import StateError
-from format.working_set_file import MAX_SIZE, build_file, parse_file
+from format.sections.working_set import MAX_FILE_SIZE, build_file, parse_file
 from state.files import read_bytes, remove, write_private, write_text
 from state.record import read_fields
 
@@ -24,7 +24,7 @@ def save_working_set(section: bytes, path: str | None = None) -> None:
 
 def read_working_set(path: str | None = None) -> bytes | None:
     """Return the section's bytes, None where there is no file. Raises a TorporError."""
-    data = read_bytes(path or WAITING_PATH, MAX_SIZE)
+    data = read_bytes(path or WAITING_PATH, MAX_FILE_SIZE)
     return None if data is None else parse_file(data)
 
 

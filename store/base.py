@@ -6,7 +6,8 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from errors import NoSpaceError
-from format import PAGE_SIZE, mark
+from format import PAGE_SIZE, extent_map
+from format.mark import Mark, MarkState
 from format.pipeline import PageBuffer
 from linux.snapshot import SnapshotDevice
 from store.blocks import BlockSink, sync, write_pages
@@ -32,7 +33,7 @@ class Store(Protocol):
     def attach(self, snapshot: SnapshotDevice) -> None:
         """Say from which snapshot device the store gets what it needs. Raises OSError."""
 
-    def allocate(self, pages: int) -> mark.Extents:
+    def allocate(self, pages: int) -> extent_map.Extents:
         """Return runs of so many pages. Raises OSError ENOSPC."""
 
     def give_back(self) -> None:
@@ -61,7 +62,7 @@ class OpenStore:
 class OwnStore(OpenStore):
     """A device or file of its own: all of `runs` is free for the image."""
 
-    def __init__(self, fd: int, name: str, header: StoreHeader, runs: mark.Extents) -> None:
+    def __init__(self, fd: int, name: str, header: StoreHeader, runs: extent_map.Extents) -> None:
         super().__init__(fd, name, header)
         self.runs = runs
         self._left = sum(runs.counts)
@@ -81,12 +82,12 @@ class OwnStore(OpenStore):
     def attach(self, snapshot: SnapshotDevice) -> None:
         """See Store: the room is ours already."""
 
-    def allocate(self, pages: int) -> mark.Extents:
+    def allocate(self, pages: int) -> extent_map.Extents:
         """See Store."""
         if pages > self._left:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._left -= pages
-        found = mark.Extents()
+        found = extent_map.Extents()
         while pages:
             start, count = self.runs.starts[self._run], self.runs.counts[self._run]
             part = min(count - self._within, pages)
@@ -104,30 +105,30 @@ class OwnStore(OpenStore):
         self._within = 0
 
 
-def write_map(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) -> mark.Mark:
+def write_map(store: Store, sink: BlockSink, image_uuid: UUID, image_size: int) -> Mark:
     """Write the map of the image that the sink has finished, and wait until it is on the device.
 
     Returns the mark that makes the image visible. Raises NoSpaceError, UnreadableError.
     """
     extents = sink.extents
-    if len(extents) > mark.MAX_EXTENTS:
+    if len(extents) > extent_map.MAX_EXTENTS:
         raise NoSpaceError(
             f"the free room on {store.name} is in {len(extents)} pieces, more than can be recorded",
             "use a store device, or empty the swap: swapoff -a; swapon -a",
         )
     pages = [
         page
-        for start, count in sink.allocate(mark.map_pages(len(extents)))
+        for start, count in sink.allocate(extent_map.map_pages(len(extents)))
         for page in range(start, start + count)
     ]
     buffer = PageBuffer(PAGE_SIZE).view
     fd = store.header.fd
-    for page, data in zip(pages, mark.build_map(extents, image_uuid, pages), strict=True):
+    for page, data in zip(pages, extent_map.build_map(extents, image_uuid, pages), strict=True):
         buffer[:] = data
         write_pages(fd, store.name, page, buffer)
     sync(fd, store.name)
-    return mark.Mark(
-        mark.MarkState.COMPLETE,
+    return Mark(
+        MarkState.COMPLETE,
         image_uuid,
         image_size,
         pages[0],

@@ -11,7 +11,8 @@ from functools import partial
 from errors import IncompleteError, NoSpaceError, cannot
 from format import PAGE_SIZE
 from format.checksum import Buffer
-from format.mark import Extents, Mark
+from format.extent_map import Extents
+from format.mark import Mark
 from format.pipeline import Job, PageBuffer, Threads
 
 WRITE_SIZE = 2 << 20

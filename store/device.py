@@ -7,7 +7,7 @@ from uuid import UUID
 
 from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
-from format.mark import Extents
+from format.extent_map import Extents
 from linux import block, programs
 from store.base import OwnStore
 from store.header import new_store_header, read_header

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from errors import NoSpaceError, StoreRefusedError, cannot
 from format import PAGE_SIZE
-from format.mark import Extents
+from format.extent_map import Extents
 from linux import block
 from linux.fiemap import FileExtent
 from store.base import OwnStore

@@ -1,8 +1,8 @@
 """The identity of the running machine, as an image records it."""
 
 from errors import cannot
-from format.facts import MachineFacts
 from format.records import Identity
+from format.sections.machine import MachineFacts
 from linux.machine import kernel_names, processor, ram_map, ram_map_digest
 
 

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 from errors import DamagedError, NoImageError, TorporError, UnreadableError, cannot
 from format import PAGE_SIZE
-from format.mark import Mark, read_map
+from format.extent_map import read_map
+from format.mark import Mark
 from format.pipeline import PageBuffer
 from format.reader import Source
 from linux import block

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
-from format.mark import Extents
+from format.extent_map import Extents
 from linux import block, swap
 from linux.snapshot import SnapshotDevice
 from store.base import OpenStore

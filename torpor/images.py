@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,12 +20,12 @@ from errors import (
     cannot,
 )
 from format import PAGE_SIZE, checksum
-from format.page_types import PageTypes
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Superblock
-from format.tables import check_tables, page_types_of, working_set_of
-from format.working_set import WorkingSet
+from format.sections import TABLES
+from format.sections.page_types import PageTypes
+from format.sections.working_set import WorkingSet
 from format.writer import ImageWriter, new_buffers
 from linux.machine import machine_id
 from store.file import FileSink, new_file
@@ -41,7 +41,8 @@ def verify(arguments: argparse.Namespace) -> None:
     try:
         with _opened_image(arguments.image) as image:
             _check_stream(image)
-            check_tables(image)
+            for table in TABLES:
+                image.read(table)
     except TorporError as error:
         if arguments.json:
             report = {"path": arguments.image, "sound": False, "message": str(error)}
@@ -82,8 +83,8 @@ def inspect(arguments: argparse.Namespace) -> None:
     with _opened_image(arguments.image) as image:
         facts = {"path": arguments.image} | _facts(image)
         tables = {
-            "page_types": _table(lambda: page_types_of(image)),
-            "working_set": _table(lambda: working_set_of(image)),
+            "page_types": _table(image, PageTypes),
+            "working_set": _table(image, WorkingSet),
         }
     if arguments.json:
         _print_json(facts | {name: table.fields for name, table in tables.items()})
@@ -103,10 +104,10 @@ class _Table:
     words: str
 
 
-def _table(read: Callable[[], WorkingSet | PageTypes | None]) -> _Table:
+def _table(image: ImageReader, kind: type[WorkingSet | PageTypes]) -> _Table:
     """Read a table; one that is damaged is said to be, and hides nothing else."""
     try:
-        found = read()
+        found = image.read(kind)
     except (DamagedError, UnsupportedError) as error:
         return _Table({"error": str(error)}, str(error))
     if found is None:

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 
-from format.working_set import WorkingSet
+from format.sections.working_set import WorkingSet
 from linux import tasks
 from state.working_set import ReplayOutcome, ReplayRecord
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from errors import ChangedError, DamagedError, TorporError, cannot
 from format.reader import ImageReader
-from format.tables import guard_of
+from format.sections.guard import Guard
 from guard.compare import compare
 from linux import programs
 from linux.machine import boot_id
@@ -77,7 +77,7 @@ def _why_stale(header: StoreHeader) -> str:
         source = marked_image(header)
         if reason := source.mark.why_spent():
             return reason
-        guard = guard_of(ImageReader(source))
+        guard = ImageReader(source).read(Guard)
         if guard is None:
             return "it does not say what it holds mounted"
         compare(guard, lambda: False)

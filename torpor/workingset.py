@@ -7,8 +7,7 @@ import time
 from dataclasses import asdict
 
 from errors import DamagedError, NoImageError, UnsupportedError
-from format.working_set import WorkingSet
-from format.working_set_file import build_file
+from format.sections.working_set import WorkingSet, build_file
 from linux import tasks
 from state.working_set import ReplayOutcome, ReplayRecord, forget_working_set, read_working_set
 from store.file import FileSink, new_file

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-from format.working_set import WorkingSet
+from format.sections.working_set import WorkingSet
 from linux import tasks
 from linux.machine import boot_id
 from linux.mounts import read_mounts

@@ -25,7 +25,7 @@ import guard.compare
 import resume.__main__ as resumer
 from errors import TorporError
 from format import reader
-from format.facts import MachineFacts
+from format.sections.machine import MachineFacts
 from linux import root
 from resume import check, find, restore
 from resume.request import Request

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from format.facts import MachineFacts
-from format.guard import GuardEntry, Method, build_guard
-from format.mark import Extents, Mark
+from format.extent_map import Extents
+from format.mark import Mark
 from format.records import GUARD, MACHINE_FACTS, WORKING_SET, Identity, Superblock
+from format.sections.guard import Guard, GuardEntry, Method
+from format.sections.machine import MachineFacts
 from format.writer import ImageWriter, new_buffers
 from store.base import OwnStore, write_map
 from store.blocks import BlockSink
@@ -57,7 +58,7 @@ def put_image(
         writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE))
         writer.write_stream(reader_of(stream), lambda _done: None)
         if made.guard is not None:
-            writer.write_table(GUARD, build_guard(made.guard))
+            writer.write_table(GUARD, Guard(made.guard).build())
         if made.facts is not None:
             writer.write_table(MACHINE_FACTS, made.facts.build())
         if made.working_set:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from errors import DamagedError
-from format.page_types import PageTypes
+from format.sections.page_types import PageTypes
 from store import file
 from store.file import FileSink
 from tests import forge

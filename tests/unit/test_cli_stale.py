@@ -10,8 +10,8 @@ import pytest
 
 from errors import ChangedError
 from format.first_page import MARK_OFFSET
-from format.guard import GuardEntry
 from format.mark import MarkState
+from format.sections.guard import GuardEntry
 from linux import programs
 from state import record
 from state.record import BootRecord, HibernationRecord, KeptImage, Outcome

@@ -1,22 +1,30 @@
 """The records byte by byte, written here by hand: a round trip cannot see a wrong byte order."""
 
 from array import array
+from dataclasses import replace
 from uuid import UUID
 
 import lz4.block
 import pytest
+from construct import Struct
 
 import linux
+from errors import DamagedError, TorporError
 from format import PAGE_SIZE, chunks, layout, records
 from format.checksum import definition
+from format.extent_map import Extents, build_map
 from format.first_page import empty_store
-from format.mark import Extents, Mark, MarkState, build_map
+from format.mark import Mark, MarkState
+from format.sections.guard import Guard
+from format.sections.page_types import PageTypes
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, lz4_run
+from tests.unit.marked import ROOT
 from tests.vectors.images import noise
 
 ID = "000102030405060708090a0b0c0d0e0f"
 UUID_0 = UUID(ID)
 SEED = definition(UUID_0.bytes)
+IDENTITY = records.Identity("6.1.0", "#1 SMP", "x86_64", "lynx", DIGEST, MACHINE_ID)
 
 
 def check(built: bytes, by_hand: str, crc: str, payload: bytes = b"") -> None:
@@ -28,8 +36,7 @@ def check(built: bytes, by_hand: str, crc: str, payload: bytes = b"") -> None:
 
 
 def test_superblock() -> None:
-    identity = records.Identity("6.1.0", "#1 SMP", "x86_64", "lynx", DIGEST, MACHINE_ID)
-    built = records.Superblock(UUID_0, CREATED_NS, 1 << 20, identity, platform=True).build()
+    built = records.Superblock(UUID_0, CREATED_NS, 1 << 20, IDENTITY, platform=True).build()
     head = (
         "89 54 4f 52 50 4f 52 0a"  # magic
         "01 00 00 00 00 00 00 00 01 00 00 00"  # version, required and optional flags
@@ -172,22 +179,33 @@ def test_map_of_two_pages_names_the_second() -> None:
 
 def test_data_path_packs_what_the_declaration_says() -> None:
     header, payload, checksum = encode(noise(4096), 3)
-    fields = layout.ChunkHeader.parse(header)
-    assert (fields.magic, fields.codec, fields.flags, fields.number) == (b"TCHK", 0, 0, 3)
-    assert (fields.raw_size, fields.stored_size, fields.checksum) == (4096, len(payload), checksum)
-    assert (fields.reserved, fields.tag, fields.reserved_word) == (bytes(2), bytes(16), bytes(4))
-    odd = {
-        "magic": b"abcd",
-        "codec": 1,
-        "flags": 2,
-        "reserved": bytes(2),
-        "number": 0x0807060504030201,
-        "raw_size": 0x0C0B0A09,
-        "stored_size": 0x100F0E0D,
-        "tag": bytes(16),
-        "reserved_word": bytes(4),
-        "checksum": 0,
-    }
-    bare = layout.ChunkHeader.build(odd)[:-4]
-    unpacked = chunks._BARE_HEADER.unpack(bare)
-    assert unpacked == (b"abcd", 1, 2, 0x0807060504030201, 0x0C0B0A09, 0x100F0E0D)
+    sizes = {"raw_size": 4096, "stored_size": len(payload)}
+    declared = layout.build(layout.ChunkHeader, codec=0, number=3, **sizes, checksum=checksum)
+    assert header == declared
+    odd = {"number": 0x0807060504030201, "raw_size": 0x0C0B0A09, "stored_size": 0x100F0E0D}
+    bare = layout.build(layout.ChunkHeader, magic=b"abcd", codec=1, flags=2, **odd)[:-4]
+    assert chunks._BARE_HEADER.unpack(bare) == (b"abcd", 1, 2, *odd.values())
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "value"),
+    [
+        (records.Superblock(UUID_0, -1, 4096, IDENTITY, platform=True), "created_ns", "-1"),
+        (Mark(MarkState.COMPLETE, UUID_0, 0, 0, 1, page=1 << 64), "page", str(1 << 64)),
+        (Guard([replace(ROOT, mount_point="/" * 65536)]), "mount_point", "65536"),
+        (PageTypes(1, 2, -3, 4, 5), "slab", "-3"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_a_record_cannot_hold_is_said_in_one_line(
+    record: records.Superblock | Mark | Guard | PageTypes, field: str, value: str
+) -> None:
+    """An error of construct's has two lines, and no caller knows its type."""
+    with pytest.raises(TorporError, match=f"^an image cannot hold this {field}: .*{value}$"):
+        record.build()
+
+
+@pytest.mark.parametrize("record", [layout.Superblock, layout.Mark, layout.WorkingSet])
+def test_what_is_too_short_is_damaged(record: Struct) -> None:
+    with pytest.raises(DamagedError, match="too short"):
+        layout.parse(record, b"\1\0\0", "too short")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from construct import Struct
 
-from format import first_page, guard, layout, mark, records, working_set
+from format import extent_map, first_page, layout, records
+from format.sections import guard, working_set
 
 SPECIFICATION = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text()
 ROW = re.compile(r"^(\d+) \| (\d+) \| ", re.MULTILINE)
@@ -57,8 +58,8 @@ def test_table_of_the_index_begins_with_its_header() -> None:
 def test_limits() -> None:
     assert "\nchunk size | 4 MiB\nchunks | 2^20\nsections | 16 in" in SPECIFICATION
     assert "\nextents on a device | 2^18\n" in SPECIFICATION
-    limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS, mark.MAX_EXTENTS)
-    assert limits == (4 << 20, 1 << 20, 16, 1 << 18)
+    limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS)
+    assert (*limits, extent_map.MAX_EXTENTS) == (4 << 20, 1 << 20, 16, 1 << 18)
     assert (records.MAX_TABLE_SIZE, guard.MAX_ENTRIES) == (1 << 20, 4096)
     assert "\na table | 1 MiB\na working set | 16 MiB\n" in SPECIFICATION
     assert records.MAX_WORKING_SET_SIZE == 16 << 20

@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 
 from errors import DamagedError, TorporError, UnsupportedError
-from format.facts import MachineFacts
-from format.guard import GuardEntry, Method, build_guard, parse_guard
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import GUARD, MACHINE_FACTS, MAX_TABLE_SIZE, Identity, Superblock
+from format.sections.guard import Guard, GuardEntry, Method
+from format.sections.machine import MachineFacts
 from format.writer import ImageWriter, new_buffers
 from store.file import FileSink, new_file
 from store.image import open_image
@@ -26,9 +26,9 @@ SUPERBLOCK = Superblock(
 
 
 def test_guard_bytes() -> None:
-    assert build_guard([ROOT]) == forge.guard(forge.guard_entry())
-    assert parse_guard(forge.guard(forge.guard_entry())) == [ROOT]
-    assert parse_guard(forge.guard()) == []
+    assert Guard([ROOT]).build() == forge.guard(forge.guard_entry())
+    assert Guard.parse(forge.guard(forge.guard_entry())) == [ROOT]
+    assert Guard.parse(forge.guard()) == []
 
 
 def test_facts_bytes() -> None:
@@ -53,7 +53,7 @@ def test_facts_bytes() -> None:
 )
 def test_wrong_guard(data: bytes, error: type[TorporError]) -> None:
     with pytest.raises(error):
-        parse_guard(data)
+        Guard.parse(data)
 
 
 @pytest.mark.parametrize("data", [b"", FACTS[:-1], FACTS + b"\0", b"\xff" * 12])
@@ -63,7 +63,7 @@ def test_wrong_facts(data: bytes) -> None:
 
 
 def test_texts_are_shown_without_control_characters() -> None:
-    (entry,) = parse_guard(forge.guard(forge.guard_entry(mount_point=b"/\x1b[31m\xff")))
+    (entry,) = Guard.parse(forge.guard(forge.guard_entry(mount_point=b"/\x1b[31m\xff")))
     assert entry.mount_point == "/?[31m\ufffd"
 
 
@@ -83,7 +83,7 @@ def test_forged_tables(tmp_path: Path) -> None:
         assert image.table(MACHINE_FACTS) == FACTS
         guard = image.table(GUARD)
     assert guard is not None
-    assert [entry.mount_point for entry in parse_guard(guard)] == ["/", "/home"]
+    assert [entry.mount_point for entry in Guard.parse(guard)] == ["/", "/home"]
 
 
 def test_table_of_the_largest_size(tmp_path: Path) -> None:

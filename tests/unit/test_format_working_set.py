@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from errors import DamagedError, TorporError
 from format import varint
-from format.page_types import PageTypes
-from format.working_set import (
+from format.sections.page_types import PageTypes
+from format.sections.working_set import (
     CachedFile,
     FileSystem,
     ProcessMemory,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from errors import DeviceNotFoundError, UnreadableError
-from format.guard import GuardEntry, Method
+from format.sections.guard import GuardEntry, Method
 from guard import take
 from guard.device import PIECE, Device, new_buffer
 from guard.take import Guarded

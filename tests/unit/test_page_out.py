@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from format.working_set import ProcessMemory
+from format.sections.working_set import ProcessMemory
 from linux import PAGE_SIZE, process_memory, tasks
 from linux.process_memory import page_out as really_page_out
 from tests.unit.test_linux_memory import sleeper

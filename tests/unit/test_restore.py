@@ -18,10 +18,10 @@ from errors import (
     TorporError,
     UsageError,
 )
-from format.guard import GuardEntry
 from format.layout import CHUNK_HEADER_SIZE
 from format.mark import MarkState
 from format.records import Identity
+from format.sections.guard import GuardEntry
 from linux import PAGE_SIZE, kmsg, root
 from resume import check, hand_over
 from resume.request import Request

@@ -13,7 +13,7 @@ import pytest
 
 from errors import DamagedError
 from format.records import MAX_WORKING_SET_SIZE
-from format.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
+from format.sections.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
 from linux import PAGE_SIZE
 from linux.mounts import Mount, read_mounts
 from tests.unit.cached_files import LONG_ENOUGH, ODD, files_in, recorded

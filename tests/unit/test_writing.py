@@ -9,11 +9,11 @@ import pytest
 
 from errors import DamagedError
 from format import records
-from format.facts import MachineFacts
-from format.guard import GuardEntry, Method, parse_guard
 from format.layout import CHUNK_HEADER_SIZE
 from format.mark import Mark
 from format.reader import ImageReader
+from format.sections.guard import Guard, GuardEntry, Method
+from format.sections.machine import MachineFacts
 from guard.take import Guarded
 from hibernate import sequence
 from hibernate.plan import Plan
@@ -130,5 +130,5 @@ def test_image_has_guard_and_facts(
         hibernate(plan(path, verify=False), lambda _: None)
     assert frozen == [True]
     guard, facts = tables
-    assert parse_guard(guard or b"") == [entry]
+    assert Guard.parse(guard or b"") == [entry]
     assert MachineFacts.parse(facts or b"") == these_facts()

@@ -5,15 +5,14 @@ docs/FORMAT.md, "Working set". Pages of files and processes are named, none of t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Self
+from itertools import islice, pairwise
+from typing import ClassVar, Self
 from uuid import UUID
 
-from construct import ConstructError
-
-from errors import DamagedError, UnsupportedError
+from errors import DamagedError, NoImageError, UnsupportedError
 from format import layout, varint
 from format.checksum import crc32c
+from format.records import MAX_WORKING_SET_SIZE, WORKING_SET
 
 MAX_FILES = 1 << 20
 MAX_FILE_SYSTEMS = 4096
@@ -22,6 +21,9 @@ MAX_PATH = 4096
 
 MAX_NAMES = 64 << 20
 """Bytes of all paths together, put together."""
+
+MAX_FILE_SIZE = MAX_WORKING_SET_SIZE + 64
+"""Bytes of a whole file with a working set, and a few more."""
 
 _MOST_PAGES = 1 << 51
 """No file and no address space has more: a byte of a file has a number of 63 bits."""
@@ -82,6 +84,8 @@ class WorkingSet:
     file_systems: tuple[FileSystem, ...]
     processes: tuple[ProcessMemory, ...]
 
+    kind: ClassVar[int] = WORKING_SET
+
     @property
     def files(self) -> int:
         """How many files there are."""
@@ -103,35 +107,20 @@ class WorkingSet:
         files = [file for system in self.file_systems for file in system.files]
         flags = 0 if self.with_paths else layout.WITHOUT_PATHS
         flags |= 0 if self.complete else layout.INCOMPLETE
-        names = b"".join(_front_coded(system.files) for system in self.file_systems)
-        built: bytes = layout.WorkingSet.build(
-            {
-                "flags": flags,
-                "boot_id": self.boot_id.bytes,
-                "file_systems": [
-                    {
-                        "file_count": len(system.files),
-                        "device": _bytes(system.device),
-                        "root": _bytes(system.root),
-                        "mount_point": _bytes(system.mount_point),
-                    }
-                    for system in self.file_systems
-                ],
-                "names": names,
-                "checks": b"".join(file.check.to_bytes(4, "little") for file in files),
-                "ranges": varint.encode(_numbers_of_files(files)),
-                "processes": varint.encode(_numbers_of_processes(self.processes)),
-            }
+        return layout.build(
+            layout.WorkingSet,
+            self,
+            flags=flags,
+            names=b"".join(_front_coded(system.files) for system in self.file_systems),
+            checks=b"".join(file.check.to_bytes(4, "little") for file in files),
+            ranges=varint.encode(_numbers_of_files(files)),
+            processes=varint.encode(_numbers_of_processes(self.processes)),
         )
-        return built
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Return the working set in a section. Raises DamagedError, UnsupportedError."""
-        try:
-            fields = layout.WorkingSet.parse(data)
-        except ConstructError:
-            raise DamagedError("the working set cannot be read") from None
+        fields = layout.parse(layout.WorkingSet, data, "the working set cannot be read")
         if fields.flags & ~(layout.WITHOUT_PATHS | layout.INCOMPLETE):
             raise UnsupportedError(f"the working set has unknown flags {fields.flags:#x}")
         counts = [system.file_count for system in fields.file_systems]
@@ -141,28 +130,43 @@ class WorkingSet:
             raise DamagedError("the working set has another number of checks than of files")
         columns = zip(
             _names(fields.names, counts),
-            memoryview(fields.checks).cast("I"),
+            layout.column("I", fields.checks),
             _file_ranges(varint.decode(fields.ranges), sum(counts)),
             strict=True,
         )
         # A list: what is left over in a column is noticed at its end only.
         files = iter([CachedFile(name, check, used, runs) for name, check, (used, runs) in columns])
-        systems = tuple(
-            FileSystem(
-                _text(system.device),
-                _text(system.root),
-                _text(system.mount_point),
-                tuple(file for _, file in zip(range(system.file_count), files, strict=False)),
-            )
+        systems = (
+            layout.filled(FileSystem, system, files=tuple(islice(files, system.file_count)))
             for system in fields.file_systems
         )
-        return cls(
-            UUID(bytes=fields.boot_id),
-            not fields.flags & layout.WITHOUT_PATHS,
-            not fields.flags & layout.INCOMPLETE,
-            systems,
-            tuple(_processes(varint.decode(fields.processes))),
+        return layout.filled(
+            cls,
+            fields,
+            with_paths=not fields.flags & layout.WITHOUT_PATHS,
+            complete=not fields.flags & layout.INCOMPLETE,
+            file_systems=tuple(systems),
+            processes=tuple(_processes(varint.decode(fields.processes))),
         )
+
+
+def build_file(section: bytes) -> bytes:
+    """Return the contents of a file with this working set."""
+    return layout.seal(0, layout.WorkingSetFile, working_set=section)
+
+
+def parse_file(data: bytes) -> bytes:
+    """Return the working set in a file. Raises NoImageError, UnsupportedError, DamagedError."""
+    magic, version = data[:8], int.from_bytes(data[8:12], "little")
+    if magic != layout.WORKING_SET_MAGIC:
+        raise NoImageError("no working set: the first bytes are not one's")
+    if version != layout.VERSION:
+        raise UnsupportedError(f"working set of version {version} is not known")
+    fields = layout.parse(layout.WorkingSetFile, data, "the working set is cut off, or longer")
+    if not layout.is_sealed(0, data):
+        raise DamagedError("the working set has a wrong checksum")
+    section: bytes = fields.working_set
+    return section
 
 
 def file_check(inode: int, size: int, mtime_ns: int) -> int:
@@ -298,12 +302,3 @@ def _ranges_at(numbers: list[int], at: int, count: int) -> tuple[Ranges, int]:
     if page > _MOST_PAGES or any(a[0] + a[1] == b[0] for a, b in pairwise(ranges)):
         raise DamagedError("the working set has an impossible range")
     return tuple(ranges), end
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _text(data: bytes) -> str:
-    """Return a name for the system, not to be shown unfiltered."""
-    return data.decode("utf-8", "surrogateescape")

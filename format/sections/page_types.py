@@ -4,12 +4,10 @@ docs/FORMAT.md, "Page types".
 """
 
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import ClassVar, Self
 
-from construct import ConstructError
-
-from errors import DamagedError
 from format import layout
+from format.records import PAGE_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +25,8 @@ class PageTypes:
     other: int
     """What is in the image and in none of these: free by now, or not to be classified."""
 
+    kind: ClassVar[int] = PAGE_TYPES
+
     @property
     def total(self) -> int:
         """Pages of the snapshot."""
@@ -38,14 +38,11 @@ class PageTypes:
 
     def build(self) -> bytes:
         """Return the section's bytes."""
-        built: bytes = layout.PageTypes.build(self.by_name())
-        return built
+        return layout.build(layout.PageTypes, self)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Return the counts in a section. Raises DamagedError."""
-        try:
-            fields = layout.PageTypes.parse(data)
-        except ConstructError:
-            raise DamagedError("the page types cannot be read") from None
-        return cls(fields.page_cache, fields.anonymous, fields.slab, fields.kernel, fields.other)
+        return layout.filled(
+            cls, layout.parse(layout.PageTypes, data, "the page types cannot be read")
+        )
