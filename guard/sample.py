@@ -2,13 +2,13 @@
 
 import hashlib
 
+from format import PAGE_SIZE
 from guard.device import Read, pieces
 
 _WHOLE = 64 << 20
 _END = 4 << 20
 """Bytes that are read at the beginning, and at the end, of a large device."""
 _PAGES = 512
-_PAGE = 4096
 
 
 def identify(_read: Read) -> bytes:
@@ -22,8 +22,8 @@ def fingerprint(read: Read, size: int) -> bytes:
     if size <= _WHOLE:
         ranges = [(0, size)]
     else:
-        step = (size - 2 * _END) // _PAGES // _PAGE * _PAGE
-        spread = [(_END + nth * step, _PAGE) for nth in range(_PAGES)]
+        step = (size - 2 * _END) // _PAGES // PAGE_SIZE * PAGE_SIZE
+        spread = [(_END + nth * step, PAGE_SIZE) for nth in range(_PAGES)]
         ranges = [(0, _END), *spread, (size - _END, _END)]
     for offset, length in ranges:
         for piece in pieces(read, offset, length):

@@ -7,7 +7,7 @@ writes out what is dirty, `stuck` freezes the rest and says who refuses, `filesy
 `namespaces` finds mounted, in the `order` that they need.
 
 `reclaim` makes room in memory before, `downtime` is the time that nothing moves. `writing` puts
-the snapshot on the store, `marking` sets the mark and takes it away, `watchdog` undoes what must
+the snapshot on the store, `marking` sets and clears the mark, `watchdog` undoes what must
 not stay if the writer dies, `firmware` is told where the image is, `power_off` is the end of the
 first life. `signals` wait in between; `errors` is what can go wrong here only.
 

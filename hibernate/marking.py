@@ -1,4 +1,4 @@
-"""The mark of the image that is being written, and who takes it away if the machine goes on.
+"""The mark of the image that is being written, and who clears it if the machine goes on.
 
 The writer does when something fails, the watchdog when the writer is killed, the restored writer
 because the image has done its service. A machine with a valid mark on disk never goes on running:
@@ -33,19 +33,19 @@ class Marking:
         self._is_begun[0] = 1
         self._store.header.set_mark(mark)
 
-    def take_away(self) -> None:
+    def clear(self) -> None:
         """Clear what is there of the mark, on the device for good, whatever state it is in.
 
         If `set` was begun, this returns only when no valid mark is there. Else UnreadableError:
         the device did not say whether there is one, or a resumer's was not cleared.
         """
-        self._take_away(StoreHeader.clear)
+        self._clear(StoreHeader.clear)
 
-    def take_away_alone(self) -> None:
-        """As take_away, for the watchdog, when the writer is gone and /dev/snapshot is closed."""
-        self._take_away(self._clear_alone)
+    def clear_alone(self) -> None:
+        """As clear, for the watchdog, when the writer is gone and /dev/snapshot is closed."""
+        self._clear(self._clear_header_alone)
 
-    def _take_away(self, clear: Callable[[StoreHeader], None]) -> None:
+    def _clear(self, clear: Callable[[StoreHeader], None]) -> None:
         try:
             here = self._store.header
             header = read_header(here.fd, here.name, here.page)
@@ -54,7 +54,7 @@ class Marking:
                 self._log("mark cleared")
         except BaseException as error:
             if self._is_begun[0]:
-                never_go_on(f"the mark cannot be taken away: {error}", self._log)
+                never_go_on(f"the mark cannot be cleared: {error}", self._log)
             raise
         self._is_begun[0] = 0
 
@@ -65,7 +65,7 @@ class Marking:
             return bool(self._is_begun[0])
         return mark is not None and mark.image_uuid == self._image_uuid
 
-    def _clear_alone(self, header: StoreHeader) -> None:
+    def _clear_header_alone(self, header: StoreHeader) -> None:
         """Clear the mark by a /dev/snapshot of our own.
 
         While a device is swap, only who has set it there may write to it (block/fops.c,

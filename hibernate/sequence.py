@@ -42,7 +42,7 @@ def hibernate(
         freeze = undo.enter_context(Freeze(plan.helpers))
         marking = Marking(store, plan.image_uuid, log)
         # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
-        undo.enter_context(Watchdog(marking.take_away_alone, *freeze.rescue))
+        undo.enter_context(Watchdog(marking.clear_alone, *freeze.rescue))
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         check_room(store, plan.largest_image())
         writing = Writing(store, plan, working_set)
@@ -69,7 +69,7 @@ def hibernate(
         frozen = downtime.so_far()
         log(f"frozen for {frozen:.1f} s: {stopped:.1f} s to stop, {taken:.1f} s for the snapshot")
         log("marking")
-        undo.callback(marking.take_away)
+        undo.callback(marking.clear)
         marking.set(mark)
         log("marked, powering off")
         power_off(snapshot, plan.mode)
@@ -108,6 +108,6 @@ def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> boo
 def _forget(marking: Marking, log: Log) -> None:
     """Clear the mark of the image that we were: claimed, no boot restores it if it stays there."""
     try:
-        marking.take_away()
+        marking.clear()
     except TorporError as error:
         log(f"the mark is not cleared: {error}")

@@ -13,10 +13,10 @@ from format.chunks import Decoded, Encoder, decode
 from format.pipeline import DEPTH, PageBuffer, in_order
 from format.reader import ImageReader
 from format.writer import ImageWriter, new_buffers
+from tests.forge import PAGE
 from tests.sources import MemorySink, MemorySource, read_image, reader_of, superblock
 from tests.vectors.images import noise
 
-PAGE = 4096
 SEED = 0x1234
 STREAMS = {
     "zeros": bytes(8 * PAGE),

@@ -15,10 +15,9 @@ from format.pipeline import DEPTH, PageBuffer, in_order
 from format.reader import ImageReader
 from format.records import MAX_CHUNKS
 from tests import forge
+from tests.forge import PAGE
 from tests.sources import MemorySource, read_image, reader_of, write_image
 from tests.vectors import images
-
-PAGE = 4096
 
 
 def stream_of(pages: int) -> bytes:

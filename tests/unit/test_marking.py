@@ -164,10 +164,10 @@ def test_device_that_cannot_be_asked_any_more_ends_the_machine(
     ours = Marking(store, OURS, lambda _: None)
     monkeypatch.setattr(marking, "read_header", unreadable)
     with pytest.raises(UnreadableError):
-        ours.take_away()
+        ours.clear()
     ours.set(mark_of())
     with pytest.raises(PoweredOff):
-        ours.take_away()
+        ours.clear()
 
 
 @pytest.mark.parametrize("state", MarkState)
@@ -175,7 +175,7 @@ def test_our_mark_goes_whatever_its_state(state: MarkState, store: OneFile) -> N
     before = bytes(store.header.data)
     put_mark(Path(store.header.name), mark_of(state=state))
     assert first_page(Path(store.header.name)) != before
-    Marking(store, OURS, lambda _: None).take_away()
+    Marking(store, OURS, lambda _: None).clear()
     assert first_page(Path(store.header.name)) == before
 
 
@@ -186,14 +186,14 @@ def test_mark_without_its_signature_goes_too(store: OneFile) -> None:
     with open(store.header.name, "r+b") as file:
         file.seek(PAGE_SIZE - 10)
         file.write(b"SWAPSPACE2")
-    Marking(store, OURS, lambda _: None).take_away()
+    Marking(store, OURS, lambda _: None).clear()
     assert first_page(Path(store.header.name)) == before
 
 
 def test_mark_of_another_image_stays(store: OneFile) -> None:
     put_mark(Path(store.header.name), mark_of(UUID(int=7)))
     before = first_page(Path(store.header.name))
-    Marking(store, OURS, lambda _: None).take_away()
+    Marking(store, OURS, lambda _: None).clear()
     assert first_page(Path(store.header.name)) == before
 
 
@@ -206,9 +206,9 @@ def test_half_of_a_mark_goes_only_if_it_must_be_ours(store: OneFile) -> None:
         file.seek(1400)
         file.write(b"torn")
     torn = first_page(path)
-    Marking(store, OURS, lambda _: None).take_away()
+    Marking(store, OURS, lambda _: None).clear()
     assert first_page(path) == torn
-    ours.take_away()
+    ours.clear()
     assert first_page(path) == empty
 
 
@@ -254,7 +254,7 @@ def test_watchdog_takes_the_mark_away_before_it_thaws(
     ours = Marking(store, OURS, lambda _: None)
     put_mark(path, mark_of())
     thawed = tmp_path / "thawed"
-    killed_with(ours.take_away_alone, lambda: write(thawed, first_page(path)))
+    killed_with(ours.clear_alone, lambda: write(thawed, first_page(path)))
     assert thawed.read_bytes() == before
 
 
@@ -272,10 +272,10 @@ def test_active_swap_is_written_by_who_has_set_it_at_the_snapshot_device(
     monkeypatch.setattr(marking, "open_snapshot", device.open)
     monkeypatch.setattr(StoreHeader, "clear", clear)
     ours = Marking(store, OURS, lambda _: None)
-    ours.take_away_alone()
+    ours.clear_alone()
     assert (store.attached, device.calls) == ([], [])
     put_mark(Path(store.header.name), mark_of())
-    ours.take_away_alone()
+    ours.clear_alone()
     assert store.attached == [device]
     assert device.calls == ["close"]
 
@@ -296,7 +296,7 @@ def test_watchdog_restarts_the_machine_and_thaws_nothing_where_the_mark_stays(
     ours = Marking(store, OURS, lambda _: None)
     ours.set(mark_of())
     monkeypatch.setattr(power, "reboot", restart)  # and there is no /dev/snapshot to be had
-    killed_with(ours.take_away_alone, lambda: write(thawed, b""))
+    killed_with(ours.clear_alone, lambda: write(thawed, b""))
     assert told.read_bytes() == str(power.RB_AUTOBOOT).encode()
     assert not thawed.exists()
 
@@ -310,7 +310,7 @@ def test_watchdog_thaws_where_nothing_was_marked_and_the_device_is_gone(
     thawed = tmp_path / "thawed"
     monkeypatch.setattr(marking, "read_header", unreadable)
     ours = Marking(store, OURS, lambda _: None)
-    killed_with(ours.take_away_alone, lambda: write(thawed, b""))
+    killed_with(ours.clear_alone, lambda: write(thawed, b""))
     assert thawed.exists()
 
 

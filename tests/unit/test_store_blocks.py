@@ -25,11 +25,10 @@ from store.base import OpenStore, write_map
 from store.blocks import BlockSink, BlockSource
 from store.header import read_header
 from store.image import marked_image
-from tests.forge import UUID_A, header_page
+from tests.forge import PAGE, UUID_A, header_page
 from tests.sources import opened, read_file, reader_of, superblock
 from tests.vectors.images import noise
 
-PAGE = 4096
 PAGES = 2048
 
 

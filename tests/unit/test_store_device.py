@@ -16,13 +16,12 @@ from store.base import write_map
 from store.blocks import BlockSink
 from store.device import DeviceStore, make_store
 from store.swap import SwapStore
-from tests.forge import UUID_A
+from tests.forge import PAGE, UUID_A
 from tests.sources import read_file, reader_of, superblock
 from tests.vectors import devices
 from tests.vectors.images import noise
 from torpor.__main__ import main
 
-PAGE = 4096
 PAGES = 512
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 Torpor = Callable[..., tuple[int, str]]

@@ -17,11 +17,11 @@ from store import blocks, header
 from store.header import StoreHeader, new_store_header, read_header
 from store.image import marked_image, open_image
 from tests import forge
+from tests.forge import PAGE
 from tests.sources import opened, read_file
 from tests.vectors import devices
 from torpor.__main__ import main
 
-PAGE = 4096
 UUID = "5a5a5a5a-1111-4222-8333-444444444444"
 MARK = Mark(MarkState.COMPLETE, forge.UUID_A, len(devices.IMAGE), devices.MAP, len(devices.RUNS), 0)
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
