@@ -1,6 +1,7 @@
 """The guard: whether a file system is still as it was when the snapshot was taken.
 
-`take` reads the fingerprints of what is mounted, `compare` finds the devices again and compares.
+`take` reads the fingerprints of what is mounted, `compare` finds the devices again and compares,
+`stale` says whether that has made an image worthless.
 One module for each kind of fingerprint: `ext`, `xfs`, `btrfs`, `fat`, `exfat`, and `sample` for
 all others; `clusters` is what the two FATs share, `kinds` says which file system gets which.
 `device` reads past the page cache. docs/RELIABILITY.md says what is read, and why it is enough.

@@ -1,6 +1,7 @@
 """The writer: takes the snapshot and puts it where the resumer finds it.
 
-`capture` is the whole sequence with its undo, `plan` what was asked for, `choose` finds the store.
+`plan` is what was asked for, `choose` finds the store. `attempts` is all of a hibernation, with
+what goes before and after it; `sequence` is one attempt, each step with its undo.
 
 `freeze` freezes the machine: `cgroups` most tasks, but not the `helpers` of file systems, `flush`
 writes out what is dirty, `stuck` freezes the rest and says who refuses, `filesystems` stops what
@@ -9,9 +10,9 @@ writes out what is dirty, `stuck` freezes the rest and says who refuses, `filesy
 `reclaim` makes room in memory before, `downtime` is the time that nothing moves. `writing` puts
 the snapshot on the store, `marking` sets and clears the mark, `watchdog` undoes what must
 not stay if the writer dies, `firmware` is told where the image is, `power_off` is the end of the
-first life. `signals` wait in between; `errors` is what can go wrong here only.
+first life. `signals` wait in between.
 
 Between freeze and thaw nothing is written to a file system and nothing printed: whoever reads
 a terminal or a pipe is frozen too. What there is to say goes to the kernel log.
-Uses format, kernel, store and guard, never resume.
+Uses format, linux, store, state, guard and workingset, never resume.
 """

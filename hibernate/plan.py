@@ -1,11 +1,13 @@
 """What was asked for."""
 
 from dataclasses import dataclass, field
+from typing import Self
 from uuid import UUID, uuid4
 
 from format.codec import DEFAULT
-from hibernate.power_off import Mode
+from hibernate.power_off import Mode, default_mode
 from linux import power
+from state.conf import ON, Conf
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,25 @@ class Plan:
     codec: str = DEFAULT
     """One of format.codec.NAMES."""
     image_uuid: UUID = field(default_factory=uuid4)
+    working_set: str = ON
+    """One of state.conf.WORKING_SETS."""
+    sleep_hooks: bool = False
+    """Whether to run systemd's hooks before and after."""
+    is_found: bool = False
+    """Whether the next boot looks in the store."""
+
+    @classmethod
+    def of(cls, store: str, options: Conf, conf: Conf) -> Self:
+        """Return a plan for `store`; `options` come first, then the configuration."""
+        mode = options.mode or conf.mode
+        return cls(
+            store,
+            Mode(mode) if mode else default_mode(),
+            conf.image_size if options.image_size is None else options.image_size,
+            conf.helpers,
+            codec=options.codec or conf.codec or DEFAULT,
+            working_set=options.working_set or conf.working_set or ON,
+        )
 
     def largest_image(self) -> int:
         """Return the bytes that the snapshot should not exceed."""

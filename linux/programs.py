@@ -4,6 +4,9 @@ import os
 import subprocess
 from collections.abc import Sequence
 
+SYSTEMD_RUNS = "/run/systemd/system"
+"""A folder that is there where systemd has booted the system (sd_booted(3))."""
+
 
 def environment() -> dict[str, str]:
     """Return our environment for a program that is not ours.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torpor.__main__ import build_parser
+from torpor.commands import COMMANDS
 
 _TEMPLATES = Path(__file__).resolve().parent / "completions"
 _FILES = {"IMAGE", "FILE", "STREAM", "STORE", "DEVICE"}
@@ -35,19 +36,17 @@ def words() -> list[Word]:
     """Return all that the command line knows, in the parser's order."""
     parser = build_parser()
     found = list(_words_of("", parser))
-    for action in _commands_of(parser):
-        helps = {choice.dest: choice.help for choice in action._choices_actions}  # noqa: SLF001
-        for name, command in action.choices.items():
-            found.append(Word("", name, "", (), helps.get(name) or ""))
-            found += _words_of(name, command)
+    for name, command in parsers_of(parser).items():
+        found.append(Word("", name, "", (), COMMANDS[name]))
+        found += _words_of(name, command)
     return found
 
 
-def _commands_of(
-    parser: argparse.ArgumentParser,
-) -> "list[argparse._SubParsersAction[argparse.ArgumentParser]]":
+def parsers_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command."""
     actions = parser._actions  # noqa: SLF001 - argparse has no other way to ask
-    return [action for action in actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+    (commands,) = (one for one in actions if isinstance(one, argparse._SubParsersAction))  # noqa: SLF001
+    return dict(commands.choices)
 
 
 def _words_of(command: str, parser: argparse.ArgumentParser) -> Iterator[Word]:

@@ -6,12 +6,15 @@ that held it is replaced.
 """
 
 import json
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from errors import StateError
+from errors import StateError, TorporError, UnreadableError
+from linux.machine import boot_id
 from state import early
 from state.files import read_text, write_text
 
@@ -55,18 +58,6 @@ class HibernationRecord:
         """Keep it. Raises UnreadableError."""
         write_text(path or HIBERNATION_PATH, json.dumps(asdict(self), indent=2) + "\n")
 
-    def refused(self, boot: "BootRecord", this_boot: str) -> Self | None:
-        """Return it with what `this_boot` said of its image, None if that is known or not of it."""
-        if self.outcome != Outcome.BEGUN or self.boot_id == this_boot:
-            return None
-        return replace(
-            self,
-            outcome=Outcome.REFUSED,
-            ended=boot.when,
-            exit_code=boot.exit_code,
-            message=boot.message,
-        )
-
     @classmethod
     def read(cls, path: str | None = None) -> Self | None:
         """Return the last one, None if there was none. Raises StateError, UnreadableError."""
@@ -79,6 +70,43 @@ class HibernationRecord:
             return cls(**{**fields, "outcome": Outcome(fields["outcome"])})
         except (TypeError, ValueError, KeyError) as error:
             raise StateError(f"{path} is not what torpor writes") from error
+
+
+@contextmanager
+def recording(warn: Callable[[str, str], None]) -> Iterator[Callable[..., None]]:
+    """Keep how the hibernation in the block goes; yield what changes fields of its record.
+
+    When the block is left the machine goes on, resumed or not. `warn` takes a message and its
+    consequence: a record that cannot be written is no reason not to hibernate.
+    """
+    record = HibernationRecord(Outcome.BEGUN, time.time(), 0, boot_id(), "", "", 0, "")
+
+    def keep(**changes: object) -> None:
+        nonlocal record
+        record = replace(record, **changes)  # type: ignore[arg-type]
+        try:
+            record.save()
+        except UnreadableError as error:
+            warn(str(error), "torpor status will not know of this hibernation")
+
+    try:
+        yield keep
+    except TorporError as error:
+        ended = {"ended": time.time(), "exit_code": error.exit_code, "message": str(error)}
+        keep(outcome=Outcome.FAILED, **ended)
+        raise
+    keep(outcome=Outcome.RESUMED, ended=time.time())
+
+
+def keep_refusal(this_boot: str) -> None:
+    """Leave to later boots, in which /run is another, why `this_boot` did not resume.
+
+    Raises StateError, UnreadableError.
+    """
+    last, boot = HibernationRecord.read(), BootRecord.read()
+    if last and boot and last.outcome == Outcome.BEGUN and last.boot_id != this_boot:
+        ended = {"ended": boot.when, "exit_code": boot.exit_code, "message": boot.message}
+        replace(last, outcome=Outcome.REFUSED, **ended).save()  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ The writer leaves it after a resume, the resumer where it refuses the image that
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
 from errors import StateError
-from format.sections.working_set import MAX_FILE_SIZE, build_file, parse_file
+from format.sections.working_set import MAX_FILE_SIZE, PAGES_IN_MIB, build_file, parse_file
+from linux import tasks
 from state.files import read_bytes, remove, write_private, write_text
 from state.record import read_fields
 
@@ -78,6 +80,30 @@ class ReplayRecord:
     started: int = 0
     """Who brings it back, while it runs: field `starttime` of /proc/PID/stat."""
 
+    def __str__(self) -> str:
+        if self.outcome == ReplayOutcome.RUNNING:
+            return "the working set is being brought back"
+        if self.outcome == ReplayOutcome.KILLED:
+            return "the working set was being brought back when that was killed"
+        words = [f"{_share(self.file_pages)} of {self.files['recorded']} files"]
+        words.append(f"{_share(self.process_pages)} of {self.processes['recorded']} processes")
+        text = f"working set: {', '.join(words)} in memory again after {self.seconds:.1f} s"
+        if self.files["skipped"]:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped.items())
+            text += f"; files left alone: {reasons}"
+        if self.processes["skipped"]:
+            text += f"; {self.processes['skipped']} processes are gone"
+        return f"{text}; {self.reason}" if self.reason else text
+
+    def as_of_now(self) -> Self:
+        """Return it as killed if it was running when it was saved, and its process is gone."""
+        if self.outcome != ReplayOutcome.RUNNING:
+            return self
+        with suppress(OSError):
+            if tasks.start_of(self.pid) == self.started:
+                return self
+        return replace(self, outcome=ReplayOutcome.KILLED)
+
     def save(self, path: str | None = None) -> None:
         """Keep it for this boot. Raises UnreadableError."""
         write_text(path or REPLAY_PATH, json.dumps(asdict(self), indent=2) + "\n")
@@ -96,6 +122,11 @@ class ReplayRecord:
             return cls(**{**fields, "outcome": outcome})
         except (TypeError, ValueError, KeyError) as error:
             raise StateError(f"{path} is not what torpor writes") from error
+
+
+def _share(pages: dict[str, int]) -> str:
+    there = (pages["resident"] + pages["restored"]) // PAGES_IN_MIB
+    return f"{there} of {pages['recorded'] // PAGES_IN_MIB} MiB"
 
 
 def _check(fields: dict[str, Any]) -> None:

@@ -20,9 +20,9 @@ ALLOWED = {
     "state": GROUND | {"format"},
     "store": GROUND | {"format"},
     "guard": GROUND | {"format", "store"},
-    "hibernate": GROUND | {"format", "store", "state", "guard"},
+    "hibernate": GROUND | {"format", "store", "state", "guard", "workingset"},
     "resume": GROUND | {"format", "store", "state", "guard"},
-    "workingset": GROUND | {"format", "store"},
+    "workingset": GROUND | {"format", "store", "state"},
     "initramfs/archive": {"errors"},
     "initramfs/generators": GROUND | {"format", "store", "state"},
     "initramfs/loaders": GROUND | {"state", "initramfs/archive", "initramfs/generators"},
@@ -93,6 +93,16 @@ def test_one_module_imports_construct() -> None:
         if any(name.partition(".")[0] == "construct" for name in imports(path))
     }
     assert users == {"format/layout.py"}
+
+
+def test_libraries_do_not_print() -> None:
+    printing = {
+        str(path.relative_to(ROOT))
+        for path in sources(*ALLOWED)
+        if re.search(r"\bprint\(|std(err|out)\.write", path.read_text())
+    }
+    assert printing == {"torpor/__main__.py", "torpor/output.py", "resume/report.py"}
+    assert all(f"`{path}`" in (ROOT / "CONTRIBUTING.md").read_text() for path in printing)
 
 
 def test_imports_are_seen(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """The `torpor` command: words in, words and exit codes out.
 
-`__main__` holds the parser and the one place where errors become messages and exit codes;
-`images` the commands on an image (verify, inspect, pack, unpack), `stores` those on a store and
-the machine (mkstore, discard, hibernate), `stale` discards what the resumer kept in vain,
-`output` prints, `progress` shows the bar.
+`commands` has a file for each command, its parser and its work. `__main__` collects them, and is
+the one place where errors become messages and exit codes. `output` prints; `arguments` and `image`
+are what several commands share. `doctor` checks the machine, `enable` changes the system.
 
 Nothing here knows a byte of the format or an ioctl.
 """

@@ -9,5 +9,5 @@
 swap read, each in the order of the disk and both as far as `limits` allow; `stats` is the outcome.
 
 Time bounds the first two, free memory bounds the replay. None reads the contents of a file or
-follows a link.
+follows a link. `background` is what a hibernation needs of all this.
 """

@@ -1,14 +1,18 @@
 """Brings a working set back, at the lowest priority."""
 
+import os
 import resource
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from uuid import UUID
 
 from format.sections.working_set import WorkingSet
 from linux import tasks
 from linux.machine import boot_id
 from linux.mounts import read_mounts
+from state.working_set import ReplayOutcome, ReplayRecord
 from workingset.file_replay import FileReplay
 from workingset.limits import Limits, StoppedError
 from workingset.process_replay import ProcessReplay
@@ -45,6 +49,35 @@ def replay(whole: WorkingSet, is_asked: Callable[[], bool], stats: Stats) -> str
         except StoppedError as error:
             return str(error)
     return ""
+
+
+def replay_and_keep(whole: WorkingSet, is_asked: Callable[[], bool]) -> ReplayRecord:
+    """Bring it back as `replay` does; return how that went, kept for `torpor status`, too.
+
+    Raises UnreadableError.
+    """
+    pid, now, begun = os.getpid(), time.time(), time.monotonic()
+    ReplayRecord(ReplayOutcome.RUNNING, now, 0, pid=pid, started=tasks.start_of(pid)).save()
+    stats = Stats()
+    reason = replay(whole, is_asked, stats)
+    seconds = round(time.monotonic() - begun, 3)
+    record = ReplayRecord(
+        ReplayOutcome.STOPPED if reason else ReplayOutcome.DONE,
+        now,
+        seconds,
+        reason,
+        {
+            "recorded": stats.files,
+            "restored": stats.restored_files,
+            "skipped": sum(stats.skipped_files.values()),
+        },
+        asdict(stats.file_pages) | {"skipped": stats.file_pages.skipped},
+        {"recorded": stats.processes, "skipped": stats.skipped_processes},
+        asdict(stats.process_pages) | {"skipped": stats.process_pages.skipped},
+        {str(why): count for why, count in stats.skipped_files.items()},
+    )
+    record.save()
+    return record
 
 
 def _count(whole: WorkingSet, stats: Stats) -> None:

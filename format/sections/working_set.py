@@ -28,6 +28,8 @@ MAX_FILE_SIZE = MAX_WORKING_SET_SIZE + 64
 _MOST_PAGES = 1 << 51
 """No file and no address space has more: a byte of a file has a number of 63 bits."""
 
+PAGES_IN_MIB = 256
+
 _WORD = (1 << 64) - 1
 
 Ranges = tuple[tuple[int, int], ...]
@@ -101,6 +103,24 @@ class WorkingSet:
     def process_pages(self) -> int:
         """Pages of processes; one that several share counts for each."""
         return sum(pages_in(process.ranges) for process in self.processes)
+
+    def counts(self) -> dict[str, int | bool]:
+        """Return how much it is, for a script."""
+        return {
+            "files": self.files,
+            "file_pages": self.file_pages,
+            "processes": len(self.processes),
+            "process_pages": self.process_pages,
+            "with_paths": self.with_paths,
+            "complete": self.complete,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files} files with {self.file_pages // PAGES_IN_MIB} MiB, "
+            f"{len(self.processes)} processes with {self.process_pages // PAGES_IN_MIB} MiB"
+            f"{'' if self.complete else ', not all'}"
+        )
 
     def build(self) -> bytes:
         """Return the section's bytes."""

@@ -9,7 +9,9 @@ _HEADER = struct.Struct("<40xQ10xHHH")
 _SECTION = struct.Struct("<I20xQQ")
 """sh_name, sh_offset, sh_size."""
 _ARCHIVE = b"pydata"
-"""The section in which PyInstaller puts the archive with all of our modules."""
+"""The section with PyInstaller's archive: its bootstrap and the program's first script.
+
+Our modules lie in _internal as files, each of which is compared by itself."""
 
 
 def fingerprint(data: bytes) -> str:

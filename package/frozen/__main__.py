@@ -93,7 +93,7 @@ def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:
     command += [f"--distpath={work}/dist", f"--workpath={work}/work", str(SPEC), "--"]
     origins = str(origins_of(work / program.name))
     given = (program.name, str(program.entry), str(ROOT), str(_libudev()))
-    lists = (ENCODINGS, program.excluded)
+    lists = (ENCODINGS, program.excluded, program.hidden)
     command += [json.dumps(value) for value in (*given, *lists, origins)]
     # A fixed seed and date make two runs over the same sources give the same bytes; nothing is
     # taken from the user's cache of stripped libraries, and nothing left there.

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from torpor.commands import COMMANDS
+
 HERE = Path(__file__).resolve().parent
 
 # Libraries import these for cases that our programs do not have. A test lists what remains: a new
@@ -42,10 +44,18 @@ class Program:
     installed: str
     """Where its folder lies on a system."""
     excluded: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
+    """Modules that are imported by name, which PyInstaller does not see."""
 
 
 PROGRAMS = (
-    Program("torpor", HERE / "entry/command.py", "/usr/lib/torpor/torpor", UNUSED),
+    Program(
+        "torpor",
+        HERE / "entry/command.py",
+        "/usr/lib/torpor/torpor",
+        UNUSED,
+        tuple(f"torpor.commands.{name}" for name in COMMANDS),
+    ),
     Program(
         "torpor-resume",
         HERE / "entry/resumer.py",

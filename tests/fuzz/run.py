@@ -37,7 +37,7 @@ from tests.sources import IDENTITY
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.vectors.devices import STREAM
 from tests.vectors.images import FACTS
-from torpor import images
+from torpor.commands import verify
 
 FILE_CODES = frozenset({0, 3, 4, 5})
 BOOT_CODES = FILE_CODES | {11, 12, 19, 20}
@@ -129,8 +129,8 @@ def _try(number: int, stats: Stats, folder: Path) -> None:
     path = folder / "case"
     path.write_bytes(data)
     words = f"resume={path} torpor.timeout=0"
-    verify = argparse.Namespace(image=str(path), json=False)
-    stats.attempt(number, "verify", lambda: images.verify(verify))
+    arguments = argparse.Namespace(image=str(path), json=False)
+    stats.attempt(number, "verify", lambda: verify.run(arguments))
     stats.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
     if specimen.is_device:
         request = Request.parse(words, None)

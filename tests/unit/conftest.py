@@ -10,6 +10,7 @@ import pytest
 
 import resume.__main__ as resumer
 from hibernate import choose, freeze
+from hibernate.signals import STOPPING
 from linux import (
     cgroups,
     efivar,
@@ -24,10 +25,12 @@ from linux import (
 )
 from resume import find, restore
 from state import announced, conf, location, record, working_set
+from tests.command import Result
 from tests.forge import PAGE, header_page
 from tests.unit.cached_files import is_on_disk, put_files
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
+from torpor.__main__ import main
 
 STREAM = b"".join(bytes([n % 7]) * 4000 + os.urandom(96) for n in range(600)) + bytes(8192)
 RUNS = [(page, 1) for page in range(5, 1500, 2)]
@@ -69,10 +72,28 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_signals() -> Iterator[None]:
-    """The command handles SIGTERM; the test run that calls its `main` goes on ending by it."""
-    before = signal.getsignal(signal.SIGTERM)
+    """The command handles them; the test run that calls its `main` goes on ending by them."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+Torpor = Callable[..., Result]
+
+
+@pytest.fixture
+def torpor(capfd: pytest.CaptureFixture[str]) -> Torpor:
+    """Run the command in this process."""
+
+    def run(*words: str | Path) -> Result:
+        try:
+            code = main([*map(str, words)])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else -1
+        return Result(code, *capfd.readouterr())
+
+    return run
 
 
 SwapFile = Callable[[int], Path]

@@ -64,8 +64,8 @@ class Enabled:
 
     def disable(self) -> list[str]:
         root = str(self.fake.root)
-        assert disable(System(root), self.said.append, with_rebuild=True)
-        return after_disable(Machine(root), OLD + 1000)
+        look = partial(after_disable, Machine(root), OLD + 1000)
+        return disable(System(root), self.said.append, look)
 
     def files(self) -> dict[str, bytes]:
         """Return all files that there are."""

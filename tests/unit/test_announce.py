@@ -1,13 +1,12 @@
 """What is named to the kernel as the place of images, and what never is."""
 
 import os
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from errors import SetupError, StoreRefusedError
+from initramfs.generators.generator import Target
 from linux import block, cmdline, power, proc, swap
 from linux.efivar import EFI
 from state import early
@@ -18,17 +17,17 @@ from store import swap as store_swap
 from store.header import read_header
 from store.place import Place
 from tests.forge import KERNEL, SWAP, USER
-from tests.unit.conftest import SwapFile
-from torpor import setup
-from torpor.__main__ import main
+from tests.unit.conftest import SwapFile, Torpor
 from torpor.enable import announce as announcing
 from torpor.enable import units
 from torpor.enable.announce import NOWHERE, announce, retract
+from torpor.enable.enable import disable, take_effect
+from torpor.enable.system import System
 
 NUMBER = os.makedev(259, 7)
-NONE = (0, 0)
 KEPT = Location("UUID=kept")
 FILE = Location("UUID=kept", 34)
+TARGET = Target(KEPT, luks=(), lvm=())
 
 
 class Kernel:
@@ -284,64 +283,62 @@ def test_the_page_read_is_the_one_named(file: Path) -> None:
         assert read_header(opened.fileno(), "file", 0).signature != SWAP
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["torpor", *words])
-    return main()
-
-
 @pytest.mark.usefixtures("device")
-def test_what_each_boot_runs(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_each_boot_runs(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, torpor: Torpor
+) -> None:
     Path(state_location.PATH).parent.mkdir()
     Path(state_location.PATH).write_text(KEPT.build())
     monkeypatch.setattr(cmdline, "read", lambda: "quiet")
-    assert command(monkeypatch, "announce") == 0
+    assert torpor("announce").code == 0
     assert kernel.named == ("259:7", "0")
     kernel.resume.unlink()
-    assert command(monkeypatch, "announce") == SetupError.exit_code
+    assert torpor("announce").code == SetupError.exit_code
+
+
+@pytest.fixture(name="system")
+def _system(tmp_path: Path) -> System:
+    """A system in a folder that systemd has booted."""
+    (tmp_path / "root/run/systemd/system").mkdir(parents=True)
+    return System(str(tmp_path / "root"))
 
 
 @pytest.mark.usefixtures("device")
-@pytest.mark.parametrize(("is_booted", "expected"), [(True, NOWHERE), (False, NONE)])
 def test_enable_does_so_too_but_not_in_a_chroot(
-    kernel: Kernel,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    is_booted: bool,
-    expected: tuple[int, int],
+    kernel: Kernel, system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before logind is asked, and it is enabled even where that fails."""
-    named: list[tuple[int, int]] = []
+    named: list[tuple[str, str]] = []
 
-    def remarks(*_: object) -> list[str]:
-        named.append(power.named_place() if kernel.resume.exists() else NONE)
-        return []
+    def see(_: object) -> None:
+        named.append(kernel.named)
+        raise SetupError("systemctl: failed")
 
-    for name in ("choose_store", "open_store", "target_of"):
-        monkeypatch.setattr(setup, name, lambda *_: nullcontext())
-    monkeypatch.setattr(setup, "enable_system", lambda *_: [])
-    monkeypatch.setattr(setup, "remarks", remarks)
-    monkeypatch.setattr(units, "is_booted", lambda _: is_booted)
-    monkeypatch.setattr(units, "let_logind_see", lambda _: named.append(power.named_place()))
-    monkeypatch.setattr(cmdline, "read", lambda: "quiet")
-    assert command(monkeypatch, "enable") == 0
-    assert named == [expected] * (1 + is_booted)
-    kernel.resume.unlink()
-    monkeypatch.setattr(units, "let_logind_see", refuses_to_restart)
-    assert command(monkeypatch, "enable") == 0
+    monkeypatch.setattr(units, "let_logind_see", see)
+    assert take_effect(System(str(tmp_path)), TARGET, "quiet") == []
+    assert (kernel.named, named) == (("0:0", "0"), [])
+    assert take_effect(system, TARGET, "quiet") == ["systemctl: failed"]
+    assert named == [("259:7", "0")]
+    kernel.resume.write_text("nonsense")
+    assert len(take_effect(system, TARGET, "quiet")) == 2
 
 
-def refuses_to_restart(_: object) -> None:
-    raise SetupError("systemctl: failed")
-
-
+@pytest.mark.usefixtures("device")
 def test_disable_says_what_the_kernel_keeps(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kernel: Kernel, system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(setup, "disable_system", lambda *_, **__: True)
-    for is_retracted, said in ((True, 0), (False, 1)):
-        monkeypatch.setattr(announcing, "retract", lambda done=is_retracted: done)
-        assert command(monkeypatch, "disable", "--no-rebuild") == 0
-        assert capsys.readouterr().err.count("until the next boot the kernel keeps") == said
+    def refuses() -> None:
+        raise OSError(22, "Invalid argument")
+
+    said: list[str] = []
+    monkeypatch.setattr(power, "name_none", refuses)
+    monkeypatch.setattr(units, "remove_units", lambda _: True)
+    assert disable(system, said.append, None) == []
+    announce({}, KEPT)
+    (remark,) = disable(system, said.append, None)
+    assert remark.startswith("until the next boot the kernel keeps what is named in /sys/power")
+    assert said == ["disabled: systemctl hibernate is the kernel's again"] * 2
+    assert kernel.named == ("259:7", "0")
 
 
 def test_the_unit_runs_it_where_it_is_enabled() -> None:

@@ -18,9 +18,9 @@ from tests.unit.enabling import (
 )
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import LUKS
+from torpor.commands.doctor import report
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
-from torpor.report import report
 
 PUT = f"torpor enable will put the resumer into {IMAGE}"
 OTHERS = [

@@ -1,16 +1,20 @@
 """The EFI variable HibernateLocation: its bytes, whose it is, and when it is there."""
 
 import os
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-import torpor.hibernate as command
 from errors import StateError, StoreRefusedError, UnreadableError
-from hibernate import firmware
+from hibernate import attempts, firmware
 from hibernate.firmware import named_in_firmware
-from linux import efivar
+from hibernate.plan import Plan
+from hibernate.power_off import Mode
+from linux import efivar, programs
+from state.conf import OFF
 from store import efi_location
 from store.efi_location import (
     EfiLocation,
@@ -22,8 +26,8 @@ from store.efi_location import (
 )
 from store.header import StoreHeader, read_header
 from store.place import Place
-from torpor.__main__ import main
-from torpor.stale import discard_stale
+from tests.unit.conftest import Torpor
+from tests.unit.marked import mark_of, set_mark
 
 UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
 HERE = os.uname().release
@@ -293,29 +297,30 @@ def test_without_efi_nothing_is_said(tmp_path: Path) -> None:
 
 
 def test_discarding_what_is_stale_forgets_its_name(
-    efi: Firmware, device: Path, hibernated: Path, monkeypatch: pytest.MonkeyPatch
+    efi: Firmware,
+    device: Path,
+    hibernated: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    torpor: Torpor,
 ) -> None:
     hibernated.replace(device)
     efi.keep(release="other")
-    monkeypatch.setattr("torpor.stale.why_spent", lambda _: "it was restored")
-    monkeypatch.setattr("torpor.stale._use_swap", lambda: None)
-    discard_stale(str(device))
+    mark = mark_of(device)
+    assert mark
+    set_mark(device, replace(mark, attempts=2))
+    monkeypatch.setattr(programs, "run", lambda argv: subprocess.CompletedProcess(argv, 0))
+    assert torpor("discard", "--stale", device).code == 0
     assert not efi.variable.exists()
 
 
 @pytest.mark.usefixtures("device")
-@pytest.mark.parametrize(("warning", "is_named"), [("", True), ("nothing tells it", False)])
-def test_the_command_names_its_store_while_it_hibernates(
-    efi: Firmware, monkeypatch: pytest.MonkeyPatch, warning: str, *, is_named: bool
+@pytest.mark.parametrize("is_found", [True, False])
+def test_a_plan_that_is_carried_out_names_its_store(
+    efi: Firmware, monkeypatch: pytest.MonkeyPatch, *, is_found: bool
 ) -> None:
     named = []
-    monkeypatch.setattr(command, "hibernate", lambda *_, **__: named.append(efi.variable.exists()))
-    monkeypatch.setattr(command, "check_found", lambda *_: warning)
-    monkeypatch.setattr(command, "choose_store", lambda name, _: name)
-    monkeypatch.setattr(command, "other_swaps", lambda _: [])
-    monkeypatch.setattr(command, "_kernel_log", lambda: str)
-    monkeypatch.setattr(command, "recorded", lambda *_: b"")
-    monkeypatch.setattr("sys.argv", ["torpor", "hibernate", "--store", "/dev/sda"])
-    assert main() == 0
-    assert named == [is_named]
+    monkeypatch.setattr(attempts, "hibernate", lambda *_: named.append(efi.variable.exists()))
+    plan = Plan("/dev/sda", Mode.SHUTDOWN, working_set=OFF, is_found=is_found)
+    attempts.carry_out(plan, lambda **_: None, print)
+    assert named == [is_found]
     assert not efi.variable.exists()

@@ -1,11 +1,12 @@
 """enable believes no generator: what it made is looked into, and undone if we are not in it."""
 
+import argparse
 import os
 from pathlib import Path
 
 import pytest
 
-from errors import NotReadyError, SetupError
+from errors import NoGeneratorError, NotReadyError, SetupError
 from tests.unit.boot_layouts import ESP, variable
 from tests.unit.enabling import (
     CONF,
@@ -20,6 +21,7 @@ from tests.unit.enabling import (
 )
 from tests.unit.fake_initramfs import unified_kernel_image
 from tests.unit.fake_machine import IMAGE, MOUNTS, UUID_TEXT
+from torpor.commands import rebuild
 from torpor.doctor.machine import Machine
 from torpor.doctor.rebuilt import after_disable, after_rebuild
 
@@ -171,3 +173,41 @@ def test_the_newest_kernel_is_looked_at_too(machine: Enabled) -> None:
     machine.fake.write("/boot/initrd.img-7.0.0-1-amd64", (machine.folder / "without").read_bytes())
     with pytest.raises(SetupError, match=r"^/boot/initrd\.img-7\.0\.0-1-amd64 does not hold"):
         machine.enable()
+
+
+# torpor rebuild
+
+
+def run_rebuild(machine: Enabled, *, as_text: bool = False) -> None:
+    rebuild.run(argparse.Namespace(print=as_text), str(machine.fake.root))
+
+
+def test_commands_are_printed(machine: Enabled, capsys: pytest.CaptureFixture[str]) -> None:
+    by_dracut(machine, "exit 1")
+    run_rebuild(machine, as_text=True)
+    assert capsys.readouterr().out == "dracut --regenerate-all --force\n"
+
+
+def test_what_is_made_is_looked_into(machine: Enabled, capsys: pytest.CaptureFixture[str]) -> None:
+    by_initramfs_tools(machine, "")
+    run_rebuild(machine)
+    said = capsys.readouterr()
+    assert said.out == "rebuilding the initramfs: update-initramfs -u -k all\n"
+    assert said.err == ""
+    machine.fake.write("/usr/lib/torpor/torpor-boot", "newer")
+    machine.fake.write("/var/lib/torpor/location", "# Written by torpor enable\nresume=/dev/x\n")
+    run_rebuild(machine)
+    assert capsys.readouterr().err.splitlines() == [
+        (
+            f"torpor: {IMAGE} holds another version of /usr/lib/torpor/torpor-boot: "
+            "run torpor rebuild again"
+        ),
+        f"torpor: {IMAGE} holds an older /var/lib/torpor/location: run torpor rebuild again",
+    ]
+
+
+def test_no_generator(machine: Enabled) -> None:
+    machine.fake.remove("/usr/sbin/mkinitramfs")
+    for as_text in (False, True):
+        with pytest.raises(NoGeneratorError, match="no initramfs generator is installed"):
+            run_rebuild(machine, as_text=as_text)

@@ -4,12 +4,11 @@ import argparse
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from package.completion import bash_completion, zsh_completion
+from package.completion import bash_completion, parsers_of, zsh_completion
 from torpor.__main__ import build_parser
 
 _ASK_BASH = """
@@ -28,13 +27,7 @@ _torpor
 """
 
 
-def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    for action in build_parser()._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
-
-
-COMMANDS = dict(commands())
+COMMANDS = parsers_of(build_parser())
 
 
 def options_of(command: argparse.ArgumentParser) -> set[str]:

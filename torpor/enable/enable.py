@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 
 from errors import SetupError, TorporError
 from initramfs.generators.find import find_generator
 from initramfs.generators.generator import Generator, Target
 from initramfs.generators.rebuild import generator_of
+from linux import cmdline
 from linux.kmsg import Log
 from state.location import PATH as LOCATION
 from torpor.enable import units
+from torpor.enable.announce import announce, retract
 from torpor.enable.initramfs import configure, rebuild, remove_configuration
 from torpor.enable.system import System
 
@@ -17,6 +20,11 @@ Look = Callable[[], Iterable[str]]
 """Looks into the initramfs that the next boot takes; returns remarks.
 
 Raises TorporError if the resumer is not in it where it should be."""
+
+_KEPT = (
+    "until the next boot the kernel keeps what is named in /sys/power/resume, and logind may "
+    "refuse systemctl hibernate"
+)
 
 
 def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
@@ -54,14 +62,38 @@ def _rebuild_again(system: System, generator: Generator, say: Log) -> None:
         say(f"{error}: it may hold what enable put there")
 
 
-def disable(system: System, say: Log, *, with_rebuild: bool) -> bool:
-    """Undo `enable`; return whether there was anything. Raises SetupError, UnreadableError."""
+def take_effect(system: System, target: Target, command_line: str) -> list[str]:
+    """Tell the running kernel and logind what the next boot will; return why that fails.
+
+    It is no reason to undo the rest.
+    """
+    failures = []
+    if units.is_booted(system):
+        tell_kernel = partial(announce, cmdline.parse(command_line), target.location)
+        for step in (tell_kernel, partial(units.let_logind_see, system)):
+            try:
+                step()
+            except TorporError as error:
+                failures.append(str(error))
+    return failures
+
+
+def disable(system: System, say: Log, look: Look | None) -> list[str]:
+    """Undo `enable`; rebuild the initramfs and look into it, unless `look` is None.
+
+    Return what is left to say. Raises SetupError, UnreadableError.
+    """
     removed = [
         system.remove(LOCATION),
         remove_configuration(system),
         units.remove_units(system),
     ]
     generator = find_generator(system)
-    if any(removed) and with_rebuild and generator is not None:
+    if any(removed) and look and generator is not None:
         rebuild(system, generator, say)
-    return any(removed)
+    is_retracted = retract()
+    if not any(removed):
+        say("torpor is not enabled: nothing changed")
+        return []
+    say("disabled: systemctl hibernate is the kernel's again")
+    return [*([] if is_retracted else [_KEPT]), *(look() if look else [])]

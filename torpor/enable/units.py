@@ -3,6 +3,7 @@
 from contextlib import ExitStack, suppress
 
 from errors import SetupError
+from linux import programs
 from torpor.enable.system import NOTE, System
 
 SLEEP = "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"
@@ -24,9 +25,6 @@ Environment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1
 
 NO = ("no", "na")
 """logind's answers with which `systemctl hibernate` does nothing."""
-
-_RUNNING = "/run/systemd/system"
-"""sd_booted(3)."""
 
 
 def write_units(system: System, undo: ExitStack) -> None:
@@ -76,7 +74,7 @@ def _restart_logind(system: System) -> None:
 
 def is_booted(system: System) -> bool:
     """Return whether systemd runs the system: it is no chroot."""
-    return system.exists(_RUNNING)
+    return system.exists(programs.SYSTEMD_RUNS)
 
 
 def can_hibernate(system: System) -> str:

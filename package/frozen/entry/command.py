@@ -1,7 +1,7 @@
 """Starts the command: what PyInstaller takes as the program.
 
-In a folder by itself, because PyInstaller searches the folder of its script first and a module
-such as torpor/hibernate.py must not hide the package hibernate.
+In a folder by itself: PyInstaller searches the folder of its script first, where a module must
+not hide a package of the same name.
 """
 
 import sys

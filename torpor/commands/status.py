@@ -1,7 +1,6 @@
-"""status: how the last hibernation went, and what the resumer of this boot said."""
+"""torpor status: how the last hibernation went, and what the resumer of this boot said."""
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,23 +8,30 @@ from datetime import UTC, datetime
 from linux.machine import boot_id
 from state.record import BootRecord, HibernationRecord, Outcome
 from state.working_set import ReplayRecord
-from torpor.output import say
-from torpor.replayed import in_words, of_now
+from torpor.output import print_json, say
 
 
-def status(arguments: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Say how the last hibernation went, and why this boot did not resume if so."
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Say how it went. Raises StateError, UnreadableError."""
     last, boot, kept = HibernationRecord.read(), BootRecord.read(), ReplayRecord.read()
-    replay = kept and of_now(kept)
+    replay = kept and kept.as_of_now()
     if arguments.json:
         kinds = {"hibernation": last, "boot": boot, "replay": replay}
         records = {name: record and asdict(record) for name, record in kinds.items()}
-        say(json.dumps(records | {"boot_id": boot_id()}, indent=2))
+        print_json(records | {"boot_id": boot_id()})
         return
     for line in _lines(last, boot, boot_id()):
         say(line)
     if replay:
-        say(in_words(replay))
+        say(str(replay))
 
 
 def _lines(

@@ -6,38 +6,45 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from io import RawIOBase
 from typing import NoReturn
 
 from errors import TorporError
-from linux import programs
+from format.sections.working_set import WorkingSet
+from linux import kmsg, programs
 from linux.kmsg import Log
 from state.conf import NO_PATHS, OFF
 from state.working_set import save_working_set
-from torpor.replayed import describe
 from workingset.page_out import LIMIT as PAGE_OUT_LIMIT
 from workingset.page_out import page_out, to_page_out
 from workingset.record import LIMIT, fit, record
 
 UNIT = "torpor-workingset.service"
-_SYSTEMD = "/run/systemd/system"
-"""sd_booted(3)."""
 _SYSTEMD_SECONDS = 10.0
-_MOST_SECONDS = 2 * (LIMIT + PAGE_OUT_LIMIT)
-"""After which whoever records is given up: it waits for a disk or a server that does not answer."""
+MOST_SECONDS = 2 * (LIMIT + PAGE_OUT_LIMIT)
+"""Recording is abandoned after this: it waits for a disk or a server that does not answer."""
 
 
-def recorded(wish: str, image_size: int, log: Log) -> bytes:
+def recorded(
+    wish: str,
+    image_size: int,
+    log: Log,
+    *,
+    look: Callable[..., WorkingSet] = record,
+    most: float = MOST_SECONDS,
+) -> bytes:
     """Return the working set of now as a section of an image, b"" if `wish` is OFF.
 
     What a snapshot of at most `image_size` bytes has no room for is swapped out in order then.
-    Whatever goes wrong is no reason not to hibernate: it is logged, and there is none.
+    A failure does not stop a hibernation: it is logged, and there is no working set. `look` finds
+    what is in memory, within `most` seconds.
     """
     if wish == OFF:
         return b""
+    look = partial(look, with_paths=wish != NO_PATHS, leave_out=[os.getpid()])
     try:
-        ours = os.getpid()
-        words, _, section = _in_a_child(lambda: _record(wish, image_size, ours)).partition(b"\0")
+        words, _, section = _in_a_child(lambda: _record(look, image_size), most).partition(b"\0")
     except (OSError, ValueError) as error:
         log(f"no working set is recorded: {error}")
         return b""
@@ -45,11 +52,11 @@ def recorded(wish: str, image_size: int, log: Log) -> bytes:
     return section
 
 
-def _record(wish: str, image_size: int, leave_out: int) -> bytes:
+def _record(look: Callable[[], WorkingSet], image_size: int) -> bytes:
     """Return the words for a working set and, behind a zero, its section."""
     begun = time.monotonic()
-    whole, section = fit(record(with_paths=wish != NO_PATHS, leave_out=[leave_out]))
-    words = f"{describe(whole)} recorded in {time.monotonic() - begun:.1f} s"
+    whole, section = fit(look())
+    words = f"{whole} recorded in {time.monotonic() - begun:.1f} s"
     if wanted := to_page_out(image_size):
         begun = time.monotonic()
         done = page_out(whole.processes, wanted)
@@ -57,8 +64,8 @@ def _record(wish: str, image_size: int, leave_out: int) -> bytes:
     return words.encode() + b"\0" + section
 
 
-def _in_a_child(work: Callable[[], bytes]) -> bytes:
-    """Return what `work` gives; the memory that it takes is not ours.
+def _in_a_child(work: Callable[[], bytes], most: float) -> bytes:
+    """Return what `work` gives within `most` seconds; the memory that it takes is not ours.
 
     All of ours is locked before the snapshot, and has to fit beside it. Raises OSError, also for
     what `work` raises.
@@ -68,10 +75,10 @@ def _in_a_child(work: Callable[[], bytes]) -> bytes:
         _give_and_exit(work, writing)
     os.close(writing)
     with open(reading, "rb", buffering=0) as pipe:
-        given = _read_until(pipe, time.monotonic() + _MOST_SECONDS)
+        given = _read_until(pipe, time.monotonic() + most)
     if given is None:
         os.killpg(pid, signal.SIGKILL)  # and not waited for: it may wait for a disk for ever
-        raise OSError(f"it takes more than {_MOST_SECONDS:.0f} s")
+        raise OSError(f"it takes more than {most:.0f} s")
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
         raise OSError(given.decode() or "the process that records it has died")
     return given
@@ -101,21 +108,26 @@ def _give_and_exit(work: Callable[[], bytes], writing: int) -> NoReturn:
         os._exit(status)
 
 
-def bring_back(section: bytes, log: Log) -> None:
+def start_replay() -> None:
+    """Start what brings back the working set that waits; returns at once. Raises OSError."""
+    if not _start_unit():
+        _start_process()
+
+
+def bring_back(section: bytes, log: Log, start: Callable[[], None] = start_replay) -> None:
     """Have the working set brought back in the background; returns at once."""
     if not section:
         return
     try:
         save_working_set(section)
-        if not _start_unit():
-            _start_process()
+        start()
     except (TorporError, OSError) as error:
         log(f"the working set is not brought back: {error}")
 
 
 def _start_unit() -> bool:
     """Start our service, anew if an older replay goes on; return whether there is one to start."""
-    if not os.path.isdir(_SYSTEMD):
+    if not os.path.isdir(programs.SYSTEMD_RUNS):
         return False
     try:
         done = programs.run(["systemctl", "restart", "--no-block", UNIT], _SYSTEMD_SECONDS)
@@ -128,7 +140,7 @@ def _start_process() -> None:
     """Start a process of its own, which outlives this one and says how it went in the log."""
     # Else PyInstaller takes it for a part of this process, and looks for libraries as this one did.
     anew = {"PYINSTALLER_RESET_ENVIRONMENT": "1"}
-    log = os.open("/dev/kmsg", os.O_WRONLY | os.O_CLOEXEC)
+    log = os.open(kmsg.PATH, os.O_WRONLY | os.O_CLOEXEC)
     try:
         subprocess.Popen(
             [os.readlink("/proc/self/exe"), "workingset", "replay"],

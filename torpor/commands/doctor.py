@@ -1,7 +1,6 @@
-"""doctor: prints what the examination finds."""
+"""torpor doctor: prints what the examination finds."""
 
 import argparse
-import json
 from collections.abc import Iterable
 from functools import partial
 
@@ -11,7 +10,7 @@ from torpor.doctor.finding import Finding, Level
 from torpor.doctor.machine import Machine
 from torpor.enable.system import System
 from torpor.enable.units import can_hibernate
-from torpor.output import say
+from torpor.output import print_json, say
 
 _WORDS = {
     Level.OK: "ok",
@@ -21,7 +20,16 @@ _WORDS = {
 }
 
 
-def doctor(arguments: argparse.Namespace) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Check all that a hibernation and the resume after it need. Changes nothing. "
+        "Exits with 0 only if hibernation will work, or will once torpor enable was run."
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Examine this machine. Raises NotReadyError if hibernation will not work."""
     machine = Machine(can_hibernate=partial(can_hibernate, System()))
     report(examine(machine), as_json=arguments.json)
@@ -37,7 +45,7 @@ def report(findings: Iterable[Finding], *, as_json: bool) -> None:
             if finding.remedy:
                 say(f"{'':8}   {finding.remedy}")
     if as_json:
-        say(json.dumps([_as_object(finding) for finding in made], indent=2))
+        print_json([_as_object(finding) for finding in made])
     problems = sum(finding.level == Level.PROBLEM for finding in made)
     if problems:
         count = f"{problems} problems" if problems > 1 else "1 problem"

@@ -1,9 +1,9 @@
 """torpor discard --stale: what is discarded, what is kept, and when swap is turned on."""
 
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,15 +12,15 @@ from errors import ChangedError
 from format.first_page import MARK_OFFSET
 from format.mark import MarkState
 from format.sections.guard import GuardEntry
+from guard import stale
 from linux import programs
 from state import record
 from state.record import BootRecord, HibernationRecord, KeptImage, Outcome
 from store.header import new_store_header
-from tests.command import one_message
-from tests.unit.conftest import SwapFile
+from tests.command import Result, one_message
+from tests.unit.conftest import SwapFile, Torpor
 from tests.unit.marked import ROOT, Made, mark_of, put_image, set_mark
-from torpor import stale
-from torpor.__main__ import main
+from torpor.commands import discard as command
 
 PAGE = 4096
 
@@ -70,18 +70,12 @@ def is_as_before(swap: Path) -> bool:
     return swap.read_bytes()[:PAGE] == swap.with_name("header").read_bytes()
 
 
-Discard = Callable[..., tuple[int, str, str]]
+Discard = Callable[..., Result]
 
 
 @pytest.fixture
-def discard(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Discard:
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["torpor", "discard", "--stale", *map(str, arguments)])
-        code = main()
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
+def discard(torpor: Torpor) -> Discard:
+    return partial(torpor, "discard", "--stale")
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -89,18 +83,17 @@ def test_changed_file_system_costs_the_image(
     named: bool, swap: Path, machine: Machine, discard: Discard
 ) -> None:
     machine.changed = "ext4 on /dev/vda, mounted at /, has changed"
-    code, said, err = discard(*([swap] if named else []))
-    assert (code, err) == (0, "")
-    assert said == f"the image on {swap} is discarded: {machine.changed}\n"
+    said = f"the image on {swap} is discarded: {machine.changed}\n"
+    assert discard(*([swap] if named else [])) == Result(0, said, "")
     assert is_as_before(swap)
     assert machine.ran == [["swapon", "-a"]]
-    assert discard()[:2] == (0, f"no image on {swap}: nothing to discard\n")
+    assert discard() == Result(0, f"no image on {swap}: nothing to discard\n", "")
     assert len(machine.ran) == 1
 
 
 def test_image_that_is_still_good_stays(swap: Path, machine: Machine, discard: Discard) -> None:
     before = swap.read_bytes()
-    assert discard() == (0, f"the image on {swap} is still good: kept\n", "")
+    assert discard() == Result(0, f"the image on {swap} is still good: kept\n", "")
     assert swap.read_bytes() == before
     assert machine.ran == []
 
@@ -119,8 +112,8 @@ def test_spent_image_goes(
     mark = mark_of(swap)
     assert mark
     set_mark(swap, replace(mark, **changes))  # type: ignore[arg-type]
-    code, said, _ = discard()
-    assert (code, words in said) == (0, True)
+    said = discard()
+    assert (said.code, words in said.out) == (0, True)
     assert is_as_before(swap)
 
 
@@ -129,12 +122,12 @@ def test_image_without_a_guard_goes(
 ) -> None:
     path = swap_file(100)
     put_image(path, bytes(PAGE), [(5, 90)], Made(guard=None))
-    assert "does not say what it holds mounted" in discard(path)[1]
+    assert "does not say what it holds mounted" in discard(path).out
     assert mark_of(path) is None
 
 
 def test_nothing_was_kept(machine: Machine, discard: Discard) -> None:
-    nothing = (0, "this boot kept no image: nothing to discard\n", "")
+    nothing = Result(0, "this boot kept no image: nothing to discard\n", "")
     assert discard() == nothing
     BootRecord(1.0, 3, "no image").save()
     assert discard() == nothing
@@ -157,11 +150,11 @@ def test_later_boots_know_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What the resumer said is in /run: the next boot would have no word of it."""
-    monkeypatch.setattr(stale, "boot_id", lambda: "this boot")
+    monkeypatch.setattr(command, "boot_id", lambda: "this boot")
     last = HibernationRecord(outcome, 1, 0, boot, "/dev/sda2", "uuid", 0, "")
     last.save()
     BootRecord(2.0, 10, "noresume").save()
-    assert discard()[0] == 0
+    assert discard().code == 0
     told = replace(last, outcome=Outcome.REFUSED, ended=2, exit_code=10, message="noresume")
     assert HibernationRecord.read() == (told if is_kept else last)
 
@@ -172,9 +165,9 @@ def test_record_that_cannot_be_read_keeps_no_image(
     Path(record.HIBERNATION_PATH).parent.mkdir(parents=True, exist_ok=True)
     Path(record.HIBERNATION_PATH).write_text("[", encoding="ascii")
     machine.changed = "it has changed"
-    code, said, err = discard()
-    assert (code, "is discarded" in said) == (0, True)
-    assert "is not what torpor writes" in err
+    said = discard()
+    assert (said.code, "is discarded" in said.out) == (0, True)
+    assert "is not what torpor writes" in said.err
     assert is_as_before(swap)
 
 
@@ -189,7 +182,7 @@ def test_store_that_is_no_swap_turns_none_on(
     put_image(path, bytes(PAGE), [(8, 80)], page=7)
     keep(path, 7)
     machine.changed = "xfs has changed"
-    assert discard()[1] == f"the image on {path} is discarded: xfs has changed\n"
+    assert discard().out == f"the image on {path} is discarded: xfs has changed\n"
     assert mark_of(path, 7) is None
     assert machine.ran == []
 
@@ -199,15 +192,15 @@ def test_swap_that_does_not_work_is_only_said(
 ) -> None:
     machine.changed = "changed"
     machine.swapon = subprocess.CompletedProcess([""], 255, "", "swapon: /dev/x: not found\n")
-    code, _, err = discard()
-    assert (code, err) == (0, "torpor: swapon -a: swapon: /dev/x: not found\n")
+    said = discard()
+    assert (said.code, said.err) == (0, "torpor: swapon -a: swapon: /dev/x: not found\n")
 
 
 def test_damaged_image_goes(swap: Path, machine: Machine, discard: Discard) -> None:
     with swap.open("r+b") as file:
         file.seek(5 * PAGE + 100)
         file.write(b"\xff" * 9)
-    assert "superblock has a wrong checksum" in discard()[1]
+    assert "superblock has a wrong checksum" in discard().out
     assert is_as_before(swap)
 
 
@@ -217,11 +210,11 @@ def test_image_that_cannot_be_judged_stays(swap: Path, machine: Machine, discard
         file.seek(MARK_OFFSET + 8)
         file.write(b"\x02")
     before = swap.read_bytes()
-    code, _, err = discard()
-    assert (code, one_message(err)) == (5, True)
+    said = discard()
+    assert (said.code, one_message(said.err)) == (5, True)
     assert swap.read_bytes() == before
     keep(Path("/nonexistent"))
-    assert discard()[0] == 6
+    assert discard().code == 6
 
 
 def test_the_unit_runs_only_after_a_boot_whose_resumer_had_something_to_say() -> None:

@@ -1,17 +1,17 @@
 """torpor status and the printing of torpor doctor."""
 
-import argparse
 import json
 from dataclasses import replace
 
 import pytest
 
-from errors import NotReadyError, StateError
+from errors import NotReadyError
 from state import record
 from state.record import BootRecord, HibernationRecord, Outcome
-from torpor import status as command
+from tests.unit.conftest import Torpor
+from torpor.commands import status as command
+from torpor.commands.doctor import report
 from torpor.doctor.finding import Finding, ok, problem, warning
-from torpor.report import report
 
 HERE, ELSEWHERE = "this-boot", "another-boot"
 BEGUN = HibernationRecord(Outcome.BEGUN, 1000, 0, HERE, "/dev/sda2", "uuid", 0, "")
@@ -20,11 +20,6 @@ BEGUN = HibernationRecord(Outcome.BEGUN, 1000, 0, HERE, "/dev/sda2", "uuid", 0, 
 @pytest.fixture(autouse=True)
 def _this_boot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "boot_id", lambda: HERE)
-
-
-def printed(capsys: pytest.CaptureFixture[str], *, as_json: bool = False) -> str:
-    command.status(argparse.Namespace(json=as_json))
-    return capsys.readouterr().out
 
 
 HEAD = "last hibernation: 1970-01-01 00:16:40 UTC"
@@ -83,32 +78,32 @@ def test_status(
     last: HibernationRecord | None,
     boot: BootRecord | None,
     expected: list[str],
-    capsys: pytest.CaptureFixture[str],
+    torpor: Torpor,
 ) -> None:
     if last:
         last.save()
     if boot:
         boot.save()
-    assert printed(capsys).splitlines() == expected
+    assert torpor("status").out.splitlines() == expected
 
 
-def test_status_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_for_a_script(torpor: Torpor) -> None:
     nothing = {"hibernation": None, "boot": None, "replay": None, "boot_id": HERE}
-    assert json.loads(printed(capsys, as_json=True)) == nothing
+    assert json.loads(torpor("status", "--json").out) == nothing
     BEGUN.save()
     BootRecord(2000, 7, "not there").save()
-    told = json.loads(printed(capsys, as_json=True))
+    told = json.loads(torpor("status", "--json").out)
     assert told["hibernation"]["outcome"] == "begun"
     assert told["hibernation"]["downtime"] == 0
     assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there", "kept": []}
 
 
-def test_status_of_damaged_records(capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_of_damaged_records(torpor: Torpor) -> None:
     BEGUN.save()
     with open(record.HIBERNATION_PATH, "w", encoding="ascii") as file:
         file.write("[")
-    with pytest.raises(StateError, match="is not what torpor writes"):
-        printed(capsys)
+    said = torpor("status")
+    assert (said.code, "is not what torpor writes" in said.err) == (21, True)
 
 
 FINDINGS = [ok("all right"), warning("perhaps", "wait"), problem("no", "do this")]

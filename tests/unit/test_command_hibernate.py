@@ -1,0 +1,276 @@
+"""torpor hibernate: what is planned, what goes before and after it, and what is kept of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from errors import KernelRefusedError, NoSpaceError, UnreadableError
+from hibernate import attempts
+from hibernate.attempts import carry_out, try_twice
+from hibernate.choose import Settings
+from hibernate.downtime import Downtime
+from hibernate.plan import Plan
+from hibernate.power_off import Mode
+from linux import kmsg
+from state import conf, location, record
+from state.conf import OFF, Conf
+from state.location import Location
+from state.record import HibernationRecord, Outcome, recording
+from tests.unit.conftest import Torpor
+from torpor.commands import hibernate as command
+
+PLAN = Plan("/dev/x", Mode.SHUTDOWN, working_set=OFF)
+
+
+def kept() -> HibernationRecord:
+    found = HibernationRecord.read()
+    assert found is not None
+    return found
+
+
+def write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(text)
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
+    """What the command plans on a machine whose next boot finds every store; nothing is done."""
+    made: list[Plan] = []
+    (tmp_path / "kmsg").touch()
+    monkeypatch.setattr(kmsg, "PATH", str(tmp_path / "kmsg"))
+    monkeypatch.setattr(command, "carry_out", lambda plan, _keep, _log: made.append(plan))
+    monkeypatch.setattr(command, "choose_store", lambda name, _settings: name or "/dev/chosen")
+    monkeypatch.setattr(command, "check_found", lambda *_: "")
+    monkeypatch.setattr(command, "other_swaps", lambda _store: [])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "expected"),
+    [
+        ("mode = reboot\n", "", Plan("/dev/chosen", Mode.REBOOT)),
+        ("", "--mode shutdown --store /dev/x", Plan("/dev/x", Mode.SHUTDOWN)),
+        (
+            "image-size = 0\nmode = shutdown\ncodec = zstd\nworking-set = off\n",
+            "",
+            Plan("/dev/chosen", Mode.SHUTDOWN, 0, codec="zstd", working_set="off"),
+        ),
+        (
+            "image-size = 0\nmode = shutdown\ncodec = zstd\nworking-set = off\n",
+            "--image-size 1G --mode reboot --codec none --working-set no-paths",
+            Plan("/dev/chosen", Mode.REBOOT, 1 << 30, codec="none", working_set="no-paths"),
+        ),
+        (
+            "mode = reboot\nhelpers = my-fuse  other\n",
+            "--verify --sleep-hooks",
+            Plan(
+                "/dev/chosen",
+                Mode.REBOOT,
+                helpers=("my-fuse", "other"),
+                verify=True,
+                sleep_hooks=True,
+            ),
+        ),
+        ("mode = reboot\nimage-size = max", "", Plan("/dev/chosen", Mode.REBOOT, 1 << 62)),
+        ("mode = reboot", "--image-size min", Plan("/dev/chosen", Mode.REBOOT, 0)),
+        ("mode = reboot", "--image-size 3M", Plan("/dev/chosen", Mode.REBOOT, 3 << 20)),
+    ],
+)
+def test_options_come_before_the_configuration(
+    text: str, options: str, expected: Plan, plans: list[Plan], torpor: Torpor
+) -> None:
+    write(conf.PATH, text)
+    said = torpor("hibernate", *options.split())
+    assert (said.code, said.out, said.err) == (0, "torpor: resumed\n", "")
+    assert plans == [replace(expected, is_found=True, image_uuid=plans[0].image_uuid)]
+
+
+def test_the_firmware_says_how_to_power_off_where_nobody_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for has_platform, mode in ((True, Mode.PLATFORM), (False, Mode.SHUTDOWN)):
+        monkeypatch.setattr("linux.power.has_platform_mode", lambda has=has_platform: has)
+        assert Plan.of("/dev/x", Conf(), Conf()).mode == mode
+
+
+def test_wrong_configuration_stops_it(plans: list[Plan], torpor: Torpor) -> None:
+    write(conf.PATH, "sotre = /dev/x\n")
+    said = torpor("hibernate")
+    assert (said.code, "line 1: there is no 'sotre'" in said.err) == (15, True)
+    assert plans == []
+    assert kept().outcome is Outcome.FAILED
+
+
+def test_without_the_kernel_log_there_is_no_hibernation(
+    plans: list[Plan], torpor: Torpor, tmp_path: Path
+) -> None:
+    (tmp_path / "kmsg").unlink()
+    said = torpor("hibernate")
+    assert said.code == KernelRefusedError.exit_code
+    assert said.err.endswith("\n  run this as root\n")
+    assert plans == []
+
+
+def test_a_store_that_the_next_boot_may_not_find(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch, torpor: Torpor
+) -> None:
+    seen: list[Settings] = []
+
+    def check(_store: str, settings: Settings) -> str:
+        seen.append(settings)
+        return "the next boot looks elsewhere"
+
+    monkeypatch.setattr(command, "check_found", check)
+    write(location.PATH, Location("UUID=1", 5).build())
+    said = torpor("hibernate")
+    assert said.err.startswith("torpor: warning: the next boot looks elsewhere\n")
+    assert seen[0].location == Location("UUID=1", 5)
+    assert [plan.is_found for plan in plans] == [False]
+
+
+def test_other_swap_is_warned_of(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch, torpor: Torpor
+) -> None:
+    monkeypatch.setattr(command, "other_swaps", lambda _store: ["/dev/b", "/swap"])
+    assert "there is swap on /dev/b, /swap, too" in torpor("hibernate").err
+    assert len(plans) == 1
+
+
+# The record
+
+
+def no_warning(message: str, _consequence: str) -> None:
+    raise AssertionError(message)
+
+
+def test_success_is_kept() -> None:
+    with recording(no_warning) as keep:
+        keep(store="/dev/x", image_uuid="uuid")
+        assert (kept().outcome, kept().ended) == (Outcome.BEGUN, 0)
+    assert (kept().outcome, kept().store, kept().exit_code) == (Outcome.RESUMED, "/dev/x", 0)
+    assert kept().image_uuid == "uuid"
+    assert kept().ended >= kept().begun > 0
+
+
+def test_failure_is_kept() -> None:
+    with pytest.raises(KernelRefusedError), recording(no_warning):
+        raise KernelRefusedError("cannot freeze /dev/x")
+    assert (kept().outcome, kept().exit_code) == (Outcome.FAILED, KernelRefusedError.exit_code)
+    assert kept().message == "cannot freeze /dev/x"
+
+
+def test_record_that_cannot_be_written_is_no_reason_not_to_hibernate(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch, torpor: Torpor
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise UnreadableError("cannot write the record")
+
+    monkeypatch.setattr(record, "write_text", fail)
+    said = torpor("hibernate")
+    assert (said.code, "torpor status will not know" in said.err) == (0, True)
+    assert len(plans) == 1
+
+
+# What goes before and after it
+
+
+class Machine:
+    """Notes what is done with it, and fails as it is told to, once for each error."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.plans: list[Plan] = []
+        self.said: list[str] = []
+        self.working_sets: list[bytes] = []
+
+    def hibernate(self, plan: Plan, _log: object, downtime: Downtime, working_set: bytes) -> None:
+        self.plans.append(plan)
+        self.working_sets.append(working_set)
+        assert kept().image_uuid == str(plan.image_uuid)
+        downtime.seconds += 2.5
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+Carry = Callable[..., Machine]
+
+
+@pytest.fixture
+def carry(monkeypatch: pytest.MonkeyPatch) -> Carry:
+    """Carry out a plan on a machine that fails with these errors, one for each attempt."""
+
+    def run(plan: Plan, *errors: Exception) -> Machine:
+        machine = Machine(*errors)
+        monkeypatch.setattr(attempts, "hibernate", machine.hibernate)
+        with recording(no_warning) as keep:
+            carry_out(plan, keep, machine.said.append)
+        return machine
+
+    return run
+
+
+def test_downtime_of_all_attempts_is_kept(carry: Carry) -> None:
+    machine = carry(PLAN, NoSpaceError("no room left"))
+    assert (kept().outcome, kept().downtime) == (Outcome.RESUMED, 5.0)
+    assert kept().image_uuid == str(machine.plans[1].image_uuid)
+    assert kept().store == PLAN.store
+
+
+def test_an_attempt_that_fails_keeps_the_downtime(carry: Carry) -> None:
+    with pytest.raises(KernelRefusedError):
+        carry(PLAN, KernelRefusedError("no"))
+    assert (kept().outcome, kept().downtime) == (Outcome.FAILED, 2.5)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_recorded_goes_into_the_image_and_comes_back(
+    carry: Carry, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    """A failed hibernation gives back, too, what it has thrown out."""
+    back: list[bytes] = []
+    monkeypatch.setattr(attempts, "recorded", lambda wish, _size, _log: wish.encode())
+    monkeypatch.setattr(attempts, "bring_back", lambda section, _log: back.append(section))
+    if fails:
+        with pytest.raises(KernelRefusedError):
+            carry(replace(PLAN, working_set="no-paths"), KernelRefusedError("no"))
+    else:
+        assert carry(replace(PLAN, working_set="no-paths")).working_sets == [b"no-paths"]
+    assert back == [b"no-paths"]
+
+
+# Two attempts
+
+
+def attempt(plan: Plan, *errors: NoSpaceError) -> tuple[list[Plan], list[str]]:
+    """Try it; return what was tried, and what was logged."""
+    tried: list[Plan] = []
+    said: list[str] = []
+
+    def once(plan: Plan) -> None:
+        tried.append(plan)
+        if len(tried) <= len(errors):
+            raise errors[len(tried) - 1]
+
+    try_twice(plan, once, said.append)
+    return tried, said
+
+
+FULL = NoSpaceError("no room left after 1 MiB", "make it smaller")
+
+
+def test_image_that_does_not_fit_is_tried_once_more_as_small_as_can_be() -> None:
+    (first, second), said = attempt(replace(PLAN, verify=True), FULL)
+    assert second == replace(first, image_size=0, image_uuid=second.image_uuid)
+    assert first.image_uuid != second.image_uuid, "chunks of the first are on the disk"
+    assert said == ["no room left after 1 MiB; trying once more with the smallest image"]
+
+
+def test_smallest_image_that_does_not_fit() -> None:
+    with pytest.raises(NoSpaceError, match="after 1 MiB; even the smallest image does") as caught:
+        attempt(PLAN, FULL, FULL)
+    assert "make it smaller" not in caught.value.hint
+    with pytest.raises(NoSpaceError, match=r"after 1 MiB$"):
+        attempt(replace(PLAN, image_size=0), FULL)

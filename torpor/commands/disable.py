@@ -1,0 +1,25 @@
+"""torpor disable: undoes enable."""
+
+import argparse
+import time
+from functools import partial
+
+from torpor.doctor.machine import Machine
+from torpor.doctor.rebuilt import after_disable
+from torpor.enable.enable import disable
+from torpor.enable.system import System
+from torpor.output import remark, say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "Undo all that enable did, and rebuild the initramfs."
+    parser.add_argument(
+        "--no-rebuild", action="store_true", help="leave the rebuilding of the initramfs to you"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Undo enable."""
+    look = None if arguments.no_rebuild else partial(after_disable, Machine(), time.time())
+    remark(disable(System(), say, look))

@@ -1,0 +1,100 @@
+"""torpor discard: throws an image away; with --stale only one that no boot can restore any more."""
+
+import argparse
+import os
+from contextlib import ExitStack
+
+from errors import NoImageError, TorporError, cannot
+from guard.stale import why_stale
+from linux import programs
+from linux.machine import boot_id
+from state.record import BootRecord, keep_refusal
+from store.efi_location import clear_efi_location_of
+from store.header import StoreHeader, read_header
+from store.image import open_header, opened
+from torpor.output import remark, say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "Throw away the image in a store; a swap partition becomes swap again."
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("store", metavar="STORE", nargs="?", help="a store, or swap")
+    which.add_argument(
+        "--stale",
+        metavar="STORE",
+        nargs="?",
+        const="",
+        help="only an image that cannot be restored any more, and use the swap again; "
+        "default: those that the resumer of this boot kept",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Throw the image away and put the store in order. Raises NoImageError, UnreadableError."""
+    if arguments.stale is not None:
+        _discard_stale(arguments.stale)
+        return
+    with open_header(arguments.store, os.O_RDWR) as header:
+        if not header.holds_image():
+            raise NoImageError(f"no marked image on {arguments.store}: nothing changed")
+        _discard(header)
+    what = "an empty store" if header.is_store else "swap as before; swapon uses it"
+    say(f"the image is discarded: {arguments.store} is {what}")
+
+
+def _discard(header: StoreHeader) -> None:
+    header.clear()
+    clear_efi_location_of(header)
+
+
+def _discard_stale(store: str) -> None:
+    """Discard the image in `store`, or those this boot kept, if it cannot be restored any more.
+
+    Swap that an image was in is used again as /etc/fstab has it. Why this boot did not resume is
+    kept for later ones. Raises UnreadableError, UnsupportedError where an image cannot be judged;
+    it stays.
+    """
+    try:
+        keep_refusal(boot_id())
+    except TorporError as error:
+        remark([str(error)])
+    with ExitStack() as files:
+        headers = [files.enter_context(open_header(store, os.O_RDWR))] if store else _kept(files)
+        freed = [header for header in headers if _discard_if_stale(header)]
+    if not headers:
+        say("this boot kept no image: nothing to discard")
+    if any(not header.is_store for header in freed):
+        _use_swap()
+
+
+def _kept(files: ExitStack) -> list[StoreHeader]:
+    record = BootRecord.read()
+    return [
+        read_header(files.enter_context(opened(kept.device, os.O_RDWR)), kept.device, kept.page)
+        for kept in (record.kept if record else [])
+    ]
+
+
+def _discard_if_stale(header: StoreHeader) -> bool:
+    """Say of one store what becomes of its image; return whether it was discarded."""
+    if not header.holds_image():
+        say(f"no image on {header.name}: nothing to discard")
+        return False
+    reason = why_stale(header)
+    if not reason:
+        say(f"the image on {header.name} is still good: kept")
+        return False
+    _discard(header)
+    say(f"the image on {header.name} is discarded: {reason}")
+    return True
+
+
+def _use_swap() -> None:
+    """Turn on all swap of /etc/fstab that is off. That some of it does not work is only said."""
+    try:
+        done = programs.run(["swapon", "-a"])
+    except OSError as error:
+        raise cannot("run", "swapon", error) from error
+    if done.returncode != 0:
+        remark([f"swapon -a: {done.stderr.strip()}"])

@@ -1,0 +1,107 @@
+"""torpor hibernate: hibernates now, and returns when the machine has been resumed."""
+
+import argparse
+from dataclasses import replace
+from functools import partial
+
+from errors import KernelRefusedError
+from hibernate.attempts import carry_out
+from hibernate.choose import Settings, check_found, choose_store, other_swaps
+from hibernate.plan import Plan
+from linux import cmdline, kmsg
+from linux.kmsg import Log
+from state.conf import MODES, WORKING_SETS, Conf, parse_image_size, read_conf
+from state.location import read_location
+from state.record import recording
+from torpor.arguments import add_codec, size
+from torpor.output import say, warn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Hibernate now. Returns when the machine has been resumed, or with a message when it "
+        "could not be hibernated and goes on."
+    )
+    parser.add_argument(
+        "--store",
+        metavar="STORE",
+        help="a store, or swap that is in use: a path, UUID=, LABEL=, PARTUUID= or PARTLABEL=; "
+        "default: torpor.conf's, else resume='s, else torpor enable's, else the largest swap",
+    )
+    parser.add_argument(
+        "--image-size",
+        metavar="min|max|SIZE",
+        type=size(parse_image_size),
+        help="keep the snapshot below this many bytes (suffixes K, M, G); min: as small as "
+        "possible, max: as large as the kernel allows; default: what the kernel prefers",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        help="how to switch off; default: platform where the firmware can, else shutdown",
+    )
+    add_codec(parser, default=None)
+    parser.add_argument(
+        "--working-set",
+        choices=WORKING_SETS,
+        help="bring back after the resume what was in memory besides the snapshot; no-paths: "
+        "the image names files by their inodes only; default: on",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the whole image back from the device before it counts",
+    )
+    parser.add_argument(
+        "--sleep-hooks",
+        action="store_true",
+        help="run the programs in /usr/lib/systemd/system-sleep before and after, as systemd does",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Hibernate; return when the machine has been resumed. Raises a TorporError if it goes on."""
+    with recording(warn) as keep:
+        log = _kernel_log()
+        settings = Settings(read_conf(), cmdline.read(), read_location())
+        store = choose_store(arguments.store, settings)
+        plan = replace(
+            Plan.of(store, _options(arguments), settings.conf),
+            verify=arguments.verify,
+            sleep_hooks=arguments.sleep_hooks,
+            is_found=_is_found(store, settings),
+        )
+        carry_out(plan, keep, log)
+    say("torpor: resumed")
+
+
+def _options(arguments: argparse.Namespace) -> Conf:
+    return Conf(
+        image_size=arguments.image_size,
+        mode=arguments.mode,
+        codec=arguments.codec,
+        working_set=arguments.working_set,
+    )
+
+
+def _is_found(store: str, settings: Settings) -> bool:
+    """Return whether the next boot looks in the store; warn if not, and of other swap."""
+    if warning := check_found(store, settings):
+        warn(warning, "unless the next boot finds it there, the machine will start cold")
+    if others := other_swaps(store):
+        warn(
+            f"there is swap on {', '.join(others)}, too, which is not compared at the resume",
+            "let no other system use it until this one has resumed",
+        )
+    return not warning
+
+
+def _kernel_log() -> Log:
+    try:
+        log = kmsg.KernelLog("torpor")
+    except OSError as error:
+        raise KernelRefusedError(
+            f"cannot write to /dev/kmsg: {error}", "run this as root"
+        ) from error
+    return partial(log.write, kmsg.INFO)

@@ -1,0 +1,66 @@
+"""torpor inspect: says what an image is, and what its memory was used for."""
+
+import argparse
+from dataclasses import dataclass
+
+from errors import DamagedError, UnsupportedError
+from format import PAGE_SIZE
+from format.reader import ImageReader
+from format.sections.page_types import PageTypes
+from format.sections.working_set import WorkingSet
+from torpor.image import facts, opened_image
+from torpor.output import print_json, say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "Say what an image holds, without reading all of it."
+    parser.add_argument("image", metavar="IMAGE", help="a file, store device or swap partition")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Say what the image is, from all but its stream, which is not read."""
+    with opened_image(arguments.image) as image:
+        found = {"path": arguments.image} | facts(image)
+        tables = {
+            "page_types": _table(image, PageTypes),
+            "working_set": _table(image, WorkingSet),
+        }
+    if arguments.json:
+        print_json(found | {name: table.fields for name, table in tables.items()})
+        return
+    lines = found | {name: table.words for name, table in tables.items() if table.words}
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        say(f"{name.replace('_', ' '):{width}}  {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    fields: dict[str, object] | None
+    """None where the image has none."""
+    words: str
+
+
+def _table(image: ImageReader, kind: type[WorkingSet | PageTypes]) -> _Table:
+    """Read a table; one that is damaged is said to be, and hides nothing else."""
+    try:
+        found = image.read(kind)
+    except (DamagedError, UnsupportedError) as error:
+        return _Table({"error": str(error)}, str(error))
+    if found is None:
+        return _Table(None, "")
+    if isinstance(found, PageTypes):
+        return _Table(dict(found.by_name()), _shares(found))
+    return _Table(dict(found.counts()), str(found))
+
+
+def _shares(types: PageTypes) -> str:
+    """Return the page types with their sizes, the largest first."""
+    by_size = sorted(types.by_name().items(), key=lambda item: -item[1])
+    return ", ".join(
+        f"{name.replace('_', ' ')} {count * PAGE_SIZE >> 20} MiB ({count / types.total:.0%})"
+        for name, count in by_size
+        if count
+    )

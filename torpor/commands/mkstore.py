@@ -1,0 +1,35 @@
+"""torpor mkstore: prepares a device of its own, or a new file, for images."""
+
+import argparse
+
+from state.conf import parse_size
+from store.device import make_store
+from store.file_store import make_file_store
+from torpor.arguments import size
+from torpor.output import say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Prepare a device of its own, which must be empty and unused, or a new file."
+    )
+    parser.add_argument(
+        "--size",
+        type=size(parse_size),
+        metavar="SIZE",
+        help="make a new file of this size (K, M, G) instead",
+    )
+    parser.add_argument("device", metavar="DEVICE|FILE", help="a block device, or the new file")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make the store. Raises StoreRefusedError, UnreadableError and others."""
+    path = arguments.device
+    if arguments.size is None:
+        store_uuid = make_store(path)
+        say(f"{path} is a store now; to resume from it, boot with resume=UUID={store_uuid}")
+        return
+    place = make_file_store(path, arguments.size)
+    say(f"{path} is a store now, at page {place.page} of {place.device}; to use it:")
+    say(f"  torpor enable --store {path}")

@@ -1,0 +1,73 @@
+"""torpor pack: makes an image of a snapshot stream."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from errors import UnreadableError, cannot
+from format import checksum, codec
+from format.pipeline import CHUNK_SIZE, PageBuffer
+from format.records import Superblock
+from format.writer import ImageWriter, new_buffers
+from linux.machine import machine_id
+from store.file import FileSink, new_file
+from store.identity import this_machine
+from torpor.arguments import add_codec
+from torpor.output import progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "Make an image of a stream."
+    add_codec(parser, default=codec.DEFAULT)
+    parser.add_argument("stream", metavar="STREAM", help="what /dev/snapshot gave; - for stdin")
+    parser.add_argument("file", metavar="FILE", help="the image to write")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Make an image of a snapshot stream."""
+    checksum.self_test()
+    here = this_machine(machine_id())
+    superblock = Superblock(uuid4(), time.time_ns(), CHUNK_SIZE, here, platform=False)
+    with (
+        _opened_stream(arguments.stream) as (fd, total),
+        new_file(arguments.file) as out,
+        progress("packing", total) as report,
+    ):
+
+        def read(buffer: PageBuffer, at: int) -> int:
+            return _read_into(fd, arguments.stream, buffer.view[at:])
+
+        sink = FileSink(out, arguments.file)
+        writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE, arguments.codec))
+        writer.write_stream(read, report)
+        writer.finish()
+
+
+@contextmanager
+def _opened_stream(path: str) -> Iterator[tuple[int, int | None]]:
+    """Open the stream to be packed; yield it with its size where that is known."""
+    if path == "-":
+        if sys.stdin.isatty():
+            raise UnreadableError("a snapshot stream does not come from a terminal")
+        yield sys.stdin.fileno(), None
+        return
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise cannot("open", path, error) from error
+    try:
+        yield fd, os.fstat(fd).st_size or None
+    finally:
+        os.close(fd)
+
+
+def _read_into(fd: int, name: str, room: memoryview) -> int:
+    try:
+        return os.readv(fd, [room])
+    except OSError as error:
+        raise cannot("read", name, error) from error

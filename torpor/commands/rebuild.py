@@ -1,0 +1,37 @@
+"""torpor rebuild: has the initramfs of every kernel made anew, and looks into it."""
+
+import argparse
+import time
+
+from initramfs.generators.rebuild import commands, generator_of
+from torpor.doctor.machine import Machine
+from torpor.doctor.rebuilt import after_rebuild
+from torpor.enable.initramfs import rebuild
+from torpor.enable.system import System
+from torpor.output import remark, say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Rebuild the initramfs of every kernel with the generator of this system, and say what "
+        "is wrong with the one that the next boot takes."
+    )
+    parser.add_argument(
+        "--print", action="store_true", help="print the commands instead of running them"
+    )
+
+
+def run(arguments: argparse.Namespace, root: str = "/") -> None:
+    """Rebuild and check the initramfs, or print what would. `root` is the system's.
+
+    Raises NoGeneratorError, SetupError, NotReadyError.
+    """
+    system, began = System(root), time.time()
+    generator = generator_of(system)
+    if arguments.print:
+        for command in commands(system, generator):
+            say(" ".join(command))
+        return
+    rebuild(system, generator, say)
+    remark(after_rebuild(Machine(root), "torpor rebuild", began))

@@ -1,0 +1,50 @@
+"""What verify, inspect and unpack share: an opened image, and its facts."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from errors import DamagedError, NoImageError, UnsupportedError
+from format.reader import ImageReader
+from store.image import open_image
+from torpor.output import progress
+
+
+@contextmanager
+def opened_image(path: str) -> Iterator[ImageReader]:
+    """Open the image; an error that says what is wrong with it names it."""
+    try:
+        with open_image(path) as source:
+            yield ImageReader(source)
+    except (NoImageError, DamagedError, UnsupportedError) as error:
+        if path in str(error):
+            raise
+        raise type(error)(f"{path}: {error}", error.hint) from error
+
+
+def read_all(image: ImageReader, what: str, take: Callable[[memoryview], None]) -> None:
+    """Read the stream and check it, with a progress bar; `take` gets each part of it."""
+    done = 0
+    with progress(what, image.stream_bytes) as report:
+        for raw in image.stream():
+            take(raw)
+            done += len(raw)
+            report(done)
+
+
+def facts(image: ImageReader) -> dict[str, object]:
+    """Return what the image says of itself, for a script."""
+    superblock = image.superblock
+    return {
+        "image_uuid": str(superblock.image_uuid),
+        "created": datetime.fromtimestamp(superblock.created_ns // 10**9, UTC).isoformat(),
+        "host_name": superblock.identity.host_name,
+        "kernel_release": superblock.identity.kernel_release,
+        "kernel_version": superblock.identity.kernel_version,
+        "machine": superblock.identity.machine,
+        "ram_map_digest": superblock.identity.ram_map_digest.hex(),
+        "chunk_size": superblock.chunk_size,
+        "chunks": len(image.index.offsets),
+        "stream_bytes": image.stream_bytes,
+        "stored_bytes": image.stored_bytes,
+    }
