@@ -15,19 +15,16 @@ from torpor.commands import COMMANDS, GROUPS
 
 _EXAMPLES = """\
 examples:
-  torpor doctor                     will it work here?
-  torpor enable                     from now on, systemctl hibernate uses Torpor
-  torpor hibernate                  hibernate at once
-  torpor status                     how did it go?
-  torpor mkstore /dev/sdb2          prepare an empty device for images
-  torpor verify /dev/sda3           check every byte of the image on a swap partition
-  torpor inspect --json image       what is in an image, for a script
-  torpor pack stream image          make an image of a snapshot stream
-  torpor unpack image - | sha256sum give the stream back
+  torpor doctor                      will it work here?
+  torpor enable                      from now on, systemctl hibernate uses Torpor
+  torpor hibernate                   hibernate at once
+  torpor status                      how did it go?
+  torpor mkstore /dev/sdb2           prepare an empty device for images
+  torpor verify /dev/sda3            check the image on a swap partition
+  torpor inspect --json image        what is in an image, for a script
+  torpor unpack image - | sha256sum  give the snapshot stream back
 
-exit codes:
-  0 done    2 usage    3 no image there    4 damaged or incomplete    5 not supported
-  6 cannot be read or written; the others are in torpor(8)"""
+torpor(8) has the exit codes."""
 
 
 class _Command(Protocol):
@@ -57,6 +54,7 @@ def build_parser(words: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
         command = commands.add_parser(name)
         if name in words:
             module = cast("_Command", import_module(f"torpor.commands.{name}"))
+            command.description = module.__doc__
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser

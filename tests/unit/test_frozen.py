@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,10 @@ def test_every_encoding_in_the_sources_is_there() -> None:
 @pytest.mark.parametrize("program", PROGRAMS[:1], indirect=True)
 def test_every_subcommand_starts(program: Program) -> None:
     for command in COMMANDS:
-        assert b"usage: torpor " in run(command, "--help")
+        text = import_module(f"torpor.commands.{command}").__doc__ or ""
+        said = run(command, "--help").decode()
+        assert said.startswith(f"usage: torpor {command} ")
+        assert text.split(maxsplit=1)[0] in said
 
 
 @pytest.mark.parametrize("program", PROGRAMS[:1], indirect=True)

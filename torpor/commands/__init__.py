@@ -1,7 +1,7 @@
-"""The commands of `torpor`, one file each: `add_arguments` fills its parser, `run` does the work.
+"""The commands of `torpor`, one file each.
 
-GROUPS lists them in the order of `torpor --help` and torpor(8). The file of a command is imported
-when that command is asked for, and no other one.
+`add_arguments` fills its parser, `run` does the work, and the file's docstring is what --help
+says. A file is imported when its command is asked for. GROUPS has the order of `torpor --help`.
 """
 
 GROUPS = {

@@ -1,4 +1,7 @@
-"""torpor announce: tells the kernel, and by it logind, where images are; at each boot."""
+"""Tell the kernel, and by it logind, where images are.
+
+On a machine without EFI logind asks for that. Each boot does it, and enable.
+"""
 
 import argparse
 
@@ -8,11 +11,7 @@ from torpor.enable.announce import announce
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes: nothing."""
-    parser.description = (
-        "Tell the kernel, and by it logind, where images are: on a machine without EFI logind "
-        "asks for that. Each boot does it, and enable."
-    )
+    """Add what it takes: nothing."""
 
 
 def run(_arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""torpor disable: undoes enable."""
+"""Undo all that enable did, and rebuild the initramfs."""
 
 import argparse
 import time
@@ -12,8 +12,7 @@ from torpor.output import remark, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = "Undo all that enable did, and rebuild the initramfs."
+    """Add what it takes."""
     parser.add_argument(
         "--no-rebuild", action="store_true", help="leave the rebuilding of the initramfs to you"
     )

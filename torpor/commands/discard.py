@@ -1,4 +1,4 @@
-"""torpor discard: throws an image away; with --stale only one that no boot can restore any more."""
+"""Throw away the image in a store; a swap partition becomes swap again."""
 
 import argparse
 import os
@@ -16,8 +16,7 @@ from torpor.output import remark, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = "Throw away the image in a store; a swap partition becomes swap again."
+    """Add what it takes."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("store", metavar="STORE", nargs="?", help="a store, or swap")
     which.add_argument(

@@ -1,4 +1,7 @@
-"""torpor doctor: prints what the examination finds."""
+"""Check everything that a hibernation and its resume need.
+
+Changes nothing. The exit status is 0 only if hibernation will work, or will after torpor enable.
+"""
 
 import argparse
 from collections.abc import Iterable
@@ -21,11 +24,7 @@ _WORDS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = (
-        "Check all that a hibernation and the resume after it need. Changes nothing. "
-        "Exits with 0 only if hibernation will work, or will once torpor enable was run."
-    )
+    """Add what it takes."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

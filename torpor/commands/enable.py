@@ -1,4 +1,7 @@
-"""torpor enable: makes the system hibernate to a store, and resume from it."""
+"""Make systemctl hibernate use Torpor: choose the store, and tell the initramfs and systemd of it.
+
+The initramfs is rebuilt and checked. If a step fails, everything is undone.
+"""
 
 import argparse
 import time
@@ -19,11 +22,7 @@ from torpor.output import remark, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = (
-        "Choose the store, tell the initramfs and systemd of it, and rebuild the initramfs. "
-        "If a step fails, everything is undone."
-    )
+    """Add what it takes."""
     parser.add_argument(
         "--store", metavar="STORE", help="a store, or swap that is in use; default: as hibernate"
     )

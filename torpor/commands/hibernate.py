@@ -1,4 +1,7 @@
-"""torpor hibernate: hibernates now, and returns when the machine has been resumed."""
+"""Hibernate now; return after the resume.
+
+If anything fails, the machine goes on, and a message says why.
+"""
 
 import argparse
 from dataclasses import replace
@@ -18,11 +21,7 @@ from torpor.output import say, warn
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = (
-        "Hibernate now. Returns when the machine has been resumed, or with a message when it "
-        "could not be hibernated and goes on."
-    )
+    """Add what it takes."""
     parser.add_argument(
         "--store",
         metavar="STORE",

@@ -1,4 +1,4 @@
-"""torpor inspect: says what an image is, and what its memory was used for."""
+"""Say what an image holds, without reading all of it."""
 
 import argparse
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from torpor.output import print_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = "Say what an image holds, without reading all of it."
+    """Add what it takes."""
     parser.add_argument("image", metavar="IMAGE", help="a file, store device or swap partition")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

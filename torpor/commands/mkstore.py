@@ -1,4 +1,4 @@
-"""torpor mkstore: prepares a device of its own, or a new file, for images."""
+"""Prepare a device of its own, which must be empty and unused, or a new file."""
 
 import argparse
 
@@ -10,10 +10,7 @@ from torpor.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = (
-        "Prepare a device of its own, which must be empty and unused, or a new file."
-    )
+    """Add what it takes."""
     parser.add_argument(
         "--size",
         type=size(parse_size),

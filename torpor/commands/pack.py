@@ -1,4 +1,4 @@
-"""torpor pack: makes an image of a snapshot stream."""
+"""Make an image of a snapshot stream."""
 
 import argparse
 import os
@@ -21,8 +21,7 @@ from torpor.output import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = "Make an image of a stream."
+    """Add what it takes."""
     add_codec(parser, default=codec.DEFAULT)
     parser.add_argument("stream", metavar="STREAM", help="what /dev/snapshot gave; - for stdin")
     parser.add_argument("file", metavar="FILE", help="the image to write")

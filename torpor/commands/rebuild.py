@@ -1,4 +1,4 @@
-"""torpor rebuild: has the initramfs of every kernel made anew, and looks into it."""
+"""Rebuild the initramfs of every kernel, and check the one that the next boot takes."""
 
 import argparse
 import time
@@ -12,11 +12,7 @@ from torpor.output import remark, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = (
-        "Rebuild the initramfs of every kernel with the generator of this system, and say what "
-        "is wrong with the one that the next boot takes."
-    )
+    """Add what it takes."""
     parser.add_argument(
         "--print", action="store_true", help="print the commands instead of running them"
     )

@@ -1,4 +1,4 @@
-"""torpor status: how the last hibernation went, and what the resumer of this boot said."""
+"""Say how the last hibernation went, and why this boot did not resume if so."""
 
 import argparse
 from collections.abc import Iterator
@@ -12,10 +12,7 @@ from torpor.output import print_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = (
-        "Say how the last hibernation went, and why this boot did not resume if so."
-    )
+    """Add what it takes."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -1,4 +1,4 @@
-"""torpor unpack: gives the snapshot stream of an image back."""
+"""Give the snapshot stream of an image back."""
 
 import argparse
 import sys
@@ -10,8 +10,7 @@ from torpor.image import opened_image, read_all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = "Give an image's stream back."
+    """Add what it takes."""
     parser.add_argument("file", metavar="FILE", help="a file, store device or swap partition")
     parser.add_argument("stream", metavar="STREAM", help="where to write it; - for stdout")
 

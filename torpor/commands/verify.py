@@ -1,4 +1,4 @@
-"""torpor verify: checks every byte of an image."""
+"""Check every byte of an image."""
 
 import argparse
 
@@ -9,8 +9,7 @@ from torpor.output import print_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = "Check every byte of an image."
+    """Add what it takes."""
     parser.add_argument("image", metavar="IMAGE", help="a file, store device or swap partition")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

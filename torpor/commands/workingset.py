@@ -1,4 +1,7 @@
-"""torpor workingset: records what is in memory, and brings it back."""
+"""Record which files and processes are in memory, or bring back what is not any more.
+
+The replay runs in the background of all else, and only where memory is free.
+"""
 
 import argparse
 import signal
@@ -15,11 +18,7 @@ from workingset.replay import replay_and_keep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = (
-        "Record which files and processes are in memory, or bring back what is not any more: in "
-        "the background of all else, and only where memory is free."
-    )
+    """Add what it takes."""
     parser.add_argument(
         "--no-paths", action="store_true", help="record files by their inodes, not their paths"
     )
