@@ -66,13 +66,7 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
         (
             "mode = reboot\nhelpers = my-fuse  other\n",
             "--verify --sleep-hooks",
-            Plan(
-                "/dev/chosen",
-                Mode.REBOOT,
-                helpers=("my-fuse", "other"),
-                verify=True,
-                sleep_hooks=True,
-            ),
+            Plan("/dev/chosen", Mode.REBOOT, None, ("my-fuse", "other"), True, sleep_hooks=True),
         ),
         ("mode = reboot\nimage-size = max", "", Plan("/dev/chosen", Mode.REBOOT, 1 << 62)),
         ("mode = reboot", "--image-size min", Plan("/dev/chosen", Mode.REBOOT, 0)),

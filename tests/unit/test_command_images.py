@@ -1,8 +1,12 @@
-"""The torpor command on images: what it prints, what it leaves, how it ends."""
+"""verify, inspect, pack and unpack: what they print and leave, and how they end."""
 
 import json
 import os
+import pty
+import signal
+import subprocess
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +14,9 @@ import pytest
 
 from format.reader import ImageReader
 from format.sections.page_types import PageTypes
-from store import file
 from store.file import FileSink
 from tests import forge
-from tests.command import Result, one_message
+from tests.command import Result, finished, one_message, start
 from tests.sources import read_file
 from tests.unit.conftest import Torpor
 from tests.vectors.build import FOLDER
@@ -269,14 +272,13 @@ def test_files_are_written_out_early(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(29, "Illegal seek")
 
     monkeypatch.setattr(os, "posix_fadvise", advise)
-    monkeypatch.setattr(file, "_WRITE_OUT", 10 * PAGE)
-    path = tmp_path / "file"
+    path, part = tmp_path / "file", noise(5 << 20)
     with path.open("wb") as out:
         sink = FileSink(out.fileno(), "file")
-        for _ in range(6):
-            sink.write([noise(4 * PAGE)])
-    assert parts == [(0, 12 * PAGE), (12 * PAGE, 12 * PAGE)]
-    assert path.read_bytes() == noise(4 * PAGE) * 6
+        for _ in range(5):
+            sink.write([part])
+    assert parts == [(0, 10 << 20), (10 << 20, 10 << 20)]
+    assert path.read_bytes() == part * 5
 
 
 @pytest.mark.parametrize("name", ["lz4", "lz4hc", "zstd", "none"])
@@ -287,3 +289,100 @@ def test_pack_with_each_codec(torpor: Torpor, tmp_path: Path, name: str) -> None
     assert read_file(image) == stream.read_bytes()
     assert (image.stat().st_size < 60_000) == (name != "none")
     assert torpor("pack", "--codec", "gzip", stream, image).code == 2
+
+
+# Pipes, terminals and signals: the command as a process of its own
+
+
+def test_pack_from_a_pipe_that_dribbles(tmp_path: Path) -> None:
+    stream, image = noise(40 * PAGE), tmp_path / "image"
+    process = start("pack", "-", image, stdin=subprocess.PIPE)
+    assert process.stdin
+    for at in range(0, len(stream), 3000):
+        process.stdin.write(stream[at : at + 3000])
+        process.stdin.flush()
+    assert finished(process) == Result(0, "", "")
+    assert read_file(image) == stream
+
+
+def test_unpack_to_a_pipe() -> None:
+    process = start("unpack", SOUND, "-", stdout=subprocess.PIPE)
+    out, _ = process.communicate(timeout=60)
+    assert out == BASE_STREAM
+    assert process.returncode == 0
+
+
+def test_name_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"ima\xffge")
+    path.write_bytes(Path(SOUND).read_bytes())
+    for arguments in (["verify"], ["verify", "--json"], ["inspect"]):
+        process = start(*arguments, path, stdout=subprocess.PIPE)
+        result = finished(process)
+        assert (result.code, result.err) == (0, "")
+        assert "udcff" in result.out
+
+
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    controller, user = pty.openpty()
+    yield user
+    os.close(user)
+    os.close(controller)
+
+
+def test_no_stream_to_a_terminal(terminal: int) -> None:
+    result = finished(start("unpack", SOUND, "-", stdout=terminal))
+    assert result.code == 6
+    assert "is not for a terminal" in result.err
+    assert one_message(result.err)
+
+
+def test_no_stream_from_a_terminal(terminal: int, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    result = finished(start("pack", "-", image, stdin=terminal))
+    assert result.code == 6
+    assert "does not come from a terminal" in result.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["inspect", SOUND], ["verify", "--json", DAMAGED]])
+def test_reader_that_left_is_no_traceback(arguments: list[str]) -> None:
+    process = start(*arguments, stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.close()
+    process.stdout = None
+    assert finished(process) == Result(128 + signal.SIGPIPE, "", "")
+
+
+def test_unpack_to_a_reader_that_left(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    packed = start("pack", "-", image, stdin=subprocess.PIPE)
+    assert finished(packed, noise(4 << 20)).code == 0
+    process = start("unpack", image, "-", stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.read(PAGE) == noise(PAGE)
+    process.stdout.close()
+    process.stdout = None
+    assert finished(process) == Result(128 + signal.SIGPIPE, "", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["inspect", SOUND], ["verify", SOUND], ["unpack", SOUND, "-"]]
+)
+def test_full_output_is_an_error(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        result = finished(start(*arguments, stdout=full))
+    assert result.code == 6
+    assert result.err == "torpor: cannot write the standard output: no space left on device\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_process_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    process = start("pack", "-", tmp_path / "image", stdin=subprocess.PIPE)
+    assert process.stdin
+    process.stdin.write(bytes(3 << 20))
+    process.stdin.flush()
+    process.send_signal(number)
+    result = finished(process)
+    assert (result.code, result.err) == (128 + number, "")
+    assert not list(tmp_path.iterdir())
