@@ -2,13 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID
 
 from errors import IncompleteError, TorporError
 from format.checksum import Buffer
+from format.codec import DEFAULT
 from format.pipeline import PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
@@ -94,12 +96,18 @@ def superblock(chunk_size: int, uuid: UUID = UUID_A) -> Superblock:
 
 
 def write_image(
-    read: Callable[[PageBuffer, int], int], chunk_size: int, uuid: UUID = UUID_A
+    read: Callable[[PageBuffer, int], int],
+    chunk_size: int,
+    uuid: UUID = UUID_A,
+    codec: str = DEFAULT,
+    tables: Mapping[int, bytes] = MappingProxyType({}),
 ) -> bytes:
-    """Return the image of the stream that `read` gives."""
+    """Return the image of the stream that `read` gives, and of these tables."""
     sink = MemorySink()
-    writer = ImageWriter(sink, superblock(chunk_size, uuid), new_buffers(chunk_size))
+    writer = ImageWriter(sink, superblock(chunk_size, uuid), new_buffers(chunk_size, codec))
     writer.write_stream(read, lambda _done: None)
+    for kind, data in tables.items():
+        writer.write_table(kind, data)
     writer.finish()
     assert writer.size == len(sink.data)
     return bytes(sink.data)

@@ -14,7 +14,7 @@ from format.pipeline import DEPTH, PageBuffer, in_order
 from format.reader import ImageReader
 from format.writer import ImageWriter, new_buffers
 from tests.forge import PAGE
-from tests.sources import MemorySink, MemorySource, read_image, reader_of, superblock
+from tests.sources import MemorySink, MemorySource, read_image, reader_of, superblock, write_image
 from tests.vectors.images import noise
 
 SEED = 0x1234
@@ -80,23 +80,16 @@ def test_pages_of_what_was_decoded() -> None:
 @pytest.mark.parametrize("name", codec.NAMES)
 def test_images_of_each_codec(name: str) -> None:
     stream = b"".join(STREAMS[what] for what in ("zeros", "noise", "ones")) + b"ab" * 6 * PAGE
-    sink = MemorySink()
-    writer = ImageWriter(sink, superblock(4 * PAGE), new_buffers(4 * PAGE, name))
-    writer.write_stream(reader_of(stream), lambda _done: None)
-    writer.finish()
-    assert read_image(bytes(sink.data)) == stream
+    assert read_image(write_image(reader_of(stream), 4 * PAGE, codec=name)) == stream
 
 
 def test_damaged_zeros_are_refused() -> None:
     """No byte of a run decides about a page unless its checksum is right."""
-    sink = MemorySink()
-    writer = ImageWriter(sink, superblock(4 * PAGE), new_buffers(4 * PAGE))
-    writer.write_stream(reader_of(bytes(8 * PAGE)), lambda _done: None)
-    writer.finish()
-    offset = ImageReader(MemorySource(bytes(sink.data))).index.offsets[1]
-    sink.data[offset + layout.CHUNK_HEADER_SIZE] = 1
+    image = bytearray(write_image(reader_of(bytes(8 * PAGE)), 4 * PAGE))
+    offset = ImageReader(MemorySource(bytes(image))).index.offsets[1]
+    image[offset + layout.CHUNK_HEADER_SIZE] = 1
     with pytest.raises(DamagedError, match="chunk 1 has a wrong checksum"):
-        read_image(bytes(sink.data))
+        read_image(bytes(image))
 
 
 def test_memory_does_not_grow_with_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from errors import DamagedError, NoImageError, UnsupportedError
 from format.reader import ImageReader
+from format.sections import TABLES
 from store.image import open_image
 from tests.vectors import build
 from torpor.__main__ import main
@@ -18,6 +21,11 @@ from torpor.__main__ import main
 ROOT = Path(__file__).parents[2]
 EXPECTED: dict[str, dict[str, Any]] = json.loads(build.EXPECTED.read_text())
 BROKEN = [name for name, wanted in EXPECTED.items() if wanted["rule"]]
+RULES: dict[str, str] = dict(
+    re.findall(r"^- (R\d+) \((\w+)\) ", (ROOT / "docs/FORMAT.md").read_text(), re.MULTILINE)
+)
+"""What a reader must refuse, and as what."""
+KINDS = {"none": NoImageError, "damaged": DamagedError, "unsupported": UnsupportedError}
 SOUND = [name for name, wanted in EXPECTED.items() if not wanted["rule"]]
 
 
@@ -49,6 +57,24 @@ def test_verify_says_what_is_expected(
     said, silent = (printed.err, printed.out) if name in BROKEN else (printed.out, printed.err)
     assert EXPECTED[name]["message"] in said
     assert silent == ""
+
+
+def test_specification_and_vectors_have_the_same_rules() -> None:
+    assert list(RULES) == [f"R{number}" for number in range(1, len(RULES) + 1)]
+    assert {wanted["rule"] for wanted in EXPECTED.values()} - {""} == set(RULES)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_vector_is_refused_before_the_bad_chunk_is_seen(name: str) -> None:
+    seen = b""
+    with pytest.raises(KINDS[RULES[EXPECTED[name]["rule"]]]):  # noqa: PT012, SIM117
+        with open_image(path_of(name)) as source:
+            image = ImageReader(source)
+            for table in TABLES:
+                image.read(table)
+            for raw in image.stream():
+                seen += bytes(raw)
+    assert seen in (b"", b"A" * 4096, b"A" * 8192)
 
 
 @pytest.mark.parametrize("name", SOUND)

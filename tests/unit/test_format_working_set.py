@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from errors import DamagedError, TorporError
 from format import varint
-from format.sections.page_types import PageTypes
 from format.sections.working_set import (
     CachedFile,
     FileSystem,
@@ -20,7 +19,6 @@ from format.sections.working_set import (
     pages_in,
 )
 from tests import forge
-from tests.vectors import tables
 
 KNOWN = WorkingSet(
     forge.UUID_B,
@@ -135,12 +133,3 @@ def test_a_name_longer_than_a_path_can_be_is_refused() -> None:
 def test_check_tells_a_change() -> None:
     checks = {file_check(*facts) for facts in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, -3))}
     assert len(checks) == 4
-
-
-def test_page_types() -> None:
-    types = PageTypes.parse(tables.PAGE_TYPES)
-    assert types.build() == tables.PAGE_TYPES
-    assert types.page_cache == 0x0706050403020100
-    assert types.total == sum(
-        (types.page_cache, types.anonymous, types.slab, types.kernel, types.other)
-    )
