@@ -13,9 +13,7 @@ from torpor.output import remark, say
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what it takes."""
-    parser.add_argument(
-        "--no-rebuild", action="store_true", help="leave the rebuilding of the initramfs to you"
-    )
+    parser.add_argument("--no-rebuild", action="store_true", help="do not rebuild the initramfs")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STORE",
         nargs="?",
         const="",
-        help="only an image that cannot be restored any more, and use the swap again; "
-        "default: those that the resumer of this boot kept",
+        help="only an image that no boot can restore, and use its swap again; "
+        "default: the images that the resumer of this boot kept",
     )
 
 

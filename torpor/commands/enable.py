@@ -24,7 +24,7 @@ from torpor.output import remark, say
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what it takes."""
     parser.add_argument(
-        "--store", metavar="STORE", help="a store, or swap that is in use; default: as hibernate"
+        "--store", metavar="STORE", help="a store or active swap; default: as for hibernate"
     )
 
 

@@ -25,27 +25,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         metavar="STORE",
-        help="a store, or swap that is in use: a path, UUID=, LABEL=, PARTUUID= or PARTLABEL=; "
+        help="write to this store or active swap: a path, UUID=, LABEL=, PARTUUID= or PARTLABEL=; "
         "default: torpor.conf's, else resume='s, else torpor enable's, else the largest swap",
     )
     parser.add_argument(
         "--image-size",
         metavar="min|max|SIZE",
         type=size(parse_image_size),
-        help="keep the snapshot below this many bytes (suffixes K, M, G); min: as small as "
-        "possible, max: as large as the kernel allows; default: what the kernel prefers",
+        help="limit the snapshot to this many bytes (suffixes K, M, G); min: the smallest that "
+        "the kernel can make, max: the largest; default: what the kernel prefers",
     )
     parser.add_argument(
         "--mode",
         choices=MODES,
-        help="how to switch off; default: platform where the firmware can, else shutdown",
+        help="how to power off; default: platform if the firmware has it, else shutdown",
     )
     add_codec(parser, default=None)
     parser.add_argument(
         "--working-set",
         choices=WORKING_SETS,
         help="bring back after the resume what was in memory besides the snapshot; no-paths: "
-        "the image names files by their inodes only; default: on",
+        "record inodes in place of file names; default: on",
     )
     parser.add_argument(
         "--verify",

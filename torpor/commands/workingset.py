@@ -1,6 +1,6 @@
-"""Record which files and processes are in memory, or bring back what is not any more.
+"""Record which files and processes are in memory, or bring back what no longer is.
 
-The replay runs in the background of all else, and only where memory is free.
+The replay has the lowest priority, and uses free memory only.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="?",
-        help="where it is recorded; default for replay: what the last hibernation left",
+        help="the record; replay takes what the last hibernation left by default",
     )
     parser.set_defaults(usage_error=parser.error)
 
