@@ -5,6 +5,8 @@ full stop, and names the place: device, byte, chunk. A hint says what the reader
 a line of its own. Libraries raise; the two programs print.
 """
 
+import errno
+
 
 class TorporError(Exception):
     """The base of all errors that end a program with a message instead of a traceback."""
@@ -179,4 +181,5 @@ class StateError(TorporError):
 
 def cannot(verb: str, where: str, error: OSError) -> UnreadableError:
     """Return the error that says what the operating system did not do, and why."""
-    return UnreadableError(f"cannot {verb} {where}: {(error.strerror or str(error)).lower()}")
+    hint = "run this as root" if error.errno == errno.EACCES else ""
+    return UnreadableError(f"cannot {verb} {where}: {(error.strerror or str(error)).lower()}", hint)

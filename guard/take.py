@@ -1,10 +1,8 @@
 """Takes the fingerprints of what is mounted, while it is frozen."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from glob import glob
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +13,10 @@ from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE
 from linux import stack
 from linux.mounts import Mount, types_on_devices
+from linux.root import HOST
 from store.locate import find_device, node_of_number
+
+_BTRFS = "/sys/fs/btrfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,13 @@ class Guarded:
         return map(_entry, self._subjects)
 
     def _nodes(self, mount: Mount, types: set[str]) -> Iterator[str]:
-        major, minor = map(int, mount.device.split(":"))
+        has_number = not mount.device.startswith("0:")
         if mount.fs_type == "btrfs":
             yield from _btrfs_nodes(mount)
-        elif major and not os.path.exists(f"{stack.SYSFS}/dev/block/{mount.device}"):
+        elif has_number and HOST.device_name(mount.device) is None:
             self.notes.append(f"the device of {mount.mount_point} is gone: nothing to compare")
-        elif major:
-            yield _existing(node_of_number(major, minor), mount)
+        elif has_number:
+            yield _existing(node_of_number(mount.device), mount)
         elif mount.source.startswith("/") and mount.fs_type in types:
             # bcachefs names its devices with colons between
             sources = [mount.source] if find_device(mount.source) else mount.source.split(":")
@@ -109,13 +110,13 @@ def _btrfs_nodes(mount: Mount) -> Iterator[str]:
 
     If the mount names no known device (/dev/root), those of all that are mounted.
     """
-    folders = glob(f"{stack.SYSFS}/fs/btrfs/*/devices")
+    all_of_them = [HOST.names(f"{_BTRFS}/{uuid}/devices") for uuid in HOST.names(_BTRFS)]
     name = _kernel_name(mount.source)
-    named = [folder for folder in folders if os.path.exists(f"{folder}/{name}")]
-    names = {name for folder in named or folders for name in os.listdir(folder)}
+    named = [names for names in all_of_them if name in names]
+    names = {name for names in named or all_of_them for name in names}
     if not names:
         raise DeviceNotFoundError(
-            f"the devices of the btrfs at {mount.mount_point} are not in {stack.SYSFS}/fs/btrfs"
+            f"the devices of the btrfs at {mount.mount_point} are not in {_BTRFS}"
         )
     for name in sorted(names):
         yield f"/dev/{name.replace('!', '/')}"

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 
 from errors import KernelRefusedError, TorporError
 from format import checksum
-from hibernate.choose import check_room, open_store
 from hibernate.downtime import Downtime
 from hibernate.freeze import Freeze
 from hibernate.marking import Marking
@@ -18,8 +17,11 @@ from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
 from linux import power, tasks
 from linux.kmsg import Log
+from linux.memory import expected_image
 from linux.snapshot import SnapshotDevice
 from store.base import Store
+from store.choose import check_room
+from store.find import open_store
 from store.snapshot import open_snapshot
 
 _NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
@@ -44,7 +46,7 @@ def hibernate(
         # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
         undo.enter_context(Watchdog(marking.clear_alone, *freeze.rescue))
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
-        check_room(store, plan.largest_image())
+        check_room(store.name, store.size, expected_image(plan.largest_image()))
         writing = Writing(store, plan, working_set)
         reclaim_early(plan.largest_image(), log)
         _attach(store, snapshot)

@@ -5,7 +5,6 @@ import os
 import stat
 
 BLKGETSIZE64 = 0x80081272
-BLKSSZGET = 0x1268
 BLKBSZGET = 0x80081270
 
 
@@ -15,13 +14,6 @@ def size_of(fd: int) -> int:
         return os.fstat(fd).st_size
     size = bytearray(8)
     fcntl.ioctl(fd, BLKGETSIZE64, size)
-    return int.from_bytes(size, "little")
-
-
-def sector_size(fd: int) -> int:
-    """Return the logical sector size in bytes of the block device that is open."""
-    size = bytearray(4)
-    fcntl.ioctl(fd, BLKSSZGET, size)
     return int.from_bytes(size, "little")
 
 
@@ -48,9 +40,9 @@ def open_direct(path: str, flags: int) -> int:
     return os.open(path, flags | direct | os.O_CLOEXEC)
 
 
-def claim(path: str) -> int:
+def claim(path: str, flags: int) -> int:
     """Open a block device that nothing may hold: EBUSY if it is mounted, swap, or part of md or dm.
 
     The claim lasts until the descriptor is closed (open(2), O_EXCL on block devices).
     """
-    return os.open(path, os.O_RDWR | os.O_EXCL | os.O_DIRECT | os.O_CLOEXEC)
+    return os.open(path, flags | os.O_EXCL | os.O_CLOEXEC)

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from linux.proc import lines, read
+from linux.root import HOST, Root
 
-MACHINE_ID = Path("/etc/machine-id")
 MEMMAP = Path("/sys/firmware/memmap")
 IOMEM = Path("/proc/iomem")
 CPUINFO = Path("/proc/cpuinfo")
@@ -48,13 +48,13 @@ def processor(cpuinfo: Path = CPUINFO) -> tuple[str, frozenset[str]]:
     return fields.get("model name", ""), frozenset(features.split())
 
 
-def machine_id(path: Path = MACHINE_ID) -> str:
+def machine_id(root: Root = HOST) -> str:
     """Return the installation's id, 32 hex digits; "" where it has none yet (machine-id(5)).
 
     In small letters, as systemd has it whatever the file says (src/libsystemd/sd-id128).
     """
     try:
-        found = _MACHINE_ID.fullmatch(read(str(path)))
+        found = _MACHINE_ID.fullmatch(root.line("/etc/machine-id"))
     except OSError:
         return ""
     return found[1].lower() if found else ""

@@ -1,14 +1,25 @@
-"""The files of a system, and what is mounted at its root."""
+"""The files and block devices of a system, and what is mounted at its root.
+
+Every boot imports this: what only some need is imported where it is used.
+"""
 
 import os
+import stat
 
 from linux import proc
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from linux.fiemap import FileExtent
+
 
 class Root:
-    """Reads files; where one is not there, methods say so by what they return.
+    """The system below /, or below another folder; paths are given as on that system.
 
-    PermissionError and other OSErrors are the caller's.
+    Where a file is not there, methods say so by what they return. PermissionError and other
+    OSErrors are the caller's. Tests derive a class whose devices are ordinary files.
     """
 
     def __init__(self, root: str = "/") -> None:
@@ -68,6 +79,62 @@ class Root:
     def release(self) -> str:
         """The running kernel's release."""
         return self.line("/proc/sys/kernel/osrelease")
+
+    def device_number(self, path: str) -> str | None:
+        """Return MAJOR:MINOR of the block device at `path`, None for anything else."""
+        try:
+            status = os.stat(self.path(path))
+        except OSError:
+            return None
+        if not stat.S_ISBLK(status.st_mode):
+            return None
+        return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+
+    def device_name(self, number: str) -> str | None:
+        """Return the name in /sys/class/block of the device MAJOR:MINOR, None for none."""
+        link = self.path(f"/sys/dev/block/{number}")
+        return os.path.basename(os.path.realpath(link)) if os.path.exists(link) else None
+
+    def device_size(self, path: str) -> int:
+        """Return the size in bytes of the block device at `path`, 0 if there is none."""
+        name = self.device_name(self.device_number(path) or "")
+        sectors = self.line(f"/sys/class/block/{name}/size")  # of 512 bytes, whatever it has
+        return int(sectors) << 9 if name and sectors else 0
+
+    def sector_size(self, path: str) -> int:
+        """Return the logical sector size in bytes of the block device at `path`."""
+        folder = f"/sys/dev/block/{self.device_number(path)}"
+        of_disk, of_partition = f"{folder}/queue", f"{folder}/../queue"
+        said = (self.line(f"{queue}/logical_block_size") for queue in (of_disk, of_partition))
+        return int(next(filter(None, said), "512"))
+
+    def is_same_file(self, one: str, other: str) -> bool:
+        """Return whether two paths are of one file, or of nodes of one block device."""
+        try:
+            is_same = os.path.samefile(self.path(one), self.path(other))
+        except OSError:
+            return False
+        return is_same or self.is_same_device(one, other)
+
+    def is_same_device(self, one: str, other: str) -> bool:
+        """Return whether two paths are of nodes of one block device."""
+        number = self.device_number(one)
+        return number is not None and number == self.device_number(other)
+
+    def file_extents(self, fd: int, *, sync: bool) -> "Sequence[FileExtent]":
+        """See linux.fiemap.file_extents."""
+        from linux.fiemap import file_extents  # struct and dataclasses, for files only
+
+        return file_extents(fd, sync=sync)
+
+    def mount_id(self, fd: int) -> int:
+        """See linux.mounts.mount_id_of."""
+        from linux.mounts import mount_id_of  # re and dataclasses
+
+        return mount_id_of(fd)
+
+
+HOST = Root()
 
 
 def is_in_memory() -> bool:

@@ -1,10 +1,11 @@
 """Active swap areas: /proc/swaps (mm/swapfile.c, swap_show)."""
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 
-from linux import proc
 from linux.proc import lines, unescaped
+from linux.root import HOST, Root
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,6 @@ def _area(line: str) -> SwapArea:
     return SwapArea(unescaped(name), kind == "partition", int(size) * 1024, int(used) * 1024)
 
 
-def active_swaps() -> list[SwapArea]:
+def active_swaps(root: Root = HOST) -> list[SwapArea]:
     """Return the active swap areas."""
-    return parse_swaps(proc.read("/proc/swaps"))
+    return parse_swaps(os.fsdecode(root.data("/proc/swaps") or b""))

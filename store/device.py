@@ -9,6 +9,7 @@ from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
 from format.extent_map import Extents
 from linux import block, programs
+from linux.root import HOST, Root
 from store.base import OwnStore
 from store.header import new_store_header, read_header
 from store.volatile import refuse_volatile
@@ -20,17 +21,13 @@ class DeviceStore(OwnStore):
     """A device that mkstore prepared, claimed for as long as this is open."""
 
     def __init__(self, path: str) -> None:
-        """Raise StoreRefusedError if it is in use or no store, UnreadableError."""
+        """Open what store.find has found. Raises StoreRefusedError if it is in use or changed."""
         fd = claim(path)
         with ExitStack() as on_error:
             on_error.callback(os.close, fd)
-            refuse_volatile(path, path)
             header = read_header(fd, path)
             if not header.is_store:
-                raise StoreRefusedError(
-                    f"{path} is neither a store nor an active swap partition",
-                    f"to make a store of it, losing what it holds: torpor mkstore {path}",
-                )
+                raise StoreRefusedError(f"{path} is no store any more")
             runs = Extents()
             runs.add(1, block.size_of(fd) // PAGE_SIZE - 1)
             on_error.pop_all()
@@ -58,27 +55,25 @@ def make_store(path: str) -> UUID:
         os.close(fd)
 
 
-def claim(path: str) -> int:
-    """Open a block device that nothing else uses, past the page cache.
+def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) -> int:
+    """Open a block device that nothing else uses; past the page cache, unless told otherwise.
 
     Raises DeviceNotFoundError, StoreRefusedError, UnreadableError.
     """
+    if not root.exists(path):
+        raise DeviceNotFoundError(f"{path} does not exist")
+    if not root.device_number(path):
+        raise StoreRefusedError(f"{path} is not a block device")
+    if PAGE_SIZE % root.sector_size(path):
+        raise StoreRefusedError(f"{path} has sectors larger than a page")
     try:
-        if not block.is_block_device(path):
-            raise StoreRefusedError(f"{path} is not a block device")
-        fd = block.claim(path)
-    except FileNotFoundError:
-        raise DeviceNotFoundError(f"{path} does not exist") from None
+        return block.claim(root.path(path), flags)
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise StoreRefusedError(
                 f"{path} is in use: mounted, swap, or part of another device"
             ) from error
         raise cannot("open", path, error) from error
-    if PAGE_SIZE % block.sector_size(fd):
-        os.close(fd)
-        raise StoreRefusedError(f"{path} has sectors larger than a page")
-    return fd
 
 
 def _contents(path: str) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from errors import NoSpaceError, StoreRefusedError, cannot
@@ -9,6 +10,7 @@ from format import PAGE_SIZE
 from format.extent_map import Extents
 from linux import block
 from linux.fiemap import FileExtent
+from linux.root import HOST, Root
 from store.base import OwnStore
 from store.header import new_store_header, read_header
 from store.place import Place, file_place, mount_of, own_extents
@@ -23,23 +25,17 @@ SMALLEST = 1 << 20
 class FileStore(OwnStore):
     """A file that mkstore made."""
 
-    def __init__(self, path: str) -> None:
-        """Raise StoreRefusedError if it is no store or not on a file system that will do."""
+    def __init__(self, path: str, place: Place) -> None:
+        """Open what store.find has found. Raises StoreRefusedError if it has changed since."""
         with ExitStack() as on_error:
             file = _open(path, os.O_RDONLY)
             on_error.callback(os.close, file)
-            check_file_system(file, path)
-            extents = own_extents(file, path, sync=True)
-            place = file_place(file, path)
-            refuse_volatile(place.device, path)
+            extents = store_extents(file, path)
             fd = _open_device(place)
             on_error.callback(os.close, fd)
             header = read_header(fd, path, place.page)
             if not header.is_store:
-                raise StoreRefusedError(
-                    f"{path} is neither a store nor an active swap file",
-                    "to make a new file a store: torpor mkstore --size SIZE FILE",
-                )
+                raise StoreRefusedError(f"{path} is no store any more")
             on_error.pop_all()
         super().__init__(fd, path, header, page_runs(extents, place.page))
         self._file = file
@@ -63,7 +59,13 @@ class FileStore(OwnStore):
             raise StoreRefusedError(f"{self.name} was moved on its device just now: try again")
 
 
-def page_runs(extents: list[FileExtent], page: int) -> Extents:
+def store_extents(fd: int, path: str, root: Root = HOST) -> Sequence[FileExtent]:
+    """Return the extents of a file that can be a store; the others raise StoreRefusedError."""
+    check_file_system(fd, path, root)
+    return own_extents(fd, path, root, sync=True)
+
+
+def page_runs(extents: Sequence[FileExtent], page: int) -> Extents:
     """Return the whole pages of the extents, in the file's order, without the first one."""
     runs = Extents()
     for extent in extents:
@@ -103,9 +105,9 @@ def make_file_store(path: str, size: int) -> Place:
     return place
 
 
-def check_file_system(fd: int, path: str) -> None:
+def check_file_system(fd: int, path: str, root: Root = HOST) -> None:
     """Raise StoreRefusedError unless a file on this file system may be a store."""
-    kind = mount_of(fd, path).fs_type
+    kind = mount_of(fd, path, root).fs_type
     if kind not in _FILE_SYSTEMS:
         raise StoreRefusedError(
             f"{path} is on {kind}; a file can be a store on {' and '.join(_FILE_SYSTEMS)} only",

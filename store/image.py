@@ -12,6 +12,7 @@ from format.mark import Mark
 from format.pipeline import PageBuffer
 from format.reader import Source
 from linux import block
+from linux.root import HOST, Root
 from store.blocks import BlockSource, read_pages
 from store.file import FileSource
 from store.header import StoreHeader, read_header
@@ -64,13 +65,13 @@ def _header_below(header: StoreHeader, flags: int, files: ExitStack) -> StoreHea
 
 
 @contextmanager
-def opened(path: str, flags: int) -> Iterator[int]:
+def opened(path: str, flags: int, root: Root = HOST) -> Iterator[int]:
     """Open a file or block device, a device past the page cache. Raises UnreadableError."""
     try:
-        mode = os.stat(path).st_mode
+        mode = os.stat(root.path(path)).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             raise UnreadableError(f"{path} is neither a file nor a block device")
-        fd = block.open_direct(path, flags)
+        fd = block.open_direct(root.path(path), flags)
     except OSError as error:
         raise cannot("open", path, error) from error
     try:

@@ -4,12 +4,10 @@ Every boot that looks for an image does this, so it imports little: what udev kn
 its database (systemd's sd-device, device_read_db), as libudev does.
 """
 
-import os
-import stat
-
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
+from linux.root import HOST, Root
 
 _PROPERTIES = {
     "UUID": "ID_FS_UUID",
@@ -18,78 +16,81 @@ _PROPERTIES = {
     "PARTLABEL": "ID_PART_ENTRY_NAME",
 }
 _CLASS = "/sys/class/block"
-_NUMBERS = "/sys/dev/block"
-_UDEV = "/run/udev/data"
-_DEV = "/dev"
 _NO_STORE = ("zram", "ram", "loop", "fd", "sr")
 _KERNEL_PROPERTIES = {"PARTUUID": "PARTUUID", "PARTLABEL": "PARTNAME"}
 """What the kernel itself says in a partition's uevent, for an initramfs without udevd."""
+_HEX = "0123456789abcdef"
 
 
-def find_device(spec: str) -> str | None:
+def find_device(spec: str, root: Root = HOST) -> str | None:
     """Return the path of the block device that `spec` names, None while there is none.
 
-    `spec` is /dev/…, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR. Raises
-    DeviceNotFoundError for anything else.
+    `spec` is /dev/…, UUID=, LABEL=, PARTUUID=, PARTLABEL=, MAJOR:MINOR, or the number in
+    hexadecimal, as the kernel takes it for resume= (block/early-lookup.c, devt_from_devnum).
+    Raises DeviceNotFoundError for anything else.
     """
     tag, _, value = spec.partition("=")
     value = value.strip("\"'")
     if value and tag in _PROPERTIES:
-        return _find_by_tag(tag, value)
+        return _find_by_tag(tag, value, root)
     if spec.startswith("/"):
-        return spec if _is_block(spec) else None
-    major, colon, minor = spec.partition(":")
-    if colon and major.isdecimal() and minor.isdecimal():
-        return node_of_number(int(major), int(minor))
+        return spec if root.device_number(spec) else None
+    if number := _number_in(spec):
+        return node_of_number(number, root)
     raise DeviceNotFoundError(
         f"{spec!r} does not name a device",
         "use /dev/NAME, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR",
     )
 
 
-def whole_devices() -> list[str]:
+def _number_in(spec: str) -> str:
+    """Return the MAJOR:MINOR that a device number says in either form, "" if it is none."""
+    major, colon, minor = spec.partition(":")
+    if colon:
+        is_number = all(part.isascii() and part.isdecimal() for part in (major, minor))
+        return f"{int(major)}:{int(minor)}" if is_number else ""
+    digits = spec.lower().removeprefix("0x")
+    if not 0 < len(digits) <= 8 or digits.strip(_HEX):
+        return ""
+    number = int(digits, 16)  # new_decode_dev, include/linux/kdev_t.h
+    return f"{(number & 0xFFF00) >> 8}:{(number & 0xFF) | ((number >> 12) & 0xFFF00)}"
+
+
+def whole_devices(root: Root = HOST) -> list[str]:
     """Return the paths of all block devices that nothing lies on: no layer of dm or md has them.
 
     Without those that are memory, files, or drives that may have no medium.
     """
-    nodes = []
-    for name in sorted(os.listdir(_CLASS)):
-        holders = f"{_CLASS}/{name}/holders"
-        busy = os.path.isdir(holders) and os.listdir(holders)
-        node = _node(name)
-        if not (busy or name.startswith(_NO_STORE) or not _is_block(node)):
-            nodes.append(node)
-    return nodes
+    return [
+        _node(name)
+        for name in root.names(_CLASS)
+        if not name.startswith(_NO_STORE)
+        and not root.names(f"{_CLASS}/{name}/holders")
+        and root.device_number(_node(name))
+    ]
 
 
 def _node(name: str) -> str:
-    return f"{_DEV}/{name.replace('!', '/')}"
+    return f"/dev/{name.replace('!', '/')}"
 
 
-def _is_block(path: str) -> bool:
-    try:
-        return stat.S_ISBLK(os.stat(path).st_mode)
-    except OSError:
-        return False
-
-
-def name_of(device: str) -> str:
+def name_of(device: str, root: Root = HOST) -> str:
     """Return the name of a device that the next boot finds it by, as `resume=` takes it.
 
     UUID= where the device has one of its own, else PARTUUID=, its name in /dev/mapper, or `device`.
     """
-    for name in _names(device):
-        found = find_device(name)
-        if found is not None and os.path.samefile(found, device):
+    for name in _names(device, root):
+        found = find_device(name, root)
+        if found is not None and root.is_same_device(found, device):
             return name
     return device
 
 
-def _names(device: str) -> list[str]:
+def _names(device: str, root: Root) -> list[str]:
     """Return what may name the device, the best first."""
-    known = _properties(_number_of(device))
+    known = _properties(root.device_number(device) or "", root)
     names = []
-    if uuid := _header_tag(device, "UUID") or known.get("ID_FS_UUID"):
+    if uuid := _header_tag(device, "UUID", root) or known.get("ID_FS_UUID"):
         names.append(f"UUID={uuid}")
     if partuuid := known.get("ID_PART_ENTRY_UUID"):
         names.append(f"PARTUUID={partuuid}")
@@ -98,24 +99,18 @@ def _names(device: str) -> list[str]:
     return names
 
 
-def _number_of(device: str) -> str:
-    number = os.stat(device).st_rdev
-    return f"{os.major(number)}:{os.minor(number)}"
+def node_of_number(number: str, root: Root = HOST) -> str | None:
+    """Return the node of the block device MAJOR:MINOR, if there is one."""
+    name = root.device_name(number)
+    return _node(name) if name and root.device_number(_node(name)) else None
 
 
-def node_of_number(major: int, minor: int) -> str | None:
-    """Return the node of the block device with that number, if there is one."""
-    sys_path = f"{_NUMBERS}/{major}:{minor}"
-    if not os.path.exists(sys_path):
-        return None
-    node = _node(os.path.basename(os.path.realpath(sys_path)))
-    return node if _is_block(node) else None
-
-
-def _find_by_tag(tag: str, value: str) -> str | None:
-    for name in sorted(os.listdir(_CLASS)):
+def _find_by_tag(tag: str, value: str, root: Root) -> str | None:
+    for name in root.names(_CLASS):
         node = _node(name)
-        if _is_block(node) and _same(tag, _tag_of(name, node, tag), value):
+        if (number := root.device_number(node)) and _same(
+            tag, _tag_of(number, node, tag, root), value
+        ):
             return node
     return None
 
@@ -127,48 +122,57 @@ def _same(tag: str, found: str, wanted: str) -> bool:
     return found == wanted
 
 
-def _tag_of(name: str, node: str, tag: str) -> str:
+def _tag_of(number: str, node: str, tag: str, root: Root) -> str:
     """Return the device's tag: what udev knows, else what the device itself says."""
-    properties = _properties(_read(f"{_CLASS}/{name}/dev").strip())
+    properties = _properties(number, root)
     if known := properties.get(_PROPERTIES[tag]):
         return _decode(known)
     if tag in _KERNEL_PROPERTIES:
         return properties.get(_KERNEL_PROPERTIES[tag], "")
-    return "" if "ID_FS_TYPE" in properties else _header_tag(node, tag)
+    return "" if "ID_FS_TYPE" in properties else _header_tag(node, tag, root)
 
 
-def _properties(number: str) -> dict[str, str]:
+def _properties(number: str, root: Root) -> dict[str, str]:
     """Return what the kernel and udev know of the block device MAJOR:MINOR, by name."""
     properties = {}
-    for line in _read(f"{_NUMBERS}/{number}/uevent").splitlines():
+    for line in _read(f"/sys/dev/block/{number}/uevent", root).split("\n"):
         name, _, value = line.partition("=")
         properties[name] = value
-    for line in _read(f"{_UDEV}/b{number}").splitlines():
+    for line in _read(f"/run/udev/data/b{number}", root).split("\n"):
         if line.startswith("E:"):
             name, _, value = line[2:].partition("=")
             properties[name] = value
     return properties
 
 
-def _read(path: str) -> str:
+def _read(path: str, root: Root) -> str:
     """Return the contents, "" where there is nothing: a device may go at any time."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return root.text(path) or ""
     except OSError:
         return ""
 
 
 def _decode(text: str) -> str:
-    r"""Undo udev's encoding, \xNN for each byte that may not stand in a name."""
-    return text.encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "replace")
+    r"""Undo udev's encoding, \xNN for each byte that may not stand in a name.
+
+    A backslash that begins no such byte stands for itself.
+    """
+    first, *others = text.split("\\x")
+    data = first.encode()
+    for part in others:
+        digits = part[:2].lower()
+        if len(digits) == 2 and not digits.strip(_HEX):
+            data += bytes([int(digits, 16)]) + part[2:].encode()
+        else:
+            data += b"\\x" + part.encode()
+    return data.decode("utf-8", "replace")
 
 
-def _header_tag(node: str, tag: str) -> str:
+def _header_tag(node: str, tag: str, root: Root) -> str:
     """Return UUID or LABEL from a swap header (a store's is one too), "" if there is none."""
     try:
-        with open(node, "rb") as file:
-            page = FirstPage(file.read(PAGE_SIZE))
+        page = FirstPage(root.data(node, PAGE_SIZE) or b"")
     except OSError:
         return ""
     if len(page.data) < PAGE_SIZE or page.signature not in (SWAP, USER_IMAGE, KERNEL_IMAGE):

@@ -3,13 +3,15 @@
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
 from linux import btrfs, fiemap
 from linux.fiemap import FileExtent
-from linux.mounts import Mount, mount_id_of, read_mounts
+from linux.mounts import Mount, parse_mounts
+from linux.root import HOST, Root
 from store.locate import node_of_number
 
 _FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs")
@@ -26,38 +28,37 @@ class Place:
     """Number of the page on it: 0 unless the store is a file."""
 
 
-def place_of(path: str) -> Place:
+def place_of(path: str, root: Root = HOST) -> Place:
     """Return the place of a device, or of a file below its file system.
 
     Raises DeviceNotFoundError, UnreadableError, and StoreRefusedError for a file that has no
     place of its own: with holes, compressed, shared with another, or not on a block device.
     """
+    if root.device_number(path):
+        return Place(path, 0)
     try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISBLK(mode):
-            return Place(path, 0)
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(os.stat(root.path(path)).st_mode):
             raise StoreRefusedError(f"{path} is neither a block device nor a file")
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(root.path(path), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise DeviceNotFoundError(f"{path} does not exist") from None
     except OSError as error:
         raise cannot("open", path, error) from error
     try:
-        return file_place(fd, path)
+        return file_place(fd, path, root)
     finally:
         os.close(fd)
 
 
-def file_place(fd: int, path: str) -> Place:
+def file_place(fd: int, path: str, root: Root = HOST) -> Place:
     """Return the place of the open file; as place_of."""
-    first = own_extents(fd, path, sync=True)[0].physical
-    mount = mount_of(fd, path)
+    first = own_extents(fd, path, root, sync=True)[0].physical
+    mount = mount_of(fd, path, root)
     try:
         if mount.fs_type == "btrfs":
             device, offset = _on_btrfs(fd, path, first)
         else:
-            device, offset = _device_below(mount, path), first
+            device, offset = _device_below(mount, path, root), first
     except OSError as error:
         raise cannot("find the place of", path, error) from error
     if offset % PAGE_SIZE:
@@ -65,13 +66,13 @@ def file_place(fd: int, path: str) -> Place:
     return Place(device, offset // PAGE_SIZE)
 
 
-def own_extents(fd: int, path: str, *, sync: bool) -> list[FileExtent]:
+def own_extents(fd: int, path: str, root: Root = HOST, *, sync: bool) -> Sequence[FileExtent]:
     """Return the extents of a file that has every byte in a place that is its own.
 
     `sync` as in linux.fiemap. Raises StoreRefusedError for any other file.
     """
     try:
-        extents = fiemap.file_extents(fd, sync=sync)
+        extents = root.file_extents(fd, sync=sync)
         realtime = fiemap.is_realtime(fd)
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL):
@@ -93,18 +94,17 @@ def own_extents(fd: int, path: str, *, sync: bool) -> list[FileExtent]:
     return extents
 
 
-def mount_of(fd: int, path: str) -> Mount:
+def mount_of(fd: int, path: str, root: Root = HOST) -> Mount:
     """Return the mount that the open file is on. Raises StoreRefusedError."""
-    wanted = mount_id_of(fd)
-    for mount in read_mounts():
+    wanted = root.mount_id(fd)
+    for mount in parse_mounts(os.fsdecode(root.data("/proc/self/mountinfo") or b"")):
         if mount.mount_id == wanted:
             return mount
     raise StoreRefusedError(f"{path} is on no file system that is seen here")
 
 
-def _device_below(mount: Mount, path: str) -> str:
-    major, minor = mount.device.split(":")
-    node = node_of_number(int(major), int(minor)) if major != "0" else None
+def _device_below(mount: Mount, path: str, root: Root) -> str:
+    node = None if mount.device.startswith("0:") else node_of_number(mount.device, root)
     if node is None:
         raise StoreRefusedError(f"{path} is on {mount.fs_type}, which is not on a block device")
     if mount.fs_type not in _FILE_SYSTEMS:

@@ -4,24 +4,21 @@ import os
 from array import array
 from contextlib import ExitStack
 
-from errors import DeviceNotFoundError, StoreRefusedError, cannot
+from errors import cannot
 from format import PAGE_SIZE
 from format.extent_map import Extents
 from linux import block, swap
 from linux.snapshot import SnapshotDevice
 from store.base import OpenStore
 from store.header import read_header
-from store.place import Place, place_of
-from store.volatile import refuse_volatile
+from store.place import Place
 
 
 class SwapStore(OpenStore):
     """An active swap partition or file. What is swapped out stays where it is."""
 
-    def __init__(self, area: swap.SwapArea) -> None:
-        """Raise StoreRefusedError if it does not last or cannot be marked, UnreadableError."""
-        place = place_of_area(area)
-        refuse_volatile(place.device, area.path)
+    def __init__(self, area: swap.SwapArea, place: Place) -> None:
+        """Open what store.find has found. Raises StoreRefusedError if it cannot be marked."""
         try:
             fd = block.open_direct(place.device, os.O_RDWR)
         except OSError as error:
@@ -59,28 +56,3 @@ class SwapStore(OpenStore):
     def give_back(self) -> None:
         """See Store."""
         self._snapshot.free_swap_pages()
-
-
-def find_active(path: str) -> swap.SwapArea | None:
-    """Return the active swap area at `path`, by any of its names, or None."""
-    for area in swap.active_swaps():
-        if os.path.exists(area.path) and os.path.samefile(area.path, path):
-            return area
-    return None
-
-
-def find_active_at(device: str, page: int) -> swap.SwapArea | None:
-    """Return the active swap area that begins at this page of the device, or None."""
-    for area in swap.active_swaps():
-        try:
-            place = place_of_area(area)
-            if place.page == page and os.path.samefile(place.device, device):
-                return area
-        except (StoreRefusedError, DeviceNotFoundError, FileNotFoundError):
-            continue  # a file that was deleted, or has no place of its own
-    return None
-
-
-def place_of_area(area: swap.SwapArea) -> Place:
-    """Return the place of an active swap area. Raises as place_of."""
-    return Place(area.path, 0) if area.is_partition else place_of(area.path)

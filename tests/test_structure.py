@@ -18,7 +18,7 @@ ALLOWED = {
     "linux": set[str](),
     "format": {"errors"},
     "state": GROUND | {"format"},
-    "store": GROUND | {"format"},
+    "store": GROUND | {"format", "state"},
     "guard": GROUND | {"format", "store"},
     "hibernate": GROUND | {"format", "store", "state", "guard", "workingset"},
     "resume": GROUND | {"format", "store", "state", "guard"},

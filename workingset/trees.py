@@ -52,9 +52,8 @@ def _can_be_opened(tree: Tree) -> bool:
 
 def _node_below(mount: Mount) -> str | None:
     """Return the device of the mount; btrfs has a number of its own, and its source names one."""
-    major, minor = (int(part) for part in mount.device.split(":"))
-    if major:
-        return node_of_number(major, minor)
+    if not mount.device.startswith("0:"):
+        return node_of_number(mount.device)
     return mount.source if _number(mount.source) is not None else None
 
 

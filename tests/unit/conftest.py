@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 import resume.__main__ as resumer
-from hibernate import choose, freeze
+from hibernate import freeze, sequence
 from hibernate.signals import STOPPING
 from linux import (
     cgroups,
@@ -25,6 +25,8 @@ from linux import (
 )
 from resume import find, restore
 from state import announced, conf, location, record, working_set
+from store.place import Place
+from store.swap import SwapStore
 from tests.command import Result
 from tests.forge import PAGE, header_page
 from tests.unit.cached_files import is_on_disk, put_files
@@ -60,7 +62,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(power, "RESUME", "/nonexistent/resume")
     monkeypatch.setattr(power, "RESUME_OFFSET", "/nonexistent/resume_offset")
     monkeypatch.setattr(announced, "PATH", str(tmp_path / "kept/announced"))
-    monkeypatch.setattr(choose, "expected_image", lambda _limit: 0)
+    monkeypatch.setattr(sequence, "expected_image", lambda _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
     monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))
     monkeypatch.setattr(record, "BOOT_PATH", str(tmp_path / "kept/resume.json"))
@@ -101,14 +103,14 @@ SwapFile = Callable[[int], Path]
 
 @pytest.fixture
 def swap_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwapFile:
-    """Make a file with mkswap's header that /proc/swaps seems to list as a partition."""
+    """Make a file with mkswap's header that is taken for swap in use on a partition."""
 
     def make(pages: int) -> Path:
         path = tmp_path / "swap"
         uuid = UUID("11111111-2222-3333-4444-555555555555")
         path.write_bytes(header_page(pages, uuid=uuid) + bytes((pages - 1) * 4096))
         area = swap.SwapArea(str(path), is_partition=True, size=pages * 4096, used=0)
-        monkeypatch.setattr(swap, "active_swaps", lambda: [area])
+        monkeypatch.setattr(sequence, "open_store", lambda name: SwapStore(area, Place(name, 0)))
         return path
 
     return make

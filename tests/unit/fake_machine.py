@@ -1,15 +1,17 @@
 """A sound machine in a directory, for `torpor doctor` to examine, and tools to spoil it."""
 
+import os
 from pathlib import Path
 from uuid import UUID
 
-from store.place import Place
 from tests.forge import SWAP, header_page
 from tests.unit.fake_initramfs import MICROCODE, Link, archive
+from tests.unit.fake_root import FILE_PAGE, FakeRoot, add_device, say_udev
 from torpor.doctor.machine import Machine
 
 RELEASE = "6.1.0-56-amd64"
 UUID_TEXT = "11111111-2222-3333-4444-555555555555"
+HOME_UUID = "eeeeeeee-0000-0000-0000-000000000000"
 MACHINE_ID = "0123456789abcdef0123456789abcdef"
 GIB = 1 << 30
 IMAGE = f"/boot/initrd.img-{RELEASE}"
@@ -35,8 +37,10 @@ ENABLED = (
 DROP_IN = "[Service]\nExecStart=\nExecStart=/usr/bin/torpor hibernate --sleep-hooks\n"
 BYPASS = "[Service]\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n"
 MOUNTS = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:5 / /dev rw - devtmpfs udev rw\n"
-FILE_PLACE = 4711
-"""Page on sda1 at which every file of the machine begins."""
+
+
+class _Machine(FakeRoot, Machine):
+    """What a folder is to doctor."""
 
 
 class FakeMachine:
@@ -66,8 +70,7 @@ class FakeMachine:
         """Write the initramfs and return the machine."""
         if self.initramfs:
             self.write(IMAGE, MICROCODE + archive(self.initramfs))
-        place = Place("/dev/sda1", FILE_PLACE)
-        return Machine(str(self.root), lambda _path: place, lambda: self.logind)
+        return _Machine(str(self.root), lambda: self.logind)
 
     def disabled(self) -> None:
         """Take away what `torpor enable` wrote."""
@@ -100,18 +103,21 @@ class FakeMachine:
 
     def device(self, name: str, number: str, size: int, uuid: str, below: str = "") -> None:
         """Add a block device."""
-        self.write(f"/dev/{name}", b"")
-        self.write(f"/sys/class/block/{name}/dev", number + "\n")
-        self.write(f"/sys/class/block/{name}/size", f"{size // 512}\n")
-        slaves = self.root / f"sys/class/block/{name}/slaves"
-        slaves.mkdir()
+        add_device(self.root, name, number, size, ID_FS_UUID=uuid)
         if below:
-            (slaves / below).mkdir()
-        self.link(f"/dev/disk/by-uuid/{uuid}", f"../../{name}")
+            (self.root / f"sys/class/block/{name}/slaves/{below}").mkdir()
+
+    def file(self, path: str, first_page: bytes, size: int = 0) -> None:
+        """Make a file of so many bytes, whose first page is on sda1."""
+        self.write(path, first_page)
+        os.truncate(self.root / path[1:], size or len(first_page))
+        with (self.root / "dev/sda1").open("r+b") as disk:
+            disk.seek(FILE_PAGE * len(first_page))
+            disk.write(first_page)
 
     def mapped(self, dm_name: str, dm_uuid: str) -> None:
         """Put a device-mapper device between swap and sda2."""
-        self.remove(f"/dev/disk/by-uuid/{UUID_TEXT}")
+        say_udev(self.root, "8:2", ID_FS_TYPE="crypto_LUKS")
         self.device("dm-0", "254:0", 4 * GIB, UUID_TEXT, below="sda2")
         self.write("/dev/dm-0", header(SWAP))
         self.link(f"/dev/mapper/{dm_name}", "../dm-0")
@@ -119,9 +125,9 @@ class FakeMachine:
         self.write("/sys/class/block/dm-0/dm/uuid", dm_uuid + "\n")
         self.replace("/proc/swaps", "/dev/sda2", "/dev/dm-0")
 
-    def home(self, dm_name: str, dm_uuid: str, fs_type: str = "ext4") -> None:
+    def home(self, dm_name: str, dm_uuid: str, fs_type: str = "ext4", below: str = "sda1") -> None:
         """Mount /home on a device-mapper device of its own."""
-        self.device("dm-5", "254:5", GIB, "eeeeeeee-0000-0000-0000-000000000000", below="sda1")
+        self.device("dm-5", "254:5", GIB, HOME_UUID, below=below)
         self.link(f"/dev/mapper/{dm_name}", "../dm-5")
         self.write("/sys/class/block/dm-5/dm/name", dm_name + "\n")
         self.write("/sys/class/block/dm-5/dm/uuid", dm_uuid + "\n")

@@ -1,42 +1,48 @@
 """What is named to the kernel as the place of images, and what never is."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from errors import SetupError, StoreRefusedError
-from initramfs.generators.generator import Target
-from linux import block, cmdline, power, proc, swap
+from errors import SetupError
+from linux import block, cmdline, power, proc
 from linux.efivar import EFI
 from state import early
 from state import location as state_location
 from state.announced import read_announced
+from state.conf import Conf
 from state.location import Location
-from store import swap as store_swap
+from store.choose import Settings
 from store.header import read_header
-from store.place import Place
 from tests.forge import KERNEL, SWAP, USER
-from tests.unit.conftest import SwapFile, Torpor
-from torpor.enable import announce as announcing
+from tests.unit.conftest import Torpor
+from tests.unit.fake_machine import FakeMachine, header
+from tests.unit.fake_root import FILE_PAGE, FakeRoot, say_udev
 from torpor.enable import units
 from torpor.enable.announce import NOWHERE, announce, retract
 from torpor.enable.enable import disable, take_effect
 from torpor.enable.system import System
 
-NUMBER = os.makedev(259, 7)
+NUMBER = os.makedev(8, 2)
 KEPT = Location("UUID=kept")
-FILE = Location("UUID=kept", 34)
-TARGET = Target(KEPT, luks=(), lvm=())
+FILE = Location("/dev/sda1", FILE_PAGE)
+SETTINGS = Settings(Conf(), "quiet", KEPT)
 
 
 class Kernel:
-    """/sys/power, as a new kernel has it; each name that was given to it in its order."""
+    """/sys/power, as a new kernel has it, of a machine with swap in use on sda2.
+
+    UUID=kept and PARTUUID=told name that partition.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.resume = folder / "resume"
         self.offset = folder / "resume_offset"
         self.name("0:0", 0)
+        self.fake = FakeMachine(folder / "root")
+        say_udev(self.fake.root, "8:2", ID_FS_UUID="kept", ID_PART_ENTRY_UUID="told")
 
     def name(self, device: str, page: int) -> None:
         self.resume.write_text(f"{device}\n")
@@ -46,110 +52,89 @@ class Kernel:
     def named(self) -> tuple[str, str]:
         return self.resume.read_text().strip(), self.offset.read_text().strip()
 
+    def announce(self, words: str, location: Location | None = KEPT) -> None:
+        announce(Settings(Conf(), words, location), self.fake.machine())
+
+    def use(self, *areas: str) -> None:
+        """Have these areas of swap in use, by the first words of /proc/swaps."""
+        lines = [f"{area} 1000 0 -2\n" for area in areas]
+        self.fake.write("/proc/swaps", "".join(["Filename Type Size Used Priority\n", *lines]))
+
 
 @pytest.fixture(name="kernel")
 def _kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel(tmp_path)
     monkeypatch.setattr(power, "RESUME", str(made.resume))
     monkeypatch.setattr(power, "RESUME_OFFSET", str(made.offset))
-    monkeypatch.setattr(announcing, "EFI", "/nonexistent/efi")
+    monkeypatch.setattr(block, "block_size", lambda _: 4096)
     return made
 
 
-@pytest.fixture(name="device")
-def _device(swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Swap in use on a partition that UUID=kept and UUID=told name, number 259:7."""
-    path = swap_file(100)
-    known = {"UUID=kept": str(path), "UUID=told": str(path)}
-    monkeypatch.setattr(announcing, "find_device", known.get)
-    monkeypatch.setattr(block, "number_of", lambda _: NUMBER)
-    monkeypatch.setattr(block, "block_size", lambda _: 4096)
-    return path
-
-
 @pytest.fixture(name="file")
-def _file(device: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Swap in use in a file that begins at page 34 of that device."""
-    area = swap.SwapArea("/swapfile", is_partition=False, size=4096, used=0)
-    monkeypatch.setattr(swap, "active_swaps", lambda: [area])
-    monkeypatch.setattr(store_swap, "place_of", lambda _: Place(str(device), 34))
-    page = bytearray(device.read_bytes()[:4096])
-    with device.open("r+b") as opened:
-        opened.write(bytes(4096))
-        opened.seek(34 * 4096)
-        opened.write(page)
-    return device
+def _file(kernel: Kernel) -> None:
+    """Swap in use in a file on sda1."""
+    kernel.fake.file("/swapfile", header(SWAP))
+    kernel.use("/swapfile file")
 
 
-@pytest.mark.usefixtures("device")
 def test_swap_in_use_is_named(kernel: Kernel) -> None:
-    announce({}, KEPT)
-    assert kernel.named == ("259:7", "0")
+    kernel.announce("")
+    assert kernel.named == ("8:2", "0")
     assert power.named_place() == read_announced() == (NUMBER, 0)
 
 
 @pytest.mark.usefixtures("file")
 def test_swap_file_is_named_by_device_and_page(kernel: Kernel) -> None:
-    announce({}, FILE)
-    assert kernel.named == ("259:7", "34")
-    announce({"resume": "UUID=told", "resume_offset": "34"}, None)
-    assert kernel.named == ("259:7", "34")
+    kernel.announce("", FILE)
+    assert kernel.named == ("8:1", str(FILE_PAGE))
+    kernel.announce(f"{FILE.parameters}", None)
+    assert kernel.named == ("8:1", str(FILE_PAGE))
 
 
-@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize(
-    ("parameters", "location"),
+    ("words", "location"),
     [
-        ({"resume": "UUID=told"}, Location("UUID=other")),
-        ({"resume": "UUID=told"}, None),
-        ({"resume": ""}, KEPT),
+        ("resume=PARTUUID=told", Location("UUID=other")),
+        ("resume=PARTUUID=told", None),
+        ("resume=", KEPT),
     ],
 )
 def test_the_command_line_comes_first_as_at_a_boot(
-    kernel: Kernel, parameters: dict[str, str], location: Location | None
+    kernel: Kernel, words: str, location: Location | None
 ) -> None:
-    announce(parameters, location)
-    assert kernel.named == ("259:7", "0")
+    kernel.announce(words, location)
+    assert kernel.named == ("8:2", "0")
 
 
-@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize(
-    ("parameters", "location"),
+    ("words", "location"),
     [
-        ({}, None),
-        ({}, Location("UUID=gone")),
-        ({}, Location("not a device")),
-        ({}, Location("UUID=kept", 34)),
-        ({"resume": "UUID=gone"}, KEPT),
-        ({"resume": "UUID=told", "resume_offset": "34"}, KEPT),
+        ("", None),
+        ("", Location("UUID=gone")),
+        ("", Location("not a device")),
+        ("", Location("UUID=kept", 34)),
+        ("resume=UUID=gone", KEPT),
+        ("resume=PARTUUID=told resume_offset=34", KEPT),
     ],
 )
 def test_nowhere_unless_it_is_the_place_where_a_boot_looks(
-    kernel: Kernel, parameters: dict[str, str], location: Location | None
+    kernel: Kernel, words: str, location: Location | None
 ) -> None:
-    announce(parameters, location)
+    kernel.announce(words, location)
     assert kernel.named == ("0:1", "0")
     assert power.named_place() == read_announced() == NOWHERE
 
 
-def test_swap_that_is_off_is_never_named(
-    kernel: Kernel, device: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = swap.SwapArea(__file__, is_partition=True, size=4096, used=0)
-    monkeypatch.setattr(swap, "active_swaps", lambda: [other])
-    assert device.exists()
-    announce({}, KEPT)
+def test_swap_that_is_off_is_never_named(kernel: Kernel) -> None:
+    kernel.use("/dev/sda1 partition")
+    kernel.announce("")
     assert kernel.named == ("0:1", "0")
 
 
 @pytest.mark.parametrize("signature", [KERNEL, USER])
-def test_what_could_hold_an_image_is_never_named(
-    kernel: Kernel, device: Path, signature: bytes
-) -> None:
-    with device.open("r+b") as opened:
-        opened.seek(4086)
-        opened.write(signature)
-    announce({}, KEPT)
+def test_what_could_hold_an_image_is_never_named(kernel: Kernel, signature: bytes) -> None:
+    kernel.fake.write("/dev/sda2", header(signature))
+    kernel.announce("")
     assert kernel.named == ("0:1", "0")
 
 
@@ -158,11 +143,10 @@ def test_no_device_whose_cache_an_older_kernel_would_take_away(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(block, "block_size", lambda _: 1024)
-    announce({}, FILE)
+    kernel.announce("", FILE)
     assert kernel.named == ("0:1", "0")
 
 
-@pytest.mark.usefixtures("device")
 def test_a_device_that_cannot_be_read_is_not_named(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,63 +154,47 @@ def test_a_device_that_cannot_be_read_is_not_named(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(block, "block_size", fails)
-    announce({}, KEPT)
+    kernel.announce("")
     assert kernel.named == ("0:1", "0")
 
 
-@pytest.mark.usefixtures("device")
-def test_a_swap_file_without_a_place_is_passed_over(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(_path: str) -> Place:
-        raise StoreRefusedError("it has holes")
-
-    (partition,) = swap.active_swaps()
-    holey = swap.SwapArea("/swapfile", is_partition=False, size=4096, used=0)
-    monkeypatch.setattr(swap, "active_swaps", lambda: [holey, partition])
-    monkeypatch.setattr(store_swap, "place_of", refused)
-    announce({}, KEPT)
-    assert kernel.named == ("259:7", "0")
+def test_a_swap_file_without_a_place_is_skipped(kernel: Kernel) -> None:
+    kernel.use("/gone file", "/dev/sda2 partition")
+    kernel.announce("")
+    assert kernel.named == ("8:2", "0")
 
 
-@pytest.mark.usefixtures("device")
 def test_what_another_has_named_stays(kernel: Kernel) -> None:
     kernel.name("8:5", 0)
-    announce({}, KEPT)
+    kernel.announce("")
     assert retract()
     assert kernel.named == ("8:5", "0")
 
 
-@pytest.mark.usefixtures("device")
 def test_what_was_ours_follows_the_store(kernel: Kernel) -> None:
-    announce({}, Location("UUID=gone"))
-    announce({}, KEPT)
-    assert kernel.named == ("259:7", "0")
-    announce({}, Location("UUID=gone"))
+    kernel.announce("", Location("UUID=gone"))
+    kernel.announce("")
+    assert kernel.named == ("8:2", "0")
+    kernel.announce("", Location("UUID=gone"))
     assert kernel.named == ("0:1", "0")
 
 
-@pytest.mark.usefixtures("device")
 def test_what_is_named_is_not_named_again(kernel: Kernel) -> None:
-    announce({}, KEPT)
+    kernel.announce("")
     before = kernel.resume.stat().st_mtime_ns
-    announce({}, KEPT)
+    kernel.announce("")
     assert kernel.resume.stat().st_mtime_ns == before
 
 
-@pytest.mark.usefixtures("device")
-def test_with_efi_nothing_is_named(
-    kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(announcing, "EFI", str(tmp_path))
-    announce({}, KEPT)
+def test_with_efi_nothing_is_named(kernel: Kernel) -> None:
+    kernel.fake.write(f"{EFI}/fw_platform_size", "64")
+    kernel.announce("")
     assert kernel.named == ("0:0", "0")
 
 
-@pytest.mark.usefixtures("device")
 def test_retracting(kernel: Kernel) -> None:
     assert retract()
-    announce({}, KEPT)
+    kernel.announce("")
     assert retract()
     assert kernel.named == ("0:0", "0")
     assert read_announced() is None
@@ -237,7 +205,7 @@ def test_a_kernel_that_keeps_its_name_keeps_all_of_it(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """6.1 does not take 0:0; a device without its page would be another place."""
-    announce({}, FILE)
+    kernel.announce("", FILE)
     write = proc.write
 
     def refuses(path: str, text: str) -> None:
@@ -247,8 +215,8 @@ def test_a_kernel_that_keeps_its_name_keeps_all_of_it(
 
     monkeypatch.setattr(proc, "write", refuses)
     assert not retract()
-    assert kernel.named == ("259:7", "34")
-    announce({}, Location("UUID=gone"))
+    assert kernel.named == ("8:1", str(FILE_PAGE))
+    kernel.announce("", Location("UUID=gone"))
     assert kernel.named == ("0:1", "0"), "it is still ours"
 
 
@@ -256,14 +224,14 @@ def test_a_kernel_that_keeps_its_name_keeps_all_of_it(
 def test_a_kernel_that_says_something_else(kernel: Kernel, contents: str) -> None:
     kernel.resume.write_text(contents)
     with pytest.raises(SetupError, match="cannot be set"):
-        announce({}, KEPT)
+        kernel.announce("")
     assert kernel.resume.read_text() == contents
 
 
 def test_a_kernel_without_hibernation(kernel: Kernel) -> None:
     kernel.resume.unlink()
     with pytest.raises(SetupError, match="No such file"):
-        announce({}, KEPT)
+        kernel.announce("")
     assert retract()
 
 
@@ -273,37 +241,42 @@ def test_a_note_that_cannot_be_read_is_none(kernel: Kernel, tmp_path: Path, text
     (tmp_path / "kept/announced").write_text(text)
     kernel.name("8:2", 0)
     assert read_announced() is None
-    announce({}, KEPT)
+    kernel.announce("")
     assert kernel.named == ("8:2", "0")
 
 
-def test_the_page_read_is_the_one_named(file: Path) -> None:
-    with file.open("rb") as opened:
-        assert read_header(opened.fileno(), "file", 34).signature == SWAP
+@pytest.mark.usefixtures("file")
+def test_the_page_read_is_the_one_named(kernel: Kernel) -> None:
+    with (kernel.fake.root / "dev/sda1").open("rb") as opened:
+        assert read_header(opened.fileno(), "file", FILE_PAGE).signature == SWAP
         assert read_header(opened.fileno(), "file", 0).signature != SWAP
 
 
-@pytest.mark.usefixtures("device")
 def test_what_each_boot_runs(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, torpor: Torpor
 ) -> None:
     Path(state_location.PATH).parent.mkdir()
     Path(state_location.PATH).write_text(KEPT.build())
     monkeypatch.setattr(cmdline, "read", lambda: "quiet")
+    on_it = partial(announce, root=kernel.fake.machine())
+    monkeypatch.setattr("torpor.commands.announce.announce", on_it)
     assert torpor("announce").code == 0
-    assert kernel.named == ("259:7", "0")
+    assert kernel.named == ("8:2", "0")
     kernel.resume.unlink()
     assert torpor("announce").code == SetupError.exit_code
+
+
+class FakeSystem(FakeRoot, System):
+    """A system whose devices are files."""
 
 
 @pytest.fixture(name="system")
 def _system(tmp_path: Path) -> System:
     """A system in a folder that systemd has booted."""
     (tmp_path / "root/run/systemd/system").mkdir(parents=True)
-    return System(str(tmp_path / "root"))
+    return FakeSystem(str(tmp_path / "root"))
 
 
-@pytest.mark.usefixtures("device")
 def test_enable_does_so_too_but_not_in_a_chroot(
     kernel: Kernel, system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,15 +288,14 @@ def test_enable_does_so_too_but_not_in_a_chroot(
         raise SetupError("systemctl: failed")
 
     monkeypatch.setattr(units, "let_logind_see", see)
-    assert take_effect(System(str(tmp_path)), TARGET, "quiet") == []
+    assert take_effect(System(str(tmp_path)), SETTINGS) == []
     assert (kernel.named, named) == (("0:0", "0"), [])
-    assert take_effect(system, TARGET, "quiet") == ["systemctl: failed"]
-    assert named == [("259:7", "0")]
+    assert take_effect(system, SETTINGS) == ["systemctl: failed"]
+    assert named == [("8:2", "0")]
     kernel.resume.write_text("nonsense")
-    assert len(take_effect(system, TARGET, "quiet")) == 2
+    assert len(take_effect(system, SETTINGS)) == 2
 
 
-@pytest.mark.usefixtures("device")
 def test_disable_says_what_the_kernel_keeps(
     kernel: Kernel, system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,11 +306,11 @@ def test_disable_says_what_the_kernel_keeps(
     monkeypatch.setattr(power, "name_none", refuses)
     monkeypatch.setattr(units, "remove_units", lambda _: True)
     assert disable(system, said.append, None) == []
-    announce({}, KEPT)
+    kernel.announce("")
     (remark,) = disable(system, said.append, None)
     assert remark.startswith("until the next boot the kernel keeps what is named in /sys/power")
     assert said == ["disabled: systemctl hibernate is the kernel's again"] * 2
-    assert kernel.named == ("259:7", "0")
+    assert kernel.named == ("8:2", "0")
 
 
 def test_the_unit_runs_it_where_it_is_enabled() -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from errors import KernelRefusedError, NoSpaceError, UnreadableError
 from hibernate import attempts
 from hibernate.attempts import carry_out, try_twice
-from hibernate.choose import Settings
 from hibernate.downtime import Downtime
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
@@ -18,6 +18,7 @@ from state import conf, location, record
 from state.conf import OFF, Conf
 from state.location import Location
 from state.record import HibernationRecord, Outcome, recording
+from store.choose import Doubt, Settings
 from tests.unit.conftest import Torpor
 from torpor.commands import hibernate as command
 
@@ -42,8 +43,10 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
     (tmp_path / "kmsg").touch()
     monkeypatch.setattr(kmsg, "PATH", str(tmp_path / "kmsg"))
     monkeypatch.setattr(command, "carry_out", lambda plan, _keep, _log: made.append(plan))
-    monkeypatch.setattr(command, "choose_store", lambda name, _settings: name or "/dev/chosen")
-    monkeypatch.setattr(command, "check_found", lambda *_: "")
+    monkeypatch.setattr(
+        command, "choose_store", lambda name, _: SimpleNamespace(path=name or "/dev/chosen")
+    )
+    monkeypatch.setattr(command, "doubts", lambda *_: [])
     monkeypatch.setattr(command, "other_swaps", lambda _store: [])
     return made
 
@@ -113,16 +116,19 @@ def test_a_store_that_the_next_boot_may_not_find(
 ) -> None:
     seen: list[Settings] = []
 
-    def check(_store: str, settings: Settings) -> str:
+    def doubts(_store: object, settings: Settings) -> list[Doubt]:
         seen.append(settings)
-        return "the next boot looks elsewhere"
+        return [Doubt("the next boot looks elsewhere", "say so", is_certain=len(seen) > 1)]
 
-    monkeypatch.setattr(command, "check_found", check)
+    monkeypatch.setattr(command, "doubts", doubts)
     write(location.PATH, Location("UUID=1", 5).build())
     said = torpor("hibernate")
     assert said.err.startswith("torpor: warning: the next boot looks elsewhere\n")
     assert seen[0].location == Location("UUID=1", 5)
     assert [plan.is_found for plan in plans] == [False]
+    said = torpor("hibernate")
+    assert (said.code, said.err) == (8, "torpor: the next boot looks elsewhere\n  say so\n")
+    assert len(plans) == 1
 
 
 def test_other_swap_is_warned_of(

@@ -6,17 +6,15 @@ from pathlib import Path
 import pytest
 
 from errors import ConfigurationError
-from initramfs.generators.generator import Target
 from linux import cmdline
+from state.conf import Conf
 from state.location import Location, named_location
+from store.choose import Settings
 from tests.unit.command_lines import LINES, Line
 from torpor.doctor.facts import Facts
 from torpor.doctor.machine import Machine
-from torpor.enable.remarks import remarks
-from torpor.enable.system import System
 
 EACH = pytest.mark.parametrize("line", LINES, ids=lambda line: line.text[:40])
-TARGET = Target(Location("/dev/other"), luks=(), lvm=())
 
 
 def by_doctor(text: str, root: Path) -> dict[str, str]:
@@ -45,8 +43,15 @@ def by_location(text: str) -> tuple[str, int]:
     return found.resume, found.offset
 
 
+def by_settings(text: str) -> tuple[str, int]:
+    """Ask as hibernate, enable, announce and doctor do."""
+    found = Settings(Conf(), text, None).named or Location("")
+    return found.resume, found.offset
+
+
 PLACES: dict[str, Callable[[str], tuple[str, int]]] = {
     "location": by_location,
+    "settings": by_settings,
 }
 """Readers of where the store is: device, "" for none, and page. Where that is none they raise."""
 
@@ -64,14 +69,6 @@ def test_place(reader: str, line: Line) -> None:
 @EACH
 def test_what_forbids_a_resume(line: Line) -> None:
     assert cmdline.forbids_resume(cmdline.parse(line.text)) == line.forbidden_by
-
-
-@EACH
-def test_enable_names_what_comes_before_it(line: Line, tmp_path: Path) -> None:
-    said = remarks(System(str(tmp_path)), TARGET, line.text)
-    assert [f"resume={line.resume} on" in words for words in said] == (
-        [True] if line.resume else []
-    )
 
 
 def test_a_parameter_given_twice_is_there_twice() -> None:

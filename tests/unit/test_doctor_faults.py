@@ -9,7 +9,6 @@ from format.first_page import MARK_MAGIC, MARK_OFFSET
 from tests.forge import KERNEL, SWAP, USER
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
-    FILE_PLACE,
     GIB,
     IMAGE,
     LOCATION,
@@ -18,6 +17,7 @@ from tests.unit.fake_machine import (
     FakeMachine,
     header,
 )
+from tests.unit.fake_root import FILE_PAGE, say_udev
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
 
@@ -102,7 +102,7 @@ def old_image(fake: FakeMachine) -> None:
 
 
 def swap_file(fake: FakeMachine, offset: int) -> None:
-    fake.write("/swapfile", header(SWAP))
+    fake.file("/swapfile", header(SWAP))
     fake.replace("/proc/swaps", "/dev/sda2 partition", "/swapfile file")
     text = f"resume=UUID={OTHER_UUID}\nresume_offset={offset}\nstore=/swapfile\n"
     fake.write("/var/lib/torpor/location", text)
@@ -189,9 +189,9 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
         "",
     ),
     "zram only": (zram_only, Level.PROBLEM, "/dev/zram0 is compressed memory", "mkstore"),
-    "random key": (random_key, Level.PROBLEM, "a key that /etc/crypttab does not keep", "LUKS"),
+    "random key": (random_key, Level.PROBLEM, "a new random key at each boot (swap_crypt", "LUKS"),
     "store gone": (
-        removed(f"/dev/disk/by-uuid/{UUID_TEXT}"),
+        lambda fake: say_udev(fake.root, "8:2", ID_FS_TYPE="ext4"),
         Level.PROBLEM,
         f"UUID={UUID_TEXT}, which torpor enable chose, is not there",
         "torpor enable",
@@ -199,7 +199,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     "swap off": (
         written("/proc/swaps", "Filename\n"),
         Level.PROBLEM,
-        "/dev/sda2 is neither swap in use nor a store",
+        "/dev/sda2 is swap that is not in use",
         "swapon /dev/sda2",
     ),
     "store too small": (
@@ -230,7 +230,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     "resume= of another device": (
         both(on_command_line("resume=/dev/sda1"), written("/etc/torpor.conf", STORE_SDA2)),
         Level.PROBLEM,
-        "resume=/dev/sda1 on the kernel command line names sda1, but the store /dev/sda2",
+        "resume=/dev/sda1 on the kernel command line names /dev/sda1, but the store /dev/sda2",
         "boot loader",
     ),
     "resume= of nothing": (
@@ -241,9 +241,9 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     ),
     "noresume": (on_command_line("noresume"), Level.PROBLEM, "has noresume", "take it off"),
     "swap file moved": (
-        lambda fake: swap_file(fake, FILE_PLACE - 1),
+        lambda fake: swap_file(fake, FILE_PAGE - 1),
         Level.PROBLEM,
-        f"/swapfile has moved: it begins at page {FILE_PLACE}, and",
+        f"/swapfile has moved: it begins at page {FILE_PAGE}, and",
         "torpor enable --store /swapfile",
     ),
     "no location": (

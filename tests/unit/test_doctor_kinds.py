@@ -1,7 +1,9 @@
 """Sound machines of every kind are only ok; what is special to each kind is seen."""
 
+import builtins
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,13 +11,13 @@ import pytest
 from tests.forge import SWAP, USER
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
-    FILE_PLACE,
     IMAGE,
     NEEDS,
     RELEASE,
     FakeMachine,
     header,
 )
+from tests.unit.fake_root import FILE_PAGE
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Level
 
@@ -74,18 +76,16 @@ def lvm(fake: FakeMachine) -> None:
 
 
 def store_file(fake: FakeMachine) -> None:
-    fake.write("/hibernation", STORE_PAGE.ljust(1 << 20, b"\0"))
-    with (fake.root / "hibernation").open("r+b") as file:
-        file.truncate(3 << 30)
-    text = f"resume=UUID={ROOT_UUID}\nresume_offset={FILE_PLACE}\nstore=/hibernation\n"
+    fake.file("/hibernation", STORE_PAGE, 3 << 30)
+    text = f"resume=UUID={ROOT_UUID}\nresume_offset={FILE_PAGE}\nstore=/hibernation\n"
     fake.write("/var/lib/torpor/location", text)
     hold(fake, "var/lib/torpor/location", data=text.encode())
 
 
 def swap_file_on_command_line(fake: FakeMachine) -> None:
-    fake.write("/swapfile", header(SWAP))
+    fake.file("/swapfile", header(SWAP))
     fake.replace("/proc/swaps", "/dev/sda2 partition", "/swapfile file")
-    words = f"resume=UUID={ROOT_UUID} resume_offset={FILE_PLACE}"
+    words = f"resume=UUID={ROOT_UUID} resume_offset={FILE_PAGE}"
     fake.replace("/proc/cmdline", "quiet", words)
     fake.remove("/var/lib/torpor/location")
     del fake.initramfs["var/lib/torpor/location"]
@@ -301,25 +301,25 @@ def test_another_luks_device_is_not_the_store(fake: FakeMachine) -> None:
     assert "nothing tells" in found
 
 
+def guarded(
+    real: Callable[..., object], secret: set[str], path: str, *arguments: object, **options: object
+) -> object:
+    if path in secret:
+        raise PermissionError(13, "Permission denied", path)
+    return real(path, *arguments, **options)
+
+
 def test_not_root(fake: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = fake.machine()
     secret = {machine.path("/dev/sda2"), machine.path(f"/boot/initrd.img-{RELEASE}")}
-    import builtins
-
-    real = open
-
-    def guarded(path: str, *arguments: object, **options: object) -> object:
-        if path in secret:
-            raise PermissionError(13, "Permission denied", path)
-        return real(path, *arguments, **options)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(builtins, "open", guarded)
+    for module, name in ((builtins, "open"), (os, "open")):
+        monkeypatch.setattr(module, name, partial(guarded, getattr(module, name), secret))
     found = [one for one in examine(machine) if one.level != Level.OK]
     assert {one.message.split(" without")[0] for one in found} == {
-        "cannot read /dev/sda2",
+        "cannot open /dev/sda2: permission denied",
         f"cannot read /boot/initrd.img-{RELEASE}",
     }
-    assert {one.remedy for one in found} == {"run torpor doctor as root"}
+    assert {one.remedy for one in found} == {"run torpor doctor as root", "run this as root"}
     assert all(one.level == Level.PROBLEM for one in found)
 
 

@@ -13,7 +13,6 @@ from resume import start
 from resume.first_look import why_no_image
 from state import early
 from state.record import BootRecord
-from store import locate
 from store.header import new_store_header
 from tests.forge import KERNEL, SWAP, USER, header_page
 from tests.test_structure import ROOT
@@ -36,7 +35,7 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     monkeypatch.setattr(root, "is_in_memory", lambda: True)
     monkeypatch.setattr("resume.first_look.whole_devices", lambda: found)
-    monkeypatch.setattr(locate, "_is_block", lambda path: path in found)
+    monkeypatch.setattr(root.HOST, "device_number", lambda path: "8:1" if path in found else None)
     monkeypatch.setattr(early, "LOCATION_PATH", str(tmp_path / "location"))
     monkeypatch.setattr(early, "BOOT_PATH", str(tmp_path / "resume.json"))
     return found

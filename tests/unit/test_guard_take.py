@@ -12,6 +12,7 @@ from guard.device import PIECE, Device, new_buffer
 from guard.take import Guarded
 from linux import stack
 from linux.mounts import Mount
+from linux.root import HOST
 from tests.premises.volumes import skip_unless_mountable
 from tests.unit.fake_disks import UUID_1, UUID_2, Disks, ext
 from vm.host import run
@@ -23,14 +24,15 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
     (tmp_path / "disks").mkdir()
     made = Disks(tmp_path / "disks")
 
-    def node(major: int, minor: int) -> str | None:
-        return dict(enumerate(made.whole())).get(minor) if major == 8 else None
+    def node(number: str) -> str | None:
+        major, _, minor = number.partition(":")
+        return dict(enumerate(made.whole())).get(int(minor)) if major == "8" else None
 
     monkeypatch.setattr(take, "node_of_number", node)
     monkeypatch.setattr(take, "find_device", lambda path: path if path in made.dm else None)
     monkeypatch.setattr(take, "types_on_devices", lambda: {"ext4", "bcachefs"})
     monkeypatch.setattr(stack, "layers", made.layers)
-    monkeypatch.setattr(stack, "SYSFS", str(tmp_path / "sys"))
+    monkeypatch.setattr(HOST, "root", str(tmp_path))
     for minor in range(4):
         (tmp_path / f"sys/dev/block/8:{minor}").mkdir(parents=True)
     return made
@@ -107,7 +109,7 @@ def test_all_devices_of_a_btrfs(disks: Disks, monkeypatch: pytest.MonkeyPatch) -
         Guarded, "_open", lambda _self, node, at: opened.append(f"{node} {at.mount_point}")
     )
     path = disks.add("sda", b"")
-    sys = Path(stack.SYSFS)
+    sys = Path(HOST.path("/sys"))
     for uuid, names in (("1-2", ("sda", "cciss!c0d1")), ("3-4", ("sdc",))):
         for name in names:
             (sys / f"fs/btrfs/{uuid}/devices/{name}").mkdir(parents=True)

@@ -21,6 +21,7 @@ from linux import (
     tasks,
 )
 from linux.machine import processor, ram_map, ram_map_digest
+from linux.root import Root
 from linux.snapshot import encode_device
 
 # include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
@@ -224,15 +225,15 @@ def test_cgroups_are_those_of_a_folder(tmp_path: Path) -> None:
     assert cgroups.is_to_be_frozen(root, "/a/b")
 
 
-def test_file_below_a_loop_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "class/block/loop12/loop"
+def test_file_below_a_loop_device(tmp_path: Path) -> None:
+    folder = tmp_path / "sys/class/block/loop12/loop"
     folder.mkdir(parents=True)
     (folder / "backing_file").write_text("/srv/disk image\n")
-    monkeypatch.setattr(stack, "SYSFS", str(tmp_path))
+    root = Root(str(tmp_path))
     for name in ("loop12", "loop12p3"):
-        assert stack.backing_file(name) == "/srv/disk image"
+        assert stack.backing_file(name, root) == "/srv/disk image"
     for name in ("sda1", "loop1", "dm-0"):
-        assert stack.backing_file(name) == ""
+        assert stack.backing_file(name, root) == ""
 
 
 def test_synced_file_system_is_an_open_one(tmp_path: Path) -> None:

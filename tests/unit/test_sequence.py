@@ -19,12 +19,12 @@ from errors import (
     UnreadableError,
 )
 from format.reader import ImageReader
-from hibernate import choose, sequence
+from hibernate import sequence
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.sequence import hibernate
 from hibernate.watchdog import Watchdog
-from linux import PAGE_SIZE, power, swap, tasks
+from linux import PAGE_SIZE, power, tasks
 from store import device as store_device
 from store.header import new_store_header
 from store.image import open_image
@@ -166,9 +166,7 @@ def store_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     new_store_header(fd, str(path), 1000)
     os.close(fd)
     monkeypatch.setattr(store_device, "claim", lambda name: os.open(name, os.O_RDWR))
-    monkeypatch.setattr(swap, "active_swaps", list)
-    monkeypatch.setattr(choose, "FileStore", store_device.DeviceStore)
-    monkeypatch.setattr(store_device, "refuse_volatile", lambda *_: None)
+    monkeypatch.setattr(sequence, "open_store", store_device.DeviceStore)
     return path
 
 

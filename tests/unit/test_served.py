@@ -6,8 +6,8 @@ import pytest
 
 from errors import KernelRefusedError
 from hibernate.served import refuse_served
-from linux import stack
 from linux.mounts import Mount
+from linux.root import HOST
 
 ROOT = Mount(1, "8:1", "/", "ext4", "/dev/sda1")
 DATA = Mount(2, "8:17", "/data", "ext4", "/dev/sdb1")
@@ -34,8 +34,8 @@ class Sys:
 
 @pytest.fixture
 def sys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sys:
-    monkeypatch.setattr(stack, "SYSFS", str(tmp_path))
-    made = Sys(tmp_path)
+    monkeypatch.setattr(HOST, "root", str(tmp_path))
+    made = Sys(tmp_path / "sys")
     made.device("8:1", "sda1")
     made.device("8:17", "sdb1")
     return made

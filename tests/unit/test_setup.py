@@ -3,6 +3,7 @@
 import os
 import subprocess
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,10 @@ import pytest
 from errors import NoGeneratorError, SetupError
 from initramfs.generators.find import GENERATORS
 from initramfs.generators.generator import Target
-from linux import stack
-from linux.stack import Layer
 from state.location import Location
+from store.find import Found, Kind
 from store.place import Place
-from torpor.enable import target as target_module
+from tests.unit.fake_machine import HOME_UUID, MACHINE_ID, FakeMachine
 from torpor.enable import units
 from torpor.enable.enable import disable, enable
 from torpor.enable.remarks import remarks
@@ -295,27 +295,19 @@ def test_remarks_on_dracut(
     assert not remark or remark in said[0]
 
 
-def test_what_lies_below_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    layers = [
-        Layer("dm-2", "disk-im--age", "LVM-abc"),
-        Layer("dm-0", "secret", f"CRYPT-LUKS2-{UUID.replace('-', '')}-secret"),
-        Layer("sda2", "", ""),
-    ]
-    monkeypatch.setattr(target_module, "place_of", lambda _: Place("/dev/dm-2", 77))
-    monkeypatch.setattr(target_module, "name_of", lambda _: "UUID=aaaa")
-    monkeypatch.setattr(stack, "layers", lambda _: layers)
-    assert target_of("/store", "f" * 32) == FILE
+def test_what_lies_below_a_store(tmp_path: Path) -> None:
+    """An LV on LUKS, with a file of the root on it as the store."""
+    fake = FakeMachine(tmp_path)
+    fake.mapped("secret", f"CRYPT-LUKS2-{UUID.replace('-', '')}-secret")
+    fake.home("disk-im--age", "LVM-abc", below="dm-0")
+    store = Found("/store", Kind.STORE_FILE, Place("/dev/dm-5", 77), 0, None, holds_image=False)
+    assert target_of(store, fake.machine()) == replace(
+        FILE, location=Location(f"UUID={HOME_UUID}", 77, MACHINE_ID, "/store")
+    )
 
 
 def test_remarks_where_there_is_nothing_left_to_do(machine: Machine) -> None:
-    assert remarks(machine.system, PLAIN, f"quiet resume=UUID={UUID}") == []
     assert remarks(machine.system, PLAIN, "quiet") == []
-
-
-def test_remark_on_another_resume(machine: Machine) -> None:
-    (said,) = remarks(machine.system, PLAIN, "resume=/dev/sdb quiet")
-    assert "resume=/dev/sdb" in said
-    assert f"resume=UUID={UUID}" in said
 
 
 @pytest.mark.parametrize(

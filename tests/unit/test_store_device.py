@@ -12,9 +12,12 @@ import pytest
 from errors import DeviceNotFoundError, StoreRefusedError, TorporError
 from format.writer import ImageWriter, new_buffers
 from linux.swap import SwapArea
+from store import volatile
 from store.base import write_map
 from store.blocks import BlockSink
 from store.device import DeviceStore, make_store
+from store.find import open_store
+from store.place import Place
 from store.swap import SwapStore
 from tests.forge import PAGE, UUID_A
 from tests.sources import read_file, reader_of, superblock
@@ -40,7 +43,8 @@ def torpor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.fixture
-def device(tmp_path: Path) -> Iterator[str]:
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.delitem(volatile.VOLATILE, "loop")
     losetup, backing = shutil.which("losetup", path=PATH), tmp_path / "disk"
     if losetup is None or os.geteuid() != 0:
         pytest.skip("a loop device takes root and losetup")
@@ -118,8 +122,10 @@ def test_full_store(device: str, torpor: Torpor) -> None:
 
 def test_swap_store_wants_swaps_header(device: str) -> None:
     with pytest.raises(StoreRefusedError, match="no swap header of version 1"):
-        SwapStore(SwapArea(device, is_partition=True, size=PAGES * PAGE, used=0))
-    with pytest.raises(StoreRefusedError, match="neither a store nor an active swap"):
+        SwapStore(SwapArea(device, is_partition=True, size=PAGES * PAGE, used=0), Place(device, 0))
+    with pytest.raises(StoreRefusedError, match="neither swap in use nor a store"):
+        open_store(device)
+    with pytest.raises(StoreRefusedError, match="is no store any more"):
         DeviceStore(device)
 
 

@@ -12,12 +12,12 @@ import pytest
 from errors import NoSpaceError, StoreRefusedError
 from format.reader import ImageReader
 from format.writer import ImageWriter, new_buffers
-from hibernate.choose import open_store
 from linux import swap as kernel_swap
-from store import file_store, place
+from store import file_store, place, volatile
 from store.base import write_map
 from store.blocks import BlockSink
 from store.file_store import FileStore, make_file_store, page_runs
+from store.find import open_store
 from store.header import read_header
 from store.image import open_image
 from store.place import Place, own_extents, place_of
@@ -56,8 +56,11 @@ class Mounted:
 
 
 @pytest.fixture
-def mounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mounted]:
-    """A fresh file system of the kind that is asked for, on a loop device."""
+def mounted(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Mounted]:
+    """A fresh file system of the kind that is asked for, on a loop device taken for a disk."""
+    monkeypatch.delitem(volatile.VOLATILE, "loop")
     kind: str = request.param
     image = tmp_path / "device.img"
     with image.open("wb") as file:
@@ -103,7 +106,7 @@ def new_swap_file(mounted: Mounted) -> Path:
 @on("ext4")
 def test_swap_file_that_is_not_in_use_is_refused(mounted: Mounted) -> None:
     path = new_swap_file(mounted)
-    with pytest.raises(StoreRefusedError, match="neither a store nor an active swap file"):
+    with pytest.raises(StoreRefusedError, match="is swap that is not in use"):
         open_store(str(path))
 
 
@@ -114,7 +117,9 @@ def test_place_of_a_swap_file_holds_its_header(mounted: Mounted) -> None:
     assert os.path.samefile(place.device, mounted.device)
     run("sync", "-f", path)
     assert page_of(mounted.device, place.page) == path.read_bytes()[:PAGE]
-    store = SwapStore(kernel_swap.SwapArea(str(path), is_partition=False, size=20 * MIB, used=0))
+    store = SwapStore(
+        kernel_swap.SwapArea(str(path), is_partition=False, size=20 * MIB, used=0), place
+    )
     with store:
         assert store.header.page == place.page
         assert store.header.uuid.strip("-0")
@@ -136,7 +141,7 @@ def test_image_in_a_file_store(mounted: Mounted, capsys: pytest.CaptureFixture[s
     path = str(mounted.folder / "store")
     place = make_file_store(path, 8 * MIB)
     stream = noise(6 * MIB)
-    with FileStore(path) as store:
+    with FileStore(path, place_of(path)) as store:
         assert store.size == 8 * MIB - PAGE
         write_image(store, stream)
     with open_image(path) as source:
@@ -176,7 +181,7 @@ def test_store_in_pieces_uses_them_all_and_nothing_else(mounted: Mounted) -> Non
     path = str(mounted.folder / "store")
     free = os.statvfs(mounted.folder).f_bavail * PAGE
     make_file_store(path, free - 2 * MIB)
-    with FileStore(path) as store:
+    with FileStore(path, place_of(path)) as store:
         assert len(store.runs) > 5
         stream = noise(store.size - 4 * MIB)
         write_image(store, stream)
@@ -192,9 +197,12 @@ def test_store_in_pieces_uses_them_all_and_nothing_else(mounted: Mounted) -> Non
 def test_full_file_store(mounted: Mounted) -> None:
     path = str(mounted.folder / "store")
     make_file_store(path, MIB)
-    with FileStore(path) as store, pytest.raises(NoSpaceError, match=f"no room left on {path}"):
+    with (
+        FileStore(path, place_of(path)) as store,
+        pytest.raises(NoSpaceError, match=f"no room left on {path}"),
+    ):
         write_image(store, noise(2 * MIB))
-    with FileStore(path) as store:
+    with FileStore(path, place_of(path)) as store:
         write_image(store, noise(MIB // 2))
 
 
@@ -210,15 +218,15 @@ def test_files_that_cannot_be_made(mounted: Mounted) -> None:
     with pytest.raises(StoreRefusedError, match="exists already"):
         make_file_store(path, MIB)
     assert Path(path).read_text() == "precious"
-    with pytest.raises(StoreRefusedError, match=r"has a hole|neither a store nor an active swap"):
-        FileStore(path)
+    with pytest.raises(StoreRefusedError, match=r"has a hole|is no store any more"):
+        FileStore(path, place_of(path))
 
 
 @on("xfs")
 def test_blocks_shared_with_another_file_are_not_written_to(mounted: Mounted) -> None:
     path = str(mounted.folder / "store")
     make_file_store(path, MIB)
-    with FileStore(path) as store:
+    with FileStore(path, place_of(path)) as store:
         with open(path, "r+b") as file:
             file.write(noise(MIB))
         run("cp", "--reflink=always", path, mounted.folder / "copy")
@@ -226,14 +234,14 @@ def test_blocks_shared_with_another_file_are_not_written_to(mounted: Mounted) ->
         with pytest.raises(StoreRefusedError, match="shares blocks"):
             store.allocate(1)
     with pytest.raises(StoreRefusedError, match="shares blocks"):
-        FileStore(path)
+        FileStore(path, place_of(path))
 
 
 @on("ext4")
 def test_file_that_moves_under_an_open_store_is_noticed(mounted: Mounted) -> None:
     path = mounted.folder / "store"
     make_file_store(str(path), MIB)
-    with FileStore(str(path)) as store:
+    with FileStore(str(path), place_of(str(path))) as store:
         run("fallocate", "--collapse-range", "-o", "0", "-l", str(64 * PAGE), path)
         (mounted.folder / "filler").write_bytes(noise(64 * PAGE))
         with path.open("r+b") as file:

@@ -6,7 +6,9 @@ On a machine without EFI logind asks for that. Each boot does it, and enable.
 import argparse
 
 from linux import cmdline
+from state.conf import read_conf
 from state.location import read_location
+from store.choose import Settings
 from torpor.enable.announce import announce
 
 
@@ -16,4 +18,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(_arguments: argparse.Namespace) -> None:
     """Name the place where the next boot looks. Raises SetupError, UnreadableError."""
-    announce(cmdline.parse(cmdline.read()), read_location())
+    announce(Settings(read_conf(), cmdline.read(), read_location()))

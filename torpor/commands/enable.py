@@ -5,13 +5,13 @@ The initramfs is rebuilt and checked. If a step fails, everything is undone.
 
 import argparse
 import time
+from dataclasses import replace
 from functools import partial
 
-from hibernate.choose import Settings, choose_store, open_store
 from linux import cmdline
-from linux.machine import machine_id
 from state.conf import read_conf
 from state.location import read_location
+from store.choose import Settings, choose_store, doubts
 from torpor.doctor.machine import Machine
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import enable, take_effect
@@ -30,12 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Choose the store and make the system hibernate to it."""
-    began, command_line = time.time(), cmdline.read()
-    path = choose_store(arguments.store, Settings(read_conf(), command_line, read_location()))
-    with open_store(path):
-        target = target_of(path, machine_id())
+    began, settings = time.time(), Settings(read_conf(), cmdline.read(), read_location())
+    store = choose_store(arguments.store, settings)
+    target = target_of(store)
     system, look = System(), partial(after_rebuild, Machine(), "torpor enable", began)
     found = enable(system, target, say, look)
-    say(f"enabled: systemctl hibernate writes to {path}, and a boot looks there for an image")
-    found += take_effect(system, target, command_line)
-    remark([*found, *remarks(system, target, command_line)])
+    say(f"enabled: systemctl hibernate writes to {store.path}, and a boot looks there for an image")
+    settings = replace(settings, location=target.location)
+    found += take_effect(system, settings)
+    found += [f"{doubt.message}: {doubt.remedy}" for doubt in doubts(store, settings)]
+    remark([*found, *remarks(system, target, settings.command_line)])

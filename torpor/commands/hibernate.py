@@ -7,15 +7,16 @@ import argparse
 from dataclasses import replace
 from functools import partial
 
-from errors import KernelRefusedError
+from errors import KernelRefusedError, StoreRefusedError
 from hibernate.attempts import carry_out
-from hibernate.choose import Settings, check_found, choose_store, other_swaps
 from hibernate.plan import Plan
 from linux import cmdline, kmsg
 from linux.kmsg import Log
 from state.conf import MODES, WORKING_SETS, Conf, parse_image_size, read_conf
 from state.location import read_location
 from state.record import recording
+from store.choose import Settings, choose_store, doubts, other_swaps
+from store.find import Found
 from torpor.arguments import add_codec, size
 from torpor.output import say, warn
 
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         settings = Settings(read_conf(), cmdline.read(), read_location())
         store = choose_store(arguments.store, settings)
         plan = replace(
-            Plan.of(store, _options(arguments), settings.conf),
+            Plan.of(store.path, _options(arguments), settings.conf),
             verify=arguments.verify,
             sleep_hooks=arguments.sleep_hooks,
             is_found=_is_found(store, settings),
@@ -84,16 +85,22 @@ def _options(arguments: argparse.Namespace) -> Conf:
     )
 
 
-def _is_found(store: str, settings: Settings) -> bool:
-    """Return whether the next boot looks in the store; warn if not, and of other swap."""
-    if warning := check_found(store, settings):
-        warn(warning, "unless the next boot finds it there, the machine will start cold")
+def _is_found(store: Found, settings: Settings) -> bool:
+    """Return whether the next boot looks in the store; warn if not, and of other swap.
+
+    Raises StoreRefusedError if it cannot find the store.
+    """
+    doubted = list(doubts(store, settings))
+    for doubt in doubted:
+        if doubt.is_certain:
+            raise StoreRefusedError(doubt.message, doubt.remedy)
+        warn(doubt.message, f"unless the next boot resumes, it starts cold; {doubt.remedy}")
     if others := other_swaps(store):
         warn(
             f"there is swap on {', '.join(others)}, too, which is not compared at the resume",
             "let no other system use it until this one has resumed",
         )
-    return not warning
+    return not doubted
 
 
 def _kernel_log() -> Log:

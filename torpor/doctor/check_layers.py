@@ -9,8 +9,10 @@ from uuid import UUID
 
 from initramfs.generators.dracut import DRACUT
 from initramfs.generators.initramfs_tools import INITRAMFS_TOOLS
+from linux import stack
 from linux.mounts import parse_mounts
 from store import crypttab
+from store.locate import node_of_number
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem
 
@@ -34,9 +36,9 @@ def layers(facts: Facts) -> Iterator[Finding]:
     """Walk from the store and from the mounted file systems down to the disks."""
     is_plain = True
     for device, what in _needed(facts).items():
-        for name in facts.machine.layers(device):
-            dm_name, dm_uuid = facts.machine.dm(name)
-            kind, _, rest = dm_uuid.partition("-")
+        for layer in stack.layers(device, facts.machine):
+            dm_name = layer.dm_name
+            kind, _, rest = layer.dm_uuid.partition("-")
             if kind == "CRYPT":
                 is_plain = False
                 yield from _crypt(facts, dm_name, rest, what)
@@ -48,11 +50,15 @@ def layers(facts: Facts) -> Iterator[Finding]:
 
 
 def _needed(facts: Facts) -> dict[str, str]:
-    """Return the names of the devices, and what lies on each: the store, or a mount point."""
-    found = {facts.store.device: _STORE}
+    """Return the paths of the devices, and what lies on each: the store, or a mount point."""
+    found = {facts.store.place.device: _STORE}
     for mount in parse_mounts(facts.machine.text("/proc/self/mountinfo") or ""):
         on_btrfs = mount.source if mount.fs_type == "btrfs" else ""
-        if device := facts.machine.device(on_btrfs or mount.device):
+        if on_btrfs:
+            device = on_btrfs if facts.machine.device_number(on_btrfs) else None
+        else:
+            device = node_of_number(mount.device, facts.machine)
+        if device:
             found.setdefault(device, mount.mount_point)
     return found
 

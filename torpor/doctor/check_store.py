@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from hibernate.choose import LEAST_RATIO
-from linux.memory import image_of
+from errors import NoSpaceError
+from linux.memory import image_of, parse_memory
+from store.choose import check_room, doubts
+from store.find import Kind
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
-from torpor.doctor.stores import Kind, Store
-
-_ENABLE = "torpor enable"
 
 
 def store(facts: Facts) -> Iterator[Finding]:
@@ -19,18 +18,18 @@ def store(facts: Facts) -> Iterator[Finding]:
 
 def room(facts: Facts) -> Iterator[Finding]:
     """Compare the room in the store with what an image may take."""
-    found, sizes = facts.store, facts.machine.memory()
+    found, sizes = facts.store, _memory(facts)
     limit = facts.conf.image_size
     if limit is None:
         limit = int(facts.machine.line("/sys/power/image_size") or 0)
     expected = image_of(sizes, limit)
     words = f"{found.path} has {_mib(found.room)} for an image of about {_mib(expected)}"
-    if found.room * LEAST_RATIO < expected:
-        yield problem(
-            f"{words} before compression: it will not fit",
-            "use a larger store, empty swap (swapoff -a; swapon -a), or close programs",
-        )
-    elif found.room < expected:
+    try:
+        check_room(found.path, found.room, expected)
+    except NoSpaceError as error:
+        yield problem(str(error), error.hint)
+        return
+    if found.room < expected:
         yield warning(
             f"{words} before compression: it may not fit",
             "use a larger store, or set image-size in /etc/torpor.conf",
@@ -43,9 +42,13 @@ def _mib(size: int) -> str:
     return f"{size >> 20} MiB"
 
 
+def _memory(facts: Facts) -> dict[str, int]:
+    return parse_memory(facts.machine.text("/proc/meminfo") or "")
+
+
 def memory(facts: Facts) -> Iterator[Finding]:
     """See that half of the memory can be free: the snapshot has to fit there."""
-    sizes = facts.machine.memory()
+    sizes = _memory(facts)
     programs = sizes.get("AnonPages", 0) + sizes.get("Shmem", 0)
     fixed = programs + sizes.get("SUnreclaim", 0)
     over = fixed - sizes["MemTotal"] // 2
@@ -67,7 +70,7 @@ def memory(facts: Facts) -> Iterator[Finding]:
 def old_image(facts: Facts) -> Iterator[Finding]:
     """Look for an image that nobody resumed from."""
     found = facts.store
-    if found.kind in (Kind.STORE_DEVICE, Kind.STORE_FILE) and found.header.holds_image():
+    if found.kind in (Kind.STORE_DEVICE, Kind.STORE_FILE) and found.holds_image:
         yield warning(
             f"an old image lies on {found.path}, of memory that is long gone",
             f"torpor discard {found.path}",
@@ -76,78 +79,11 @@ def old_image(facts: Facts) -> Iterator[Finding]:
         yield ok(f"no old image lies on {found.path}")
 
 
-def resume_parameter(facts: Facts) -> Iterator[Finding]:
-    """Compare the kernel command line with the store."""
-    parameters = facts.parameters
-    if "noresume" in parameters:
-        yield problem(
-            "the kernel command line has noresume: a boot with it throws the image away",
-            "take it off the boot loader's configuration",
-        )
-    spec = parameters.get("resume")
-    if not spec:
-        yield from _without_parameter(facts)
-        return
-    device = facts.machine.device(spec)
-    if device is None:
-        yield problem(
-            f"resume={spec} on the kernel command line names nothing that is there: each boot "
-            "waits for it",
-            "take it off the boot loader's configuration and run: torpor enable",
-        )
-        return
-    offset = parameters.get("resume_offset", "0")
-    yield from _compare(facts.store, f"resume={spec} on the kernel command line", device, offset)
-
-
-def _without_parameter(facts: Facts) -> Iterator[Finding]:
-    enabling = f"tell the next boot where {facts.store.path} is"
-    if facts.location:
-        yield ok("no resume= on the kernel command line: the boot looks where torpor enable says")
-    elif facts.store.page:
-        yield problem(f"nothing tells the next boot where {facts.store.path} is", _ENABLE, enabling)
-    else:
-        yield warning(
-            f"nothing tells the next boot to wait for {facts.store.path}", _ENABLE, enabling
-        )
-
-
-def _compare(found: Store, source: str, device: str, offset: str) -> Iterator[Finding]:
-    if device != found.device:
-        yield problem(
-            f"{source} names {device}, but the store {found.path} is on {found.device}",
-            "take resume= off the boot loader's configuration, and run: torpor enable",
-        )
-    elif not offset.isdecimal() or int(offset) != found.page:
-        yield problem(
-            f"{source} says page {offset}, but {found.path} begins at page {found.page}",
-            "take resume_offset= off the boot loader's configuration, and run: torpor enable",
-        )
-    else:
-        yield ok(f"{source} names the store")
-
-
-def location(facts: Facts) -> Iterator[Finding]:
-    """Compare what `torpor enable` wrote with the store of now."""
-    found, kept = facts.store, facts.location
-    if kept is None:
-        return  # whether that matters, resume_parameter says
-    device = facts.machine.device(kept.resume)
-    machine_id = facts.machine.line("/etc/machine-id")
-    again = f"torpor enable --store {found.path}"
-    if device is None:
-        yield problem(f"/var/lib/torpor/location: {kept.resume} is not there", again)
-    elif device != found.device:
-        yield problem(
-            f"/var/lib/torpor/location names {device}, but {found.path} is on {found.device}", again
-        )
-    elif kept.offset != found.page:
-        yield problem(
-            f"{found.path} has moved: it begins at page {found.page}, and /var/lib/torpor/location "
-            f"says {kept.offset}",
-            again,
-        )
-    elif kept.machine_id and machine_id and kept.machine_id != machine_id:
-        yield problem("/var/lib/torpor/location is another installation's: machine_id", again)
-    else:
-        yield ok("/var/lib/torpor/location names the store")
+def next_boot(facts: Facts) -> Iterator[Finding]:
+    """See that the next boot finds the store, as far as it can be told."""
+    found = list(doubts(facts.store, facts.settings, facts.machine))
+    for doubt in found:
+        yield problem(doubt.message, doubt.remedy, doubt.enabling)
+    if not found:
+        by = "resume= on the kernel command line" if facts.settings.named else "torpor enable"
+        yield ok(f"the next boot looks for the image where {by} says, which is the store")

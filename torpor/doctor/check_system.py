@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from errors import StateError
+from errors import DeviceNotFoundError, StateError
 from initramfs.generators import initramfs_tools
 from linux import efivar, filesystem
 from linux.efivar import FOLDER, HIBERNATE_LOCATION
 from store.efi_location import EfiLocation
+from store.locate import find_device
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
 
@@ -49,12 +50,19 @@ def _is_anothers(value: bytes, release: str) -> bool:
         return False
 
 
+def _is_there(spec: str, facts: Facts) -> bool:
+    try:
+        return find_device(spec, facts.machine) is not None
+    except DeviceNotFoundError:
+        return False
+
+
 def stock_resume(facts: Facts) -> Iterator[Finding]:
     """Look at RESUME=: for a wrong one initramfs-tools waits 30 s at each boot."""
     said, source = initramfs_tools.stock_resume(facts.machine)
     if said in ("", "auto", "none"):
         return
-    if facts.machine.device(said) is None:
+    if not _is_there(said, facts):
         yield warning(
             f"{source}: RESUME={said} is not there, and each boot without resume= waits for it",
             f"correct it, or say RESUME=none, and {facts.again}",

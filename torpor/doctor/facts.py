@@ -17,8 +17,9 @@ from state.conf import PATH as CONF
 from state.conf import Conf
 from state.location import PATH as LOCATION
 from state.location import Location
+from store.choose import Settings, choose_store
+from store.find import Found
 from torpor.doctor.machine import Machine
-from torpor.doctor.stores import Store, find_store
 
 _FINGERPRINTS = ("lib/torpor/resume/", "lib/torpor/torpor-boot")
 _TEXTS = (
@@ -79,9 +80,14 @@ class Facts:
         return None if text is None else Location.parse(text, LOCATION)
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> Found:
         """Where `torpor hibernate` writes to."""
-        return find_store(self.machine, self.conf, self.parameters, self.location)
+        return choose_store(None, self.settings, self.machine)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What says where the store is."""
+        return Settings(self.conf, self.machine.line("/proc/cmdline"), self.location)
 
     @cached_property
     def source(self) -> Source:

@@ -7,38 +7,38 @@ only swap in use is named, which holds none, or a number that no device has.
 """
 
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 
 from errors import SetupError, TorporError
 from format.first_page import SWAP
 from linux import PAGE_SIZE, block, power
 from linux.efivar import EFI
+from linux.root import HOST, Root
 from state.announced import forget_announced, read_announced, save_announced
 from state.location import Location
+from store.choose import Settings
+from store.find import find_active_at
 from store.header import read_header
 from store.image import opened
 from store.locate import find_device
-from store.swap import find_active_at
 
 NOWHERE = (os.makedev(0, 1), 0)
 """The kernel finds no device there, and logind no swap: that is its drop-in's business. Major 0
 is that of file systems without a device (Documentation/admin-guide/devices.txt)."""
 
 
-def announce(parameters: Mapping[str, str], location: Location | None) -> None:
+def announce(settings: Settings, root: Root = HOST) -> None:
     """Name the place where the next boot looks first, if it is swap in use, else NOWHERE.
 
-    `parameters` are the kernel command line's, `location` is what enable kept. Whatever somebody
-    else has named stays. Raises SetupError, UnreadableError.
+    Whatever somebody else has named stays. Raises SetupError, UnreadableError.
     """
-    if os.path.exists(EFI):
+    if root.exists(EFI):
         return
     try:
         named = power.named_place()
         if named[0] and named != read_announced():
             return
-        wanted = _wanted(parameters, location)
+        wanted = _wanted(settings, root)
         if named != wanted:
             # Kept first: what was named without a note would be somebody else's for ever.
             save_announced(*wanted)
@@ -63,27 +63,25 @@ def retract() -> bool:
     return True
 
 
-def _wanted(parameters: Mapping[str, str], location: Location | None) -> tuple[int, int]:
+def _wanted(settings: Settings, root: Root) -> tuple[int, int]:
     """Return what to name."""
-    kept = location or Location("")
-    spec, page = kept.resume, kept.offset
-    if parameters.get("resume"):
-        offset = parameters.get("resume_offset", "")
-        spec, page = parameters["resume"], int(offset) if offset.isdecimal() else 0
     with suppress(TorporError, OSError):
-        device = find_device(spec)
-        if device and find_active_at(device, page) and _is_harmless(device, page):
-            return block.number_of(device), page
+        place = settings.named or settings.location or Location("")
+        page = place.offset
+        device = find_device(place.resume, root)
+        if device and find_active_at(device, page, root) and _is_harmless(device, page, root):
+            major, _, minor = (root.device_number(device) or "").partition(":")
+            return os.makedev(int(major), int(minor)), page
     return NOWHERE
 
 
-def _is_harmless(device: str, page: int) -> bool:
+def _is_harmless(device: str, page: int, root: Root) -> bool:
     """Return whether the kernel, looking there, finds swap and changes nothing.
 
     Linux 6.12 cannot open what is in use (EBUSY). 6.1 can: it sets the size of the blocks to a
     page's, which would pull the cache away from under a file system with smaller ones, and reads
     the page (kernel/power/swap.c, swsusp_check).
     """
-    with opened(device, os.O_RDONLY) as fd:
+    with opened(device, os.O_RDONLY, root) as fd:
         found = read_header(fd, device, page).signature
         return found == SWAP and block.block_size(fd) == PAGE_SIZE

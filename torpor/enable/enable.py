@@ -8,9 +8,9 @@ from errors import SetupError, TorporError
 from initramfs.generators.find import find_generator
 from initramfs.generators.generator import Generator, Target
 from initramfs.generators.rebuild import generator_of
-from linux import cmdline
 from linux.kmsg import Log
 from state.location import PATH as LOCATION
+from store.choose import Settings
 from torpor.enable import units
 from torpor.enable.announce import announce, retract
 from torpor.enable.initramfs import configure, rebuild, remove_configuration
@@ -62,15 +62,14 @@ def _rebuild_again(system: System, generator: Generator, say: Log) -> None:
         say(f"{error}: it may hold what enable put there")
 
 
-def take_effect(system: System, target: Target, command_line: str) -> list[str]:
+def take_effect(system: System, settings: Settings) -> list[str]:
     """Tell the running kernel and logind what the next boot will; return why that fails.
 
     It is no reason to undo the rest.
     """
     failures = []
     if units.is_booted(system):
-        tell_kernel = partial(announce, cmdline.parse(command_line), target.location)
-        for step in (tell_kernel, partial(units.let_logind_see, system)):
+        for step in (partial(announce, settings, system), partial(units.let_logind_see, system)):
             try:
                 step()
             except TorporError as error:

@@ -1,6 +1,5 @@
 """Where a store is, in words that a later boot understands, and what has to be opened for it."""
 
-import os
 import re
 from collections.abc import Iterator
 from uuid import UUID
@@ -8,27 +7,21 @@ from uuid import UUID
 from errors import cannot
 from initramfs.generators.generator import Target
 from linux import stack
-from state.location import Location
-from store.locate import name_of
-from store.place import place_of
+from linux.root import HOST, Root
+from store.choose import location_of
+from store.find import Found
 
 _LUKS = re.compile(r"CRYPT-LUKS\d-([0-9a-f]{32})-")
 
 
-def target_of(store: str, machine_id: str) -> Target:
-    """Return what is known of the store at the path `store`, a device or a file.
-
-    Raises DeviceNotFoundError, StoreRefusedError, UnreadableError.
-    """
-    place = place_of(store)
-    name = os.path.abspath(store) if place.page else ""
-    location = Location(name_of(place.device), place.page, machine_id, name)
+def target_of(store: Found, root: Root = HOST) -> Target:
+    """Return what is known of the store. Raises UnreadableError."""
     try:
-        layers = stack.layers(place.device)
+        layers = stack.layers(store.place.device, root)
     except OSError as error:
-        raise cannot("look at", place.device, error) from error
+        raise cannot("look at", store.place.device, error) from error
     return Target(
-        location,
+        location_of(store, root),
         tuple(_luks_of(layers)),
         tuple(_volume(layer.dm_name) for layer in layers if layer.dm_uuid.startswith("LVM-")),
     )

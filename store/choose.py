@@ -1,0 +1,237 @@
+"""Which store to hibernate to: hibernate, enable and doctor ask here, and look the same way.
+
+Nothing is opened for writing: whoever hibernates opens what was found here (store/find.py).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from errors import (
+    ConfigurationError,
+    DeviceNotFoundError,
+    NoSpaceError,
+    StoreRefusedError,
+    TorporError,
+)
+from linux import cmdline, swap
+from linux.machine import machine_id
+from linux.root import HOST, Root
+from state.conf import Conf
+from state.location import Location, named_location
+from store.find import Found, find_active_at, look_at
+from store.locate import find_device, name_of
+from store.place import Place, place_of
+
+LEAST_RATIO = 8
+"""LZ4 makes memory to about a half; what would not fit at an eighth is not tried."""
+
+_CONF = "/etc/torpor.conf"
+_LOADER = "the boot loader's configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What says where the store is, besides --store."""
+
+    conf: Conf
+    command_line: str
+    location: Location | None
+
+    @property
+    def named(self) -> Location | None:
+        """What resume= on the kernel command line names. Raises ConfigurationError."""
+        return named_location(cmdline.parse(self.command_line))
+
+
+def choose_store(named: str | None, settings: Settings, root: Root = HOST) -> Found:
+    """Return the store.
+
+    The one named, else the configuration's, else the kernel command line's, else what torpor
+    enable chose, else the largest swap. Raises DeviceNotFoundError, StoreRefusedError,
+    UnreadableError.
+    """
+    location = settings.location
+    if named:
+        return look_at(_path_of(named, "", "name one that is there", root), root)
+    if settings.conf.store:
+        remedy = f"correct store = in {_CONF}, or take the line out"
+        return look_at(_path_of(settings.conf.store, f", which {_CONF} names,", remedy, root), root)
+    if named_at := settings.named:
+        return look_at(_path_at(named_at, location, root), root)
+    if location:
+        chosen = location.store or location.resume
+        remedy = "choose another: torpor enable --store STORE"
+        return look_at(_path_of(chosen, ", which torpor enable chose,", remedy, root), root)
+    return largest_swap(root)
+
+
+def _path_of(spec: str, source: str, remedy: str, root: Root) -> str:
+    if os.path.isfile(root.path(spec)) and spec.startswith("/") and not spec.startswith("/dev/"):
+        return spec
+    try:
+        path = find_device(spec, root)
+    except DeviceNotFoundError as error:
+        message = f"{error}{source}".rstrip(",")
+        raise DeviceNotFoundError(message, f"{error.hint}; {remedy}") from None
+    if path is None:
+        raise DeviceNotFoundError(f"{spec}{source} is not there", remedy)
+    return path
+
+
+def _path_at(named: Location, kept: Location | None, root: Root) -> str:
+    """Return what resume= names: a device, or the file that begins at resume_offset= of it."""
+    source = ", which resume= on the kernel command line names,"
+    remedy = f"correct it in {_LOADER}, or take it off there, and boot again"
+    path = _path_of(named.resume, source, remedy, root)
+    if not named.offset:
+        return path
+    if area := find_active_at(path, named.offset, root):
+        return area.path
+    with suppress(TorporError):
+        if kept and kept.store and _is_at(place_of(kept.store, root), path, named.offset, root):
+            return kept.store
+    raise StoreRefusedError(
+        f"no swap file in use begins at page {named.offset} of {path}, as resume_offset= on the "
+        "kernel command line says",
+        f"take resume= and resume_offset= off {_LOADER}, boot again, and run: torpor enable",
+    )
+
+
+def _is_at(place: Place, device: str, page: int, root: Root) -> bool:
+    return place.page == page and root.is_same_device(place.device, device)
+
+
+def largest_swap(root: Root = HOST) -> Found:
+    """Return the swap with the most room of those that can hold an image.
+
+    Raises StoreRefusedError with the reasons why none can.
+    """
+    reasons = []
+    for area in sorted(swap.active_swaps(root), key=lambda area: area.used - area.size):
+        try:
+            return look_at(area.path, root)
+        except (StoreRefusedError, DeviceNotFoundError) as error:
+            reasons.append(str(error))
+    raise StoreRefusedError(
+        f"no swap to hibernate to: {'; '.join(reasons) or 'none is in use'}",
+        "swapon a partition or file on a disk, or prepare a store: torpor mkstore",
+    )
+
+
+def other_swaps(store: Found, root: Root = HOST) -> list[str]:
+    """Return the swap areas on disks that are on besides the store: the machine is there, too."""
+    return [
+        area.path
+        for area in swap.active_swaps(root)
+        if area != store.area and not os.path.basename(area.path).startswith("zram")
+    ]
+
+
+def check_room(path: str, room: int, expected: int) -> None:
+    """Raise NoSpaceError if an image of about so many bytes cannot be hoped to fit."""
+    if room * LEAST_RATIO < expected:
+        raise NoSpaceError(
+            f"{path} has {room >> 20} MiB for an image of about {expected >> 20} MiB before "
+            "compression: it will not fit",
+            "use a larger store, close programs, or make the image smaller with --image-size",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why the next boot may not find the store."""
+
+    message: str
+    remedy: str
+    is_certain: bool = False
+    """Whether it cannot find the store: nothing tells it where a file lies."""
+    enabling: str = ""
+    """What torpor enable would do about it, where it has not been run."""
+
+
+def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doubt]:
+    """Yield why the next boot may not find the store, if its command line is this one's."""
+    word = cmdline.forbids_resume(cmdline.parse(settings.command_line))
+    if word.endswith("noresume"):  # with the others this kernel takes no snapshot, either
+        yield Doubt(
+            f"the kernel command line has {word}: a boot with it throws the image away",
+            f"take it off {_LOADER}, and boot again",
+        )
+    try:
+        named = settings.named
+    except ConfigurationError as error:
+        yield Doubt(str(error), error.hint)
+        return
+    if named:
+        yield from _by_command_line(store, named, root)
+    elif settings.location:
+        yield from _by_location(store, settings.location, root)
+    else:
+        yield _untold(store)
+
+
+def _untold(store: Found) -> Doubt:
+    return Doubt(
+        f"nothing tells the next boot where {store.path} is"
+        if store.place.page
+        else f"nothing tells the next boot to wait for {store.path}",
+        f"run: torpor enable --store {store.path}",
+        is_certain=bool(store.place.page),
+        enabling=f"tell the next boot where {store.path} is",
+    )
+
+
+def _by_command_line(store: Found, named: Location, root: Root) -> Iterator[Doubt]:
+    source = f"resume={named.resume} on the kernel command line"
+    again = (
+        f"take it off {_LOADER}, boot again, and run: torpor enable --store {store.path}; or say "
+        f"there: {location_of(store, root).parameters}"
+    )
+    try:
+        device = find_device(named.resume, root)
+    except DeviceNotFoundError as error:
+        yield Doubt(f"{source}: {error}", again)
+        return
+    if device is None:
+        yield Doubt(f"{source} names nothing that is there: each boot waits for it", again)
+    elif not root.is_same_device(device, store.place.device):
+        yield Doubt(
+            f"{source} names {device}, but the store {store.path} is on {store.place.device}", again
+        )
+    elif named.offset != store.place.page:
+        yield Doubt(
+            f"{source} says page {named.offset}, but {store.path} begins at page "
+            f"{store.place.page}",
+            again,
+        )
+
+
+def location_of(store: Found, root: Root = HOST) -> Location:
+    """Return the store as a boot finds it."""
+    name = os.path.abspath(store.path) if store.place.page else ""
+    return Location(name_of(store.place.device, root), store.place.page, machine_id(root), name)
+
+
+def _by_location(store: Found, kept: Location, root: Root) -> Iterator[Doubt]:
+    """Compare what torpor enable kept with the store of now."""
+    name, again = "/var/lib/torpor/location", f"run: torpor enable --store {store.path}"
+    is_file = bool(store.place.page)
+    device = find_device(kept.resume, root)
+    here = machine_id(root)
+    if device is None:
+        yield Doubt(f"{name}: {kept.resume} is not there", again, is_file)
+    elif not root.is_same_device(device, store.place.device):
+        yield Doubt(
+            f"{name} names {device}, but {store.path} is on {store.place.device}", again, is_file
+        )
+    elif kept.offset != store.place.page:
+        yield Doubt(
+            f"{store.path} has moved: it begins at page {store.place.page}, and {name} says "
+            f"{kept.offset}",
+            again,
+            is_file,
+        )
+    elif kept.machine_id and here and kept.machine_id != here:
+        yield Doubt(f"{name} is another installation's: machine_id", again)

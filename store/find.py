@@ -1,0 +1,143 @@
+"""Looks at a device or file: whether it can hold an image, as what, and where it begins.
+
+Nothing is changed. What is refused here is refused by `torpor hibernate`, `enable` and `doctor`
+alike, in the same words.
+"""
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+
+from errors import DeviceNotFoundError, StoreRefusedError
+from format import PAGE_SIZE
+from format.first_page import KERNEL_IMAGE, SWAP
+from linux import swap
+from linux.root import HOST, Root
+from store.base import Store
+from store.device import DeviceStore, claim
+from store.file_store import FileStore, page_runs, store_extents
+from store.header import StoreHeader, read_header
+from store.image import opened
+from store.place import Place, place_of
+from store.swap import SwapStore
+from store.volatile import refuse_volatile
+
+
+class Kind(StrEnum):
+    """What a store is."""
+
+    SWAP_PARTITION = "swap partition"
+    SWAP_FILE = "swap file"
+    STORE_DEVICE = "store device"
+    STORE_FILE = "store file"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A store that can be used."""
+
+    path: str
+    kind: Kind
+    place: Place
+    room: int
+    """Bytes that an image may take."""
+    area: swap.SwapArea | None
+    """The swap, where it is one."""
+    holds_image: bool
+    """Whether an image of ours lies there."""
+
+
+def look_at(path: str, root: Root = HOST) -> Found:
+    """Return the store at `path`, a device or a file.
+
+    Raises StoreRefusedError, DeviceNotFoundError, UnreadableError.
+    """
+    area = find_active(path, root)
+    place = place_of_area(area, root) if area else place_of(path, root)
+    refuse_volatile(place.device, path, root)
+    with opened(place.device, os.O_RDONLY, root) as fd:
+        header = read_header(fd, path, place.page)
+    is_file = bool(place.page)
+    _refuse_unusable(header, area, is_file=is_file)
+    if area:
+        kind = Kind.SWAP_FILE if is_file else Kind.SWAP_PARTITION
+        return Found(path, kind, place, area.size - area.used, area, header.holds_image())
+    kind = Kind.STORE_FILE if is_file else Kind.STORE_DEVICE
+    room = _room_in_file(path, place, root) if is_file else _room_on_device(path, root)
+    return Found(path, kind, place, room, None, header.holds_image())
+
+
+def open_store(path: str) -> Store:
+    """Open the store at `path` to hibernate to it. Raises as look_at."""
+    found = look_at(path)
+    if found.area:
+        return SwapStore(found.area, found.place)
+    return FileStore(path, found.place) if found.place.page else DeviceStore(path)
+
+
+def _refuse_unusable(header: StoreHeader, area: swap.SwapArea | None, *, is_file: bool) -> None:
+    """Raise StoreRefusedError unless this is the first page of a store, or of swap in use."""
+    if area:
+        header.check_markable()
+    elif not header.is_store:
+        raise _no_store(header, "FILE" if is_file else "DEVICE")
+
+
+def _no_store(header: StoreHeader, what: str) -> StoreRefusedError:
+    path = header.name
+    if header.holds_image():
+        return StoreRefusedError(
+            f"{path} holds an image, so it is not used as swap",
+            f"torpor discard {path} && swapon {path}",
+        )
+    if header.signature == KERNEL_IMAGE:
+        return StoreRefusedError(
+            f"{path} holds an image of the kernel's own, so it is not used as swap",
+            f"if that is not wanted any more: mkswap -U {header.uuid} {path} && swapon {path}",
+        )
+    if header.signature == SWAP:
+        return StoreRefusedError(f"{path} is swap that is not in use", f"swapon {path}")
+    make = f"mkstore {path}" if what == "DEVICE" else "mkstore --size SIZE NEW-FILE"
+    return StoreRefusedError(
+        f"{path} is neither swap in use nor a store",
+        f"prepare a store, losing what the device holds: torpor {make}",
+    )
+
+
+def _room_in_file(path: str, place: Place, root: Root) -> int:
+    fd = os.open(root.path(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        runs = page_runs(store_extents(fd, path, root), place.page)
+    finally:
+        os.close(fd)
+    return sum(runs.counts) * PAGE_SIZE
+
+
+def _room_on_device(path: str, root: Root) -> int:
+    os.close(claim(path, os.O_RDONLY, root))
+    return root.device_size(path) // PAGE_SIZE * PAGE_SIZE - PAGE_SIZE
+
+
+def find_active(path: str, root: Root = HOST) -> swap.SwapArea | None:
+    """Return the active swap area at `path`, by any of its names, or None."""
+    for area in swap.active_swaps(root):
+        if root.is_same_file(area.path, path):
+            return area
+    return None
+
+
+def find_active_at(device: str, page: int, root: Root = HOST) -> swap.SwapArea | None:
+    """Return the active swap area that begins at this page of the device, or None."""
+    for area in swap.active_swaps(root):
+        try:
+            place = place_of_area(area, root)
+        except (StoreRefusedError, DeviceNotFoundError):
+            continue  # a file that was deleted, or has no place of its own
+        if place.page == page and root.is_same_device(place.device, device):
+            return area
+    return None
+
+
+def place_of_area(area: swap.SwapArea, root: Root = HOST) -> Place:
+    """Return the place of an active swap area. Raises as place_of."""
+    return Place(area.path, 0) if area.is_partition else place_of(area.path, root)

@@ -1,0 +1,244 @@
+"""Which store is chosen, what is refused, and whether the next boot finds it."""
+
+from pathlib import Path
+
+import pytest
+
+from errors import DeviceNotFoundError, NoSpaceError, StoreRefusedError, TorporError
+from state.conf import Conf
+from state.location import Location
+from store.choose import Settings, check_room, choose_store, doubts, largest_swap, other_swaps
+from store.find import Kind, look_at
+from tests.forge import KERNEL, SWAP, USER
+from tests.unit.fake_machine import GIB, UUID_TEXT, FakeMachine, header
+from tests.unit.fake_root import FILE_PAGE, say_udev
+
+STORE_PAGE = header(USER, b"TORPSTOR")
+SDA1, SDA2 = "UUID=aaaaaaaa-0000-0000-0000-000000000000", f"UUID={UUID_TEXT}"
+SDA3 = "UUID=cccccccc-0000-0000-0000-000000000000"
+SWAPS = ("/dev/sda3 partition 2097152 0", "/dev/sda2 partition 4194304 3145728")
+SWAP_FILE = "/swapfile file 1048576 0"
+
+
+@pytest.fixture(name="fake")
+def _fake(tmp_path: Path) -> FakeMachine:
+    """Swap on sda2, where 1 GiB is free, and sda3; a store on sda4; files that are not in use."""
+    fake = FakeMachine(tmp_path)
+    fake.device("sda3", "8:3", 2 * GIB, SDA3.removeprefix("UUID="))
+    fake.write("/dev/sda3", header(SWAP))
+    fake.device("sda4", "8:4", 3 * GIB, "dddddddd-0000-0000-0000-000000000000")
+    fake.write("/dev/sda4", STORE_PAGE)
+    use(fake, *SWAPS)
+    return fake
+
+
+def use(fake: FakeMachine, *areas: str) -> None:
+    """Have the swap areas in use that these lines of /proc/swaps tell, but for the priority."""
+    lines = [f"{area} -2\n" for area in areas]
+    fake.write("/proc/swaps", "".join(["Filename Type Size Used Priority\n", *lines]))
+
+
+def settings(
+    command_line: str = "quiet", conf: str | None = None, location: Location | None = None
+) -> Settings:
+    return Settings(Conf(store=conf), command_line, location)
+
+
+def chosen(fake: FakeMachine, wanted: Settings, named: str | None = None) -> str:
+    return choose_store(named, wanted, fake.machine()).path
+
+
+def test_who_may_say_where_the_store_is(fake: FakeMachine) -> None:
+    resume, kept = f"resume={SDA3}", Location("/dev/sda2")
+    assert chosen(fake, settings(resume, "8:4", kept), SDA2) == "/dev/sda2"
+    assert chosen(fake, settings(resume, "8:4", kept)) == "/dev/sda4"
+    assert chosen(fake, settings(resume, None, kept)) == "/dev/sda3"
+    assert chosen(fake, settings("quiet", None, kept)) == "/dev/sda2"
+    assert chosen(fake, settings()) == "/dev/sda3"
+    fake.file("/store", STORE_PAGE, GIB)
+    in_file = Location(SDA1, FILE_PAGE, "", "/store")
+    assert chosen(fake, settings("", None, in_file)) == "/store"
+    assert chosen(fake, settings("", "/store")) == "/store"
+    assert chosen(fake, settings(in_file.parameters, None, in_file)) == "/store"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "source", "remedy"),
+    [
+        (settings("resume=LABEL=gone"), "resume= on the kernel command line names", "take it off"),
+        (settings(conf="LABEL=gone"), "/etc/torpor.conf names", "correct store ="),
+        (settings(location=Location("LABEL=gone")), "torpor enable chose", "--store STORE"),
+    ],
+)
+def test_store_that_is_not_there(
+    wanted: Settings, source: str, remedy: str, fake: FakeMachine
+) -> None:
+    with pytest.raises(DeviceNotFoundError, match=f"^LABEL=gone, which {source}, is not") as caught:
+        chosen(fake, wanted)
+    assert remedy in caught.value.hint
+
+
+def test_offset_on_the_command_line_is_a_file(fake: FakeMachine) -> None:
+    fake.file("/swapfile", header(SWAP), GIB)
+    use(fake, "/gone file 9999999 0", SWAP_FILE)
+    assert chosen(fake, settings(f"resume={SDA1} resume_offset={FILE_PAGE}")) == "/swapfile"
+    with pytest.raises(StoreRefusedError, match="no swap file in use begins at page 99"):
+        chosen(fake, settings(f"resume={SDA1} resume_offset=99"))
+
+
+def test_swap_with_the_most_room_that_can_hold_an_image(fake: FakeMachine) -> None:
+    fake.device("zram0", "253:0", GIB, "")
+    areas = ["/dev/zram0 partition 9999999 0", r"/swap\040file\040(deleted) file 9999999 0"]
+    use(fake, *areas, *SWAPS)
+    assert largest_swap(fake.machine()).path == "/dev/sda3"
+    use(fake, *areas)
+    with pytest.raises(StoreRefusedError, match="zram0 is compressed memory"):
+        largest_swap(fake.machine())
+    use(fake)
+    with pytest.raises(StoreRefusedError, match="none is in use") as caught:
+        largest_swap(fake.machine())
+    assert "torpor mkstore" in caught.value.hint
+
+
+def test_what_is_found(fake: FakeMachine) -> None:
+    fake.file("/swapfile", header(SWAP), GIB)
+    use(fake, SWAP_FILE, *SWAPS)
+    machine = fake.machine()
+    found = {path: look_at(path, machine) for path in ("/dev/sda2", "/swapfile", "/dev/sda4")}
+    assert [(each.kind, each.place.device, each.place.page) for each in found.values()] == [
+        (Kind.SWAP_PARTITION, "/dev/sda2", 0),
+        (Kind.SWAP_FILE, "/dev/sda1", FILE_PAGE),
+        (Kind.STORE_DEVICE, "/dev/sda4", 0),
+    ]
+    assert [each.room for each in found.values()] == [GIB, GIB, 3 * GIB - 4096]
+    assert other_swaps(found["/dev/sda2"], machine) == ["/swapfile", "/dev/sda3"]
+    assert other_swaps(found["/dev/sda4"], machine) == ["/swapfile", "/dev/sda3", "/dev/sda2"]
+
+
+@pytest.mark.parametrize(
+    ("page", "message", "hint"),
+    [
+        (header(SWAP), "/dev/sda4 is swap that is not in use", "swapon /dev/sda4"),
+        (header(KERNEL), "holds an image of the kernel's own", f"mkswap -U {UUID_TEXT}"),
+        (bytes(4096), "is neither swap in use nor a store", "torpor mkstore /dev/sda4"),
+    ],
+)
+def test_device_that_is_no_store(page: bytes, message: str, hint: str, fake: FakeMachine) -> None:
+    fake.write("/dev/sda4", page)
+    with pytest.raises(StoreRefusedError, match=message) as caught:
+        look_at("/dev/sda4", fake.machine())
+    assert hint in caught.value.hint
+
+
+def test_large_sectors_and_unknown_file_systems_are_refused(fake: FakeMachine) -> None:
+    fake.write("/sys/dev/block/8:4/queue/logical_block_size", "16384\n")
+    with pytest.raises(StoreRefusedError, match="/dev/sda4 has sectors larger than a page"):
+        look_at("/dev/sda4", fake.machine())
+    fake.file("/store", STORE_PAGE, GIB)
+    fake.replace("/proc/self/mountinfo", "ext4", "f2fs")
+    with pytest.raises(StoreRefusedError, match="/store is on f2fs"):
+        look_at("/store", fake.machine())
+
+
+def doubted(fake: FakeMachine, path: str, wanted: Settings) -> list[tuple[str, bool]]:
+    machine = fake.machine()
+    found = doubts(look_at(path, machine), wanted, machine)
+    return [(doubt.message, doubt.is_certain) for doubt in found]
+
+
+def test_next_boot_finds_the_store(fake: FakeMachine) -> None:
+    fake.file("/store", STORE_PAGE, GIB)
+    words = f"resume={SDA1} resume_offset={FILE_PAGE}"
+    for path, wanted in (
+        ("/dev/sda2", settings(f"resume={SDA2}")),
+        ("/dev/sda2", settings("resume=0x802")),
+        ("/dev/sda2", settings("", None, Location(SDA2))),
+        ("/store", settings(words, None, Location(SDA2))),
+        ("/store", settings("", None, Location(SDA1, FILE_PAGE))),
+    ):
+        assert doubted(fake, path, wanted) == []
+
+
+LOADER = "on the kernel command line"
+DOUBTS = [
+    ("/dev/sda2", settings(), "nothing tells the next boot to wait for /dev/sda2", False),
+    ("/store", settings(), "nothing tells the next boot where /store is", True),
+    (
+        "/dev/sda2",
+        settings(f"resume={SDA3}", None, Location(SDA2)),
+        f"resume={SDA3} {LOADER} names /dev/sda3, but the store /dev/sda2 is on /dev/sda2",
+        False,
+    ),
+    (
+        "/dev/sda2",
+        settings("resume=LABEL=gone"),
+        f"resume=LABEL=gone {LOADER} names nothing that is there: each boot waits for it",
+        False,
+    ),
+    (
+        "/dev/sda2",
+        settings("resume=swap:/dev/sda2"),
+        f"resume=swap:/dev/sda2 {LOADER}: 'swap:/dev/sda2' does not name a device",
+        False,
+    ),
+    (
+        "/dev/sda2",
+        settings(f"resume={SDA2} resume_offset=1"),
+        f"{LOADER} says page 1, but /dev/sda2 begins at page 0",
+        False,
+    ),
+    (
+        "/dev/sda2",
+        settings("", None, Location(SDA3)),
+        "/var/lib/torpor/location names /dev/sda3, but /dev/sda2 is on /dev/sda2",
+        False,
+    ),
+    (
+        "/store",
+        settings("", None, Location(SDA1, 76)),
+        f"/store has moved: it begins at page {FILE_PAGE}, and /var/lib/torpor/location says 76",
+        True,
+    ),
+    (
+        "/dev/sda2",
+        settings("", None, Location(SDA2, 0, "f" * 32)),
+        "/var/lib/torpor/location is another installation's: machine_id",
+        False,
+    ),
+    (
+        "/dev/sda2",
+        settings(f"noresume resume={SDA2}"),
+        "the kernel command line has noresume",
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "wanted", "message", "is_certain"), DOUBTS)
+def test_next_boot_may_not_find_the_store(
+    path: str, wanted: Settings, message: str, *, is_certain: bool, fake: FakeMachine
+) -> None:
+    fake.file("/store", STORE_PAGE, GIB)
+    ((said, certain),) = doubted(fake, path, wanted)
+    assert message in said
+    assert certain is is_certain
+
+
+def test_capitals_and_no_id_yet_are_no_other_installation(fake: FakeMachine) -> None:
+    kept = settings("", None, Location(SDA2, 0, "0123456789abcdef" * 2))
+    for machine_id in ("0123456789ABCDEF" * 2, "uninitialized", ""):
+        fake.write("/etc/machine-id", f"{machine_id}\n")
+        assert doubted(fake, "/dev/sda2", kept) == []
+
+
+def test_store_that_cannot_take_the_image_is_known_before() -> None:
+    check_room("/dev/x", 10 << 20, 80 << 20)
+    with pytest.raises(NoSpaceError, match="/dev/x has 10 MiB for an image of about 81 MiB"):
+        check_room("/dev/x", 10 << 20, 81 << 20)
+
+
+def test_a_device_that_goes_meanwhile_is_no_traceback(fake: FakeMachine) -> None:
+    say_udev(fake.root, "8:4", ID_FS_UUID=r"crafted\x2", ID_FS_LABEL_ENC="\\")
+    fake.remove("/sys/class/block/sda4/dev")
+    with pytest.raises(TorporError, match="/dev/sda4"):
+        chosen(fake, settings(), "/dev/sda4")
