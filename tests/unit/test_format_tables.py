@@ -17,6 +17,7 @@ from tests.vectors.images import FACTS, TABLED
 ROOT = GuardEntry(
     Method.EXT, forge.UUID_B.bytes, 1 << 30, forge.DIGEST, "ext4", "/dev/vda1", "", "/"
 )
+FEATURES = frozenset({"sse2", "fpu", "avx"})
 WORDS = [0x0706050403020100 + 0x0808080808080808 * nth for nth in range(5)]
 
 
@@ -25,12 +26,7 @@ WORDS = [0x0706050403020100 + 0x0808080808080808 * nth for nth in range(5)]
     [
         (Guard([ROOT]), forge.guard(forge.guard_entry())),
         (Guard(), forge.guard()),
-        (
-            MachineFacts(
-                "0x0 0x9ffff System RAM", "Testing 9000", frozenset({"sse2", "fpu", "avx"})
-            ),
-            FACTS,
-        ),
+        (MachineFacts("0x0 0x9ffff System RAM", "Testing 9000", FEATURES), FACTS),
         (PageTypes(*WORDS), tables.PAGE_TYPES),
     ],
     ids=lambda value: type(value).__name__,

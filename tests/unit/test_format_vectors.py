@@ -66,15 +66,15 @@ def test_specification_and_vectors_have_the_same_rules() -> None:
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_vector_is_refused_before_the_bad_chunk_is_seen(name: str) -> None:
-    seen = b""
+    seen: list[bytes] = []
     with pytest.raises(KINDS[RULES[EXPECTED[name]["rule"]]]):  # noqa: PT012, SIM117
         with open_image(path_of(name)) as source:
             image = ImageReader(source)
             for table in TABLES:
                 image.read(table)
             for raw in image.stream():
-                seen += bytes(raw)
-    assert seen in (b"", b"A" * 4096, b"A" * 8192)
+                seen.append(bytes(raw))  # noqa: PERF401 - what came before the error counts
+    assert seen in ([], [b"A" * 4096], [b"A" * 8192])
 
 
 @pytest.mark.parametrize("name", SOUND)
