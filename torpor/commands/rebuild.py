@@ -6,7 +6,7 @@ import time
 from initramfs.generators.rebuild import commands, generator_of
 from torpor.doctor.machine import Machine
 from torpor.doctor.rebuilt import after_rebuild
-from torpor.enable.initramfs import rebuild
+from torpor.enable.enable import rebuild
 from torpor.enable.system import System
 from torpor.output import remark, say
 

@@ -5,16 +5,15 @@ from contextlib import ExitStack
 from functools import partial
 
 from errors import SetupError, TorporError
-from initramfs.generators.find import find_generator
+from initramfs.generators.find import GENERATORS, find_generator
 from initramfs.generators.generator import Generator, Target
-from initramfs.generators.rebuild import generator_of
+from initramfs.generators.rebuild import commands, generator_of
 from linux.kmsg import Log
 from state.location import PATH as LOCATION
 from store.choose import Settings
 from torpor.enable import units
 from torpor.enable.announce import announce, retract
-from torpor.enable.initramfs import configure, rebuild, remove_configuration
-from torpor.enable.system import System
+from torpor.enable.system import NOTE, System
 
 Look = Callable[[], Iterable[str]]
 """Looks into the initramfs that the next boot takes; returns remarks.
@@ -37,13 +36,34 @@ def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
     with ExitStack() as undo:
         again = undo.enter_context(ExitStack())  # unwound when all files are as they were
         system.write(LOCATION, target.location.build(), undo)
-        configure(system, generator, target, undo)
+        _configure(system, generator, target, undo)
         units.write_units(system, undo)
         again.callback(_rebuild_again, system, generator, say)
         rebuild(system, generator, say)
         remarks = _looked(look)
         undo.pop_all()
     return remarks
+
+
+def _configure(system: System, generator: Generator, target: Target, undo: ExitStack) -> None:
+    """Write what the generator has to open for the target, or remove what is of no use for it."""
+    if text := generator.text(target):
+        system.write(generator.configuration, NOTE + text, undo)
+    else:
+        system.remove(generator.configuration, undo)
+
+
+def rebuild(system: System, generator: Generator, say: Log) -> None:
+    """Rebuild the initramfs of every kernel; say by what. Raises SetupError."""
+    for command in commands(system, generator):
+        words = " ".join(command)
+        say(f"rebuilding the initramfs: {words}")
+        try:
+            system.run(command)
+        except SetupError as error:
+            raise SetupError(
+                f"the initramfs cannot be rebuilt: {error}", f"see what it says: {words}"
+            ) from error
 
 
 def _looked(look: Look) -> list[str]:
@@ -84,7 +104,7 @@ def disable(system: System, say: Log, look: Look | None) -> list[str]:
     """
     removed = [
         system.remove(LOCATION),
-        remove_configuration(system),
+        *[system.remove(generator.configuration) for generator in GENERATORS],
         units.remove_units(system),
     ]
     generator = find_generator(system)
