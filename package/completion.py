@@ -54,7 +54,8 @@ def _words_of(command: str, parser: argparse.ArgumentParser) -> Iterator[Word]:
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             continue
         value = "" if action.nargs == 0 else str(action.metavar or action.dest).upper()
-        choices = tuple(map(str, action.choices or ()))
+        named = [word for word in str(action.metavar or "").split("|") if word.islower()]
+        choices = tuple(map(str, action.choices or named))
         for word in action.option_strings or [""]:
             yield Word(command, word, value, choices, action.help or "")
 

@@ -66,7 +66,8 @@ def test_bash_offers_the_options(bash: Path, name: str) -> None:
 
 def test_bash_offers_values(bash: Path) -> None:
     assert ask(bash, "hibernate", "--mode", "") == ["platform", "shutdown", "reboot"]
-    assert ask(bash, "hibernate", "--image-size", "") == []
+    assert ask(bash, "hibernate", "--image-size", "") == ["min", "max"]
+    assert ask(bash, "mkstore", "--size", "") == []
     assert "a file" in ask(bash, "hibernate", "--store", "")
     assert ask(bash, "verify", "a f") == ["a file"]
     assert ask(bash, "verify", "--json", "a f") == ["a file"]
