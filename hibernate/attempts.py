@@ -12,32 +12,31 @@ from hibernate.plan import Plan
 from hibernate.sequence import hibernate
 from hibernate.sleep_hooks import sleep_hooks
 from linux.kmsg import Log
+from state.record import Recording
 from workingset.background import bring_back, recorded
 
-Keep = Callable[..., None]
-"""Changes fields of the hibernation's record (state.record.recording)."""
 
-
-def carry_out(plan: Plan, keep: Keep, log: Log) -> None:
+def carry_out(plan: Plan, recording: Recording, log: Log) -> None:
     """Hibernate as planned; return in the second life. Raises as hibernate.sequence does.
 
     Systemd's hooks run around it. The working set is recorded before, and brought back after it,
     even if it failed: the kernel has made room by then. The firmware names the store meanwhile.
     """
-    keep(store=plan.store, image_uuid=str(plan.image_uuid))
+    recording.keep(replace(recording.record, store=plan.store, image_uuid=str(plan.image_uuid)))
     downtime = Downtime()
     with sleep_hooks(log) if plan.sleep_hooks else nullcontext():
         working_set = recorded(plan.working_set, plan.largest_image(), log)
 
         def attempt(plan: Plan) -> None:
-            keep(image_uuid=str(plan.image_uuid))
+            if recording.record.image_uuid != str(plan.image_uuid):
+                recording.keep(replace(recording.record, image_uuid=str(plan.image_uuid)))
             hibernate(plan, log, downtime, working_set)
 
         try:
             with named_in_firmware(plan.store, log, is_reached=plan.is_found):
                 try_twice(plan, attempt, log)
         finally:
-            keep(downtime=downtime.seconds)
+            recording.keep(replace(recording.record, downtime=downtime.seconds))
             bring_back(working_set, log)
 
 

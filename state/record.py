@@ -72,30 +72,36 @@ class HibernationRecord:
             raise StateError(f"{path} is not what torpor writes") from error
 
 
-@contextmanager
-def recording(warn: Callable[[str, str], None]) -> Iterator[Callable[..., None]]:
-    """Keep how the hibernation in the block goes; yield what changes fields of its record.
+@dataclass(slots=True)
+class Recording:
+    """The record of a hibernation that is under way."""
 
-    When the block is left the machine goes on, resumed or not. `warn` takes a message and its
-    consequence: a record that cannot be written is no reason not to hibernate.
-    """
-    record = HibernationRecord(Outcome.BEGUN, time.time(), 0, boot_id(), "", "", 0, "")
+    record: HibernationRecord
+    warn: Callable[[str, str], None]
+    """Takes a message and its consequence."""
 
-    def keep(**changes: object) -> None:
-        nonlocal record
-        record = replace(record, **changes)  # type: ignore[arg-type]
+    def keep(self, record: HibernationRecord) -> None:
+        """Save the record; that this fails is no reason not to hibernate."""
+        self.record = record
         try:
             record.save()
         except UnreadableError as error:
-            warn(str(error), "torpor status will not know of this hibernation")
+            self.warn(str(error), "torpor status will not know of this hibernation")
 
+
+@contextmanager
+def recording(warn: Callable[[str, str], None]) -> Iterator[Recording]:
+    """Record how the block ends: when it is left the machine goes on, resumed or not."""
+    here = Recording(
+        HibernationRecord(Outcome.BEGUN, time.time(), 0, boot_id(), "", "", 0, ""), warn
+    )
     try:
-        yield keep
+        yield here
     except TorporError as error:
-        ended = {"ended": time.time(), "exit_code": error.exit_code, "message": str(error)}
-        keep(outcome=Outcome.FAILED, **ended)
+        failed = replace(here.record, outcome=Outcome.FAILED, ended=time.time())
+        here.keep(replace(failed, exit_code=error.exit_code, message=str(error)))
         raise
-    keep(outcome=Outcome.RESUMED, ended=time.time())
+    here.keep(replace(here.record, outcome=Outcome.RESUMED, ended=time.time()))
 
 
 def keep_refusal(this_boot: str) -> None:
@@ -105,8 +111,8 @@ def keep_refusal(this_boot: str) -> None:
     """
     last, boot = HibernationRecord.read(), BootRecord.read()
     if last and boot and last.outcome == Outcome.BEGUN and last.boot_id != this_boot:
-        ended = {"ended": boot.when, "exit_code": boot.exit_code, "message": boot.message}
-        replace(last, outcome=Outcome.REFUSED, **ended).save()  # type: ignore[arg-type]
+        refused = replace(last, outcome=Outcome.REFUSED, ended=boot.when)
+        replace(refused, exit_code=boot.exit_code, message=boot.message).save()
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,8 +147,8 @@ def no_warning(message: str, _consequence: str) -> None:
 
 
 def test_success_is_kept() -> None:
-    with recording(no_warning) as keep:
-        keep(store="/dev/x", image_uuid="uuid")
+    with recording(no_warning) as here:
+        here.keep(replace(here.record, store="/dev/x", image_uuid="uuid"))
         assert (kept().outcome, kept().ended) == (Outcome.BEGUN, 0)
     assert (kept().outcome, kept().store, kept().exit_code) == (Outcome.RESUMED, "/dev/x", 0)
     assert kept().image_uuid == "uuid"
@@ -205,8 +205,8 @@ def carry(monkeypatch: pytest.MonkeyPatch) -> Carry:
     def run(plan: Plan, *errors: Exception) -> Machine:
         machine = Machine(*errors)
         monkeypatch.setattr(attempts, "hibernate", machine.hibernate)
-        with recording(no_warning) as keep:
-            carry_out(plan, keep, machine.said.append)
+        with recording(no_warning) as here:
+            carry_out(plan, here, machine.said.append)
         return machine
 
     return run

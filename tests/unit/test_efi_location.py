@@ -15,6 +15,7 @@ from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from linux import efivar, programs
 from state.conf import OFF
+from state.record import recording
 from store import efi_location
 from store.efi_location import (
     EfiLocation,
@@ -321,6 +322,7 @@ def test_a_plan_that_is_carried_out_names_its_store(
     named = []
     monkeypatch.setattr(attempts, "hibernate", lambda *_: named.append(efi.variable.exists()))
     plan = Plan("/dev/sda", Mode.SHUTDOWN, working_set=OFF, is_found=is_found)
-    attempts.carry_out(plan, lambda **_: None, print)
+    with recording(print) as here:
+        attempts.carry_out(plan, here, print)
     assert named == [is_found]
     assert not efi.variable.exists()

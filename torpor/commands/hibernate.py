@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Hibernate; return when the machine has been resumed. Raises a TorporError if it goes on."""
-    with recording(warn) as keep:
+    with recording(warn) as under_way:
         log = _kernel_log()
         settings = Settings(read_conf(), cmdline.read(), read_location())
         store = choose_store(arguments.store, settings)
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
             sleep_hooks=arguments.sleep_hooks,
             is_found=_is_found(store, settings),
         )
-        carry_out(plan, keep, log)
+        carry_out(plan, under_way, log)
     say("torpor: resumed")
 
 
