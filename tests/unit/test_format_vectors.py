@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +12,10 @@ from errors import DamagedError, NoImageError, UnsupportedError
 from format.reader import ImageReader
 from format.sections import TABLES
 from store.image import open_image
+from tests.command import ROOT, Result, finished, start
+from tests.unit.conftest import Torpor
 from tests.vectors import build
-from torpor.__main__ import main
 
-ROOT = Path(__file__).parents[2]
 EXPECTED: dict[str, dict[str, Any]] = json.loads(build.EXPECTED.read_text())
 BROKEN = [name for name, wanted in EXPECTED.items() if wanted["rule"]]
 RULES: dict[str, str] = dict(
@@ -48,15 +45,15 @@ def test_there_are_enough_and_small_ones() -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_verify_says_what_is_expected(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["torpor", "verify", path_of(name)])
-    assert main() == EXPECTED[name]["exit_code"]
-    printed = capsys.readouterr()
-    said, silent = (printed.err, printed.out) if name in BROKEN else (printed.out, printed.err)
+def test_verify_says_what_is_expected(name: str, torpor: Torpor) -> None:
+    check(name, torpor("verify", path_of(name)))
+
+
+def check(name: str, result: Result) -> None:
+    said, silent = (result.err, result.out) if name in BROKEN else (result.out, result.err)
+    assert (result.code, silent) == (EXPECTED[name]["exit_code"], "")
     assert EXPECTED[name]["message"] in said
-    assert silent == ""
+    assert said.count("\n") == 1 + ("\n  " in said), "one line, and perhaps a hint"
 
 
 def test_specification_and_vectors_have_the_same_rules() -> None:
@@ -101,22 +98,10 @@ def test_stream_of_sound_vector(name: str) -> None:
     ],
 )
 def test_the_program_itself(name: str) -> None:
-    command = [sys.executable, "-m", "torpor", "verify", path_of(name)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == EXPECTED[name]["exit_code"]
-    assert EXPECTED[name]["message"] in (result.stderr if name in BROKEN else result.stdout)
-    assert result.stderr.count("\n") == (name in BROKEN)
+    check(name, finished(start("verify", path_of(name), stdout=subprocess.PIPE)))
 
 
-def test_host_name_cannot_paint_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_host_name_cannot_paint_the_terminal(torpor: Torpor) -> None:
     for name, shown in (("not-ascii", "luchs-für-日本"), ("not-utf8", "l\ufffdchs?[31m")):
-        monkeypatch.setattr(sys, "argv", ["torpor", "inspect", path_of(f"sound-host-name-{name}")])
-        assert main() == 0
-        printed = capsys.readouterr().out
-        assert shown in printed
-        assert "\x1b" not in printed
+        result = torpor("inspect", path_of(f"sound-host-name-{name}"))
+        assert (result.code, shown in result.out, "\x1b" in result.out) == (0, True, False)
