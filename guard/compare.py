@@ -8,10 +8,11 @@ from format.pipeline import PageBuffer
 from format.sections.guard import GuardEntry, Method
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS
+from linux.root import HOST, Root
 from store.locate import find_device, whole_devices
 
 
-def compare(entries: list[GuardEntry], wait: Callable[[], bool]) -> None:
+def compare(entries: list[GuardEntry], wait: Callable[[], bool], root: Root = HOST) -> None:
     """Return once the file system of each entry was found, unchanged.
 
     `wait` blocks until devices may have come, and returns False when time is over. Raises
@@ -22,7 +23,7 @@ def compare(entries: list[GuardEntry], wait: Callable[[], bool]) -> None:
     missing = entries
     while True:
         with ExitStack() as files:
-            devices = list(_open_devices(missing, buffer, files))
+            devices = list(_open_devices(missing, buffer, files, root))
             missing = [entry for entry in missing if not _is_unchanged(entry, devices)]
         if not missing:
             return
@@ -31,7 +32,7 @@ def compare(entries: list[GuardEntry], wait: Callable[[], bool]) -> None:
 
 
 def _open_devices(
-    entries: list[GuardEntry], buffer: PageBuffer, files: ExitStack
+    entries: list[GuardEntry], buffer: PageBuffer, files: ExitStack, root: Root
 ) -> Iterator[Device]:
     """Yield the devices of a size that one of the entries has, open until `files` is closed.
 
@@ -39,9 +40,10 @@ def _open_devices(
     """
     sizes = {entry.device_size for entry in entries}
     named = [entry.device for entry in entries if entry.device.startswith("/dev/")]
-    for path in dict.fromkeys([*whole_devices(), *filter(find_device, named)]):
+    there = [path for path in named if find_device(path, root)]
+    for path in dict.fromkeys([*whole_devices(root), *there]):
         with suppress(OSError):
-            device = files.enter_context(Device(path, buffer))
+            device = files.enter_context(Device(path, buffer, root))
             if device.size in sizes:
                 yield device
 

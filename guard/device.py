@@ -9,6 +9,7 @@ from errors import cannot
 from format import PAGE_SIZE
 from format.pipeline import PageBuffer
 from linux import block, stack
+from linux.root import HOST, Root
 
 PIECE = 1 << 20
 """The most bytes that are read at once."""
@@ -36,10 +37,10 @@ def pieces(read: Read, offset: int, size: int, most: int = PIECE) -> Iterator[by
 class Device:
     """A block device (or, for tests, a file), open until it is closed."""
 
-    def __init__(self, path: str, buffer: PageBuffer) -> None:
+    def __init__(self, path: str, buffer: PageBuffer, root: Root = HOST) -> None:
         """Raise OSError."""
         self._buffer = buffer.view
-        layers = stack.layers(path)
+        layers = stack.layers(path, root)
         self.path = path
         self.name = _name(path, layers)
         """A path for messages, and to tell two file systems of one identity apart."""
@@ -49,7 +50,7 @@ class Device:
             layer.name.startswith(("loop", "zram", "ram")) for layer in layers
         )
         """Whether no layer is a file (its file system is guarded) or memory."""
-        self._fd = block.open_direct(path, os.O_RDONLY)
+        self._fd = block.open_direct(root.path(path), os.O_RDONLY)
         self.size = block.size_of(self._fd)
 
     def __enter__(self) -> Self:

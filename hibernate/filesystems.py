@@ -3,39 +3,19 @@
 import errno
 import mmap
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Self
 
 from errors import KernelRefusedError
-from hibernate.order import FileSystem, topmost_first
 from linux import filesystem
-from linux.mounts import Mount, mount_id_of, types_on_devices
-
-
-def to_freeze(mounts: list[Mount]) -> list[FileSystem]:
-    """Return the mounts of each file system on a block device, in the order to stop them.
-
-    What a process serves (fuseblk) is left out: its server is frozen by then.
-    """
-    chosen: dict[str, FileSystem] = {}
-    types = types_on_devices()
-    for mount in mounts:
-        on_block_device = not mount.device.startswith("0:") or mount.fs_type in types
-        if on_block_device and not mount.fs_type.startswith("fuse"):
-            chosen.setdefault(mount.device, []).append(mount)
-    return topmost_first(list(chosen.values()))
+from linux.mounts import FileSystem, open_mount
 
 
 def _open_reachable(mounts: FileSystem) -> tuple[int, str]:
     """Open the first of these mounts of a file system that no other one hides."""
     for mount in mounts:
-        try:
-            fd = os.open(mount.mount_point, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            continue
-        if mount_id_of(fd) == mount.mount_id:
-            return fd, mount.mount_point
-        os.close(fd)
+        with suppress(OSError):
+            return open_mount(mount, os.O_NONBLOCK), mount.mount_point
     places = ", ".join(mount.mount_point for mount in mounts)
     raise KernelRefusedError(
         f"the file system mounted at {places} cannot be reached to freeze it",
@@ -50,11 +30,11 @@ class FileSystems:
     this process dies. A context manager: leaving it closes them.
     """
 
-    def __init__(self, mounts: list[Mount]) -> None:
-        """Open all that is to be frozen. Raises KernelRefusedError if one cannot be reached."""
+    def __init__(self, to_freeze: list[FileSystem]) -> None:
+        """Open them, in the order to freeze. Raises KernelRefusedError if one cannot be reached."""
         self._open: list[tuple[int, str]] = []
         try:
-            for file_system in to_freeze(mounts):
+            for file_system in to_freeze:
                 self._open.append(_open_reachable(file_system))
         except KernelRefusedError:
             self.close()

@@ -14,7 +14,7 @@ from errors import KernelRefusedError
 from hibernate.signals import stop_if_asked
 from linux import filesystem
 from linux.memory import memory
-from linux.mounts import Mount
+from linux.mounts import FileSystem, MountTable, file_systems
 
 LIMIT = 60.0
 """Seconds without anything getting written after which a sync is given up."""
@@ -22,12 +22,12 @@ LIMIT = 60.0
 _POLL = 0.02
 
 
-def flush(mounts: list[Mount]) -> None:
-    """Write out what is dirty; `mounts` are those that may hang.
+def flush(table: MountTable) -> None:
+    """Write out what is dirty on all that is mounted.
 
     Raises KernelRefusedError with the name of the one that hangs, AbortedError.
     """
-    remote = without_block_device(mounts)
+    remote = without_block_device(table)
     at = mmap.mmap(-1, mmap.PAGESIZE)
     child = os.fork()
     if child == 0:
@@ -39,19 +39,19 @@ def flush(mounts: list[Mount]) -> None:
         raise
 
 
-def without_block_device(mounts: list[Mount]) -> list[list[Mount]]:
+def without_block_device(table: MountTable) -> list[FileSystem]:
     """Return the mounts of each file system that the network, a process or memory may be below.
 
     Without autofs: to look at one of those is to mount it.
     """
-    chosen: dict[str, list[Mount]] = {}
-    for mount in mounts:
-        if mount.device.startswith("0:") and mount.fs_type != "autofs":
-            chosen.setdefault(mount.device, []).append(mount)
-    return list(chosen.values())
+    return file_systems(
+        mount
+        for mount in table.mounts
+        if mount.fs_type != "autofs" and (mount.is_served or not table.is_on_device(mount))
+    )
 
 
-def _sync_all(remote: list[list[Mount]], at: mmap.mmap) -> None:
+def _sync_all(remote: list[FileSystem], at: mmap.mmap) -> None:
     """Be the child; never returns. It keeps nothing open: should it hang, it would for ever."""
     try:
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -63,7 +63,7 @@ def _sync_all(remote: list[list[Mount]], at: mmap.mmap) -> None:
         os._exit(0)
 
 
-def _sync_one(mounts: list[Mount]) -> None:
+def _sync_one(mounts: FileSystem) -> None:
     """Sync a file system by the first of its mounts that can be opened; root may not open all."""
     for mount in mounts:
         with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ def _sync_one(mounts: list[Mount]) -> None:
             return
 
 
-def _wait(child: int, remote: list[list[Mount]], at: mmap.mmap) -> None:
+def _wait(child: int, remote: list[FileSystem], at: mmap.mmap) -> None:
     """Wait for the child; `at` has the number of the remote file system where it is."""
     least, since = unwritten(), time.monotonic()
     while os.waitpid(child, os.WNOHANG) == (0, 0):

@@ -8,15 +8,15 @@ from errors import KernelRefusedError
 from format.sections.guard import GuardEntry
 from guard.take import Guarded
 from hibernate.cgroups import Cgroups
-from hibernate.filesystems import FileSystems, to_freeze
+from hibernate.filesystems import FileSystems
 from hibernate.flush import flush
-from hibernate.namespaces import every_mount
-from hibernate.served import refuse_served
+from hibernate.mounted import every_mount, refuse_served, to_freeze
 from hibernate.signals import stop_if_asked
 from hibernate.stuck import freeze_tasks
 from linux.filesystem import zfs_pools
 from linux.kmsg import Log
-from linux.root import Root
+from linux.mounts import MountTable
+from linux.root import HOST
 from linux.snapshot import SnapshotDevice
 
 
@@ -27,11 +27,12 @@ class Freeze:
         """`helpers` as for Cgroups. Raises KernelRefusedError, UnreadableError."""
         _refuse_zfs()
         with ExitStack() as files:
-            self._mounts = every_mount()
-            refuse_served(to_freeze(self._mounts), self._mounts)
-            self._file_systems = files.enter_context(FileSystems(self._mounts))
+            self._table = MountTable(every_mount())
+            some = to_freeze(self._table)
+            refuse_served(some, self._table)
+            self._file_systems = files.enter_context(FileSystems(some))
             self._guarded = files.enter_context(Guarded())
-            self._guarded.open_all(self._mounts)
+            self._guarded.open_all(self._table)
             self._cgroups = Cgroups(helpers)
             self._files = files.pop_all()
 
@@ -57,7 +58,7 @@ class Freeze:
         undo.callback(self._cgroups.thaw)
         self._cgroups.freeze(log)
         log("syncing")
-        flush(self._mounts)
+        flush(self._table)
         log("freezing everything")
         freeze_tasks(snapshot)
         undo.callback(snapshot.unfreeze)
@@ -76,7 +77,7 @@ def _refuse_zfs() -> None:
     They write while the snapshot is being saved, and the restored machine knows nothing of that:
     pools have been lost so (openzfs issues 260, 14118).
     """
-    if pools := zfs_pools(Root()):
+    if pools := zfs_pools(HOST):
         raise KernelRefusedError(
             f"ZFS cannot be frozen, and {', '.join(pools)} would not survive that",
             f"export it before you hibernate: zpool export {pools[0]}",

@@ -1,8 +1,8 @@
 """Linux interfaces, one to one, without decisions.
 
 Files and devices: `root` has files below a root, `proc` text of the kernel, `block` open devices,
-`stack` their layers, `swap`, `mounts`, `filesystem` freezing and syncing; `fiemap` and `btrfs` say
-where files lie. To hibernate: `snapshot` is /dev/snapshot, `power` reboot(2) and /sys/power,
+`stack` their layers, `swap`, `mounts`, `filesystem` freezing and syncing; `extents` says where
+files lie. To hibernate: `snapshot` is /dev/snapshot, `power` reboot(2) and /sys/power,
 `efivar` the firmware's variables, `cmdline` the kernel command line, `kmsg` the kernel log,
 `machine` kernel and processor. Processes: `tasks`, `cgroups`; `programs` runs others. Memory:
 `memory` says how much there is, `process_memory` and `page_cache` what is in it; `opening` opens

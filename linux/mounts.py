@@ -1,10 +1,17 @@
-"""/proc/PID/mountinfo and /proc/filesystems (proc(5))."""
+"""What is mounted (proc(5), mountinfo), on which block devices, and above which paths."""
 
+import errno
+import os
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
-from linux import proc
+from linux import proc, stack
 from linux.proc import lines, unescaped
+from linux.root import HOST, Root
+
+_BTRFS = "/sys/fs/btrfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,15 @@ class Mount:
     source: str
     root: str = "/"
     """The folder of the file system that is mounted; of a bind mount and on btrfs another one."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a process serves it: fuse, fuseblk, and what is named after them."""
+        return self.fs_type.startswith("fuse")
+
+
+FileSystem = list[Mount]
+"""All mounts of one file system."""
 
 
 def parse_mounts(text: str) -> list[Mount]:
@@ -43,20 +59,14 @@ def _mount(line: str) -> Mount:
     return Mount(int(mount_id), f"{major}:{minor}", *names)
 
 
-def read_mounts(pid: int | None = None) -> list[Mount]:
-    """Return the mounts that this process, or the one with this id, sees. Raises OSError."""
-    process = "self" if pid is None else str(pid)
-    return parse_mounts(proc.read(f"/proc/{process}/mountinfo"))
+def read_mounts(root: Root = HOST) -> list[Mount]:
+    """Return what is mounted in the system, [] where it does not say. Raises OSError."""
+    return parse_mounts(os.fsdecode(root.data("/proc/self/mountinfo") or b""))
 
 
-def types_on_devices() -> set[str]:
-    """Return the types of file systems that need a block device.
-
-    The source of another type's mount is any text that whoever mounted it liked, and a user may
-    mount a tmpfs in a namespace of their own.
-    """
-    found = lines(proc.read("/proc/filesystems"))
-    return {line.strip() for line in found if not line.startswith("nodev")}
+def mounts_of(pid: int) -> list[Mount]:
+    """Return the mounts that a process sees. Raises OSError, as once it has ended."""
+    return parse_mounts(proc.read(f"/proc/{pid}/mountinfo"))
 
 
 def mount_id_of(fd: int) -> int:
@@ -65,3 +75,96 @@ def mount_id_of(fd: int) -> int:
         if line.startswith("mnt_id:"):
             return int(line.split()[1])
     raise OSError(f"/proc/self/fdinfo/{fd} has no mnt_id")
+
+
+def open_mount(mount: Mount, flags: int) -> int:
+    """Open what is mounted, at its mount point. Raises OSError, also where another mount hides it.
+
+    For reading, with `flags` besides.
+    """
+    fd = os.open(mount.mount_point, flags | os.O_RDONLY | os.O_CLOEXEC)
+    if mount_id_of(fd) != mount.mount_id:
+        os.close(fd)
+        raise FileNotFoundError(errno.ENOENT, "hidden by another mount", mount.mount_point)
+    return fd
+
+
+def file_systems(mounts: Iterable[Mount]) -> list[FileSystem]:
+    """Return the mounts of each file system, in the order of the first of them."""
+    found: dict[str, FileSystem] = {}
+    for mount in mounts:
+        found.setdefault(mount.device, []).append(mount)
+    return list(found.values())
+
+
+class MountTable:
+    """What is mounted in a system, and what is below and above it."""
+
+    def __init__(self, mounts: Sequence[Mount], root: Root = HOST) -> None:
+        """`mounts` in order of mounting, of the system below `root`."""
+        self.mounts = mounts
+        self.root = root
+        # Of several mounts at one place the last one hides the others.
+        self._at = {mount.mount_point.rstrip("/"): mount for mount in mounts}
+
+    def mount_above(self, path: str) -> Mount | None:
+        """Return the mount at a path or nearest above it, as far as the path says.
+
+        None for none, and for what is no absolute path.
+        """
+        if not path.startswith("/"):
+            return None
+        path = path.rstrip("/")
+        while path and path not in self._at:
+            path = path.rpartition("/")[0]
+        return self._at.get(path)
+
+    @cached_property
+    def _types(self) -> set[str]:
+        """The types of file systems that need a block device (fs/filesystems.c)."""
+        found = lines(proc.read(self.root.path("/proc/filesystems")))
+        return {line.strip() for line in found if not line.startswith("nodev")}
+
+    def is_on_device(self, mount: Mount) -> bool:
+        """Return whether the file system needs a block device; a process may serve it (fuseblk).
+
+        The source of another one's mount is any text that whoever mounted it liked, and a user may
+        mount a tmpfs in a namespace of their own. Raises OSError.
+        """
+        return not mount.device.startswith("0:") or mount.fs_type in self._types
+
+    def devices_below(self, mount: Mount) -> list[str]:
+        """Return the numbers MAJOR:MINOR of the block devices that the file system lies on.
+
+        Of a bind mount or a subvolume as of the whole. None for what is on no device: memory, the
+        network, processes (fuse), overlays, ZFS. A device that is gone keeps its number. A file
+        system without a number of its own is on all devices that its source names (bcachefs has
+        colons between); a btrfs on all that are known of one that has the source, or, where that is
+        no device (/dev/root), of all that are mounted.
+        """
+        if not mount.device.startswith("0:"):
+            return [mount.device]
+        if not self.is_on_device(mount):
+            return []
+        if mount.fs_type == "btrfs":
+            return self._btrfs_devices(mount.source)
+        sources = [mount.source] if self._number(mount.source) else mount.source.split(":")
+        return [number for source in sources if (number := self._number(source))]
+
+    def layers_below(self, mount: Mount) -> list[stack.Layer]:
+        """Return these devices, each with all that lies below it, as far as they are there."""
+        numbers = self.devices_below(mount)
+        return [layer for number in numbers for layer in stack.layers_of(number, self.root)]
+
+    def _number(self, source: str) -> str | None:
+        return self.root.device_number(source) if source.startswith("/") else None
+
+    def _btrfs_devices(self, source: str) -> list[str]:
+        """See fs/btrfs/sysfs.c."""
+        root = self.root
+        everyone = [root.names(f"{_BTRFS}/{uuid}/devices") for uuid in root.names(_BTRFS)]
+        name = root.device_name(self._number(source) or "")
+        named = [names for names in everyone if name in names]
+        names = sorted({name for names in named or everyone for name in names})
+        numbers = (root.line(f"/sys/class/block/{name}/dev") for name in names)
+        return [number for number in numbers if number]

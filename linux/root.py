@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from linux.fiemap import FileExtent
+    from linux.extents import FileExtent
 
 
 class Root:
@@ -122,8 +122,8 @@ class Root:
         return number is not None and number == self.device_number(other)
 
     def file_extents(self, fd: int, *, sync: bool) -> "Sequence[FileExtent]":
-        """See linux.fiemap.file_extents."""
-        from linux.fiemap import file_extents  # struct and dataclasses, for files only
+        """See linux.extents.file_extents."""
+        from linux.extents import file_extents  # struct and dataclasses, for files only
 
         return file_extents(fd, sync=sync)
 

@@ -25,6 +25,9 @@ class Layer:
     """What made a device-mapper device: CRYPT-LUKS2-…, CRYPT-PLAIN-…, LVM-…, or ""."""
     md_uuid: str = ""
     """UUID of an md array where the kernel tells it (uuid_show in drivers/md/md.c), or ""."""
+    file: str = ""
+    """Path of the file that holds a loop device or a partition of one, as its mount namespace has
+    it; "" for any other device."""
 
 
 def layers(path: str, root: Root = HOST) -> list[Layer]:
@@ -41,17 +44,17 @@ def layers_of(number: str, root: Root = HOST) -> list[Layer]:
     return list(_walk(name, root)) if name else []
 
 
-def backing_file(name: str, root: Root = HOST) -> str:
-    """Return the path of the file that holds the device `name`, "" unless it is of a loop device.
-
-    Of a partition of one, too (Documentation/ABI/testing/sysfs-block-loop has the others).
-    """
-    whole = re.match(r"loop\d+", name)
-    return root.line(f"{_CLASS}/{whole[0]}/loop/backing_file") if whole else ""
-
-
 def _walk(name: str, root: Root) -> Iterator[Layer]:
     folder = f"{_CLASS}/{name}"
-    yield Layer(name, *(root.line(f"{folder}/{file}") for file in _NAMES))
+    dm_name, dm_uuid, md_uuid = (root.line(f"{folder}/{file}") for file in _NAMES)
+    yield Layer(name, dm_name, dm_uuid, md_uuid, _file_of(name, root))
     for below in root.names(f"{folder}/slaves"):
         yield from _walk(below, root)
+
+
+def _file_of(name: str, root: Root) -> str:
+    """See Documentation/ABI/testing/sysfs-block-loop; a partition has the file of the whole."""
+    if not (whole := re.match(r"loop\d+", name)):
+        return ""
+    path = root.data(f"{_CLASS}/{whole[0]}/loop/backing_file") or b""
+    return os.fsdecode(path.removesuffix(b"\n"))

@@ -9,7 +9,7 @@ from errors import NoSpaceError, StoreRefusedError, cannot
 from format import PAGE_SIZE
 from format.extent_map import Extents
 from linux import block
-from linux.fiemap import FileExtent
+from linux.extents import FileExtent
 from linux.root import HOST, Root
 from store.base import OwnStore
 from store.header import new_store_header, read_header

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
-from linux import btrfs, fiemap
-from linux.fiemap import FileExtent
-from linux.mounts import Mount, parse_mounts
+from linux.extents import HARMLESS, SHARED, FileExtent, is_realtime, place_on_btrfs
+from linux.mounts import Mount, MountTable, read_mounts
 from linux.root import HOST, Root
 from store.locate import node_of_number
 
@@ -69,11 +68,11 @@ def file_place(fd: int, path: str, root: Root = HOST) -> Place:
 def own_extents(fd: int, path: str, root: Root = HOST, *, sync: bool) -> Sequence[FileExtent]:
     """Return the extents of a file that has every byte in a place that is its own.
 
-    `sync` as in linux.fiemap. Raises StoreRefusedError for any other file.
+    `sync` as in linux.extents. Raises StoreRefusedError for any other file.
     """
     try:
         extents = root.file_extents(fd, sync=sync)
-        realtime = fiemap.is_realtime(fd)
+        realtime = is_realtime(fd)
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL):
             raise StoreRefusedError(
@@ -82,9 +81,9 @@ def own_extents(fd: int, path: str, root: Root = HOST, *, sync: bool) -> Sequenc
         raise cannot("find the place of", path, error) from error
     at = 0
     for extent in extents:
-        if extent.flags & fiemap.SHARED:
+        if extent.flags & SHARED:
             raise StoreRefusedError(f"{path} shares blocks with another file (reflink, snapshot)")
-        if extent.flags & ~fiemap.HARMLESS or realtime:
+        if extent.flags & ~HARMLESS or realtime:
             raise StoreRefusedError(f"{path} has no place of its own: compressed, inline or moving")
         if extent.logical != at:
             break
@@ -97,14 +96,15 @@ def own_extents(fd: int, path: str, root: Root = HOST, *, sync: bool) -> Sequenc
 def mount_of(fd: int, path: str, root: Root = HOST) -> Mount:
     """Return the mount that the open file is on. Raises StoreRefusedError."""
     wanted = root.mount_id(fd)
-    for mount in parse_mounts(os.fsdecode(root.data("/proc/self/mountinfo") or b"")):
+    for mount in read_mounts(root):
         if mount.mount_id == wanted:
             return mount
     raise StoreRefusedError(f"{path} is on no file system that is seen here")
 
 
 def _device_below(mount: Mount, path: str, root: Root) -> str:
-    node = None if mount.device.startswith("0:") else node_of_number(mount.device, root)
+    numbers = MountTable([mount], root).devices_below(mount)
+    node = node_of_number(numbers[0], root) if numbers else None
     if node is None:
         raise StoreRefusedError(f"{path} is on {mount.fs_type}, which is not on a block device")
     if mount.fs_type not in _FILE_SYSTEMS:
@@ -116,8 +116,7 @@ def _device_below(mount: Mount, path: str, root: Root) -> str:
 
 
 def _on_btrfs(fd: int, path: str, address: int) -> tuple[str, int]:
-    found = btrfs.physical(fd, address)
+    found = place_on_btrfs(fd, address)
     if found is None:
         raise StoreRefusedError(f"{path} is on more than one device of its btrfs")
-    device, offset = found
-    return btrfs.device_path(fd, device), offset
+    return found

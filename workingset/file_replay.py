@@ -12,7 +12,7 @@ from itertools import islice
 
 from format.sections.working_set import CachedFile, FileSystem, Ranges, pages_in
 from linux import PAGE_SIZE, opening
-from linux.fiemap import FileExtent, file_extents
+from linux.extents import FileExtent, file_extents
 from linux.page_cache import Residency, Runs, largest_readahead
 from workingset.files import check_of
 from workingset.limits import Limits

@@ -18,7 +18,7 @@ from format.sections.working_set import (
     pages_in,
 )
 from linux.machine import boot_id
-from linux.mounts import read_mounts
+from linux.mounts import MountTable, read_mounts
 from workingset.files import Examiner, Found
 from workingset.processes import Processes
 from workingset.trees import Places, Tree, open_tree, trees
@@ -49,13 +49,13 @@ def record(
     are processes that will be gone, besides this one.
     """
     deadline = time.monotonic() + limit * _SHARE
-    mounts = read_mounts()
-    mounted = trees(mounts)[:MAX_FILE_SYSTEMS]
+    table = MountTable(read_mounts())
+    mounted = trees(table)[:MAX_FILE_SYSTEMS]
     walkers = min(len(os.sched_getaffinity(0)), _MOST_WALKERS)
     with Walkers(mounted, deadline, walkers, with_handles=not with_paths) as walking:
         using = Processes(deadline, {*walking.pids, *leave_out})
         files: list[Files] = [{} for _ in mounted]
-        places = Places(mounts, mounted)
+        places = Places(table, mounted)
         examiner = Examiner(using.is_late, with_handles=not with_paths)
         for number, found in _looked_up(mounted, places, using.files(), examiner):
             files[number][found.path] = _cached(found, in_use=True)

@@ -11,7 +11,7 @@ from uuid import UUID
 from format.sections.working_set import WorkingSet
 from linux import tasks
 from linux.machine import boot_id
-from linux.mounts import read_mounts
+from linux.mounts import MountTable, read_mounts
 from state.working_set import ReplayOutcome, ReplayRecord
 from workingset.file_replay import FileReplay
 from workingset.limits import Limits, StoppedError
@@ -39,7 +39,8 @@ def replay(whole: WorkingSet, is_asked: Callable[[], bool], stats: Stats) -> str
     tasks.be_idle()
     limits = Limits(is_asked)
     with ThreadPoolExecutor(_THREADS) as threads:
-        files = FileReplay(trees(read_mounts()), limits, stats, threads, _files_at_once())
+        mounted = trees(MountTable(read_mounts()))
+        files = FileReplay(mounted, limits, stats, threads, _files_at_once())
         try:
             for system in whole.file_systems:
                 files.replay(system, with_paths=whole.with_paths, in_use=True)

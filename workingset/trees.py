@@ -1,16 +1,14 @@
 """The mounted file systems on disks here, whose files the page cache holds."""
 
 import os
-import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from errors import DeviceNotFoundError
-from linux.mounts import Mount, mount_id_of, types_on_devices
+from linux.mounts import Mount, MountTable, open_mount
+from linux.root import HOST
 from store.locate import find_device, name_of, node_of_number
-
-_BY_SERVER = "fuseblk"
-"""A file system that a process serves: looking at its files waits for that process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,78 +28,64 @@ class Tree:
             return self.node
 
 
-def trees(mounts: Sequence[Mount]) -> list[Tree]:
-    """Return the file systems on block devices, each folder of them once."""
-    types = types_on_devices() - {_BY_SERVER}
-    found = [
-        Tree(mount, node)
-        for mount in mounts
-        if mount.fs_type in types and (node := _node_below(mount))
+def trees(table: MountTable) -> list[Tree]:
+    """Return the file systems on block devices, each folder of them once.
+
+    Not what a process serves (fuseblk): looking at its files waits for that process.
+    """
+    found: dict[tuple[str, str], Tree] = {}
+    for mount in table.mounts:
+        place = mount.device, mount.root
+        if place in found or mount.is_served or not (node := _node_below(mount, table)):
+            continue
+        tree = Tree(mount, node)
+        with suppress(OSError):
+            os.close(open_tree(tree))
+            found[place] = tree
+    return [
+        tree
+        for (device, root), tree in found.items()
+        if not any((device, folder) in found for folder in _above(root))
     ]
-    opened = [tree for tree in found if _can_be_opened(tree)]
-    return [tree for tree in opened if not any(_holds(other, tree) for other in opened)]
 
 
-def _can_be_opened(tree: Tree) -> bool:
-    try:
-        os.close(open_tree(tree))
-    except OSError:
-        return False
-    return True
+def _above(root: str) -> Iterator[str]:
+    """Yield the folders above this one."""
+    while root.strip("/"):
+        root = root.rpartition("/")[0]
+        yield root or "/"
 
 
-def _node_below(mount: Mount) -> str | None:
-    """Return the device of the mount; btrfs has a number of its own, and its source names one."""
-    if not mount.device.startswith("0:"):
-        return node_of_number(mount.device)
-    return mount.source if _number(mount.source) is not None else None
-
-
-def _number(node: str) -> int | None:
-    try:
-        status = os.stat(node)
-    except (OSError, ValueError):
-        return None
-    return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
-
-
-def _holds(other: Tree, tree: Tree) -> bool:
-    """Return whether all of `tree` is in `other`, too, by another mount of its file system."""
-    if other is tree or other.mount.device != tree.mount.device:
-        return False
-    above, below = other.mount.root, tree.mount.root
-    if above == below:
-        return other.mount.mount_id < tree.mount.mount_id
-    return _is_below(below, above)
+def _node_below(mount: Mount, table: MountTable) -> str | None:
+    """Return the device of the mount; of a btrfs on several the first, which its UUID finds."""
+    numbers = table.devices_below(mount)
+    return node_of_number(numbers[0], table.root) if numbers else None
 
 
 class Places:
     """Where the paths that processes see lie in these trees."""
 
-    def __init__(self, mounts: Sequence[Mount], kept: Sequence[Tree]) -> None:
-        """`mounts` are all, the later ones on top; those of file systems in `kept` may be in it."""
-        self._points = {
-            os.fsencode(mount.mount_point).rstrip(b"/") + b"/": _place(mount, kept)
-            for mount in mounts
-        }
+    def __init__(self, table: MountTable, kept: Sequence[Tree]) -> None:
+        """`table` has all mounts; those of file systems in `kept` may be in it."""
+        self._table = table
+        self._kept = kept
 
     def find(self, path: bytes) -> tuple[int, bytes] | None:
         """Return the number of the tree that `path` is in, and its path there."""
-        end = len(path)
-        while (end := path.rfind(b"/", 0, end)) >= 0:
-            point = path[: end + 1]
-            if point in self._points:
-                place = self._points[point]
-                return (place[0], place[1] + path[end + 1 :]) if place else None
-        return None
+        mount = self._table.mount_above(os.fsdecode(path))
+        if mount is None or (place := _place(mount, self._kept)) is None:
+            return None
+        number, above = place
+        rest = path[len(os.fsencode(mount.mount_point.rstrip("/"))) :].strip(b"/")
+        return number, b"/".join(filter(None, (above, rest)))
 
 
 def _place(mount: Mount, kept: Sequence[Tree]) -> tuple[int, bytes] | None:
-    """Return the tree that the mount shows a part of, and the path of that with a slash behind."""
+    """Return the tree that the mount shows a part of, and the path of that part in it."""
     for number, tree in enumerate(kept):
         if mount.device == tree.mount.device and _is_below(mount.root, tree.mount.root):
             below = mount.root[len(tree.mount.root.rstrip("/")) :].strip("/")
-            return number, os.fsencode(below and f"{below}/")
+            return number, os.fsencode(below)
     return None
 
 
@@ -119,18 +103,13 @@ def find_tree(candidates: Sequence[Tree], device: str, root: str) -> Tree | None
         node = find_device(device)
     except DeviceNotFoundError:
         return None
-    number = node and _number(node)
     for tree in candidates:
-        if number and _number(tree.node) == number and root in ("", tree.mount.root):
+        if node and HOST.is_same_device(tree.node, node) and root in ("", tree.mount.root):
             return tree
     return None
 
 
 def open_tree(tree: Tree) -> int:
-    """Open the folder that it is mounted on. Raises OSError, also where another one covers it."""
+    """Open the folder that it is mounted on. Raises OSError, also where another mount hides it."""
     # Not O_PATH, which open_by_handle_at takes from newer kernels only.
-    fd = os.open(tree.mount.mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if mount_id_of(fd) != tree.mount.mount_id:
-        os.close(fd)
-        raise NotADirectoryError(f"{tree.mount.mount_point} is covered by another mount")
-    return fd
+    return open_mount(tree.mount, os.O_DIRECTORY)

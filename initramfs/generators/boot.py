@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from linux.mounts import Mount, parse_mounts
+from linux.mounts import read_mounts
 from linux.root import Root
 
 _USUAL = ("/boot", "/efi", "/boot/efi")
@@ -15,18 +15,14 @@ def folders(root: Root) -> list[str]:
 
     The Discoverable Partitions Specification and the UAPI group's Boot Loader Specification.
     """
-    fat = (mount.mount_point for mount in _mounts(root) if mount.fs_type == "vfat")
+    fat = (mount.mount_point for mount in read_mounts(root) if mount.fs_type == "vfat")
     return [*dict.fromkeys((*_USUAL, *fat))]
 
 
 def partitions(root: Root) -> list[str]:
     """Return those of `folders` that are mount points: a boot partition, or what automounts it."""
-    there = {mount.mount_point for mount in _mounts(root)}
+    there = {mount.mount_point for mount in read_mounts(root)}
     return [folder for folder in folders(root) if folder in there]
-
-
-def _mounts(root: Root) -> list[Mount]:
-    return parse_mounts(root.text("/proc/self/mountinfo") or "")
 
 
 def setting(root: Root, name: str) -> str:

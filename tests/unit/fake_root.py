@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from linux.fiemap import LAST, FileExtent
+from linux.extents import LAST, FileExtent
 from linux.root import Root
 
 FILE_PAGE = 4711

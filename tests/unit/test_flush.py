@@ -13,17 +13,19 @@ from hibernate import flush as flushing
 from hibernate.flush import flush, without_block_device
 from hibernate.signals import signals_held_back
 from linux import filesystem
-from linux.mounts import Mount
+from linux.mounts import Mount, MountTable
 
 NFS = Mount(30, "0:44", "/net", "nfs4", "server:/x")
 PROC = Mount(31, "0:5", "/proc", "proc", "proc")
 DISK = Mount(32, "8:1", "/", "ext4", "/dev/sda1")
+NTFS = Mount(34, "8:2", "/ntfs", "fuseblk", "/dev/sda2")
 AUTOFS = Mount(33, "0:60", "/home", "autofs", "auto.home")
 
 
 def test_autofs_is_not_looked_at() -> None:
     """To open one is to have it mounted, by a process that may be frozen."""
-    assert without_block_device([DISK, NFS, AUTOFS, PROC, NFS]) == [[NFS, NFS], [PROC]]
+    table = MountTable([DISK, NFS, AUTOFS, PROC, NFS, NTFS])
+    assert without_block_device(table) == [[NFS, NFS], [PROC], [NTFS]]
 
 
 def test_file_system_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,11 +44,11 @@ def test_file_system_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     fine = Mount(1, "0:50", str(tmp_path / "fine"), "fuse.x", "x")
     mounts = [DISK, fine, Mount(2, "0:51", str(hung), "nfs", "server:/x")]
     with pytest.raises(KernelRefusedError, match=rf"^{hung}: .* cannot be written"):
-        flush(mounts)
-    flush(mounts[:2])
+        flush(MountTable(mounts))
+    flush(MountTable(mounts[:2]))
     monkeypatch.setattr(os, "sync", lambda: time.sleep(60))
     with pytest.raises(KernelRefusedError, match=r"^the disks: "):
-        flush(mounts[:2])
+        flush(MountTable(mounts[:2]))
 
 
 def test_slow_disk_that_gets_on_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +56,7 @@ def test_slow_disk_that_gets_on_is_waited_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(flushing, "LIMIT", 0.1)
     monkeypatch.setattr(flushing, "unwritten", lambda: left.pop(0))
     monkeypatch.setattr(os, "sync", lambda: time.sleep(0.6))
-    flush([])
+    flush(MountTable([]))
 
 
 def test_hung_sync_holds_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +70,7 @@ def test_hung_sync_holds_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     writer = os.fork()
     if writer == 0:
         with contextlib.suppress(KernelRefusedError):
-            flush([])
+            flush(MountTable([]))
         os._exit(0)
     os.close(write_end)
     os.waitpid(writer, 0)
@@ -83,7 +85,7 @@ def test_control_c_ends_the_waiting_for_the_disks(monkeypatch: pytest.MonkeyPatc
     def terminated() -> None:
         with signals_held_back():
             os.kill(os.getpid(), signal.SIGTERM)
-            flush([])
+            flush(MountTable([]))
 
     with pytest.raises(AbortedError, match="SIGTERM"):
         terminated()

@@ -10,75 +10,13 @@ import pytest
 
 from errors import KernelRefusedError
 from guard.take import Guarded
-from hibernate import freeze, namespaces, stuck
+from hibernate import freeze, stuck
 from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems
 from hibernate.freeze import Freeze
-from hibernate.namespaces import every_mount
-from hibernate.order import topmost_first
 from hibernate.stuck import freeze_tasks, stuck_tasks
-from linux import filesystem, stack, tasks
-from linux.mounts import Mount
+from linux import filesystem
 from tests.unit.fake_snapshot import FakeSnapshot
-
-NFS = Mount(30, "0:44", "/net", "nfs4", "server:/x")
-DISK = Mount(32, "8:1", "/", "ext4", "/dev/sda1")
-
-
-FILES = {"loop0": "/srv/image", "loop1": "/mnt/loop/inner"}
-
-
-@pytest.fixture
-def loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    """8:1 is a disk, 7:0 a loop device, 253:0 LVM on another, 0:40 a btrfs on a disk."""
-    names = {"8:1": ["sda1"], "8:2": ["sda2"], "7:0": ["loop0"], "253:0": ["dm-0", "loop1"]}
-    layers = {key: [stack.Layer(name, "", "") for name in found] for key, found in names.items()}
-    monkeypatch.setattr(stack, "layers_of", layers.__getitem__)
-    monkeypatch.setattr(stack, "layers", lambda _path: [stack.Layer("sdb", "", "")])
-    monkeypatch.setattr(stack, "backing_file", lambda name: FILES.get(name, ""))
-
-
-@pytest.mark.usefixtures("loops")
-def test_file_system_in_a_file_stops_before_the_one_that_holds_it() -> None:
-    """Also if it is listed before, as in a copied mount namespace."""
-    root = [Mount(1, "8:1", "/", "ext4", "/dev/sda1")]
-    loop = [Mount(2, "7:0", "/mnt/loop", "ext4", "/dev/loop0")]
-    inner = [Mount(3, "253:0", "/mnt/inner", "xfs", "/dev/dm-0")]
-    holder = [Mount(4, "8:2", "/srv", "ext4", "/dev/sda2")]
-    other = [Mount(5, "0:40", "/data", "btrfs", "/dev/sdb")]
-    for order in ([root, loop, inner, holder, other], [inner, loop, root, holder, other]):
-        stopped = topmost_first(order)
-        assert stopped.index(inner) < stopped.index(loop) < stopped.index(holder)
-    assert topmost_first([root, holder, other]) == [other, holder, root]
-
-
-@pytest.mark.usefixtures("loops")
-def test_file_system_that_hides_its_own_file() -> None:
-    root = [Mount(1, "8:1", "/", "ext4", "/dev/sda1")]
-    loop = [Mount(2, "7:0", "/srv", "ext4", "/dev/loop0")]
-    assert topmost_first([loop, root]) == [loop, root]
-
-
-def test_mounts_of_other_namespaces_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    spaces = {None: "mnt:[1]", 2: "mnt:[1]", 30: "mnt:[2]", 31: "mnt:[2]", 40: "gone"}
-
-    def mount_namespace(pid: int | None = None) -> str:
-        if pid == 40:
-            raise ProcessLookupError
-        return spaces[pid]
-
-    def read_mounts(pid: int | None = None) -> list[Mount]:
-        return [DISK] if pid is None else [DISK, NFS]
-
-    monkeypatch.setattr(tasks, "pids", lambda: [2, 30, 31, 40])
-    monkeypatch.setattr(tasks, "mount_namespace", mount_namespace)
-    monkeypatch.setattr(namespaces, "read_mounts", read_mounts)
-    assert [mount.mount_point for mount in every_mount()] == [
-        "/",
-        "/proc/30/root/",
-        "/proc/30/root/net",
-    ]
-
 
 SHOWN = [
     "Freezing user space processes",

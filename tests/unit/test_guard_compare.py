@@ -9,25 +9,19 @@ import pytest
 
 from errors import ChangedError
 from format.sections.guard import GuardEntry, Method
-from guard import compare as module
 from guard.compare import compare
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS
-from linux import stack
 from tests.unit.fake_disks import UUID_2, Disks, ext
 
 
 @pytest.fixture
-def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
-    made = Disks(tmp_path)
-    monkeypatch.setattr(module, "whole_devices", made.whole)
-    monkeypatch.setattr(module, "find_device", lambda path: path if path in made.dm else None)
-    monkeypatch.setattr(stack, "layers", made.layers)
-    return made
+def disks(tmp_path: Path) -> Disks:
+    return Disks(tmp_path)
 
 
-def entry_of(path: str, method: Method = Method.EXT) -> GuardEntry:
-    with Device(path, new_buffer()) as opened:
+def entry_of(disks: Disks, path: str, method: Method = Method.EXT) -> GuardEntry:
+    with Device(path, new_buffer(), disks) as opened:
         identity = KINDS[method].identify(opened.read)
         assert identity
         return GuardEntry(
@@ -51,38 +45,39 @@ def in_no_time() -> bool:
     raise AssertionError("there was nothing to wait for")
 
 
-def refusal(*entries: GuardEntry, wait: Callable[[], bool] = never) -> str:
+def refusal(disks: Disks, *entries: GuardEntry, wait: Callable[[], bool] = never) -> str:
     with pytest.raises(ChangedError) as caught:
-        compare(list(entries), wait)
+        compare(list(entries), wait, disks)
     assert caught.value.exit_code == 19
     return str(caught.value)
 
 
 def test_unchanged(disks: Disks) -> None:
     disks.add("sdx", b"too small")
-    entries = [entry_of(disks.add("sda", ext())), entry_of(disks.add("sdb", ext(UUID_2)))]
-    compare(entries, in_no_time)
-    compare([], in_no_time)
+    paths = [disks.add("sda", ext()), disks.add("sdb", ext(UUID_2))]
+    entries = [entry_of(disks, path) for path in paths]
+    compare(entries, in_no_time, disks)
+    compare([], in_no_time, disks)
 
 
 def test_changed(disks: Disks) -> None:
-    kept = entry_of(disks.add("sda", ext()))
-    changed = entry_of(disks.add("sdb", ext(UUID_2)))
+    kept = entry_of(disks, disks.add("sda", ext()))
+    changed = entry_of(disks, disks.add("sdb", ext(UUID_2)))
     path = disks.add("sdb", ext(UUID_2, mounts=8))
-    assert refusal(kept, changed, wait=in_no_time) == (
+    assert refusal(disks, kept, changed, wait=in_no_time) == (
         f"the ext4 of /home, on {path}, has changed since the image was made: "
         "it was mounted or repaired"
     )
 
 
 def test_found_by_another_name(disks: Disks) -> None:
-    entry = entry_of(disks.add("sda", ext()))
+    entry = entry_of(disks, disks.add("sda", ext()))
     disks.remove("sda")
     disks.add("sda", ext(UUID_2))
     disks.add("sdc", ext())
-    compare([entry], in_no_time)
+    compare([entry], in_no_time, disks)
     path = disks.add("sdc", ext(mounts=8))
-    assert f"on {path}, has changed" in refusal(entry)
+    assert f"on {path}, has changed" in refusal(disks, entry)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +85,14 @@ def test_found_by_another_name(disks: Disks) -> None:
 )
 def test_gone(instead: bytes, disks: Disks) -> None:
     path = disks.add("sda", ext())
-    entry = entry_of(path)
+    entry = entry_of(disks, path)
     disks.add("sda", instead)
-    assert refusal(entry) == f"the ext4 of /home, on {path} then, is not there"
+    assert refusal(disks, entry) == f"the ext4 of /home, on {path} then, is not there"
 
 
 def test_waits_for_what_is_missing_only(disks: Disks) -> None:
-    first, second = entry_of(disks.add("sda", ext())), entry_of(disks.add("sdb", ext(UUID_2)))
+    first = entry_of(disks, disks.add("sda", ext()))
+    second = entry_of(disks, disks.add("sdb", ext(UUID_2)))
     disks.remove("sdb")
     waits = 0
 
@@ -108,71 +104,68 @@ def test_waits_for_what_is_missing_only(disks: Disks) -> None:
             disks.add("sda", ext(mounts=8))  # compared already
         return waits < 5
 
-    compare([first, second], wait)
+    compare([first, second], wait, disks)
     assert waits == 3
 
 
 def test_copies(disks: Disks) -> None:
     """One that has the recorded name is the one; of others each counts."""
-    entry = entry_of(disks.add("sdb", ext()))
+    entry = entry_of(disks, disks.add("sdb", ext()))
     disks.add("sda", ext(mounts=8))
-    compare([entry], in_no_time)
+    compare([entry], in_no_time, disks)
     disks.remove("sdb")
     disks.add("sdc", ext())
-    assert "sda, has changed" in refusal(entry, wait=in_no_time)
+    assert "sda, has changed" in refusal(disks, entry, wait=in_no_time)
     disks.add("sda", ext())
-    compare([entry], in_no_time)
+    compare([entry], in_no_time, disks)
 
 
 def test_a_layer_is_known_by_its_own_identity(disks: Disks) -> None:
     """A copy that is there before it does not stand in for a volume that is to come."""
-    entry = entry_of(disks.add("dm-0", ext(), "vg-home", "LVM-abc"))
+    entry = entry_of(disks, disks.add("dm-0", ext(), ("vg-home", "LVM-abc")))
     assert entry.device == "/dev/mapper/vg-home"
     disks.remove("dm-0")
     disks.add("sda", ext(mounts=8))
-    disks.add("dm-1", ext(), "vg-snapshot", "LVM-xyz")
+    disks.add("dm-1", ext(), ("vg-snapshot", "LVM-xyz"))
 
     def wait() -> bool:
-        disks.add("dm-7", ext(), "vg-home", "LVM-abc")
+        disks.add("dm-7", ext(), ("vg-home", "LVM-abc"))
         return True
 
-    compare([entry], wait)
+    compare([entry], wait, disks)
     disks.remove("dm-7")
-    assert "on /dev/mapper/vg-home then, is not there" in refusal(entry)
+    assert "on /dev/mapper/vg-home then, is not there" in refusal(disks, entry)
 
 
 def test_luks_is_the_same_by_another_name(disks: Disks) -> None:
-    entry = entry_of(disks.add("dm-0", ext(), "secret", "CRYPT-LUKS2-abc-secret"))
-    disks.add("dm-0", ext(), "luks-abc", "CRYPT-LUKS2-abc-luks-abc")
-    compare([entry], in_no_time)
-    disks.add("dm-0", ext(), "secret", "CRYPT-LUKS2-xyz-secret")
-    assert "is not there" in refusal(entry)
+    entry = entry_of(disks, disks.add("dm-0", ext(), ("secret", "CRYPT-LUKS2-abc-secret")))
+    disks.add("dm-0", ext(), ("luks-abc", "CRYPT-LUKS2-abc-luks-abc"))
+    compare([entry], in_no_time, disks)
+    disks.add("dm-0", ext(), ("secret", "CRYPT-LUKS2-xyz-secret"))
+    assert "is not there" in refusal(disks, entry)
 
 
 def test_a_sample_is_found_wherever_it_is(disks: Disks) -> None:
-    entry = replace(entry_of(disks.add("sda", b"some" * 2048), Method.SAMPLE), file_system="ntfs3")
+    sample = entry_of(disks, disks.add("sda", b"some" * 2048), Method.SAMPLE)
+    entry = replace(sample, file_system="ntfs3")
     disks.add("sda", b"more" * 2048)
     disks.add("sdb", b"some" * 2048)
-    compare([entry], in_no_time)
+    compare([entry], in_no_time, disks)
     disks.add("sdb", b"some" * 2047 + b"body")
-    assert refusal(entry).endswith("sda then, is not there, or has changed")
+    assert refusal(disks, entry).endswith("sda then, is not there, or has changed")
 
 
 def test_a_drive_with_a_medium_is_found_by_its_name(disks: Disks) -> None:
-    path = disks.add("sr0", ext())
-    entry = replace(entry_of(path), device=f"/dev/../{path}")
-    disks.dm[entry.device] = disks.dm[path]
-    disks.hidden.add(path)
-    compare([entry], in_no_time)
-    disks.dm.pop(entry.device)
-    assert "is not there" in refusal(entry)
+    entry = entry_of(disks, disks.add("sr0", ext()))
+    compare([entry], in_no_time, disks)
+    assert "is not there" in refusal(disks, replace(entry, device="/dev/sr1"))
 
 
 def test_a_disk_that_cannot_be_read_is_not_the_one(
     disks: Disks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = entry_of(disks.add("sdb", ext()))
-    bad = disks.add("sda", bytes(8192))
+    entry = entry_of(disks, disks.add("sdb", ext()))
+    bad = disks.path(disks.add("sda", bytes(8192)))
     real = os.preadv
 
     def preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
@@ -181,6 +174,6 @@ def test_a_disk_that_cannot_be_read_is_not_the_one(
         return real(fd, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", preadv)
-    compare([entry], in_no_time)
+    compare([entry], in_no_time, disks)
     disks.remove("sdb")
-    assert "is not there" in refusal(entry)
+    assert "is not there" in refusal(disks, entry)

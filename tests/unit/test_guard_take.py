@@ -1,5 +1,7 @@
 """What is mounted, and which devices it lies on."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,51 +9,35 @@ import pytest
 
 from errors import DeviceNotFoundError, UnreadableError
 from format.sections.guard import GuardEntry, Method
-from guard import take
 from guard.device import PIECE, Device, new_buffer
 from guard.take import Guarded
-from linux import stack
+from linux import block
 from linux.mounts import Mount
-from linux.root import HOST
 from tests.premises.volumes import skip_unless_mountable
 from tests.unit.fake_disks import UUID_1, UUID_2, Disks, ext
 from vm.host import run
 
 
 @pytest.fixture
-def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
-    """Those added have the numbers 8:0, 8:1, … in the order of their names."""
-    (tmp_path / "disks").mkdir()
-    made = Disks(tmp_path / "disks")
-
-    def node(number: str) -> str | None:
-        major, _, minor = number.partition(":")
-        return dict(enumerate(made.whole())).get(int(minor)) if major == "8" else None
-
-    monkeypatch.setattr(take, "node_of_number", node)
-    monkeypatch.setattr(take, "find_device", lambda path: path if path in made.dm else None)
-    monkeypatch.setattr(take, "types_on_devices", lambda: {"ext4", "bcachefs"})
-    monkeypatch.setattr(stack, "layers", made.layers)
-    monkeypatch.setattr(HOST, "root", str(tmp_path))
-    for minor in range(4):
-        (tmp_path / f"sys/dev/block/8:{minor}").mkdir(parents=True)
-    return made
+def disks(tmp_path: Path) -> Disks:
+    return Disks(tmp_path)
 
 
 def mount(device: str, place: str, fs_type: str = "ext4", source: str = "none") -> Mount:
     return Mount(1, device, place, fs_type, source)
 
 
-def taken(*mounts: Mount) -> tuple[list[GuardEntry], list[str]]:
+def taken(disks: Disks, *mounts: Mount) -> tuple[list[GuardEntry], list[str]]:
     with Guarded() as guarded:
-        guarded.open_all(list(mounts))
+        guarded.open_all(disks.table(*mounts))
         return list(guarded.entries()), guarded.notes
 
 
 def test_each_device_once(disks: Disks) -> None:
     root = disks.add("sda", ext())
-    disks.add("sdb", ext(UUID_2), "vg-home", "LVM-abc")
+    disks.add("sdb", ext(UUID_2), ("vg-home", "LVM-abc"))
     entries, notes = taken(
+        disks,
         mount("0:22", "/proc", "proc", "proc"),
         mount("8:0", "/"),
         mount("8:1", "/home", "ext3"),
@@ -70,65 +56,58 @@ def test_each_device_once(disks: Disks) -> None:
 
 
 def test_fingerprints_are_taken_when_all_is_frozen(disks: Disks) -> None:
-    path = disks.add("sda", ext())
+    disks.add("sda", ext())
     with Guarded() as guarded:
-        guarded.open_all([mount("8:0", "/")])
+        guarded.open_all(disks.table(mount("8:0", "/")))
         (before,) = guarded.entries()
-        Path(path).write_bytes(ext(mounts=8))
+        disks.add("sda", ext(mounts=8))
         (after,) = guarded.entries()
     assert before.fingerprint != after.fingerprint
 
 
 @pytest.mark.parametrize("below", ["loop0", "zram1", "ram0"])
-def test_files_and_memory_are_left_out(
-    below: str, disks: Disks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disks.add("sda", ext())
-    below_all = [stack.Layer("dm-0", "secret", "CRYPT-LUKS2-abc"), stack.Layer(below, "", "")]
-    monkeypatch.setattr(stack, "layers", lambda _path: below_all)
-    assert taken(mount("8:0", "/mnt")) == ([], [])
+def test_files_and_memory_are_left_out(below: str, disks: Disks) -> None:
+    disks.add("dm-0", ext(), ("secret", "CRYPT-LUKS2-abc"))
+    disks.stack("dm-0", below)
+    assert taken(disks, mount("8:0", "/mnt")) == ([], [])
 
 
 def test_other_types_are_sampled_with_a_note(disks: Disks) -> None:
     path = disks.add("sda", ext())
-    entries, notes = taken(mount("8:0", "/mnt", "ntfs3"))
+    entries, notes = taken(disks, mount("8:0", "/mnt", "ntfs3"))
     assert [(e.method, e.identity) for e in entries] == [(Method.SAMPLE, bytes(16))]
     assert notes == [f"ntfs3 on {path}, mounted at /mnt: only a sample of it can be compared"]
 
 
 def test_a_superblock_that_is_not_its_types_is_sampled(disks: Disks) -> None:
     disks.add("sda", ext())
-    entries, notes = taken(mount("8:0", "/mnt", "xfs"))
+    entries, notes = taken(disks, mount("8:0", "/mnt", "xfs"))
     assert [e.method for e in entries] == [Method.SAMPLE]
     assert len(notes) == 1
 
 
-def test_all_devices_of_a_btrfs(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr(
-        Guarded, "_open", lambda _self, node, at: opened.append(f"{node} {at.mount_point}")
-    )
-    path = disks.add("sda", b"")
-    sys = Path(HOST.path("/sys"))
-    for uuid, names in (("1-2", ("sda", "cciss!c0d1")), ("3-4", ("sdc",))):
-        for name in names:
-            (sys / f"fs/btrfs/{uuid}/devices/{name}").mkdir(parents=True)
-    (sys / "fs/btrfs/features").mkdir()
-    taken(mount("0:30", "/", "btrfs", path), mount("0:31", "/home", "btrfs", path))
-    assert opened == ["/dev/cciss/c0d1 /", "/dev/sda /"]
-    opened.clear()
-    taken(mount("0:30", "/", "btrfs", "/dev/root"))
-    assert len(opened) == 3
+def test_all_devices_of_a_btrfs(disks: Disks) -> None:
+    paths = [disks.add(name, ext()) for name in ("sda", "cciss!c0d1", "sdc")]
+    disks.btrfs("1-2", "sda", "cciss!c0d1")
+    disks.btrfs("3-4", "sdc")
+    (disks.folder / "sys/fs/btrfs/features").mkdir()
+    one, other = mount("0:30", "/", "btrfs", paths[0]), mount("0:31", "/home", "btrfs", paths[1])
+    assert [(e.device, e.mount_point) for e in taken(disks, one, other)[0]] == [
+        ("/dev/cciss/c0d1", "/"),
+        ("/dev/sda", "/"),
+    ]
+    assert len(taken(disks, mount("0:30", "/", "btrfs", "/dev/root"))[0]) == 3
 
 
 def test_btrfs_whose_devices_nobody_knows(disks: Disks) -> None:
     with pytest.raises(DeviceNotFoundError, match="the devices of the btrfs at /mnt"):
-        taken(mount("0:30", "/mnt", "btrfs", "/dev/root"))
+        taken(disks, mount("0:30", "/mnt", "btrfs", "/dev/root"))
 
 
 def test_a_type_without_a_number_of_its_own(disks: Disks) -> None:
     path = disks.add("sda", ext())
     entries, _ = taken(
+        disks,
         mount("0:40", "/mnt", "bcachefs", path),
         mount("0:41", "/net", "nfs", "server:/net"),
         mount("0:42", "/proc/7/root/mnt", "tmpfs", path),
@@ -138,25 +117,37 @@ def test_a_type_without_a_number_of_its_own(disks: Disks) -> None:
 
 def test_all_devices_that_a_mount_names_with_colons_between(disks: Disks) -> None:
     paths = [disks.add("sda", ext()), disks.add("sdb", ext(UUID_2))]
-    entries, _ = taken(mount("0:40", "/mnt", "bcachefs", ":".join(paths)))
+    entries, _ = taken(disks, mount("0:40", "/mnt", "bcachefs", ":".join(paths)))
     assert [e.device for e in entries] == paths
 
 
 def test_a_disk_that_was_pulled_out(disks: Disks) -> None:
-    assert taken(mount("8:9", "/media/stick")) == (
+    pulled, unknown = mount("8:9", "/media/stick"), mount("0:40", "/b", "bcachefs", "/dev/x")
+    assert taken(disks, pulled, unknown) == (
         [],
-        ["the device of /media/stick is gone: nothing to compare"],
+        [
+            "the device of /media/stick is gone: nothing to compare",
+            "the device of /b is not known: nothing to compare",
+        ],
     )
-    with pytest.raises(DeviceNotFoundError, match="device 8:3, mounted at /mnt, has no node"):
-        taken(mount("8:3", "/mnt"))
 
 
-def test_a_disk_that_cannot_be_opened(disks: Disks) -> None:
-    path = disks.add("sda", b"")
-    Path(path).unlink()
-    disks.whole = lambda: [path]  # type: ignore[method-assign]
-    with pytest.raises(UnreadableError, match=f"cannot open {path}, mounted at /mnt: no such"):
-        taken(mount("8:0", "/mnt"))
+def test_a_disk_without_a_node(disks: Disks) -> None:
+    os.unlink(disks.path(disks.add("sda")))
+    with pytest.raises(DeviceNotFoundError, match="device 8:0, mounted at /mnt, has no node"):
+        taken(disks, mount("8:0", "/mnt"))
+
+
+def test_a_disk_that_cannot_be_opened(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_path: str, _flags: int) -> int:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path = disks.add("sda", ext())
+    monkeypatch.setattr(block, "open_direct", fail)
+    with pytest.raises(
+        UnreadableError, match=f"cannot open {path}, mounted at /mnt: operation not"
+    ):
+        taken(disks, mount("8:0", "/mnt"))
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import pytest
 from errors import (
     KernelRefusedError,
 )
-from hibernate import filesystems
-from hibernate.filesystems import FileSystems, to_freeze
+from hibernate.filesystems import FileSystems
 from hibernate.power_off import Mode, power_off
 from hibernate.watchdog import Watchdog
 from linux import filesystem, power
@@ -21,23 +20,6 @@ from linux.mounts import Mount, mount_id_of
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 
 GIB = 1 << 30
-
-
-def test_block_file_systems_stop_once_each_and_the_last_mounted_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(filesystems, "types_on_devices", lambda: {"ext4", "btrfs", "fuseblk"})
-    mounts = [
-        Mount(1, "8:1", "/", "ext4", "/dev/sda1"),
-        Mount(2, "0:5", "/dev", "devtmpfs", "udev"),
-        Mount(3, "0:40", "/data", "btrfs", "/dev/sdb"),
-        Mount(4, "8:1", "/again", "ext4", "/dev/sda1"),
-        Mount(5, "8:17", "/ntfs", "fuseblk", "/dev/sdb1"),
-        Mount(6, "7:0", "/loop", "ext4", "/dev/loop0"),
-        Mount(7, "0:44", "/net", "nfs4", "server:/x"),
-    ]
-    places = [[mount.mount_point for mount in group] for group in to_freeze(mounts)]
-    assert places == [["/loop"], ["/data"], ["/", "/again"]]
 
 
 class Frozen:
@@ -80,7 +62,7 @@ def frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Frozen:
 
 @pytest.fixture
 def opened(frozen: Frozen) -> FileSystems:
-    return FileSystems(frozen.mounts)
+    return FileSystems([[mount] for mount in frozen.mounts])
 
 
 def test_only_what_we_froze_is_thawed(frozen: Frozen, opened: FileSystems) -> None:
@@ -128,12 +110,9 @@ def test_file_system_that_cannot_be_frozen_is_synced(
     assert frozen.names() == ["two"]
 
 
-def test_mount_hidden_below_another_is_refused(
-    frozen: Frozen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(filesystems, "mount_id_of", lambda _fd: -1)
+def test_mount_hidden_below_another_is_refused(frozen: Frozen) -> None:
     with pytest.raises(KernelRefusedError, match=r"mounted at .*/two cannot be reached"):
-        FileSystems(frozen.mounts)
+        FileSystems([[replace(mount, mount_id=-1)] for mount in frozen.mounts[1:]])
 
 
 def test_hidden_mount_is_reached_by_another_of_the_same_file_system(
@@ -141,7 +120,7 @@ def test_hidden_mount_is_reached_by_another_of_the_same_file_system(
 ) -> None:
     one, two = frozen.mounts
     hidden = replace(one, mount_id=-1, mount_point=two.mount_point)
-    FileSystems([hidden, one]).freeze()
+    FileSystems([[hidden, one]]).freeze()
     assert frozen.names() == ["one"]
 
 

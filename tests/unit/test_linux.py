@@ -17,11 +17,9 @@ from linux import (
     mounts,
     root,
     snapshot,
-    stack,
     tasks,
 )
 from linux.machine import processor, ram_map, ram_map_digest
-from linux.root import Root
 from linux.snapshot import encode_device
 
 # include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
@@ -67,14 +65,6 @@ def test_root_in_memory() -> None:
     assert not root.is_memory(mounted + "/dev/sda1 / ext4 rw 0 0\n")
     assert not root.is_memory("tmpfs /tmp tmpfs rw 0 0\n")
     assert not root.is_memory("")
-
-
-def test_types_on_devices() -> None:
-    types = mounts.types_on_devices()
-    assert "proc" not in types
-    assert "tmpfs" not in types
-    assert not any("\t" in name or " " in name for name in types)
-    assert any(mount.fs_type in types for mount in mounts.read_mounts())
 
 
 def test_own_mountinfo_and_fdinfo_agree() -> None:
@@ -198,7 +188,7 @@ def test_process_is_described(tmp_path: Path) -> None:
     assert os.getpid() in tasks.pids()
     assert tasks.mount_namespace(os.getpid()) == tasks.mount_namespace()
     assert 0 < len(tasks.name_of(os.getpid()).encode()) <= tasks.NAME_SIZE
-    assert mounts.read_mounts(os.getpid()) == mounts.read_mounts()
+    assert mounts.mounts_of(os.getpid()) == mounts.read_mounts()
 
 
 def test_process_that_has_ended_is_an_error() -> None:
@@ -223,17 +213,6 @@ def test_cgroups_are_those_of_a_folder(tmp_path: Path) -> None:
     assert not cgroups.is_to_be_frozen(root, "/a/b")
     cgroups.set_frozen(root, "/a/b", frozen=True)
     assert cgroups.is_to_be_frozen(root, "/a/b")
-
-
-def test_file_below_a_loop_device(tmp_path: Path) -> None:
-    folder = tmp_path / "sys/class/block/loop12/loop"
-    folder.mkdir(parents=True)
-    (folder / "backing_file").write_text("/srv/disk image\n")
-    root = Root(str(tmp_path))
-    for name in ("loop12", "loop12p3"):
-        assert stack.backing_file(name, root) == "/srv/disk image"
-    for name in ("sda1", "loop1", "dm-0"):
-        assert stack.backing_file(name, root) == ""
 
 
 def test_synced_file_system_is_an_open_one(tmp_path: Path) -> None:

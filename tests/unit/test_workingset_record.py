@@ -15,7 +15,7 @@ from errors import DamagedError
 from format.records import MAX_WORKING_SET_SIZE
 from format.sections.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
 from linux import PAGE_SIZE
-from linux.mounts import Mount, read_mounts
+from linux.mounts import Mount, MountTable, read_mounts
 from tests.unit.cached_files import LONG_ENOUGH, ODD, files_in, recorded
 from tests.unit.test_linux_memory import sleeper
 from workingset import record as record_module
@@ -79,7 +79,7 @@ def test_time_is_bounded_and_its_end_is_said(cached: Path) -> None:
 
 
 def test_no_walker_is_left(cached: Path) -> None:
-    mounted = trees(read_mounts())
+    mounted = trees(MountTable(read_mounts()))
     with Walkers(mounted, time.monotonic() + LONG_ENOUGH, 2, with_handles=False) as walkers:
         pids = list(walkers.pids)
     assert len(pids) == 2
@@ -194,25 +194,29 @@ def test_a_folder_that_cannot_be_read_has_nothing_in_it(
 
 def test_each_folder_of_a_file_system_is_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     real = next(mount for mount in read_mounts() if mount.mount_point == "/")
-    if not trees([real]):
+    if not trees(MountTable([real])):
         pytest.skip("the root is on no block device")
     same = [
         replace(real, mount_id=9001, mount_point="/again"),
         replace(real, mount_id=9002, mount_point="/bind", root=f"{real.root.rstrip('/')}/home"),
         Mount(9003, "0:5", "/proc", "proc", "proc"),
         replace(real, mount_id=9004, fs_type="fuseblk", mount_point="/ntfs"),
+        replace(real, mount_id=9005, mount_point="/etc/x", root=f"{real.root.rstrip('/')}/var/y"),
     ]
-    found = trees([real, *same])
+    found = trees(MountTable([real, *same]))
     assert [tree.mount for tree in found] == [real]
     assert find_tree(found, found[0].name, real.root) == found[0]
     assert find_tree(found, found[0].name, "") == found[0]
-    places = Places([*same, real, replace(same[2], mount_point="/tmp")], found)
+    places = Places(MountTable([*same, real, replace(same[2], mount_point="/tmp")]), found)
     assert places.find(b"/usr/bin/x") == (0, b"usr/bin/x")
     assert places.find(b"/again/x") == (0, b"x")
     assert places.find(b"/bind/y/x") == (0, b"home/y/x")
+    assert places.find(b"/etc/x") == (0, b"var/y")
     assert places.find(b"/tmp/x") is None
     assert places.find(b"memfd:x") is None
-    assert trees([replace(real, mount_id=9006)]) == [], "one that another mount covers"
-    monkeypatch.setattr(trees_module, "_can_be_opened", lambda _tree: True)
-    parts = trees([replace(real, root="/@"), replace(real, mount_id=9005, root="/@home")])
+    hidden = MountTable([replace(real, mount_id=9006)])
+    assert trees(hidden) == [], "one that another mount covers"
+    monkeypatch.setattr(trees_module, "open_tree", lambda _tree: os.open("/", os.O_RDONLY))
+    subvolumes = [replace(real, root="/@"), replace(real, mount_id=9005, root="/@home")]
+    parts = trees(MountTable(subvolumes))
     assert [tree.mount.root for tree in parts] == ["/@", "/@home"]
