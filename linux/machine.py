@@ -3,32 +3,29 @@
 import hashlib
 import os
 import re
-from pathlib import Path
 
 from linux.proc import lines, read
 from linux.root import HOST, Root
 
-MEMMAP = Path("/sys/firmware/memmap")
-IOMEM = Path("/proc/iomem")
-CPUINFO = Path("/proc/cpuinfo")
-
+_MEMMAP = "/sys/firmware/memmap"
 _MACHINE_ID = re.compile(r"([0-9a-f]{32})\s*", re.IGNORECASE)
 
 
-def ram_map(memmap: Path = MEMMAP, iomem: Path = IOMEM) -> str:
+def ram_map(root: Root = HOST) -> str:
     """Return the memory map that the firmware gave, a line for each range: start, end, type.
 
     Reads /sys/firmware/memmap (Documentation/ABI/testing/sysfs-firmware-memmap), the same map
     that x86 kernels compare by e820 checksum; elsewhere the System RAM lines of /proc/iomem.
+    Raises OSError.
     """
-    if memmap.is_dir():
-        entries = [
-            " ".join(read(str(entry / name)).strip() for name in ("start", "end", "type"))
-            for entry in sorted(memmap.iterdir(), key=lambda path: int(path.name))
-        ]
-    else:
-        entries = [line for line in lines(read(str(iomem))) if "System RAM" in line]
-    return "\n".join(entries)
+    if numbers := sorted(root.names(_MEMMAP), key=int):
+        return "\n".join(_range(root.path(f"{_MEMMAP}/{number}")) for number in numbers)
+    iomem = lines(read(root.path("/proc/iomem")))
+    return "\n".join(line for line in iomem if "System RAM" in line)
+
+
+def _range(folder: str) -> str:
+    return " ".join(read(f"{folder}/{name}").strip() for name in ("start", "end", "type"))
 
 
 def ram_map_digest() -> bytes:
@@ -36,12 +33,12 @@ def ram_map_digest() -> bytes:
     return hashlib.sha256(ram_map().encode()).digest()
 
 
-def processor(cpuinfo: Path = CPUINFO) -> tuple[str, frozenset[str]]:
+def processor(root: Root = HOST) -> tuple[str, frozenset[str]]:
     """Return name and features of the first processor (/proc/cpuinfo, arch/x86/kernel/cpu/proc.c).
 
     Where the architecture's cpuinfo says neither, the name is "" and there are no features.
     """
-    first = cpuinfo.read_bytes().decode("utf-8", "replace").partition("\n\n")[0]
+    first = (root.text("/proc/cpuinfo") or "").partition("\n\n")[0]
     words = (line.partition(":") for line in lines(first))
     fields = {name.strip(): value.strip() for name, _, value in words}
     features = fields.get("flags") or fields.get("Features") or ""

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,8 +20,11 @@ from linux import (
     snapshot,
     tasks,
 )
-from linux.machine import processor, ram_map, ram_map_digest
+from linux.libc import checked, libc, number_of
+from linux.machine import machine_id, processor, ram_map, ram_map_digest
+from linux.root import Root
 from linux.snapshot import encode_device
+from tests.unit.below_root import write
 
 # include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
 HEADER_REQUESTS = {
@@ -76,37 +80,45 @@ def test_own_mountinfo_and_fdinfo_agree() -> None:
     assert "/proc" in [m.mount_point for m in mounts.read_mounts() if m.mount_id == found]
 
 
-def memmap(folder: Path, entries: dict[str, tuple[str, str, str]]) -> Path:
-    for name, values in entries.items():
-        (folder / name).mkdir(parents=True)
-        for file, value in zip(("start", "end", "type"), values, strict=True):
-            (folder / name / file).write_text(f"{value}\n")
-    return folder
-
-
 RAM = {"0": ("0x0", "0x9fbff", "System RAM"), "1": ("0x100000", "0x1fffffff", "System RAM")}
+IOMEM = "00001000-0009fbff : System RAM\n000a0000-000bffff : PCI Bus 0000:00\n"
+
+
+def memmap(entries: dict[str, tuple[str, str, str]]) -> dict[str, str]:
+    """Return the files that say so."""
+    return {
+        f"/sys/firmware/memmap/{number}/{file}": f"{value}\n"
+        for number, values in entries.items()
+        for file, value in zip(("start", "end", "type"), values, strict=True)
+    }
+
+
+def machine(folder: Path, files: dict[str, str]) -> Root:
+    made = Root(str(folder))
+    write(made, files)
+    return made
 
 
 def test_memory_map_shows_every_field(tmp_path: Path) -> None:
-    maps = {ram_map(memmap(tmp_path / "same", RAM), tmp_path)}
-    assert ram_map(memmap(tmp_path / "again", RAM), tmp_path) in maps
+    maps = {ram_map(machine(tmp_path / "same", memmap(RAM)))}
+    assert ram_map(machine(tmp_path / "again", memmap(RAM))) in maps
     for field, value in enumerate(("0x1000", "0x2fffffff", "ACPI Tables")):
         changed = list(RAM["1"])
         changed[field] = value
         entries = RAM | {"1": (changed[0], changed[1], changed[2])}
-        maps.add(ram_map(memmap(tmp_path / f"other{field}", entries), tmp_path))
-    maps.add(ram_map(memmap(tmp_path / "less", {"0": RAM["0"]}), tmp_path))
+        maps.add(ram_map(machine(tmp_path / f"other{field}", memmap(entries))))
+    maps.add(ram_map(machine(tmp_path / "less", memmap({"0": RAM["0"]}))))
     assert len(maps) == 5
 
 
 def test_memory_map_without_firmware_memmap(tmp_path: Path) -> None:
-    iomem = tmp_path / "iomem"
-    iomem.write_text("00001000-0009fbff : System RAM\n000a0000-000bffff : PCI Bus 0000:00\n")
-    first = ram_map(tmp_path / "none", iomem)
-    iomem.write_text("00001000-0009fbff : System RAM\n000a0000-000bffff : something else\n")
-    assert ram_map(tmp_path / "none", iomem) == first
-    iomem.write_text("00001000-0009ffff : System RAM\n")
-    assert ram_map(tmp_path / "none", iomem) != first
+    with pytest.raises(FileNotFoundError):
+        ram_map(Root(str(tmp_path)))
+    first = ram_map(machine(tmp_path, {"/proc/iomem": IOMEM}))
+    other_bus = IOMEM.replace("PCI", "ISA")
+    assert ram_map(machine(tmp_path, {"/proc/iomem": other_bus})) == first
+    more = IOMEM.replace("0009fbff", "0009ffff")
+    assert ram_map(machine(tmp_path, {"/proc/iomem": more})) != first
 
 
 def test_age_of_a_process() -> None:
@@ -122,16 +134,52 @@ def test_own_memory_map_is_stable() -> None:
     assert re.fullmatch("[0-9a-f]{64}", ram_map_digest().hex())
 
 
-def test_processor(tmp_path: Path) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    first = "processor\t: 0\nmodel name\t: Testing 9000\nflags\t\t: fpu sse2\nbugs\t\t: f00f\n"
-    cpuinfo.write_text(f"{first}\nprocessor\t: 1\nflags\t\t: fpu\n")
-    assert processor(cpuinfo) == ("Testing 9000", frozenset({"fpu", "sse2"}))
-    cpuinfo.write_text("processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\n")
-    assert processor(cpuinfo) == ("", frozenset({"fp", "asimd"}))
+FIRST = "processor\t: 0\nmodel name\t: Testing\r 9000\nflags\t\t: fpu sse2\nbugs\t\t: f00f\n"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        (f"{FIRST}\nprocessor\t: 1\nflags\t\t: fpu\n", ("Testing\r 9000", "fpu sse2")),
+        ("processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\n", ("", "asimd fp")),
+        ("what\n", ("", "")),
+    ],
+)
+def test_processor(cpuinfo: str, expected: tuple[str, str], tmp_path: Path) -> None:
+    name, features = processor(machine(tmp_path, {"/proc/cpuinfo": cpuinfo}))
+    assert (name, " ".join(sorted(features))) == expected
+
+
+def test_processor_of_this_machine() -> None:
     name, features = processor()
     assert name
     assert "sse2" in features
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{'0123abcd' * 4}\n", "0123abcd" * 4),
+        ("0123ABCD" * 4, "0123abcd" * 4),
+        ("uninitialized\n", ""),
+        ("0123abcd " * 4, ""),
+        ("0123abcd" * 3, ""),
+        ("", ""),
+    ],
+)
+def test_machine_id(text: str, expected: str, tmp_path: Path) -> None:
+    assert machine_id(Root(str(tmp_path))) == ""
+    assert machine_id(machine(tmp_path, {"/etc/machine-id": text})) == expected
+
+
+@pytest.mark.parametrize(("name", "known"), [("x86_64", True), ("riscv64", False)])
+def test_system_calls_have_a_number_on_each_machine(
+    name: str, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=name))
+    assert (number_of("openat2") > 0) == known
+    with pytest.raises(OSError, match="Function not implemented"):
+        checked(libc.syscall(number_of("none")))
 
 
 def test_log_is_read_record_by_record_from_its_end(
