@@ -13,6 +13,7 @@ class SwapArea:
     """One line of /proc/swaps."""
 
     path: str
+    """With " (deleted)" behind where the file was deleted (fs/d_path.c): no file is called so."""
     is_partition: bool
     size: int
     """Bytes."""

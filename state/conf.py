@@ -39,7 +39,7 @@ class Conf:
     def parse(cls, text: str, name: str) -> Self:
         """Return what `text` says. Raises ConfigurationError with `name` and the line's number."""
         conf = cls()
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             words = line.strip()
             if not words or words.startswith("#"):
                 continue

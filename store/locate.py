@@ -7,6 +7,7 @@ its database (systemd's sd-device, device_read_db), as libudev does.
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
+from linux.proc import lines
 from linux.root import HOST, Root
 
 _PROPERTIES = {
@@ -135,10 +136,10 @@ def _tag_of(number: str, node: str, tag: str, root: Root) -> str:
 def _properties(number: str, root: Root) -> dict[str, str]:
     """Return what the kernel and udev know of the block device MAJOR:MINOR, by name."""
     properties = {}
-    for line in _read(f"/sys/dev/block/{number}/uevent", root).split("\n"):
+    for line in lines(_read(f"/sys/dev/block/{number}/uevent", root)):
         name, _, value = line.partition("=")
         properties[name] = value
-    for line in _read(f"/run/udev/data/b{number}", root).split("\n"):
+    for line in lines(_read(f"/run/udev/data/b{number}", root)):
         if line.startswith("E:"):
             name, _, value = line[2:].partition("=")
             properties[name] = value

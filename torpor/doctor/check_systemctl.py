@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from linux.efivar import EFI
-from linux.swap import parse_swaps
+from linux.swap import active_swaps
 from torpor.doctor import systemd
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
@@ -115,7 +115,7 @@ def _leaves_room_to_us(facts: Facts) -> bool:
 
 
 def _has_swap(facts: Facts) -> bool:
-    areas = parse_swaps(facts.machine.text("/proc/swaps") or "")
+    areas = active_swaps(facts.machine)
     return any(not area.path.startswith("/dev/zram") for area in areas)
 
 
