@@ -4,6 +4,7 @@ import fcntl
 import os
 import stat
 
+# include/uapi/linux/fs.h
 BLKGETSIZE64 = 0x80081272
 BLKBSZGET = 0x80081270
 

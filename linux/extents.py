@@ -9,9 +9,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+# include/uapi/linux/fs.h
 FS_IOC_FIEMAP = 0xC020660B
 FS_IOC_FSGETXATTR = 0x801C581F
 
+# include/uapi/linux/fiemap.h
 LAST = 0x1
 UNWRITTEN = 0x800
 MERGED = 0x1000

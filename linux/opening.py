@@ -7,6 +7,7 @@ from functools import cache
 
 from linux.libc import checked, libc, number_of, quick
 
+# include/uapi/linux/openat2.h
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -19,9 +20,12 @@ BELOW = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_
 
 _OPENAT2 = number_of("openat2")
 _AT_EMPTY_PATH = 0x1000
+"""include/uapi/linux/fcntl.h."""
 _MAX_HANDLE = 128
+"""Bytes: MAX_HANDLE_SZ, include/linux/exportfs.h."""
 _HOW = struct.Struct("=QQQ")
 _HANDLE = struct.Struct("=Ii")
+"""struct file_handle without its bytes: how many, and of what type (include/linux/fs.h)."""
 
 
 def open_below(folder: int, path: bytes, flags: int, resolve: int = BELOW) -> int:

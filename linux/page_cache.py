@@ -16,6 +16,7 @@ from linux import PAGE_SIZE, proc
 from linux.libc import checked, number_of, quick
 
 _CACHESTAT = number_of("cachestat")
+# struct cachestat_range and cachestat, include/uapi/linux/mman.h
 _RANGE = struct.Struct("=QQ")
 _COUNTS = struct.Struct("=5Q")
 _WHOLE = _RANGE.pack(0, 0)

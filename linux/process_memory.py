@@ -9,19 +9,17 @@ import errno
 import os
 from array import array
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
-from linux import PAGE_SIZE, proc
+from linux import PAGE_SIZE
 from linux.libc import checked, libc, number_of
 from linux.page_cache import Runs, runs
-from linux.proc import lines
 
 MOST_RANGES = 1024
 """UIO_MAXIOV, include/uapi/linux/uio.h."""
 
 _PROCESS_MADVISE = number_of("process_madvise")
+# include/uapi/asm-generic/mman-common.h
 _MADV_WILLNEED = 3
 _MADV_PAGEOUT = 21
 
@@ -36,8 +34,7 @@ _IS_PRESENT = bytes(byte & _PRESENT != 0 for byte in range(256))
 _IS_SWAPPED = bytes(byte & _SWAPPED != 0 for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """One line of maps."""
 
     start: int
@@ -59,27 +56,37 @@ class Mapping:
 
 def mappings(pid: int) -> list[Mapping]:
     """Return the mappings of the process; [] for a kernel thread. Raises OSError."""
-    return parse_mappings(proc.read(f"/proc/{pid}/maps"))
+    with open(f"/proc/{pid}/maps", "rb") as file:
+        return parse_mappings(file.read())
 
 
-def parse_mappings(text: str) -> list[Mapping]:
-    """Return the mappings in `text`, the contents of a maps; a line like no other is left out."""
+def parse_mappings(text: bytes) -> list[Mapping]:
+    """Return the mappings in `text`, the contents of a maps; a line like no other is left out.
+
+    Bytes, unlike other text of the kernel: a machine has 100,000 of these lines and more.
+    """
     found = []
-    for line in lines(text):
-        with suppress(ValueError):
+    for line in text.split(b"\n"):
+        try:
             found.append(_mapping(line))
+        except ValueError:
+            continue
     return found
 
 
-def _mapping(line: str) -> Mapping:
+def _mapping(line: bytes) -> Mapping:
     """Return what a line says (fs/proc/task_mmu.c, show_map_vma). Raises ValueError."""
-    limits, rights, _, number, inode = line.split(" ", 4)
-    start, end = limits.split("-")
-    major, minor = number.split(":")
-    device = os.makedev(int(major, 16), int(minor, 16))
-    path = os.fsencode(inode.partition(" ")[2].lstrip(" "))
-    flags = rights[:3] != "---", rights[3:] == "s"
-    return Mapping(int(start, 16), int(end, 16), *flags, device, path)
+    limits, rights, _, number, inode = line.split(b" ", 4)
+    start, end = limits.split(b"-")
+    major, minor = number.split(b":")
+    return Mapping(
+        int(start, 16),
+        int(end, 16),
+        not rights.startswith(b"---"),
+        rights.endswith(b"s"),
+        os.makedev(int(major, 16), int(minor, 16)),
+        inode.partition(b" ")[2].lstrip(b" "),
+    )
 
 
 class PageMap:

@@ -13,7 +13,9 @@ NAME_SIZE = 15
 """Bytes of a name that the kernel keeps (TASK_COMM_LEN, include/linux/sched.h)."""
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
+"""include/uapi/asm-generic/mman.h."""
 _PR_SET_DUMPABLE = 4
+"""include/uapi/linux/prctl.h."""
 _IOPRIO_WHO_PROCESS = 1
 _IOPRIO_IDLE = 3 << 13
 """IOPRIO_CLASS_IDLE, include/uapi/linux/ioprio.h."""

@@ -69,11 +69,17 @@ class Places:
         """`table` has all mounts; those of file systems in `kept` may be in it."""
         self._table = table
         self._kept = kept
+        self._known: dict[int, tuple[int, bytes] | None] = {}
+        """What _place says of a mount."""
 
     def find(self, path: bytes) -> tuple[int, bytes] | None:
         """Return the number of the tree that `path` is in, and its path there."""
         mount = self._table.mount_above(os.fsdecode(path))
-        if mount is None or (place := _place(mount, self._kept)) is None:
+        if mount is None:
+            return None
+        if mount.mount_id not in self._known:
+            self._known[mount.mount_id] = _place(mount, self._kept)
+        if (place := self._known[mount.mount_id]) is None:
             return None
         number, above = place
         rest = path[len(os.fsencode(mount.mount_point.rstrip("/"))) :].strip(b"/")

@@ -177,7 +177,7 @@ def test_handles(tmp_path: Path) -> None:
         os.close(folder)
 
 
-MAPS = """\
+MAPS = b"""\
 55d0-55d2 r--p 00000000 fe:01 1234                       /usr/bin/a b
 7f00000000-7f00001000 rw-p 00000000 00:00 0
 7ffc-7ffd ---p 00000000 00:00 0                          [stack]
@@ -196,7 +196,7 @@ def test_mappings() -> None:
     assert parsed[3].device == os.makedev(0, 1)
     assert [mapping.is_shared for mapping in parsed] == [False, False, False, True]
     assert [mapping.is_accessible for mapping in parsed] == [True, True, False, True]
-    assert process_memory.parse_mappings("7f00-7f01 rw-p 0 0\n" + MAPS + "what\n\n") == parsed
+    assert process_memory.parse_mappings(b"7f00-7f01 rw-p 0 0\n" + MAPS + b"what\n\n") == parsed
 
 
 def test_memory_of_a_process() -> None:
