@@ -1,5 +1,6 @@
 """/etc/torpor.conf: the defaults of `torpor hibernate`; torpor.conf(5)."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -16,6 +17,9 @@ ON, NO_PATHS, OFF = WORKING_SETS = ("on", "no-paths", "off")
 
 _MAX = 1 << 62
 """Bytes that no memory has: as much as the kernel allows."""
+
+_QUOTED = re.compile(r"(?P<quote>['\"])(?P<value>(?:(?!(?P=quote)).)*)(?P=quote)(\s+#.*)?")
+_COMMENT = re.compile(r"(?:^|\s+)#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class Conf:
         return conf
 
     def _with(self, line: str) -> Self:
-        key, equals, value = (part.strip() for part in line.partition("="))
+        key, equals, rest = line.partition("=")
+        key, value = key.strip(), _value(rest.strip())
         if not equals or not value:
             raise ValueError(f"{line!r} is not KEY = VALUE")
         if key == "store":
@@ -67,6 +72,15 @@ class Conf:
             return replace(self, working_set=_one_of(WORKING_SETS, key, value))
         known = "store, image-size, mode, codec, working-set or helpers"
         raise ValueError(f"there is no {key!r}: {known}")
+
+
+def _value(text: str) -> str:
+    """Return a value without the quotes around it and the comment behind it. Raises ValueError."""
+    if quoted := _QUOTED.fullmatch(text):
+        return quoted["value"]
+    if text[:1] in ("'", '"'):
+        raise ValueError(f"{text} is not one quoted value")
+    return _COMMENT.split(text, maxsplit=1)[0]
 
 
 def _one_of(known: tuple[str, ...], key: str, value: str) -> str:

@@ -32,8 +32,30 @@ def test_conf(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "store"),
+    [
+        ('"UUID=1-2"', "UUID=1-2"),
+        ("'LABEL=my swap' # the slow disk", "LABEL=my swap"),
+        ('"/a # b"', "/a # b"),
+        ("/dev/sda2 # comment", "/dev/sda2"),
+        ("/dev/sda2\t#comment", "/dev/sda2"),
+        ("/my swap#1", "/my swap#1"),
+        ('UUID="1-2"', 'UUID="1-2"'),
+        ("/dev/a\r", "/dev/a"),
+        ("/a\u2028b", "/a\u2028b"),
+    ],
+)
+def test_quotes_and_comments_in_conf(value: str, store: str) -> None:
+    assert Conf.parse(f"store = {value}\n", "torpor.conf") == Conf(store)
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("store = # nothing", "is not KEY = VALUE"),
+        ('store = ""', "is not KEY = VALUE"),
+        ('store = "/dev/a', "is not one quoted value"),
+        ('store = "/dev/a" "/dev/b"', "is not one quoted value"),
         ("store", "'store' is not KEY = VALUE"),
         ("store =", "is not KEY = VALUE"),
         ("shop = x", "there is no 'shop'"),
