@@ -46,11 +46,9 @@ class Disks(FakeRoot):
         Path(self.path(path)).write_bytes(data)
         return path
 
-    def stack(self, upper: str, lower: str, file: str = "") -> None:
-        """Put a device upon another one, which a file may hold (loop)."""
+    def stack(self, upper: str, lower: str) -> None:
+        """Put a device upon another one."""
         (self.folder / f"sys/class/block/{upper}/slaves/{lower}").mkdir()
-        if file:
-            self.hold(lower, file)
 
     def hold(self, name: str, file: str) -> None:
         """Have a file hold a loop device."""

@@ -104,23 +104,6 @@ def test_btrfs_whose_devices_nobody_knows(disks: Disks) -> None:
         taken(disks, mount("0:30", "/mnt", "btrfs", "/dev/root"))
 
 
-def test_a_type_without_a_number_of_its_own(disks: Disks) -> None:
-    path = disks.add("sda", ext())
-    entries, _ = taken(
-        disks,
-        mount("0:40", "/mnt", "bcachefs", path),
-        mount("0:41", "/net", "nfs", "server:/net"),
-        mount("0:42", "/proc/7/root/mnt", "tmpfs", path),
-    )
-    assert [e.mount_point for e in entries] == ["/mnt"]
-
-
-def test_all_devices_that_a_mount_names_with_colons_between(disks: Disks) -> None:
-    paths = [disks.add("sda", ext()), disks.add("sdb", ext(UUID_2))]
-    entries, _ = taken(disks, mount("0:40", "/mnt", "bcachefs", ":".join(paths)))
-    assert [e.device for e in entries] == paths
-
-
 def test_a_disk_that_was_pulled_out(disks: Disks) -> None:
     pulled, unknown = mount("8:9", "/media/stick"), mount("0:40", "/b", "bcachefs", "/dev/x")
     assert taken(disks, pulled, unknown) == (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from linux import stack
-from linux.mounts import Mount, file_systems, open_mount, read_mounts
+from linux.mounts import Mount, open_mount, read_mounts
 from tests.unit.fake_disks import Disks
 
 SDA, SDB, SDC, LOOP = "8:0", "8:1", "8:2", "8:3"
@@ -90,11 +90,6 @@ def test_mount_above(disks: Disks, path: str, expected: int | None) -> None:
     found = disks.table(*mounts).mount_above(path)
     assert (found.mount_id if found else None) == expected
     assert disks.table(*mounts[1:]).mount_above("/file") is None
-
-
-def test_mounts_of_one_file_system() -> None:
-    one, other, again = (Mount(n, f"8:{n % 2}", "/", "x", "") for n in (1, 2, 3))
-    assert file_systems([one, other, again]) == [[one, again], [other]]
 
 
 def test_a_hidden_mount_is_not_opened() -> None:
