@@ -36,7 +36,7 @@ STANDARD_LIBRARY = """
     _weakrefset abc argparse ast bisect codecs collections concurrent contextlib copy copyreg ctypes
     dataclasses datetime dis encodings enum fnmatch functools genericpath gettext glob hashlib heapq
     importlib inspect io ipaddress json keyword linecache locale logging ntpath opcode operator os
-    pathlib pickle platform posixpath queue re reprlib selectors shutil signal sre_compile
+    pathlib pickle platform posixpath queue re reprlib selectors shlex shutil signal sre_compile
     sre_constants sre_parse stat string struct subprocess textwrap threading token tokenize
     traceback types typing urllib uuid warnings weakref
 """
