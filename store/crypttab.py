@@ -1,22 +1,121 @@
-"""The lines of crypttab(5): how encrypted devices are opened."""
+"""The lines of crypttab(5): how encrypted devices are opened.
 
+As systemd reads them (src/cryptsetup/cryptsetup-generator.c, add_crypttab_devices), and Debian's
+scripts of cryptsetup (debian/functions, crypttab_foreach_entry), which know octal escapes, too.
+"""
+
+import re
 from dataclasses import dataclass
 
 PATH = "/etc/crypttab"
 RANDOM_KEYS = ("/dev/urandom", "/dev/random", "/dev/hwrng")
+_FIELD = re.compile(r"[^ \t\v\f\r]+")
+_FIELDS = 4
+_ESCAPE = re.compile(r"\\0([0-7]{1,3})")
+_MANGLED = re.compile(r"\\x([0-9a-fA-F]{2})")
+_DEVICES = ("/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID=")
+_NOT_KEPT = ("/dev/", "/proc/", "/run/", "/sys/")
+"""Below these are devices, and files that the kernel or a program makes at each boot."""
+_OTHER_MEANS = ("keyscript", "tpm2-device", "fido2-device", "pkcs11-uri")
+"""With these the key field is no file that opens the device by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """How one device is opened."""
 
+    source: str
+    """What is opened: a path, or UUID=, LABEL=, PARTUUID=, PARTLABEL=."""
     key: str
-    """The key file, "none" for a passphrase."""
-    options: str
+    """The third field: a path, PATH:DEVICE, what a keyscript is given; "" if it is missing."""
+    options: tuple[str, ...]
+    text: str
+    """The line itself."""
+
+    def value(self, option: str) -> str | None:
+        """Return the value of an option, "" for one without, None if it is not given."""
+        given = (word.partition("=") for word in reversed(self.options))
+        return next((value for name, _, value in given if name == option), None)
+
+    @property
+    def uuid(self) -> str:
+        """The UUID by which it names what is opened, "" where it does not."""
+        tag, _, value = self.source.partition("=")
+        if tag == "UUID":
+            return value
+        folder, _, name = self.source.rpartition("/")
+        return name if folder == "/dev/disk/by-uuid" else ""
+
+    @property
+    def is_noauto(self) -> bool:
+        """Whether it is opened only where something else asks for it: the last word counts."""
+        return [word for word in self.options if word in ("noauto", "auto")][-1:] == ["noauto"]
+
+    @property
+    def key_device(self) -> tuple[str, str]:
+        """The path of the key on another device, and that device, "" and "" if it is on none."""
+        path, _, device = self.key.rpartition(":")
+        is_one = path[:1] == "/" and not path.startswith(_NOT_KEPT) and device.startswith(_DEVICES)
+        return (path, device) if is_one else ("", "")
+
+    @property
+    def key_file(self) -> str:
+        """The path of the file beside crypttab that has the key, "" if nothing of that kind has."""
+        is_other = any(self.value(option) is not None for option in _OTHER_MEANS)
+        return "" if is_other else _path_here(self.key)
+
+    @property
+    def header(self) -> str:
+        """The path of the file beside crypttab that has LUKS's header, "" if it is elsewhere."""
+        return _path_here(self.value("header") or "")
+
+
+def _path_here(spec: str) -> str:
+    is_on_device = ":" in spec and spec.rpartition(":")[2].startswith(_DEVICES)
+    return spec if spec[:1] == "/" and not (spec.startswith(_NOT_KEPT) or is_on_device) else ""
 
 
 def parse(text: str) -> dict[str, Line]:
-    """Return the lines by the names under which they open devices."""
-    lines = (line.split() for line in text.splitlines() if not line.lstrip().startswith("#"))
-    padded = ([*words, "none", ""] for words in lines if len(words) > 1)
-    return {words[0]: Line(words[2], words[3]) for words in padded}
+    """Return the lines by the names under which they open devices; of one name the first counts."""
+    found: dict[str, Line] = {}
+    for line in text.split("\n"):
+        fields = _FIELD.findall(line)[:_FIELDS]
+        if len(fields) < 2 or fields[0].startswith("#"):
+            continue
+        name, source, key = map(_decoded, [*fields, ""][:3])
+        options = _options(fields[3]) if len(fields) == _FIELDS else ()
+        found.setdefault(name, Line(source, key, options, line))
+    return found
+
+
+def line_of(key: str, options: str) -> Line:
+    """Return a line with this key and these options, as they are written."""
+    return Line("", key, _options(options), "")
+
+
+def _options(field: str) -> tuple[str, ...]:
+    """Return the options: Debian escapes a comma inside in octal, systemd by a backslash."""
+    return tuple(map(_decoded, re.split(r"(?<!\\),", field)))
+
+
+def udev_path(spec: str) -> str:
+    """Return the path by which udev knows what UUID=, LABEL= and the like name."""
+    tag, is_tag, value = spec.partition("=")
+    return spec if not is_tag or spec[0] == "/" else f"/dev/disk/by-{tag.lower()}/{value}"
+
+
+def unmangled(dm_name: str) -> str:
+    r"""Return the name that libdm was given: it writes \xNN for what it takes for unusual.
+
+    libdm/libdm-common.c, mangle_string.
+    """
+    parts = _MANGLED.split(dm_name)
+    data = b"".join(
+        bytes([int(part, 16)]) if at % 2 else part.encode("utf-8", "surrogateescape")
+        for at, part in enumerate(parts)
+    )
+    return data.decode("utf-8", "replace")
+
+
+def _decoded(field: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 8) & 0xFF), field)

@@ -45,7 +45,7 @@ def _losses(layers: list[stack.Layer], root: Root) -> Iterator[str]:
 
 def _lost_key(dm_name: str, root: Root) -> Iterator[str]:
     """Yield why a plain dm-crypt device cannot be opened again; not if crypttab(5) has a key."""
-    line = crypttab.parse(root.text(crypttab.PATH) or "").get(dm_name)
+    line = crypttab.parse(root.text(crypttab.PATH) or "").get(crypttab.unmangled(dm_name))
     if line is None:
         yield f"encrypted with a key that {crypttab.PATH} does not name ({dm_name})"
     elif {line.key, os.path.realpath(line.key)} & set(crypttab.RANDOM_KEYS):

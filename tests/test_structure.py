@@ -24,7 +24,7 @@ ALLOWED = {
     "resume": GROUND | {"format", "store", "state", "guard"},
     "workingset": GROUND | {"format", "store", "state"},
     "initramfs/archive": {"errors"},
-    "initramfs/generators": GROUND | {"format", "store", "state"},
+    "initramfs/generators": GROUND | {"format", "store", "state", "initramfs/archive"},
     "initramfs/loaders": GROUND | {"state", "initramfs/archive", "initramfs/generators"},
     "torpor/doctor": GROUND
     | {"format", "store", "state", "hibernate"}

@@ -1,43 +1,237 @@
-"""What all generators have in common, and what they have to open for a store."""
+"""What is asked of whatever makes an initramfs: of what it made, and of what it will make."""
 
-from collections.abc import Callable, Iterator
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from initramfs.archive.initramfs import Entry, Initramfs
+from initramfs.generators.layers import Crypt, Opened, Volume
 from linux.root import Root
 from state.location import Location
+from store import crypttab
 
 Command = tuple[str, ...]
 """A program and its arguments."""
-Luks = tuple[tuple[str, str], ...]
-"""Name and UUID of each LUKS device below a store, from the top."""
+
+SYSTEMD = "/usr/lib/systemd/systemd"
+CRYPTSETUP = ("/sbin/cryptsetup", "/usr/sbin/cryptsetup", "/usr/bin/cryptsetup")
+LOADER = "the boot loader's configuration"
+REINSTALL = "install Torpor's package again"
+LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The chosen store."""
+    """The chosen store, and what has to be opened for it, from the top."""
 
     location: Location
-    luks: Luks
-    lvm: tuple[str, ...]
-    """VG/LV of each logical volume below it."""
+    opened: tuple[Opened, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Generator:
-    """An initramfs generator."""
+class Boot:
+    """An initramfs, there or foreseen, and what else decides at a boot by it."""
+
+    root: Root
+    path: str
+    initramfs: Initramfs
+    words: Sequence[tuple[str, str]]
+    """Of the kernel command line: cmdline.parameters."""
+
+    def holds(self, paths: Iterable[str]) -> bool:
+        """Return whether the initramfs has one of these files."""
+        return any(path in self.initramfs for path in paths)
+
+    def lines(self, path: str) -> dict[str, crypttab.Line]:
+        """Return the lines of a crypttab in the initramfs."""
+        return crypttab.parse(self.initramfs.text(path) or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a boot, and what to do about it."""
+
+    message: str
+    remedy: str = ""
+    """What to change first; "" for nothing."""
+    in_initramfs: bool = True
+    """Whether the initramfs has to be made anew then."""
+    is_lesser: bool = False
+    """Whether hibernation works all the same."""
+    enabling: str = ""
+    """What `torpor enable` will do about it: put ..., make ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about what is shut, by whoever made the initramfs."""
+
+    untold: str
+    """Where nothing tells of the device."""
+    keep: str
+    """How a file gets into the initramfs."""
+    table: str = crypttab.PATH
+    """Where the initramfs has its crypttab from."""
+
+
+class Maker(ABC):
+    """What makes an initramfs: knows one by what is in it, and what it does at a boot."""
+
+    texts: tuple[str, ...] = ()
+    """Patterns of the names of files in it whose text decides."""
+
+    @abstractmethod
+    def made(self, initramfs: Initramfs) -> bool:
+        """Return whether it made this one."""
+
+    @abstractmethod
+    def order(self, boot: Boot) -> Iterator[Fault]:
+        """Yield what keeps the resumer from being run, at the right time."""
+
+    @abstractmethod
+    def crypt(self, boot: Boot, crypt: Crypt) -> Fault | None:
+        """Return why an encrypted device is not opened at the boot, None if it is.
+
+        The message ends with the device's name.
+        """
+
+    @abstractmethod
+    def volume(self, boot: Boot, volume: Volume) -> Fault | None:
+        """Return why a logical volume is not activated at the boot, None if it is."""
+
+    def shut(self, boot: Boot, one: Opened) -> Fault | None:
+        """Return why what has to be opened is not, None if it is."""
+        return self.crypt(boot, one) if isinstance(one, Crypt) else self.volume(boot, one)
+
+    def amiss(self, _boot: Boot) -> Iterator[Fault]:
+        """Yield what is wrong in its configuration with the hooks of others."""
+        return iter(())
+
+
+class Generator(Maker):
+    """A generator of initramfs images that `torpor enable` can run."""
 
     name: str
     rebuild: Command
-    """Makes the images of all kernels anew, where nothing else calls the generator: see rebuild."""
+    """Makes the initramfs of every kernel anew, where nothing else calls it: see rebuild."""
     part: str
-    """What the package installs for it: without it the resumer does not get into an image."""
+    """What the package installs for it: without it the resumer does not get into an initramfs."""
     configuration: str
     """The file that is ours in its folder of configuration."""
-    text: Callable[[Target], str]
-    """What has to stand there; "" for nothing."""
-    is_used: Callable[[Root], bool]
-    """Whether it is all there, and the one that makes this system's images."""
-    remarks: Callable[[Root, Luks, str], Iterator[str]]
-    """What keeps it from opening the LUKS devices: what the user has to do, a line each.
 
-    Takes the kernel command line, too."""
+    @abstractmethod
+    def is_used(self, root: Root) -> bool:
+        """Return whether it is all there, and the one that makes this system's initramfs."""
+
+    @abstractmethod
+    def text(self, target: Target) -> str:
+        """Return what has to stand in the configuration; "" for nothing."""
+
+    @abstractmethod
+    def foreseen(self, boot: Boot, store: Sequence[Opened], system: Sequence[Opened]) -> Initramfs:
+        """Return what decides of the one that it will make after `torpor enable`, for `boot`'s.
+
+        `store` is what has to be opened for the store, `system` for / and /usr.
+        """
+
+    def lacking(self, boot: Boot) -> Fault:
+        """Return what to do where the resumer is not in its initramfs."""
+        message = f"{boot.path} does not hold the resumer"
+        if not boot.root.exists(self.part):
+            return Fault(message, REINSTALL)
+        if remedy := self.keeps_out(boot):
+            return Fault(message, remedy)
+        return Fault(message, enabling=f"put the resumer into {boot.path}")
+
+    def keeps_out(self, _boot: Boot) -> str:
+        """Return what the user has to change so that `torpor enable` puts the resumer there."""
+        return ""
+
+
+def foresee(files: Mapping[str, str]) -> Initramfs:
+    """Return an initramfs of these texts, by their paths."""
+    made = Initramfs()
+    for path, text in files.items():
+        name = path.lstrip("/")
+        for at in (at for at, letter in enumerate(name) if letter == "/"):
+            made.entries[name[:at]] = Entry(stat.S_IFDIR, 0, "")
+        made.entries[name] = Entry(stat.S_IFREG, len(text), "")
+        made.kept[name] = text
+    return made
+
+
+def stock_first(path: str, remedy: str) -> Fault:
+    """Return that the kernel's own means resume before ours do.
+
+    The kernel declines our signature, so that the image is not lost.
+    """
+    return Fault(
+        f"{path} runs the stock resume before Torpor's, which then waits in vain for a device that "
+        "does not come",
+        remedy,
+        is_lesser=True,
+    )
+
+
+# The messages below end with the name of what stays shut.
+
+
+def no_cryptsetup(boot: Boot, one: Crypt, remedy: str) -> Fault:
+    """Return that there is no program to open an encrypted device."""
+    return Fault(f"{boot.path} has no cryptsetup to open {one.name}", remedy)
+
+
+def no_lvm(boot: Boot, one: Volume, remedy: str) -> Fault | None:
+    """Return that there is no program to activate a logical volume, None if there is one."""
+    if boot.holds(LVM):
+        return None
+    installed = any(boot.root.exists(path) for path in LVM)
+    return Fault(
+        f"{boot.path} has no lvm to activate {one.name}", remedy if installed else "install lvm2"
+    )
+
+
+def nothing_tells(boot: Boot, one: Opened, remedy: str, *, in_initramfs: bool = True) -> Fault:
+    """Return that nothing has the boot open it."""
+    verb = "open" if isinstance(one, Crypt) else "activate"
+    return Fault(f"nothing tells {boot.path} to {verb} {one.name}", remedy, in_initramfs)
+
+
+def forbidden(boot: Boot, one: Opened, word: str) -> Fault:
+    """Return that a word on the kernel command line forbids to open it."""
+    message = f"{word} on the kernel command line keeps {boot.path} from opening {one.name}"
+    return Fault(message, f"take {word} off {LOADER}", in_initramfs=False)
+
+
+def left_out(one: Opened, words: str, remedy: str) -> Fault:
+    """Return that the kernel command line names others, and so not this one."""
+    message = f"{words} on the kernel command line leaves out {one.name}"
+    return Fault(message, remedy, in_initramfs=False)
+
+
+def skipped(boot: Boot, one: Crypt, option: str, where: str, *, in_initramfs: bool = True) -> Fault:
+    """Return that an option, which stands there, keeps it shut."""
+    message = f"the option {option} keeps {boot.path} from opening {one.name}"
+    return Fault(message, f"take {option} out of {where}", in_initramfs)
+
+
+def add_to_crypttab(one: Crypt, options: str) -> str:
+    """Return how a device that is not in crypttab gets there."""
+    source = f"UUID={one.uuid}" if one.uuid else f"/dev/{one.below}"
+    line = f"{one.name} {source} none {options}"
+    return f"{one.name} is not in {crypttab.PATH}: add the line {line}"
+
+
+def lost_file(
+    boot: Boot, one: Crypt, line: crypttab.Line, keep: str, keep_header: str = ""
+) -> Fault | None:
+    """Return that the initramfs lacks a file that opens the device, None if it does not."""
+    for what, path, remedy in (
+        ("key file", line.key_file, keep),
+        ("header", line.header, keep_header or keep),
+    ):
+        if path and path not in boot.initramfs:
+            message = f"{boot.path} does not hold the {what} {path}, which opens {one.name}"
+            return Fault(message, remedy)
+    return None

@@ -2,12 +2,32 @@
 
 import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from initramfs.archive.initramfs import Initramfs
 from initramfs.generators import shell
-from initramfs.generators.generator import Generator, Luks, Target
+from initramfs.generators.generator import (
+    CRYPTSETUP,
+    LOADER,
+    REINSTALL,
+    Boot,
+    Fault,
+    Generator,
+    Target,
+    add_to_crypttab,
+    foresee,
+    left_out,
+    lost_file,
+    no_cryptsetup,
+    no_lvm,
+    nothing_tells,
+    stock_first,
+)
+from initramfs.generators.layers import Crypt, Opened, Volume
 from linux.root import Root
 from store import crypttab
+from store.crypttab import Line, udev_path
 
 _UPDATE = "/usr/sbin/update-initramfs"
 _CRYPTSETUP = "/usr/share/initramfs-tools/hooks/cryptroot"
@@ -15,47 +35,141 @@ _CONF = "/etc/initramfs-tools"
 _SHARED = "/usr/share/initramfs-tools"
 _CONF_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
+_ORDER = "/scripts/local-premount/ORDER"
+_TABLE = "/cryptroot/crypttab"
+_ON_THE_ROOT = "/FIXME-initramfs-rootmnt"
+"""Before the path of a key file that is not taken along: the root is mounted first."""
 
 
-def _is_used(root: Root) -> bool:
-    there = (root.exists(path) for path in (_UPDATE, "/usr/sbin/mkinitramfs"))
-    return all(there) and not is_dracuts(root)
+class InitramfsTools(Generator):
+    """update-initramfs and mkinitramfs."""
+
+    name = "initramfs-tools"
+    rebuild = ("update-initramfs", "-u", "-k", "all")
+    part = "/usr/share/initramfs-tools/hooks/torpor"
+    configuration = "/etc/initramfs-tools/conf.d/torpor"
+    texts = (_ORDER[1:], _TABLE[1:])
+
+    def is_used(self, root: Root) -> bool:
+        """Return whether it is all there, and the one that makes this system's initramfs."""
+        there = (root.exists(path) for path in (_UPDATE, "/usr/sbin/mkinitramfs"))
+        return all(there) and not is_dracuts(root)
+
+    def text(self, target: Target) -> str:
+        """Return what has to stand in the configuration.
+
+        The hook of cryptsetup-initramfs takes what RESUME= is on along into the initramfs, besides
+        root (get_resume_devno); LVM is activated by udev as it comes. The last file in the folder
+        wins: ours is behind Debian's `resume`.
+        """
+        is_crypt = any(isinstance(one, Crypt) for one in target.opened)
+        return f"RESUME={target.location.resume}\n" if is_crypt else ""
+
+    def made(self, initramfs: Initramfs) -> bool:
+        """Return whether it made this one."""
+        return "/scripts/local-premount" in initramfs
+
+    def order(self, boot: Boot) -> Iterator[Fault]:
+        """Yield what keeps the resumer from being run, at the right time."""
+        text = boot.initramfs.text(_ORDER) or ""
+        scripts = re.findall(r"^/scripts/local-premount/(\S+)", text, re.MULTILINE)
+        ours = [at for at, name in enumerate(scripts) if "torpor" in name]
+        if not ours:
+            message = (
+                f"{boot.path} holds the resumer but does not run it: it is not in {_ORDER[1:]}"
+            )
+            yield Fault(message, REINSTALL)
+        elif "resume" in scripts[: ours[0]]:
+            yield stock_first(boot.path, REINSTALL)
+
+    def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
+        """Return why an encrypted device is not opened at the boot, None if it is.
+
+        scripts/local-top/cryptroot: all lines of its crypttab are, noauto or not.
+        """
+        if not boot.holds(CRYPTSETUP):
+            return no_cryptsetup(boot, one, "install cryptsetup-initramfs")
+        told = [_line(value) for name, value in boot.words if name == "cryptopts"]
+        if told:
+            _, line = one.line_in(crypttab.parse("".join(told)))
+            return (
+                left_out(one, "cryptopts=", f"take cryptopts= off {LOADER}")
+                if line is None
+                else None
+            )
+        _, line = one.line_in(boot.lines(_TABLE))
+        if line is None or not line.key:
+            return nothing_tells(boot, one, _untold(boot.root, one))
+        return _without_key(boot, one, line)
+
+    def volume(self, boot: Boot, one: Volume) -> Fault | None:
+        """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
+        return no_lvm(boot, one, "install lvm2 again")
+
+    def foreseen(self, boot: Boot, store: Sequence[Opened], system: Sequence[Opened]) -> Initramfs:
+        """Return what decides of the one that it will make (hooks/cryptroot, hooks/lvm2)."""
+        root = boot.root
+        files = {"/sbin/lvm": ""} if root.exists("/usr/share/initramfs-tools/hooks/lvm2") else {}
+        if not root.exists(_CRYPTSETUP):
+            return foresee(files)
+        pattern = _key_pattern(root)
+        names, text = {one.name for one in (*store, *system)}, ""
+        for name, line in crypttab.parse(root.text(crypttab.PATH) or "").items():
+            if line.key and (name in names or line.value("initramfs") is not None):
+                text += f"{line.text}\n"
+                if pattern is None or fnmatch.fnmatchcase(line.key, pattern):
+                    files[line.key] = ""
+        return foresee({**files, "/sbin/cryptsetup": "", _TABLE: text})
+
+
+INITRAMFS_TOOLS = InitramfsTools()
+
+
+def _line(value: str) -> str:
+    """Return the line of crypttab for a value of cryptopts=: target=, source=, key= and options."""
+    said = dict(word.partition("=")[::2] for word in value.split(","))
+    names = (said.get("target", "cryptroot"), said.get("source", ""), said.get("key", "none"))
+    return f"{' '.join(names)} {value}\n" if said.get("source") else ""
+
+
+def _untold(root: Root, one: Crypt) -> str:
+    _, line = one.line_in(crypttab.parse(root.text(crypttab.PATH) or ""))
+    if line is None:
+        return add_to_crypttab(one, "luks,initramfs")
+    if not line.key:
+        return f"end the line of {one.name} in {crypttab.PATH} with none luks,initramfs"
+    return f"give {one.name} the option initramfs in {crypttab.PATH}"
+
+
+def _without_key(boot: Boot, one: Crypt, line: Line) -> Fault | None:
+    """Return what keeps the key from being found: the scripts take all but none for a path."""
+    line = replace(line, key=line.key.removeprefix(_ON_THE_ROOT))
+    where = f"the line of {one.name} in {crypttab.PATH}"
+    path, device = line.key_device
+    is_script = line.value("keyscript") is not None
+    if device and not is_script:
+        remedy = f"write {udev_path(device)}:{path} and the option keyscript=passdev in {where}"
+    elif line.key == "-" and not is_script:
+        remedy = f"write none for - in {where}"
+    else:
+        keep = f"name it in KEYFILE_PATTERN= of {_CONF_HOOK}"
+        header = f"have a hook in {_CONF}/hooks put it there"
+        return lost_file(boot, one, line, keep, header)
+    message = f"{boot.path} takes {line.key} for the path of a file, and does not open {one.name}"
+    return Fault(message, remedy)
+
+
+def _key_pattern(root: Root) -> str | None:
+    """Return KEYFILE_PATTERN= as it is at last, None if only a shell can tell."""
+    said: dict[str, shell.Value] = {"KEYFILE_PATTERN": ""}
+    rest = shell.assign(root.text(_CONF_HOOK) or "", said)
+    found = said["KEYFILE_PATTERN"]
+    return None if shell.names(rest, "KEYFILE_PATTERN") or isinstance(found, list) else found
 
 
 def is_dracuts(root: Root) -> bool:
     """Return whether update-initramfs is dracut's: Debian's package of 112 has one of its own."""
     return "dracut" in (root.text(_UPDATE) or "")
-
-
-def _text(target: Target) -> str:
-    # The hook of cryptsetup-initramfs takes what RESUME= is on along into the image, besides
-    # root (get_resume_devno); LVM is activated by udev as it comes. The last file in the folder
-    # wins: ours is behind Debian's `resume`.
-    return f"RESUME={target.location.resume}\n" if target.luks else ""
-
-
-def _remarks(root: Root, luks: Luks, _command_line: str) -> Iterator[str]:
-    if luks and not root.exists(_CRYPTSETUP):
-        yield "the store is on LUKS: install cryptsetup-initramfs, and run torpor enable again"
-        return
-    lines = crypttab.parse(root.text(crypttab.PATH) or "")
-    pattern = _key_pattern(root)
-    for name, _ in luks:
-        line = lines.get(name)
-        if line is None:
-            yield f"{name} is not in {crypttab.PATH}: the initramfs cannot open it"
-        elif line.key.startswith("/") and not fnmatch.fnmatch(line.key, pattern):
-            yield (
-                f"the initramfs cannot open {name} by the key file {line.key}: name it in "
-                f"KEYFILE_PATTERN= of {_CONF_HOOK}, and run torpor enable again"
-            )
-
-
-def _key_pattern(root: Root) -> str:
-    variables: dict[str, shell.Value] = {}
-    shell.assign(root.text(_CONF_HOOK) or "", variables)
-    found = variables.get("KEYFILE_PATTERN")
-    return found if isinstance(found, str) else ""
 
 
 def stock_resume(root: Root) -> tuple[str, str]:
@@ -86,14 +200,3 @@ def _configuration(root: Root) -> Iterator[str]:
         for name in names:
             if _CONF_NAME.fullmatch(name) and ".dpkg-" not in name:
                 yield f"{folder}/conf.d/{name}"
-
-
-INITRAMFS_TOOLS = Generator(
-    "initramfs-tools",
-    ("update-initramfs", "-u", "-k", "all"),
-    "/usr/share/initramfs-tools/hooks/torpor",
-    "/etc/initramfs-tools/conf.d/torpor",
-    _text,
-    _is_used,
-    _remarks,
-)

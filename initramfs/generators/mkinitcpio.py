@@ -1,201 +1,296 @@
-"""mkinitcpio (Arch and what comes from it), as version 41 reads its configuration."""
+"""mkinitcpio (Arch and what comes from it)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from initramfs.generators import shell
-from initramfs.generators.generator import Generator, Luks, Target
-from initramfs.generators.kernels import order
-from linux.root import Root
-
-CONF = "/etc/mkinitcpio.conf"
-DROP_IN = f"{CONF}.d/torpor.conf"
-PRESETS = "/etc/mkinitcpio.d"
-_PROGRAM = "/usr/bin/mkinitcpio"
-
-OURS = ("torpor", "sd-torpor")
-OPENERS = (
-    *("udev", "systemd", "mdadm", "mdadm_udev", "dmraid", "lvm2", "sd-lvm2"),
-    *("encrypt", "sd-encrypt", "encryptssh", "plymouth-encrypt", "openswap"),
+from initramfs.archive.initramfs import Initramfs
+from initramfs.generators import shell, systemd
+from initramfs.generators.generator import (
+    CRYPTSETUP,
+    LOADER,
+    LVM,
+    SYSTEMD,
+    Advice,
+    Boot,
+    Fault,
+    Generator,
+    Target,
+    foresee,
+    left_out,
+    lost_file,
+    no_cryptsetup,
+    no_lvm,
+    nothing_tells,
+    stock_first,
 )
-"""The hooks that have to come before ours: they make devices appear, and ask how to open them."""
-_FILES = ("block", "keyboard")
-"""Those that only put files into the image: ours comes behind them, too, unless resume does not."""
-_FOLLOWERS = ("resume", "filesystems", "fsck")
-"""Those that ours goes before, where they come after the openers."""
-
-
-def _place(hooks: list[str]) -> list[str]:
-    """Return the hooks with ours among them, as the drop-in below puts it there."""
-    if set(OURS) & set(hooks):
-        return hooks
-    at, resume = 0, None
-    for number, hook in enumerate(hooks):
-        if hook in (*OPENERS, *_FILES):
-            at = number + 1
-        if hook in OPENERS:
-            resume = None
-        elif hook == "resume" and resume is None:
-            resume = number
-    at = at if resume is None else resume
-    while at < len(hooks) and hooks[at] not in _FOLLOWERS:
-        at += 1
-    return [*hooks[:at], "sd-torpor" if "systemd" in hooks else "torpor", *hooks[at:]]
-
-
-def corrected(hooks: tuple[str, ...]) -> list[str]:
-    """Return the hooks with ours where it belongs, and the stock resume behind it."""
-    placed = _place([hook for hook in hooks if hook not in (*OURS, "resume")])
-    if "resume" in hooks:
-        at = next(at for at, hook in enumerate(placed, 1) if hook in OURS)
-        placed.insert(at, "resume")
-    return placed
-
-
-_TEXT = f"""# Puts Torpor's hook behind those that open devices, before resume and filesystems.
-HOOKS=(${{HOOKS[*]}})
-_torpor_hook=torpor _torpor_at=0 _torpor_resume=
-for _torpor_number in "${{!HOOKS[@]}}"; do
-    case ${{HOOKS[_torpor_number]}} in
-        {" | ".join(OPENERS)}) _torpor_at=$((_torpor_number + 1)) _torpor_resume= ;;
-        {" | ".join(_FILES)}) _torpor_at=$((_torpor_number + 1)) ;;
-        resume) _torpor_resume=${{_torpor_resume:-$_torpor_number}} ;;
-    esac
-    case ${{HOOKS[_torpor_number]}} in
-        {" | ".join(OURS)}) _torpor_hook= ;;
-        systemd) _torpor_hook=${{_torpor_hook:+sd-torpor}} ;;
-    esac
-done
-for ((_torpor_at = ${{_torpor_resume:-_torpor_at}}; _torpor_at < ${{#HOOKS[@]}}; _torpor_at++)); do
-    case ${{HOOKS[_torpor_at]}} in
-        {" | ".join(_FOLLOWERS)}) break ;;
-    esac
-done
-HOOKS=("${{HOOKS[@]:0:_torpor_at}}" $_torpor_hook "${{HOOKS[@]:_torpor_at}}")
-unset _torpor_hook _torpor_at _torpor_resume _torpor_number
-"""
-# Read after mkinitcpio.conf, by `cat` into one file; and twice: for the images, and for /config in
-# them. HOOKS may be a string there.
-
-
-def _text(_target: Target) -> str:
-    return _TEXT
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """The hooks that the next image is made of."""
-
-    names: tuple[str, ...] | None
-    """None where it cannot be told what bash makes of the files."""
-    source: str
-    """The file that has the last word on them, or which cannot be understood."""
-
-
-def hooks_of(root: Root, config: str = "", *, with_ours: bool = False) -> Hooks:
-    """Return the hooks that a configuration file leads to; without one, the usual files.
-
-    With `with_ours` as if the drop-in that enable writes were there. A preset that names a file
-    makes mkinitcpio read that one alone (mkinitcpio(8), --config).
-    """
-    variables: dict[str, shell.Value] = {}
-    source = config or CONF
-    for path in [config] if config else _conf_files(root, with_ours=with_ours):
-        text = root.text(path) or ""
-        if path == DROP_IN and (with_ours or text.endswith(_TEXT)):
-            variables["HOOKS"] = _place(_words(variables.get("HOOKS")))
-            continue
-        before = variables.get("HOOKS")
-        rest = shell.assign(text, variables)
-        if shell.names(rest, "HOOKS"):
-            return Hooks(None, path)
-        if variables.get("HOOKS") != before:
-            source = path
-            if variables["HOOKS"] is None:
-                return Hooks(None, path)
-    return Hooks(tuple(_words(variables.get("HOOKS"))), source)
-
-
-def _words(value: shell.Value) -> list[str]:
-    return value.split() if isinstance(value, str) else value or []
-
-
-def _conf_files(root: Root, *, with_ours: bool) -> list[str]:
-    names = {name[:-5] for name in root.names(f"{CONF}.d") if name.endswith(".conf")}
-    names |= {"torpor"} if with_ours else set()
-    return [CONF, *(f"{CONF}.d/{name}.conf" for name in sorted(names, key=order))]
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """One of the images that `mkinitcpio -P` makes; "" for what is not said."""
-
-    file: str
-    kernel: str
-    """A release, or the path of a kernel."""
-    config: str
-    image: str
-    uki: str
-
-
-def presets(root: Root) -> Iterator[Preset]:
-    """Yield what the files of presets say, as far as it is plain."""
-    for name in root.names(PRESETS):
-        if name.endswith(".preset"):
-            variables: dict[str, shell.Value] = {}
-            shell.assign(root.text(f"{PRESETS}/{name}") or "", variables)
-            for preset in _words(variables.get("PRESETS")):
-                yield _preset(f"{PRESETS}/{name}", preset, variables)
-
-
-def preset_of(root: Root, image: str) -> Preset | None:
-    """Return the preset that makes a file of this name, else the first; None if there is none."""
-    name = image.rpartition("/")[2].lower()
-    found = list(presets(root))
-    made = [
-        one
-        for one in found
-        if name in [path.rpartition("/")[2].lower() for path in (one.image, one.uki)]
-    ]
-    return next(iter(made or found), None)
-
-
-def _preset(file: str, name: str, variables: dict[str, shell.Value]) -> Preset:
-    def said(*names: str) -> str:
-        values = (variables.get(one) for one in names)
-        return next((value for value in values if isinstance(value, str) and value), "")
-
-    return Preset(
-        file,
-        said(f"{name}_kver", "ALL_kver"),
-        said(f"{name}_config", "ALL_config"),
-        said(f"{name}_image"),
-        said(f"{name}_uki", f"{name}_efi_image"),
-    )
-
-
-def has_presets(root: Root) -> bool:
-    """Return whether `mkinitcpio -P` has anything to do."""
-    return any(name.endswith(".preset") for name in root.names(PRESETS))
-
-
-def _is_used(root: Root) -> bool:
-    # Without presets it may be left over, or called by kernel-install or limine-mkinitcpio.
-    is_called = root.exists("/usr/bin/limine-mkinitcpio") or not root.exists("/usr/bin/dracut")
-    return root.exists(_PROGRAM) and (has_presets(root) or is_called)
-
-
-def _remarks(_root: Root, luks: Luks, _command_line: str) -> Iterator[str]:
-    if luks:
-        yield "the store is on LUKS: see that encrypt or sd-encrypt opens it at boot"
-
-
-MKINITCPIO = Generator(
-    "mkinitcpio",
-    ("mkinitcpio", "-P"),
-    "/usr/lib/initcpio/install/torpor",
+from initramfs.generators.hooks import (
+    CONF,
     DROP_IN,
-    _text,
-    _is_used,
-    _remarks,
+    OPENERS,
+    OURS,
+    TEXT,
+    Hooks,
+    conf_files,
+    corrected,
+    has_presets,
+    hooks_of,
+    preset_of,
+    words,
 )
+from initramfs.generators.layers import Crypt, Opened, Volume
+from linux.root import Root
+from state.location import PATH as LOCATION
+from store import crypttab
+
+_PROGRAM = "/usr/bin/mkinitcpio"
+_OPENED_BY = ("encrypt", "encryptssh", "plymouth-encrypt")
+"""The hooks of busybox that open what cryptdevice= names."""
+_BEHIND = ("lvm2", "sd-lvm2", "openswap", *OURS, "resume", "filesystems", "fsck")
+"""The hooks that one which opens devices goes before."""
+_OF_SYSTEMD = {
+    **dict.fromkeys((*_OPENED_BY, "openswap"), "sd-encrypt"),
+    **dict.fromkeys(("keymap", "consolefont"), "sd-vconsole"),
+    "udev": "systemd",
+    "torpor": "sd-torpor",
+    "resume": "",
+    "usr": "",
+}
+"""What a hook of busybox's is with systemd."""
+_TABLE = "/etc/crypttab.initramfs"
+_OPENSWAP = "/openswap.conf"
+_KEEP = f"name it in FILES of {CONF}"
+
+
+class Mkinitcpio(Generator):
+    """mkinitcpio, with busybox in the initramfs or with systemd."""
+
+    name = "mkinitcpio"
+    rebuild = ("mkinitcpio", "-P")
+    part = "/usr/lib/initcpio/install/torpor"
+    configuration = DROP_IN
+    texts = ("config", "etc/crypttab", "openswap.conf")
+
+    def is_used(self, root: Root) -> bool:
+        """Return whether it is all there, and the one that makes this system's initramfs.
+
+        Without presets it may be left over, or called by kernel-install or limine-mkinitcpio.
+        """
+        is_called = root.exists("/usr/bin/limine-mkinitcpio") or not root.exists("/usr/bin/dracut")
+        return root.exists(_PROGRAM) and (has_presets(root) or is_called)
+
+    def text(self, _target: Target) -> str:
+        """Return what has to stand in the configuration."""
+        return TEXT
+
+    def made(self, initramfs: Initramfs) -> bool:
+        """Return whether it made this one."""
+        return "/init_functions" in initramfs or "/buildconfig" in initramfs
+
+    def order(self, boot: Boot) -> Iterator[Fault]:
+        """Yield what keeps the resumer from being run, at the right time, and in the next one."""
+        run = _run(boot)
+        if SYSTEMD in boot.initramfs:
+            yield from systemd.order(boot)
+        elif "torpor" in run:
+            yield from _misplaced(boot, run)
+        else:
+            message = (
+                f"{boot.path} holds the resumer but does not run it: no torpor among its hooks"
+            )
+            yield Fault(message, *_adding(boot))
+            return
+        yield from _next(boot)
+
+    def amiss(self, boot: Boot) -> Iterator[Fault]:
+        """Yield a hook that stands where it never runs: enable leaves these to the user."""
+        hooks, _ = hooks_for(boot)
+        names = hooks.names or ()
+        never = ("encrypt", "torpor") if "systemd" in names else ("sd-encrypt", "sd-torpor")
+        which = "beside systemd, which" if "systemd" in names else "without systemd: busybox"
+        for hook in [name for name in names if name in never][:1]:
+            yield Fault(
+                f"{hooks.source}: HOOKS has {hook} {which} never runs it",
+                "with systemd put sd-torpor for torpor, and sd-encrypt for encrypt; without it "
+                "the other way round;",
+            )
+
+    def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
+        """Return why an encrypted device is not opened at the boot, None if it is."""
+        if SYSTEMD in boot.initramfs:
+            if not boot.holds(systemd.CRYPTSETUP):
+                return no_cryptsetup(boot, one, _say_hooks(boot, "sd-encrypt"))
+            untold = f"add rd.luks.name={one.uuid}={one.name} to {LOADER}"
+            return systemd.crypt(
+                boot, one, boot.lines(systemd.TABLE), Advice(untold, _KEEP, _TABLE)
+            )
+        if not boot.holds(CRYPTSETUP):
+            return no_cryptsetup(boot, one, _say_hooks(boot, "encrypt"))
+        return _by_busybox(boot, one)
+
+    def volume(self, boot: Boot, one: Volume) -> Fault | None:
+        """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
+        return no_lvm(boot, one, _say_hooks(boot, "lvm2"))
+
+    def foreseen(
+        self, boot: Boot, _store: Sequence[Opened], _system: Sequence[Opened]
+    ) -> Initramfs:
+        """Return what decides of the one that it will make: what the hooks put there."""
+        root = boot.root
+        hooks, _ = hooks_for(boot, with_ours=True)
+        names, is_systemd = hooks.names or (), "systemd" in (hooks.names or ())
+        added = {
+            SYSTEMD: is_systemd,
+            systemd.CRYPTSETUP[0]: is_systemd and "sd-encrypt" in names,
+            CRYPTSETUP[0]: not is_systemd and bool({*_OPENED_BY} & {*names}),
+            LVM[0]: bool({"lvm2", "sd-lvm2"} & {*names}),
+        }
+        files = {path: "" for path, is_there in added.items() if is_there}
+        files |= dict.fromkeys(_files_of(boot), "")
+        texts = {"/config": f'HOOKS="{" ".join(names)}"\n', systemd.TABLE: root.text(_TABLE) or ""}
+        if "openswap" in names:
+            texts[_OPENSWAP] = root.text(f"/etc{_OPENSWAP}") or ""
+        return foresee(files | texts)
+
+    def lacking(self, boot: Boot) -> Fault:
+        """Return what to do where the resumer is not in its initramfs."""
+        found = super().lacking(boot)
+        if found.remedy:
+            return found
+        enabling = found.enabling if _enable_adds_it(boot) else ""
+        return Fault(found.message, *_adding(boot), enabling=enabling)
+
+
+MKINITCPIO = Mkinitcpio()
+
+
+def hooks_for(boot: Boot, *, with_ours: bool = False) -> tuple[Hooks, str]:
+    """Return the next initramfs's hooks, and the preset's file if that names a configuration."""
+    config, preset_file = _configuration(boot)
+    return hooks_of(boot.root, config, with_ours=with_ours), preset_file
+
+
+def _configuration(boot: Boot) -> tuple[str, str]:
+    """Return the configuration that the preset names, and the preset's file; or "", ""."""
+    preset = preset_of(boot.root, boot.path)
+    return (preset.config, preset.file) if preset is not None and preset.config else ("", "")
+
+
+def _files_of(boot: Boot) -> list[str]:
+    """Return what FILES= of the configuration says."""
+    config, _ = _configuration(boot)
+    paths = [config] if config else conf_files(boot.root, with_ours=False)
+    return words(shell.value_of("FILES", (boot.root.text(path) or "" for path in paths)))
+
+
+def _run(boot: Boot) -> list[str]:
+    """Return the hooks that busybox's init runs."""
+    return words(shell.value_of("HOOKS", [boot.initramfs.text("/config") or ""]))
+
+
+def _misplaced(boot: Boot, run: list[str]) -> Iterator[Fault]:
+    at = run.index("torpor")
+    if late := [hook for hook in run[at:] if hook in OPENERS]:
+        message = f"{boot.path} runs torpor before {late[0]}, which has to come first"
+        yield Fault(message, _say_hooks(boot))
+    elif "resume" in run[:at]:
+        yield stock_first(boot.path, _say_hooks(boot))
+
+
+def _next(boot: Boot) -> Iterator[Fault]:
+    """See that the next initramfs will hold us, too."""
+    hooks, _ = hooks_for(boot)
+    if hooks.names is None:
+        message = f"{hooks.source}: it cannot be told what HOOKS this leads to"
+        yield Fault(message, *_adding(boot), is_lesser=True)
+        return
+    found = list(MKINITCPIO.amiss(boot))
+    yield from found
+    if hooks.names and not found and not set(OURS) & set(hooks.names):
+        message = f"{hooks.source}: HOOKS has no torpor, so the next initramfs will not resume"
+        enabling = "put torpor into HOOKS of mkinitcpio" if _enable_adds_it(boot) else ""
+        yield Fault(message, *_adding(boot), enabling=enabling)
+
+
+def _enable_adds_it(boot: Boot) -> bool:
+    """Return whether enable will put our hook among those of the next initramfs."""
+    names = hooks_for(boot, with_ours=True)[0].names
+    return names is None or bool(set(OURS) & set(names))
+
+
+def _adding(boot: Boot) -> tuple[str, bool]:
+    """Return what puts our hook into the next initramfs, and if that has to be made anew then."""
+    hooks, preset_file = hooks_for(boot)
+    is_enabled = boot.root.exists(LOCATION)
+    if hooks.source == DROP_IN or not (is_enabled or preset_file or not _enable_adds_it(boot)):
+        return "run torpor enable, which puts torpor into HOOKS of mkinitcpio", False
+    if hooks.names is None:
+        return "see that it puts torpor there (with systemd, sd-torpor)", True
+    return ("" if set(OURS) & set(hooks.names) else _say_hooks(boot)), True
+
+
+def _say_hooks(boot: Boot, missing: str = "") -> str:
+    """Return what to write, with one hook more, and ours in its place."""
+    hooks, preset_file = hooks_for(boot)
+    source = hooks.source + (f", which {preset_file} names" if preset_file else "")
+    if hooks.names is None:
+        what = missing or "torpor"
+        return f"put {what} into HOOKS of {source} behind what opens devices, before resume"
+    names = list(hooks.names)
+    if missing and missing not in names:
+        at = next((at for at, name in enumerate(names) if name in _BEHIND), len(names))
+        names.insert(at, missing)
+    return f"say in {source}: HOOKS=({' '.join(corrected(tuple(names)))});"
+
+
+def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
+    """Return why busybox's hooks do not open a device, None if they do: encrypt opens one alone.
+
+    hooks/encrypt; parse_cmdline_item in init_functions: the last cryptdevice= counts.
+    """
+    run, said = _run(boot), dict(boot.words)
+    if "openswap" in run and _by_openswap(boot, one):
+        return None
+    device, name = [*said.get("cryptdevice", "").split(":"), ""][:2]
+    is_old = not device
+    if is_old:
+        device, name = said.get("root", ""), "root"
+    add = f"add cryptdevice=UUID={one.uuid}:{one.name} to {LOADER}"
+    if not {*run} & {*_OPENED_BY}:
+        return nothing_tells(boot, one, f"{add}, and {_say_hooks(boot, 'encrypt')}")
+    if _is_meant(boot.root, one, device, name):
+        source, _, key = said.get("cryptkey", "").partition(":")
+        return lost_file(boot, one, crypttab.line_of(key if source == "rootfs" else "", ""), _KEEP)
+    if is_old:
+        return nothing_tells(boot, one, add, in_initramfs=False)
+    return replace(left_out(one, "cryptdevice=", _go_to_systemd(boot, one)), in_initramfs=True)
+
+
+def _by_openswap(boot: Boot, one: Crypt) -> bool:
+    """Return whether Manjaro's hook opens it: the one that its file names."""
+    said: dict[str, shell.Value] = {}
+    shell.assign(boot.initramfs.text(_OPENSWAP) or "", said)
+    device, name = said.get("swap_device"), said.get("crypt_swap_name")
+    return _is_meant(boot.root, one, f"{device or ''}", f"{name or ''}")
+
+
+def _is_meant(root: Root, one: Crypt, device: str, name: str) -> bool:
+    """Return whether a device is meant that something opens under a name."""
+    path = crypttab.udev_path(device)
+    folder, _, uuid = path.rpartition("/")
+    if folder == "/dev/disk/by-uuid":
+        return uuid == one.uuid
+    if root.exists(path):
+        return os.path.basename(os.path.realpath(root.path(path))) == one.below
+    return name == one.name
+
+
+def _go_to_systemd(boot: Boot, one: Crypt) -> str:
+    """Return what to do where busybox would have to open a second device."""
+    hooks, _ = hooks_for(boot)
+    names = dict.fromkeys(filter(None, (_OF_SYSTEMD.get(name, name) for name in hooks.names or ())))
+    return (
+        "name every device by rd.luks.name=UUID=NAME in place of cryptdevice= (this one by "
+        f"rd.luks.name={one.uuid}={one.name}) in {LOADER}, and say in {hooks.source}: "
+        f"HOOKS=({' '.join(corrected(tuple(names)))});"
+    )

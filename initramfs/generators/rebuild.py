@@ -7,12 +7,14 @@ that is what has to be run: the generator alone would write elsewhere.
 from collections.abc import Iterator
 
 from errors import NoGeneratorError
-from initramfs.generators import boot, dracut, mkinitcpio, shell
+from initramfs.generators import boot, dracut, shell
 from initramfs.generators.dracut import DRACUT
 from initramfs.generators.find import GENERATORS, find_generator
 from initramfs.generators.generator import Command, Generator
+from initramfs.generators.hooks import PRESETS, has_presets
 from initramfs.generators.initramfs_tools import INITRAMFS_TOOLS, is_dracuts
 from initramfs.generators.kernels import installed, kernel_of
+from initramfs.generators.mkinitcpio import MKINITCPIO
 from linux.root import Root
 
 _CALLERS: dict[str, tuple[Command, ...]] = {
@@ -40,7 +42,7 @@ def commands(root: Root, generator: Generator) -> list[Command]:
             return [command]
     if _goes_by_kernel_install(root, generator):
         return list(_kernel_install(root, generator))
-    if generator is mkinitcpio.MKINITCPIO and not mkinitcpio.has_presets(root):
+    if generator is MKINITCPIO and not has_presets(root):
         return []
     return [generator.rebuild]
 
@@ -54,7 +56,7 @@ def generator_of(root: Root) -> Generator:
     if not commands(root, generator):
         raise NoGeneratorError(
             f"nothing says what images {generator.name} should make",
-            f"give it presets in {mkinitcpio.PRESETS}, or use kernel-install",
+            f"give it presets in {PRESETS}, or use kernel-install",
         )
     return generator
 
@@ -77,8 +79,8 @@ def _uses_sdbootutil(root: Root) -> bool:
 def _goes_by_kernel_install(root: Root, generator: Generator) -> bool:
     if not root.exists("/usr/bin/kernel-install"):
         return False
-    if generator is mkinitcpio.MKINITCPIO:
-        return not mkinitcpio.has_presets(root)
+    if generator is MKINITCPIO:
+        return not has_presets(root)
     # What sdbootutil made, and is not used for any more, is nobody's.
     own = "" if _is_installed(root, _SDBOOTUTIL) else boot.own_folder(root)
     # dracut writes below the folder of the machine id by itself, and no other (dracut.sh).

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from errors import InitramfsError
 from initramfs.archive.initramfs import Source
 from initramfs.archive.uki import kernel_in
-from initramfs.generators import boot, dracut, mkinitcpio
+from initramfs.generators import boot, dracut, hooks
 from initramfs.generators.kernels import (
     KERNEL_HEAD,
     beside_modules,
@@ -46,10 +46,10 @@ def _sources(root: Root, release: str) -> Iterator[Source]:
 def _configured(root: Root, release: str) -> Iterator[str]:
     """Yield what mkinitcpio's presets for this kernel name."""
     base = _said(root, release, "pkgbase")
-    for preset in mkinitcpio.presets(root):
+    for preset in hooks.presets(root):
         is_path = preset.kernel.startswith("/")
         made_for = release_of(root, preset.kernel) if is_path else preset.kernel
-        if made_for == release or preset.file == f"{mkinitcpio.PRESETS}/{base}.preset":
+        if made_for == release or preset.file == f"{hooks.PRESETS}/{base}.preset":
             yield from filter(None, (preset.image, preset.uki))
 
 

@@ -16,7 +16,7 @@ from torpor.doctor.rebuilt import after_disable, after_rebuild
 from torpor.enable.enable import disable, enable
 from torpor.enable.system import System
 
-TARGET = Target(Location(f"UUID={UUID_TEXT}", 0, MACHINE_ID), luks=(), lvm=())
+TARGET = Target(Location(f"UUID={UUID_TEXT}", 0, MACHINE_ID))
 RESUMER = "usr/lib/torpor/resume/torpor-resume"
 CONF = "/etc/mkinitcpio.conf"
 PRESET = "/etc/mkinitcpio.d/linux.preset"
@@ -87,15 +87,11 @@ def without_us(tree: dict[str, bytes | Link]) -> dict[str, bytes | Link]:
 
 
 def by_dracut(machine: Enabled, script: str) -> None:
-    machine.fake.remove("/usr/sbin/update-initramfs")
-    machine.fake.write("/usr/bin/dracut", "")
     dracut(machine.fake)
     machine.generator("dracut", script)
 
 
 def by_mkinitcpio(machine: Enabled, preset: str) -> None:
-    machine.fake.remove("/usr/sbin/update-initramfs")
-    machine.fake.write("/usr/bin/mkinitcpio", "")
     mkinitcpio(machine.fake)
     machine.fake.write(CONF, "HOOKS=(base udev resume filesystems)\n")
     machine.fake.write(PRESET, preset)

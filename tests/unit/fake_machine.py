@@ -161,7 +161,7 @@ def _files() -> dict[str, str]:
         "/proc/sys/kernel/osrelease": RELEASE + "\n",
         "/proc/cmdline": "root=/dev/sda1 ro quiet\n",
         "/proc/self/mountinfo": MOUNTS,
-        "/proc/filesystems": "nodev\ttmpfs\n\text4\n\tbtrfs\n",
+        "/proc/filesystems": "nodev\ttmpfs\n\text4\n\tbtrfs\n\tbcachefs\n",
         "/proc/swaps": f"Filename Type Size Used Priority\n/dev/sda2 partition {4 * kib} 0 -2\n",
         "/proc/meminfo": f"MemTotal: {4 * kib} kB\nMemFree: {2 * kib} kB\n"
         f"AnonPages: {kib} kB\nShmem: 0 kB\nSUnreclaim: 1000 kB\nSwapFree: {4 * kib} kB\n"

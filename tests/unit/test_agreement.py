@@ -180,7 +180,6 @@ def on(fake: FakeMachine) -> Iterator[tuple[list[Plan], list[Target]]]:
         patched.setattr(hibernate, "carry_out", lambda plan, *_: plans.append(plan))
         patched.setattr(enable, "enable", partial(note, targets))
         patched.setattr(enable, "take_effect", lambda *_: [])
-        patched.setattr(enable, "remarks", lambda *_: [])
         yield plans, targets
 
 

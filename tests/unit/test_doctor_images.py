@@ -74,7 +74,7 @@ def test_of_several_files_that_with_init_is_spoken_of(
     }
     words = " ".join(f"initrd=/boot/{name}" for name in order)
     Layout(tmp_path, files, cmdline(words))
-    assert Facts(Machine(str(tmp_path))).image_path == f"/boot/{expected}"
+    assert Facts(Machine(str(tmp_path))).initramfs_path == f"/boot/{expected}"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.unit.enabling import (
     on_path,
 )
 from tests.unit.fake_machine import IMAGE, FakeMachine
-from tests.unit.test_doctor_kinds import LUKS
+from tests.unit.test_doctor_kinds import DASHED, LUKS, ROOT_UUID
 from torpor.commands.doctor import report
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
@@ -155,21 +155,66 @@ def test_a_stale_resume_remains(machine: Enabled) -> None:
     assert said in remains(machine.fake).message
 
 
+HOOK = {"/usr/share/initramfs-tools/hooks/cryptroot": ""}
+CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
+SYSTEMD = {"/usr/lib/systemd/systemd": ""}
+NONE, KEY = "swap_crypt UUID=1 none luks", "swap_crypt UUID=1 /keys/a luks"
+IN_HOOK, IN_ITEMS = f"name it in KEYFILE_PATTERN= of {CONF_HOOK}", "name it in install_items+="
+NOT_IN = "swap_crypt is not in /etc/crypttab"
+ADD = f"add rd.luks.name={DASHED}=swap_crypt to the boot loader's configuration"
+
+
+def items(path: str) -> dict[str, str]:
+    return {"/etc/dracut.conf.d/mine.conf": f'install_items+=" {path} "\n'}
+
+
 @pytest.mark.parametrize(
-    ("generator", "crypttab", "remedy"),
+    ("generator", "crypttab", "files", "words", "remedy"),
     [
-        (by_initramfs_tools, "swap_crypt UUID=1 none luks", "install cryptsetup-initramfs"),
-        (by_dracut, "swap_crypt UUID=1 /etc/key luks", "name it in install_items+="),
-        (by_dracut, "", "swap_crypt is not in /etc/crypttab"),
-        (by_dracut, "swap_crypt UUID=1 none luks", ""),
+        (by_initramfs_tools, NONE, {}, "", "install cryptsetup-initramfs"),
+        (by_initramfs_tools, NONE, HOOK, "", ""),
+        (by_initramfs_tools, KEY, HOOK | {CONF_HOOK: "KEYFILE_PATTERN=/keys/*\n"}, "", ""),
+        (by_initramfs_tools, KEY, HOOK | {CONF_HOOK: "#KEYFILE_PATTERN=/keys/*\n"}, "", IN_HOOK),
+        (by_initramfs_tools, KEY, HOOK | {CONF_HOOK: 'KEYFILE_PATTERN="/else/*"'}, "", IN_HOOK),
+        (
+            *(by_initramfs_tools, KEY),
+            HOOK | {CONF_HOOK: "KEYFILE_PATTERN=/keys/*\nKEYFILE_PATTERN='/else/*'\n"},
+            *("", IN_HOOK),
+        ),
+        (
+            *(by_initramfs_tools, KEY),
+            HOOK | {CONF_HOOK: "KEYFILE_PATTERN=/else\nKEYFILE_PATTERN=/keys/?\n"},
+            *("", ""),
+        ),
+        (by_initramfs_tools, KEY, HOOK | {CONF_HOOK: "[ -e /x ] && KEYFILE_PATTERN=y"}, "", ""),
+        (by_initramfs_tools, f"#{NONE}\nother UUID=y none\n", HOOK, "", NOT_IN),
+        (by_dracut, KEY, SYSTEMD, "", IN_ITEMS),
+        (by_dracut, KEY, SYSTEMD | items("/keys/b"), "", IN_ITEMS),
+        (by_dracut, KEY, SYSTEMD | items("/keys/a"), "", ""),
+        (by_dracut, f"#{NONE}", SYSTEMD, "", NOT_IN),
+        (by_dracut, NONE, SYSTEMD, "", ""),
+        (by_dracut, NONE, SYSTEMD, f"rd.luks.uuid=luks-{ROOT_UUID}", ADD),
+        (by_dracut, "", SYSTEMD, f"rd.luks.uuid={ROOT_UUID} rd.luks.uuid=luks-{DASHED}", ""),
+        (by_dracut, "", SYSTEMD, f"rd.luks.name={DASHED}=swap_crypt", ""),
+        # Its shell is told by enable, and asks for a passphrase.
+        (by_dracut, "", {}, "", ""),
+        (plain_mkinitcpio, "", {}, "", "say in /etc/mkinitcpio.conf: HOOKS=(base udev encrypt"),
     ],
 )
 def test_what_keeps_luks_shut_remains(
-    generator: Generator, crypttab: str, remedy: str, machine: Enabled
+    generator: Generator,
+    crypttab: str,
+    files: dict[str, str],
+    words: str,
+    remedy: str,
+    machine: Enabled,
 ) -> None:
+    """By what the generator will do, since the initramfs of before has nothing of it."""
     machine.fake.mapped("swap_crypt", LUKS)
     generator(machine, "")
-    machine.fake.write("/etc/crypttab", crypttab + "\n")
+    machine.fake.replace("/proc/cmdline", "quiet", words)
+    for path, text in ({"/etc/crypttab": crypttab + "\n"} | files).items():
+        machine.fake.write(path, text)
     if remedy:
         assert remedy in remains(machine.fake).remedy
     else:

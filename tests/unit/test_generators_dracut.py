@@ -7,6 +7,7 @@ import pytest
 
 from initramfs.generators import dracut
 from initramfs.generators.generator import Target
+from initramfs.generators.layers import Crypt, Volume
 from linux.root import Root
 from state.location import Location
 from tests.unit.below_root import write
@@ -14,8 +15,11 @@ from torpor.enable.system import NOTE
 
 ETC, LIB = "/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d"
 RUN = "/run/initramfs/dracut.conf.d"
-LUKS = (("luks-swap", "11111111-2222-3333-4444-555555555555"),)
-OURS = {f"{ETC}/torpor.conf": NOTE + dracut.DRACUT.text(Target(Location("x"), LUKS, ("vg/swap",)))}
+OPENED = (
+    Crypt("luks-swap", "11111111-2222-3333-4444-555555555555", "sda2"),
+    Volume("vg-swap", "vg/swap"),
+)
+OURS = {f"{ETC}/torpor.conf": NOTE + dracut.DRACUT.text(Target(Location("x"), OPENED))}
 YES, NO = 'uefi="yes"\n', "uefi=no\n"
 ONLY_A_SHELL = "if [[ -e /efi ]]; then uefi=yes; fi\n"
 OMITS = 'omit_dracutmodules+=" torpor "\n'

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from initramfs.generators.generator import Target
-from initramfs.generators.mkinitcpio import (
+from initramfs.generators.hooks import (
     CONF,
     DROP_IN,
-    MKINITCPIO,
     Hooks,
     Preset,
     corrected,
@@ -17,6 +16,7 @@ from initramfs.generators.mkinitcpio import (
     preset_of,
     presets,
 )
+from initramfs.generators.mkinitcpio import MKINITCPIO
 from linux.root import Root
 from state.location import Location
 from tests.unit.below_root import write
@@ -26,7 +26,7 @@ from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
 from torpor.enable.system import NOTE
 
-OURS = NOTE + MKINITCPIO.text(Target(Location("UUID=1", 0), (), ()))
+OURS = NOTE + MKINITCPIO.text(Target(Location("UUID=1", 0)))
 OLDER = f'{NOTE}case " ${{HOOKS[*]}} " in *" torpor "*) ;; *) HOOKS+=(torpor) ;; esac\n'
 RUNTIME = {"udev", "encrypt", "lvm2", "openswap", "torpor", "resume", "keymap", "consolefont"}
 """Hooks that have something to run in the initramfs; others only add files to it."""

@@ -11,22 +11,22 @@ import pytest
 from errors import NoGeneratorError, SetupError
 from initramfs.generators.find import GENERATORS
 from initramfs.generators.generator import Target
+from initramfs.generators.layers import Crypt, Volume
+from state.conf import Conf
 from state.location import Location
+from store.choose import Settings
 from store.find import Found, Kind
 from store.place import Place
 from tests.unit.fake_machine import HOME_UUID, MACHINE_ID, FakeMachine
 from torpor.enable import units
-from torpor.enable.enable import disable, enable
-from torpor.enable.remarks import remarks
+from torpor.enable.enable import disable, enable, take_effect, target_of
 from torpor.enable.system import NOTE, System
-from torpor.enable.target import target_of
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
-PLAIN = Target(Location(f"UUID={UUID}", 0, "f" * 32), luks=(), lvm=())
+PLAIN = Target(Location(f"UUID={UUID}", 0, "f" * 32))
 FILE = Target(
     Location("UUID=aaaa", 77, "f" * 32, "/store"),
-    luks=(("secret", UUID),),
-    lvm=("disk/im-age",),
+    (Volume("disk-im--age", "disk/im-age"), Crypt("secret", UUID, "sda2")),
 )
 INITRAMFS_TOOLS = ("/usr/sbin/mkinitramfs", "/usr/sbin/update-initramfs")
 PROGRAMS = ("update-initramfs", "dracut", "mkinitcpio", "systemctl", "busctl")
@@ -268,33 +268,6 @@ def test_dracut_is_told_what_to_open() -> None:
     assert generator_text("dracut", PLAIN) == ""
 
 
-NAMED = f"the kernel command line needs rd.luks.name={UUID}=secret"
-
-
-@pytest.mark.parametrize(
-    ("crypttab", "conf", "command_line", "remark"),
-    [
-        ("secret UUID=1 none luks", "", "quiet", ""),
-        ("secret UUID=1 none luks", "", "rd.luks.uuid=luks-other", NAMED),
-        ("", "", f"rd.luks.uuid=luks-other rd.luks.uuid=luks-{UUID}", ""),
-        ("", "", f"rd.luks.name={UUID}=secret", ""),
-        ("#secret UUID=1 none luks", "", "quiet", "secret is not in /etc/crypttab"),
-        ("secret UUID=1 /etc/key luks", "", "quiet", "key file /etc/key: name it in install_items"),
-        ("secret UUID=1 /etc/key luks", 'install_items+=" /etc/key "', "quiet", ""),
-    ],
-)
-def test_remarks_on_dracut(
-    machine: Machine, crypttab: str, conf: str, command_line: str, remark: str
-) -> None:
-    (machine.root / "usr/sbin/mkinitramfs").unlink()
-    machine.has("/usr/bin/dracut")
-    (machine.root / "etc/dracut.conf.d/host.conf").write_text(conf)
-    (machine.root / "etc/crypttab").write_text(f"{crypttab}\n")
-    said = remarks(machine.system, FILE, command_line)
-    assert len(said) == bool(remark)
-    assert not remark or remark in said[0]
-
-
 def test_what_lies_below_a_store(tmp_path: Path) -> None:
     """An LV on LUKS, with a file of the root on it as the store."""
     fake = FakeMachine(tmp_path)
@@ -306,39 +279,14 @@ def test_what_lies_below_a_store(tmp_path: Path) -> None:
     )
 
 
-def test_remarks_where_there_is_nothing_left_to_do(machine: Machine) -> None:
-    assert remarks(machine.system, PLAIN, "quiet") == []
-
-
-@pytest.mark.parametrize(
-    ("crypttab", "hook", "remark"),
-    [
-        ("secret UUID=x none luks\n", "", ""),
-        ("secret UUID=x /keys/a luks\n", "KEYFILE_PATTERN=/keys/*\n", ""),
-        ("secret UUID=x /keys/a luks\n", "#KEYFILE_PATTERN=\n", "/keys/a"),
-        ("secret UUID=x /keys/a luks\n", 'KEYFILE_PATTERN="/else/*"\n', "/keys/a"),
-        ("#secret UUID=x none luks\nother UUID=y none\n", "", "not in /etc/crypttab"),
-    ],
-)
-def test_remarks_on_cryptsetup(machine: Machine, crypttab: str, hook: str, remark: str) -> None:
-    machine.has("/usr/share/initramfs-tools/hooks/cryptroot")
-    machine.has("/etc/crypttab", "/etc/cryptsetup-initramfs/conf-hook")
-    (machine.root / "etc/crypttab").write_text(crypttab)
-    (machine.root / "etc/cryptsetup-initramfs/conf-hook").write_text(hook)
-    said = remarks(machine.system, FILE, "")
-    assert [remark in line for line in said] == ([True] if remark else [])
-
-
-def test_remark_without_cryptsetup_in_the_initramfs(machine: Machine) -> None:
-    (said,) = remarks(machine.system, FILE, "")
-    assert "install cryptsetup-initramfs" in said
-
-
 @pytest.mark.parametrize(("answer", "expected"), [("yes", 0), ("challenge", 0), ("na", 1)])
-def test_logind_has_the_last_word(machine: Machine, answer: str, expected: int) -> None:
+def test_logind_has_the_last_word(
+    machine: Machine, answer: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine.runs_systemd()
     machine.program("busctl", f"""echo 's "{answer}"'""")
-    assert len(remarks(machine.system, PLAIN, "")) == expected
+    monkeypatch.setattr("torpor.enable.enable.announce", lambda *_: None)
+    assert len(take_effect(machine.system, Settings(Conf(), "quiet", None))) == expected
 
 
 def test_a_folder_of_others_stays(machine: Machine) -> None:

@@ -14,10 +14,8 @@ from state.location import read_location
 from store.choose import Settings, choose_store, doubts
 from torpor.doctor.machine import Machine
 from torpor.doctor.rebuilt import after_rebuild
-from torpor.enable.enable import enable, take_effect
-from torpor.enable.remarks import remarks
+from torpor.enable.enable import enable, take_effect, target_of
 from torpor.enable.system import System
-from torpor.enable.target import target_of
 from torpor.output import remark, say
 
 
@@ -39,4 +37,4 @@ def run(arguments: argparse.Namespace) -> None:
     settings = replace(settings, location=target.location)
     found += take_effect(system, settings)
     found += [f"{doubt.message}: {doubt.remedy}" for doubt in doubts(store, settings)]
-    remark([*found, *remarks(system, target, settings.command_line)])
+    remark(found)

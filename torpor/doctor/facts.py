@@ -8,11 +8,13 @@ from functools import cached_property
 from errors import InitramfsError
 from initramfs.archive.initramfs import Initramfs, Source, as_text, read_initramfs
 from initramfs.archive.program import fingerprint
-from initramfs.generators.find import find_generator
-from initramfs.generators.generator import Generator
+from initramfs.generators.find import decides, find_generator, maker_of
+from initramfs.generators.generator import Boot, Generator, Maker
+from initramfs.generators.layers import Opened, to_open
 from initramfs.generators.rebuild import commands as commands_of
 from initramfs.loaders.find import find_initramfs
-from linux import cmdline
+from linux import cmdline, stack
+from linux.mounts import MountTable, read_mounts
 from state.conf import PATH as CONF
 from state.conf import Conf
 from state.location import PATH as LOCATION
@@ -21,14 +23,8 @@ from store.choose import Settings, choose_store
 from store.find import Found
 from torpor.doctor.machine import Machine
 
+STORE = "the store"
 _FINGERPRINTS = ("lib/torpor/resume/", "lib/torpor/torpor-boot")
-_TEXTS = (
-    "scripts/local-premount/ORDER",
-    "var/lib/torpor/location",
-    "cryptroot/crypttab",
-    "etc/crypttab",
-    "config",
-)
 
 
 class Facts:
@@ -37,6 +33,7 @@ class Facts:
     def __init__(self, machine: Machine, *, release: str = "", again: str = "") -> None:
         """Take another kernel than the running one, and other words for `again`, if given."""
         self.machine = machine
+        self.is_rebuilt = bool(again)
         self._release = release or machine.release
         self._again = again
 
@@ -46,6 +43,11 @@ class Facts:
         return find_generator(self.machine)
 
     @cached_property
+    def maker(self) -> Maker | None:
+        """What made the initramfs that is there."""
+        return maker_of(self.initramfs)
+
+    @cached_property
     def is_enabled(self) -> bool:
         """Whether `torpor enable` was run."""
         return self.machine.exists(LOCATION)
@@ -53,7 +55,7 @@ class Facts:
     @cached_property
     def anew(self) -> str:
         """What `torpor enable` will do about what is wrong in the initramfs."""
-        return f"make {self.image_path} anew" if self.generator else ""
+        return f"make {self.initramfs_path} anew" if self.generator else ""
 
     @cached_property
     def again(self) -> str:
@@ -64,9 +66,14 @@ class Facts:
         return f"make it anew: {'; '.join(' '.join(command) for command in commands)}"
 
     @cached_property
+    def words(self) -> list[tuple[str, str]]:
+        """The parameters of the kernel command line, each as often as it is given."""
+        return cmdline.parameters(self.machine.line("/proc/cmdline"))
+
+    @cached_property
     def parameters(self) -> dict[str, str]:
-        """The kernel command line's."""
-        return cmdline.parse(self.machine.line("/proc/cmdline"))
+        """The parameters by name."""
+        return dict(self.words)
 
     @cached_property
     def conf(self) -> Conf:
@@ -90,6 +97,17 @@ class Facts:
         return Settings(self.conf, self.machine.line("/proc/cmdline"), self.location)
 
     @cached_property
+    def to_open(self) -> dict[str, list[Opened]]:
+        """What has to be opened, from the top: for the store, and by mount point for the guard."""
+        table = MountTable(read_mounts(self.machine), self.machine)
+        opened = {STORE: to_open(stack.layers(self.store.place.device, self.machine))}
+        for mount in table.mounts:
+            for number in table.devices_below(mount):
+                below = to_open(stack.layers_of(number, self.machine))
+                opened.setdefault(mount.mount_point, []).extend(below)
+        return opened
+
+    @cached_property
     def source(self) -> Source:
         """The files of the initramfs that boots the kernel."""
         try:
@@ -99,7 +117,7 @@ class Facts:
             raise InitramfsError(str(error), error.hint or f"{mount}; else {self.again}") from error
 
     @cached_property
-    def image_path(self) -> str:
+    def initramfs_path(self) -> str:
         """The path of it; of several files, of the one that has init."""
         paths = self.source.paths
         if len(paths) > 1:
@@ -114,8 +132,13 @@ class Facts:
             return self._initramfs
         except InitramfsError as error:
             raise InitramfsError(
-                f"{self.image_path} cannot be used: {error}", error.hint or self.again
+                f"{self.initramfs_path} cannot be used: {error}", error.hint or self.again
             ) from error
+
+    @cached_property
+    def boot(self) -> Boot:
+        """A boot by it, with this boot's kernel command line."""
+        return Boot(self.machine, self.initramfs_path, self.initramfs, self.words)
 
     @cached_property
     def _initramfs(self) -> Initramfs:
@@ -124,6 +147,6 @@ class Facts:
 
 
 def _keep(name: str) -> Callable[[bytes], object] | None:
-    if name in _TEXTS or name.startswith("etc/cmdline.d/"):
+    if name == LOCATION[1:] or decides(name):
         return as_text
     return fingerprint if any(part in name for part in _FINGERPRINTS) else None

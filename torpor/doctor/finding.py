@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from initramfs.generators.generator import Fault
+
 
 class Level(StrEnum):
     """How bad a finding is."""
@@ -48,13 +50,11 @@ def problem(message: str, remedy: str, enabling: str = "") -> Finding:
     return Finding(Level.PROBLEM, message, remedy, enabling)
 
 
-def stock_first(image_path: str, remedy: str) -> Finding:
-    """Return a finding that the initramfs resumes by the kernel's own means before it does by us.
-
-    The kernel declines our signature, so that the image is not lost.
-    """
-    return warning(
-        f"{image_path} runs the stock resume before Torpor's, which then waits in vain for a "
-        "device that does not come",
-        remedy,
-    )
+def of_fault(fault: Fault, again: str) -> Finding:
+    """Return the finding that a boot has a fault; `again` is how the initramfs is made anew."""
+    remedy = fault.remedy
+    if fault.in_initramfs:
+        end = "" if remedy.endswith(";") else ","
+        remedy = f"{remedy}{end} and {again}" if remedy else again
+    level = Level.WARNING if fault.is_lesser else Level.PROBLEM
+    return Finding(level, fault.message, remedy, fault.enabling)

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from errors import InitramfsError, NotReadyError
+from errors import InitramfsError, NotReadyError, TorporError
+from initramfs.generators.hooks import OURS
 from initramfs.generators.kernels import installed
-from initramfs.generators.mkinitcpio import OURS
-from torpor.doctor import check_initramfs, check_mkinitcpio
+from initramfs.generators.mkinitcpio import MKINITCPIO, hooks_for
+from torpor.doctor import check_initramfs, check_layers
 from torpor.doctor.examine import made
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, Level
@@ -44,12 +45,15 @@ def _looked(facts: Facts, began: float) -> Iterator[str]:
     findings = [found for check in _CHECKS for found in made(check, facts)]
     if not facts.is_enabled:
         findings = [found.before_enable() for found in findings]
-    elif not _holds_resumer(facts):
+    elif _holds_resumer(facts):
+        with suppress(TorporError, OSError):  # of the store, say, which is not what is looked at
+            findings += list(check_layers.layers(facts))
+    else:
         lacking = next(found for found in findings if found.level == Level.PROBLEM)
         raise NotReadyError(*_explained(facts, lacking, began))
     bad = [found for found in findings if found.level not in (Level.OK, Level.ENABLE)]
     if bad and _is_older(facts, began):
-        yield f"{facts.image_path} was not made anew: {_FIND_OUT}"
+        yield f"{facts.initramfs_path} was not made anew: {_FIND_OUT}"
         bad = [replace(found, remedy="") if found.remedy == facts.again else found for found in bad]
     yield from (f"{found.message}: {found.remedy}".rstrip(": ") for found in bad)
 
@@ -65,7 +69,7 @@ def _holds_resumer(facts: Facts) -> bool:
 def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
     if _is_older(facts, began):
         return (
-            f"{facts.image_path} was not made anew, and does not hold the resumer",
+            f"{facts.initramfs_path} was not made anew, and does not hold the resumer",
             _FIND_OUT,
         )
     if lacking.remedy == facts.again:  # nothing is known that keeps it out
@@ -77,7 +81,7 @@ def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
 def _is_older(facts: Facts, began: float) -> bool:
     """Return whether it was written before; False if there is none."""
     with suppress(InitramfsError):
-        return facts.machine.modified(facts.image_path) + _TICK < began
+        return facts.machine.modified(facts.initramfs_path) + _TICK < began
     return False
 
 
@@ -90,12 +94,12 @@ def after_disable(machine: Machine, began: float) -> list[str]:
         why = "it was not made anew" if _is_older(facts, began) else _why_it_is_there(facts)
     except (InitramfsError, OSError):
         return []
-    return [f"{facts.image_path} still holds the resumer, which finds no image: {why}"]
+    return [f"{facts.initramfs_path} still holds the resumer, which finds no image: {why}"]
 
 
 def _why_it_is_there(facts: Facts) -> str:
-    if check_mkinitcpio.made(facts.initramfs):
-        hooks, _ = check_mkinitcpio.hooks(facts)
+    if facts.maker is MKINITCPIO:
+        hooks, _ = hooks_for(facts.boot)
         if set(OURS) & set(hooks.names or ()):
             return f"HOOKS in {hooks.source} has it"
     return "it goes with Torpor's package"

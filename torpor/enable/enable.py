@@ -4,13 +4,17 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 
-from errors import SetupError, TorporError
+from errors import SetupError, TorporError, cannot
 from initramfs.generators.find import GENERATORS, find_generator
 from initramfs.generators.generator import Generator, Target
+from initramfs.generators.layers import to_open
 from initramfs.generators.rebuild import commands, generator_of
+from linux import stack
 from linux.kmsg import Log
+from linux.root import HOST, Root
 from state.location import PATH as LOCATION
-from store.choose import Settings
+from store.choose import Settings, location_of
+from store.find import Found
 from torpor.enable import units
 from torpor.enable.announce import announce, retract
 from torpor.enable.system import NOTE, System
@@ -24,6 +28,15 @@ _KEPT = (
     "until the next boot the kernel keeps what is named in /sys/power/resume, and logind may "
     "refuse systemctl hibernate"
 )
+
+
+def target_of(store: Found, root: Root = HOST) -> Target:
+    """Return where a store is, and what has to be opened for it. Raises UnreadableError."""
+    try:
+        layers = stack.layers(store.place.device, root)
+    except OSError as error:
+        raise cannot("look at", store.place.device, error) from error
+    return Target(location_of(store, root), tuple(to_open(layers)))
 
 
 def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
@@ -94,6 +107,8 @@ def take_effect(system: System, settings: Settings) -> list[str]:
                 step()
             except TorporError as error:
                 failures.append(str(error))
+    if (answer := units.can_hibernate(system)) in units.NO:
+        failures.append(f"logind says {answer} to systemctl hibernate: torpor doctor says why")
     return failures
 
 

@@ -1,0 +1,91 @@
+"""What has to be opened for a device: encryption, and logical volumes."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from linux.stack import Layer
+from store.crypttab import Line, unmangled
+
+_ENCRYPTED = re.compile(r"CRYPT-(?:LUKS\d-([0-9a-f]{32})|PLAIN|LOOPAES|TCRYPT|BITLK|FVAULT2)-")
+"""What cryptsetup calls what it opens (lib/libdevmapper.c, dm_prepare_uuid).
+
+Not SUBDEV and INTEGRITY, which are parts of one of these and come with it, and not VERITY.
+"""
+_COMPONENT = re.compile(
+    "pvmove|snapshot|[^_]*_.*?(cdata|cmeta|corig|cpool|cvol|wcorig|mimage|mlog|rimage|rmeta|tdata|"
+    "tmeta|vdata|imeta|iorig|pmspare|vorigin)"
+)
+"""What names of LVM's own parts have in them, and no other's (lib/misc/lvm-string.c)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crypt:
+    """An encrypted device."""
+
+    name: str
+    """In crypttab."""
+    uuid: str
+    """Of LUKS, with hyphens; "" for any other kind."""
+    below: str
+    """What it is on, as in /sys/class/block; "" if that is not known."""
+
+    def line_in(self, lines: Mapping[str, Line]) -> tuple[str, Line | None]:
+        """Return the name and the line in a crypttab that opens it, "" and None if none does."""
+        by_uuid = (name for name, line in lines.items() if self.uuid and line.uuid == self.uuid)
+        for name in (self.name, f"luks-{self.uuid}", *by_uuid):
+            if name in lines:
+                return name, lines[name]
+        return "", None
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A logical volume."""
+
+    name: str
+    """In /dev/mapper."""
+    path: str
+    """VG/LV."""
+
+
+Opened = Crypt | Volume
+
+
+def to_open(layers: Sequence[Layer]) -> list[Opened]:
+    """Return what has to be opened for a device, of which these are the layers, from the top."""
+    return list(dict.fromkeys(_to_open(layers)))
+
+
+def _to_open(layers: Sequence[Layer]) -> Iterator[Opened]:
+    for at, layer in enumerate(layers):
+        if found := _ENCRYPTED.match(layer.dm_uuid):
+            parts = (one.name for one in layers[at + 1 :] if not one.dm_uuid.startswith("CRYPT-"))
+            uuid = str(UUID(found[1])) if found[1] else ""
+            yield Crypt(unmangled(layer.dm_name), uuid, next(parts, ""))
+        elif layer.dm_uuid.startswith("LVM-") and not _is_part(layer, is_top=at == 0):
+            yield Volume(layer.dm_name, "/".join(_names(layer.dm_name)))
+
+
+def _is_part(layer: Layer, *, is_top: bool) -> bool:
+    """Return whether LVM alone uses a device: it comes with the volume above it.
+
+    Its uuid has a layer behind those of group and volume, and so has its name; the legs of RAID are
+    told by their names only before LVM 2.03.37 (lib/misc/lvm-string.c, build_dm_uuid).
+    """
+    if "-" in layer.dm_uuid.removeprefix("LVM-"):
+        return True
+    _, volume, *others = [*_names(layer.dm_name), ""]
+    return bool(others[:-1]) or (not is_top and _COMPONENT.match(volume) is not None)
+
+
+def _names(dm_name: str) -> list[str]:
+    """Return group, volume and layer; a hyphen inside one is doubled (dm_split_lvm_name)."""
+    names = [""]
+    for token in re.findall("--|-|[^-]+", dm_name):
+        if token == "-":
+            names.append("")
+        else:
+            names[-1] += "-" if token == "--" else token
+    return names

@@ -1,0 +1,176 @@
+"""What systemd does in an initramfs, whoever made it: dracut, mkinitcpio, mkosi."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from initramfs.archive.initramfs import Initramfs
+from initramfs.generators.generator import (
+    LOADER,
+    REINSTALL,
+    SYSTEMD,
+    Advice,
+    Boot,
+    Fault,
+    Maker,
+    forbidden,
+    left_out,
+    lost_file,
+    no_cryptsetup,
+    no_lvm,
+    nothing_tells,
+    skipped,
+)
+from initramfs.generators.layers import Crypt, Volume
+from store import crypttab
+from store.crypttab import Line
+
+CRYPTSETUP = ("/usr/lib/systemd/systemd-cryptsetup", "/usr/bin/systemd-cryptsetup")
+TABLE = "/etc/crypttab"
+_GPT_AUTO = "/usr/lib/systemd/system-generators/systemd-gpt-auto-generator"
+_UNITS = "/usr/lib/systemd/system"
+_STARTERS = (
+    f"{_UNITS}/torpor-resume.service",
+    "/usr/lib/systemd/system-generators/torpor-resume-generator",
+)
+_STOCK = ("systemd-hibernate-resume.service", "systemd-hibernate-resume@.service")
+_TRUE = ("", "1", "yes", "y", "true", "t", "on")
+_FALSE = ("0", "no", "n", "false", "f", "off")
+_OF_UUID = re.compile("([0-9a-fA-F-]+)=(.+)")
+
+
+def order(boot: Boot) -> Iterator[Fault]:
+    """Yield what keeps systemd from starting the resumer, in front of the stock resume."""
+    for path in _STARTERS:
+        if path not in boot.initramfs:
+            message = f"{boot.path} holds the resumer but not {path}, which starts it"
+            yield Fault(message, "" if boot.root.exists(path) else REINSTALL)
+    for unit in _STOCK:
+        drop_in = f"{_UNITS}/{unit}.d/torpor.conf"
+        if f"{_UNITS}/{unit}" in boot.initramfs and drop_in not in boot.initramfs:
+            yield Fault(f"{boot.path} does not order {unit} behind Torpor: no {drop_in}")
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the kernel command line tells (cryptsetup-generator.c, parse_proc_cmdline_item).
+
+    The real one: systemd does not read what dracut has in etc/cmdline.d.
+    """
+
+    off: str = ""
+    """The word that turns all of it off."""
+    no_crypttab: str = ""
+    named: dict[str, str] = field(default_factory=dict)
+    """By what parameter a UUID is named. Where one is, no other device is opened."""
+    options: dict[str, str] = field(default_factory=dict)
+    """By UUID; by "" those of what is not in crypttab."""
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def hear(self, name: str, value: str) -> None:
+        """Take in a parameter, which may change what one before it said."""
+        found = _OF_UUID.fullmatch(value)
+        uuid, said = (found[1], found[2]) if found else ("", value)
+        match name.removeprefix("rd."):
+            case "luks":
+                self.off = _turned(self.off, name, value)
+            case "luks.crypttab":
+                self.no_crypttab = _turned(self.no_crypttab, name, value)
+            case "luks.uuid" if value:
+                self.named[value.removeprefix("luks-")] = name
+            case "luks.name" if uuid:
+                self.named[uuid] = name
+            case "luks.options":
+                self.options[uuid] = said
+            case "luks.key":
+                self.keys[uuid] = said
+
+    def line(self, name: str, line: Line) -> Line | None:
+        """Return a line of crypttab as it is taken, None if it is not (add_crypttab_device)."""
+        uuid = line.uuid or (name[5:] if name.startswith("luks-") else "")
+        if self.named and uuid not in {*self.named, *self.options, *self.keys} - {""}:
+            return None
+        options = self.options.get(uuid) if uuid else None
+        return line if options is None else crypttab.line_of(line.key, options)
+
+    def other(self, uuid: str) -> Line | None:
+        """Return how what crypttab does not have is opened, None if it is not."""
+        if not uuid or uuid not in self.named:
+            return None
+        key, options = (said.get(uuid, said.get("", "")) for said in (self.keys, self.options))
+        return crypttab.line_of(key, options)
+
+
+def _turned(before: str, name: str, value: str) -> str:
+    """Return the word if it says no, "" if it says yes; what is no boolean changes nothing."""
+    if value.lower() in _FALSE:
+        return f"{name}={value}"
+    return "" if value.lower() in _TRUE else before
+
+
+def crypt(boot: Boot, one: Crypt, lines: Mapping[str, Line], advice: Advice) -> Fault | None:
+    """Return why systemd does not open a device, None if it does; `lines` is its crypttab."""
+    told = _Told()
+    for parameter, value in boot.words:
+        told.hear(parameter, value)
+    if _is_auto_root(boot, one):
+        return None
+    name, line = one.line_in(lines)
+    if off := told.off or (line and not told.named and told.no_crypttab):
+        return forbidden(boot, one, off)
+    taken = told.line(name, line) if line and not told.no_crypttab else None
+    taken = taken or told.other(one.uuid)
+    if taken is None:
+        return _left_out(one, told) if told.named else nothing_tells(boot, one, advice.untold)
+    if taken.is_noauto and not _is_waited_for(boot, one):
+        where = f"the line of {name} in {advice.table}"
+        if taken is not line:
+            where = f"rd.luks.options= in {LOADER}"
+        return skipped(boot, one, "noauto", where, in_initramfs=taken is line)
+    return lost_file(boot, one, taken, advice.keep)
+
+
+def _left_out(one: Crypt, told: _Told) -> Fault:
+    word = f"{next(iter(told.named.values()))}="
+    if one.uuid:
+        return left_out(one, word, f"add rd.luks.name={one.uuid}={one.name} to {LOADER}")
+    return left_out(one, word, f"take {word} off {LOADER}, and name every device in {TABLE}")
+
+
+def _is_auto_root(boot: Boot, one: Crypt) -> bool:
+    """Return whether it is the root that systemd finds by its partition (gpt-auto-generator.c)."""
+    said = dict(boot.words)
+    is_on = said.get("rd.systemd.gpt_auto", said.get("systemd.gpt_auto", "")).lower() in _TRUE
+    is_auto = said.get("root", "gpt-auto") in ("gpt-auto", "gpt-auto-force")
+    return one.name == "root" and is_on and is_auto and _GPT_AUTO in boot.initramfs
+
+
+def _is_waited_for(boot: Boot, one: Crypt) -> bool:
+    """Return whether the boot waits for the opened device by its name, which has it opened."""
+    names = ("root", "resume", "mount.usr")
+    return any(name in names and value == f"/dev/mapper/{one.name}" for name, value in boot.words)
+
+
+class Systemd(Maker):
+    """An initramfs of systemd's that none of the generators made: mkosi-initrd's, say."""
+
+    texts = ("etc/crypttab",)
+
+    def made(self, initramfs: Initramfs) -> bool:
+        """Return whether systemd is in it."""
+        return SYSTEMD in initramfs
+
+    def order(self, boot: Boot) -> Iterator[Fault]:
+        """Yield what keeps the resumer from being run, at the right time."""
+        return order(boot)
+
+    def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
+        """Return why an encrypted device is not opened at the boot, None if it is."""
+        if not boot.holds(CRYPTSETUP):
+            return no_cryptsetup(boot, one, "put systemd-cryptsetup into it")
+        advice = Advice(f"put a crypttab with a line for {one.name} into it", "put it there")
+        return crypt(boot, one, boot.lines(TABLE), advice)
+
+    def volume(self, boot: Boot, one: Volume) -> Fault | None:
+        """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
+        return no_lvm(boot, one, "put lvm into it")

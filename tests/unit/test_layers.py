@@ -1,0 +1,365 @@
+"""crypttab, what is to open below a device, and which volumes and disks a boot takes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from initramfs.generators.dracut import DRACUT
+from initramfs.generators.generator import Target
+from initramfs.generators.layers import Crypt, Opened, Volume, to_open
+from linux.stack import Layer
+from state.location import Location
+from store import crypttab
+from tests.unit.fake_machine import IMAGE, FakeMachine
+from tests.unit.test_doctor_kinds import (
+    DASHED,
+    LUKS,
+    ROOT_UUID,
+    bad,
+    dracut,
+    hold,
+    mkinitcpio,
+    mkinitcpio_with_systemd,
+    systemd,
+)
+
+Change = Callable[[FakeMachine], object]
+
+
+@pytest.fixture(name="fake")
+def _fake(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+UUID = "08150815-0815-0815-0815-081508150815"
+HEX = UUID.replace("-", "")
+
+
+def one(text: str) -> crypttab.Line:
+    (line,) = crypttab.parse(text).values()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", []),
+        ("# a comment\n\n \t# another\n#swap /dev/sda2 none\n", []),
+        ("swap /dev/sda2", ["swap"]),
+        ("swap", []),
+        ("\tswap\t UUID=1 \t none luks \r\nroot UUID=2 none luks", ["swap", "root"]),
+        (r"my\040swap /dev/sda2 none", ["my swap"]),
+        ("größe /dev/sda2 none", ["größe"]),
+        ("a\u00a0b\u2028c /dev/sda2 none", ["a\u00a0b\u2028c"]),
+    ],
+)
+def test_names(text: str, names: list[str]) -> None:
+    assert list(crypttab.parse(text)) == names
+
+
+def test_of_one_name_the_first_line_counts() -> None:
+    assert one("swap UUID=1 none luks\nswap UUID=2 /key luks # more\n").uuid == "1"
+
+
+@pytest.mark.parametrize(
+    ("source", "uuid"),
+    [
+        (f"UUID={UUID}", UUID),
+        (f"/dev/disk/by-uuid/{UUID}", UUID),
+        ("LABEL=x", ""),
+        ("PARTUUID=1-2", ""),
+        ("/dev/sda2", ""),
+        ("/dev/disk/by-id/usb-x-0:0", ""),
+    ],
+)
+def test_sources(source: str, uuid: str) -> None:
+    assert one(f"swap {source} none luks").uuid == uuid
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "file", "device"),
+    [
+        ("", "", "", ""),
+        ("none", "luks", "", ""),
+        ("-", "luks", "", ""),
+        ("/etc/key", "luks", "/etc/key", ""),
+        (r"/etc/my\040key", "luks", "/etc/my key", ""),
+        ("/etc/a:b", "luks", "/etc/a:b", ""),
+        ("/etc/a:", "luks", "/etc/a:", ""),
+        ("/rootfs.key:/dev/mapper/keydisk", "luks", "", "/dev/mapper/keydisk"),
+        ("/keyfile:LABEL=keydev", "luks", "", "LABEL=keydev"),
+        ("/k:e/y:UUID=1", "luks", "", "UUID=1"),
+        ("/keyfile:PARTLABEL=x", "luks", "", "PARTLABEL=x"),
+        ("/dev/disk/by-id/usb-x-0:0", "luks", "", ""),
+        ("/dev/urandom", "swap,cipher=aes", "", ""),
+        ("/proc/device-tree/key", "luks", "", ""),
+        ("/run/cryptsetup-keys.d/swap.key", "luks", "", ""),
+        ("/etc/key", "luks,keyscript=/lib/cryptsetup/scripts/decrypt_derived", "", ""),
+        ("/etc/key", "luks,tpm2-device=auto,tpm2-pcrs=7", "", ""),
+        ("/etc/key", "fido2-device=auto", "", ""),
+        ("/etc/key", "pkcs11-uri=pkcs11:token=a;b=c", "", ""),
+        (
+            "/etc/key",
+            "nofail,x-initrd.attach,initramfs,keyfile-offset=1,keyfile-size=2",
+            "/etc/key",
+            "",
+        ),
+    ],
+)
+def test_keys(key: str, options: str, file: str, device: str) -> None:
+    line = one(f"swap UUID=1 {key} {options}")
+    assert (line.key_file, line.key_device[1]) == (file, device)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_noauto", "header"),
+    [
+        ("luks", False, ""),
+        ("luks,noauto", True, ""),
+        ("auto,noauto,nofail", True, ""),
+        ("noauto,auto", False, ""),
+        ("noautomatic", False, ""),
+        ("header=/etc/header", False, "/etc/header"),
+        ("header=/a,header=/b", False, "/b"),
+        ("header=/etc/header:LABEL=x", False, ""),
+        ("header=/dev/sdb1", False, ""),
+    ],
+)
+def test_options(options: str, is_noauto: bool, header: str) -> None:
+    line = one(f"swap UUID=1 none {options}")
+    assert (line.is_noauto, line.header) == (is_noauto, header)
+
+
+def test_an_escaped_comma_is_in_a_value() -> None:
+    assert one(r"s UUID=1 none x=a\,b,y=c\054d,z").options == (r"x=a\,b", "y=c,d", "z")
+    assert one("s UUID=1 none z,y=1").value("z") == ""
+    assert one("s UUID=1 none z,y=1").value("x") is None
+
+
+@pytest.mark.parametrize(
+    ("dm_name", "name"),
+    [("swap", "swap"), (r"my\x20swap", "my swap"), (r"gr\xc3\xb6\xc3\x9fe", "größe"), ("ö", "ö")],
+)
+def test_names_of_device_mapper(dm_name: str, name: str) -> None:
+    assert crypttab.unmangled(dm_name) == name
+
+
+def lv(name: str, layer: str = "") -> Layer:
+    return Layer("dm-0", name, f"LVM-{'v' * 32}{'l' * 32}{layer}")
+
+
+SDA = Layer("sda2", "", "")
+SWAP = Volume("rhel-swap", "rhel/swap")
+CRYPT = Layer("dm-1", "crypt", f"CRYPT-LUKS2-{HEX}-crypt")
+OPENED = Crypt("crypt", UUID, "sda2")
+STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
+    "a disk": ([SDA], []),
+    "RAID": (
+        [
+            lv("rhel-swap"),
+            *(lv("rhel-swap_rimage_0"), SDA, lv("rhel-swap_rimage_1"), SDA),
+            *(lv("rhel-swap_rmeta_0"), SDA, lv("rhel-swap_rmeta_1"), SDA),
+        ],
+        [SWAP],
+    ),
+    "RAID of LVM 2.03.37": ([lv("rhel-swap"), lv("rhel-swap_rimage_0", "-real"), SDA], [SWAP]),
+    "RAID with integrity": (
+        [lv("rhel-swap"), lv("rhel-swap_rimage_0"), lv("rhel-swap_rimage_0_iorig"), SDA],
+        [SWAP],
+    ),
+    "a thin volume": (
+        [
+            *(lv("rhel-swap"), lv("rhel-pool-tpool", "-tpool"), lv("rhel-pool_tdata", "-tdata")),
+            *(SDA, lv("rhel-pool_tmeta", "-tmeta"), SDA),
+        ],
+        [SWAP],
+    ),
+    "a cached one": (
+        [
+            *(lv("rhel-swap"), lv("rhel-fast_cpool-cdata", "-cdata"), SDA),
+            *(lv("rhel-fast_cdata"), lv("rhel-fast_cmeta"), lv("rhel-swap_corig", "-real"), SDA),
+        ],
+        [SWAP],
+    ),
+    "with a snapshot": ([lv("rhel-swap"), lv("rhel-swap-real", "-real"), SDA], [SWAP]),
+    "a snapshot": (
+        [lv("rhel-snap"), lv("rhel-snap-cow", "-cow")],
+        [Volume("rhel-snap", "rhel/snap")],
+    ),
+    "being moved": ([lv("rhel-swap"), lv("rhel-pvmove0"), SDA, SDA], [SWAP]),
+    "mirrored": ([lv("rhel-swap"), lv("rhel-swap_mlog"), lv("rhel-swap_mimage_0"), SDA], [SWAP]),
+    "VDO": (
+        [lv("rhel-swap"), lv("rhel-vdo-vpool", "-vpool"), lv("rhel-vdo_vdata", "-vdata"), SDA],
+        [SWAP],
+    ),
+    "a name like a part's, of before that was one": (
+        [lv("rhel-my_cvol"), SDA],
+        [Volume("rhel-my_cvol", "rhel/my_cvol")],
+    ),
+    "hyphens": ([lv("my--vg---a--b")], [Volume("my--vg---a--b", "my-vg-/a-b")]),
+    "LUKS": ([CRYPT, SDA], [OPENED]),
+    "LUKS1, a blank in the name": (
+        [Layer("dm-1", r"a\x20b", f"CRYPT-LUKS1-{HEX}-a b"), SDA],
+        [Crypt("a b", UUID, "sda2")],
+    ),
+    "LUKS with integrity": (
+        [CRYPT, Layer("dm-2", "crypt_dif", f"CRYPT-SUBDEV-{HEX}-crypt_dif"), SDA],
+        [OPENED],
+    ),
+    "the same, by an older cryptsetup": (
+        [CRYPT, Layer("dm-2", "crypt_dif", "CRYPT-INTEGRITY-crypt_dif"), SDA],
+        [OPENED],
+    ),
+    "verity": ([Layer("dm-1", "root", f"CRYPT-VERITY-{HEX}-root"), SDA], []),
+    "integrity alone": ([Layer("dm-1", "x", "CRYPT-INTEGRITY-x"), SDA], []),
+    "no LUKS": ([Layer("dm-1", "x", "CRYPT-PLAIN-x"), SDA], [Crypt("x", "", "sda2")]),
+    "LVM on LUKS": ([lv("rhel-swap"), CRYPT, SDA], [SWAP, OPENED]),
+    "LUKS on LVM": ([CRYPT, lv("rhel-swap"), SDA], [Crypt("crypt", UUID, "dm-0"), SWAP]),
+    "LVM in RAID on LUKS, twice the same": (
+        [
+            lv("rhel-swap"),
+            lv("rhel-swap_rimage_0"),
+            CRYPT,
+            SDA,
+            lv("rhel-swap_rmeta_0"),
+            CRYPT,
+            SDA,
+        ],
+        [SWAP, OPENED],
+    ),
+    "multipath": ([Layer("dm-1", "mpatha", "mpath-3600"), SDA], []),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_what_is_to_open(name: str) -> None:
+    layers, expected = STACKS[name]
+    assert to_open(layers) == expected
+
+
+def test_dracut_is_told_of_no_parts() -> None:
+    """Its hook would wait for links that LVM never makes."""
+    layers, _ = STACKS["RAID"]
+    text = DRACUT.text(Target(Location("UUID=1"), tuple(to_open(layers))))
+    assert text == 'kernel_cmdline+=" rd.lvm.lv=rhel/swap "\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "message"),
+    [
+        ("my--vg-swap", "rd.lvm.lv=my-vg/root rd.lvm.lv=my-vg/swap", ""),
+        ("my--vg-swap", "rd.lvm.lv=my-vg/root", "rd.lvm.lv= or rd.lvm.vg= on the kernel command"),
+        ("my--vg-swap", "rd.lvm.lv=my-vg/swap2", "leaves out my--vg-swap, on which"),
+        ("my--vg-swap", "rd.lvm.vg=my-vg", ""),
+        ("my--vg-swap", "rd.lvm.vg=my-vg rd.lvm.lv=other/root", ""),
+        ("my--vg-swap", "rd.lvm.vg=my", "leaves out my--vg-swap, on which"),
+        ("my--vg-swap", "rd.lvm=1", "nothing tells"),
+        ("my--vg-swap", "", "nothing tells"),
+        ("my--vg-swap", "rd.auto", ""),
+        ("my--vg-swap", "rd.auto=0", "nothing tells"),
+        ("my--vg-swap", "rd.auto rd.lvm.lv=my-vg/root", "leaves out my--vg-swap, on which"),
+        ("my--vg-swap", "rd.lvm=0 rd.lvm.lv=my-vg/swap", "rd.lvm=0 on the kernel command line"),
+        ("my--vg-swap", "rd.lvm=0 rd.lvm rd.lvm.lv=my-vg/swap", ""),
+        ("my--vg-swap", "rd.lvm=no rd.auto", "rd.lvm=no on the kernel command line keeps"),
+        ("my--vg-swap", "rd_NO_LVM rd.auto", "rd_NO_LVM on the kernel command line keeps"),
+        ("my--vg-swap", "rd_LVM_LV=my-vg/swap", ""),
+        ("my--vg-swap", "rd_LVM_VG=my-vg", ""),
+        ("vg-my--swap", "rd.lvm.lv=vg/my-swap", ""),
+        ("vg---swap", "rd.lvm.lv=vg-/swap", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", [dracut, systemd])
+def test_volumes_that_dracut_is_told_of(
+    kind: Change, name: str, option: str, message: str, fake: FakeMachine
+) -> None:
+    """90lvm/parse-lvm.sh and lvm_scan.sh, with systemd or not."""
+    kind(fake)
+    fake.mapped(name, "LVM-abc")
+    hold(fake, "usr/sbin/lvm")
+    fake.write("/usr/sbin/lvm", "")
+    fake.replace("/proc/cmdline", "quiet", option)
+    assert [message in text for text in bad(fake)] == ([True] if message else [])
+
+
+@pytest.mark.parametrize("kind", [None, mkinitcpio, mkinitcpio_with_systemd])
+def test_volumes_of_which_others_are_not_told(kind: Change | None, fake: FakeMachine) -> None:
+    if kind is not None:
+        kind(fake)
+    fake.mapped("vg-swap", "LVM-abc")
+    hold(fake, "usr/sbin/lvm")
+    fake.replace("/proc/cmdline", "quiet", "rd.lvm=0 rd.lvm.lv=vg/root")
+    assert bad(fake) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "members"),
+    [
+        ("btrfs /dev/sda1", ("sda1", "dm-5")),
+        ("btrfs /dev/mapper/home_crypt", ("sda1", "dm-5")),
+        ("btrfs /dev/root", ("sda1", "dm-5")),
+        ("bcachefs /dev/sda1:/dev/mapper/home_crypt", ()),
+        ("bcachefs /dev/mapper/home_crypt", ()),
+    ],
+)
+def test_a_disk_of_several_that_stays_shut(
+    source: str, members: tuple[str, ...], fake: FakeMachine
+) -> None:
+    """The guard compares every device of a file system."""
+    fake.home("home_crypt", LUKS.replace("swap", "home"))
+    fake.replace("/proc/self/mountinfo", "254:5", "0:41")
+    fake.replace("/proc/self/mountinfo", "ext4 /dev/mapper/home_crypt", source)
+    for name in members:
+        (fake.root / f"sys/fs/btrfs/1-2/devices/{name}").mkdir(parents=True)
+    assert bad(fake) == [f"{IMAGE} has no cryptsetup to open home_crypt, on which /home lies"]
+
+
+def test_root_that_systemd_finds_by_itself(fake: FakeMachine) -> None:
+    """systemd-gpt-auto-generator opens /dev/gpt-auto-root-luks, where nothing names a root."""
+    systemd(fake)
+    fake.device("dm-5", "254:5", 1 << 30, "f", below="sda1")
+    fake.write("/sys/class/block/dm-5/dm/name", "root\n")
+    fake.write("/sys/class/block/dm-5/dm/uuid", LUKS.replace("swap_crypt", "root"))
+    fake.replace("/proc/self/mountinfo", "8:1 / / rw - ext4 /dev/sda1", "254:5 / / rw - ext4 x")
+    hold(fake, "usr/lib/systemd/systemd-cryptsetup")
+    generator = "usr/lib/systemd/system-generators/systemd-gpt-auto-generator"
+    for words, held, shut in (
+        ("ro", (), True),
+        ("ro", (generator,), False),
+        ("root=gpt-auto", (), False),
+        ("systemd.gpt_auto=0", (), True),
+        ("root=/dev/sda1", (), True),
+    ):
+        fake.write("/proc/cmdline", words)
+        hold(fake, *held)
+        assert ["open root, on which / lies" in one for one in bad(fake)] == [True] * shut
+
+
+@pytest.mark.parametrize(
+    ("words", "held", "message"),
+    [
+        ("", "", "nothing tells"),
+        ("", f"swap_crypt UUID={DASHED} none luks", ""),
+        (f"rd.luks.name={DASHED}=swap_crypt", "", ""),
+        (f"rd.luks.name={ROOT_UUID}=root", "", "rd.luks.name= on the kernel command line leaves"),
+    ],
+)
+def test_an_initramfs_of_systemd_that_no_generator_made(
+    words: str, held: str, message: str, fake: FakeMachine
+) -> None:
+    systemd(fake)
+    del fake.initramfs["usr/lib/dracut/modules.txt"]
+    fake.mapped("swap_crypt", LUKS)
+    hold(fake, "usr/lib/systemd/systemd-cryptsetup")
+    hold(fake, "etc/crypttab", data=held.encode())
+    fake.replace("/proc/cmdline", "quiet", words)
+    assert [message in found for found in bad(fake)] == ([True] if message else [])
+
+
+def test_what_another_one_opens_cannot_be_told(fake: FakeMachine) -> None:
+    del fake.initramfs["scripts/local-premount/ORDER"]
+    fake.mapped("swap_crypt", LUKS)
+    hold(fake, "init", "etc/booster.init.yaml")
+    unknown, opens = bad(fake)
+    assert "a generator that torpor doctor does not know" in unknown
+    assert opens == f"it cannot be told what {IMAGE} opens"
