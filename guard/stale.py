@@ -4,18 +4,17 @@ from errors import ChangedError, DamagedError
 from format.reader import ImageReader
 from format.sections.guard import Guard
 from guard.compare import compare
-from store.header import StoreHeader
-from store.image import marked_image
+from store.protocol import Slot
 
 
-def why_stale(header: StoreHeader) -> str:
-    """Return why no boot can restore the image that the header makes visible, "" if one can.
+def why_stale(slot: Slot) -> str:
+    """Return why no boot can restore the image in the slot, "" if one can.
 
     No device is waited for. Raises UnreadableError, UnsupportedError where it cannot be judged.
     """
     try:
-        source = marked_image(header)
-        if reason := source.mark.why_spent():
+        source, mark = slot.image(), slot.mark()
+        if mark and (reason := mark.why_spent()):
             return reason
         guard = ImageReader(source).read(Guard)
         if guard is None:

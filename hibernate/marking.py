@@ -10,12 +10,11 @@ import os
 from collections.abc import Callable
 from uuid import UUID
 
-from errors import TorporError
+from errors import DamagedError, UnsupportedError
 from format.mark import Mark
 from hibernate.power_off import never_go_on
 from linux.kmsg import Log
-from store.base import Store
-from store.header import StoreHeader, read_header
+from store.protocol import Store
 from store.snapshot import open_snapshot
 
 
@@ -31,7 +30,7 @@ class Marking:
     def set(self, mark: Mark) -> None:
         """Make the image visible. Raises UnreadableError: it may be visible or not."""
         self._is_begun[0] = 1
-        self._store.header.set_mark(mark)
+        self._store.slot.set_mark(mark)
 
     def clear(self) -> None:
         """Clear what is there of the mark, on the device for good, whatever state it is in.
@@ -39,18 +38,16 @@ class Marking:
         If `set` was begun, this returns only when no valid mark is there. Else UnreadableError:
         the device did not say whether there is one, or a resumer's was not cleared.
         """
-        self._clear(StoreHeader.clear)
+        self._clear(self._store.slot.clear)
 
     def clear_alone(self) -> None:
         """As clear, for the watchdog, when the writer is gone and /dev/snapshot is closed."""
-        self._clear(self._clear_header_alone)
+        self._clear(self._clear_by_own_snapshot)
 
-    def _clear(self, clear: Callable[[StoreHeader], None]) -> None:
+    def _clear(self, clear: Callable[[], None]) -> None:
         try:
-            here = self._store.header
-            header = read_header(here.fd, here.name, here.page)
-            if self._is_ours(header):
-                clear(header)
+            if self._is_ours():
+                clear()
                 self._log("mark cleared")
         except BaseException as error:
             if self._is_begun[0]:
@@ -58,14 +55,14 @@ class Marking:
             raise
         self._is_begun[0] = 0
 
-    def _is_ours(self, header: StoreHeader) -> bool:
+    def _is_ours(self) -> bool:
         try:
-            mark = Mark.parse(header.data)
-        except TorporError:  # half of a mark: an older one was cleared before ours
+            mark = self._store.slot.written_mark()
+        except (DamagedError, UnsupportedError):  # half of a mark: an older one was cleared before
             return bool(self._is_begun[0])
         return mark is not None and mark.image_uuid == self._image_uuid
 
-    def _clear_header_alone(self, header: StoreHeader) -> None:
+    def _clear_by_own_snapshot(self) -> None:
         """Clear the mark by a /dev/snapshot of our own.
 
         While a device is swap, only who has set it there may write to it (block/fops.c,
@@ -73,4 +70,4 @@ class Marking:
         """
         with open_snapshot(os.O_RDONLY) as snapshot:
             self._store.attach(snapshot)
-            header.clear()
+            self._store.slot.clear()

@@ -19,9 +19,9 @@ from linux import power, tasks
 from linux.kmsg import Log
 from linux.memory import expected_image
 from linux.snapshot import SnapshotDevice
-from store.base import Store
 from store.choose import check_room
 from store.find import open_store
+from store.protocol import Store
 from store.snapshot import open_snapshot
 
 _NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
@@ -46,12 +46,12 @@ def hibernate(
         # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
         undo.enter_context(Watchdog(marking.clear_alone, *freeze.rescue))
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
-        check_room(store.name, store.size, expected_image(plan.largest_image()))
+        check_room(store.name, store.room, expected_image(plan.largest_image()))
         writing = Writing(store, plan, working_set)
         reclaim_early(plan.largest_image(), log)
         _attach(store, snapshot)
-        if store.header.holds_image():
-            store.header.clear()
+        if store.slot.holds_image():
+            store.slot.clear()
         undo.enter_context(signals_held_back())
         downtime.begin()
         undo.callback(downtime.end, log)

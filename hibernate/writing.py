@@ -18,10 +18,8 @@ from hibernate.signals import stop_if_asked
 from linux.kmsg import Log
 from linux.machine import machine_id
 from linux.snapshot import SnapshotDevice
-from store.base import Store, write_map
-from store.blocks import BlockSink
 from store.identity import these_facts, this_machine
-from store.image import image_of
+from store.protocol import Store
 
 _BAD_DEVICE = "do not trust this device with anything: look into its health, and the kernel log"
 
@@ -32,7 +30,7 @@ class Writing:
     def __init__(self, store: Store, plan: Plan, working_set: bytes = b"") -> None:
         """Read what the image says of the machine, too. Raises UnreadableError."""
         self._store = store
-        self._sink = BlockSink(store.header.fd, store.name, store.allocate)
+        self._sink = store.sink()
         self._buffers = new_buffers(CHUNK_SIZE, plan.codec)
         self._read_buffers = new_read_buffers(CHUNK_SIZE) if plan.verify else []
         self._facts = these_facts().build()
@@ -61,8 +59,7 @@ class Writing:
             elif self._types.trouble:
                 log(f"the page types are not known: {self._types.trouble}")
             writer.finish()
-            self._sink.finish()
-        mark = write_map(self._store, self._sink, self._superblock.image_uuid, writer.size)
+            mark = self._sink.finish(self._superblock.image_uuid, writer.size)
         seconds = time.monotonic() - begun
         log(f"{raw >> 20} MiB stored as {writer.size >> 20} MiB in {seconds:.1f} s")
         return mark
@@ -82,7 +79,7 @@ class Writing:
         """
         begun = time.monotonic()
         try:
-            image = ImageReader(image_of(mark, self._store.header), self._read_buffers)
+            image = ImageReader(self._store.slot.source(mark), self._read_buffers)
             _read_all(image)
         except DamagedError as error:
             what = f"{self._store.name} does not give back what was written: {error}"

@@ -18,7 +18,7 @@ from format.records import Identity
 from format.sections.guard import Guard, GuardEntry
 from resume.check import Machine, check_machine
 from store.header import StoreHeader, read_header
-from store.image import marked_image, opened
+from store.image import opened
 from store.locate import whole_devices
 
 
@@ -59,12 +59,11 @@ def examine(header: StoreHeader, here: Machine, *, named: bool) -> Candidate:
     """Look at the image that the header marks; what is on a device that is `named` is ours."""
     image, is_ours = None, named
     try:
-        source = marked_image(header)
-        image = ImageReader(source)
+        image = ImageReader(header.image())
         if not named:
             _check_installation(image.superblock.identity, here.identity)
         is_ours = True
-        guard = check_image(image, source.mark, here)
+        guard = check_image(image, header.mark(), here)
     except TorporError as error:
         return Candidate(header, image, error, is_ours)
     return Candidate(header, image, None, is_ours, guard)

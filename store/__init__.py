@@ -1,10 +1,11 @@
-"""Where an image lives: a device of its own, an active swap partition, an ordinary file.
+"""Where an image lives: a device of its own, an active swap area, an ordinary file.
 
-`blocks` reads and writes an image over runs of pages of a device, `file` an ordinary file;
-`header` is a device's first page with its mark; `device` and `swap` are the stores that a
-hibernation can write to; `image` opens whatever holds an image; `locate` finds a device by what
-`resume=` says, `efi_location` is the place that the firmware names. `errors` names what can be
-wrong with a store.
+`protocol` says what a store is to whoever writes, restores, verifies or examines an image. `choose`
+says which one is used, `find` looks at it and opens it, `volatile` refuses what does not last. The
+kinds are `device`, `swap` and `file_store`, on what they share in `base`; `header` is the first
+page with the mark, `blocks` moves an image over runs of pages, `file` an ordinary file, `image`
+opens whatever holds one. `locate` finds a device by what `resume=` says, `place` where a file lies,
+`efi_location` is the place that the firmware names, `identity` this machine in an image's words.
 
-Uses format and kernel. Does not know why an image is read or written.
+Does not know why an image is read or written.
 """

@@ -7,12 +7,13 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from uuid import UUID
 
 from errors import IncompleteError, NoSpaceError, cannot
-from format import PAGE_SIZE
+from format import PAGE_SIZE, extent_map
 from format.checksum import Buffer
 from format.extent_map import Extents
-from format.mark import Mark
+from format.mark import Mark, MarkState
 from format.pipeline import Job, PageBuffer, Threads
 
 WRITE_SIZE = 2 << 20
@@ -91,9 +92,11 @@ class BlockSink:
     Room is got by the thread that calls, since the device writes meanwhile. To be closed.
     """
 
-    def __init__(self, fd: int, name: str, allocate: Allocate) -> None:
+    def __init__(self, fd: int, name: str, page: int, allocate: Allocate) -> None:
+        """`page` is where the store begins on the device."""
         self._fd = fd
         self._name = name
+        self._page = page
         self._allocate = allocate
         self._buffers = deque(PageBuffer(WRITE_SIZE).view for _ in range(WRITES))
         self._filled = 0
@@ -114,8 +117,12 @@ class BlockSink:
                 if self._filled == WRITE_SIZE:
                     self._write_out()
 
-    def finish(self) -> None:
-        """Write what is left, fill the last page with zeros, wait until all is on the device."""
+    def finish(self, image_uuid: UUID, image_size: int) -> Mark:
+        """Write what is left and the map of all; return the mark that makes the image visible.
+
+        The last page is filled with zeros. All is on the device for good. Raises NoSpaceError,
+        UnreadableError.
+        """
         if self._filled:
             padded = -(-self._filled // PAGE_SIZE) * PAGE_SIZE
             self._buffers[0][self._filled : padded] = bytes(padded - self._filled)
@@ -125,6 +132,27 @@ class BlockSink:
             self._begun.popleft().result()
         self.close()
         sync(self._fd, self._name)
+        first = self._write_map(image_uuid)
+        extents = len(self.extents)
+        return Mark(MarkState.COMPLETE, image_uuid, image_size, first, extents, self._page)
+
+    def _write_map(self, image_uuid: UUID) -> int:
+        """Write the map of the image, and wait for it; return its first page."""
+        if len(self.extents) > extent_map.MAX_EXTENTS:
+            raise NoSpaceError(
+                f"the free room on {self._name} is in {len(self.extents)} pieces, more than can be "
+                "recorded",
+                "use a store device, or empty the swap: swapoff -a; swapon -a",
+            )
+        runs = self.allocate(extent_map.map_pages(len(self.extents)))
+        pages = [page for start, count in runs for page in range(start, start + count)]
+        contents = extent_map.build_map(self.extents, image_uuid, pages)
+        buffer = PageBuffer(PAGE_SIZE).view
+        for page, data in zip(pages, contents, strict=True):
+            buffer[:] = data
+            write_pages(self._fd, self._name, page, buffer)
+        sync(self._fd, self._name)
+        return pages[0]
 
     def close(self) -> None:
         """End the thread; what it has not begun to write is not written."""

@@ -42,7 +42,7 @@ class FileStore(OwnStore):
         self._extents = extents
 
     def close(self) -> None:
-        """See OpenStore."""
+        """See BlockStore."""
         os.close(self._file)
         super().close()
 
@@ -55,7 +55,7 @@ class FileStore(OwnStore):
     def _check_unmoved(self) -> None:
         """Raise StoreRefusedError if the file was moved, cut or shared since it was opened."""
         now = own_extents(self._file, self.name, sync=False)
-        if page_runs(now, self.header.page) != self.runs:
+        if page_runs(now, self.slot.page) != self.runs:
             raise StoreRefusedError(f"{self.name} was moved on its device just now: try again")
 
 

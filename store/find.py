@@ -13,12 +13,12 @@ from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP
 from linux import swap
 from linux.root import HOST, Root
-from store.base import Store
 from store.device import DeviceStore, claim
 from store.file_store import FileStore, page_runs, store_extents
 from store.header import StoreHeader, read_header
 from store.image import opened
 from store.place import Place, place_of
+from store.protocol import Store
 from store.swap import SwapStore
 from store.volatile import refuse_volatile
 

@@ -5,11 +5,11 @@ when the mark is cleared. A store of its own, device or file, has the same page,
 LABEL= find a device, with TORPSTOR at its start and ULSUSPEND always: nobody uses it as swap.
 """
 
-from dataclasses import replace
 from uuid import UUID, uuid4
 
-from errors import StoreRefusedError
+from errors import DamagedError, StoreRefusedError
 from format import PAGE_SIZE
+from format.extent_map import read_map
 from format.first_page import (
     MARK_OFFSET,
     SIGNATURE_OFFSET,
@@ -19,15 +19,17 @@ from format.first_page import (
     empty_store,
 )
 from format.layout import MARK_SIZE
-from format.mark import Mark, MarkState
+from format.mark import Mark
 from format.pipeline import PageBuffer
-from store.blocks import read_pages, sync, write_pages
+from linux import block
+from store.blocks import BlockSource, read_pages, sync, write_pages
+from store.protocol import Slot
 
 _MARK = slice(MARK_OFFSET, MARK_OFFSET + MARK_SIZE)
 _SIGNATURE = slice(SIGNATURE_OFFSET, PAGE_SIZE)
 
 
-class StoreHeader(FirstPage):
+class StoreHeader(FirstPage, Slot):
     """The first page of the store on the device or file `name`, which is open as `fd`.
 
     `page` is its number there: 0 unless the store is a file on the device.
@@ -63,30 +65,29 @@ class StoreHeader(FirstPage):
         self.data[_MARK] = bytes(MARK_SIZE)
         self._write()
 
-    def begin_loading(self) -> None:
-        """Say that the image is about to be loaded. Raises UnreadableError."""
-        mark = self._own_mark()
-        self.set_mark(replace(mark, state=MarkState.LOADING, loads=mark.loads + 1))
+    def contents(self) -> str:
+        """See Slot."""
+        return self.describe(self.name)
 
-    def claim(self) -> None:
-        """Say that the kernel is about to become the image. Raises UnreadableError.
+    def written_mark(self) -> Mark | None:
+        """See Slot."""
+        read_pages(self.fd, self.name, self.page, self.data)
+        return Mark.parse(self.data)
 
-        The restored kernel clears the mark; one that is claimed at a boot means that nobody knows
-        how it ended.
-        """
-        mark = self._own_mark()
-        self.set_mark(replace(mark, state=MarkState.CLAIMED, attempts=mark.attempts + 1))
+    def source(self, mark: Mark) -> BlockSource:
+        """See Slot: the map is read from the device."""
+        if mark.page != self.page:
+            raise DamagedError(
+                f"the mark on {self.name} belongs at page {mark.page}, not {self.page}"
+            )
+        device_pages = block.size_of(self.fd) // PAGE_SIZE
+        extents = read_map(mark, self._page_at, device_pages)
+        return BlockSource(self.fd, self.name, extents, mark)
 
-    def put_back(self) -> bool:
-        """Allow another attempt after the kernel refused; return whether there is one left.
-
-        Raises UnreadableError: the image stays claimed then.
-        """
-        mark = replace(self._own_mark(), state=MarkState.COMPLETE, loads=0)
-        if mark.why_spent():
-            return False
-        self.set_mark(mark)
-        return True
+    def _page_at(self, page: int) -> memoryview:
+        buffer = PageBuffer(PAGE_SIZE).view
+        read_pages(self.fd, self.name, page, buffer)
+        return buffer
 
     def check_markable(self) -> None:
         """Raise StoreRefusedError if this is a swap header that has no room for the mark."""
@@ -103,12 +104,6 @@ class StoreHeader(FirstPage):
             raise StoreRefusedError(
                 f"{self.name} has data where the mark goes, at byte {MARK_OFFSET}", anew
             )
-
-    def _own_mark(self) -> Mark:
-        mark = self.mark()
-        if mark is None:
-            raise ValueError(f"{self.name} has no mark")
-        return mark
 
     def _write(self) -> None:
         write_pages(self.fd, self.name, self.page, self.data)

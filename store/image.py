@@ -5,15 +5,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from errors import DamagedError, NoImageError, TorporError, UnreadableError, cannot
+from errors import TorporError, UnreadableError, cannot
 from format import PAGE_SIZE
-from format.extent_map import read_map
-from format.mark import Mark
-from format.pipeline import PageBuffer
 from format.reader import Source
 from linux import block
 from linux.root import HOST, Root
-from store.blocks import BlockSource, read_pages
 from store.file import FileSource
 from store.header import StoreHeader, read_header
 from store.place import place_of
@@ -30,7 +26,7 @@ def open_image(path: str) -> Iterator[Source]:
             yield FileSource(fd, path)
             return
     with open_header(path, os.O_RDONLY) as header:
-        yield marked_image(header)
+        yield header.image()
 
 
 @contextmanager
@@ -80,28 +76,6 @@ def opened(path: str, flags: int, root: Root = HOST) -> Iterator[int]:
         os.close(fd)
 
 
-def marked_image(header: StoreHeader) -> BlockSource:
-    """Return the image that the mark in the header makes visible."""
-    mark = header.mark()
-    if mark is None:
-        raise NoImageError(f"no image: {header.describe(header.name)}")
-    if mark.page != header.page:
-        raise DamagedError(
-            f"the mark on {header.name} belongs at page {mark.page}, not {header.page}"
-        )
-    return image_of(mark, header)
-
-
-def image_of(mark: Mark, header: StoreHeader) -> BlockSource:
-    """Return the image that this mark would make visible on the header's device.
-
-    The map is read from there. Raises DamagedError, UnreadableError.
-    """
-    device_pages = block.size_of(header.fd) // PAGE_SIZE
-    extents = read_map(mark, lambda page: _read_page(header, page), device_pages)
-    return BlockSource(header.fd, header.name, extents, mark)
-
-
 def _is_plain_image(fd: int, name: str) -> bool:
     """Return whether this is an image by itself: a device says by a mark where its image ends."""
     status = os.fstat(fd)
@@ -110,9 +84,3 @@ def _is_plain_image(fd: int, name: str) -> bool:
     if status.st_size < PAGE_SIZE:
         return True
     return read_header(fd, name).begins_image
-
-
-def _read_page(header: StoreHeader, page: int) -> memoryview:
-    buffer = PageBuffer(PAGE_SIZE).view
-    read_pages(header.fd, header.name, page, buffer)
-    return buffer

@@ -9,12 +9,12 @@ from format import PAGE_SIZE
 from format.extent_map import Extents
 from linux import block, swap
 from linux.snapshot import SnapshotDevice
-from store.base import OpenStore
+from store.base import BlockStore
 from store.header import read_header
 from store.place import Place
 
 
-class SwapStore(OpenStore):
+class SwapStore(BlockStore):
     """An active swap partition or file. What is swapped out stays where it is."""
 
     def __init__(self, area: swap.SwapArea, place: Place) -> None:
@@ -33,13 +33,13 @@ class SwapStore(OpenStore):
         self._snapshot: SnapshotDevice
 
     @property
-    def size(self) -> int:
+    def room(self) -> int:
         """See Store: what was free when it was opened."""
         return self._room
 
     def attach(self, snapshot: SnapshotDevice) -> None:
         """See Store: the kernel allocates from this area from now on."""
-        snapshot.set_swap_area(os.fstat(self.fd).st_rdev, self.header.page)
+        snapshot.set_swap_area(os.fstat(self.fd).st_rdev, self.slot.page)
         self._snapshot = snapshot
 
     def allocate(self, pages: int) -> Extents:

@@ -12,8 +12,7 @@ from format.records import GUARD, MACHINE_FACTS, WORKING_SET, Identity, Superblo
 from format.sections.guard import Guard, GuardEntry, Method
 from format.sections.machine import MachineFacts
 from format.writer import ImageWriter, new_buffers
-from store.base import OwnStore, write_map
-from store.blocks import BlockSink
+from store.base import OwnStore
 from store.header import read_header
 from store.identity import these_facts, this_machine
 from tests.sources import reader_of
@@ -54,7 +53,7 @@ def put_image(
         superblock = Superblock(
             uuid4(), made.day * 86400 * 10**9, CHUNK_SIZE, made.identity, platform=True
         )
-        sink = BlockSink(fd, str(path), store.allocate)
+        sink = store.sink()
         writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE))
         writer.write_stream(reader_of(stream), lambda _done: None)
         if made.guard is not None:
@@ -64,9 +63,8 @@ def put_image(
         if made.working_set:
             writer.write_table(WORKING_SET, made.working_set)
         writer.finish()
-        sink.finish()
-        mark = write_map(store, sink, superblock.image_uuid, writer.size)
-        store.header.set_mark(mark)
+        mark = sink.finish(superblock.image_uuid, writer.size)
+        store.slot.set_mark(mark)
 
 
 def mark_of(path: str | Path, page: int = 0) -> Mark | None:

@@ -158,11 +158,11 @@ def test_mark_that_never_got_there_lets_the_machine_go_on(
 def test_device_that_cannot_be_asked_any_more_ends_the_machine(
     store: OneFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreadable(*_: object) -> StoreHeader:
+    def unreadable(*_: object) -> None:
         raise UnreadableError("cannot read")
 
     ours = Marking(store, OURS, lambda _: None)
-    monkeypatch.setattr(marking, "read_header", unreadable)
+    monkeypatch.setattr(store_header, "read_pages", unreadable)
     with pytest.raises(UnreadableError):
         ours.clear()
     ours.set(mark_of())
@@ -172,35 +172,35 @@ def test_device_that_cannot_be_asked_any_more_ends_the_machine(
 
 @pytest.mark.parametrize("state", MarkState)
 def test_our_mark_goes_whatever_its_state(state: MarkState, store: OneFile) -> None:
-    before = bytes(store.header.data)
-    put_mark(Path(store.header.name), mark_of(state=state))
-    assert first_page(Path(store.header.name)) != before
+    before = bytes(store.slot.data)
+    put_mark(Path(store.slot.name), mark_of(state=state))
+    assert first_page(Path(store.slot.name)) != before
     Marking(store, OURS, lambda _: None).clear()
-    assert first_page(Path(store.header.name)) == before
+    assert first_page(Path(store.slot.name)) == before
 
 
 def test_mark_without_its_signature_goes_too(store: OneFile) -> None:
     """The writer was killed between its two writes to swap."""
-    before = bytes(store.header.data)
-    put_mark(Path(store.header.name), mark_of())
-    with open(store.header.name, "r+b") as file:
+    before = bytes(store.slot.data)
+    put_mark(Path(store.slot.name), mark_of())
+    with open(store.slot.name, "r+b") as file:
         file.seek(PAGE_SIZE - 10)
         file.write(b"SWAPSPACE2")
     Marking(store, OURS, lambda _: None).clear()
-    assert first_page(Path(store.header.name)) == before
+    assert first_page(Path(store.slot.name)) == before
 
 
 def test_mark_of_another_image_stays(store: OneFile) -> None:
-    put_mark(Path(store.header.name), mark_of(UUID(int=7)))
-    before = first_page(Path(store.header.name))
+    put_mark(Path(store.slot.name), mark_of(UUID(int=7)))
+    before = first_page(Path(store.slot.name))
     Marking(store, OURS, lambda _: None).clear()
-    assert first_page(Path(store.header.name)) == before
+    assert first_page(Path(store.slot.name)) == before
 
 
 def test_half_of_a_mark_goes_only_if_it_must_be_ours(store: OneFile) -> None:
-    path = Path(store.header.name)
+    path = Path(store.slot.name)
     ours = Marking(store, OURS, lambda _: None)
-    empty = bytes(store.header.data)
+    empty = bytes(store.slot.data)
     ours.set(mark_of())
     with path.open("r+b") as file:
         file.seek(1400)
@@ -249,7 +249,7 @@ def test_watchdog_takes_the_mark_away_before_it_thaws(
     store: OneFile, device: FakeSnapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(marking, "open_snapshot", device.open)
-    path = Path(store.header.name)
+    path = Path(store.slot.name)
     before = first_page(path)
     ours = Marking(store, OURS, lambda _: None)
     put_mark(path, mark_of())
@@ -274,7 +274,7 @@ def test_active_swap_is_written_by_who_has_set_it_at_the_snapshot_device(
     ours = Marking(store, OURS, lambda _: None)
     ours.clear_alone()
     assert (store.attached, device.calls) == ([], [])
-    put_mark(Path(store.header.name), mark_of())
+    put_mark(Path(store.slot.name), mark_of())
     ours.clear_alone()
     assert store.attached == [device]
     assert device.calls == ["close"]
@@ -304,11 +304,11 @@ def test_watchdog_restarts_the_machine_and_thaws_nothing_where_the_mark_stays(
 def test_watchdog_thaws_where_nothing_was_marked_and_the_device_is_gone(
     store: OneFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreadable(*_: object) -> StoreHeader:
+    def unreadable(*_: object) -> None:
         raise UnreadableError("cannot read")
 
     thawed = tmp_path / "thawed"
-    monkeypatch.setattr(marking, "read_header", unreadable)
+    monkeypatch.setattr(store_header, "read_pages", unreadable)
     ours = Marking(store, OURS, lambda _: None)
     killed_with(ours.clear_alone, lambda: write(thawed, b""))
     assert thawed.exists()

@@ -21,10 +21,9 @@ from format.mark import Mark, MarkState
 from format.reader import ImageReader, read_at
 from format.writer import ImageWriter, new_buffers
 from store import blocks
-from store.base import OpenStore, write_map
+from store.base import BlockStore
 from store.blocks import BlockSink, BlockSource
 from store.header import read_header
-from store.image import marked_image
 from tests.forge import PAGE, UUID_A, header_page
 from tests.sources import opened, read_file, reader_of, superblock
 from tests.vectors.images import noise
@@ -32,13 +31,13 @@ from tests.vectors.images import noise
 PAGES = 2048
 
 
-class Scattered(OpenStore):
+class Scattered(BlockStore):
     """A store on a file that gives every third page, from the end of the device backwards."""
 
     def __init__(self, fd: int, name: str) -> None:
         super().__init__(fd, name, read_header(fd, name))
         self._free = iter(range(PAGES - 1, 0, -3))
-        self.size = PAGES // 3 * PAGE
+        self.room = PAGES // 3 * PAGE
 
     def attach(self, snapshot: object) -> None:
         """Nothing to attach to."""
@@ -66,10 +65,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scattered
 
 
 def write(store: Scattered, pieces: list[bytes]) -> BlockSink:
-    sink = BlockSink(store.fd, store.name, store.allocate)
+    sink = store.sink()
     for piece in pieces:
         sink.write([piece])
-    sink.finish()
+    sink.finish(UUID_A, sum(map(len, pieces)))
     return sink
 
 
@@ -146,7 +145,7 @@ def image_to(store: Scattered, sink: BlockSink, stream: bytes, stop_at: int = 1 
         writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
         writer.write_stream(reader_of(stream), progress)
         writer.finish()
-        sink.finish()
+        sink.finish(UUID_A, writer.size)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
@@ -167,7 +166,7 @@ def test_error_of_any_write_ends_the_image(
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     before = threads()
-    sink = BlockSink(store.fd, store.name, store.allocate)
+    sink = store.sink()
     with pytest.raises(UnreadableError, match=r"^cannot write .* at byte \d+: "):
         image_to(store, sink, noise(110 * PAGE))
     assert threads() == before
@@ -177,7 +176,7 @@ def test_error_of_any_write_ends_the_image(
 
 def test_no_room_in_the_middle_leaves_no_thread(store: Scattered) -> None:
     before = threads()
-    sink = BlockSink(store.fd, store.name, store.allocate)
+    sink = store.sink()
     with pytest.raises(NoSpaceError, match=r"after 2 MiB"):
         image_to(store, sink, noise(4 << 20))
     assert threads() == before
@@ -185,7 +184,7 @@ def test_no_room_in_the_middle_leaves_no_thread(store: Scattered) -> None:
 
 def test_stop_in_the_middle_leaves_no_thread(store: Scattered) -> None:
     before = threads()
-    sink = BlockSink(store.fd, store.name, store.allocate)
+    sink = store.sink()
     with pytest.raises(AbortedError):
         image_to(store, sink, noise(1 << 20), stop_at=40 * PAGE)
     assert threads() == before
@@ -203,7 +202,7 @@ def test_writes_go_on_while_the_next_is_filled(
         return pwritev(fd, of, at)
 
     monkeypatch.setattr(os, "pwritev", slowly)
-    sink = BlockSink(store.fd, store.name, store.allocate)
+    sink = store.sink()
     data = noise(16 * PAGE * blocks.WRITES)
     with closing(sink):
         sink.write([data[: -PAGE * 2]])
@@ -213,7 +212,7 @@ def test_writes_go_on_while_the_next_is_filled(
         assert last.is_alive()
         go.release(1000)
         last.join()
-        sink.finish()
+        sink.finish(UUID_A, len(data))
     assert bytes(read_at(source_of(store, sink.extents, len(data)), 0, len(data))) == data
 
 
@@ -224,7 +223,7 @@ def test_other_errors_of_the_allocation_say_what_they_are(store: Scattered) -> N
     with pytest.raises(
         UnreadableError, match=r"^cannot get room on .*device: operation not permitted$"
     ) as caught:
-        BlockSink(store.fd, store.name, broken).allocate(1)
+        BlockSink(store.fd, store.name, 0, broken).allocate(1)
     assert isinstance(caught.value.__cause__, PermissionError)
 
 
@@ -247,12 +246,11 @@ def test_errors_of_the_device_have_a_place(
 
 
 def hibernate_to(store: Scattered, stream: bytes) -> UUID:
-    sink = BlockSink(store.fd, store.name, store.allocate)
+    sink = store.sink()
     writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
     writer.write_stream(reader_of(stream), lambda _done: None)
     writer.finish()
-    sink.finish()
-    store.header.set_mark(write_map(store, sink, UUID_A, writer.size))
+    store.slot.set_mark(sink.finish(UUID_A, writer.size))
     return UUID_A
 
 
@@ -264,7 +262,7 @@ def test_committed_image_is_found_and_sound(store: Scattered) -> None:
     assert found is not None
     assert found.extent_count > 253
     assert read_file(Path(store.name)) == stream
-    image = ImageReader(marked_image(read_header(store.fd, store.name)))
+    image = ImageReader(read_header(store.fd, store.name).image())
     assert (image.superblock.image_uuid, image.stream_bytes) == (UUID_A, len(stream))
 
 

@@ -13,8 +13,6 @@ from errors import DeviceNotFoundError, StoreRefusedError, TorporError
 from format.writer import ImageWriter, new_buffers
 from linux.swap import SwapArea
 from store import volatile
-from store.base import write_map
-from store.blocks import BlockSink
 from store.device import DeviceStore, make_store
 from store.find import open_store
 from store.place import Place
@@ -60,12 +58,11 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def hibernate_to(path: str, stream: bytes) -> None:
     with DeviceStore(path) as store:
-        sink = BlockSink(store.fd, path, store.allocate)
+        sink = store.sink()
         writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
         writer.write_stream(reader_of(stream), lambda _done: None)
         writer.finish()
-        sink.finish()
-        store.header.set_mark(write_map(store, sink, UUID_A, writer.size))
+        store.slot.set_mark(sink.finish(UUID_A, writer.size))
 
 
 def test_life_of_a_store(device: str, torpor: Torpor) -> None:

@@ -15,7 +15,7 @@ from format.mark import Mark, MarkState
 from format.reader import ImageReader
 from store import blocks, header
 from store.header import StoreHeader, new_store_header, read_header
-from store.image import marked_image, open_image
+from store.image import open_image
 from tests import forge
 from tests.forge import PAGE
 from tests.sources import opened, read_file
@@ -163,7 +163,7 @@ def test_power_lost_while_marking_swap(swap: Path, power_lost_at: list[int], wri
         assert (swap.read_bytes() == before) == (writes == 0)
         assert not found.holds_image()
         with pytest.raises(NoImageError, match="swap without an image"):
-            marked_image(read_header(fd, "it"))
+            read_header(fd, "it").image()
         found.check_markable()
         found.clear()
     assert swap.read_bytes() == before
@@ -194,7 +194,7 @@ def test_signature_without_mark_is_another_programs(swap: Path) -> None:
         os.pwrite(fd, b"ULSUSPEND\0", PAGE - 10)
         assert not header_of(fd).holds_image()
         with pytest.raises(NoImageError, match="image of another program"):
-            marked_image(read_header(fd, "it"))
+            read_header(fd, "it").image()
         with pytest.raises(StoreRefusedError, match="no swap header"):
             header_of(fd).check_markable()
 
@@ -210,7 +210,7 @@ def test_unreadable_mark_is_an_image_that_can_be_cleared(
         header_of(fd).set_mark(MARK)
         os.pwrite(fd, b"\x77", MARK_OFFSET + at)
         with pytest.raises(error):
-            marked_image(read_header(fd, "it"))
+            read_header(fd, "it").image()
         assert header_of(fd).holds_image()
         header_of(fd).clear()
     assert either.read_bytes() == before
@@ -224,12 +224,12 @@ def test_store_begins_anywhere_on_a_device(tmp_path: Path) -> None:
         os.pwrite(fd, b"a file system", 0)
         new_store_header(fd, "it", 8, page=5)
         read_header(fd, "it", 5).set_mark(replace(MARK, page=5))
-        image = ImageReader(marked_image(read_header(fd, "it", 5)))
+        image = ImageReader(read_header(fd, "it", 5).image())
         assert b"".join(bytes(raw) for raw in image.stream()) == devices.STREAM
         read_header(fd, "it", 5).clear()
         assert os.pread(fd, 13, 0) == b"a file system"
         with pytest.raises(NoImageError):
-            marked_image(read_header(fd, "it", 5))
+            read_header(fd, "it", 5).image()
 
 
 @pytest.mark.parametrize("taken", [devices.MAP, *(start for start, _ in devices.RUNS)])
@@ -241,7 +241,7 @@ def test_image_may_not_lie_on_its_own_mark(taken: int, tmp_path: Path) -> None:
     with opened(path) as fd:
         header_there = StoreHeader(fd, "it", taken, memoryview(bytearray(made[:PAGE])))
         with pytest.raises(DamagedError, match=r"is taken|is impossible"):
-            marked_image(header_there)
+            header_there.image()
 
 
 def test_store_that_became_swap_is_swap_and_not_marked(store: Path) -> None:

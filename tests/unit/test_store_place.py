@@ -14,8 +14,6 @@ from format.reader import ImageReader
 from format.writer import ImageWriter, new_buffers
 from linux import swap as kernel_swap
 from store import file_store, place, volatile
-from store.base import write_map
-from store.blocks import BlockSink
 from store.file_store import FileStore, make_file_store, page_runs
 from store.find import open_store
 from store.header import read_header
@@ -121,17 +119,16 @@ def test_place_of_a_swap_file_holds_its_header(mounted: Mounted) -> None:
         kernel_swap.SwapArea(str(path), is_partition=False, size=20 * MIB, used=0), place
     )
     with store:
-        assert store.header.page == place.page
-        assert store.header.uuid.strip("-0")
+        assert store.slot.page == place.page
+        assert store.slot.uuid.strip("-0")
 
 
 def write_image(store: FileStore, stream: bytes) -> None:
-    sink = BlockSink(store.header.fd, store.name, store.allocate)
+    sink = store.sink()
     writer = ImageWriter(sink, superblock(PAGE * 4), new_buffers(PAGE * 4))
     writer.write_stream(reader_of(stream), lambda _done: None)
     writer.finish()
-    sink.finish()
-    store.header.set_mark(write_map(store, sink, UUID_A, writer.size))
+    store.slot.set_mark(sink.finish(UUID_A, writer.size))
 
 
 @on("ext4", "xfs")
@@ -142,7 +139,7 @@ def test_image_in_a_file_store(mounted: Mounted, capsys: pytest.CaptureFixture[s
     place = make_file_store(path, 8 * MIB)
     stream = noise(6 * MIB)
     with FileStore(path, place_of(path)) as store:
-        assert store.size == 8 * MIB - PAGE
+        assert store.room == 8 * MIB - PAGE
         write_image(store, stream)
     with open_image(path) as source:
         assert b"".join(bytes(raw) for raw in ImageReader(source).stream()) == stream
@@ -183,7 +180,7 @@ def test_store_in_pieces_uses_them_all_and_nothing_else(mounted: Mounted) -> Non
     make_file_store(path, free - 2 * MIB)
     with FileStore(path, place_of(path)) as store:
         assert len(store.runs) > 5
-        stream = noise(store.size - 4 * MIB)
+        stream = noise(store.room - 4 * MIB)
         write_image(store, stream)
     with open_image(path) as source:
         assert b"".join(bytes(raw) for raw in ImageReader(source).stream()) == stream

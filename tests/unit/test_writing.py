@@ -25,7 +25,7 @@ from linux.kmsg import Log
 from linux.snapshot import SnapshotDevice
 from store.header import read_header
 from store.identity import these_facts
-from store.image import image_of, open_image
+from store.image import open_image
 from tests.unit.conftest import SwapFile
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 
@@ -78,7 +78,7 @@ def test_what_the_device_gives_back_wrong_is_never_marked(
     def write(self: Writing, snapshot: SnapshotDevice, guard: list[GuardEntry], log: Log) -> Mark:
         mark = really(self, snapshot, guard, log)
         with path.open("r+b") as file:
-            source = image_of(mark, read_header(file.fileno(), str(path)))
+            source = read_header(file.fileno(), str(path)).source(mark)
             image = ImageReader(source)
             section = image.index.sections[nth]
             last = section.first_chunk + section.chunk_count - 1

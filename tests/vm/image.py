@@ -10,7 +10,6 @@ from format.layout import MARK_SIZE
 from format.mark import MarkState
 from format.reader import ImageReader
 from store.header import read_header
-from store.image import marked_image
 
 PARTITION_START = 1 << 20
 
@@ -61,7 +60,10 @@ def places(store: Path, chunk: int) -> list[int]:
     """Return the pages, in the order of the image, of chunk `chunk` and all that follows."""
     fd = os.open(store, os.O_RDONLY)
     try:
-        source = marked_image(read_header(fd, str(store)))
+        header = read_header(fd, str(store))
+        mark = header.mark()
+        assert mark
+        source = header.source(mark)
         image = ImageReader(source)
         pages = [page for start, count in source.extents for page in range(start, start + count)]
         return pages[image.index.offsets[chunk] // PAGE_SIZE :]
