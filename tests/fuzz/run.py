@@ -17,15 +17,16 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-import guard.compare
 import resume.__main__ as resumer
 from errors import TorporError
 from format import reader
 from format.sections.machine import MachineFacts
+from guard.compare import compare
 from linux import root
 from resume import check, find, restore
 from resume.request import Request
@@ -34,6 +35,7 @@ from tests.forge import PAGE
 from tests.fuzz.mutate import case
 from tests.fuzz.specimens import DISK, specimens
 from tests.sources import IDENTITY
+from tests.unit.fake_disks import Disks
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.vectors.devices import STREAM
 from tests.vectors.images import FACTS
@@ -86,11 +88,10 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
     Chunks are decoded without threads, which would take nine tenths of the time.
     """
-    disk = folder / "disk"
-    disk.write_bytes(DISK)
+    disks = Disks(folder)
+    disks.add("vda1", DISK)
     facts = MachineFacts.parse(FACTS)
-    patch.setattr(guard.compare, "whole_devices", lambda: iter([str(disk)]))
-    patch.setattr(guard.compare, "find_device", lambda _spec: None)
+    patch.setattr(resumer, "compare", partial(compare, root=disks))
     patch.setattr(check, "this_machine", lambda _machine_id: IDENTITY)
     patch.setattr(check, "these_facts", lambda: facts)
     patch.setattr(find, "wait_for_device", lambda spec, _waiting: spec)
