@@ -5,12 +5,11 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from tests.kept_table import keep_rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,6 +18,9 @@ HIBERNATED = "hibernated"
 
 ENDED = "ended"
 """The user property of a test whose outcome is counted: what was done, where, when, the end."""
+
+FUZZED = "fuzzed"
+"""The user property of a test with changed images: exit code, count of each program, meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ TABLES = {
         "{:<28} {:<10} {:<22} {:<24} {:<8} {:>6}",
         ("done", "store", "when", "ended", "outcome", "count"),
         is_counted=True,
+    ),
+    FUZZED: Table(
+        "changed images and marks",
+        "{:>9} {:>9} {:>9} {:>9}  {:<60} {}",
+        ("exit code", "verify", "dry run", "resume", "meaning", "outcome"),
+        is_counted=False,
     ),
 }
 
@@ -83,6 +91,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         skipped = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in skipped]
         config.hook.pytest_deselected(items=skipped)
+
+
+Row = Sequence[str]
+
+
+def keep_rows(file: Path, head: Row, rows: Iterable[Row], key: int) -> None:
+    """Add rows to the table in a file, which is made if it is not there.
+
+    Of rows that are alike in the first `key` columns the last one stays. What else the file holds
+    is lost.
+    """
+    kept = _rows_in(file) if file.exists() else []
+    by_key = {tuple(row[:key]): tuple(row) for row in (*kept, *rows)}
+    lines = [_line(head), _line("---" for _ in head)]
+    lines += [_line(row) for _, row in sorted(by_key.items())]
+    file.write_text("\n".join([*lines, ""]))
+
+
+def _rows_in(file: Path) -> list[Row]:
+    lines = [line for line in file.read_text().splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 class TableKeeper:

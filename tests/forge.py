@@ -6,7 +6,7 @@ together by hand, so that the bytes depend on no library's version.
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import crcmod
@@ -144,6 +144,12 @@ class Parts:
     index: bytes | None = None
     trailer: bytes | None = None
 
+    def with_tables(self, *tables: tuple[int, bytes]) -> "Parts":
+        """Return it with these tables, kind and bytes, a chunk each behind those of the stream."""
+        numbered = enumerate(tables, len(self.pieces))
+        made = ((kind, chunk(nth, data, len(data))) for nth, (kind, data) in numbered)
+        return replace(self, tables=tuple(made))
+
     def offsets(self) -> list[int]:
         at = [PAGE + 32]
         for piece in self.pieces:
@@ -229,11 +235,15 @@ def leb(*numbers: int) -> bytes:
     return out
 
 
+NAMES = b"\x00\x05bin/a\x04\x01b\x00\x01c"
+"""Of the files in working_set."""
+
+
 def working_set(
     *,
     flags: int = 0,
     file_counts: Sequence[int] = (2, 1),
-    names: bytes = b"\x00\x05bin/a\x04\x01b\x00\x01c",
+    names: bytes = NAMES,
     checks: bytes = bytes(range(12)),
     ranges: bytes = leb(5, 0, 0, 300, 999, 2, 7, 1, 0),
     processes: bytes = leb(1, 17, 1, 0x7FFF_FFFF, 511, 4194304, 12345, 0),

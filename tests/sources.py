@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import resource
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +65,13 @@ def read_image(data: bytes) -> bytes:
     return b"".join(bytes(raw) for raw in ImageReader(MemorySource(data)).stream())
 
 
+def limit_memory(mebibytes: int) -> None:
+    """Let this process have so much more memory than it has now, and threads with small stacks."""
+    threading.stack_size(1 << 20)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + (mebibytes << 20),) * 2)
+
+
 def outcome(read: Callable[[], bytes]) -> int | bytes:
     """Return the stream's SHA-256, or the exit code of the refusal."""
     try:
@@ -82,8 +91,8 @@ def read_file(path: Path) -> bytes:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[int]:
-    fd = os.open(path, os.O_RDWR)
+def opened(path: str | Path, flags: int = os.O_RDWR) -> Iterator[int]:
+    fd = os.open(path, flags)
     try:
         yield fd
     finally:

@@ -1,5 +1,7 @@
 """Tries changed specimens: `python -m tests.fuzz.run SEED COUNT FOLDER MEBIBYTES` prints JSON.
 
+They are images and marks that mutate.py changes at random, most with right checksums again.
+
 Each goes through `torpor verify`, through the resumer's dry run and, where it is a device, through
 the resumer itself with a /dev/snapshot in memory. A count for each exit code; "surprises" are what
 is no TorporError, or has an exit code that such an image cannot have.
@@ -8,9 +10,7 @@ is no TorporError, or has an exit code that such an image cannot have.
 import argparse
 import json
 import os
-import resource
 import sys
-import threading
 import time
 import traceback
 from collections import Counter
@@ -32,9 +32,8 @@ from resume import check, find, restore
 from resume.request import Request
 from store.header import read_header
 from tests.forge import PAGE
-from tests.fuzz.mutate import case
-from tests.fuzz.specimens import DISK, specimens
-from tests.sources import IDENTITY
+from tests.fuzz.mutate import DISK, case, specimens
+from tests.sources import IDENTITY, limit_memory, opened
 from tests.unit.fake_disks import Disks
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.vectors.devices import STREAM
@@ -117,12 +116,9 @@ def _resume(request: Request, path: Path) -> None:
 
 def _check_left_behind(error: TorporError, path: Path) -> None:
     """An image that is not restored is gone, unless another boot may restore it."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
+    with opened(path) as fd:
         stays = error.exit_code in (11, 12)
         assert path.stat().st_size < PAGE or read_header(fd, "it").holds_image() == stays
-    finally:
-        os.close(fd)
 
 
 def _try(number: int, stats: Stats, folder: Path) -> None:
@@ -150,22 +146,14 @@ def main(seed: int, count: int, folder: Path, mebibytes: int) -> None:
 
     `mebibytes` is what the process may get beyond what it has before the first one.
     """
-    threading.stack_size(1 << 20)
     _prepare(pytest.MonkeyPatch(), folder)
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         _try_all(range(50), folder)
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        limit = size + (mebibytes << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        limit_memory(mebibytes)
         stats = _try_all(range(seed, seed + count), folder)
-    json.dump(
-        {
-            "outcomes": stats.outcomes,
-            "surprises": stats.surprises[:10],
-            "slowest": stats.slowest,
-        },
-        sys.stdout,
-    )
+    surprises = stats.surprises[:10]
+    told = {"outcomes": stats.outcomes, "surprises": surprises, "slowest": stats.slowest}
+    json.dump(told, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -184,15 +184,12 @@ def test_marks_and_maps_of_anything_are_refused(
 
 
 _WITH_LITTLE_MEMORY = """
-import resource, sys, threading
+import sys
 from pathlib import Path
-from tests.sources import outcome, read_file
-threading.stack_size(1 << 20)
+from tests.sources import limit_memory, outcome, read_file
 paths = [Path(name) for name in sys.argv[2:]]
 outcome(lambda: read_file(paths[0]))
-size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-limit = size + (int(sys.argv[1]) << 20)
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+limit_memory(int(sys.argv[1]))
 for path in paths:
     found = outcome(lambda: read_file(path))
     print(path.stem, found if isinstance(found, int) else 0)

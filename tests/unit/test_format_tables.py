@@ -11,8 +11,7 @@ from format.sections.machine import MachineFacts
 from format.sections.page_types import PageTypes
 from tests import forge
 from tests.sources import MemorySource, reader_of, write_image
-from tests.vectors import tables
-from tests.vectors.images import FACTS, TABLED
+from tests.vectors.images import FACTS, PAGE_TYPES, TABLED
 
 ROOT = GuardEntry(
     Method.EXT, forge.UUID_B.bytes, 1 << 30, forge.DIGEST, "ext4", "/dev/vda1", "", "/"
@@ -27,7 +26,7 @@ WORDS = [0x0706050403020100 + 0x0808080808080808 * nth for nth in range(5)]
         (Guard([ROOT]), forge.guard(forge.guard_entry())),
         (Guard(), forge.guard()),
         (MachineFacts("0x0 0x9ffff System RAM", "Testing 9000", FEATURES), FACTS),
-        (PageTypes(*WORDS), tables.PAGE_TYPES),
+        (PageTypes(*WORDS), PAGE_TYPES),
     ],
     ids=lambda value: type(value).__name__,
 )

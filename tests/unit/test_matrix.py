@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kept_table import keep_rows
+from tests.conftest import keep_rows
 from tests.vm.matrix import places_of, rows
 from tests.vm.places import PLACES
 from tests.vm.test_debian_places import SHORT

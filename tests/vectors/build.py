@@ -8,13 +8,16 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.vectors import devices, images, tables
+from tests.vectors import devices, images
 
 FOLDER = Path(__file__).parent
 EXPECTED = FOLDER / "expected.json"
+UNSUPPORTED = ("R3", "R4", "R5", "R16", "R24", "R28", "R30", "R42", "R44")
+EXIT_CODES = {"R1": 3, "R26": 3} | dict.fromkeys(UNSUPPORTED, 5)
+"""Of each rule: that of images which are damaged, 4, but for these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +33,17 @@ class Vector:
     stream: str
 
     def expectation(self) -> dict[str, str | int]:
-        return {
-            "rule": self.rule,
-            "exit_code": self.exit_code,
-            "message": self.message,
-            "sha256": hashlib.sha256(self.data).hexdigest(),
-            "stream": self.stream,
-        }
+        facts = asdict(self) | {"sha256": hashlib.sha256(self.data).hexdigest()}
+        return {key: facts[key] for key in ("rule", "exit_code", "message", "sha256", "stream")}
 
 
 def all_vectors() -> Iterator[Vector]:
     """Yield every vector, the same bytes each time."""
-    for name, (data, stream) in (images.sound() | tables.sound() | devices.sound()).items():
+    for name, (data, stream) in (images.sound() | devices.sound()).items():
         yield Vector(name, "", 0, "sound", data, hashlib.sha256(stream).hexdigest())
-    broken = images.broken() | tables.broken() | devices.broken()
-    for name, (rule, exit_code, message, data) in broken.items():
-        yield Vector(name, rule, exit_code, message, data, "")
+    broken = images.broken() | devices.broken()
+    for name, (rule, message, data) in broken.items():
+        yield Vector(name, rule, EXIT_CODES.get(rule, 4), message, data, "")
 
 
 def expected_json() -> str:

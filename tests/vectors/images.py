@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 
 from tests import forge
 from tests.forge import (
@@ -15,15 +16,19 @@ from tests.forge import (
     Piece,
     Super,
     chunk,
+    guard,
+    guard_entry,
     index,
+    leb,
     lz4_run,
     section_header,
     trailer,
+    working_set,
     zstd_run,
 )
 
-Broken = tuple[str, int, str, bytes]
-"""Rule, exit code, part of the message, file."""
+Broken = tuple[str, str, bytes]
+"""Rule, part of the message, file."""
 
 
 def noise(size: int) -> bytes:
@@ -36,108 +41,94 @@ def run(number: int, byte: bytes, size: int = PAGE) -> Piece:
     return chunk(number, lz4_run(byte, size), size, codec=LZ4)
 
 
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
+
+
+A_PAGE, B_PAGE = b"A" * PAGE, b"B" * PAGE
 BASE = Parts(Super(), (run(0, b"A"), chunk(1, noise(PAGE)), run(2, b"\0")))
-BASE_STREAM = b"A" * PAGE + noise(PAGE) + bytes(PAGE)
-A_PAGE = b"A" * PAGE
+BASE_STREAM = A_PAGE + noise(PAGE) + bytes(PAGE)
 SMALL = Parts(Super(), (run(0, b"A"), run(1, b"B")))
 """Most of what can be wrong needs no more than this."""
-
-
+SMALL_STREAM = A_PAGE + B_PAGE
+LONG = Parts(
+    Super(chunk_size=2 * PAGE),
+    (run(0, b"x", 2 * PAGE), chunk(1, noise(2 * PAGE), 2 * PAGE), run(2, b"y")),
+)
 FACTS = forge.facts(b"0x0 0x9ffff System RAM", b"Testing 9000", b"avx fpu sse2")
-
-
-def renumbered(first: int) -> tuple[tuple[int, Piece], ...]:
-    """Return guard and machine facts as the chunks from `first` on."""
-    guard = forge.guard(forge.guard_entry(), forge.guard_entry(mount_point=b"/home"))
-    return tuple(
-        (kind, chunk(nth, data, len(data)))
-        for nth, (kind, data) in enumerate(((2, guard), (3, FACTS)), first)
-    )
-
-
-TABLED = replace(SMALL, tables=renumbered(2))
+TABLES = ((2, guard(guard_entry(), guard_entry(mount_point=b"/home"))), (3, FACTS))
+TABLED = SMALL.with_tables(*TABLES)
+PAGE_TYPES = bytes(range(40))
 
 
 def with_super(superblock: Super) -> bytes:
     return replace(SMALL, superblock=superblock).build()
 
 
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
+def with_index(table: bytes) -> bytes:
+    return replace(SMALL, index=table).build()
+
+
+def with_second(piece: Piece) -> bytes:
+    return replace(SMALL, pieces=(SMALL.pieces[0], piece)).build()
 
 
 def sound() -> dict[str, tuple[bytes, bytes]]:
     """Return the sound images with their streams."""
-    long_chunks = Super(chunk_size=2 * PAGE)
-    several = (
-        run(0, b"x", 2 * PAGE),
-        chunk(1, noise(2 * PAGE), 2 * PAGE),
-        run(2, b"y"),
-    )
+
+    def small(superblock: Super) -> tuple[Parts, bytes]:
+        return replace(SMALL, superblock=superblock), SMALL_STREAM
+
+    def second(piece: Piece) -> Parts:
+        return replace(SMALL, pieces=(run(0, b"A"), piece))
+
+    long_stream = b"x" * (2 * PAGE) + noise(2 * PAGE) + b"y" * PAGE
+    zeros = replace(LONG, pieces=(run(0, b"\0", 2 * PAGE),))
     streams = {
         "empty": (Parts(Super(), ()), b""),
         "one-page": (Parts(Super(), (chunk(0, noise(PAGE)),)), noise(PAGE)),
         "three-chunks": (BASE, BASE_STREAM),
-        "short-last-chunk": (
-            Parts(long_chunks, several),
-            b"x" * (2 * PAGE) + noise(2 * PAGE) + b"y" * PAGE,
-        ),
-        "with-tables": (TABLED, b"A" * PAGE + b"B" * PAGE),
-        "tables-without-stream": (replace(TABLED, pieces=(), tables=renumbered(0)), b""),
-        "run": (
-            replace(SMALL, pieces=(run(0, b"A"), chunk(1, b"r", codec=FILL))),
-            A_PAGE + b"r" * PAGE,
-        ),
-        "zstd": (
-            replace(SMALL, pieces=(run(0, b"A"), chunk(1, zstd_run(b"z", PAGE), codec=ZSTD))),
-            A_PAGE + b"z" * PAGE,
-        ),
-        "zero-pages": (Parts(long_chunks, (run(0, b"\0", 2 * PAGE),)), bytes(2 * PAGE)),
-        "largest-chunk-size": (Parts(Super(chunk_size=4 << 20), several[:1]), b"x" * (2 * PAGE)),
-        "host-name-not-ascii": (
-            replace(SMALL, superblock=Super(host_name="luchs-für-日本".encode())),
-            b"A" * PAGE + b"B" * PAGE,
-        ),
-        "host-name-not-utf8": (
-            replace(SMALL, superblock=Super(host_name=b"l\xfcchs\x1b[31m")),
-            b"A" * PAGE + b"B" * PAGE,
-        ),
-        "unknown-optional-flag": (
-            replace(SMALL, superblock=Super(optional=0x8000_0001)),
-            b"A" * PAGE + b"B" * PAGE,
-        ),
-        "reserved-bytes-set": (
-            replace(SMALL, superblock=Super(reserved=b"from a later version")),
-            b"A" * PAGE + b"B" * PAGE,
-        ),
+        "short-last-chunk": (LONG, long_stream),
+        "with-tables": (TABLED, SMALL_STREAM),
+        "tables-without-stream": (Parts(Super(), ()).with_tables(*TABLES), b""),
+        "run": (second(chunk(1, b"r", codec=FILL)), A_PAGE + b"r" * PAGE),
+        "zstd": (second(chunk(1, zstd_run(b"z", PAGE), codec=ZSTD)), A_PAGE + b"z" * PAGE),
+        "zero-pages": (zeros, bytes(2 * PAGE)),
+        "largest-chunk-size": (Parts(Super(chunk_size=4 << 20), LONG.pieces[:1]), b"xx" * PAGE),
+        "host-name-not-ascii": small(Super(host_name="luchs-für-日本".encode())),
+        "host-name-not-utf8": small(Super(host_name=b"l\xfcchs\x1b[31m")),
+        "unknown-optional-flag": small(Super(optional=0x8000_0001)),
+        "reserved-bytes-set": small(Super(reserved=b"from a later version")),
+        "working-set": (SMALL.with_tables((4, working_set()), (5, PAGE_TYPES)), SMALL_STREAM),
     }
     return {f"sound-{name}": (parts.build(), data) for name, (parts, data) in streams.items()}
 
 
 def broken() -> dict[str, Broken]:
     """Return all image files that break a rule."""
-    return _superblocks() | _ends() | _indexes() | _sections() | _places() | _chunks() | _codecs()
+    stream = _superblocks() | _ends() | _indexes() | _sections() | _places() | _chunks() | _codecs()
+    return stream | _tables()
 
 
 def _superblocks() -> dict[str, Broken]:
     data = SMALL.build()
     features, size = "unknown features", "impossible chunk size"
     return {
-        "no-magic": ("R1", 3, "neither an image", with_super(Super(magic=b"\x89TORPOR\r"))),
-        "zeros": ("R1", 3, "neither an image", bytes(2 * PAGE)),
-        "nothing": ("R1", 3, "too few", b""),
-        "cut-in-superblock": ("R2", 4, "cut off at byte 2000", data[:2000]),
-        "cut-after-magic": ("R2", 4, "cut off at byte 8", data[:8]),
-        "version-2": ("R3", 5, "format version 2", with_super(Super(version=2))),
-        "version-0": ("R3", 5, "format version 0", with_super(Super(version=0))),
-        "required-flag": ("R4", 5, f"{features} 0x1", with_super(Super(required=1))),
-        "required-flag-high": ("R4", 5, features, with_super(Super(required=1 << 31))),
-        "page-size": ("R5", 5, "pages of 16384", with_super(Super(page_size=16384))),
-        "chunk-size-zero": ("R6", 4, size, with_super(Super(chunk_size=0))),
-        "chunk-size-not-pages": ("R6", 4, size, with_super(Super(chunk_size=6000))),
-        "chunk-size-absurd": ("R6", 4, size, with_super(Super(chunk_size=(4 << 20) + PAGE))),
-        "superblock-checksum": ("R7", 4, "superblock has a wrong", flipped(data, 300)),
-        "superblock-reserved": ("R7", 4, "superblock has a wrong", flipped(data, 4000)),
+        "no-magic": ("R1", "neither an image", with_super(Super(magic=b"\x89TORPOR\r"))),
+        "zeros": ("R1", "neither an image", bytes(2 * PAGE)),
+        "nothing": ("R1", "too few", b""),
+        "cut-in-superblock": ("R2", "cut off at byte 2000", data[:2000]),
+        "cut-after-magic": ("R2", "cut off at byte 8", data[:8]),
+        "version-2": ("R3", "format version 2", with_super(Super(version=2))),
+        "version-0": ("R3", "format version 0", with_super(Super(version=0))),
+        "required-flag": ("R4", f"{features} 0x1", with_super(Super(required=1))),
+        "required-flag-high": ("R4", features, with_super(Super(required=1 << 31))),
+        "page-size": ("R5", "pages of 16384", with_super(Super(page_size=16384))),
+        "chunk-size-zero": ("R6", size, with_super(Super(chunk_size=0))),
+        "chunk-size-not-pages": ("R6", size, with_super(Super(chunk_size=6000))),
+        "chunk-size-absurd": ("R6", size, with_super(Super(chunk_size=(4 << 20) + PAGE))),
+        "superblock-checksum": ("R7", "superblock has a wrong", flipped(data, 300)),
+        "superblock-reserved": ("R7", "superblock has a wrong", flipped(data, 4000)),
     }
 
 
@@ -148,110 +139,84 @@ def _ends() -> dict[str, Broken]:
     offsets = SMALL.offsets()
     table = index(SMALL.rows(), offsets, SMALL.checksums())
     start = at - len(table)
-    other = replace(SMALL, trailer=trailer(size, start, len(table), uuid=UUID_B))
-    longer = replace(SMALL, trailer=trailer(size + 1, start, len(table)))
-    off = replace(SMALL, trailer=trailer(size, start + 1, len(table)))
-    low = replace(SMALL, trailer=trailer(size, 0, at))
-    tiny = replace(SMALL, trailer=trailer(size, at - 10, 10))
+
+    def ending(end: bytes) -> bytes:
+        return replace(SMALL, trailer=end).build()
+
+    other = ending(trailer(size, start, len(table), uuid=UUID_B))
+    longer = ending(trailer(size + 1, start, len(table)))
     return {
-        "cut-after-superblock": ("R8", 4, "cut off", data[:PAGE]),
-        "cut-in-section-header": ("R8", 4, "cut off", data[: PAGE + 16]),
-        "cut-before-chunks": ("R8", 4, "cut off", data[: PAGE + 32]),
-        "cut-in-chunk-header": ("R8", 4, no_trailer, data[: offsets[1] + 20]),
-        "cut-in-chunk": ("R8", 4, no_trailer, data[: offsets[1] + 60]),
-        "cut-in-index": ("R8", 4, no_trailer, data[: start + 10]),
-        "cut-before-trailer": ("R8", 4, no_trailer, data[:at]),
-        "cut-in-trailer": ("R8", 4, no_trailer, data[:-1]),
-        "extra-byte": ("R8", 4, no_trailer, data + b"\0"),
-        "extra-page": ("R8", 4, no_trailer, data + bytes(PAGE)),
-        "trailer-of-another-image": ("R8", 4, no_trailer, other.build()),
-        "trailer-checksum": ("R9", 4, "trailer has a wrong", flipped(data, size - 10)),
-        "trailer-size": ("R10", 4, f"claims to have {size + 1}", longer.build()),
-        "trailer-index-elsewhere": ("R11", 4, "impossible index", off.build()),
-        "trailer-index-too-low": ("R11", 4, "impossible index", low.build()),
-        "trailer-index-too-small": ("R11", 4, "impossible index of 10", tiny.build()),
+        "cut-after-superblock": ("R8", "cut off", data[:PAGE]),
+        "cut-in-section-header": ("R8", "cut off", data[: PAGE + 16]),
+        "cut-before-chunks": ("R8", "cut off", data[: PAGE + 32]),
+        "cut-in-chunk-header": ("R8", no_trailer, data[: offsets[1] + 20]),
+        "cut-in-chunk": ("R8", no_trailer, data[: offsets[1] + 60]),
+        "cut-in-index": ("R8", no_trailer, data[: start + 10]),
+        "cut-before-trailer": ("R8", no_trailer, data[:at]),
+        "cut-in-trailer": ("R8", no_trailer, data[:-1]),
+        "extra-byte": ("R8", no_trailer, data + b"\0"),
+        "extra-page": ("R8", no_trailer, data + bytes(PAGE)),
+        "trailer-of-another-image": ("R8", no_trailer, other),
+        "trailer-checksum": ("R9", "trailer has a wrong", flipped(data, size - 10)),
+        "trailer-size": ("R10", f"claims to have {size + 1}", longer),
+        "trailer-index-elsewhere": (
+            "R11",
+            "impossible index",
+            ending(trailer(size, start + 1, len(table))),
+        ),
+        "trailer-index-too-low": ("R11", "impossible index", ending(trailer(size, 0, at))),
+        "trailer-index-too-small": (
+            "R11",
+            "impossible index of 10",
+            ending(trailer(size, at - 10, 10)),
+        ),
     }
 
 
 def _indexes() -> dict[str, Broken]:
-    rows, offsets, checksums = SMALL.rows(), SMALL.offsets(), SMALL.checksums()
-
-    def having(table: bytes) -> bytes:
-        return replace(SMALL, index=table).build()
-
-    table = index(rows, offsets, checksums)
-    many, more = (1, 0xFFFF_FFFF), (0xFFFF_FFFF, 2)
+    table = partial(index, SMALL.rows(), SMALL.offsets(), SMALL.checksums())
+    size, wrong_sum = "does not fit its own", "index has a wrong"
+    cases = {
+        "index-magic": ("R12", "no index where", table(magic=b"TIDY")),
+        "index-absurd-chunks": ("R13", "4294967295 chunks", table(counts=(1, 0xFFFF_FFFF))),
+        "index-absurd-sections": ("R13", "4294967295 sections", table(counts=(0xFFFF_FFFF, 2))),
+        "index-size": ("R14", size, table(counts=(1, 3))),
+        "index-checksum": ("R15", wrong_sum, flipped(table(), 45)),
+        "index-of-another-image": ("R15", wrong_sum, table(uuid=UUID_B)),
+    }
     return {
-        "index-magic": (
-            "R12",
-            4,
-            "no index where",
-            having(index(rows, offsets, checksums, magic=b"TIDY")),
-        ),
-        "index-absurd-chunks": (
-            "R13",
-            4,
-            "4294967295 chunks",
-            having(index(rows, offsets, checksums, counts=many)),
-        ),
-        "index-absurd-sections": (
-            "R13",
-            4,
-            "4294967295 sections",
-            having(index(rows, offsets, checksums, counts=more)),
-        ),
-        "index-size": (
-            "R14",
-            4,
-            "does not fit its own",
-            having(index(rows, offsets, checksums, counts=(1, 3))),
-        ),
-        "index-checksum": ("R15", 4, "index has a wrong", having(flipped(table, 45))),
-        "index-of-another-image": (
-            "R15",
-            4,
-            "index has a wrong",
-            having(index(rows, offsets, checksums, uuid=UUID_B)),
-        ),
+        name: (rule, message, with_index(made)) for name, (rule, message, made) in cases.items()
     }
 
 
 def _sections() -> dict[str, Broken]:
-    offsets, checksums = SMALL.offsets(), SMALL.checksums()
     stream = SMALL.rows()[0]
-    cases = {
-        "section-unknown-kind": ("R16", 5, "unknown kind 9", [(9, *stream[1:])]),
-        "section-flags": ("R16", 5, "unknown kind", [(1, 1, *stream[2:])]),
-        "section-missing": ("R17", 4, "0 kernel streams", []),
-        "section-twice": ("R17", 4, "2 kernel streams", [(1, 0, 0, 1, PAGE), (1, 0, 1, 1, PAGE)]),
-        "section-first-chunk": ("R18", 4, "impossible section", [(1, 0, 1, 2, 2 * PAGE)]),
-        "section-bytes": ("R18", 4, "impossible section", [(1, 0, 0, 2, 3 * PAGE)]),
-        "section-bytes-absurd": ("R18", 4, "impossible section", [(1, 0, 0, 2, 1 << 63)]),
-        "section-not-whole-pages": ("R18", 4, "impossible section", [(1, 0, 0, 2, PAGE + 1)]),
-        "section-leaves-a-chunk": ("R18", 4, "hold 1 of 2", [(1, 0, 0, 1, PAGE)]),
+    wrong, order = "impossible section", "impossible order"
+    too_large = (2, 0, 1, 257, (1 << 20) + PAGE)
+    twice = [(1, 0, 0, 0, 0), (2, 0, 0, 1, 9), (2, 0, 1, 1, 9)]
+    cases: dict[str, tuple[str, str, list[tuple[int, int, int, int, int]]]] = {
+        "section-unknown-kind": ("R16", "unknown kind 9", [(9, *stream[1:])]),
+        "section-flags": ("R16", "unknown kind", [(1, 1, *stream[2:])]),
+        "section-missing": ("R17", "0 kernel streams", []),
+        "section-twice": ("R17", "2 kernel streams", [(1, 0, 0, 1, PAGE), (1, 0, 1, 1, PAGE)]),
+        "section-first-chunk": ("R18", wrong, [(1, 0, 1, 2, 2 * PAGE)]),
+        "section-bytes": ("R18", wrong, [(1, 0, 0, 2, 3 * PAGE)]),
+        "section-bytes-absurd": ("R18", wrong, [(1, 0, 0, 2, 1 << 63)]),
+        "section-not-whole-pages": ("R18", wrong, [(1, 0, 0, 2, PAGE + 1)]),
+        "section-leaves-a-chunk": ("R18", "hold 1 of 2", [(1, 0, 0, 1, PAGE)]),
         "section-before-the-stream": (
             "R39",
-            4,
-            "impossible order: [2, 1]",
+            f"{order}: [2, 1]",
             [(2, 0, 0, 1, PAGE), (1, 0, 1, 1, PAGE)],
         ),
-        "section-table-twice": (
-            "R39",
-            4,
-            "impossible order: [1, 2, 2]",
-            [(1, 0, 0, 0, 0), (2, 0, 0, 1, 9), (2, 0, 1, 1, 9)],
-        ),
-        "section-empty-table": ("R18", 4, "impossible section", [stream, (2, 0, 2, 0, 0)]),
-        "section-table-too-large": (
-            "R18",
-            4,
-            "impossible section",
-            [(1, 0, 0, 1, PAGE), (2, 0, 1, 257, (1 << 20) + PAGE)],
-        ),
+        "section-table-twice": ("R39", f"{order}: [1, 2, 2]", twice),
+        "section-empty-table": ("R18", wrong, [stream, (2, 0, 2, 0, 0)]),
+        "section-table-too-large": ("R18", wrong, [(1, 0, 0, 1, PAGE), too_large]),
     }
+    offsets, checksums = SMALL.offsets(), SMALL.checksums()
     return {
-        name: (rule, code, message, replace(SMALL, index=index(rows, offsets, checksums)).build())
-        for name, (rule, code, message, rows) in cases.items()
+        name: (rule, message, with_index(index(rows, offsets, checksums)))
+        for name, (rule, message, rows) in cases.items()
     }
 
 
@@ -262,134 +227,142 @@ def _places() -> dict[str, Broken]:
     holed = replace(gap, index=index(rows, [*offsets[:1], offsets[1] + 9], checksums))
 
     def having(places: list[int]) -> bytes:
-        return replace(SMALL, index=index(rows, places, checksums)).build()
+        return with_index(index(rows, places, checksums))
 
-    size, header = "impossible size", "section header at byte 4096"
+    def heading(section: bytes) -> bytes:
+        return replace(SMALL, section=section).build()
+
+    size, header, of_table = "impossible size", "section header at byte", TABLED.offsets()[2] - 32
     return {
-        "index-gap": ("R22", 4, "chunk 0 does not fit", holed.build()),
-        "index-first-elsewhere": ("R19", 4, "is at byte 4129", having([4129, offsets[1]])),
-        "index-same-place": ("R19", 4, size, having([offsets[0], offsets[0]])),
-        "index-beyond-end": ("R19", 4, size, having([offsets[0], 1 << 63])),
-        "index-out-of-order": ("R19", 4, "is at byte", having(offsets[::-1])),
-        "section-header-checksum": ("R20", 4, header, flipped(SMALL.build(), PAGE + 20)),
-        "section-header-kind": (
-            "R20",
-            4,
-            header,
-            replace(SMALL, section=section_header(kind=2)).build(),
-        ),
+        "index-gap": ("R22", "chunk 0 does not fit", holed.build()),
+        "index-first-elsewhere": ("R19", "is at byte 4129", having([4129, offsets[1]])),
+        "index-same-place": ("R19", size, having([offsets[0], offsets[0]])),
+        "index-beyond-end": ("R19", size, having([offsets[0], 1 << 63])),
+        "index-out-of-order": ("R19", "is at byte", having(offsets[::-1])),
+        "section-header-checksum": ("R20", f"{header} 4096", flipped(SMALL.build(), PAGE + 20)),
+        "section-header-kind": ("R20", f"{header} 4096", heading(section_header(kind=2))),
         "section-header-of-a-table": (
             "R20",
-            4,
-            f"section header at byte {TABLED.offsets()[2] - 32}",
-            flipped(TABLED.build(), TABLED.offsets()[2] - 20),
+            f"{header} {of_table}",
+            flipped(TABLED.build(), of_table + 12),
         ),
-        "section-header-missing": (
-            "R20",
-            4,
-            header,
-            replace(SMALL, section=bytes(32)).build(),
-        ),
+        "section-header-missing": ("R20", f"{header} 4096", heading(bytes(32))),
     }
-
-
-def _second(piece: Piece) -> bytes:
-    return replace(SMALL, pieces=(SMALL.pieces[0], piece)).build()
 
 
 def _chunks() -> dict[str, Broken]:
     first, second = SMALL.pieces
     payload = lz4_run(b"B", PAGE)
-    kept = SMALL.checksums()
-    wrong_sum = index(SMALL.rows(), SMALL.offsets(), [kept[0], kept[1] ^ 1])
+    lz4 = partial(chunk, 1, payload, codec=LZ4)
+    one, other = SMALL.checksums()
+    wrong_sum = index(SMALL.rows(), SMALL.offsets(), [one, other ^ 1])
+    fit, bad_sum = "chunk 1 does not fit", "chunk 1 has a wrong checksum"
+    larger = replace(chunk(1, payload, 2 * PAGE, codec=LZ4), raw_size=PAGE)
     hit = replace(second, record=flipped(second.record, 50))
-    numbered, fit = chunk(7, payload, codec=LZ4), "chunk 1 does not fit"
-    renumbered = replace(SMALL, pieces=(second, first))
-    bad_sum = "chunk 1 has a wrong checksum"
+    swapped = replace(SMALL, pieces=(second, first)).build()
     return {
-        "chunk-magic": (
-            "R21",
-            4,
-            "chunk 1 is not where",
-            _second(chunk(1, payload, codec=LZ4, magic=b"TCHX")),
-        ),
-        "chunks-swapped": ("R22", 4, "chunk 0 does not fit", renumbered.build()),
-        "chunk-number": ("R22", 4, fit, _second(numbered)),
-        "chunk-raw-size": (
-            "R22",
-            4,
-            fit,
-            _second(replace(chunk(1, payload, 2 * PAGE, codec=LZ4), raw_size=PAGE)),
-        ),
-        "chunk-stored-size": (
-            "R22",
-            4,
-            fit,
-            _second(chunk(1, payload, codec=LZ4, stored_size=0xFFFF_FFFF)),
-        ),
-        "chunk-checksum": ("R23", 4, bad_sum, _second(hit)),
-        "chunk-of-another-image": (
-            "R23",
-            4,
-            bad_sum,
-            _second(chunk(1, payload, codec=LZ4, uuid=UUID_B)),
-        ),
-        "chunk-not-the-indexed": ("R23", 4, bad_sum, replace(SMALL, index=wrong_sum).build()),
+        "chunk-magic": ("R21", "chunk 1 is not where", with_second(lz4(magic=b"TCHX"))),
+        "chunks-swapped": ("R22", "chunk 0 does not fit", swapped),
+        "chunk-number": ("R22", fit, with_second(chunk(7, payload, codec=LZ4))),
+        "chunk-raw-size": ("R22", fit, with_second(larger)),
+        "chunk-stored-size": ("R22", fit, with_second(lz4(stored_size=0xFFFF_FFFF))),
+        "chunk-checksum": ("R23", bad_sum, with_second(hit)),
+        "chunk-of-another-image": ("R23", bad_sum, with_second(lz4(uuid=UUID_B))),
+        "chunk-not-the-indexed": ("R23", bad_sum, with_index(wrong_sum)),
     }
 
 
 def _codecs() -> dict[str, Broken]:
-    payload, unknown = lz4_run(b"B", PAGE), "encoded in an unknown way"
-    undone = "chunk 1 cannot be decompressed"
-    bomb = lz4_run(b"\0", 4 << 18)
+    run_of_b, unknown = lz4_run(b"B", PAGE), "encoded in an unknown way"
+    lz4, zstd = partial(chunk, 1, codec=LZ4), partial(chunk, 1, codec=ZSTD)
+    too_short = "holds 2048 bytes instead of 4096"
+    undecodable = {
+        "garbage": lz4(b"\xf3" * 90),
+        "run-of-two": chunk(1, b"BB", codec=FILL),
+        "zstd-garbage": zstd(b"\xf3" * 90),
+        "zstd-cut": zstd(zstd_run(b"B", PAGE)[:-1]),
+        "zstd-longer": zstd(zstd_run(b"B", PAGE) + b"B"),
+        "zstd-too-large": zstd(zstd_run(b"B", 2 * PAGE)),
+        "zstd-lies": zstd(zstd_run(b"B", 2 * PAGE, PAGE)),
+        "bomb": None,
+        "too-short": lz4(lz4_run(b"B", 2048)),
+    }
+    # Two pages, which decompress to a MiB.
+    bomb = (run(0, b"A", 2 * PAGE), chunk(1, lz4_run(b"\0", 4 << 18), 2 * PAGE, codec=LZ4))
     return {
-        "chunk-codec": ("R24", 5, unknown, _second(chunk(1, payload, codec=4))),
-        "chunk-flags": ("R24", 5, unknown, _second(chunk(1, payload, codec=LZ4, flags=1))),
-        "chunk-garbage": ("R25", 4, undone, _second(chunk(1, b"\xf3" * 90, codec=LZ4))),
-        "chunk-run-of-two": ("R25", 4, undone, _second(chunk(1, b"BB", codec=FILL))),
-        "chunk-zstd-garbage": ("R25", 4, undone, _second(chunk(1, b"\xf3" * 90, codec=ZSTD))),
-        "chunk-zstd-cut": (
-            "R25",
-            4,
-            undone,
-            _second(chunk(1, zstd_run(b"B", PAGE)[:-1], codec=ZSTD)),
-        ),
-        "chunk-zstd-longer": (
-            "R25",
-            4,
-            undone,
-            _second(chunk(1, zstd_run(b"B", PAGE) + b"B", codec=ZSTD)),
-        ),
-        "chunk-zstd-too-large": (
-            "R25",
-            4,
-            undone,
-            _second(chunk(1, zstd_run(b"B", 2 * PAGE), codec=ZSTD)),
-        ),
-        "chunk-zstd-lies": (
-            "R25",
-            4,
-            undone,
-            _second(chunk(1, zstd_run(b"B", 2 * PAGE, PAGE), codec=ZSTD)),
-        ),
-        "chunk-bomb": ("R25", 4, undone, with_bomb(bomb)),
-        "chunk-too-short": (
-            "R25",
-            4,
-            undone,
-            _second(chunk(1, lz4_run(b"B", 2048), codec=LZ4)),
-        ),
-        "chunk-raw-too-short": (
-            "R25",
-            4,
-            "holds 2048 bytes instead of 4096",
-            _second(chunk(1, noise(2048))),
+        "chunk-codec": ("R24", unknown, with_second(chunk(1, run_of_b, codec=4))),
+        "chunk-flags": ("R24", unknown, with_second(lz4(run_of_b, flags=1))),
+        **{
+            f"chunk-{name}": (
+                "R25",
+                "chunk 1 cannot be decompressed",
+                with_second(piece) if piece else replace(LONG, pieces=bomb).build(),
+            )
+            for name, piece in undecodable.items()
+        },
+        "chunk-raw-too-short": ("R25", too_short, with_second(chunk(1, noise(2048)))),
+    }
+
+
+def _tables() -> dict[str, Broken]:
+    entry = guard_entry()
+    no_facts, no_guard, no_types = (
+        f"{what} cannot be read" for what in ("machine facts", "guard", "page types")
+    )
+    cases = {
+        "guard-too-few": ("R41", no_guard, 2, guard(entry, count=2)),
+        "guard-too-many": ("R41", no_guard, 2, guard(entry, entry, count=1)),
+        "guard-absurd-count": ("R41", "more file systems", 2, guard(count=0xFFFF_FFFF)),
+        "guard-absurd-text": ("R41", no_guard, 2, guard(entry[:60] + b"\xff\xff" + entry[62:])),
+        "guard-cut": ("R41", no_guard, 2, guard(entry)[:-1]),
+        "guard-method": ("R42", "unknown kind 7", 2, guard(guard_entry(method=7))),
+        "guard-flags": ("R42", "unknown kind", 2, guard(guard_entry(flags=1))),
+        "facts-cut": ("R41", no_facts, 3, FACTS[:-1]),
+        "facts-longer": ("R41", no_facts, 3, FACTS + b"\0"),
+        "facts-absurd-text": ("R41", no_facts, 3, b"\xff" * 12),
+        **{
+            f"working-set-{name}": ("R43", message, 4, data)
+            for name, (message, data) in _working_sets().items()
+        },
+        "working-set-flags": ("R44", "unknown flags 0x4", 4, working_set(flags=4)),
+        "page-types-cut": ("R43", no_types, 5, PAGE_TYPES[:-1]),
+        "page-types-longer": ("R43", no_types, 5, PAGE_TYPES + b"\0"),
+    }
+    hit = flipped(TABLED.build(), TABLED.offsets()[3] + 60)
+    hint = SMALL.with_tables((4, working_set()))
+    header = hint.offsets()[2] - 32
+    return {
+        name: (rule, message, SMALL.with_tables((kind, data)).build())
+        for name, (rule, message, kind, data) in cases.items()
+    } | {
+        "table-checksum": ("R23", "chunk 3 has a wrong checksum", hit),
+        "working-set-header": (
+            "R20",
+            f"section header at byte {header}",
+            flipped(hint.build(), header + 12),
         ),
     }
 
 
-def with_bomb(payload: bytes) -> bytes:
-    """Return an image whose second chunk of two pages decompresses to a MiB."""
-    superblock = Super(chunk_size=2 * PAGE)
-    pieces = (run(0, b"A", 2 * PAGE), chunk(1, payload, 2 * PAGE, codec=LZ4))
-    return Parts(superblock, pieces).build()
+def _working_sets() -> dict[str, tuple[str, bytes]]:
+    """Return part of the message and the section of each."""
+    unreadable, ends = "working set cannot be read", "ends before its ranges do"
+    return {
+        "cut": (unreadable, working_set()[:-1]),
+        "longer": (unreadable, working_set() + b"\0"),
+        "too-many-files": ("claims 4294967295 files", working_set(file_counts=(0xFFFF_FFFF,))),
+        "checks": ("another number of checks", working_set(checks=bytes(8))),
+        "name-shares-too-much": ("does not fit", working_set(names=b"\x01\x05bin/a")),
+        "name-cut": ("does not fit", working_set(names=b"\x00\x05bin/")),
+        "name-length": ("without a length", working_set(names=b"\x00\xff\xff\xff\x01")),
+        "names-of-no-file": ("more names", working_set(names=forge.NAMES + b"\0\0")),
+        "ranges-cut": (ends, working_set(ranges=leb(5, 0, 0, 300))),
+        "ranges-absurd-count": (ends, working_set(ranges=leb(1 << 60))),
+        "ranges-of-no-file": ("of no file", working_set(ranges=leb(0, 0, 0, 0))),
+        "ranges-touch": ("impossible range", working_set(ranges=leb(4, 0, 0, 0, 0, 0, 0))),
+        "range-too-far": ("impossible range", working_set(ranges=leb(2, 1 << 63, 0, 0, 0))),
+        "number-half": ("within a number", working_set(ranges=b"\x80")),
+        "number-endless": ("no end", working_set(ranges=b"\xff" * 11)),
+        "process-0": ("impossible process", working_set(processes=leb(0, 1, 0))),
+        "process-cut": (ends, working_set(processes=leb(1, 17))),
+    }

@@ -1,4 +1,8 @@
-"""Machines that have hibernated, made once, to be booted in many ways."""
+"""Machines that have hibernated, made once, to be booted in many ways.
+
+Each test starts from disks that a machine left behind, copies them, breaks something, and boots.
+A machine has a hard time limit; a test that fails shows the guest's console.
+"""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

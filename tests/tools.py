@@ -1,0 +1,41 @@
+"""Small things that many tests need: files, other processes, stand-ins that fail."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).parents[1]
+
+
+def put(root: Path, files: Mapping[str, str | bytes]) -> None:
+    """Write files, by their names from the root on, with the folders above them."""
+    for name, data in files.items():
+        path = root / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def failing(error: BaseException) -> Callable[..., NoReturn]:
+    """Return a function that raises the error, whatever it is called with."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+def wait_until(is_so: Callable[[], bool], what: str = "it", seconds: float = 60) -> None:
+    """Wait for another process to have done something."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, f"{what} did not come in {seconds} s"
+        time.sleep(0.05)
+
+
+def python(program: str, *words: str) -> str:
+    """Run a program in an interpreter of its own, and return what it prints."""
+    command = [sys.executable, "-c", program, *words]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
