@@ -10,6 +10,8 @@ from state.files import read_text
 
 PATH = "/etc/torpor.conf"
 
+_HINT = "correct the line: torpor.conf(5)"
+
 MODES = ("platform", "shutdown", "reboot")
 
 ON, NO_PATHS, OFF = WORKING_SETS = ("on", "no-paths", "off")
@@ -50,7 +52,7 @@ class Conf:
             try:
                 conf = conf._with(words)
             except ValueError as error:
-                raise ConfigurationError(f"{name}, line {number}: {error}") from error
+                raise ConfigurationError(f"{name}, line {number}: {error}", _HINT) from error
         return conf
 
     def _with(self, line: str) -> Self:

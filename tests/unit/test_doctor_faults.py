@@ -349,7 +349,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     "no drop-in": (
         removed("/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"),
         Level.WARNING,
-        "systemctl hibernate uses the kernel's own",
+        "systemctl hibernate does not use Torpor",
         "torpor enable",
     ),
     "another drop-in wins": (
@@ -358,8 +358,8 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
             "[Service]\nExecStart=\nExecStart=/bin/other\n",
         ),
         Level.WARNING,
-        "systemctl hibernate uses the kernel's own",
-        "torpor enable",
+        "systemctl hibernate does not use Torpor",
+        "take ExecStart= out of /etc/systemd/system/systemd-hibernate.service.d/zz.conf",
     ),
     "masked": (
         lambda fake: fake.link("/etc/systemd/system/hibernate.target", "/dev/null"),

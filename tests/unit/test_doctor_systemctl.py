@@ -139,7 +139,7 @@ def test_a_drop_in_anywhere_can_take_the_service_back(fake: FakeMachine, folder:
     path = f"{folder}/systemd/system/systemd-hibernate.service.d/zz.conf"
     fake.write(path, "[Service]\nExecStart=\nExecStart=/usr/lib/systemd/systemd-sleep hibernate\n")
     (finding,) = bad(fake)
-    assert "uses the kernel's own" in finding.message
+    assert "does not use Torpor" in finding.message
     fake.link(f"/etc/systemd/system/{Path(path).parent.name}/zz.conf", "/dev/null")
     assert bad(fake) == []
 

@@ -21,31 +21,41 @@ Reason = tuple[str, str]
 
 def systemctl(facts: Facts) -> Iterator[Finding]:
     """See that `systemctl hibernate` works, and is Torpor's."""
-    machine = facts.machine
-    if not machine.exists(f"/usr/lib/systemd/system/{_SERVICE}"):
+    if not facts.machine.exists(f"/usr/lib/systemd/system/{_SERVICE}"):
         return
-    masks = {unit: path for unit in _UNITS if (path := systemd.masked_by(machine, unit))}
-    said_no = systemd.forbidden_by(machine, "sleep.conf", "Sleep", "AllowHibernation")
-    if masks:
-        unit, path = next(iter(masks.items()))
-        yield warning(
-            f"systemctl hibernate does not work: {unit} is masked by {path}", _unmask(unit, path)
-        )
-    elif said_no:
+    found = list(_hindrances(facts))
+    yield from found[:1] or [ok("systemctl hibernate uses Torpor"), *_logind(facts)]
+
+
+def _hindrances(facts: Facts) -> Iterator[Finding]:
+    machine = facts.machine
+    for unit in _UNITS:
+        if path := systemd.masked_by(machine, unit):
+            yield warning(
+                f"systemctl hibernate does not work: {unit} is masked by {path}",
+                _unmask(unit, path),
+            )
+    if said_no := systemd.forbidden_by(machine, "sleep.conf", "Sleep", "AllowHibernation"):
         path, value = said_no
         yield warning(
             f"systemctl hibernate does not work: AllowHibernation={value} in {path}",
             "take that line out",
         )
-    elif "torpor" not in _last_exec_start(facts):
+    drop_ins = systemd.drop_ins_of(machine, _SERVICE)
+    path, command = _last_exec_start(drop_ins)
+    if "torpor" in command:
+        return
+    if any(name.endswith("/torpor.conf") for name in drop_ins):
         yield warning(
-            "systemctl hibernate uses the kernel's own hibernation, not Torpor",
+            f"systemctl hibernate does not use Torpor: {path} has the last word",
+            f"take ExecStart= out of {path}",
+        )
+    else:
+        yield warning(
+            "systemctl hibernate does not use Torpor",
             "torpor enable",
             "make systemctl hibernate use Torpor",
         )
-    else:
-        yield ok("systemctl hibernate uses Torpor")
-        yield from _logind(facts)
 
 
 def _unmask(unit: str, path: str) -> str:
@@ -56,10 +66,14 @@ def _unmask(unit: str, path: str) -> str:
     return f"rm {path}; systemctl daemon-reload"
 
 
-def _last_exec_start(facts: Facts) -> str:
-    lines = "\n".join(systemd.drop_ins_of(facts.machine, _SERVICE))
-    starts = re.findall(r"^\s*ExecStart\s*=[ \t]*(\S.*)$", lines, re.MULTILINE)
-    return starts[-1] if starts else ""
+def _last_exec_start(drop_ins: dict[str, str]) -> tuple[str, str]:
+    """Return the drop-in that says last what is started, and what that is; "" and "" for none."""
+    starts = [
+        (path, command)
+        for path, text in drop_ins.items()
+        for command in re.findall(r"^\s*ExecStart\s*=[ \t]*(\S.*)$", text, re.MULTILINE)
+    ]
+    return starts[-1] if starts else ("", "")
 
 
 def _logind(facts: Facts) -> Iterator[Finding]:
@@ -111,7 +125,7 @@ def _reasons(facts: Facts) -> Iterator[Reason]:
 
 def _leaves_room_to_us(facts: Facts) -> bool:
     drop_ins = systemd.drop_ins_of(facts.machine, "systemd-logind.service")
-    return any(_BYPASS in text for text in drop_ins)
+    return any(_BYPASS in text for text in drop_ins.values())
 
 
 def _has_swap(facts: Facts) -> bool:

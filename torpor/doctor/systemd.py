@@ -56,10 +56,10 @@ def masked_by(root: Root, unit: str) -> str:
     return path if path and not root.data(path, 1) else ""
 
 
-def drop_ins_of(root: Root, unit: str) -> Iterator[str]:
-    """Yield the texts of a unit's drop-ins in the order in which they apply."""
-    for path in _drop_ins(root, [f"{folder}/{unit}.d" for folder in UNIT_FOLDERS]):
-        yield root.text(path) or ""
+def drop_ins_of(root: Root, unit: str) -> dict[str, str]:
+    """Return a unit's drop-ins, path and text, in the order in which they apply."""
+    paths = _drop_ins(root, [f"{folder}/{unit}.d" for folder in UNIT_FOLDERS])
+    return {path: root.text(path) or "" for path in paths}
 
 
 def _configuration(root: Root, name: str) -> list[str]:
