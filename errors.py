@@ -19,6 +19,13 @@ class TorporError(Exception):
         self.hint = hint
 
 
+def command(*words: str) -> str:
+    """Return a command for the reader to copy: a shell takes each word as it is."""
+    from shlex import join  # not at every boot
+
+    return join(words)
+
+
 class KeptError(TorporError):
     """Another boot may still restore the image: it stays on its device."""
 

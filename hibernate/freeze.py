@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from typing import Self
 
-from errors import KernelRefusedError
+from errors import KernelRefusedError, command
 from format.sections.guard import GuardEntry
 from guard.take import Guarded
 from hibernate.cgroups import Cgroups
@@ -80,5 +80,5 @@ def _refuse_zfs() -> None:
     if pools := zfs_pools(HOST):
         raise KernelRefusedError(
             f"ZFS cannot be frozen, and {', '.join(pools)} would not survive that",
-            f"export it before you hibernate: zpool export {pools[0]}",
+            f"export it before you hibernate: {command('zpool', 'export', pools[0])}",
         )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from errors import KernelRefusedError
+from errors import KernelRefusedError, command
 from linux import tasks
 from linux.mounts import FileSystem, Mount, MountTable, file_systems, mounts_of
 
@@ -71,7 +71,7 @@ def refuse_served(some: list[FileSystem], table: MountTable) -> None:
         for what in _served(file_system[0], table):
             raise KernelRefusedError(
                 f"{place} lies on {what}, served by a process that stops before it",
-                f"unmount it before you hibernate: umount {place}",
+                f"unmount it before you hibernate: {command('umount', place)}",
             )
 
 

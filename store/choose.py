@@ -14,6 +14,7 @@ from errors import (
     NoSpaceError,
     StoreRefusedError,
     TorporError,
+    command,
 )
 from linux import cmdline, swap
 from linux.machine import machine_id
@@ -172,12 +173,16 @@ def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doub
         yield _untold(store)
 
 
+def _enable(store: Found) -> str:
+    return f"run: {command('torpor', 'enable', '--store', store.path)}"
+
+
 def _untold(store: Found) -> Doubt:
     return Doubt(
         f"nothing tells the next boot where {store.path} is"
         if store.place.page
         else f"nothing tells the next boot to wait for {store.path}",
-        f"run: torpor enable --store {store.path}",
+        _enable(store),
         is_certain=bool(store.place.page),
         enabling=f"tell the next boot where {store.path} is",
     )
@@ -186,8 +191,8 @@ def _untold(store: Found) -> Doubt:
 def _by_command_line(store: Found, named: Location, root: Root) -> Iterator[Doubt]:
     source = f"resume={named.resume} on the kernel command line"
     again = (
-        f"take it off {_LOADER}, boot again, and run: torpor enable --store {store.path}; or say "
-        f"there: {location_of(store, root).parameters}"
+        f"take it off {_LOADER}, boot again, and {_enable(store)}; or say there: "
+        f"{location_of(store, root).parameters}"
     )
     try:
         device = find_device(named.resume, root)
@@ -216,7 +221,7 @@ def location_of(store: Found, root: Root = HOST) -> Location:
 
 def _by_location(store: Found, kept: Location, root: Root) -> Iterator[Doubt]:
     """Compare what torpor enable kept with the store of now."""
-    name, again = "/var/lib/torpor/location", f"run: torpor enable --store {store.path}"
+    name, again = "/var/lib/torpor/location", _enable(store)
     is_file = bool(store.place.page)
     device = find_device(kept.resume, root)
     here = machine_id(root)

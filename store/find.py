@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
-from errors import DeviceNotFoundError, StoreRefusedError
+from errors import DeviceNotFoundError, StoreRefusedError, command
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP
 from linux import swap
@@ -84,20 +84,21 @@ def _refuse_unusable(header: StoreHeader, area: swap.SwapArea | None, *, is_file
 
 
 def _no_store(header: StoreHeader, what: str) -> StoreRefusedError:
-    path = header.name
+    path, swapon = header.name, command("swapon", header.name)
     if header.holds_image():
         return StoreRefusedError(
             f"{path} holds an image, so it is not used as swap",
-            f"torpor discard {path} && swapon {path}",
+            f"{command('torpor', 'discard', path)} && {swapon}",
         )
     if header.signature == KERNEL_IMAGE:
+        mkswap = command("mkswap", "-U", f"{header.uuid}", path)
         return StoreRefusedError(
             f"{path} holds an image of the kernel's own, so it is not used as swap",
-            f"if that is not wanted any more: mkswap -U {header.uuid} {path} && swapon {path}",
+            f"if that is not wanted any more: {mkswap} && {swapon}",
         )
     if header.signature == SWAP:
-        return StoreRefusedError(f"{path} is swap that is not in use", f"swapon {path}")
-    make = f"mkstore {path}" if what == "DEVICE" else "mkstore --size SIZE NEW-FILE"
+        return StoreRefusedError(f"{path} is swap that is not in use", swapon)
+    make = command("mkstore", path) if what == "DEVICE" else "mkstore --size SIZE NEW-FILE"
     return StoreRefusedError(
         f"{path} is neither swap in use nor a store",
         f"prepare a store, losing what the device holds: torpor {make}",

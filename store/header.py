@@ -7,7 +7,7 @@ LABEL= find a device, with TORPSTOR at its start and ULSUSPEND always: nobody us
 
 from uuid import UUID, uuid4
 
-from errors import DamagedError, StoreRefusedError
+from errors import DamagedError, StoreRefusedError, command
 from format import PAGE_SIZE
 from format.extent_map import read_map
 from format.first_page import (
@@ -91,7 +91,11 @@ class StoreHeader(FirstPage, Slot):
 
     def check_markable(self) -> None:
         """Raise StoreRefusedError if this is a swap header that has no room for the mark."""
-        anew = f"make its header anew: swapoff {self.name}; mkswap -U {self.uuid} {self.name}"
+        off, make = (
+            command("swapoff", self.name),
+            command("mkswap", "-U", f"{self.uuid}", self.name),
+        )
+        anew = f"make its header anew: {off}; {make}"
         if self.signature != SWAP or self.swap_version != 1:
             raise StoreRefusedError(f"{self.name} has no swap header of version 1")
         if self.has_store_magic:

@@ -102,9 +102,9 @@ def old_image(fake: FakeMachine) -> None:
 
 
 def swap_file(fake: FakeMachine, offset: int) -> None:
-    fake.file("/swapfile", header(SWAP))
-    fake.replace("/proc/swaps", "/dev/sda2 partition", "/swapfile file")
-    text = f"resume=UUID={OTHER_UUID}\nresume_offset={offset}\nstore=/swapfile\n"
+    fake.file("/my swap", header(SWAP))
+    fake.replace("/proc/swaps", "/dev/sda2 partition", r"/my\040swap file")
+    text = f"resume=UUID={OTHER_UUID}\nresume_offset={offset}\nstore=/my swap\n"
     fake.write("/var/lib/torpor/location", text)
     fake.initramfs |= {"var/lib/torpor/location": text.encode()}
 
@@ -243,8 +243,8 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     "swap file moved": (
         lambda fake: swap_file(fake, FILE_PAGE - 1),
         Level.PROBLEM,
-        f"/swapfile has moved: it begins at page {FILE_PAGE}, and",
-        "torpor enable --store /swapfile",
+        f"/my swap has moved: it begins at page {FILE_PAGE}, and",
+        "torpor enable --store '/my swap'",
     ),
     "no location": (
         both(removed("/var/lib/torpor/location"), without("var/lib/torpor/location")),

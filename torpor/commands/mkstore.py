@@ -1,8 +1,8 @@
 """Prepare a device of its own, which must be empty and unused, or a new file."""
 
 import argparse
-import shlex
 
+from errors import command
 from state.conf import parse_size
 from store.device import make_store
 from store.file_store import make_file_store
@@ -30,4 +30,4 @@ def run(arguments: argparse.Namespace) -> None:
         return
     place = make_file_store(path, arguments.size)
     say(f"{path} is a store now, at page {place.page} of {place.device}; to use it:")
-    say(f"  torpor enable --store {shlex.quote(path)}")
+    say(f"  {command('torpor', 'enable', '--store', path)}")

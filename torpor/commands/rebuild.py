@@ -3,6 +3,7 @@
 import argparse
 import time
 
+from errors import command
 from initramfs.generators.rebuild import commands, generator_of
 from torpor.doctor.machine import Machine
 from torpor.doctor.rebuilt import after_rebuild
@@ -26,8 +27,8 @@ def run(arguments: argparse.Namespace, root: str = "/") -> None:
     system, began = System(root), time.time()
     generator = generator_of(system)
     if arguments.print:
-        for command in commands(system, generator):
-            say(" ".join(command))
+        for words in commands(system, generator):
+            say(command(*words))
         return
     rebuild(system, generator, say)
     remark(after_rebuild(Machine(root), "torpor rebuild", began))

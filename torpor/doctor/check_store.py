@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from errors import NoSpaceError
+from errors import NoSpaceError, command
 from linux.memory import image_of, parse_memory
 from store.choose import check_room, doubts
 from store.find import Kind
@@ -73,7 +73,7 @@ def old_image(facts: Facts) -> Iterator[Finding]:
     if found.kind in (Kind.STORE_DEVICE, Kind.STORE_FILE) and found.holds_image:
         yield warning(
             f"an old image lies on {found.path}, of memory that is long gone",
-            f"torpor discard {found.path}",
+            command("torpor", "discard", found.path),
         )
     else:
         yield ok(f"no old image lies on {found.path}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from errors import DeviceNotFoundError, StateError
+from errors import DeviceNotFoundError, StateError, command
 from initramfs.generators import initramfs_tools
 from linux import efivar, filesystem
 from linux.efivar import FOLDER, HIBERNATE_LOCATION
@@ -19,14 +19,14 @@ def zfs_pools(facts: Facts) -> Iterator[Finding]:
     if pools := filesystem.zfs_pools(facts.machine):
         yield problem(
             f"ZFS cannot be frozen, and the pool {pools[0]} is imported",
-            f"export it before you hibernate: zpool export {pools[0]}",
+            f"export it before you hibernate: {command('zpool', 'export', pools[0])}",
         )
 
 
 def hibernate_location(facts: Facts) -> Iterator[Finding]:
     """Look for a stale variable: systemd's stock resume waits for its device at each boot."""
     value = facts.machine.data(_VARIABLE)
-    remedy = f"chattr -i {_VARIABLE}; rm {_VARIABLE}"
+    remedy = f"{command('chattr', '-i', _VARIABLE)}; {command('rm', _VARIABLE)}"
     if not value:  # an empty file is no variable: linux/efivar.py
         yield ok("no HibernateLocation is left in the firmware")
     elif _is_anothers(value, facts.machine.release):

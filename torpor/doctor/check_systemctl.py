@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from errors import command
 from linux.efivar import EFI
 from linux.swap import active_swaps
 from torpor.doctor import systemd
@@ -60,10 +61,10 @@ def _hindrances(facts: Facts) -> Iterator[Finding]:
 
 def _unmask(unit: str, path: str) -> str:
     if path.startswith("/etc/"):
-        return f"systemctl unmask {unit}"
+        return command("systemctl", "unmask", unit)
     if path.startswith("/run/"):
-        return f"systemctl unmask --runtime {unit}"
-    return f"rm {path}; systemctl daemon-reload"
+        return command("systemctl", "unmask", "--runtime", unit)
+    return f"{command('rm', path)}; systemctl daemon-reload"
 
 
 def _last_exec_start(drop_ins: dict[str, str]) -> tuple[str, str]:

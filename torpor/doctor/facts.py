@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
-from errors import InitramfsError
+from errors import InitramfsError, command
 from initramfs.archive.initramfs import Initramfs, Source, as_text, read_initramfs
 from initramfs.archive.program import fingerprint
 from initramfs.generators.find import decides, find_generator, maker_of
@@ -63,7 +63,7 @@ class Facts:
         commands = commands_of(self.machine, self.generator) if self.generator else []
         if self._again or not commands:
             return self._again or "make it anew with your initramfs generator"
-        return f"make it anew: {'; '.join(' '.join(command) for command in commands)}"
+        return f"make it anew: {'; '.join(command(*words) for words in commands)}"
 
     @cached_property
     def words(self) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 
-from errors import SetupError, TorporError, cannot
+from errors import SetupError, TorporError, cannot, command
 from initramfs.generators.find import GENERATORS, find_generator
 from initramfs.generators.generator import Generator, Target
 from initramfs.generators.layers import to_open
@@ -68,14 +68,14 @@ def _configure(system: System, generator: Generator, target: Target, undo: ExitS
 
 def rebuild(system: System, generator: Generator, say: Log) -> None:
     """Rebuild the initramfs of every kernel; say by what. Raises SetupError."""
-    for command in commands(system, generator):
-        words = " ".join(command)
-        say(f"rebuilding the initramfs: {words}")
+    for words in commands(system, generator):
+        line = command(*words)
+        say(f"rebuilding the initramfs: {line}")
         try:
-            system.run(command)
+            system.run(words)
         except SetupError as error:
             raise SetupError(
-                f"the initramfs cannot be rebuilt: {error}", f"see what it says: {words}"
+                f"the initramfs cannot be rebuilt: {error}", f"see what it says: {line}"
             ) from error
 
 

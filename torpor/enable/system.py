@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from errors import SetupError
+from errors import SetupError, command
 from linux import programs
 from linux.root import Root
 from state import files
@@ -64,7 +64,7 @@ class System(Root):
 
     def run(self, argv: Sequence[str]) -> str:
         """Run a program, return what it printed. Raises SetupError if it fails."""
-        words = " ".join(argv)
+        words = command(*argv)
         try:
             done = programs.run(argv)
         except OSError as error:
