@@ -1,6 +1,7 @@
 """Each remedy that doctor prints is followed, and the finding is gone."""
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -129,7 +130,7 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
     ("^take that line out", lambda m: m.write(CONF, "") or m.write(SLEEP_CONF, "")),
     ("^correct the line: torpor.conf", lambda m: m.write(CONF, "store = /dev/sda2\n")),
     ("^swapon a partition|^use swap on a disk|^use a larger store", Followed.larger_store),
-    (r"torpor enable --store (/\S+?)(?:;|$)", Followed.enable),
+    (r"(torpor enable --store ['/][^;]+)", lambda m, line: m.enable(shlex.split(line)[-1])),
     ("torpor enable --store STORE$", Followed.larger_store),
     (r"^swapon (/\S+)", Followed.use_swap),
     ("^close programs", lambda m: m.edit("/proc/meminfo", r"Shmem: \d+", "Shmem: 0")),
