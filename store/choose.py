@@ -20,6 +20,7 @@ from linux import cmdline, swap
 from linux.machine import machine_id
 from linux.root import HOST, Root
 from state.conf import Conf
+from state.location import PATH as LOCATION
 from state.location import Location, named_location
 from store.find import Found, find_active_at, look_at
 from store.locate import find_device, name_of
@@ -160,83 +161,48 @@ def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doub
             f"the kernel command line has {word}: a boot with it throws the image away",
             f"take it off {_LOADER}, and boot again",
         )
+    is_file = bool(store.place.page)
+    enable = f"run: {command('torpor', 'enable', '--store', store.path)}"
     try:
         named = settings.named
     except ConfigurationError as error:
         yield Doubt(str(error), error.hint)
         return
     if named:
-        yield from _by_command_line(store, named, root)
-    elif settings.location:
-        yield from _by_location(store, settings.location, root)
+        if reason := _differs(store, named, root):
+            right = location_of(store, root).parameters
+            yield Doubt(
+                f"resume={named.resume} on the kernel command line {reason}",
+                f"take it off {_LOADER}, boot again, and {enable}; or say there: {right}",
+            )
+    elif kept := settings.location:
+        reason, here = _differs(store, kept, root), machine_id(root)
+        if not reason and kept.machine_id and here and kept.machine_id != here:
+            reason, is_file = "is another installation's: machine_id", False
+        if reason:
+            yield Doubt(f"{LOCATION} {reason}", enable, is_file)
     else:
-        yield _untold(store)
+        message = f"nothing tells the next boot where {store.path} is"
+        yield Doubt(message, enable, is_file, f"tell the next boot where {store.path} is")
 
 
-def _enable(store: Found) -> str:
-    return f"run: {command('torpor', 'enable', '--store', store.path)}"
-
-
-def _untold(store: Found) -> Doubt:
-    return Doubt(
-        f"nothing tells the next boot where {store.path} is"
-        if store.place.page
-        else f"nothing tells the next boot to wait for {store.path}",
-        _enable(store),
-        is_certain=bool(store.place.page),
-        enabling=f"tell the next boot where {store.path} is",
-    )
-
-
-def _by_command_line(store: Found, named: Location, root: Root) -> Iterator[Doubt]:
-    source = f"resume={named.resume} on the kernel command line"
-    again = (
-        f"take it off {_LOADER}, boot again, and {_enable(store)}; or say there: "
-        f"{location_of(store, root).parameters}"
-    )
+def _differs(store: Found, told: Location, root: Root) -> str:
+    """Return what is wrong with the place that a boot is told of, "" if it is the store's."""
+    place = store.place
     try:
-        device = find_device(named.resume, root)
+        device = find_device(told.resume, root)
     except DeviceNotFoundError as error:
-        yield Doubt(f"{source}: {error}", again)
-        return
+        return f"is wrong: {error}"
     if device is None:
-        yield Doubt(f"{source} names nothing that is there: each boot waits for it", again)
-    elif not root.is_same_device(device, store.place.device):
-        yield Doubt(
-            f"{source} names {device}, but the store {store.path} is on {store.place.device}", again
-        )
-    elif named.offset != store.place.page:
-        yield Doubt(
-            f"{source} says page {named.offset}, but {store.path} begins at page "
-            f"{store.place.page}",
-            again,
-        )
+        return f"names nothing that is there, {told.resume}: each boot waits for it"
+    if not root.is_same_device(device, place.device):
+        return f"names {device}, but the store {store.path} is on {place.device}"
+    if told.offset != place.page:
+        return f"says page {told.offset}, but {store.path} begins at page {place.page}"
+    return ""
 
 
 def location_of(store: Found, root: Root = HOST) -> Location:
     """Return the store as a boot finds it."""
     name = os.path.abspath(store.path) if store.place.page else ""
     return Location(name_of(store.place.device, root), store.place.page, machine_id(root), name)
-
-
-def _by_location(store: Found, kept: Location, root: Root) -> Iterator[Doubt]:
-    """Compare what torpor enable kept with the store of now."""
-    name, again = "/var/lib/torpor/location", _enable(store)
-    is_file = bool(store.place.page)
-    device = find_device(kept.resume, root)
-    here = machine_id(root)
-    if device is None:
-        yield Doubt(f"{name}: {kept.resume} is not there", again, is_file)
-    elif not root.is_same_device(device, store.place.device):
-        yield Doubt(
-            f"{name} names {device}, but {store.path} is on {store.place.device}", again, is_file
-        )
-    elif kept.offset != store.place.page:
-        yield Doubt(
-            f"{store.path} has moved: it begins at page {store.place.page}, and {name} says "
-            f"{kept.offset}",
-            again,
-            is_file,
-        )
-    elif kept.machine_id and here and kept.machine_id != here:
-        yield Doubt(f"{name} is another installation's: machine_id", again)

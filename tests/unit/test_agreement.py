@@ -100,6 +100,7 @@ PARTS = st.builds(
             Location(SDA1, FILE_PAGE, MACHINE_ID, "/file"),
             Location(SDA1, 76, MACHINE_ID, "/file"),
             Location("LABEL=gone"),
+            Location("nonsense"),
         ]
     ),
 )

@@ -243,7 +243,7 @@ FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
     "swap file moved": (
         lambda fake: swap_file(fake, FILE_PAGE - 1),
         Level.PROBLEM,
-        f"/my swap has moved: it begins at page {FILE_PAGE}, and",
+        f"location says page {FILE_PAGE - 1}, but /my swap begins at page {FILE_PAGE}",
         "torpor enable --store '/my swap'",
     ),
     "no location": (

@@ -161,7 +161,7 @@ def test_next_boot_finds_the_store(fake: FakeMachine) -> None:
 
 LOADER = "on the kernel command line"
 DOUBTS = [
-    ("/dev/sda2", settings(), "nothing tells the next boot to wait for /dev/sda2", False),
+    ("/dev/sda2", settings(), "nothing tells the next boot where /dev/sda2 is", False),
     ("/store", settings(), "nothing tells the next boot where /store is", True),
     (
         "/dev/sda2",
@@ -172,13 +172,13 @@ DOUBTS = [
     (
         "/dev/sda2",
         settings("resume=LABEL=gone"),
-        f"resume=LABEL=gone {LOADER} names nothing that is there: each boot waits for it",
+        f"resume=LABEL=gone {LOADER} names nothing that is there, LABEL=gone: each boot",
         False,
     ),
     (
         "/dev/sda2",
         settings("resume=swap:/dev/sda2"),
-        f"resume=swap:/dev/sda2 {LOADER}: 'swap:/dev/sda2' does not name a device",
+        f"resume=swap:/dev/sda2 {LOADER} is wrong: 'swap:/dev/sda2' does not name a device",
         False,
     ),
     (
@@ -189,14 +189,20 @@ DOUBTS = [
     ),
     (
         "/dev/sda2",
+        settings("", None, Location("nonsense")),
+        "/var/lib/torpor/location is wrong: 'nonsense' does not name a device",
+        False,
+    ),
+    (
+        "/dev/sda2",
         settings("", None, Location(SDA3)),
-        "/var/lib/torpor/location names /dev/sda3, but /dev/sda2 is on /dev/sda2",
+        "/var/lib/torpor/location names /dev/sda3, but the store /dev/sda2 is on /dev/sda2",
         False,
     ),
     (
         "/store",
         settings("", None, Location(SDA1, 76)),
-        f"/store has moved: it begins at page {FILE_PAGE}, and /var/lib/torpor/location says 76",
+        f"/var/lib/torpor/location says page 76, but /store begins at page {FILE_PAGE}",
         True,
     ),
     (
