@@ -34,7 +34,7 @@ _STARTERS = (
     "/usr/lib/systemd/system-generators/torpor-resume-generator",
 )
 _STOCK = ("systemd-hibernate-resume.service", "systemd-hibernate-resume@.service")
-_TRUE = ("", "1", "yes", "y", "true", "t", "on")
+_TRUE = ("1", "yes", "y", "true", "t", "on")
 _FALSE = ("0", "no", "n", "false", "f", "off")
 _OF_UUID = re.compile("([0-9a-fA-F-]+)=(.+)")
 
@@ -49,6 +49,18 @@ def order(boot: Boot) -> Iterator[Fault]:
         drop_in = f"{_UNITS}/{unit}.d/torpor.conf"
         if f"{_UNITS}/{unit}" in boot.initramfs and drop_in not in boot.initramfs:
             yield Fault(f"{boot.path} does not order {unit} behind Torpor: no {drop_in}")
+
+
+def boolean(text: str) -> bool | None:
+    """Return what systemd takes the text for, None if it is no boolean (parse-util.c)."""
+    if text.lower() in _TRUE:
+        return True
+    return False if text.lower() in _FALSE else None
+
+
+def _flag(value: str) -> bool | None:
+    """Return what a flag of the kernel command line says: without a value it is set."""
+    return boolean(value) if value else True
 
 
 @dataclass(slots=True)
@@ -103,9 +115,10 @@ class _Told:
 
 def _turned(before: str, name: str, value: str) -> str:
     """Return the word if it says no, "" if it says yes; what is no boolean changes nothing."""
-    if value.lower() in _FALSE:
+    said = _flag(value)
+    if said is False:
         return f"{name}={value}"
-    return "" if value.lower() in _TRUE else before
+    return "" if said else before
 
 
 def crypt(boot: Boot, one: Crypt, lines: Mapping[str, Line], advice: Advice) -> Fault | None:
@@ -140,9 +153,9 @@ def _left_out(one: Crypt, told: _Told) -> Fault:
 def _is_auto_root(boot: Boot, one: Crypt) -> bool:
     """Return whether it is the root that systemd finds by its partition (gpt-auto-generator.c)."""
     said = dict(boot.words)
-    is_on = said.get("rd.systemd.gpt_auto", said.get("systemd.gpt_auto", "")).lower() in _TRUE
+    is_on = _flag(said.get("rd.systemd.gpt_auto", said.get("systemd.gpt_auto", "")))
     is_auto = said.get("root", "gpt-auto") in ("gpt-auto", "gpt-auto-force")
-    return one.name == "root" and is_on and is_auto and _GPT_AUTO in boot.initramfs
+    return bool(one.name == "root" and is_on and is_auto and _GPT_AUTO in boot.initramfs)
 
 
 def _is_waited_for(boot: Boot, one: Crypt) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from initramfs.generators.systemd import boolean
 from linux import efivar
 from linux.root import Root
 from tests.unit.fake_machine import RELEASE, UUID_TEXT, FakeMachine
@@ -34,7 +35,7 @@ def bad(fake: FakeMachine) -> list[Finding]:
     ],
 )
 def test_booleans(text: str, value: bool | None) -> None:
-    assert systemd.boolean(text) is value
+    assert boolean(text) is value
 
 
 def forbidden(root: Path, files: dict[str, str]) -> tuple[str, str] | None:

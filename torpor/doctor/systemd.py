@@ -1,7 +1,8 @@
-"""systemd's configuration as systemd reads it: its folders, what hides what, and its booleans."""
+"""systemd's configuration as systemd reads it: its folders, and what hides what."""
 
 from collections.abc import Iterator, Sequence
 
+from initramfs.generators.systemd import boolean
 from linux.root import Root
 
 CONF_FOLDERS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
@@ -23,16 +24,6 @@ UNIT_FOLDERS = (
     "/run/systemd/generator.late",
 )
 """The same for units and their drop-ins (systemd.unit(5), table of the unit load path)."""
-
-_TRUE = ("1", "yes", "y", "true", "t", "on")
-_FALSE = ("0", "no", "n", "false", "f", "off")
-
-
-def boolean(text: str) -> bool | None:
-    """Return what systemd takes the text for, None if it is no boolean (parse-util.c)."""
-    if text.lower() in _TRUE:
-        return True
-    return False if text.lower() in _FALSE else None
 
 
 def forbidden_by(root: Root, name: str, section: str, key: str) -> tuple[str, str] | None:
