@@ -18,6 +18,7 @@ from initramfs.generators.generator import (
     Generator,
     Target,
     add_to_crypttab,
+    add_word,
     forbidden,
     foresee,
     left_out,
@@ -125,7 +126,7 @@ class Dracut(Generator):
         if no := words.turn_off("rd.lvm", "rd_NO_LVM"):
             return forbidden(boot, one, no)
         volumes, groups = words.of("rd.lvm.lv", "rd_LVM_LV"), words.of("rd.lvm.vg", "rd_LVM_VG")
-        add = f"add rd.lvm.lv={one.path} to {LOADER}"
+        add = add_word(f"rd.lvm.lv={one.path}")
         if one.path in volumes or one.path.partition("/")[0] in groups:
             return None
         if volumes or groups:
@@ -236,7 +237,7 @@ def _by_shell(boot: Boot, one: Crypt) -> Fault | None:
     if no := words.turn_off("rd.luks", "rd_NO_LUKS"):
         return forbidden(boot, one, no)
     kind, ids = words.ids()
-    add = f"add rd.luks.uuid={one.uuid} to {LOADER}"
+    add = add_word(f"rd.luks.uuid={one.uuid}")
     told = [stem for stem in ids if _is_meant(boot.root, one, kind, stem)]
     if ids and not told:
         word = f"rd.luks.{kind}="

@@ -161,6 +161,12 @@ def foresee(files: Mapping[str, str]) -> Initramfs:
     return made
 
 
+def add_word(word: str) -> str:
+    """Return what to do so that a word is on the kernel command line; quotes hold blanks there."""
+    quote = "" if word.split() == [word] else '"'
+    return f"add {quote}{word}{quote} to {LOADER}"
+
+
 def stock_first(path: str, remedy: str) -> Fault:
     """Return that the kernel's own means resume before ours do.
 
@@ -219,8 +225,8 @@ def skipped(boot: Boot, one: Crypt, option: str, where: str, *, in_initramfs: bo
 def add_to_crypttab(one: Crypt, options: str) -> str:
     """Return how a device that is not in crypttab gets there."""
     source = f"UUID={one.uuid}" if one.uuid else f"/dev/{one.below}"
-    line = f"{one.name} {source} none {options}"
-    return f"{one.name} is not in {crypttab.PATH}: add the line {line}"
+    name = one.name.replace(" ", r"\040")
+    return f"{one.name} is not in {crypttab.PATH}: add the line {name} {source} none {options}"
 
 
 def lost_file(

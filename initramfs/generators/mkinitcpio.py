@@ -16,6 +16,7 @@ from initramfs.generators.generator import (
     Fault,
     Generator,
     Target,
+    add_word,
     foresee,
     left_out,
     lost_file,
@@ -120,7 +121,7 @@ class Mkinitcpio(Generator):
         if SYSTEMD in boot.initramfs:
             if not boot.holds(systemd.CRYPTSETUP):
                 return no_cryptsetup(boot, one, _say_hooks(boot, "sd-encrypt"))
-            untold = f"add rd.luks.name={one.uuid}={one.name} to {LOADER}"
+            untold = add_word(f"rd.luks.name={one.uuid}={one.name}")
             return systemd.crypt(
                 boot, one, boot.lines(systemd.TABLE), Advice(untold, _KEEP, _TABLE)
             )
@@ -255,7 +256,7 @@ def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
     is_old = not device
     if is_old:
         device, name = said.get("root", ""), "root"
-    add = f"add cryptdevice=UUID={one.uuid}:{one.name} to {LOADER}"
+    add = add_word(f"cryptdevice=UUID={one.uuid}:{one.name}")
     if not {*run} & {*_OPENED_BY}:
         return nothing_tells(boot, one, f"{add}, and {_say_hooks(boot, 'encrypt')}")
     if _is_meant(boot.root, one, device, name):

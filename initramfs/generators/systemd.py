@@ -13,6 +13,7 @@ from initramfs.generators.generator import (
     Boot,
     Fault,
     Maker,
+    add_word,
     forbidden,
     left_out,
     lost_file,
@@ -146,7 +147,7 @@ def crypt(boot: Boot, one: Crypt, lines: Mapping[str, Line], advice: Advice) -> 
 def _left_out(one: Crypt, told: _Told) -> Fault:
     word = f"{next(iter(told.named.values()))}="
     if one.uuid:
-        return left_out(one, word, f"add rd.luks.name={one.uuid}={one.name} to {LOADER}")
+        return left_out(one, word, add_word(f"rd.luks.name={one.uuid}={one.name}"))
     return left_out(one, word, f"take {word} off {LOADER}, and name every device in {TABLE}")
 
 

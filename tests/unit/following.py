@@ -18,6 +18,7 @@ HOOK = "/usr/share/initramfs-tools/hooks/cryptroot"
 CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
 DRACUT_CONF = "/etc/dracut.conf.d/mine.conf"
 CONF = "/etc/mkinitcpio.conf"
+MODULES = "/usr/lib/dracut/modules.d"
 CRYPTSETUP = {
     **dict.fromkeys((DEBIAN, SHELL, BUSYBOX), "usr/sbin/cryptsetup"),
     **dict.fromkeys((SYSTEMD, ARCH), "usr/lib/systemd/systemd-cryptsetup"),
@@ -58,8 +59,7 @@ class Machine(FakeMachine):
             pattern = re.sub(r".*KEYFILE_PATTERN=", "", self.text(CONF_HOOK)).strip()
             held.update({key[1:]: b"x" for key in keys if fnmatchcase(key, pattern)})
         table = "/etc/crypttab.initramfs" if self.kind in (BUSYBOX, ARCH) else "/etc/crypttab"
-        lines = [line for line in self.text(table).splitlines() if line.startswith(STORE)]
-        text = "\n".join(lines)
+        text = "\n".join(filter(self._takes, self.text(table).splitlines()))
         if self.kind in (SHELL, SYSTEMD):
             text = text.replace("UUID=", "/dev/disk/by-uuid/")
         held[TABLES.get(self.kind, "etc/crypttab")] = text.encode()
@@ -69,6 +69,18 @@ class Machine(FakeMachine):
             self._by_hooks()
         for items in re.findall(r'(?:install_items\+?=|FILES=)["(]([^")]*)', self.conf()):
             held.update({item[1:]: self.text(item).encode() or b"x" for item in items.split()})
+
+    def _takes(self, line: str) -> bool:
+        """Return whether the generator takes a line of crypttab along."""
+        name, *_, options = line.split() or ["", ""]
+        wanted = set(options.split(","))
+        if self.kind == DEBIAN:
+            return name == STORE or "initramfs" in wanted
+        if self.kind in (BUSYBOX, ARCH):
+            return True
+        knows_attach = "x-initrd.attach" in self.text(f"{MODULES}/70crypt/module-setup.sh")
+        forced = {"force", *(["x-initrd.attach"] if knows_attach else [])} & wanted
+        return name == STORE or bool(forced and 'hostonly="yes"' in self.conf())
 
     def conf(self) -> str:
         return self.text(DRACUT_CONF) + self.text(CONF)
@@ -146,7 +158,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     (r"name it in FILES of ([\w/.]+\w)", lambda m, f, path: _keep(m, f, "FILES=({})\n", path)),
     (
         r"put (\w+\+=\"[^\"]*\") into a file in ([\w/.]+\w)",
-        lambda machine, _finding, line, folder: machine.write(f"{folder}/mine.conf", line + "\n"),
+        lambda m, _finding, line, folder: m.write(f"{folder}/mine.conf", m.conf() + line + "\n"),
     ),
     (r"say in (\S+): (HOOKS=\([^)]*\))", lambda machine, _f, path, line: machine.write(path, line)),
     (

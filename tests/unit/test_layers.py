@@ -23,6 +23,7 @@ from tests.unit.test_doctor_kinds import (
     mkinitcpio_with_systemd,
     systemd,
 )
+from torpor.doctor.examine import examine
 
 Change = Callable[[FakeMachine], object]
 
@@ -354,6 +355,22 @@ def test_an_initramfs_of_systemd_that_no_generator_made(
     hold(fake, "etc/crypttab", data=held.encode())
     fake.replace("/proc/cmdline", "quiet", words)
     assert [message in found for found in bad(fake)] == ([True] if message else [])
+
+
+def test_a_blank_in_a_name_is_written_as_each_reader_has_it(fake: FakeMachine) -> None:
+    systemd(fake)
+    fake.mapped("my swap", f"CRYPT-LUKS2-{HEX}-my swap")
+    fake.write("/sys/class/block/dm-0/dm/name", "my\\x20swap\n")
+    hold(fake, "usr/lib/systemd/systemd-cryptsetup")
+    line = rf"my\040swap UUID={UUID} none luks"
+    assert line in next(one.remedy for one in examine(fake.machine()) if one.remedy)
+    hold(fake, "etc/crypttab", data=line.encode())
+    assert bad(fake) == []
+    fake.replace("/proc/cmdline", "quiet", f"rd.luks.uuid={ROOT_UUID}")
+    (found,) = [one.remedy for one in examine(fake.machine()) if one.remedy]
+    word = found.removeprefix("add ").removesuffix(" to the boot loader's configuration")
+    fake.replace("/proc/cmdline", "rd.luks", f"{word} rd.luks")
+    assert bad(fake) == []
 
 
 def test_what_another_one_opens_cannot_be_told(fake: FakeMachine) -> None:

@@ -287,6 +287,46 @@ def prepared(folder: Path, kind: str, row: Row) -> Machine:
     return machine
 
 
+HOSTONLY = {"/etc/dracut.conf.d/mine.conf": 'hostonly="yes"\n'}
+OF_112 = {"/usr/lib/dracut/modules.d/70crypt/module-setup.sh": "force | x-initrd.attach)\n"}
+OF_059 = {"/usr/lib/dracut/modules.d/90crypt/module-setup.sh": "force)\n"}
+HOME = LINE.replace("swap", "home")
+
+
+@pytest.mark.parametrize("table", [HOME, ""], ids=["a line", "no line"])
+@pytest.mark.parametrize(
+    ("kind", "files", "remedy"),
+    [
+        (DEBIAN, {}, "initramfs"),
+        (SHELL, {}, "add rd.luks.uuid="),
+        (SYSTEMD, {}, 'put install_items+=" /etc/crypttab " into'),
+        (SYSTEMD, HOSTONLY | OF_112, "x-initrd.attach"),
+        (SYSTEMD, HOSTONLY | OF_059, "force"),
+        (BUSYBOX, {CONF: "HOOKS=(base udev encrypt torpor)"}, "add cryptdevice="),
+        (ARCH, {}, "add rd.luks.name="),
+    ],
+)
+def test_a_file_system_that_nobody_opens(
+    kind: str, files: dict[str, str], remedy: str, table: str, tmp_path: Path
+) -> None:
+    """enable does not see to it: /home would be missed by each resume."""
+    machine = Machine(tmp_path)
+    machine.home("home_crypt", LUKS.replace("swap", "home"))
+    MAKE[kind](machine)
+    machine.kind = kind
+    hold(machine, CRYPTSETUP[kind])
+    for path, text in (files | {"/etc/crypttab": f"{table}\n"}).items():
+        machine.write(path, text)
+    machine.replace("/proc/cmdline", "root=/dev/sda1", "")
+    (found,) = shut(machine)
+    assert "nothing tells" in found.message
+    assert "home_crypt, on which /home lies" in found.message
+    assert remedy in found.remedy
+    machine.follow(found.message, found.remedy)
+    machine.anew()
+    assert shut(machine) == []
+
+
 def shut(machine: Machine) -> list[Finding]:
     return [found for found in layers(Facts(machine.machine())) if found.level != Level.OK]
 

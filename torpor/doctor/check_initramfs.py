@@ -24,22 +24,22 @@ def generator(facts: Facts) -> Iterator[Finding]:
 
 
 def resumer(facts: Facts) -> Iterator[Finding]:
-    """See that all that the resumer needs is in the image."""
+    """See that all that the resumer needs is in the initramfs."""
     needs = (facts.machine.text(NEEDS) or "").split()
     if not needs:
         yield problem(f"Torpor is not installed: there is no {NEEDS}", "install it anew")
         return
-    image, path = facts.initramfs, facts.initramfs_path
-    if RESUMER not in image or BOOT not in image:
+    initramfs, path = facts.initramfs, facts.initramfs_path
+    if RESUMER not in initramfs or BOOT not in initramfs:
         unknown = Fault(f"{path} does not hold the resumer")
         fault = facts.generator.lacking(facts.boot) if facts.generator else unknown
         yield of_fault(fault, facts.again)
         return
-    names = {name.rpartition("/")[2] for name in image.entries}
+    names = {name.rpartition("/")[2] for name in initramfs.entries}
     missing = [
         need
         for need in needs
-        if need not in image
+        if need not in initramfs
         # Generators put a library where the loader's own search finds it.
         and (need.startswith(_OURS) or need.rpartition("/")[2] not in names)
     ]
@@ -53,12 +53,12 @@ def resumer(facts: Facts) -> Iterator[Finding]:
 
 
 def version(facts: Facts) -> Iterator[Finding]:
-    """Compare the resumer in the image with the installed one."""
-    image = facts.initramfs
+    """Compare the resumer in the initramfs with the installed one."""
+    initramfs = facts.initramfs
     paths = [path for path in (facts.machine.text(NEEDS) or "").split() if path.startswith(_OURS)]
     other = []
     for path in [*paths, BOOT]:
-        kept = image.contents(path)
+        kept = initramfs.contents(path)
         data = None if kept is None else facts.machine.data(path)
         if data is not None and fingerprint(data) != kept:
             other.append(path)
@@ -66,12 +66,12 @@ def version(facts: Facts) -> Iterator[Finding]:
         yield problem(
             f"{facts.initramfs_path} holds another version of {other[0]}", facts.again, facts.anew
         )
-    elif RESUMER in image:
+    elif RESUMER in initramfs:
         yield ok("the resumer in it is the installed one")
 
 
 def kept_location(facts: Facts) -> Iterator[Finding]:
-    """Compare the image's copy of the location with the machine's."""
+    """Compare the initramfs's copy of the location with the machine's."""
     here, there = facts.machine.text(LOCATION), facts.initramfs.text(LOCATION)
     if here == there:
         if here is not None:

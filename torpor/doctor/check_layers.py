@@ -38,9 +38,10 @@ def _found(facts: Facts, one: Opened, what: str, fault: Fault | None) -> Finding
     on_it = f"{one.name}, on which {what} lies"
     if fault is None:
         return ok(f"the initramfs {verb}s {on_it}")
-    finding = of_fault(
-        replace(fault, message=f"{fault.message}, on which {what} lies"), facts.again
-    )
+    # What / lies on was opened at this boot: perhaps by something that is not known.
+    is_lesser = any(one in facts.to_open.get(mount, ()) for mount in _SYSTEM)
+    message = f"{fault.message}, on which {what} lies"
+    finding = of_fault(replace(fault, message=message, is_lesser=is_lesser), facts.again)
     if facts.generator is None or facts.is_rebuilt:
         return finding
     if later := _later(facts, facts.generator, one):
