@@ -2,7 +2,7 @@
 
 In swap and store it is a swap header of version 1 (include/linux/swap.h, union swap_header), and
 the mark stands in bytes that the header leaves unused; docs/FORMAT.md, "First page". Each boot
-without an image imports this, so it may import little: tests/unit/test_first_look.py says what.
+without an image imports this, so it may import little: tests/unit/test_resume_light.py says what.
 """
 
 from struct import Struct

@@ -3,7 +3,8 @@
 import codecs
 import fcntl
 import os
-from contextlib import suppress
+
+from linux import programs
 
 EFI = "/sys/firmware/efi"
 FOLDER = f"{EFI}/efivars"
@@ -26,6 +27,17 @@ def is_there() -> bool:
         return bool(os.listdir(FOLDER))
     except OSError:
         return False
+
+
+def mount() -> None:
+    """Mount efivarfs, if the firmware is EFI and nobody has; without a word if that fails."""
+    if not os.path.isdir(FOLDER) or is_there():
+        return
+    options = "nosuid,nodev,noexec"
+    try:
+        programs.call(["mount", "-t", "efivarfs", "-o", options, "efivarfs", FOLDER], quiet=True)
+    except OSError:
+        return
 
 
 def read(name: str) -> bytes | None:
@@ -57,8 +69,8 @@ def write(name: str, value: bytes) -> None:
 
 def remove(name: str) -> None:
     """Remove a variable, if it is there. Raises OSError."""
-    with suppress(FileNotFoundError):
-        _make_mutable(name)
+    _make_mutable(name)
+    if os.path.exists(_path(name)):
         os.unlink(_path(name))
 
 
@@ -88,9 +100,10 @@ def _make_mutable(name: str) -> None:
         return
     try:
         flags = bytearray(8)
-        with suppress(OSError):
-            fcntl.ioctl(fd, _FS_IOC_GETFLAGS, flags)
-            plain = int.from_bytes(flags, "little") & ~_IMMUTABLE
-            fcntl.ioctl(fd, _FS_IOC_SETFLAGS, plain.to_bytes(8, "little"))
+        fcntl.ioctl(fd, _FS_IOC_GETFLAGS, flags)
+        plain = int.from_bytes(flags, "little") & ~_IMMUTABLE
+        fcntl.ioctl(fd, _FS_IOC_SETFLAGS, plain.to_bytes(8, "little"))
+    except OSError:
+        return
     finally:
         os.close(fd)

@@ -1,8 +1,11 @@
-"""Starts other programs from a frozen one."""
+"""Starts other programs from a frozen one. Every boot imports this, most do not start any."""
 
 import os
-import subprocess
-from collections.abc import Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Sequence
 
 SYSTEMD_RUNS = "/run/systemd/system"
 """A folder that is there where systemd has booted the system (sd_booted(3))."""
@@ -22,8 +25,20 @@ def environment() -> dict[str, str]:
     return variables
 
 
-def run(argv: Sequence[str], timeout: float | None = None) -> "subprocess.CompletedProcess[str]":
+def call(argv: list[str], *, quiet: bool = False) -> int:
+    """Run a program to its end; return its exit status. It says what it says, unless `quiet`.
+
+    Without `subprocess`, which takes 16 ms to import. Raises OSError if it cannot be started.
+    """
+    silence = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2) if quiet]
+    child = os.posix_spawnp(argv[0], argv, environment(), file_actions=silence)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run(argv: "Sequence[str]", timeout: float | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end, its output captured. Raises OSError, subprocess.TimeoutExpired."""
+    import subprocess
+
     return subprocess.run(
         argv,
         env=environment(),

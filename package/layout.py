@@ -43,7 +43,6 @@ ITEMS = (
     Item("build/torpor/", f"{_LIB}/torpor", None),
     Item("build/torpor-resume/", f"{_LIB}/resume", None),
     Item("build/torpor-resume.needs", f"{_LIB}/resume.needs"),
-    Item("initramfs/torpor-boot", f"{_LIB}/torpor-boot", 0o755),
     Item("initramfs/dracut/", "/usr/lib/dracut/modules.d/55torpor", None),
     Item("initramfs/initramfs-tools/", "/usr/share/initramfs-tools", None),
     Item("initramfs/mkinitcpio/", "/usr/lib/initcpio", None),

@@ -1,6 +1,7 @@
-"""Finds the image to restore: on the device that is named, else wherever there is a mark."""
+"""Looks into the images that were found: which one to restore, and why not the others."""
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -17,14 +18,14 @@ from format.reader import ImageReader
 from format.records import Identity
 from format.sections.guard import Guard, GuardEntry
 from resume.check import Machine, check_machine
+from resume.find import Found
 from store.header import StoreHeader, read_header
 from store.image import opened
-from store.locate import whole_devices
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A device that carries a mark, or the one that is named."""
+    """An image on an open device."""
 
     header: StoreHeader
     image: ImageReader | None
@@ -54,13 +55,41 @@ class Candidate:
             return False
         return self.is_ours and isinstance(self.refusal or error, KeptError)
 
+    def why_skipped(self) -> str:
+        """Return device and reason, for one that is not taken."""
+        made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(self.created_ns // 10**9))
+        return f"{self.header.name} ({self.refusal or f'older, of {made} UTC'})"
 
-def examine(header: StoreHeader, here: Machine, *, named: bool) -> Candidate:
-    """Look at the image that the header marks; what is on a device that is `named` is ours."""
-    image, is_ours = None, named
+
+def candidates_of(
+    found: list[Found], here: Machine, files: ExitStack, flags: int
+) -> list[Candidate]:
+    """Return the images, the newest that can be restored first, open until `files` is closed.
+
+    Raises UnreadableError for what was named; of others one that cannot be opened is left out.
+    """
+    examined = [
+        _examine(header, here, is_ours=one.is_ours)
+        for one in found
+        for header in _opened(one, files, flags)
+    ]
+    return sorted(examined, key=lambda one: (one.refusal is None, one.created_ns), reverse=True)
+
+
+def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[StoreHeader]:
+    try:
+        fd = files.enter_context(opened(found.path, flags))
+        yield read_header(fd, found.path, found.page)
+    except TorporError:
+        if found.is_ours:
+            raise
+
+
+def _examine(header: StoreHeader, here: Machine, *, is_ours: bool) -> Candidate:
+    image = None
     try:
         image = ImageReader(header.image())
-        if not named:
+        if not is_ours:
             _check_installation(image.superblock.identity, here.identity)
         is_ours = True
         guard = check_image(image, header.mark(), here)
@@ -78,7 +107,7 @@ def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[Gu
         raise SpentError(f"the image is not restored any more: {reason}")
     guard = image.read(Guard)
     if guard is None:
-        raise DamagedError("image does not say what it holds mounted: it is none to be restored")
+        raise DamagedError("the image does not say what it holds mounted: refusing to restore it")
     check_machine(image, here)
     return guard
 
@@ -90,35 +119,3 @@ def _check_installation(image: Identity, here: Identity) -> None:
         raise OtherInstallationError(f"image is of another installation, {image.host_name}")
     if not both_known and image.ram_map_digest != here.ram_map_digest:
         raise OtherInstallationError(f"image is of another machine, {image.host_name}")
-
-
-def marked_headers(undo: ExitStack, flags: int) -> list[StoreHeader]:
-    """Open all devices that carry a mark; `undo` closes them."""
-    found = []
-    for path in whole_devices():
-        with ExitStack() as attempt:
-            try:
-                fd = attempt.enter_context(opened(path, flags))
-                header = read_header(fd, path)
-            except TorporError:
-                continue  # no medium, smaller than a page, not ready: nothing that was marked
-            if header.holds_image():
-                found.append(header)
-                undo.enter_context(attempt.pop_all())
-    return found
-
-
-def best_first(candidates: list[Candidate]) -> list[Candidate]:
-    """Return them with the newest image that can be restored in front."""
-    return sorted(
-        candidates, key=lambda found: (found.refusal is None, found.created_ns), reverse=True
-    )
-
-
-def skipped(others: list[Candidate]) -> str:
-    """Return a phrase that names the candidates that were not taken, and why."""
-    words = []
-    for other in others:
-        made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(other.created_ns // 10**9))
-        words.append(f"{other.header.name} ({other.refusal or f'older, of {made} UTC'})")
-    return f"skipped: {', '.join(words)}"

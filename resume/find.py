@@ -1,86 +1,113 @@
-"""Opens what may hold the image: the device that is named, else all that carry a mark."""
+"""Finds the first pages that hold an image, as most boots do without finding one.
 
+Each page is read once, read-only, so that udev takes no notice. What it takes to look into an
+image is imported by whoever finds one.
+"""
+
+import mmap
 import os
-import time
-from contextlib import ExitStack
 
-from errors import DeviceNotFoundError, ForbiddenError, KernelRefusedError, TorporError
-from format.first_page import KERNEL_IMAGE
-from linux import kmsg, power
-from resume.candidates import Candidate, examine, marked_headers
-from resume.check import Machine
-from resume.report import to_kernel_log
-from resume.request import Place, Request
-from resume.wait import Waiting, not_there, wait_for_device
-from store.efi_location import clear_efi_location
-from store.header import StoreHeader, read_header
-from store.image import opened
-from store.locate import find_device
+from errors import DeviceNotFoundError, IncompleteError, NoImageError, TorporError, cannot
+from format import PAGE_SIZE
+from format.first_page import KERNEL_IMAGE, FirstPage
+from linux import block
+from resume.request import Request
+from resume.wait import Waiting
+from store.locate import find_device, whole_devices
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-def find(request: Request, waiting: Waiting, files: ExitStack, flags: int) -> list[Candidate]:
-    """Return the devices to choose from, opened with `flags` until `files` is closed.
+class Found:
+    """Where an image is, ours or one of the kernel's own."""
+
+    def __init__(
+        self, path: str, number: int, first: FirstPage, *, is_ours: bool, in_file: bool = False
+    ) -> None:
+        self.path = path
+        self.page = number
+        """Number of the first page."""
+        self.first = first
+        """What was read there."""
+        self.is_ours = is_ours
+        """Whether it is this installation's, whoever has made it; else that is to be seen."""
+        self.in_file = in_file
+        """Whether it is in an ordinary file, for a rehearsal."""
+
+    @property
+    def is_kernels(self) -> bool:
+        """Whether the image is one of the kernel's own."""
+        return self.first.signature == KERNEL_IMAGE
+
+
+def find(request: Request, waiting: Waiting) -> list[Found]:
+    """Return where an image is: one in a place that is named, else any number.
 
     What the kernel command line names comes first, or what torpor enable kept, then what the
-    firmware names; other devices are for whom nothing was named on the command line. With O_RDWR an
-    image of the kernel's own is handed over to the kernel. Raises DeviceNotFoundError,
-    KernelRefusedError, ForbiddenError, UnreadableError.
+    firmware names; other devices are for whom the command line names nothing. Raises NoImageError,
+    DeviceNotFoundError for what is named first, UnreadableError, IncompleteError.
     """
-    here = Machine.here(request.machine_id)
-    missing: DeviceNotFoundError | None = None
-    looked_at = []
+    why_not: TorporError = NoImageError("no image: no device carries a mark")
+    path = None
+    try:
+        path = waiting.first()
+    except DeviceNotFoundError as error:
+        why_not = error
     for place in request.places:
-        try:
-            path = _path_of(place, request, waiting)
-            header = read_header(files.enter_context(opened(path, flags)), path, place.page)
-        except DeviceNotFoundError as error:
-            missing = missing or error
+        path = path if place is request.places[0] else find_device(place.device)
+        if path is None:
             continue
+        try:
+            first = _read(path, place.page)
         except TorporError:
             if place.is_ours:
                 raise
-            continue  # no such page: that the firmware names it is no reason to look nowhere else
-        if header.signature == KERNEL_IMAGE and flags == os.O_RDWR:
-            _hand_over(request, header)
-        looked_at.append(examine(header, here, named=place.is_ours))
-        if header.holds_image():
-            return looked_at[-1:]
-    if request.by_command_line:
-        found = looked_at[:1]
-    else:
-        found = [examine(header, here, named=False) for header in marked_headers(files, flags)]
-    if missing and (request.by_command_line or not found):
-        raise missing
-    return found
+            continue  # that the firmware names no such page is no reason to look nowhere else
+        found = Found(path, place.page, first, is_ours=place.is_ours)
+        if found.is_kernels or first.holds_image():
+            return [found]
+        if request.is_named and place.is_ours:
+            why_not = NoImageError(f"no image: {first.describe(path)}")
+    others = [] if request.is_named else list(_anywhere())
+    if not others:
+        raise why_not
+    return others
 
 
-def _path_of(place: Place, request: Request, waiting: Waiting) -> str:
-    """Return the path of the device. Only the first one is waited for."""
-    if place == request.places[0] and not request.waited:
-        time.sleep(request.delay)
-        return wait_for_device(place.device, waiting)
-    path = find_device(place.device)
-    if path is None:
-        raise not_there(place.device, request.timeout)
-    return path
+def find_in_file(path: str) -> list[Found]:
+    """Return the ordinary file as such a place. Raises NoImageError and others, as find.
 
-
-def _hand_over(request: Request, header: StoreHeader) -> None:
-    """Let the kernel resume from an image of its own: what it could do without us, it still can.
-
-    Whoever looks for the image takes its name from the firmware, since the kernel that is restored
-    does not (systemd's hibernate-resume.c). Raises KernelRefusedError if it did not resume.
+    One that begins with zeros may be a store, which is written below its file system.
     """
-    if request.forbidden:
-        raise ForbiddenError("noresume on the kernel command line")
+    first = _read(path, 0)
+    if first.begins_image or first.holds_image() or not any(first.data):
+        return [Found(path, 0, first, is_ours=True, in_file=True)]
+    raise NoImageError(f"no image: {first.describe(path)}")
+
+
+def _anywhere() -> "Iterator[Found]":
+    for path in whole_devices():
+        try:
+            first = _read(path, 0)
+        except TorporError:
+            continue  # no medium, or smaller than a page
+        if first.holds_image():
+            yield Found(path, 0, first, is_ours=False)
+
+
+def _read(path: str, number: int) -> FirstPage:
+    """Return that page of a device or file. Raises UnreadableError, IncompleteError."""
+    page = mmap.mmap(-1, PAGE_SIZE)  # aligned, to read past the page cache
     try:
-        clear_efi_location()
-    except TorporError as error:
-        to_kernel_log(kmsg.INFO, str(error))
-    try:
-        power.name_place(os.fstat(header.fd).st_rdev, header.page)
+        fd = block.open_direct(path, os.O_RDONLY)
+        try:
+            got = os.preadv(fd, [page], number * PAGE_SIZE)
+        finally:
+            os.close(fd)
     except OSError as error:
-        raise KernelRefusedError(
-            f"the kernel does not resume from its own image on {header.name}: {error}"
-        ) from error
-    raise KernelRefusedError(f"the kernel did not resume from its own image on {header.name}")
+        raise cannot("read", path, error) from error
+    if got != PAGE_SIZE:
+        raise IncompleteError(f"{path} ends at byte {number * PAGE_SIZE + got}")
+    return FirstPage(page[:])

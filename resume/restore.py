@@ -68,6 +68,6 @@ def _settled(header: StoreHeader, refusal: KernelRefusedError) -> KernelRefusedE
     try:
         again = header.put_back()
     except UnreadableError as error:
-        refusal.add_note(f"{error}: the image stays claimed, and no boot restores it")
-        return refusal
+        claimed = f"{error}: the image stays claimed, and no boot restores it"
+        return KernelRefusedError(f"{refusal}; {claimed}")
     return RestoreRefusedError(str(refusal)) if again else refusal

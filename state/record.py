@@ -1,25 +1,19 @@
-"""How things went: the last hibernation, and the resume that this boot did not do.
-
-Two small JSON files. The first lies on the disk; the second is written in the initramfs to /run,
-which the boot carries over; a resume that works leaves no trace of its own, since the memory
-that held it is replaced.
-"""
+"""How the last hibernation went: a small JSON file on the disk."""
 
 import json
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
 from errors import StateError, TorporError, UnreadableError
 from linux.machine import boot_id
-from state import early
+from state.boot import BootRecord
 from state.files import read_text, write_text
 
 HIBERNATION_PATH = "/var/lib/torpor/hibernation.json"
-BOOT_PATH = early.BOOT_PATH
 
 
 class Outcome(StrEnum):
@@ -113,42 +107,6 @@ def keep_refusal(this_boot: str) -> None:
     if last and boot and last.outcome == Outcome.BEGUN and last.boot_id != this_boot:
         refused = replace(last, outcome=Outcome.REFUSED, ended=boot.when)
         replace(refused, exit_code=boot.exit_code, message=boot.message).save()
-
-
-@dataclass(frozen=True, slots=True)
-class KeptImage:
-    """An image that another boot may still restore."""
-
-    device: str
-    page: int
-    """Page of the device where the store begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class BootRecord:
-    """Why this boot did not resume, in the resumer's words."""
-
-    when: float
-    exit_code: int
-    message: str
-    kept: list[KeptImage] = field(default_factory=list)
-
-    def save(self, path: str | None = None) -> None:
-        """Keep it for this boot. Raises UnreadableError."""
-        write_text(path or BOOT_PATH, json.dumps(asdict(self)) + "\n")
-
-    @classmethod
-    def read(cls, path: str | None = None) -> Self | None:
-        """Return it, None if the resumer had nothing to say. Raises StateError etc."""
-        path = path or BOOT_PATH
-        fields = read_fields(path, cls.__slots__)
-        if fields is None:
-            return None
-        try:
-            kept = [KeptImage(**image) for image in fields.pop("kept", [])]
-            return cls(**fields, kept=kept)
-        except TypeError as error:
-            raise StateError(f"{path} is not what torpor writes") from error
 
 
 def read_fields(path: str, known: Collection[str]) -> dict[str, Any] | None:

@@ -75,14 +75,15 @@ class Tree:
             if not line.startswith("/usr/lib/torpor/"):
                 self.file(line, Path(line).resolve(), executable=True)
 
-    def host_program(self, name: str) -> None:
-        """Add a program of the host at the same place, with the libraries that it needs."""
+    def host_program(self, name: str) -> str:
+        """Add a program of the host, with the libraries that it needs; return its place."""
         place = shutil.which(name, path=SEARCH_PATH)
         if place is None:
             raise HostError(f"{name} is not installed")
         libraries = re.findall(r"(/\S+) \(0x", run("ldd", place))
         for path in (place, *libraries):
             self.file(path, Path(path).resolve(), executable=True)
+        return place
 
     def digest(self) -> str:
         """Return a hash of all paths, modes and contents."""

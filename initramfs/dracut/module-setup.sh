@@ -41,8 +41,8 @@ install() {
     while read -r _file; do
         [[ -e ${dracutsysrootdir-}$_file ]] && _files+=("$_file") # else ldd finds it elsewhere
     done < "${dracutsysrootdir-}$LIB/resume.needs"
-    inst_multiple "$LIB"/{resume/torpor-resume,torpor-boot} "${_files[@]}" cat dd mkdir sleep # and base, sh
-    inst_multiple -o "$LOCATION" blkid mount udevadm
+    inst_multiple "$LIB/resume/torpor-resume" "${_files[@]}"
+    inst_multiple -o "$LOCATION" mount udevadm
     [[ ${hostonly-} || ! ${torpor_luks-} ]] || _lines=$(lines_of_crypttab)
     [[ ! $_lines ]] || echo "$_lines" >> "$initdir/etc/crypttab"
     if dracut_module_included systemd; then

@@ -27,9 +27,7 @@ from errors import TorporError
 from format import reader
 from format.sections.machine import MachineFacts
 from guard.compare import compare
-from linux import root
-from resume import check, find, restore
-from resume.request import Request
+from resume import check, images, request, restore, wait
 from store.header import read_header
 from tests.forge import PAGE
 from tests.fuzz.mutate import DISK, case, specimens
@@ -90,12 +88,11 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
     disks = Disks(folder)
     disks.add("vda1", DISK)
     facts = MachineFacts.parse(FACTS)
-    patch.setattr(resumer, "compare", partial(compare, root=disks))
+    patch.setattr(images, "compare", partial(compare, root=disks))
     patch.setattr(check, "this_machine", lambda _machine_id: IDENTITY)
     patch.setattr(check, "these_facts", lambda: facts)
-    patch.setattr(find, "wait_for_device", lambda spec, _waiting: spec)
-    patch.setattr(resumer, "read_location", lambda: None)
-    patch.setattr(root, "is_in_memory", lambda: True)
+    patch.setattr(wait, "find_device", lambda spec: spec)
+    patch.setattr(request, "read_location", lambda: None)
     patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
     patch.setattr(os, "sync", _ignore)
     patch.setattr(os, "fsync", _ignore)
@@ -103,12 +100,13 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def _ignore(*_: object) -> None:
-    """Take a report, or a note of an image that is kept."""
+    """Take a report."""
 
 
-def _resume(request: Request, path: Path) -> None:
+def _resume(words: str, path: Path) -> None:
+    asked = request.Request(words)
     try:
-        resumer.resume(request, _ignore, _ignore)
+        raise resumer.resume(asked, wait.Waiting(asked, _ignore), _ignore).error
     except TorporError as error:
         _check_left_behind(error, path)
         raise
@@ -130,8 +128,7 @@ def _try(number: int, stats: Stats, folder: Path) -> None:
     stats.attempt(number, "verify", lambda: verify.run(arguments))
     stats.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
     if specimen.is_device:
-        request = Request.parse(words, None)
-        stats.attempt(number, "resume", lambda: _resume(request, path))
+        stats.attempt(number, "resume", lambda: _resume(words, path))
 
 
 def _try_all(numbers: range, folder: Path) -> Stats:

@@ -1,4 +1,4 @@
-"""The hooks around torpor-boot, each in its shell: what they do with what it says."""
+"""The hooks around the resumer, each in its shell: what they do with what it says."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.initramfs.installed import (
 )
 
 GENERATOR = ROOT / "initramfs/systemd/torpor-resume-generator"
-BOOT = "usr/lib/torpor/torpor-boot"
+RESUMER = "usr/lib/torpor/resume/torpor-resume"
 DRACUT = f"/{MODULE}"
 PREMOUNT = "/usr/share/initramfs-tools/scripts/local-premount/0torpor"
 HOOK = "/usr/lib/initcpio/hooks/torpor"
@@ -30,12 +30,12 @@ def result(tmp_path: Path) -> Path:
     return folder
 
 
-def system_with(tmp_path: Path, torpor_boot: str) -> Path:
-    """Return the tree of the package with `torpor_boot`, a script, for the real one."""
+def system_with(tmp_path: Path, resumer: str) -> Path:
+    """Return the tree of the package with `resumer`, a script, for the real one."""
     tree = tmp_path / "system"
     tree.mkdir()
     lay_out(tree, None)
-    (tree / BOOT).write_text(f"#!/bin/sh\n{torpor_boot}\n")
+    (tree / RESUMER).write_text(f"#!/bin/sh\n{resumer}\n")
     return tree
 
 
@@ -65,25 +65,14 @@ def test_dracut_includes_us_by_our_own_configuration(tmp_path: Path) -> None:
     assert check(tmp_path, hostonly="1") == 0
 
 
-@pytest.mark.parametrize(("status", "said"), [(0, "cancelled /dev/resume\n0 7"), (1, "1 0")])
-def test_dracut_waits_with_us(tmp_path: Path, result: Path, status: int, said: str) -> None:
-    """The turns do not count as long as we wait; the stock wait ends with ours."""
-    tree = system_with(tmp_path, f'[ "$*" = --ready ] && exit {status}; exit 9')
-    script = (
-        'cancel_wait_for_dev() { echo "cancelled $1"; }; main_loop=7; '
-        f'job=x . {DRACUT}/torpor-wait.sh; echo "$? $main_loop"'
-    )
-    assert on_a_copy(tree, result, "dash", "-c", script).strip() == said
-
-
-@pytest.mark.parametrize("status", [0, 1, 127])
+@pytest.mark.parametrize("status", [3, 7, 127])
 def test_dracut_goes_on_whatever_happens(tmp_path: Path, result: Path, status: int) -> None:
     tree = system_with(tmp_path, f"echo ran $#; exit {status}")
     script = f'. {DRACUT}/torpor-resume.sh; echo "status $?"'
     assert on_a_copy(tree, result, "dash", "-c", script) == "ran 0\nstatus 0\n"
 
 
-@pytest.mark.parametrize(("status", "stock_waits"), [(0, True), (1, False), (127, True)])
+@pytest.mark.parametrize(("status", "stock_waits"), [(3, True), (7, False), (127, True)])
 def test_mkinitcpio(tmp_path: Path, result: Path, status: int, stock_waits: bool) -> None:
     tree = system_with(tmp_path, f"echo ran $#; exit {status}")
     script = (
@@ -95,12 +84,12 @@ def test_mkinitcpio(tmp_path: Path, result: Path, status: int, stock_waits: bool
     assert said == f"ran 0\nstatus 0\nresume=/dev/sda\n{stock}"
 
 
-@pytest.mark.parametrize("status", [0, 1, 126])
+@pytest.mark.parametrize("status", [3, 7, 126])
 def test_initramfs_tools(tmp_path: Path, result: Path, status: int) -> None:
     """The real functions of initramfs-tools run local-block, and read conf/param.conf."""
     if not Path("/usr/share/initramfs-tools/scripts/functions").exists():
         unavailable("initramfs-tools-core is missing")
-    tree = system_with(tmp_path, f'"$@" UUID=1-2; exit {status}')
+    tree = system_with(tmp_path, f'[ "$1" = --meanwhile ] && shift && "$@" UUID=1-2; exit {status}')
     script = f"""
         ln -s usr/share/initramfs-tools/scripts /scripts
         mkdir -p /conf /scripts/local-block
@@ -112,7 +101,7 @@ def test_initramfs_tools(tmp_path: Path, result: Path, status: int) -> None:
         echo "resume=$resume"
     """
     said = on_a_copy(tree, result, "/bin/busybox", "sh", "-c", script)
-    stock = "" if status == 1 else "/dev/sda"
+    stock = "" if status == 7 else "/dev/sda"
     assert said == f"local-block UUID=1-2\nresume={stock}\n"
 
 

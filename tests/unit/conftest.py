@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-import resume.__main__ as resumer
 from hibernate import freeze, sequence
 from hibernate.signals import STOPPING
 from linux import (
@@ -23,12 +22,13 @@ from linux import (
     swap,
     tasks,
 )
-from resume import find, restore
-from state import announced, conf, location, record, working_set
+from resume import find, images, restore, wait
+from state import announced, boot, conf, location, record, working_set
 from store.place import Place
 from store.swap import SwapStore
 from tests.command import Result
 from tests.forge import PAGE, header_page
+from tests.unit.booting import Boot
 from tests.unit.cached_files import is_on_disk, put_files
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
@@ -65,7 +65,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sequence, "expected_image", lambda _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
     monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))
-    monkeypatch.setattr(record, "BOOT_PATH", str(tmp_path / "kept/resume.json"))
+    monkeypatch.setattr(boot, "PATH", str(tmp_path / "kept/resume"))
     monkeypatch.setattr(working_set, "WAITING_PATH", str(tmp_path / "kept/workingset"))
     monkeypatch.setattr(working_set, "REPLAY_PATH", str(tmp_path / "kept/replay.json"))
     monkeypatch.setattr(location, "PATH", str(tmp_path / "kept/location"))
@@ -125,14 +125,25 @@ def hibernated(swap_file: SwapFile) -> Path:
     return path
 
 
+@pytest.fixture(name="boot")
+def _boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boot:
+    made = Boot(tmp_path)
+    monkeypatch.setattr(root, "is_in_memory", lambda: True)
+    monkeypatch.setattr(wait, "find_device", made.find_device)
+    monkeypatch.setattr(find, "find_device", made.find_device)
+    monkeypatch.setattr(find, "whole_devices", made.whole_devices)
+    monkeypatch.setattr(wait, "Surroundings", lambda: made.clock)
+    monkeypatch.setattr(wait, "WAITER", str(tmp_path / "kept/waiter"))
+    monkeypatch.setattr(wait, "WAITED", str(tmp_path / "kept/waited"))
+    return made
+
+
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
+def device(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     """What the resumer restores STREAM to, in an initramfs whose guard lets it."""
     fake = FakeSnapshot(STREAM)
     monkeypatch.setattr(restore, "open_snapshot", fake.open)
-    monkeypatch.setattr(root, "is_in_memory", lambda: True)
-    monkeypatch.setattr(find, "wait_for_device", lambda spec, *_: spec)
-    monkeypatch.setattr(resumer, "compare", lambda *_: None)
+    monkeypatch.setattr(images, "compare", lambda *_: None)
     return fake
 
 

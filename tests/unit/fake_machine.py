@@ -17,7 +17,6 @@ GIB = 1 << 30
 IMAGE = f"/boot/initrd.img-{RELEASE}"
 LOCATION = f"resume=UUID={UUID_TEXT}\nmachine_id={MACHINE_ID}\n"
 RESUMER = b"the resumer"
-BOOT = b"#!/bin/sh\n"
 NEEDS = [
     "/usr/lib/torpor/resume/torpor-resume",
     "/usr/lib/torpor/resume/_internal/base_library.zip",
@@ -60,7 +59,6 @@ class FakeMachine:
             (NEEDS[0], RESUMER),
             (NEEDS[1], b"PK"),
             (NEEDS[2], b""),
-            ("/usr/lib/torpor/torpor-boot", BOOT),
         ):
             self.write(path, data)
         (root / f"lib/modules/{RELEASE}").mkdir(parents=True)
@@ -146,7 +144,6 @@ def _initramfs_tools() -> dict[str, bytes | Link]:
         "lib": Link("usr/lib"),
         "usr/lib/torpor/resume/torpor-resume": RESUMER,
         "usr/lib/torpor/resume/_internal/base_library.zip": b"PK",
-        "usr/lib/torpor/torpor-boot": BOOT,
         "usr/lib/x86_64-linux-gnu/libc.so.6": b"\x7fELF",
         "var/lib/torpor/location": LOCATION.encode(),
         "scripts/local-premount/ORDER": b'/scripts/local-premount/0torpor "$@"\n'

@@ -9,7 +9,6 @@ import pytest
 from errors import SetupError
 from linux import block, cmdline, power, proc
 from linux.efivar import EFI
-from state import early
 from state import location as state_location
 from state.announced import read_announced
 from state.conf import Conf
@@ -316,7 +315,7 @@ def test_disable_says_what_the_kernel_keeps(
 def test_the_unit_runs_it_where_it_is_enabled() -> None:
     unit = Path("package/files/torpor-announce.service").read_text().splitlines()
     assert "ExecStart=/usr/bin/torpor announce" in unit
-    assert f"ConditionPathExists={early.LOCATION_PATH}" in unit
+    assert "ConditionPathExists=/var/lib/torpor/location" in unit
     assert f"ConditionPathExists=!{EFI}" in unit
     assert "ConditionPathExists=!/etc/initrd-release" in unit
     assert "ConditionPathExists=/sys/power/resume" in unit, "else it fails at each boot"

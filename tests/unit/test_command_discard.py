@@ -1,5 +1,6 @@
 """torpor discard --stale: what is discarded, what is kept, and when swap is turned on."""
 
+import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,8 +15,9 @@ from format.mark import MarkState
 from format.sections.guard import GuardEntry
 from guard import stale
 from linux import programs
-from state import record
-from state.record import BootRecord, HibernationRecord, KeptImage, Outcome
+from state import boot, record
+from state.boot import BootRecord
+from state.record import HibernationRecord, Outcome
 from store.header import new_store_header
 from tests.command import Result, one_message
 from tests.unit.conftest import SwapFile, Torpor
@@ -23,6 +25,7 @@ from tests.unit.marked import ROOT, Made, mark_of, put_image, set_mark
 from torpor.commands import discard as command
 
 PAGE = 4096
+BOOT_PATH, LAST_PATH = boot.PATH, record.HIBERNATION_PATH
 
 
 class Machine:
@@ -63,7 +66,7 @@ def swap(swap_file: SwapFile) -> Path:
 
 
 def keep(path: Path, page: int = 0) -> None:
-    BootRecord(1.0, 11, "other kernel", [KeptImage(str(path), page)]).save()
+    BootRecord(1.0, 11, "other kernel", (str(path), page)).save()
 
 
 def is_as_before(swap: Path) -> bool:
@@ -217,10 +220,24 @@ def test_image_that_cannot_be_judged_stays(swap: Path, machine: Machine, discard
     assert discard().code == 6
 
 
-def test_the_unit_runs_only_after_a_boot_whose_resumer_had_something_to_say() -> None:
-    unit = Path("package/files/torpor-stale.service")
-    root = Path(__file__).parents[2]
-    lines = (root / unit).read_text().splitlines()
-    assert "ConditionPathExists=/run/torpor/resume.json" in lines
+@pytest.mark.parametrize(
+    ("code", "outcome", "runs"),
+    [(3, None, False), (3, Outcome.RESUMED, False), (3, Outcome.BEGUN, True), (11, None, True)],
+)
+def test_the_unit_runs_only_after_a_boot_that_had_an_image_or_should_have_had(
+    code: int, outcome: Outcome | None, runs: bool
+) -> None:
+    """Most boots have none, and the command takes half a second to start."""
+    unit = Path(__file__).parents[2] / "package/files/torpor-stale.service"
+    lines = unit.read_text().replace("\\\n", "").splitlines()
+    assert f"ConditionPathExists={BOOT_PATH}" in lines
     assert "ExecStart=/usr/bin/torpor discard --stale" in lines
     assert "After=local-fs.target" in lines
+    BootRecord(1, code, "x").save()
+    if outcome:
+        HibernationRecord(outcome, 1, 0, "boot", "/dev/sda2", "uuid", 0, "").save()
+    (condition,) = [line for line in lines if line.startswith("ExecCondition=")]
+    for path, here in ((BOOT_PATH, boot.PATH), (LAST_PATH, record.HIBERNATION_PATH)):
+        condition = condition.replace(path, here)
+    done = subprocess.run(shlex.split(condition.partition("=")[2]), check=False)
+    assert (done.returncode == 0) == runs

@@ -7,6 +7,7 @@ import pytest
 
 from errors import ConfigurationError
 from linux import cmdline
+from resume.request import Request
 from state.conf import Conf
 from state.location import Location, named_location
 from store.choose import Settings
@@ -64,6 +65,23 @@ def test_place(reader: str, line: Line) -> None:
             PLACES[reader](line.text)
     else:
         assert PLACES[reader](line.text) == (line.resume, line.page)
+
+
+@EACH
+@pytest.mark.parametrize("kept", [None, Location("LABEL=kept", 77, "ab" * 16, "/swapfile")])
+def test_the_resumer(line: Line, kept: Location | None) -> None:
+    """What enable kept stands where the command line is silent; what is no number is named."""
+    request = Request(line.text, kept)
+    places = [(place.device, place.page) for place in request.places]
+    named = [(line.resume, line.page or 0)] if line.resume else []
+    assert places == (named or ([("LABEL=kept", 77)] if kept else []))
+    assert request.is_named == bool(line.resume)
+    assert (request.delay, request.timeout) == (line.delay, line.timeout)
+    assert request.forbidden_by == line.forbidden_by
+    assert request.machine_id == (kept.machine_id if kept else "")
+    assert [line.complaint in words for words in request.complaints] == [True] * bool(
+        line.complaint
+    )
 
 
 @EACH

@@ -7,7 +7,8 @@ import pytest
 
 from errors import NotReadyError
 from state import record
-from state.record import BootRecord, HibernationRecord, Outcome
+from state.boot import BootRecord
+from state.record import HibernationRecord, Outcome
 from tests.unit.conftest import Torpor
 from torpor.commands import status as command
 from torpor.commands.doctor import report
@@ -30,6 +31,7 @@ FAILED = replace(BEGUN, outcome=Outcome.FAILED, ended=1007, message="no room", e
 REFUSED = replace(
     BEGUN, outcome=Outcome.REFUSED, boot_id=ELSEWHERE, ended=2000, message="noresume", exit_code=10
 )
+NOTHING = BootRecord(2000, 3, "no image: sda2 is swap")
 UNTOLD = "this boot did not resume, and its initramfs does not say why: run torpor doctor"
 
 
@@ -64,6 +66,22 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
         (replace(BEGUN, boot_id=ELSEWHERE), None, [f"{TO}, not resumed", UNTOLD]),
         (REFUSED, BootRecord(2000, 10, "noresume"), [f"{TO}, not resumed", f"{BOOT} noresume"]),
         (REFUSED, None, [f"{TO}, not resumed by the boot of {LATER}: noresume"]),
+        (None, NOTHING, ["no hibernation recorded"]),
+        (
+            replace(BEGUN, outcome=Outcome.RESUMED, ended=4600),
+            NOTHING,
+            [f"{TO}, resumed 1970-01-01 01:16:40 UTC"],
+        ),
+        (
+            replace(BEGUN, boot_id=ELSEWHERE),
+            NOTHING,
+            [f"{TO}, not resumed", f"{BOOT} no image: sda2 is swap"],
+        ),
+        (
+            replace(REFUSED, exit_code=3),
+            NOTHING,
+            [f"{TO}, not resumed", f"{BOOT} no image: sda2 is swap"],
+        ),
         (
             REFUSED,
             BootRecord(3000, 7, "no disk"),
@@ -91,11 +109,12 @@ def test_status_for_a_script(torpor: Torpor) -> None:
     nothing = {"hibernation": None, "boot": None, "replay": None, "boot_id": HERE}
     assert json.loads(torpor("status", "--json").out) == nothing
     BEGUN.save()
-    BootRecord(2000, 7, "not there").save()
+    BootRecord(2000, 7, "not there", ("/dev/sda2", 7)).save()
     told = json.loads(torpor("status", "--json").out)
     assert told["hibernation"]["outcome"] == "begun"
     assert told["hibernation"]["downtime"] == 0
-    assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there", "kept": []}
+    kept = [{"device": "/dev/sda2", "page": 7}]
+    assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there", "kept": kept}
 
 
 def test_status_of_damaged_records(torpor: Torpor) -> None:

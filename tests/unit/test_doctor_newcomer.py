@@ -232,7 +232,7 @@ def test_dracut_is_told_of_volumes(machine: Enabled) -> None:
 
 def test_an_older_version_is_made_anew(machine: Enabled) -> None:
     by_initramfs_tools(machine, "")
-    machine.fake.initramfs = machine.tree | {"usr/lib/torpor/torpor-boot": b"older"}
+    machine.fake.initramfs = machine.tree | {"usr/lib/torpor/resume/torpor-resume": b"older"}
     del machine.fake.initramfs["var/lib/torpor/location"]
     found = [one.message for one in examine(machine.fake.machine()) if one.level == Level.ENABLE]
     assert f"torpor enable will make {IMAGE} anew" in found

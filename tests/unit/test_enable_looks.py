@@ -194,12 +194,12 @@ def test_what_is_made_is_looked_into(machine: Enabled, capsys: pytest.CaptureFix
     said = capsys.readouterr()
     assert said.out == "rebuilding the initramfs: update-initramfs -u -k all\n"
     assert said.err == ""
-    machine.fake.write("/usr/lib/torpor/torpor-boot", "newer")
+    machine.fake.write("/usr/lib/torpor/resume/torpor-resume", "newer")
     machine.fake.write("/var/lib/torpor/location", "# Written by torpor enable\nresume=/dev/x\n")
     run_rebuild(machine)
     assert capsys.readouterr().err.splitlines() == [
         (
-            f"torpor: {IMAGE} holds another version of /usr/lib/torpor/torpor-boot: "
+            f"torpor: {IMAGE} holds another version of /usr/lib/torpor/resume/torpor-resume: "
             "run torpor rebuild again"
         ),
         f"torpor: {IMAGE} holds an older /var/lib/torpor/location: run torpor rebuild again",

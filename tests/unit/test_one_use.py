@@ -24,11 +24,12 @@ from errors import (
 )
 from format.mark import MAX_ATTEMPTS, MAX_LOADS, Mark, MarkState
 from linux import PAGE_SIZE
-from resume.request import Request
-from state.record import KeptImage
+from resume import images
+from resume.outcome import Outcome
 from store import header as headers
 from store.header import StoreHeader
 from tests.test_structure import ROOT
+from tests.unit.booting import Boot
 from tests.unit.conftest import RUNS, STREAM
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import HERE, Made, mark_of, put_image, set_mark
@@ -159,7 +160,7 @@ class Events:
         def compare(*_: object) -> None:
             raise ChangedError("the root has changed")
 
-        self.monkeypatch.setattr(program, "compare", compare)
+        self.monkeypatch.setattr(images, "compare", compare)
 
     def other(self, _kernel: str) -> None:
         before = state_of(self.path)
@@ -189,36 +190,34 @@ class Events:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row(
-    row: Row, hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    row: Row, hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_state(hibernated, row.before)
     events = Events(hibernated, device, monkeypatch)
     events.happen(row.happens)
-    kept: list[KeptImage] = []
-    request = Request.parse(f"resume={hibernated} {events.parameters}", None)
-    with pytest.raises(row.ends) as caught:
-        program.resume(request, lambda *_: None, kept.append)
-    assert type(caught.value) is row.ends
+    text = f"resume={hibernated} {events.parameters}"
+    if issubclass(row.ends, TorporError):
+        outcome = boot.resume(text)
+        assert type(outcome.error) is row.ends
+        assert_settled(outcome, row, str(hibernated))
+    else:
+        with pytest.raises(row.ends):
+            boot.resume(text)
     assert state_of(hibernated) == row.after
     if row.after is None:
         plain = hibernated.with_name("header").read_bytes()
         assert hibernated.read_bytes()[:PAGE_SIZE] == plain
+
+
+def assert_settled(outcome: Outcome, row: Row, path: str) -> None:
+    """It is said what became of the image."""
     stays = row.ends in (OtherKernelError, RestoreRefusedError)
-    assert kept == ([KeptImage(str(hibernated), 0)] if stays else [])
-    assert_said(caught.value, row)
-
-
-def assert_said(error: BaseException, row: Row) -> None:
-    """A message says what became of the image."""
-    if not isinstance(error, TorporError):
-        return
-    notes = "; ".join(getattr(error, "__notes__", []))
+    assert outcome.kept == ([(path, 0)] if stays else [])
     if "fail" in row.happens:
-        assert "cannot be discarded: cannot write" in notes
+        assert "cannot be discarded: cannot write" in outcome.message
     else:
-        assert ("is discarded" in notes, "is kept" in notes) == (not row.after, bool(row.after))
-    if row.name == "cannot-be-put-back":
-        assert "stays claimed" in notes
+        assert outcome.discarded == ([] if row.after else [path])
+    assert ("stays claimed" in outcome.message) == (row.name == "cannot-be-put-back")
 
 
 def test_every_row_of_the_design_is_here() -> None:
@@ -230,29 +229,30 @@ def test_every_row_of_the_design_is_here() -> None:
 
 
 def test_boots_without_an_end_come_to_one(
-    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kernel that dies of loading the image boots that often, and then cold."""
-    request = Request.parse(f"resume={hibernated}", None)
     with monkeypatch.context() as patched:
         Events(hibernated, device, patched).cut("load")
         for _ in range(MAX_LOADS):
             with pytest.raises(PowerLost):
-                program.resume(request, lambda *_: None, lambda _kept: None)
+                boot.resume(f"resume={hibernated}")
             device.close()
-    with pytest.raises(SpentError, match=f"{MAX_LOADS} boots ended while they loaded it"):
-        program.resume(request, lambda *_: None, lambda _kept: None)
-    with pytest.raises(NoImageError):
-        program.resume(request, lambda *_: None, lambda _kept: None)
+    outcome = boot.resume(f"resume={hibernated}")
+    assert isinstance(outcome.error, SpentError)
+    assert f"{MAX_LOADS} boots ended while they loaded it" in str(outcome.error)
+    assert isinstance(boot.resume(f"resume={hibernated}").error, NoImageError)
 
 
-def test_second_boot_does_not_restore_again(hibernated: Path, device: FakeSnapshot) -> None:
-    request = Request.parse(f"resume={hibernated}", None)
+def test_second_boot_does_not_restore_again(
+    hibernated: Path, boot: Boot, device: FakeSnapshot
+) -> None:
     with pytest.raises(Restored):
-        program.resume(request, lambda *_: None, lambda _kept: None)
+        boot.resume(f"resume={hibernated}")
     device.close()
-    with pytest.raises(SpentError, match="restored"):
-        program.resume(request, lambda *_: None, lambda _kept: None)
+    outcome = boot.resume(f"resume={hibernated}")
+    assert isinstance(outcome.error, SpentError)
+    assert "restored" in str(outcome.error)
     assert device.calls.count("atomic_restore") == 1
 
 

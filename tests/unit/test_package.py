@@ -94,7 +94,6 @@ def test_the_documented_places(tree: Path) -> None:
         "/usr/lib/torpor/torpor/torpor",
         "/usr/lib/torpor/resume/torpor-resume",
         "/usr/lib/torpor/resume.needs",
-        "/usr/lib/torpor/torpor-boot",
         "/usr/lib/dracut/modules.d/55torpor/module-setup.sh",
         "/usr/share/initramfs-tools/hooks/torpor",
         "/usr/lib/initcpio/install/sd-torpor",
@@ -123,7 +122,6 @@ def test_modes(tree: Path) -> None:
     }
     assert set(modes.values()) == {0o644, 0o755}
     assert modes["/usr/lib/torpor/torpor/torpor"] == 0o755
-    assert modes["/usr/lib/torpor/torpor-boot"] == 0o755
     assert modes["/usr/share/initramfs-tools/hooks/torpor"] == 0o755
     assert modes["/usr/lib/torpor/resume/_internal/liba.so.1"] == 0o644
     assert modes["/usr/lib/systemd/system/torpor-resume.service"] == 0o644

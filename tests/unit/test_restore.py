@@ -23,21 +23,14 @@ from format.mark import MarkState
 from format.records import Identity
 from format.sections.guard import GuardEntry
 from linux import PAGE_SIZE, kmsg, root
-from resume import check, hand_over
-from resume.request import Request
-from state.record import BootRecord
+from resume import check, images
+from state.boot import BootRecord
 from state.working_set import read_working_set
 from tests import forge
+from tests.unit.booting import Boot
 from tests.unit.conftest import RUNS, STREAM, SwapFile
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import FACTS, HERE, ROOT, Made, mark_of, put_image
-
-Said = list[tuple[int, str]]
-
-
-def resume(path: Path, extra: str = "") -> None:
-    request = Request.parse(f"resume={path} {extra}", None)
-    program.resume(request, lambda *_: None, lambda _kept: None)
 
 
 def header_of(path: Path) -> bytes:
@@ -49,7 +42,7 @@ def plain_header(path: Path) -> bytes:
 
 
 def test_whole_stream_is_restored_with_the_image_claimed_before(
-    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_write, at_restore = [], []
     really, writing = device.do_atomic_restore, device.write
@@ -67,7 +60,7 @@ def test_whole_stream_is_restored_with_the_image_claimed_before(
     monkeypatch.setattr(device, "do_atomic_restore", note_at_restore)
     monkeypatch.setattr(device, "write", note_at_write)
     with pytest.raises(Restored):
-        resume(hibernated)
+        boot.resume(f"resume={hibernated}")
     assert device.loaded == STREAM
     assert at_write[0] == replace(made, state=MarkState.LOADING, loads=1)
     assert at_restore == [replace(made, state=MarkState.CLAIMED, loads=1, attempts=1)]
@@ -80,11 +73,14 @@ def flip_bit_of_chunk_0(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_damaged_chunk_never_reaches_the_kernel(hibernated: Path, device: FakeSnapshot) -> None:
+def test_damaged_chunk_never_reaches_the_kernel(
+    hibernated: Path, boot: Boot, device: FakeSnapshot
+) -> None:
     flip_bit_of_chunk_0(hibernated)
-    with pytest.raises(DamagedError, match="chunk 0") as caught:
-        resume(hibernated)
-    assert caught.value.__notes__ == [f"the image on {hibernated} is discarded"]
+    outcome = boot.resume(f"resume={hibernated}")
+    assert isinstance(outcome.error, DamagedError)
+    assert "chunk 0" in str(outcome.error)
+    assert outcome.discarded == [str(hibernated)]
     assert "write" not in device.calls
     assert header_of(hibernated) == plain_header(hibernated)
 
@@ -120,6 +116,7 @@ def test_image_of_another_machine_is_refused_before_loading_and_kept(
     kind: type[TorporError],
     message: str,
     swap_file: SwapFile,
+    boot: Boot,
     device: FakeSnapshot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -128,21 +125,21 @@ def test_image_of_another_machine_is_refused_before_loading_and_kept(
     path = swap_file(100)
     put_image(path, bytes(PAGE_SIZE), [(5, 90)], made)
     before = path.read_bytes()
-    with pytest.raises(kind) as caught:
-        resume(path)
-    assert message in str(caught.value)
-    assert caught.value.__notes__ == [f"the image on {path} is kept"]
+    outcome = boot.resume(f"resume={path}")
+    assert type(outcome.error) is kind
+    assert message in str(outcome.error)
+    assert outcome.kept == [(str(path), 0)]
     assert device.calls == []
     assert path.read_bytes() == before
 
 
 def test_processor_that_can_more_does(
-    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     more = replace(FACTS, processor="new", processor_features=FACTS.processor_features | {"apx"})
     monkeypatch.setattr(check, "these_facts", lambda: more)
     with pytest.raises(Restored):
-        resume(hibernated)
+        boot.resume(f"resume={hibernated}")
 
 
 @pytest.mark.parametrize(
@@ -154,19 +151,20 @@ def test_processor_that_can_more_does(
     ],
 )
 def test_image_that_says_too_little_is_never_restored(
-    made: Made, message: str, swap_file: SwapFile, device: FakeSnapshot
+    made: Made, message: str, swap_file: SwapFile, boot: Boot, device: FakeSnapshot
 ) -> None:
     path = swap_file(100)
     before = path.read_bytes()[:PAGE_SIZE]
     put_image(path, bytes(PAGE_SIZE), [(5, 90)], made)
-    with pytest.raises(DamagedError, match=message):
-        resume(path)
+    outcome = boot.resume(f"resume={path}")
+    assert isinstance(outcome.error, DamagedError)
+    assert message in str(outcome.error)
     assert device.calls == []
     assert header_of(path) == before
 
 
 def test_guard_has_the_last_word_before_anything_is_loaded_or_marked(
-    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[GuardEntry]] = []
 
@@ -178,9 +176,8 @@ def test_guard_has_the_last_word_before_anything_is_loaded_or_marked(
         assert not wait(), "the time is over"
         raise ChangedError("ext4 on /dev/vda, mounted at /, has changed")
 
-    monkeypatch.setattr(program, "compare", compare)
-    with pytest.raises(ChangedError):
-        resume(hibernated, "torpor.timeout=0")
+    monkeypatch.setattr(images, "compare", compare)
+    assert isinstance(boot.resume(f"resume={hibernated} torpor.timeout=0").error, ChangedError)
     assert asked == [[ROOT]]
     assert device.calls == []
     assert header_of(hibernated) == plain_header(hibernated)
@@ -191,54 +188,73 @@ def test_guard_has_the_last_word_before_anything_is_loaded_or_marked(
 
 
 def test_bug_does_not_leave_a_stale_image(
-    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bug(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(program, "restore", bug)
+    monkeypatch.setattr(images, "restore", bug)
     with pytest.raises(MemoryError):
-        resume(hibernated)
+        boot.resume(f"resume={hibernated}")
     assert header_of(hibernated) == plain_header(hibernated)
 
 
-def test_noresume_discards_the_image(hibernated: Path, device: FakeSnapshot) -> None:
-    with pytest.raises(ForbiddenError, match="noresume"):
-        resume(hibernated, "noresume")
+def test_noresume_discards_the_image(hibernated: Path, boot: Boot, device: FakeSnapshot) -> None:
+    outcome = boot.resume(f"resume={hibernated} noresume")
+    assert isinstance(outcome.error, ForbiddenError)
+    assert outcome.message == (
+        f"noresume on the kernel command line; the image on {hibernated} is discarded"
+    )
     assert device.calls == []
     assert header_of(hibernated) == plain_header(hibernated)
 
 
-def test_swap_without_image_is_not_written_to(swap_file: SwapFile, device: FakeSnapshot) -> None:
+def test_swap_without_image_is_not_written_to(
+    swap_file: SwapFile, boot: Boot, device: FakeSnapshot
+) -> None:
     path = swap_file(20)
     before = path.stat().st_mtime_ns
-    with pytest.raises(NoImageError):
-        resume(path)
+    assert isinstance(boot.resume(f"resume={path}").error, NoImageError)
     assert path.stat().st_mtime_ns == before
 
 
 def test_running_machine_is_not_overwritten(
-    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    hibernated: Path,
+    device: FakeSnapshot,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Nor is what its boot has said."""
     before = hibernated.read_bytes()
     monkeypatch.setattr(root, "is_in_memory", lambda: False)
-    with pytest.raises(UsageError):
-        resume(hibernated)
+    monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", f"resume={hibernated}"])
+    assert program.main() == UsageError.exit_code
+    assert "this is no initramfs" in capsys.readouterr().err
     assert device.calls == []
     assert hibernated.read_bytes() == before
+    assert BootRecord.read() is None
 
 
-def test_dry_run_reads_all_and_changes_nothing(hibernated: Path, device: FakeSnapshot) -> None:
+def test_dry_run_reads_all_and_changes_nothing(
+    hibernated: Path, boot: Boot, device: FakeSnapshot
+) -> None:
     before = hibernated.read_bytes()
-    said: Said = []
-    program.rehearse(f"resume={hibernated}", lambda *words: said.append(words))
-    assert "would resume" in said[0][1]
+    program.rehearse(f"resume={hibernated}", boot.report)
+    assert "would resume" in boot.said[0][1]
     flip_bit_of_chunk_0(hibernated)
     with pytest.raises(DamagedError):
-        program.rehearse(f"resume={hibernated}", lambda *words: said.append(words))
+        program.rehearse(f"resume={hibernated}", boot.report)
     flip_bit_of_chunk_0(hibernated)
     assert hibernated.read_bytes() == before
     assert device.calls == []
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+    """What the kernel log got."""
+    lines: list[tuple[int, str]] = []
+    monkeypatch.setattr(program, "to_kernel_log", lambda *words: lines.append(words))
+    return lines
 
 
 @pytest.mark.parametrize(
@@ -251,16 +267,18 @@ def test_dry_run_reads_all_and_changes_nothing(hibernated: Path, device: FakeSna
     ],
 )
 def test_one_line_says_why(
-    error: TorporError, level: int, code: int, monkeypatch: pytest.MonkeyPatch
+    error: TorporError,
+    level: int,
+    code: int,
+    boot: Boot,
+    said: list[tuple[int, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said: Said = []
-
     def fail(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", "resume=/dev/x"])
     monkeypatch.setattr(program, "resume", fail)
-    monkeypatch.setattr(program, "to_kernel_log", lambda *words: said.append(words))
     assert program.main() == code
     assert said == [(level, f"not resuming: {error}")]
     kept = BootRecord.read()
@@ -269,14 +287,12 @@ def test_one_line_says_why(
 
 
 def test_words_that_cannot_be_kept_do_not_stop_the_boot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, boot: Boot, said: list[tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "kept").write_text("in the way")
-    said: Said = []
-    monkeypatch.setattr("sys.argv", ["torpor-resume", "--no-wait", "--cmdline", "quiet"])
-    monkeypatch.setattr(program, "to_kernel_log", lambda *words: said.append(words))
-    assert program.main() == UsageError.exit_code
-    assert "no initramfs" in said[0][1]
+    monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", "quiet"])
+    assert program.main() == NoImageError.exit_code
+    assert "no device carries a mark" in said[0][1]
     assert "cannot write" in said[1][1]
 
 
@@ -298,21 +314,23 @@ def test_working_set_of_a_refused_image_is_handed_on(
     flipped: bool,
     error: type[TorporError],
     swap_file: SwapFile,
+    boot: Boot,
     device: FakeSnapshot,
 ) -> None:
     path = swap_file(1500)
     put_image(path, STREAM, RUNS, Made(identity, working_set=WORKING_SET))
     if flipped:
         flip_bit_of_chunk_0(path)
-    with pytest.raises(error) as caught:
-        resume(path, extra)
-    assert caught.value.__notes__[-1] == f"the working set on {path} is handed on"
+    outcome = boot.resume(f"resume={path} {extra}")
+    assert type(outcome.error) is error
+    assert outcome.handed_on == str(path)
+    assert outcome.message.endswith(f"; the working set on {path} is handed on")
     assert read_working_set() == WORKING_SET
     assert "write" not in device.calls
 
 
 def test_damaged_working_set_is_not_handed_on_and_changes_nothing(
-    swap_file: SwapFile, device: FakeSnapshot
+    swap_file: SwapFile, boot: Boot, device: FakeSnapshot
 ) -> None:
     path = swap_file(1500)
     needle = bytes(range(256)) * 8
@@ -320,15 +338,15 @@ def test_damaged_working_set_is_not_handed_on_and_changes_nothing(
     data = path.read_bytes()
     at = data.index(needle[:64])
     path.write_bytes(data[:at] + b"?" + data[at + 1 :])
-    with pytest.raises(ForbiddenError) as caught:
-        resume(path, "noresume")
-    assert caught.value.__notes__ == [f"the image on {path} is discarded"]
+    outcome = boot.resume(f"resume={path} noresume")
+    assert isinstance(outcome.error, ForbiddenError)
+    assert (outcome.discarded, outcome.handed_on) == ([str(path)], "")
     assert read_working_set() is None
 
 
 @pytest.mark.parametrize("before", [0, CHUNK_HEADER_SIZE + 20], ids=["contents", "section-header"])
 def test_damaged_working_set_does_not_hinder_the_resume(
-    before: int, swap_file: SwapFile, device: FakeSnapshot
+    before: int, swap_file: SwapFile, boot: Boot, device: FakeSnapshot
 ) -> None:
     path = swap_file(1500)
     needle = bytes(range(256)) * 8
@@ -337,21 +355,25 @@ def test_damaged_working_set_does_not_hinder_the_resume(
     at = data.index(needle[:64]) - before
     path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     with pytest.raises(Restored):
-        resume(path)
+        boot.resume(f"resume={path}")
     assert device.loaded == STREAM
     assert read_working_set() is None
 
 
 @pytest.mark.parametrize("error", [OSError(12, "no memory"), MemoryError()])
 def test_trouble_with_the_working_set_does_not_hide_the_refusal(
-    error: Exception, swap_file: SwapFile, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
+    swap_file: SwapFile,
+    boot: Boot,
+    device: FakeSnapshot,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(_section: bytes) -> None:
         raise error
 
     path = swap_file(1500)
     put_image(path, STREAM, RUNS, Made(working_set=WORKING_SET))
-    monkeypatch.setattr(hand_over, "save_working_set", fail)
-    with pytest.raises(ForbiddenError) as caught:
-        resume(path, "noresume")
-    assert caught.value.__notes__ == [f"the image on {path} is discarded"]
+    monkeypatch.setattr(images, "save_working_set", fail)
+    outcome = boot.resume(f"resume={path} noresume")
+    assert isinstance(outcome.error, ForbiddenError)
+    assert (outcome.discarded, outcome.handed_on) == ([str(path)], "")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from errors import ConfigurationError, StateError, UnreadableError
+from state.boot import BootRecord
 from state.conf import Conf, parse_size, read_conf
 from state.location import Location, read_location
-from state.record import BootRecord, HibernationRecord, KeptImage, Outcome
+from state.record import HibernationRecord, Outcome
 
 RECORD = HibernationRecord(Outcome.FAILED, 1.5, 2.5, "boot", "/dev/sda2", "uuid", 9, "no room")
 
@@ -116,10 +117,14 @@ def test_records_are_read_back(tmp_path: Path) -> None:
     path = str(tmp_path / "boot.json")
     for boot in (
         BootRecord(3.5, 7, "UUID=1 did not appear"),
-        BootRecord(3.5, 11, "other kernel", [KeptImage("/dev/sda2", 0), KeptImage("/dev/sdb", 7)]),
+        BootRecord(3.5, 11, "other=kernel", ("/dev/sda2", 0), ("/dev/mapper/a b", 7)),
     ):
         boot.save(path)
         assert BootRecord.read(path) == boot
+    BootRecord(3.5, 7, "what a \n device\udcff is called ü").save(path)
+    found = BootRecord.read(path)
+    assert found is not None
+    assert found.message == "what a device? is called ü"
 
 
 @pytest.mark.parametrize(
@@ -136,8 +141,17 @@ def test_record_of_another_version(
     assert HibernationRecord.read(str(path)) == replace(RECORD, downtime=downtime)
 
 
-@pytest.mark.parametrize("read", [HibernationRecord.read, BootRecord.read])
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"a": 1}', '{"kept": 1}', '{"kept": [1]}', "\0"])
+BOOT = "when=1\nexit_code=3\nmessage=x\n"
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        *((HibernationRecord.read, text) for text in ("", "[]", "{}", '{"a": 1}', "\0")),
+        *((BootRecord.read, BOOT.replace(*change)) for change in (("=1", "="), ("=3", "=x"))),
+        *((BootRecord.read, text) for text in ("", "\0", BOOT[:20], f"{BOOT}kept=/dev/sda\n")),
+    ],
+)
 def test_damaged_record(read: Callable[[str], object], text: str, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_text(text)

@@ -8,7 +8,6 @@ TRACE = "trace_event=sched:sched_process_exec trace_buf_size=8M"
 """For the kernel command line."""
 
 RESUMER = "/usr/lib/torpor/resume/torpor-resume"
-BOOT = "/usr/lib/torpor/torpor-boot"
 AGENT = "/usr/lib/agent/agent.sh"
 _EXECUTED = "sed -n 's/.* filename=\\([^ ]*\\) .*/\\1/p' /sys/kernel/tracing/trace"
 

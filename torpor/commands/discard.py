@@ -8,7 +8,8 @@ from errors import NoImageError, TorporError, cannot
 from guard.stale import why_stale
 from linux import programs
 from linux.machine import boot_id
-from state.record import BootRecord, keep_refusal
+from state.boot import BootRecord
+from state.record import keep_refusal
 from store.efi_location import clear_efi_location_of
 from store.header import StoreHeader, read_header
 from store.image import open_header, opened
@@ -70,8 +71,8 @@ def _discard_stale(store: str) -> None:
 def _kept(files: ExitStack) -> list[StoreHeader]:
     record = BootRecord.read()
     return [
-        read_header(files.enter_context(opened(kept.device, os.O_RDWR)), kept.device, kept.page)
-        for kept in (record.kept if record else [])
+        read_header(files.enter_context(opened(device, os.O_RDWR)), device, page)
+        for device, page in (record.kept if record else [])
     ]
 
 

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from errors import NoImageError
 from linux.machine import boot_id
-from state.record import BootRecord, HibernationRecord, Outcome
+from state.boot import BootRecord
+from state.record import HibernationRecord, Outcome
 from state.working_set import ReplayRecord
 from torpor.output import print_json, say
 
@@ -21,14 +23,22 @@ def run(arguments: argparse.Namespace) -> None:
     last, boot, kept = HibernationRecord.read(), BootRecord.read(), ReplayRecord.read()
     replay = kept and kept.as_of_now()
     if arguments.json:
-        kinds = {"hibernation": last, "boot": boot, "replay": replay}
-        records = {name: record and asdict(record) for name, record in kinds.items()}
+        records = {
+            "hibernation": last and asdict(last),
+            "boot": boot and _facts(boot),
+            "replay": replay and asdict(replay),
+        }
         print_json(records | {"boot_id": boot_id()})
         return
     for line in _lines(last, boot, boot_id()):
         say(line)
     if replay:
         say(str(replay))
+
+
+def _facts(boot: BootRecord) -> dict[str, object]:
+    kept = [{"device": device, "page": page} for device, page in boot.kept]
+    return vars(boot) | {"kept": kept}
 
 
 def _lines(
@@ -39,9 +49,11 @@ def _lines(
         yield "no hibernation recorded"
     else:
         yield _hibernation(last, boot, this_boot)
-    if boot is not None:
+    is_missed = last and last.outcome == Outcome.BEGUN and last.boot_id != this_boot
+    is_told = last and boot and last.ended == boot.when
+    if boot and (is_missed or is_told or boot.exit_code != NoImageError.exit_code):
         yield f"this boot, {_time(boot.when)}, did not resume: {boot.message}"
-    elif last and last.outcome == Outcome.BEGUN and last.boot_id != this_boot:
+    elif is_missed:
         yield "this boot did not resume, and its initramfs does not say why: run torpor doctor"
 
 

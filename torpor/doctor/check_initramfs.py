@@ -12,7 +12,6 @@ from torpor.doctor.finding import Finding, of_fault, ok, problem, warning
 
 NEEDS = "/usr/lib/torpor/resume.needs"
 RESUMER = "/usr/lib/torpor/resume/torpor-resume"
-BOOT = "/usr/lib/torpor/torpor-boot"
 _OURS = "/usr/lib/torpor/"
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
 
@@ -30,7 +29,7 @@ def resumer(facts: Facts) -> Iterator[Finding]:
         yield problem(f"Torpor is not installed: there is no {NEEDS}", "install it anew")
         return
     initramfs, path = facts.initramfs, facts.initramfs_path
-    if RESUMER not in initramfs or BOOT not in initramfs:
+    if RESUMER not in initramfs:
         unknown = Fault(f"{path} does not hold the resumer")
         fault = facts.generator.lacking(facts.boot) if facts.generator else unknown
         yield of_fault(fault, facts.again)
@@ -57,7 +56,7 @@ def version(facts: Facts) -> Iterator[Finding]:
     initramfs = facts.initramfs
     paths = [path for path in (facts.machine.text(NEEDS) or "").split() if path.startswith(_OURS)]
     other = []
-    for path in [*paths, BOOT]:
+    for path in paths:
         kept = initramfs.contents(path)
         data = None if kept is None else facts.machine.data(path)
         if data is not None and fingerprint(data) != kept:
@@ -94,7 +93,7 @@ def order(facts: Facts) -> Iterator[Finding]:
             return
         yield warning(
             f"{facts.initramfs_path} was made by a generator that torpor doctor does not know",
-            f"see that it runs {BOOT} before the root is mounted",
+            f"see that it runs {RESUMER} before the root is mounted",
         )
         return
     faults = list(maker.order(facts.boot) if is_there else maker.amiss(facts.boot))

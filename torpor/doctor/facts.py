@@ -24,7 +24,7 @@ from store.find import Found
 from torpor.doctor.machine import Machine
 
 STORE = "the store"
-_FINGERPRINTS = ("lib/torpor/resume/", "lib/torpor/torpor-boot")
+_FINGERPRINTS = "lib/torpor/resume/"
 
 
 class Facts:
@@ -149,4 +149,4 @@ class Facts:
 def _keep(name: str) -> Callable[[bytes], object] | None:
     if name == LOCATION[1:] or decides(name):
         return as_text
-    return fingerprint if any(part in name for part in _FINGERPRINTS) else None
+    return fingerprint if _FINGERPRINTS in name else None

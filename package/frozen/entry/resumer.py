@@ -2,6 +2,6 @@
 
 import sys
 
-from resume.start import main
+from resume.__main__ import main
 
 sys.exit(main())

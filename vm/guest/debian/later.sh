@@ -6,6 +6,6 @@ set -e
 echo "$(cat /proc/sys/kernel/random/uuid) ${0##*/} $*" >/var/tmp/rebuild
 [ -e /var/lib/torpor/location ] || exit 0
 {
-    find /usr/lib/torpor/resume /usr/lib/torpor/torpor-boot /var/lib/torpor/location
+    find /usr/lib/torpor/resume /var/lib/torpor/location
     grep -v ^/usr/lib/torpor /usr/lib/torpor/resume.needs
 } | cpio --quiet -L -o -H newc >>"/boot/initrd.img-$(uname -r)"

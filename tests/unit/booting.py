@@ -1,0 +1,117 @@
+"""A boot in an initramfs: its block devices are ordinary files, its time passes when it waits."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import resume.__main__ as program
+from errors import TorporError
+from resume.outcome import Outcome
+from resume.request import Place, Request
+from resume.wait import Surroundings, Waiting
+from state.location import Location
+from store.header import new_store_header
+from tests.forge import PAGE
+from tests.unit.marked import Made, put_image
+
+PAGES = 64
+Event = Callable[[], object]
+
+
+class Clock(Surroundings):
+    """What is to happen at a second of it stands in `at`."""
+
+    def __init__(self, began: float = 100) -> None:
+        self.began = self.seconds = began
+        self.at: dict[float, Event] = {}
+        self.asks = self.was_waited = False
+        self.settled = self.turns = 0
+        self.called: list[list[str]] = []
+        self.on_call: Event = lambda: None
+
+    @property
+    def passed(self) -> float:
+        return self.seconds - self.began
+
+    def now(self) -> float:
+        return self.seconds
+
+    def pause(self, seconds: float) -> None:
+        self.seconds += seconds
+        for when in [when for when in self.at if when <= self.passed]:
+            self.at.pop(when)()
+
+    def is_asking(self) -> bool:
+        return self.asks
+
+    def turn(self) -> int:
+        return self.turns
+
+    def has_waited(self) -> bool:
+        return self.was_waited
+
+    def call(self, argv: list[str]) -> None:
+        self.called.append([*argv])
+        self.on_call()
+
+    def settle(self) -> None:
+        self.settled += 1
+
+    def ask(self) -> None:
+        self.asks = True
+
+    def answer(self) -> None:
+        self.asks = False
+
+
+class Boot:
+    """Its devices, by what `resume=` calls them; those in `whole` are found without a name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: dict[str, str] = {}
+        self.whole: list[str] = []
+        self.clock = Clock()
+        self.said: list[tuple[int, str]] = []
+        self.console: list[str] = []
+
+    def find_device(self, spec: str) -> str | None:
+        return self.names.get(spec) or (spec if Path(spec).is_file() else None)
+
+    def whole_devices(self) -> list[str]:
+        return self.whole
+
+    def device(self, *names: str, first: bytes = b"", page: int = 0) -> str:
+        """Make a device, an empty store where nothing is said, that has these names besides."""
+        path = self.folder / f"sd{len(self.whole)}"
+        path.write_bytes(bytes(PAGES * PAGE))
+        with path.open("r+b") as file:
+            new_store_header(file.fileno(), str(path), PAGES, page)
+            if first:
+                file.seek(page * PAGE)
+                file.write(first)
+        self.whole.append(str(path))
+        self.names |= dict.fromkeys((str(path), *names), str(path))
+        return str(path)
+
+    def image(self, *names: str, made: Made | None = None, page: int = 0) -> str:
+        """Make a store with an image, that begins at a page."""
+        path = self.device(*names, page=page)
+        put_image(Path(path), bytes(3 * PAGE), [(page + 1, PAGES - 1 - page)], made, page)
+        return path
+
+    def report(self, level: int, message: str) -> None:
+        self.said.append((level, message))
+
+    def resume(
+        self,
+        text: str = "quiet",
+        location: Location | None = None,
+        firmware: Place | None = None,
+    ) -> Outcome:
+        """Boot with a command line, what enable kept and what the firmware names."""
+        request = Request(text, location, firmware)
+        waiting = Waiting(request, self.console.append, around=self.clock)
+        try:
+            return program.resume(request, waiting, self.report)
+        except TorporError as error:
+            return Outcome(error)

@@ -1,0 +1,281 @@
+"""Which image is restored where several devices carry one, and what becomes of the others."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import resume.__main__ as program
+from errors import (
+    DamagedError,
+    DeviceNotFoundError,
+    ForbiddenError,
+    IncompleteError,
+    KernelRefusedError,
+    NoImageError,
+    OtherInstallationError,
+    OtherKernelError,
+    SpentError,
+    TorporError,
+)
+from format.mark import MarkState
+from format.records import Identity
+from linux import kmsg, power
+from resume import images
+from resume.outcome import Outcome
+from state.location import Location
+from store.header import StoreHeader, read_header
+from store.image import open_image
+from tests.forge import KERNEL, PAGE, header_page
+from tests.unit.booting import PAGES, Boot
+from tests.unit.marked import HERE, INSTALLATION, Made, mark_of, set_mark
+
+OURS = Location("", machine_id=INSTALLATION)
+FOREIGN = replace(HERE, machine_id="cd" * 16, host_name="puma")
+OTHER_KERNEL = replace(HERE, kernel_release="1.0")
+
+
+class Restored(BaseException):
+    def __init__(self, header: StoreHeader) -> None:
+        super().__init__(header.name)
+        self.name = header.name
+
+
+@pytest.fixture(autouse=True)
+def _restore(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def restore(_image: object, header: StoreHeader) -> None:
+        header.clear()
+        raise Restored(header)
+
+    monkeypatch.setattr(images, "restore", restore)
+    monkeypatch.setattr(images, "compare", lambda *_: None)
+
+
+def image(boot: Boot, day: int, identity: Identity = HERE, page: int = 0) -> str:
+    """A store with an image of the first `day`s of 1970."""
+    return boot.image(made=Made(identity, day=day), page=page)
+
+
+def restored(boot: Boot, text: str = "quiet", location: Location = OURS) -> str:
+    """Return the device that was restored from."""
+    with pytest.raises(Restored) as caught:
+        boot.resume(text, location)
+    return caught.value.name
+
+
+def refused(
+    boot: Boot, kind: type[TorporError], text: str = "quiet", location: Location = OURS
+) -> Outcome:
+    outcome = boot.resume(text, location)
+    assert type(outcome.error) is kind
+    return outcome
+
+
+def holds_image(path: str) -> bool:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return read_header(fd, path).holds_image()
+    finally:
+        os.close(fd)
+
+
+def test_the_one_device_with_a_mark_is_found(boot: Boot) -> None:
+    boot.device()
+    only = image(boot, 3)
+    assert restored(boot) == only
+    assert [level for level, _ in boot.said] == [kmsg.INFO]
+
+
+def test_newest_of_this_machine_is_taken_and_the_older_ones_named_and_discarded(
+    boot: Boot,
+) -> None:
+    older, newest, foreign = image(boot, 3), image(boot, 5), image(boot, 9, FOREIGN)
+    assert restored(boot) == newest
+    level, words = boot.said[0]
+    assert level == kmsg.WARNING
+    assert f"{older} (older, of 1970-01-04 00:00:00 UTC)" in words
+    assert f"{foreign} (image is of another installation, puma)" in words
+    assert [holds_image(path) for path in (older, newest, foreign)] == [False, False, True]
+
+
+def test_damaged_image_is_passed_over(boot: Boot) -> None:
+    sound, broken = image(boot, 3), image(boot, 5)
+    with open(broken, "r+b") as file:
+        file.seek(PAGE + 100)
+        file.write(b"\xff" * 8)
+    assert restored(boot) == sound
+    assert f"{broken} (superblock has a wrong checksum)" in boot.said[0][1]
+    assert holds_image(broken), "whose it is cannot be told"
+
+
+def test_image_of_another_installation_stays(boot: Boot) -> None:
+    foreign = image(boot, 3, FOREIGN)
+    outcome = refused(boot, OtherInstallationError)
+    assert (outcome.kept, outcome.discarded) == ([], [])
+    assert holds_image(foreign)
+
+
+def test_without_an_id_the_memory_map_tells_whose_image_it_is(boot: Boot) -> None:
+    nameless = Location("")
+    other = image(boot, 3, replace(FOREIGN, ram_map_digest=bytes(32)))
+    outcome = refused(boot, OtherInstallationError, location=nameless)
+    assert "of another machine, puma" in str(outcome.error)
+    assert holds_image(other)
+    ours = image(boot, 2, FOREIGN)
+    assert restored(boot, location=nameless) == ours
+
+
+def test_what_cannot_be_restored_is_discarded_if_it_is_ours(boot: Boot) -> None:
+    one, two = image(boot, 3), image(boot, 5)
+    for path in (one, two):
+        mark = mark_of(path)
+        assert mark
+        set_mark(path, replace(mark, state=MarkState.CLAIMED))
+    outcome = refused(boot, SpentError)
+    assert outcome.discarded == [two, one]
+    assert f"; skipped: {one} (the image is not restored any more: " in outcome.message
+    assert outcome.message.endswith(
+        f"; the image on {two} is discarded; the image on {one} is discarded"
+    )
+    assert not holds_image(one)
+    assert not holds_image(two)
+
+
+def test_image_for_another_boot_is_kept_beside_those_that_are_not(boot: Boot) -> None:
+    damaged, other_kernel = image(boot, 3), image(boot, 5, OTHER_KERNEL)
+    with open(damaged, "r+b") as file:
+        file.seek(PAGE * 2)
+        file.write(b"\xff" * 8)
+    outcome = refused(boot, DamagedError, f"resume={damaged}")
+    assert (outcome.kept, outcome.discarded) == ([], [damaged])
+    outcome = refused(boot, OtherKernelError)
+    assert (outcome.kept, outcome.discarded) == ([(other_kernel, 0)], [])
+    assert outcome.message.endswith(f"; the image on {other_kernel} is kept")
+    assert holds_image(other_kernel)
+    assert refused(boot, ForbiddenError, "noresume").discarded == [other_kernel]
+    assert not holds_image(other_kernel)
+
+
+def test_kept_image_of_a_file_is_named_with_its_page(boot: Boot) -> None:
+    path = image(boot, 3, OTHER_KERNEL, page=7)
+    assert refused(boot, OtherKernelError, f"resume={path} resume_offset=7").kept == [(path, 7)]
+
+
+def test_image_of_this_kernel_is_restored_and_one_of_another_goes(boot: Boot) -> None:
+    """They are of one installation: the machine that goes on changes what the other one holds."""
+    ours, other = image(boot, 3), image(boot, 5, OTHER_KERNEL)
+    assert restored(boot) == ours
+    assert not holds_image(other)
+
+
+def test_nothing_anywhere(boot: Boot) -> None:
+    boot.device()
+    assert refused(boot, NoImageError).message == "no image: no device carries a mark"
+
+
+def test_command_line_names_the_only_one(boot: Boot) -> None:
+    named, newer = image(boot, 3), image(boot, 5)
+    assert restored(boot, f"resume={named}") == named
+    assert holds_image(newer)
+    empty = boot.device()
+    assert refused(boot, NoImageError, f"resume={empty}").message == (
+        f"no image: the store {empty} is empty"
+    )
+    assert "did not appear" in refused(boot, DeviceNotFoundError, "resume=/dev/gone").message
+    assert holds_image(newer)
+
+
+def test_kept_place_comes_first_and_is_ours_whoever_made_the_image(boot: Boot) -> None:
+    kept, newer = image(boot, 3, FOREIGN), image(boot, 5)
+    assert restored(boot, location=Location(kept, 0, INSTALLATION)) == kept
+    assert holds_image(newer)
+
+
+@pytest.mark.parametrize("kept", ["empty", "gone"])
+def test_without_an_image_in_the_kept_place_others_are_looked_at(kept: str, boot: Boot) -> None:
+    place = Location(boot.device() if kept == "empty" else "/dev/gone", 0, INSTALLATION)
+    other = image(boot, 5)
+    assert restored(boot, location=place) == other
+    refused(boot, DeviceNotFoundError if kept == "gone" else NoImageError, location=place)
+
+
+def test_image_in_a_file_is_found_by_its_page(boot: Boot) -> None:
+    path = image(boot, 3, page=7)
+    refused(boot, NoImageError, f"resume={path}")
+    assert restored(boot, f"resume={path} resume_offset=7") == path
+    refused(boot, NoImageError, f"resume={path} resume_offset=7")
+
+
+def test_offset_beyond_the_device(boot: Boot) -> None:
+    path = image(boot, 3)
+    outcome = refused(boot, IncompleteError, f"resume={path} resume_offset=99999")
+    assert f"{path} ends at byte {99999 * PAGE}" in outcome.message
+    assert holds_image(path)
+
+
+def test_page_far_out_on_a_large_device(boot: Boot) -> None:
+    path, far = boot.device("LABEL=far"), (48 << 30) // PAGE + 77
+    with open(path, "r+b") as file:
+        file.seek(far * PAGE)
+        file.write(header_page(PAGES, signature=KERNEL))
+    with pytest.raises(NoImageError, match="holds an image of the kernel's own"):
+        program.rehearse(f"quiet resume=LABEL=far resume_offset={far}", boot.report)
+
+
+def test_noresume_discards_what_is_ours(boot: Boot) -> None:
+    ours, foreign = image(boot, 3), image(boot, 5, FOREIGN)
+    assert "noresume" in refused(boot, ForbiddenError, "noresume").message
+    assert not holds_image(ours)
+    assert holds_image(foreign)
+
+
+Handed = list[tuple[int, int]]
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
+    """What the kernel was told to resume from; it does not."""
+    calls: Handed = []
+    monkeypatch.setattr(power, "name_place", lambda *words: calls.append(words))
+    return calls
+
+
+def kernel_image(path: str, page: int) -> None:
+    with open(path, "r+b") as file:
+        file.seek(page * PAGE)
+        file.write(header_page(PAGES, signature=KERNEL))
+
+
+@pytest.mark.parametrize("page", [0, 9])
+def test_image_of_the_kernels_own_is_handed_over(page: int, boot: Boot, handed: Handed) -> None:
+    path = boot.device()
+    kernel_image(path, page)
+    text = f"resume={path}" + (f" resume_offset={page}" if page else "")
+    outcome = refused(boot, KernelRefusedError, text)
+    assert outcome.message == f"the kernel did not resume from its own image on {path}"
+    assert handed == [(os.stat(path).st_rdev, page)]
+    refused(boot, KernelRefusedError, location=Location(path, page, INSTALLATION))
+
+
+def test_image_of_the_kernels_own_is_left_alone(boot: Boot, handed: Handed) -> None:
+    path = boot.device()
+    kernel_image(path, 0)
+    before = Path(path).read_bytes()
+    refused(boot, ForbiddenError, f"resume={path} noresume")
+    refused(boot, NoImageError)
+    with pytest.raises(NoImageError):
+        program.rehearse(f"resume={path}", boot.report)
+    assert handed == []
+    assert Path(path).read_bytes() == before
+
+
+def test_rehearsal_discards_nothing(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    older, newest = image(boot, 3), image(boot, 5)
+    monkeypatch.setattr("resume.request.read_location", lambda: OURS)
+    program.rehearse(None, boot.report)
+    assert "skipped" in boot.said[0][1]
+    assert "would resume" in boot.said[1][1]
+    with open_image(newest) as source:
+        assert source.size
+    assert holds_image(older)

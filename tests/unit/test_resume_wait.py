@@ -1,0 +1,294 @@
+"""How long a boot waits for the device that is named, and who may hold it up."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from errors import DeviceNotFoundError, NoImageError
+from linux import programs
+from resume import wait
+from resume.request import Request
+from resume.wait import HOUR, Surroundings, Waiting, wait_beside_loop
+from state.location import Location
+from store.locate import find_device
+from tests.forge import SWAP, header_page
+from tests.unit.booting import PAGES, Boot, Clock
+
+SWAP_PAGE = header_page(PAGES, signature=SWAP)
+SPEC = "UUID=11111111-2222-3333-4444-555555555555"
+
+
+def later(boot: Boot, second: float, spec: str = SPEC) -> None:
+    """Let the device come at that second."""
+    path = boot.device(first=SWAP_PAGE)
+    boot.clock.at[second] = lambda: boot.names.update({spec: path})
+
+
+def waits(boot: Boot, text: str = f"resume={SPEC}", command: tuple[str, ...] = ()) -> str:
+    """Wait for what the command line names, with a command meanwhile; return its path."""
+    waiting = Waiting(Request(text), boot.console.append, command, boot.clock)
+    path = waiting.first()
+    assert path
+    return path
+
+
+def misses(boot: Boot, text: str = f"resume={SPEC}", command: tuple[str, ...] = ()) -> None:
+    with pytest.raises(DeviceNotFoundError, match="did not appear within"):
+        waits(boot, text, command)
+
+
+def test_an_ordinary_boot_waits_for_nothing_and_says_nothing(boot: Boot) -> None:
+    path = boot.device(SPEC, first=SWAP_PAGE)
+    outcome = boot.resume(f"quiet resume={SPEC}")
+    assert outcome.message == f"no image: {path} is swap without an image"
+    outcome = boot.resume("quiet", Location(SPEC))
+    assert outcome.message == "no image: no device carries a mark"
+    assert (boot.console, boot.said, boot.clock.passed, boot.clock.settled) == ([], [], 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("", 10),
+        ("torpor.timeout=3", 3),
+        ("torpor.timeout=0", 0),
+        ("resumewait", 300),
+        ("resumewait torpor.timeout=20", 20),
+        ("resumedelay=4", 14),
+    ],
+)
+@pytest.mark.parametrize("by", ["command line", "location"])
+def test_a_device_that_never_comes(boot: Boot, words: str, seconds: int, by: str) -> None:
+    named = by == "command line"
+    text = f"resume={SPEC} {words}" if named else f"quiet {words}"
+    outcome = boot.resume(text, None if named else Location(SPEC))
+    assert isinstance(outcome.error, DeviceNotFoundError)
+    timeout = seconds - 4 if "delay" in words else seconds
+    assert outcome.message == f"{SPEC} did not appear within {timeout} s"
+    assert boot.clock.passed == seconds
+    assert boot.console == [f"waiting up to {seconds} s for {SPEC}"]
+
+
+def test_what_names_no_device_is_not_waited_for(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wait, "find_device", find_device)
+    assert "'nonsense' does not name a device" in boot.resume("resume=nonsense").message
+    assert boot.clock.passed == 0
+
+
+def test_a_device_that_comes_late(boot: Boot) -> None:
+    later(boot, 7)
+    waits(boot)
+    assert boot.clock.passed == 7
+
+
+def test_a_delay_passes_even_if_the_device_is_there(boot: Boot) -> None:
+    boot.device(SPEC)
+    waits(boot, f"resume={SPEC} resumedelay=6")
+    assert boot.clock.passed == 6
+
+
+def test_asking_for_a_passphrase_does_not_count(boot: Boot) -> None:
+    boot.clock.at |= {2: boot.clock.ask, 60: boot.clock.answer}
+    later(boot, 64)
+    waits(boot)
+    assert boot.clock.passed == 64
+
+
+def test_a_wrong_passphrase_ends_the_wait(boot: Boot) -> None:
+    boot.clock.at |= {2: boot.clock.ask, 60: boot.clock.answer}
+    misses(boot)
+    assert 66 <= boot.clock.passed <= 70
+
+
+def test_nobody_types_for_more_than_an_hour(boot: Boot) -> None:
+    """A question that nobody takes back does not hold up the boot for ever."""
+    boot.clock.seconds = boot.clock.began = HOUR - 30
+    boot.clock.ask()
+    misses(boot)
+    assert 38 <= boot.clock.passed <= 42
+
+
+def test_without_a_name_udev_and_questions_are_waited_for(boot: Boot) -> None:
+    boot.clock.ask()
+    boot.clock.at[60] = boot.clock.answer
+    assert isinstance(boot.resume().error, NoImageError)
+    assert (boot.clock.passed, boot.clock.settled, boot.console) == (60, 1, [])
+    boot.clock.ask()
+    boot.clock.seconds = HOUR
+    boot.resume()
+    assert boot.clock.seconds == HOUR
+
+
+def test_the_command_runs_while_it_waits(boot: Boot) -> None:
+    boot.device("LABEL=there")
+    waits(boot, "resume=LABEL=there", ("block", "all"))
+    assert boot.clock.called == []
+    misses(boot, command=("block", "all"))
+    assert boot.clock.called == [["block", "all", SPEC]] * 10
+
+
+def test_the_command_is_not_called_for_ever(boot: Boot) -> None:
+    misses(boot, f"resume={SPEC} resumewait", ("block",))
+    assert len(boot.clock.called) == wait.MOST_CALLS == 15
+
+
+def test_events_do_not_make_the_command_run_more_often(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot.clock, "pause", lambda _seconds: Clock.pause(boot.clock, 0.25))
+    misses(boot, f"resume={SPEC} torpor.timeout=4", ("block",))
+    assert len(boot.clock.called) == 4
+
+
+def test_a_command_that_blocks_does_not_use_up_the_time(boot: Boot) -> None:
+    """cryptroot asks for a passphrase in it: here for a minute, then the device is there."""
+
+    def ask() -> None:
+        boot.clock.seconds += 60 if len(boot.clock.called) == 1 else 0
+
+    boot.clock.on_call = ask
+    later(boot, 65)
+    waits(boot, command=("block",))
+    assert boot.clock.passed >= 65
+
+
+def test_the_guards_devices_have_all_of_the_time_anew(boot: Boot) -> None:
+    """An image is lost if one is missed, and a slow one comes with a slow machine."""
+    later(boot, 9)
+    waiting = Waiting(Request(f"resume={SPEC}"), boot.console.append, (), boot.clock)
+    waiting.first()
+    waiting.anew()
+    began = boot.clock.passed
+    while waiting.more():
+        pass
+    assert boot.clock.passed - began == 10
+    assert not waiting.more()
+
+
+def beside(boot: Boot, text: str = f"resume={SPEC} torpor.timeout=5") -> None:
+    wait_beside_loop(Request(text), boot.console.append, boot.clock)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be the process that goes on."""
+    monkeypatch.setattr(os, "fork", lambda: 0)
+
+
+@pytest.mark.usefixtures("forked")
+def test_beside_a_loop_only_its_turns_count(boot: Boot) -> None:
+    """It stands still from 1 to 90, asking: three of these seconds count."""
+    turns = [*range(2), *range(90, 100)]
+    for second in turns:
+        boot.clock.at[second] = lambda: setattr(boot.clock, "turns", boot.clock.seconds)
+    boot.clock.turns = 1
+    beside(boot)
+    assert 90 <= boot.clock.passed <= 93
+    assert Path(wait.WAITED).exists()
+
+
+@pytest.mark.usefixtures("forked")
+def test_beside_a_loop_that_is_gone_an_hour_is_the_most(boot: Boot) -> None:
+    boot.clock.turns = 1
+    beside(boot)
+    assert HOUR <= boot.clock.seconds <= HOUR + 5
+
+
+def test_what_waits_beside_a_loop_goes_on_by_itself(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fork", lambda: 4711)
+    beside(boot)
+    assert boot.clock.passed == 0
+    assert Path(wait.WAITER).read_text() == "4711\n"
+    assert not Path(wait.WAITED).exists()
+
+
+@pytest.mark.parametrize("text", [f"resume={SPEC}", "quiet"])
+def test_no_process_goes_on_where_there_is_nothing_to_wait_for(
+    boot: Boot, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fork", None)
+    boot.device(SPEC)
+    beside(boot, text)
+    assert Path(wait.WAITED).exists()
+    assert not Path(wait.WAITER).exists()
+
+
+@pytest.mark.usefixtures("forked")
+def test_beside_a_loop_without_a_name_questions_are_waited_for(boot: Boot) -> None:
+    boot.clock.ask()
+    boot.clock.at[20] = boot.clock.answer
+    beside(boot, "quiet")
+    assert boot.clock.passed == 20
+    assert Path(wait.WAITED).exists()
+
+
+def test_what_was_waited_for_is_not_waited_for_again(boot: Boot) -> None:
+    """But by the guard, for which nobody has waited."""
+    boot.clock.was_waited = True
+    outcome = boot.resume(f"resume={SPEC} resumedelay=9 torpor.timeout=7")
+    assert outcome.message == f"{SPEC} did not appear within 7 s"
+    assert (boot.clock.passed, boot.console) == (0, [])
+    path = boot.device(SPEC)
+    waiting = Waiting(Request(f"resume={SPEC}"), boot.console.append, (), boot.clock)
+    assert waiting.first() == path
+    waiting.anew()
+    assert waiting.more()
+
+
+def test_real_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a file of systemd's password agents, by processes; an event or time ends a pause."""
+    real = Surroundings()
+    monkeypatch.setattr(wait, "_QUESTIONS", str(tmp_path / "ask-password"))
+    assert not real.is_asking()
+    (tmp_path / "ask-password").mkdir()
+    (tmp_path / "ask-password/sck.1").touch()
+    assert not real.is_asking()
+    (tmp_path / "ask-password/ask.1").touch()
+    assert real.is_asking()
+    monkeypatch.setattr(wait, "TURNS", str(tmp_path / "turns"))
+    assert real.turn() == 0
+    (tmp_path / "turns").touch()
+    first = real.turn()
+    os.utime(tmp_path / "turns", ns=(0, first + 1))
+    assert real.turn() == first + 1
+    began = time.monotonic()
+    real.pause(0.1)
+    assert 0 < time.monotonic() - began < 5
+    assert abs(real.now() - time.monotonic()) < 5
+
+
+@pytest.mark.parametrize("name", ["cryptsetup", "systemd-cryptsetup"])
+def test_a_process_that_asks_is_known_by_its_name(name: str, tmp_path: Path) -> None:
+    program = shutil.copy(shutil.which("sleep") or "", tmp_path / name)
+    with subprocess.Popen([program, "60"]) as process:
+        try:
+            deadline = time.monotonic() + 10
+            while not Surroundings().is_asking() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert Surroundings().is_asking()
+        finally:
+            process.kill()
+    assert not Surroundings().is_asking()
+
+
+def test_a_program_is_called_in_an_environment_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not with the libraries of a frozen program; one that is missing is no error."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib/torpor/resume/_internal")
+    monkeypatch.setenv("KEPT", "it is")
+    script = tmp_path / "script"
+    script.write_text(f'#!/bin/sh\necho "$* $KEPT ${{LD_LIBRARY_PATH-}}" >>{tmp_path}/called\n')
+    script.chmod(0o755)
+    Surroundings().call([str(script), "local-block", SPEC])
+    Surroundings().call([str(tmp_path / "missing")])
+    assert (tmp_path / "called").read_text() == f"local-block {SPEC} it is \n"
+    assert programs.call(["sh", "-c", "exit 3"]) == 3
