@@ -1,13 +1,28 @@
-"""What the resumer costs a boot that has nothing to resume, and an initramfs that holds it."""
+"""What Torpor costs a boot that has nothing to resume, and an initramfs that holds it."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.figure import Bar, Figure, print_table
-from bench.measure import Rounds, command, in_turn, median_seconds, peak_mib, seconds
+from bench.measure import (
+    SPAWN,
+    Job,
+    Rounds,
+    command,
+    in_turn,
+    median_cpu,
+    median_seconds,
+    peak_mib,
+    run_measured,
+    seconds,
+)
+from vm import memory_root
 from vm.disks import swap_disk
-from vm.host import BUILD
+from vm.host import BUILD, ROOT, run
 from vm.tree import Tree
 
 RESUMER = BUILD / "torpor-resume"
@@ -17,15 +32,41 @@ SWAP_MIB = 64
 LEVELS = {"initramfs-tools": 9, "dracut": 15, "the most": 19}
 """What the generators give to zstd unless told otherwise."""
 
+UUID = "11111111-2222-3333-4444-555555555555"
+NAMED = {
+    "resume=": (f"quiet resume=UUID={UUID}", ""),
+    "the location file": ("quiet", f"resume=UUID={UUID}\n"),
+    "nothing": ("quiet", ""),
+}
+"""What names the swap: a kernel command line, and what torpor enable kept."""
+
+_SHELLS = {
+    "busybox": ["/bin/busybox", "sh"],
+    "klibc": ["/usr/lib/klibc/bin/sh"],
+    "dash": ["/usr/bin/dash"],
+}
+_DRACUT = "cancel_wait_for_dev() { :; }; (. /dracut/torpor-wait.sh) && . /dracut/torpor-resume.sh"
+_UNIT = "/usr/lib/torpor/resume/torpor-resume; [ $? -ne 7 ]"
+HOOKS = {
+    "initramfs-tools": (["/scripts/local-premount/0torpor"], ["busybox", "klibc"]),
+    "mkinitcpio": (["-c", ". /mkinitcpio/torpor; run_hook"], ["busybox"]),
+    "dracut, systemd": (["-c", _UNIT], ["dash"]),
+    "dracut, shell": (["-c", _DRACUT], ["dash", "busybox"]),
+}
+"""What each initramfs runs of ours in all, and in which shells."""
+
 TIME_BAR = Bar(40, 20)
 MEMORY_BAR = Bar(24, None)
 SIZE_BAR = Bar(8, 5)
 
 
 def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
-    """Start the resumer on a swap without an image, and pack what an initramfs needs of it."""
+    """Boot on a swap without an image, and pack what an initramfs needs of the resumer.
+
+    All that an initramfs runs of ours takes root and a loop device.
+    """
     swap = folder / "swap"
-    swap_disk(swap, SWAP_MIB)
+    swap_disk(swap, SWAP_MIB, UUID)
     cmdline = f"resume={swap}"
     rounds = in_turn(
         {
@@ -55,7 +96,71 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
         name = f"added to an initramfs, zstd -{level} ({generator})"
         bar = SIZE_BAR if generator == "initramfs-tools" else None
         figures.append(Figure(name, [sizes[level]], "MiB", bar))
-    return figures, {name: seconds(runs) for name, runs in rounds.items()}
+    boots = _boots(folder, swap) if os.geteuid() == 0 else {}
+    figures += _boot_figures(boots)
+    return figures, {name: seconds(runs) for name, runs in (rounds | boots).items()}
+
+
+def _boots(folder: Path, swap: Path) -> Rounds:
+    """Run the hooks as an initramfs does, each in its shells; from the hook's first word on."""
+    with _loop_device(swap) as number:
+        jobs: dict[str, Job] = {}
+        for named, (cmdline, location) in NAMED.items():
+            place = folder / f"boot-{len(jobs)}"
+            memory_root.lay_out(_initramfs(location), place, dict.fromkeys(_DISKS, number))
+            for hook, (words, shells) in HOOKS.items():
+                for shell in shells:
+                    inside = [*_SHELLS[shell], *words]
+                    name = f"{named}, {hook} in {shell}"
+                    jobs[name] = _boot(memory_root.command(place, cmdline, *inside))
+        rounds = in_turn(jobs, STARTS)
+    _print_starts(rounds)
+    return rounds
+
+
+def _boot_figures(boots: Rounds) -> Iterator[Figure]:
+    """Yield for each way to name the swap the hook that takes the most."""
+    for named in NAMED if boots else ():
+        hooks = {name: runs for name, runs in boots.items() if name.startswith(f"{named}, ")}
+        name = max(hooks, key=lambda name: median_seconds(hooks[name]))
+        yield Figure(
+            f"boot, no image: {name}", [1000 * s for s in seconds(hooks[name])], "ms", TIME_BAR
+        )
+
+
+_DISKS = ("sda", "sda1", "sda2", "sdb", "nvme0n1", "nvme0n1p1", "nvme0n1p2", "nvme0n1p3")
+
+
+def _initramfs(location: str) -> Tree:
+    """Return what is in it; the kernel and udev know some disks, which all are the swap."""
+    tree = memory_root.initramfs_tree(RESUMER, "dash")
+    klibc = _SHELLS["klibc"][0]
+    for path in (Path(klibc), *Path("/lib").glob("klibc-*.so")):
+        tree.copy(str(path), path)
+    hooks = ROOT / "initramfs"
+    tree.copy("/dracut", hooks / "dracut")
+    tree.copy("/mkinitcpio", hooks / "mkinitcpio/hooks")
+    tree.copy("/scripts", hooks / "initramfs-tools/scripts")
+    for disk in _DISKS:
+        tree.file(f"/sys/class/block/{disk}/uevent", f"DEVNAME={disk}\n".encode())
+    if location:
+        tree.file("/var/lib/torpor/location", location.encode())
+    return tree
+
+
+def _boot(words: list[str | Path]) -> Job:
+    around = f"AROUND={sys.executable} -I -S {SPAWN}"
+    return lambda: run_measured(["env", around, *map(str, words)], None)
+
+
+@contextmanager
+def _loop_device(file: Path) -> Iterator[int]:
+    """Yield the number of a block device that is this file."""
+    device = run("losetup", "--find", "--show", "--read-only", file).strip()
+    try:
+        yield os.stat(device).st_rdev
+    finally:
+        run("losetup", "--detach", device)
 
 
 def _print_starts(rounds: Rounds) -> None:
@@ -63,13 +168,14 @@ def _print_starts(rounds: Rounds) -> None:
         [
             name,
             f"{1000 * median_seconds(runs):.1f}",
+            f"{1000 * median_cpu(runs):.1f}",
             f"{peak_mib(runs):.1f}",
             f"{runs[0].read_kib:.0f}",
         ]
         for name, runs in rounds.items()
     ]
     title = f"starts, {STARTS} in turn"
-    print_table(title, ["command", "median, ms", "peak, MiB", "read, KiB"], rows)
+    print_table(title, ["command", "median, ms", "CPU, ms", "peak, MiB", "read, KiB"], rows)
 
 
 def _added(archive: Path) -> tuple[float, dict[int, float]]:
