@@ -46,9 +46,7 @@ class Device:
         """A path for messages, and to tell two file systems of one identity apart."""
         self.identity = _identity(layers)
         """What a layer of device-mapper or md calls itself at each boot, else ""."""
-        self.is_lasting = not any(
-            layer.name.startswith(("loop", "zram", "ram")) for layer in layers
-        )
+        self.is_lasting = stack.is_lasting(layers)
         """Whether no layer is a file (its file system is guarded) or memory."""
         self._fd = block.open_direct(root.path(path), os.O_RDONLY)
         self.size = block.size_of(self._fd)

@@ -3,7 +3,7 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from linux.root import HOST, Root
@@ -42,6 +42,11 @@ def layers_of(number: str, root: Root = HOST) -> list[Layer]:
     """Return the device MAJOR:MINOR and all below it, from the top."""
     name = root.device_name(number)
     return list(_walk(name, root)) if name else []
+
+
+def is_lasting(stack: Iterable[Layer]) -> bool:
+    """Return whether none of the layers of a device is a file (loop) or memory."""
+    return not any(layer.name.startswith(("loop", "zram", "ram")) for layer in stack)
 
 
 def _walk(name: str, root: Root) -> Iterator[Layer]:

@@ -1,10 +1,11 @@
-"""The programs that make initramfs images, one module each: what doctor and enable know of them.
+"""The programs that make an initramfs, one module each: what doctor and enable know of them.
 
 `initramfs_tools`, `dracut` and `mkinitcpio` say where the generator is installed, what has to stand
-in its configuration, what the user has to do, and what its own configuration says of hooks and
-images. `find` tells which of them a system uses, `rebuild` what has to be run there. `shell` reads
-configuration that is a shell's, `kernels` knows the installed kernels and their order, `boot` where
-boot loaders read from.
+in its configuration, what an initramfs of it looks like, and what a boot by that opens; `systemd`
+what systemd does there, whoever made it. `generator` is what is asked of all of them, `layers` what
+there is to open. `find` tells which of them a system uses, `rebuild` what has to be run there.
+`shell` reads configuration that is a shell's, `hooks` mkinitcpio's, `kernels` knows the installed
+kernels and their order, `boot` where boot loaders read from.
 
 All of it is decided from files below a `Root`: nothing here writes, prints or runs a program.
 """

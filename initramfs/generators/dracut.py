@@ -10,6 +10,7 @@ from initramfs.generators.generator import (
     CRYPTSETUP,
     LOADER,
     LVM,
+    ONLY_LUKS,
     REINSTALL,
     SYSTEMD,
     Advice,
@@ -168,14 +169,12 @@ class _Words:
     """
 
     def __init__(self, boot: Boot) -> None:
-        image = boot.initramfs
-        paths = [path for path in image.below("/etc/cmdline.d") if path.endswith(".conf")]
-        texts = (image.text(path) or "" for path in (*paths, "/etc/cmdline"))
+        held = boot.initramfs
+        paths = [path for path in held.below("/etc/cmdline.d") if path.endswith(".conf")]
+        texts = (held.text(path) or "" for path in (*paths, "/etc/cmdline"))
         self._all = [*cmdline.parameters(" ".join(texts)), *boot.words]
-        hooks = (
-            name for name in image.entries if name.endswith(("parse-crypt.sh", "parse-lvm.sh"))
-        )
-        self._hooks = "".join(image.text(hook) or "" for hook in hooks)
+        hooks = (name for name in held.entries if name.endswith(("-crypt.sh", "-lvm.sh")))
+        self._hooks = "".join(held.text(hook) or "" for hook in hooks)
 
     def _is_known(self, old: str) -> bool:
         """Return whether this dracut takes a name that was given up: 059 does, 112 does not."""
@@ -236,6 +235,8 @@ def _by_shell(boot: Boot, one: Crypt) -> Fault | None:
     words = _Words(boot)
     if no := words.turn_off("rd.luks", "rd_NO_LUKS"):
         return forbidden(boot, one, no)
+    if not one.uuid:
+        return nothing_tells(boot, one, ONLY_LUKS)
     kind, ids = words.ids()
     add = add_word(f"rd.luks.uuid={one.uuid}")
     told = [stem for stem in ids if _is_meant(boot.root, one, kind, stem)]
@@ -349,7 +350,7 @@ def _is_hostonly(conf: Sequence[str]) -> bool:
 
 def _others(root: Root) -> list[str]:
     """Return what the files of configuration say but ours."""
-    return [root.text(path) or "" for path in _files(root) if path != _OURS]
+    return [root.text(path) or "" for path in files(root) if path != _OURS]
 
 
 def _forcing(root: Root) -> list[str]:
@@ -362,16 +363,7 @@ def _forcing(root: Root) -> list[str]:
     return ["x-initrd.attach", "force"]
 
 
-def configuration(root: Root) -> str:
-    """Return all that the files of dracut's configuration say."""
-    return "\n".join(_texts(root))
-
-
-def _texts(root: Root) -> Iterator[str]:
-    return (root.text(path) or "" for path in _files(root))
-
-
-def _files(root: Root) -> list[str]:
+def files(root: Root) -> list[str]:
     """Return the files that dracut reads, in order (dropindirs_sort in dracut.sh)."""
     found = {
         name: path
@@ -386,9 +378,9 @@ def _files(root: Root) -> list[str]:
 def leaves_out(root: Root) -> str:
     """Return the file that keeps our module out of the images, "" if none does."""
     said = re.compile(r"^\s*(omit_dracutmodules)\+?=.*\btorpor\b", re.MULTILINE)
-    return next((path for path in _files(root) if said.search(root.text(path) or "")), "")
+    return next((path for path in files(root) if said.search(root.text(path) or "")), "")
 
 
 def makes_unified(root: Root) -> bool:
     """Return whether it is told to make unified kernel images."""
-    return shell.value_of("uefi", _texts(root)) == "yes"
+    return shell.value_of("uefi", (root.text(path) or "" for path in files(root))) == "yes"

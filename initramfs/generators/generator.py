@@ -18,6 +18,7 @@ SYSTEMD = "/usr/lib/systemd/systemd"
 CRYPTSETUP = ("/sbin/cryptsetup", "/usr/sbin/cryptsetup", "/usr/bin/cryptsetup")
 LOADER = "the boot loader's configuration"
 REINSTALL = "install Torpor's package again"
+ONLY_LUKS = "use LUKS, which a boot can open"
 LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
 
 

@@ -10,6 +10,7 @@ from initramfs.generators.generator import (
     CRYPTSETUP,
     LOADER,
     LVM,
+    ONLY_LUKS,
     SYSTEMD,
     Advice,
     Boot,
@@ -121,7 +122,7 @@ class Mkinitcpio(Generator):
         if SYSTEMD in boot.initramfs:
             if not boot.holds(systemd.CRYPTSETUP):
                 return no_cryptsetup(boot, one, _say_hooks(boot, "sd-encrypt"))
-            untold = add_word(f"rd.luks.name={one.uuid}={one.name}")
+            untold = add_word(f"rd.luks.name={one.uuid}={one.name}") if one.uuid else ONLY_LUKS
             return systemd.crypt(
                 boot, one, boot.lines(systemd.TABLE), Advice(untold, _KEEP, _TABLE)
             )
@@ -256,7 +257,7 @@ def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
     is_old = not device
     if is_old:
         device, name = said.get("root", ""), "root"
-    add = add_word(f"cryptdevice=UUID={one.uuid}:{one.name}")
+    add = add_word(f"cryptdevice=UUID={one.uuid}:{one.name}") if one.uuid else ONLY_LUKS
     if not {*run} & {*_OPENED_BY}:
         return nothing_tells(boot, one, f"{add}, and {_say_hooks(boot, 'encrypt')}")
     if _is_meant(boot.root, one, device, name):

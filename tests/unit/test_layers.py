@@ -373,6 +373,14 @@ def test_a_blank_in_a_name_is_written_as_each_reader_has_it(fake: FakeMachine) -
     assert bad(fake) == []
 
 
+@pytest.mark.parametrize("below", ["loop0", "zram0"])
+def test_what_the_guard_leaves_out_is_not_missed(below: str, fake: FakeMachine) -> None:
+    """systemd-homed, say: LUKS in a file."""
+    fake.device(below, "7:0", 1 << 30, "f")
+    fake.home("home-user", LUKS.replace("swap_crypt", "home-user"), below=below)
+    assert bad(fake) == []
+
+
 def test_what_another_one_opens_cannot_be_told(fake: FakeMachine) -> None:
     del fake.initramfs["scripts/local-premount/ORDER"]
     fake.mapped("swap_crypt", LUKS)

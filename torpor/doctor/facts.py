@@ -103,8 +103,9 @@ class Facts:
         opened = {STORE: to_open(stack.layers(self.store.place.device, self.machine))}
         for mount in table.mounts:
             for number in table.devices_below(mount):
-                below = to_open(stack.layers_of(number, self.machine))
-                opened.setdefault(mount.mount_point, []).extend(below)
+                layers = stack.layers_of(number, self.machine)
+                if stack.is_lasting(layers):  # else the guard leaves it out, too
+                    opened.setdefault(mount.mount_point, []).extend(to_open(layers))
         return opened
 
     @cached_property
