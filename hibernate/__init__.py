@@ -1,16 +1,14 @@
 """The writer: takes the snapshot and puts it where the resumer finds it.
 
-`plan` is what was asked for, `choose` finds the store. `attempts` is all of a hibernation, with
-what goes before and after it; `sequence` is one attempt, each step with its undo.
+`plan` is what was asked for. `attempts` is all of a hibernation, with what goes before and after
+it; `sequence` is one attempt, each step with its undo.
 
-`freeze` freezes the machine: `cgroups` most tasks, but not the `helpers` of file systems, `flush`
-writes out what is dirty, `stuck` freezes the rest and says who refuses, `filesystems` stops what
-`namespaces` finds mounted, in the `order` that they need.
+`freeze` freezes the machine: `cgroups` most tasks, but not the helpers of file systems, `flush`
+writes out what is dirty, and `filesystems` stops what is mounted.
 
-`reclaim` makes room in memory before, `downtime` is the time that nothing moves. `writing` puts
-the snapshot on the store, `marking` sets and clears the mark, `watchdog` undoes what must
-not stay if the writer dies, `firmware` is told where the image is, `power_off` is the end of the
-first life. `signals` wait in between.
+`reclaim` makes room in memory before. `writing` puts the snapshot on the store, `marking` sets and
+clears the mark, `watchdog` undoes what must not stay if the writer dies, `power_off` is the end of
+the first life. `signals` wait in between.
 
 Between freeze and thaw nothing is written to a file system and nothing printed: whoever reads
 a terminal or a pipe is frozen too. What there is to say goes to the kernel log.

@@ -6,18 +6,44 @@ over the network waits for still runs.
 
 import contextlib
 import mmap
+import os
 import time
 from collections.abc import Collection, Iterator
 
-from hibernate.helpers import helper_pids
 from hibernate.signals import stop_if_asked
-from linux import cgroups
+from linux import cgroups, tasks
 from linux.kmsg import Log
 
 LIMIT = 10.0
 """Seconds for the tasks to stop; one that waits for a device does not, and is left alone here."""
 
 _POLL = 0.02
+
+HELPERS = {
+    "dmeventd": "makes room in thin pools and snapshots of LVM that fill up",
+    "gssproxy": "gives rpc.gssd its credentials",
+    "iscsid": "connects iSCSI sessions again",
+    "iscsiuio": "is the network of iSCSI adapters",
+    "multipathd": "brings paths of multipath devices back",
+    "nbd-client": "holds the connection of a network block device; stopped, it ends it",
+    "nbdkit": "serves network block devices, also to this machine",
+    "qemu-nbd": "serves disk images as network block devices",
+    "rpc.gssd": "gives NFS its Kerberos tickets",
+    "tcmu-runner": "serves SCSI devices in user space",
+    "wpa_supplicant": "keeps the wireless network up",
+}
+"""Who has to run until the disks are synced, since a file system or block device waits for it: name
+of the process, and what for."""
+
+_DEVICES = (
+    "/dev/fuse",  # a file system in user space
+    "/dev/net/tun",  # a virtual private network, which NFS may run over
+    "/dev/ublkc",  # a block device in user space (drivers/block/ublk_drv.c)
+)
+"""Beginnings of the devices that helpers of any name have open."""
+
+_INIT = 1
+"""It feeds the watchdog; systemd's also answers who waits for an automount."""
 
 
 def to_freeze(root: str, spared: Collection[str]) -> list[str]:
@@ -108,3 +134,21 @@ def _has_stopped(root: str, cgroup: str) -> bool:
         return cgroups.is_frozen(root, cgroup)
     except FileNotFoundError:
         return True
+
+
+def helper_pids(more: Collection[str] = ()) -> set[int]:
+    """Return the processes to spare at first: ourselves, init, and all that help.
+
+    `more` are names besides HELPERS.
+    """
+    names = {name[: tasks.NAME_SIZE] for name in (*HELPERS, *more)}
+    return {os.getpid(), _INIT, *(pid for pid in tasks.pids() if _helps(pid, names))}
+
+
+def _helps(pid: int, names: Collection[str]) -> bool:
+    try:
+        if tasks.name_of(pid) in names:
+            return True
+        return any(path.startswith(_DEVICES) for path in tasks.open_files(pid))
+    except OSError:
+        return False  # it has ended

@@ -1,14 +1,93 @@
-"""Stops the file systems that an image holds mounted: clean on disk, and unchanged from then on."""
+"""Stops the file systems that an image holds mounted: clean on disk, and unchanged from then on.
+
+Which of them, in which order, and which make that impossible.
+"""
 
 import errno
 import mmap
 import os
+import re
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Self
 
-from errors import KernelRefusedError
-from linux import filesystem
-from linux.mounts import FileSystem, open_mount
+from errors import KernelRefusedError, command
+from linux import filesystem, tasks
+from linux.mounts import FileSystem, Mount, MountTable, file_systems, mounts_of, open_mount
+
+_SERVED = re.compile(r"(ublkb|nbd)\d+")
+"""Block devices in user space, and those over a network, whose nbd-client ends the connection when
+it is frozen (nbd_start_device_ioctl in drivers/block/nbd.c)."""
+
+
+def every_mount() -> list[Mount]:
+    """Return the mounts that we see, then those of each other mount namespace that has a process.
+
+    The mount points of others (mount_namespaces(7)) are given as we reach them, below
+    /proc/PID/root. Raises OSError.
+    """
+    mounts = mounts_of(os.getpid())
+    seen = {tasks.mount_namespace()}
+    for pid in tasks.pids():
+        try:
+            namespace = tasks.mount_namespace(pid)
+            theirs = [] if namespace in seen else mounts_of(pid)
+        except OSError:
+            continue  # it has ended, or is a kernel thread
+        seen.add(namespace)
+        root = f"/proc/{pid}/root"
+        mounts += [replace(mount, mount_point=f"{root}{mount.mount_point}") for mount in theirs]
+    return mounts
+
+
+def to_freeze(table: MountTable) -> list[FileSystem]:
+    """Return the file systems on block devices, in the order to stop them.
+
+    One that lies in a file (loop) comes before the one that holds the file: to freeze it is to
+    write to it, and if what holds it were frozen, that would wait for ever. Beyond that the last
+    one mounted comes first. What a process serves (fuseblk) is left out: its server is frozen by
+    then.
+    """
+    mounts = [mount for mount in table.mounts if table.is_on_device(mount) and not mount.is_served]
+    some = MountTable(mounts, table.root)
+    last_first = file_systems(mounts)[::-1]
+    last_first.sort(key=lambda each: _depth(each[0], some), reverse=True)
+    return last_first
+
+
+def _depth(mount: Mount, table: MountTable) -> int:
+    """Return how many file systems lie below this one, each in a file of the next."""
+    files = [layer.file for layer in table.layers_below(mount) if layer.file]
+    if not files:
+        return 0
+    others = [each for each in table.mounts if each.device != mount.device]
+    rest = MountTable(others, table.root)
+    holders = filter(None, map(rest.mount_above, files))
+    return max((1 + _depth(holder, rest) for holder in holders), default=0)
+
+
+def refuse_served(some: list[FileSystem], table: MountTable) -> None:
+    """Raise KernelRefusedError if one of these file systems lies on what a process serves.
+
+    When file systems are frozen, all tasks have stopped. Freezing writes, the guard reads, and
+    whoever answers is frozen, too; no signal ends such a wait.
+    """
+    for file_system in some:
+        place = file_system[0].mount_point
+        for what in _served(file_system[0], table):
+            raise KernelRefusedError(
+                f"{place} lies on {what}, served by a process that stops before it",
+                f"unmount it before you hibernate: {command('umount', place)}",
+            )
+
+
+def _served(mount: Mount, table: MountTable) -> Iterator[str]:
+    for layer in table.layers_below(mount):
+        if _SERVED.match(layer.name):
+            yield f"/dev/{layer.name}"
+        elif layer.file and (holder := table.mount_above(layer.file)) and holder.is_served:
+            yield layer.file
 
 
 def _open_reachable(mounts: FileSystem) -> tuple[int, str]:

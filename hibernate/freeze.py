@@ -1,23 +1,29 @@
 """Freezes the machine: nothing changes on its disks, and nothing waits to."""
 
+import re
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
+from itertools import islice
 from typing import Self
 
 from errors import KernelRefusedError, command
 from format.sections.guard import GuardEntry
 from guard.take import Guarded
 from hibernate.cgroups import Cgroups
-from hibernate.filesystems import FileSystems
+from hibernate.filesystems import FileSystems, every_mount, refuse_served, to_freeze
 from hibernate.flush import flush
-from hibernate.mounted import every_mount, refuse_served, to_freeze
 from hibernate.signals import stop_if_asked
-from hibernate.stuck import freeze_tasks
 from linux.filesystem import zfs_pools
-from linux.kmsg import Log
+from linux.kmsg import KernelLogReader, Log
 from linux.mounts import MountTable
 from linux.root import HOST
 from linux.snapshot import SnapshotDevice
+
+_TASK = re.compile(r"task:(?P<name>.+?)\s+state:\S(?:.*?\bpid:\s*(?P<pid>\d+))?")
+"""sched_show_task (kernel/sched/core.c), as the freezer calls it (kernel/power/process.c)."""
+
+_MOST = 3
+"""How many are named."""
 
 
 class Freeze:
@@ -82,3 +88,27 @@ def _refuse_zfs() -> None:
             f"ZFS cannot be frozen, and {', '.join(pools)} would not survive that",
             f"export it before you hibernate: {command('zpool', 'export', pools[0])}",
         )
+
+
+def freeze_tasks(snapshot: SnapshotDevice) -> None:
+    """Freeze all tasks but this one. Raises KernelRefusedError, which names those that go on."""
+    with ExitStack() as reading:
+        kernel_log = None
+        with suppress(OSError):
+            kernel_log = reading.enter_context(closing(KernelLogReader()))
+        try:
+            snapshot.freeze()
+        except OSError as error:
+            names = stuck_tasks(kernel_log.new_messages()) if kernel_log else []
+            if not names:
+                raise KernelRefusedError(f"the tasks cannot be frozen: {error}") from error
+            raise KernelRefusedError(
+                f"the tasks cannot be frozen: {', '.join(names)} does not stop",
+                "end it, or what it waits for: a file system, a server or a device that is gone",
+            ) from error
+
+
+def stuck_tasks(messages: list[str]) -> list[str]:
+    """Return names and ids of the tasks that the kernel shows there, the first few of them."""
+    found = filter(None, map(_TASK.match, messages))
+    return [f"{task['name']} (process {task['pid'] or '?'})" for task in islice(found, _MOST)]

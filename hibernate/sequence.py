@@ -2,11 +2,11 @@
 
 import errno
 import os
+import time
 from contextlib import ExitStack
 
 from errors import KernelRefusedError, TorporError
 from format import checksum
-from hibernate.downtime import Downtime
 from hibernate.freeze import Freeze
 from hibernate.marking import Marking
 from hibernate.plan import Plan
@@ -25,6 +25,34 @@ from store.protocol import Store
 from store.snapshot import open_snapshot
 
 _NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
+
+
+class Downtime:
+    """The time from the first task that is stopped to the last one that goes on.
+
+    Time in which the machine is switched off counts in: the kernel adds it to CLOCK_BOOTTIME by
+    the real-time clock, and nobody turns that one (clock_gettime(2)). The restored machine has
+    forgotten what was after the snapshot, so that it cannot tell the two apart.
+    """
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self.seconds = 0.0
+        """Of all times that have ended."""
+
+    def begin(self) -> None:
+        """Tasks are about to be stopped."""
+        self._since = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def so_far(self) -> float:
+        """Return the seconds since it began."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self._since
+
+    def end(self, log: Log) -> None:
+        """All tasks go on."""
+        seconds = self.so_far()
+        self.seconds += seconds
+        log(f"the machine was frozen for {seconds:.1f} s")
 
 
 def hibernate(

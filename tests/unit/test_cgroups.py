@@ -10,9 +10,7 @@ import pytest
 
 from errors import AbortedError
 from hibernate import cgroups as groups
-from hibernate import helpers
-from hibernate.cgroups import Cgroups, to_freeze
-from hibernate.helpers import helper_pids
+from hibernate.cgroups import Cgroups, helper_pids, to_freeze
 from hibernate.signals import signals_held_back
 from hibernate.watchdog import Watchdog
 from linux import cgroups, tasks
@@ -202,4 +200,4 @@ def test_who_helps_is_known_by_name_or_by_what_it_has_open(monkeypatch: pytest.M
 
 
 def test_names_of_helpers_are_names_that_the_kernel_can_have() -> None:
-    assert all(len(name) <= tasks.NAME_SIZE for name in helpers.HELPERS)
+    assert all(len(name) <= tasks.NAME_SIZE for name in groups.HELPERS)

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from errors import StateError, StoreRefusedError, UnreadableError
-from hibernate import attempts, firmware
-from hibernate.firmware import named_in_firmware
+from hibernate import attempts
+from hibernate.attempts import named_in_firmware
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from linux import efivar, programs
@@ -185,12 +185,12 @@ def _device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def place_of(name: str) -> Place:
         return Place(str(path), 34 if "file" in name else 0)
 
-    for module in (efi_location, firmware):
+    for module in (efi_location, attempts):
         monkeypatch.setattr(
             module, "place_of", lambda name: Place(str(path), 34 * ("file" in name))
         )
     monkeypatch.setattr(efi_location, "find_device", {spec: str(path)}.get)
-    monkeypatch.setattr(firmware, "name_of", lambda _: spec)
+    monkeypatch.setattr(attempts, "name_of", lambda _: spec)
     return path
 
 
@@ -275,7 +275,7 @@ def test_another_system_that_is_hibernated_keeps_its_name(efi: Firmware) -> None
 def test_a_device_that_systemd_could_not_name_is_not_named(
     efi: Firmware, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firmware, "name_of", lambda _: name)
+    monkeypatch.setattr(attempts, "name_of", lambda _: name)
     found, _ = hibernate("/dev/sda", efi)
     assert found is None
 

@@ -10,11 +10,10 @@ import pytest
 
 from errors import KernelRefusedError
 from guard.take import Guarded
-from hibernate import freeze, stuck
+from hibernate import freeze
 from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems
-from hibernate.freeze import Freeze
-from hibernate.stuck import freeze_tasks, stuck_tasks
+from hibernate.freeze import Freeze, freeze_tasks, stuck_tasks
 from linux import filesystem
 from tests.unit.fake_snapshot import FakeSnapshot
 
@@ -57,7 +56,7 @@ def test_task_that_does_not_freeze_is_in_the_message(
     messages: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Log, "messages", messages)
-    monkeypatch.setattr(stuck, "KernelLogReader", Log)
+    monkeypatch.setattr(freeze, "KernelLogReader", Log)
     device = FakeSnapshot().open(os.O_RDONLY)
     device.fail["freeze"] = errno.EBUSY
     with pytest.raises(KernelRefusedError, match=expected):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from errors import KernelRefusedError
-from hibernate import mounted
-from hibernate.mounted import every_mount, refuse_served, to_freeze
+from hibernate import filesystems
+from hibernate.filesystems import every_mount, refuse_served, to_freeze
 from linux import tasks
 from linux.mounts import Mount
 from tests.unit.fake_disks import Disks
@@ -63,7 +63,7 @@ def test_mounts_of_other_namespaces_are_seen(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(tasks, "pids", lambda: [2, 30, 31, 40])
     monkeypatch.setattr(tasks, "mount_namespace", mount_namespace)
-    monkeypatch.setattr(mounted, "mounts_of", lambda pid: [ROOT, NFS] if pid == 30 else [ROOT])
+    monkeypatch.setattr(filesystems, "mounts_of", lambda pid: [ROOT, NFS] if pid == 30 else [ROOT])
     assert [mount.mount_point for mount in every_mount()] == [
         "/",
         "/proc/30/root/",
