@@ -36,7 +36,7 @@ Keep = Callable[[str], Callable[[bytes], object] | None]
 
 @dataclass(slots=True)
 class Initramfs:
-    """All archives of an image laid over each other, as the kernel does."""
+    """All archives of an initramfs laid over each other, as the kernel does."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     """By name, without a slash at the start."""
@@ -112,29 +112,29 @@ def read_initramfs(source: Source, keep: Keep) -> Initramfs:
 
     Raises InitramfsError, OSError.
     """
-    image = Initramfs()
+    initramfs = Initramfs()
     for number, path in enumerate(source.paths):
-        before = image.entries.get(_INIT)
+        before = initramfs.entries.get(_INIT)
         with open(path, "rb", buffering=0) as file:
             for offset, size in initramfs_in(file, source.profile):
                 file.seek(offset)
-                _read(image, Stream(_pieces(file, size)), keep)
-        if image.entries.get(_INIT) is not before:
-            image.main = number
-    if not image.entries:
+                _read(initramfs, Stream(_pieces(file, size)), keep)
+        if initramfs.entries.get(_INIT) is not before:
+            initramfs.main = number
+    if not initramfs.entries:
         raise InitramfsError("it holds no files")
-    return image
+    return initramfs
 
 
-def _read(image: Initramfs, stream: Stream, keep: Keep) -> None:
-    """Lay the archives in the stream over what the image has."""
+def _read(initramfs: Initramfs, stream: Stream, keep: Keep) -> None:
+    """Lay the archives in the stream over what the initramfs has."""
     linked: dict[tuple[int, int, int], list[str]] = {}
     for member, contents in read_archives(stream):
         if member.name == TRAILER:
             linked.clear()  # inode numbers hold within one archive
             continue
-        _add(image, member, contents, keep, linked)
-        if len(image.entries) > _MEMBER_LIMIT:
+        _add(initramfs, member, contents, keep, linked)
+        if len(initramfs.entries) > _MEMBER_LIMIT:
             raise InitramfsError("it holds more than a million files")
 
 
@@ -147,7 +147,7 @@ def _pieces(file: BinaryIO, size: int | None) -> Iterator[bytes]:
 
 
 def _add(
-    image: Initramfs,
+    initramfs: Initramfs,
     member: Member,
     contents: Contents,
     keep: Keep,
@@ -168,13 +168,13 @@ def _add(
         names = linked.setdefault(member.inode, [])
         names.append(name)
         if not size:
-            entry = image.entries.get(names[0], entry)
-            kept = image.kept.get(names[0])
+            entry = initramfs.entries.get(names[0], entry)
+            kept = initramfs.kept.get(names[0])
     for each in names:
-        image.entries[each] = entry
-        image.kept.pop(each, None)
+        initramfs.entries[each] = entry
+        initramfs.kept.pop(each, None)
         if kept is not None:
-            image.kept[each] = kept
+            initramfs.kept[each] = kept
 
 
 def as_text(data: bytes) -> str:

@@ -172,7 +172,7 @@ class _Words:
         held = boot.initramfs
         paths = [path for path in held.below("/etc/cmdline.d") if path.endswith(".conf")]
         texts = (held.text(path) or "" for path in (*paths, "/etc/cmdline"))
-        self._all = [*cmdline.parameters(" ".join(texts)), *boot.words]
+        self._all = [*cmdline.parameters(" ".join(filter(None, texts))), *boot.words]
         hooks = (name for name in held.entries if name.endswith(("-crypt.sh", "-lvm.sh")))
         self._hooks = "".join(held.text(hook) or "" for hook in hooks)
 

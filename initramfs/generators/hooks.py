@@ -18,7 +18,7 @@ OPENERS = (
 )
 """The hooks that have to come before ours: they make devices appear, and ask how to open them."""
 _FILES = ("block", "keyboard")
-"""Those that only put files into the image: ours comes behind them, too, unless resume does not."""
+"""Those that only put files there: ours comes behind them, too, unless resume does not."""
 _FOLLOWERS = ("resume", "filesystems", "fsck")
 """Those that ours goes before, where they come after the openers."""
 
@@ -78,7 +78,7 @@ unset _torpor_hook _torpor_at _torpor_resume _torpor_number
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """The hooks that the next image is made of."""
+    """The hooks that the next initramfs is made of."""
 
     names: tuple[str, ...] | None
     """None where it cannot be told what bash makes of the files."""
@@ -144,14 +144,14 @@ def presets(root: Root) -> Iterator[Preset]:
                 yield _preset(f"{PRESETS}/{name}", preset, variables)
 
 
-def preset_of(root: Root, image: str) -> Preset | None:
+def preset_of(root: Root, path: str) -> Preset | None:
     """Return the preset that makes a file of this name, else the first; None if there is none."""
-    name = image.rpartition("/")[2].lower()
+    name = path.rpartition("/")[2].lower()
     found = list(presets(root))
     made = [
         one
         for one in found
-        if name in [path.rpartition("/")[2].lower() for path in (one.image, one.uki)]
+        if name in [each.rpartition("/")[2].lower() for each in (one.image, one.uki)]
     ]
     return next(iter(made or found), None)
 

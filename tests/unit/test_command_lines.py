@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from errors import ConfigurationError
+from initramfs.generators import dracut
+from initramfs.generators.generator import Boot, foresee
 from linux import cmdline
+from linux.root import Root
 from resume.request import Request
 from state.conf import Conf
 from state.location import Location, named_location
@@ -24,9 +27,15 @@ def by_doctor(text: str, root: Path) -> dict[str, str]:
     return Facts(Machine(str(root))).parameters
 
 
+def by_dracut(text: str, root: Path) -> dict[str, str]:
+    held = foresee({"/etc/cmdline.d/10-default.conf": text})
+    return dict(dracut._Words(Boot(Root(str(root)), "", held, []))._all)
+
+
 PARAMETERS: dict[str, Callable[[str, Path], dict[str, str]]] = {
     "grammar": lambda text, _root: cmdline.parse(text),
     "doctor": by_doctor,
+    "a file that dracut has in the initramfs": by_dracut,
 }
 """Readers that take all parameters, by name."""
 
