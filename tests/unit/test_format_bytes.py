@@ -1,7 +1,11 @@
-"""The records byte by byte, written here by hand: a round trip cannot see a wrong byte order."""
+"""The records byte by byte, written here by hand, and the tables of docs/FORMAT.md.
 
+A round trip cannot see a wrong byte order."""
+
+import re
 from array import array
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import lz4.block
@@ -10,11 +14,12 @@ from construct import Struct
 
 import linux
 from errors import DamagedError, TorporError
-from format import PAGE_SIZE, chunks, layout, records
+from format import PAGE_SIZE, chunks, extent_map, first_page, layout, records
 from format.checksum import definition
 from format.extent_map import Extents, build_map
 from format.first_page import empty_store
 from format.mark import Mark, MarkState
+from format.sections import guard, working_set
 from format.sections.guard import Guard
 from format.sections.page_types import PageTypes
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, lz4_run
@@ -35,9 +40,13 @@ def check(built: bytes, by_hand: str, crc: str, payload: bytes = b"") -> None:
     assert definition(UUID_0.bytes + record + payload) == int.from_bytes(built[-4:], "little")
 
 
-def test_superblock() -> None:
-    built = records.Superblock(UUID_0, CREATED_NS, 1 << 20, IDENTITY, platform=True).build()
-    head = (
+NAMES = ("36 2e 31 2e 30", "23 31 20 53 4d 50", "78 38 36 5f 36 34", "6c 79 6e 78")
+EXTENTS = Extents()
+EXTENTS.add(0x0102030405060708, 2)
+EXTENTS.add(9)
+RECORDS = {
+    "superblock": (
+        records.Superblock(UUID_0, CREATED_NS, 1 << 20, IDENTITY, platform=True).build(),
         "89 54 4f 52 50 4f 52 0a"  # magic
         "01 00 00 00 00 00 00 00 01 00 00 00"  # version, required and optional flags
         "00 10 00 00 00 00 10 00 00 00 00 00"  # page size, chunk size, reserved
@@ -45,19 +54,58 @@ def test_superblock() -> None:
         "00 00 fa ed 51 72 86 18"  # 2026-01-01 00:00:00 UTC
         "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f"
         "10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f"
-    )
-    names = "".join(
-        name + "00" * (65 - len(bytes.fromhex(name)))
-        for name in ("36 2e 31 2e 30", "23 31 20 53 4d 50", "78 38 36 5f 36 34", "6c 79 6e 78")
-    )
-    assert len(built) == 4096
-    check(built, head + names + MACHINE_ID + "00" * 3728, "afbb96c3")
+        + "".join(name + "00" * (65 - len(bytes.fromhex(name))) for name in NAMES)
+        + f"{MACHINE_ID}{'00' * 3728}",
+        "afbb96c3",
+    ),
+    "section header": (
+        records.Section(1, 0, 0, 0).build_header(SEED),
+        "54 53 45 43 01 00 00 00 00 00 00 00 00 00 00 00" + "00" * 12,
+        "667673f9",
+    ),
+    "index": (
+        records.Index(
+            (records.Section(1, 0, 2, 0x1800),),
+            array("Q", [4128, 0x0102030405060708]),
+            array("I", [0xA1B2C3D4, 5]),
+        ).build(UUID_0),
+        (
+            "54 49 44 58 01 00 00 00 02 00 00 00 00 00 00 00"
+            "01 00 00 00 00 00 00 00 00 00 00 00 02 00 00 00 00 18 00 00 00 00 00 00"
+            "20 10 00 00 00 00 00 00 08 07 06 05 04 03 02 01"
+            "d4 c3 b2 a1 05 00 00 00"
+        ),
+        "e0184fdc",
+    ),
+    "trailer": (
+        records.Trailer(UUID_0, 0x0102030405060708, 0x1112131415161718, 0x21222324).build(),
+        f"54 4f 52 50 44 4f 4e 45 {ID}"
+        "08 07 06 05 04 03 02 01 18 17 16 15 14 13 12 11 24 23 22 21" + "00" * 16,
+        "4b118d0f",
+    ),
+    "mark": (
+        Mark(MarkState.COMPLETE, UUID_0, 0x0102030405060708, 0x1112131415161718, 3, 0x3132).build(),
+        f"54 4f 52 50 4d 41 52 4b 01 00 01 00 00 00 00 00 {ID}"
+        "08 07 06 05 04 03 02 01 18 17 16 15 14 13 12 11 03 00 00 00"
+        "32 31 00 00 00 00 00 00" + "00" * 192,
+        "ac4b7f34",
+    ),
+    "map page": (
+        next(iter(build_map(EXTENTS, UUID_0, [77]))),
+        (
+            "54 4f 52 50 58 4d 41 50 00 00 00 00 02 00 00 00 00 00 00 00 00 00 00 00"
+            f"08 07 06 05 04 03 02 01 09 00 00 00 00 00 00 00 {'00' * 251 * 8}"
+            f"02 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 {'00' * (251 * 8 + 20)}"
+        ),
+        "8521a117",
+    ),
+}
+"""Built, by hand but for its checksum, and that."""
 
 
-def test_section_header() -> None:
-    built = records.Section(1, 0, 0, 0).build_header(SEED)
-    assert len(built) == 32
-    check(built, "54 53 45 43 01 00 00 00 00 00 00 00 00 00 00 00" + "00" * 12, "667673f9")
+@pytest.mark.parametrize("name", RECORDS)
+def test_record(name: str) -> None:
+    check(*RECORDS[name])
 
 
 def encode(raw: bytes, number: int) -> tuple[bytes, memoryview, int]:
@@ -102,45 +150,6 @@ def test_block_by_hand_is_lz4() -> None:
     assert lz4.block.decompress(lz4_run(b"z", 100), uncompressed_size=100) == b"z" * 100
 
 
-def test_index() -> None:
-    section = records.Section(1, 0, 2, 0x1800)
-    built = records.Index(
-        (section,), array("Q", [4128, 0x0102030405060708]), array("I", [0xA1B2C3D4, 5])
-    ).build(UUID_0)
-    by_hand = (
-        "54 49 44 58 01 00 00 00 02 00 00 00 00 00 00 00"
-        "01 00 00 00 00 00 00 00 00 00 00 00 02 00 00 00 00 18 00 00 00 00 00 00"
-        "20 10 00 00 00 00 00 00 08 07 06 05 04 03 02 01"
-        "d4 c3 b2 a1 05 00 00 00"
-    )
-    check(built, by_hand, "e0184fdc")
-
-
-def test_trailer() -> None:
-    built = records.Trailer(UUID_0, 0x0102030405060708, 0x1112131415161718, 0x21222324).build()
-    by_hand = (
-        "54 4f 52 50 44 4f 4e 45"
-        f"{ID}"
-        "08 07 06 05 04 03 02 01 18 17 16 15 14 13 12 11 24 23 22 21" + "00" * 16
-    )
-    assert len(built) == 64
-    check(built, by_hand, "4b118d0f")
-
-
-def test_mark() -> None:
-    built = Mark(
-        MarkState.COMPLETE, UUID_0, 0x0102030405060708, 0x1112131415161718, 3, 0x3132
-    ).build()
-    by_hand = (
-        "54 4f 52 50 4d 41 52 4b 01 00 01 00 00 00 00 00"
-        f"{ID}"
-        "08 07 06 05 04 03 02 01 18 17 16 15 14 13 12 11 03 00 00 00"
-        "32 31 00 00 00 00 00 00" + "00" * 192
-    )
-    assert len(built) == 256
-    check(built, by_hand, "ac4b7f34")
-
-
 @pytest.mark.parametrize(
     ("pages", "last_page"), [(1000, "e7 03 00 00"), (1 << 32, "ff" * 4), (17 << 28, "ff" * 4)]
 )
@@ -150,22 +159,6 @@ def test_first_page_of_a_store(pages: int, last_page: str) -> None:
     page = b"TORPSTOR".ljust(1024, b"\0") + fields
     assert empty_store(pages, UUID_0.bytes) == page.ljust(4086, b"\0") + b"ULSUSPEND\0"
     assert linux.PAGE_SIZE == PAGE_SIZE == 4096, "the kernel's swap areas have these pages, too"
-
-
-def test_map_page() -> None:
-    extents = Extents()
-    extents.add(0x0102030405060708, 2)
-    extents.add(9)
-    (built,) = build_map(extents, UUID_0, [77])
-    by_hand = (
-        "54 4f 52 50 58 4d 41 50 00 00 00 00 02 00 00 00 00 00 00 00 00 00 00 00"
-        "08 07 06 05 04 03 02 01 09 00 00 00 00 00 00 00"
-        + "00" * 251 * 8
-        + "02 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00"
-        + "00" * (251 * 8 + 20)
-    )
-    assert len(built) == 4096
-    check(built, by_hand, "8521a117")
 
 
 def test_map_of_two_pages_names_the_second() -> None:
@@ -209,3 +202,62 @@ def test_what_a_record_cannot_hold_is_said_in_one_line(
 def test_what_is_too_short_is_damaged(record: Struct) -> None:
     with pytest.raises(DamagedError, match="too short"):
         layout.parse(record, b"\1\0\0", "too short")
+
+
+SPECIFICATION = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text()
+ROW = re.compile(r"^(\d+) \| (\d+) \| ", re.MULTILINE)
+
+
+GUARD_HEAD = Struct(*layout.GuardEntry.subcons[:5])
+"""What stands before the texts of an entry."""
+
+
+def table_after(heading: str) -> list[tuple[int, int]]:
+    """Return offset and size of the rows of the first table after the heading."""
+    _, found, rest = SPECIFICATION.partition(f"\n{heading}\n")
+    assert found
+    table = rest[rest.index("\noffset |") :].lstrip().split("\n\n", 1)[0]
+    return [(int(at), int(size)) for at, size in ROW.findall(table)]
+
+
+def declared(record: Struct) -> list[tuple[int, int]]:
+    at, rows = 0, []
+    for field in record.subcons:
+        rows.append((at, field.sizeof()))
+        at += field.sizeof()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("heading", "record"),
+    [
+        ("### Superblock", layout.Superblock),
+        ("### Section header", layout.SectionHeader),
+        ("### Chunk", layout.ChunkHeader),
+        ("### Trailer", layout.Trailer),
+        ("### Mark", layout.Mark),
+        ("### Extent map", layout.MapPage),
+        ("A section in the index:", layout.IndexSection),
+        ("### Guard", GUARD_HEAD),
+        ("### Page types", Struct(*layout.PageTypes.subcons[:-1])),
+        ("### Index", layout.IndexHeader),
+    ],
+)
+def test_table(heading: str, record: Struct) -> None:
+    assert table_after(heading) == declared(record)
+
+
+def test_limits() -> None:
+    assert "\nchunk size | 4 MiB\nchunks | 2^20\nsections | 16 in" in SPECIFICATION
+    assert "\nextents on a device | 2^18\n" in SPECIFICATION
+    limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS)
+    assert (*limits, extent_map.MAX_EXTENTS) == (4 << 20, 1 << 20, 16, 1 << 18)
+    assert (records.MAX_TABLE_SIZE, guard.MAX_ENTRIES) == (1 << 20, 4096)
+    assert "\na table | 1 MiB\na working set | 16 MiB\n" in SPECIFICATION
+    assert records.MAX_WORKING_SET_SIZE == 16 << 20
+    assert "\nfiles of a working set, their file systems | 2^20, 4096\n" in SPECIFICATION
+    assert (working_set.MAX_FILES, working_set.MAX_FILE_SYSTEMS) == (1 << 20, 4096)
+    assert "\na name of a working set, all names | 4096 bytes, 64 MiB\n" in SPECIFICATION
+    assert (working_set.MAX_PATH, working_set.MAX_NAMES) == (4096, 64 << 20)
+    assert "\nentries of the guard | 4096\n" in SPECIFICATION
+    assert f"\n{first_page.MARK_OFFSET} | {layout.MARK_SIZE} | mark |" in SPECIFICATION

@@ -1,8 +1,10 @@
-"""Writer and reader: streams of every shape, and the checksum both rely on."""
+"""Writer and reader: streams of every shape, codecs, threads, and the checksum both rely on."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from time import sleep
 from uuid import UUID
 
 import pytest
@@ -10,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import DamagedError, TorporError
-from format import checksum
+from format import checksum, codec, layout, pipeline
+from format.chunks import Decoded, Encoder, decode
 from format.pipeline import DEPTH, PageBuffer, in_order
 from format.reader import ImageReader
 from format.records import MAX_CHUNKS
+from format.writer import ImageWriter, new_buffers
 from tests import forge
 from tests.forge import PAGE
-from tests.sources import MemorySource, read_image, reader_of, write_image
+from tests.sources import MemorySink, MemorySource, read_image, reader_of, superblock, write_image
+from tests.tools import failing
 from tests.vectors import images
 
 
@@ -72,11 +77,8 @@ def test_stream_longer_than_an_image_may_be_is_refused(monkeypatch: pytest.Monke
 
 
 def test_error_of_the_stream_comes_out() -> None:
-    def read(_buffer: PageBuffer, _at: int) -> int:
-        raise OSError(5, "the disk is gone")
-
     with pytest.raises(OSError, match="the disk is gone"):
-        write_image(read, PAGE)
+        write_image(failing(OSError(5, "the disk is gone")), PAGE)
 
 
 def test_images_of_two_machines_do_not_share_a_chunk() -> None:
@@ -86,13 +88,6 @@ def test_images_of_two_machines_do_not_share_a_chunk() -> None:
     assert one[4128:8272] != two[4128:8272]
     with pytest.raises(DamagedError, match="chunk 0 has a wrong checksum"):
         read_image(one[:4128] + two[4128:8272] + one[8272:])
-
-
-def test_image_that_is_not_the_marked_one_is_refused() -> None:
-    image = images.SMALL.build()
-    assert ImageReader(MemorySource(image, forge.UUID_A)).stream_bytes == 2 * PAGE
-    with pytest.raises(DamagedError, match=f"mark is of image {forge.UUID_B}"):
-        ImageReader(MemorySource(image, forge.UUID_B))
 
 
 def test_many_chunks() -> None:
@@ -163,3 +158,124 @@ def test_reading_without_the_index() -> None:
     assert image[at : at + 4] == b"TIDX"
     assert walked == 3
     assert read_image(image) == images.BASE_STREAM
+
+
+SEED = 0x1234
+STREAMS = {
+    "zeros": bytes(8 * PAGE),
+    "ones": b"\xff" * 8 * PAGE,
+    "text": b"all work and no play makes Jack a dull boy. " * 700,
+    "noise": images.noise(8 * PAGE),
+    "one byte": b"x",
+    "nearly zeros": bytes(8 * PAGE - 1) + b"\1",
+    "a one first": b"\1" + bytes(8 * PAGE - 1),
+}
+CODEC_OF_TEXT = {"lz4": codec.LZ4, "lz4hc": codec.LZ4, "zstd": codec.ZSTD, "none": codec.NONE}
+
+
+def encoded(raw: bytes, name: str = "lz4") -> tuple[bytes, int]:
+    """Return the record of chunk 3 and its checksum."""
+    encoder = Encoder(8 * PAGE, name)
+    encoder.raw.view[: len(raw)] = raw
+    chunk = encoder.encode(len(raw), 3, SEED)
+    return b"".join(bytes(piece) for piece in chunk.pieces), chunk.checksum
+
+
+def decoded(record: bytes | bytearray, checksum: int, size: int) -> Decoded:
+    room = PageBuffer(8 * PAGE)
+    return decode(memoryview(bytearray(record)), 3, size, checksum, SEED, room)
+
+
+@pytest.mark.parametrize("name", codec.NAMES)
+@pytest.mark.parametrize("raw", STREAMS.values(), ids=STREAMS)
+def test_each_codec_comes_back(name: str, raw: bytes) -> None:
+    record, checksum = encoded(raw, name)
+    assert decoded(record, checksum, len(raw)).view == raw
+    assert len(record) <= layout.CHUNK_HEADER_SIZE + len(raw)
+    for at in range(0, len(record), 1 + len(record) // 50):
+        damaged = bytearray(record)
+        damaged[at] ^= 4
+        with pytest.raises(DamagedError):
+            decoded(damaged, checksum, len(raw))
+
+
+@pytest.mark.parametrize("name", codec.NAMES)
+def test_codec_is_the_one_that_was_asked_for(name: str) -> None:
+    codecs = {what: encoded(raw, name)[0][4] for what, raw in STREAMS.items()}
+    assert codecs.pop("text") == CODEC_OF_TEXT[name]
+    assert codecs.pop("noise") == codec.NONE
+    assert codecs.pop("zeros") == codecs.pop("ones") == codecs.pop("one byte") == codec.FILL
+    assert set(codecs.values()) == {CODEC_OF_TEXT[name]}
+
+
+def test_pages_of_what_was_decoded() -> None:
+    """From memory that is cut already, and from the record where it is stored as it is."""
+    for raw in (STREAMS["zeros"], STREAMS["noise"][: 5 * PAGE]):
+        pages = decoded(*encoded(raw), len(raw)).pages
+        assert [len(page) for page in pages] == [PAGE] * (len(raw) // PAGE)
+        assert b"".join(pages) == raw
+
+
+def test_memory_does_not_grow_with_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All buffers are there before the first chunk, and none comes with a later one."""
+    buffers = new_buffers(PAGE)
+    sink = MemorySink()
+    writer = ImageWriter(sink, superblock(PAGE), buffers)
+    fail = failing(AssertionError("a buffer that was not there before"))
+    monkeypatch.setattr(PageBuffer, "__init__", fail)
+    stream = images.noise(50 * PAGE)
+    writer.write_stream(reader_of(stream), lambda _done: None)
+    writer.finish()
+    monkeypatch.undo()
+    assert read_image(bytes(sink.data)) == stream
+
+
+class StoppedError(Exception):
+    """What a job of these tests raises."""
+
+
+def jobs(total: int, bad: int, begun: list[int]) -> Iterator[Callable[[], int]]:
+    def run(number: int) -> int:
+        begun.append(number)
+        if number == bad:
+            raise StoppedError
+        sleep(0.001)
+        return number
+
+    return (partial(run, number) for number in range(total))
+
+
+@pytest.mark.parametrize("bad", [0, 1, DEPTH, 29])
+def test_error_comes_in_its_place(bad: int) -> None:
+    seen: list[int] = []
+    begun: list[int] = []
+    before = threading.active_count()
+    with pytest.raises(StoppedError):
+        seen.extend(in_order(jobs(30, bad, begun)))
+    assert begun[-1] < bad + DEPTH
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_any_number_of_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one processor there is no thread but the caller's."""
+    monkeypatch.setattr(pipeline, "THREADS", threads)
+    before = threading.active_count()
+    begun: list[int] = []
+    most = 0
+    for number, result in enumerate(in_order(jobs(30, -1, begun))):
+        assert number == result
+        most = max(most, threading.active_count() - before)
+    assert (sorted(begun), most) == (list(range(30)), threads - 1)
+
+
+def test_closing_in_the_middle_leaves_no_thread() -> None:
+    before = threading.active_count()
+    begun: list[int] = []
+    results = in_order(jobs(30, -1, begun))
+    assert next(results) == 0
+    results.close()
+    assert threading.active_count() == before
+    count = len(begun)
+    sleep(0.02)
+    assert count == len(begun) <= DEPTH

@@ -1,14 +1,29 @@
-"""Guard, machine facts and page types: the bytes of the specification, and what is refused."""
+"""Guard, machine facts, page types, working set: the bytes of the specification, their cost."""
+
+import time
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from errors import DamagedError, TorporError, UnsupportedError
+from errors import DamagedError, TorporError
+from format import varint
 from format.pipeline import CHUNK_SIZE
 from format.reader import ImageReader
 from format.records import GUARD, MACHINE_FACTS, MAX_TABLE_SIZE
 from format.sections.guard import Guard, GuardEntry, Method
 from format.sections.machine import MachineFacts
 from format.sections.page_types import PageTypes
+from format.sections.working_set import (
+    CachedFile,
+    FileSystem,
+    ProcessMemory,
+    Ranges,
+    WorkingSet,
+    file_check,
+    pages_in,
+)
 from tests import forge
 from tests.sources import MemorySource, reader_of, write_image
 from tests.vectors.images import FACTS, PAGE_TYPES, TABLED
@@ -39,27 +54,11 @@ def test_all_page_types_make_the_total() -> None:
     assert PageTypes(*WORDS).total == sum(WORDS)
 
 
-@pytest.mark.parametrize(
-    ("data", "error"),
-    [
-        (b"", DamagedError),
-        (forge.guard(forge.guard_entry(), count=2), DamagedError),
-        (forge.guard(forge.guard_entry(), count=0xFFFF_FFFF), DamagedError),
-        (forge.guard(forge.guard_entry()) + b"\0", DamagedError),
-        (forge.guard(forge.guard_entry())[:-1], DamagedError),
-        (forge.guard(forge.guard_entry(method=77)), UnsupportedError),
-        (forge.guard(forge.guard_entry(flags=1)), UnsupportedError),
-    ],
-)
-def test_wrong_guard(data: bytes, error: type[TorporError]) -> None:
-    with pytest.raises(error):
-        Guard.parse(data)
-
-
-@pytest.mark.parametrize("data", [b"", FACTS[:-1], FACTS + b"\0", b"\xff" * 12])
-def test_wrong_facts(data: bytes) -> None:
+@pytest.mark.parametrize("table", [Guard, MachineFacts, PageTypes, WorkingSet])
+def test_nothing_is_no_table(table: type[Guard | MachineFacts | PageTypes | WorkingSet]) -> None:
+    """tests/vectors has what else is refused."""
     with pytest.raises(DamagedError):
-        MachineFacts.parse(data)
+        table.parse(b"")
 
 
 def test_texts_are_shown_without_control_characters() -> None:
@@ -78,12 +77,9 @@ def test_tables_of_an_image() -> None:
     assert image.table(GUARD) == b"the guard"
     assert image.table(MACHINE_FACTS) == b"facts"
     assert b"".join(bytes(part) for part in image.stream()) == b"p" * forge.PAGE
-
-
-def test_forged_tables() -> None:
-    image = ImageReader(MemorySource(TABLED.build()))
-    assert image.table(MACHINE_FACTS) == FACTS
-    assert [entry.mount_point for entry in image.read(Guard) or ()] == ["/", "/home"]
+    forged = ImageReader(MemorySource(TABLED.build()))
+    assert forged.table(MACHINE_FACTS) == FACTS
+    assert [entry.mount_point for entry in forged.read(Guard) or ()] == ["/", "/home"]
 
 
 def test_table_of_the_largest_size() -> None:
@@ -93,3 +89,118 @@ def test_table_of_the_largest_size() -> None:
     assert image.read(MachineFacts) is None
     with pytest.raises(TorporError, match="too large"):
         written({GUARD: largest + b"x"})
+
+
+KNOWN = WorkingSet(
+    forge.UUID_B,
+    with_paths=True,
+    complete=True,
+    file_systems=(
+        FileSystem(
+            "UUID=1-2",
+            "/",
+            "/",
+            (
+                CachedFile(b"bin/a", 0x03020100, in_use=True, ranges=((0, 1), (301, 1000))),
+                CachedFile(b"bin/b", 0x07060504, in_use=False, ranges=((7, 2),)),
+            ),
+        ),
+        FileSystem("/dev/\udcffb", "/", "/srv", (CachedFile(b"c", 0x0B0A0908, False, ()),)),
+    ),
+    processes=(ProcessMemory(1, 17, ((0x7FFF_FFFF, 512),)), ProcessMemory(4194304, 12345, ())),
+)
+
+
+def test_bytes_of_the_specification() -> None:
+    assert KNOWN.build() == forge.working_set()
+    assert WorkingSet.parse(forge.working_set()) == KNOWN
+    assert (KNOWN.files, KNOWN.file_pages, KNOWN.process_pages) == (3, 1003, 512)
+
+
+def test_flags() -> None:
+    bare = WorkingSet.parse(forge.working_set(flags=3))
+    assert (bare.with_paths, bare.complete) == (False, False)
+    assert bare.build() == forge.working_set(flags=3)
+
+
+@st.composite
+def ranges(draw: st.DrawFn) -> Ranges:
+    end = 0
+    made: list[tuple[int, int]] = []
+    for _ in range(draw(st.integers(0, 4))):
+        first = end + draw(st.integers(1 if made else 0, 1 << 40))
+        count = draw(st.integers(1, 1 << 30))
+        made.append((first, count))
+        end = first + count
+    return tuple(made)
+
+
+CACHED = st.builds(
+    CachedFile, st.binary(max_size=40), st.integers(0, 2**32 - 1), st.booleans(), ranges()
+)
+PROCESSES = st.builds(ProcessMemory, st.integers(1, 2**31 - 1), st.integers(0, 2**63), ranges())
+NAMES = st.text(max_size=20)
+SYSTEMS = st.builds(FileSystem, NAMES, NAMES, NAMES, st.lists(CACHED, max_size=5).map(tuple))
+
+
+@given(
+    st.builds(
+        WorkingSet,
+        st.uuids(),
+        st.booleans(),
+        st.booleans(),
+        st.lists(SYSTEMS, max_size=3).map(tuple),
+        st.lists(PROCESSES, max_size=3).map(tuple),
+    )
+)
+def test_what_is_built_is_parsed(working_set: WorkingSet) -> None:
+    assert WorkingSet.parse(working_set.build()) == working_set
+
+
+@given(st.binary(max_size=200))
+def test_noise_is_refused_or_understood(data: bytes) -> None:
+    try:
+        parsed = WorkingSet.parse(data)
+    except TorporError:
+        return
+    assert WorkingSet.parse(parsed.build()) == parsed
+
+
+@given(st.lists(st.integers(0, 2**64 - 1)))
+def test_numbers(numbers: list[int]) -> None:
+    assert varint.encode(numbers) == forge.leb(*numbers)
+    assert varint.decode(varint.encode(numbers)) == numbers
+
+
+def test_a_hundred_thousand_files_stay_below_4_mib() -> None:
+    files = tuple(
+        CachedFile(
+            b"usr/share/package-%d/doc/%s-%05d.html" % (n // 50, b"chapter" * (n % 3), n),
+            file_check(n, 4096 * n, time.time_ns()),
+            n % 10 == 0,
+            tuple((first, 1 + n % 40) for first in range(0, 200 * (1 + n % 3), 200)),
+        )
+        for n in range(100_000)
+    )
+    built = WorkingSet(
+        UUID(int=1), True, True, (FileSystem("UUID=x", "/", "/", files),), ()
+    ).build()
+    assert len(built) < 4 << 20
+    parsed = WorkingSet.parse(built)
+    assert parsed.files == 100_000
+    assert parsed.file_pages == sum(pages_in(file.ranges) for file in files)
+
+
+def test_a_name_longer_than_a_path_can_be_is_refused() -> None:
+    def of_one_file(size: int) -> bytes:
+        names = b"\0" + forge.leb(size) + b"n" * size
+        return forge.working_set(file_counts=(1,), names=names, checks=bytes(4), ranges=b"\0")
+
+    assert WorkingSet.parse(of_one_file(4096)).files == 1
+    with pytest.raises(DamagedError, match="does not fit"):
+        WorkingSet.parse(of_one_file(4097))
+
+
+def test_check_tells_a_change() -> None:
+    checks = {file_check(*facts) for facts in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, -3))}
+    assert len(checks) == 4
