@@ -32,7 +32,7 @@ from store.header import read_header
 from tests.forge import PAGE
 from tests.fuzz.mutate import DISK, case, specimens
 from tests.sources import IDENTITY, limit_memory, opened
-from tests.unit.fake_disks import Disks
+from tests.unit.fake_root import Disks
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.vectors.devices import STREAM
 from tests.vectors.images import FACTS

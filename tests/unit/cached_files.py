@@ -7,39 +7,38 @@ from pathlib import Path
 from format.sections.working_set import CachedFile, WorkingSet
 from linux import PAGE_SIZE
 from linux.page_cache import Residency
+from tests.sources import opened
 from workingset.record import record
 
 LONG_ENOUGH = 60.0
 ODD = b"new\nline \xff\xfe"
 
 
-def is_on_disk(path: Path) -> bool:
-    """Return whether what is cached of the file can be dropped: on a tmpfs it cannot."""
-    path.write_bytes(b"x")
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return Residency().of_file(file.fileno()) == []
-
-
 def put_files(folder: Path) -> None:
     """Write three files, all cached: one only in part, one in a folder, one with an odd name."""
     (folder / "below").mkdir(parents=True)
     for name in (b"plain", b"below/deep", ODD):
-        path = os.fsencode(folder) + b"/" + name
-        with open(path, "wb") as file:
+        with open(os.fsencode(folder) + b"/" + name, "wb") as file:
             file.write(os.urandom(20 * PAGE_SIZE))
             os.fsync(file.fileno())
     drop(folder / "plain")
-    with (folder / "plain").open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-        os.pread(file.fileno(), 1, 5 * PAGE_SIZE)
+    read_pages(folder / "plain", 5)
 
 
-def drop(path: Path | bytes) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
+def read_pages(path: Path, *pages: int) -> None:
+    """Have these pages of a file in memory, and no others for their sake."""
+    with opened(path) as fd:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+        for page in pages:
+            os.pread(fd, 1, page * PAGE_SIZE)
+
+
+def drop(path: str | Path, *, sync: bool = False) -> None:
+    """Have nothing of a file in memory."""
+    with opened(path) as fd:
+        if sync:
+            os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def drop_all(folder: Path) -> None:
@@ -48,12 +47,9 @@ def drop_all(folder: Path) -> None:
             drop(path)
 
 
-def resident(path: Path | bytes) -> list[tuple[int, int]]:
-    fd = os.open(path, os.O_RDONLY)
-    try:
+def resident(path: str | Path) -> list[tuple[int, int]]:
+    with opened(path) as fd:
         return Residency().of_file(fd)
-    finally:
-        os.close(fd)
 
 
 def files_in(whole: WorkingSet, folder: Path) -> dict[bytes, CachedFile]:

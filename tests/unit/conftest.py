@@ -29,7 +29,7 @@ from store.swap import SwapStore
 from tests.command import Result
 from tests.forge import PAGE, header_page
 from tests.unit.booting import Boot
-from tests.unit.cached_files import is_on_disk, put_files
+from tests.unit.cached_files import drop, put_files, resident
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
 from torpor.__main__ import main
@@ -159,9 +159,17 @@ def few_names() -> None:
 
 
 @pytest.fixture
-def cached(tmp_path: Path) -> Path:
-    """A folder with the files of put_files, on a disk."""
-    if not is_on_disk(tmp_path / "probe"):
+def on_disk(tmp_path: Path) -> Path:
+    """A folder whose files need not be cached: on a tmpfs what is cached cannot be dropped."""
+    (tmp_path / "probe").write_bytes(b"x")
+    drop(tmp_path / "probe", sync=True)
+    if resident(tmp_path / "probe"):
         pytest.skip("the temporary folder is in memory")
-    put_files(tmp_path / "cached")
-    return tmp_path / "cached"
+    return tmp_path
+
+
+@pytest.fixture
+def cached(on_disk: Path) -> Path:
+    """A folder with the files of put_files, on a disk."""
+    put_files(on_disk / "cached")
+    return on_disk / "cached"

@@ -10,7 +10,7 @@ from initramfs.generators.generator import Target
 from initramfs.generators.layers import Crypt, Volume
 from linux.root import Root
 from state.location import Location
-from tests.unit.below_root import write
+from tests.unit.fake_root import write
 from torpor.enable.system import NOTE
 
 ETC, LIB = "/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d"

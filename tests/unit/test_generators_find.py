@@ -8,7 +8,7 @@ import pytest
 from initramfs.generators.find import find_generator
 from initramfs.generators.kernels import installed, order, order_of_release
 from linux.root import Root
-from tests.unit.below_root import write
+from tests.unit.fake_root import write
 
 INITRAMFS_TOOLS = {
     "/usr/sbin/mkinitramfs": "#!/bin/sh\n",

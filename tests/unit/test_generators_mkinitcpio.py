@@ -19,8 +19,8 @@ from initramfs.generators.hooks import (
 from initramfs.generators.mkinitcpio import MKINITCPIO
 from linux.root import Root
 from state.location import Location
-from tests.unit.below_root import write
 from tests.unit.fake_machine import IMAGE, FakeMachine
+from tests.unit.fake_root import write
 from tests.unit.test_doctor_kinds import mkinitcpio as boots_by_mkinitcpio
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level

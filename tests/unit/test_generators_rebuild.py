@@ -8,7 +8,7 @@ from initramfs.generators import boot
 from initramfs.generators.find import find_generator
 from initramfs.generators.rebuild import commands
 from linux.root import Root
-from tests.unit.below_root import write
+from tests.unit.fake_root import write
 from tests.unit.test_generators_find import (
     DRACUT,
     DRACUTS_UPDATE,

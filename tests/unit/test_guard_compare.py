@@ -12,7 +12,7 @@ from format.sections.guard import GuardEntry, Method
 from guard.compare import compare
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS
-from tests.unit.fake_disks import UUID_2, Disks, ext
+from tests.unit.fake_root import UUID_2, Disks, ext
 
 
 @pytest.fixture

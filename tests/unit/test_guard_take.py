@@ -14,7 +14,7 @@ from guard.take import Guarded
 from linux import block
 from linux.mounts import Mount
 from tests.premises.volumes import skip_unless_mountable
-from tests.unit.fake_disks import UUID_1, UUID_2, Disks, ext
+from tests.unit.fake_root import UUID_1, UUID_2, Disks, ext
 from vm.host import run
 
 

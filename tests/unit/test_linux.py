@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +22,9 @@ from linux.libc import checked, libc, number_of
 from linux.machine import machine_id, processor, ram_map, ram_map_digest
 from linux.root import Root
 from linux.snapshot import encode_device
-from tests.unit.below_root import write
+from tests.sources import opened
+from tests.tools import python
+from tests.unit.fake_root import write
 
 # include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
 HEADER_REQUESTS = {
@@ -44,13 +44,9 @@ HEADER_REQUESTS = {
 }
 
 
-@pytest.mark.parametrize(("name", "number"), HEADER_REQUESTS.items())
-def test_ioctl_numbers(name: str, number: int) -> None:
-    assert getattr(snapshot, name) == number
-
-
-def test_freeze_numbers_are_those_of_linux_fs_h() -> None:
-    """_IOWR('X', 119, int) and _IOWR('X', 120, int)."""
+def test_ioctl_numbers() -> None:
+    """Those of linux/fs.h are _IOWR('X', 119, int) and _IOWR('X', 120, int)."""
+    assert {name: getattr(snapshot, name) for name in HEADER_REQUESTS} == HEADER_REQUESTS
     assert (filesystem.FIFREEZE, filesystem.FITHAW) == (0xC0045877, 0xC0045878)
 
 
@@ -71,26 +67,8 @@ def test_root_in_memory() -> None:
     assert not root.is_memory("")
 
 
-def test_own_mountinfo_and_fdinfo_agree() -> None:
-    fd = os.open("/proc", os.O_RDONLY)
-    try:
-        found = mounts.mount_id_of(fd)
-    finally:
-        os.close(fd)
-    assert "/proc" in [m.mount_point for m in mounts.read_mounts() if m.mount_id == found]
-
-
-RAM = {"0": ("0x0", "0x9fbff", "System RAM"), "1": ("0x100000", "0x1fffffff", "System RAM")}
+LOW, HIGH = ("0x0", "0x9fbff", "System RAM"), ("0x100000", "0x1fffffff", "System RAM")
 IOMEM = "00001000-0009fbff : System RAM\n000a0000-000bffff : PCI Bus 0000:00\n"
-
-
-def memmap(entries: dict[str, tuple[str, str, str]]) -> dict[str, str]:
-    """Return the files that say so."""
-    return {
-        f"/sys/firmware/memmap/{number}/{file}": f"{value}\n"
-        for number, values in entries.items()
-        for file, value in zip(("start", "end", "type"), values, strict=True)
-    }
 
 
 def machine(folder: Path, files: dict[str, str]) -> Root:
@@ -99,39 +77,45 @@ def machine(folder: Path, files: dict[str, str]) -> Root:
     return made
 
 
+def ram_map_of(folder: Path, *entries: tuple[str, str, str]) -> str:
+    """Return the map of a machine whose firmware gives these entries."""
+    files = {
+        f"/sys/firmware/memmap/{number}/{file}": f"{value}\n"
+        for number, values in enumerate(entries)
+        for file, value in zip(("start", "end", "type"), values, strict=True)
+    }
+    return ram_map(machine(folder, files))
+
+
 def test_memory_map_shows_every_field(tmp_path: Path) -> None:
-    maps = {ram_map(machine(tmp_path / "same", memmap(RAM)))}
-    assert ram_map(machine(tmp_path / "again", memmap(RAM))) in maps
-    for field, value in enumerate(("0x1000", "0x2fffffff", "ACPI Tables")):
-        changed = list(RAM["1"])
-        changed[field] = value
-        entries = RAM | {"1": (changed[0], changed[1], changed[2])}
-        maps.add(ram_map(machine(tmp_path / f"other{field}", memmap(entries))))
-    maps.add(ram_map(machine(tmp_path / "less", memmap({"0": RAM["0"]}))))
-    assert len(maps) == 5
+    same = [ram_map_of(tmp_path / name, LOW, HIGH) for name in ("one", "other")]
+    changed = [("0x1000", *HIGH[1:]), (HIGH[0], "0x2fffffff", HIGH[2]), (*HIGH[:2], "ACPI Tables")]
+    others = [ram_map_of(tmp_path / entry[0] / entry[2], LOW, entry) for entry in changed]
+    assert len({*same, *others, ram_map_of(tmp_path / "less", LOW)}) == 5
 
 
 def test_memory_map_without_firmware_memmap(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         ram_map(Root(str(tmp_path)))
-    first = ram_map(machine(tmp_path, {"/proc/iomem": IOMEM}))
-    other_bus = IOMEM.replace("PCI", "ISA")
-    assert ram_map(machine(tmp_path, {"/proc/iomem": other_bus})) == first
-    more = IOMEM.replace("0009fbff", "0009ffff")
-    assert ram_map(machine(tmp_path, {"/proc/iomem": more})) != first
+
+    def found(iomem: str) -> str:
+        return ram_map(machine(tmp_path, {"/proc/iomem": iomem}))
+
+    assert found(IOMEM.replace("PCI", "ISA")) == found(IOMEM)
+    assert found(IOMEM.replace("0009fbff", "0009ffff")) != found(IOMEM)
 
 
 def test_age_of_a_process() -> None:
     program = "from linux.tasks import age; import time; time.sleep(0.5); print(age())"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert 0.4 < float(done.stdout) < 60
+    assert 0.4 < float(python(program)) < 60
 
 
-def test_own_memory_map_is_stable() -> None:
+def test_this_machine() -> None:
     assert ram_map_digest() == ram_map_digest()
     assert re.fullmatch("[0-9a-f]{64}", ram_map_digest().hex())
+    name, features = processor()
+    assert name
+    assert "sse2" in features
 
 
 FIRST = "processor\t: 0\nmodel name\t: Testing\r 9000\nflags\t\t: fpu sse2\nbugs\t\t: f00f\n"
@@ -148,12 +132,6 @@ FIRST = "processor\t: 0\nmodel name\t: Testing\r 9000\nflags\t\t: fpu sse2\nbugs
 def test_processor(cpuinfo: str, expected: tuple[str, str], tmp_path: Path) -> None:
     name, features = processor(machine(tmp_path, {"/proc/cpuinfo": cpuinfo}))
     assert (name, " ".join(sorted(features))) == expected
-
-
-def test_processor_of_this_machine() -> None:
-    name, features = processor()
-    assert name
-    assert "sse2" in features
 
 
 @pytest.mark.parametrize(
@@ -234,15 +212,16 @@ def test_process_is_described(tmp_path: Path) -> None:
         assert str(path) in tasks.open_files(os.getpid())
     assert str(path) not in tasks.open_files(os.getpid())
     assert os.getpid() in tasks.pids()
+    with opened("/proc", os.O_RDONLY) as fd:
+        number = mounts.mount_id_of(fd)
+    assert "/proc" in [m.mount_point for m in mounts.read_mounts() if m.mount_id == number]
     assert tasks.mount_namespace(os.getpid()) == tasks.mount_namespace()
     assert 0 < len(tasks.name_of(os.getpid()).encode()) <= tasks.NAME_SIZE
     assert mounts.mounts_of(os.getpid()) == mounts.read_mounts()
 
 
 def test_process_that_has_ended_is_an_error() -> None:
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
+    child = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(child, 0)
     for ask in (tasks.name_of, tasks.open_files, tasks.mount_namespace, cgroups.cgroup_of):
         with pytest.raises(OSError, match="No such"):
@@ -264,8 +243,7 @@ def test_cgroups_are_those_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_synced_file_system_is_an_open_one(tmp_path: Path) -> None:
-    fd = os.open(tmp_path, os.O_RDONLY)
-    filesystem.sync_file_system(fd)
-    os.close(fd)
+    with opened(tmp_path, os.O_RDONLY) as fd:
+        filesystem.sync_file_system(fd)
     with pytest.raises(OSError, match="Bad file"):
         filesystem.sync_file_system(fd)

@@ -9,7 +9,7 @@ from hibernate import filesystems
 from hibernate.filesystems import every_mount, refuse_served, to_freeze
 from linux import tasks
 from linux.mounts import Mount
-from tests.unit.fake_disks import Disks
+from tests.unit.fake_root import Disks
 
 ROOT = Mount(1, "8:0", "/", "ext4", "/dev/sda1")
 DATA = Mount(2, "8:1", "/data", "ext4", "/dev/sdb1")

@@ -1,11 +1,13 @@
-"""What is in memory is recorded: files of the disk below the temporary folder, and processes."""
+"""What is in memory is recorded, and what there is no room for swapped out in order.
+
+The files lie on the disk below the temporary folder."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -14,13 +16,17 @@ import pytest
 from errors import DamagedError
 from format.records import MAX_WORKING_SET_SIZE
 from format.sections.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
-from linux import PAGE_SIZE
+from linux import PAGE_SIZE, process_memory, tasks
 from linux.mounts import Mount, MountTable, read_mounts
+from tests.sources import opened
+from tests.tools import failing
 from tests.unit.cached_files import LONG_ENOUGH, ODD, files_in, recorded
 from tests.unit.test_linux_memory import sleeper
+from workingset import page_out as page_out_module
 from workingset import record as record_module
 from workingset import trees as trees_module
 from workingset.files import Examiner
+from workingset.page_out import page_out, to_page_out
 from workingset.processes import Processes
 from workingset.record import fit, record
 from workingset.trees import Places, find_tree, trees
@@ -38,16 +44,8 @@ def test_cached_files_are_recorded(cached: Path) -> None:
 
 
 def test_files_in_use_are_marked(cached: Path) -> None:
-    program = "import sys; file = open(sys.argv[1]); print(flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, cached / "plain"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        assert process.stdout
-        process.stdout.readline()
+    with opened(cached / "plain") as fd, sleeper(fd):
         files = files_in(record(limit=LONG_ENOUGH), cached)
-        process.kill()
     assert [files[name].in_use for name in (b"plain", ODD)] == [True, False]
 
 
@@ -88,16 +86,15 @@ def test_no_walker_is_left(cached: Path) -> None:
             os.kill(pid, 0)
 
 
+def whole_of(files: Iterable[CachedFile], processes: Iterable[ProcessMemory]) -> WorkingSet:
+    system = FileSystem("d", "/", "/", tuple(files))
+    return WorkingSet(UUID(int=1), True, True, (system,), tuple(processes))
+
+
 def test_what_does_not_fit_is_left_out_the_unused_first(monkeypatch: pytest.MonkeyPatch) -> None:
     used = CachedFile(b"used", 1, in_use=True, ranges=((0, 1),))
-    rest = tuple(CachedFile(b"%06d" % n, n, False, ((0, 1 + n % 9),)) for n in range(4000))
-    whole = WorkingSet(
-        UUID(int=1),
-        with_paths=True,
-        complete=True,
-        file_systems=(FileSystem("d", "/", "/", (*rest, used)),),
-        processes=(ProcessMemory(1, 1, ((5, 1),)),),
-    )
+    rest = [CachedFile(b"%06d" % n, n, False, ((0, 1 + n % 9),)) for n in range(4000)]
+    whole = whole_of([*rest, used], [ProcessMemory(1, 1, ((5, 1),))])
     assert fit(whole) == (whole, whole.build())
     monkeypatch.setattr(record_module, "MAX_WORKING_SET_SIZE", 10_000)
     fitted, section = fit(whole)
@@ -115,15 +112,9 @@ def test_what_does_not_fit_is_left_out_the_unused_first(monkeypatch: pytest.Monk
 def test_processes_with_most_of_the_ranges_are_left_out_before_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = CachedFile(b"used", 1, in_use=False, ranges=((0, 1),))
     scattered = tuple((page, 1) for page in range(0, 10_000, 2))
-    whole = WorkingSet(
-        UUID(int=1),
-        with_paths=True,
-        complete=True,
-        file_systems=(FileSystem("d", "/", "/", (file,)),),
-        processes=tuple(ProcessMemory(pid, 1, scattered) for pid in range(1, 9)),
-    )
+    file = CachedFile(b"used", 1, in_use=False, ranges=((0, 1),))
+    whole = whole_of([file], [ProcessMemory(pid, 1, scattered) for pid in range(1, 9)])
     monkeypatch.setattr(record_module, "MAX_WORKING_SET_SIZE", 30_000)
     fitted, _ = fit(whole)
     assert (fitted.files, len(fitted.processes), fitted.complete) == (1, 2, False)
@@ -131,12 +122,9 @@ def test_processes_with_most_of_the_ranges_are_left_out_before_files(
 
 def test_more_names_than_a_reader_takes_are_not_recorded() -> None:
     """They share their beginnings, so that they would take little room."""
-    folder = b"d" * 4000 + b"/"
-    files = tuple(
-        CachedFile(folder + b"%06d" % n, n, n < 10, ((0, 1 + n % 9),)) for n in range(20_000)
-    )
-    systems = (FileSystem("d", "/", "/", files),)
-    whole = WorkingSet(UUID(int=1), True, True, systems, ())
+    names = [b"d" * 4000 + b"/%06d" % n for n in range(20_000)]
+    files = [CachedFile(name, n, n < 10, ((0, 1 + n % 9),)) for n, name in enumerate(names)]
+    whole = whole_of(files, [])
     with pytest.raises(DamagedError, match="too long"):
         WorkingSet.parse(whole.build())
     fitted, section = fit(whole)
@@ -164,31 +152,26 @@ def test_what_is_no_file_is_not_opened(cached: Path) -> None:
     """Opening a FIFO for reading wakes up a writer that waits."""
     os.mkfifo(cached / "fifo")
     examiner = Examiner(lambda: False, with_handles=False)
-    root = os.open(cached, os.O_RDONLY)
-    opened: list[int] = []
-    writer = threading.Thread(target=lambda: opened.append(os.open(cached / "fifo", os.O_WRONLY)))
+    written: list[int] = []
+    writer = threading.Thread(target=lambda: written.append((cached / "fifo").write_bytes(b"")))
     writer.start()
     time.sleep(0.1)
     try:
-        assert examiner.look_unless_special(root, b"fifo") is None
-        assert examiner.look_unless_special(root, b"below") is None
-        assert examiner.look_unless_special(root, b"plain")
+        with opened(cached, os.O_RDONLY) as root:
+            assert examiner.look_unless_special(root, b"fifo") is None
+            assert examiner.look_unless_special(root, b"below") is None
+            assert examiner.look_unless_special(root, b"plain")
         time.sleep(0.1)
-        assert opened == []
+        assert written == []
     finally:
         os.close(os.open(cached / "fifo", os.O_RDONLY))
         writer.join()
-        os.close(opened[0])
-        os.close(root)
 
 
 def test_a_folder_that_cannot_be_read_has_nothing_in_it(
     cached: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_folder: int) -> None:
-        raise OSError(5, "bad sector")
-
-    monkeypatch.setattr(os, "scandir", fail)
+    monkeypatch.setattr(os, "scandir", failing(OSError(5, "bad sector")))
     assert record(limit=LONG_ENOUGH).with_paths
 
 
@@ -220,3 +203,90 @@ def test_each_folder_of_a_file_system_is_walked_once(monkeypatch: pytest.MonkeyP
     subvolumes = [replace(real, root="/@"), replace(real, mount_id=9005, root="/@home")]
     parts = trees(MountTable(subvolumes))
     assert [tree.mount.root for tree in parts] == ["/@", "/@home"]
+
+
+MIB = 1 << 20
+Ranges = list[tuple[int, int]]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Ranges:
+    """What was asked for: address and bytes of each range."""
+    ranges: Ranges = []
+
+    def take(_pidfd: int, some: Ranges) -> int:
+        assert len(some) <= 1024
+        ranges.extend(some)
+        return sum(size for _, size in some)
+
+    monkeypatch.setattr(process_memory, "page_out", take)
+    return ranges
+
+
+SIZES = {
+    "MemTotal": 1000,
+    "MemFree": 200,
+    "Active(file)": 100,
+    "Inactive(file)": 200,
+    "Active(anon)": 400,
+    "SwapFree": 2000,
+}
+"""MiB of a machine: 300 of caches, 400 of processes, 100 of the kernel."""
+
+
+@pytest.mark.parametrize(
+    ("image", "changed", "wanted"),
+    [
+        (1000, {}, 300 - 300 + 128),
+        (1000, {"MemFree": 600, "Active(file)": 0, "Inactive(file)": 0}, 0),
+        (400, {}, 400 - 300 + 128),
+        (400, {"SwapFree": 0}, 0),
+        (400, {"SwapFree": 100}, 50),
+        (0, {}, 700 - 300 + 128),
+        (500, {"Inactive(file)": 600}, 0),
+    ],
+)
+def test_caches_go_first(
+    image: int, changed: dict[str, int], wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {name: size * MIB for name, size in (SIZES | changed).items()}
+    monkeypatch.setattr(page_out_module, "memory", lambda: sizes)
+    assert to_page_out(image * MIB) == wanted * MIB
+
+
+def mine(*ranges: tuple[int, int], started: int | None = None) -> ProcessMemory:
+    pid = os.getpid()
+    return ProcessMemory(pid, tasks.start_of(pid) if started is None else started, ranges)
+
+
+def test_each_gives_its_share_in_the_order_of_addresses(asked: Ranges) -> None:
+    large = mine(*((page, 3) for page in range(0, 40_000, 4)))
+    small = mine((1 << 20, 10_000))
+    page_out([large, small], 20_000 * PAGE_SIZE)
+    pages = [size // PAGE_SIZE for _, size in asked]
+    assert sum(pages) == 15_000 + 5_000
+    at = next(n for n, (address, _) in enumerate(asked) if address >= (1 << 20) * PAGE_SIZE)
+    assert sum(pages[:at]) == 15_000
+    assert all(one[0] + one[1] <= other[0] for one, other in pairwise(asked))
+    assert max(pages) == 2048
+
+
+def test_all_of_it_and_no_more(asked: Ranges) -> None:
+    assert page_out([mine((5, 3000), (9000, 1))], 1 << 40) == 3001 * PAGE_SIZE
+    assert asked == [
+        (5 * PAGE_SIZE, 2048 * PAGE_SIZE),
+        (2053 * PAGE_SIZE, 952 * PAGE_SIZE),
+        (9000 * PAGE_SIZE, PAGE_SIZE),
+    ]
+
+
+def test_who_has_little_or_is_gone_or_another_is_left_alone(asked: Ranges) -> None:
+    gone = ProcessMemory((1 << 31) - 1, 1, ((0, 5000),))
+    assert page_out([mine((0, 200)), mine((0, 5000), started=1), gone], 1 << 40) == 0
+    assert page_out([], 1 << 40) == 0
+    assert asked == []
+
+
+def test_it_ends_in_time(asked: Ranges, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_out_module, "LIMIT", 0.0)
+    assert page_out([mine((0, 5000))], 1 << 40) == 0
