@@ -19,15 +19,16 @@ from format.records import Identity
 from format.sections.guard import Guard, GuardEntry
 from resume.check import Machine, check_machine
 from resume.find import Found
-from store.header import StoreHeader, read_header
+from store.header import read_header
 from store.image import opened
+from store.protocol import Slot
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An image on an open device."""
 
-    header: StoreHeader
+    slot: Slot
     image: ImageReader | None
     """None if it cannot be read."""
     refusal: TorporError | None
@@ -44,21 +45,21 @@ class Candidate:
 
     def discard(self) -> bool:
         """Clear the mark if the image is ours; return whether there was one to clear."""
-        there = self.is_ours and self.header.holds_image()
+        there = self.is_ours and self.slot.holds_image()
         if there:
-            self.header.clear()
+            self.slot.clear()
         return there
 
     def is_kept(self, error: TorporError) -> bool:
         """Return whether the image stays for another boot; `error` is why this one goes on."""
-        if isinstance(error, ForbiddenError) or not self.header.holds_image():
+        if isinstance(error, ForbiddenError) or not self.slot.holds_image():
             return False
         return self.is_ours and isinstance(self.refusal or error, KeptError)
 
     def why_skipped(self) -> str:
         """Return device and reason, for one that is not taken."""
         made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(self.created_ns // 10**9))
-        return f"{self.header.name} ({self.refusal or f'older, of {made} UTC'})"
+        return f"{self.slot.name} ({self.refusal or f'older, of {made} UTC'})"
 
 
 def candidates_of(
@@ -69,14 +70,14 @@ def candidates_of(
     Raises UnreadableError for what was named; of others one that cannot be opened is left out.
     """
     examined = [
-        _examine(header, here, is_ours=one.is_ours)
+        _examine(slot, here, is_ours=one.is_ours)
         for one in found
-        for header in _opened(one, files, flags)
+        for slot in _opened(one, files, flags)
     ]
     return sorted(examined, key=lambda one: (one.refusal is None, one.created_ns), reverse=True)
 
 
-def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[StoreHeader]:
+def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[Slot]:
     try:
         fd = files.enter_context(opened(found.path, flags))
         yield read_header(fd, found.path, found.page)
@@ -85,17 +86,17 @@ def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[StoreHeader]
             raise
 
 
-def _examine(header: StoreHeader, here: Machine, *, is_ours: bool) -> Candidate:
+def _examine(slot: Slot, here: Machine, *, is_ours: bool) -> Candidate:
     image = None
     try:
-        image = ImageReader(header.image())
+        image = ImageReader(slot.image())
         if not is_ours:
             _check_installation(image.superblock.identity, here.identity)
         is_ours = True
-        guard = check_image(image, header.mark(), here)
+        guard = check_image(image, slot.mark(), here)
     except TorporError as error:
-        return Candidate(header, image, error, is_ours)
-    return Candidate(header, image, None, is_ours, guard)
+        return Candidate(slot, image, error, is_ours)
+    return Candidate(slot, image, None, is_ours, guard)
 
 
 def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[GuardEntry]:

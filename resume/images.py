@@ -46,7 +46,7 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
             compare(best.guard, waiting.more)
             _discard_older(candidates[1:], report)
             report(kmsg.INFO, f"loading {_describe(image)}")
-            restore(image, best.header)
+            restore(image, best.slot)
         except TorporError as error:
             return _settled(candidates, error)
         except Exception:
@@ -110,7 +110,7 @@ def _discard_older(others: list[Candidate], report: Report) -> None:
         try:
             candidate.discard()
         except UnreadableError as error:
-            name = candidate.header.name
+            name = candidate.slot.name
             report(kmsg.WARNING, f"the older image on {name} cannot be discarded: {error}")
 
 
@@ -120,10 +120,10 @@ def _settled(candidates: list[Candidate], error: TorporError) -> Outcome:
     if candidates and error is candidates[0].refusal:
         outcome.skipped = [candidate.why_skipped() for candidate in candidates[1:]]
     for candidate in candidates:
-        name = candidate.header.name
+        name = candidate.slot.name
         try:
             if candidate.is_kept(error):
-                outcome.kept.append((name, candidate.header.page))
+                outcome.kept.append((name, candidate.slot.page))
             elif candidate.discard():
                 outcome.discarded.append(name)
         except UnreadableError as trouble:
@@ -144,7 +144,7 @@ def _handed_on(candidates: list[Candidate]) -> str:
             ours = candidate.image if candidate.is_ours else None
             if ours and (section := ours.table(WORKING_SET)):
                 save_working_set(section)
-                return candidate.header.name
+                return candidate.slot.name
         except (TorporError, OSError, MemoryError):
             continue
     return ""

@@ -7,29 +7,29 @@ from errors import DamagedError, KernelRefusedError, RestoreRefusedError, Unread
 from format import PAGE_SIZE
 from format.reader import ImageReader
 from linux.snapshot import SnapshotDevice
-from store.header import StoreHeader
+from store.protocol import Slot
 from store.snapshot import open_snapshot
 
 
-def restore(image: ImageReader, header: StoreHeader) -> None:
-    """Load the image and become it; the mark in `header` says at each moment how far it got.
+def restore(image: ImageReader, slot: Slot) -> None:
+    """Load the image and become it; the mark in `slot` says at each moment how far it got.
 
     Returns only by raising: RestoreRefusedError if the image may be tried once more,
     KernelRefusedError, or what reading the image and writing the mark raise.
     """
     with open_snapshot(os.O_WRONLY) as snapshot:
-        header.begin_loading()
+        slot.begin_loading()
         try:
             load(image, snapshot)
             snapshot.platform_support(enabled=image.superblock.platform)
         except OSError as error:
             raise KernelRefusedError(f"the kernel does not take the image: {error}") from error
         os.sync()
-        header.claim()
+        slot.claim()
         try:
             _become(snapshot)
         except KernelRefusedError as refusal:
-            raise _settled(header, refusal) from refusal
+            raise _settled(slot, refusal) from refusal
 
 
 def load(image: ImageReader, snapshot: SnapshotDevice) -> None:
@@ -63,10 +63,10 @@ def _become(snapshot: SnapshotDevice) -> None:
         raise KernelRefusedError(f"the kernel refuses the image: {error}") from error
 
 
-def _settled(header: StoreHeader, refusal: KernelRefusedError) -> KernelRefusedError:
+def _settled(slot: Slot, refusal: KernelRefusedError) -> KernelRefusedError:
     """Put the mark back and return the error to raise: one that keeps the image, the first time."""
     try:
-        again = header.put_back()
+        again = slot.put_back()
     except UnreadableError as error:
         claimed = f"{error}: the image stays claimed, and no boot restores it"
         return KernelRefusedError(f"{refusal}; {claimed}")

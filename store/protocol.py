@@ -26,6 +26,8 @@ class Slot(ABC):
 
     name: str
     """For messages: a path."""
+    page: int
+    """Where it begins on a device, in pages; 0 where there is none."""
 
     @abstractmethod
     def holds_image(self) -> bool:
