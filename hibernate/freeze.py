@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import Self
 
@@ -95,7 +95,7 @@ def freeze_tasks(snapshot: SnapshotDevice) -> None:
     with ExitStack() as reading:
         kernel_log = None
         with suppress(OSError):
-            kernel_log = reading.enter_context(closing(KernelLogReader()))
+            kernel_log = reading.enter_context(KernelLogReader())
         try:
             snapshot.freeze()
         except OSError as error:
