@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from errors import Attempt, DeviceNotFoundError
-from format.sections.guard import GuardEntry, Method
+from format.tables import GuardEntry, Method
 from guard import sample
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Self
 
 from errors import KernelRefusedError, command
-from format.sections.guard import GuardEntry
+from format.tables import GuardEntry
 from guard.take import Guarded
 from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems, every_mount, refuse_served, to_freeze

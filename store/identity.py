@@ -2,7 +2,7 @@
 
 from errors import Attempt
 from format.records import Identity
-from format.sections.machine import MachineFacts
+from format.tables import MachineFacts
 from linux.machine import kernel_names, processor, ram_map, ram_map_digest
 
 
