@@ -40,6 +40,7 @@ NAMED = {
 }
 """What names the swap: a kernel command line, and what torpor enable kept."""
 
+BARE = "python -I -S -c pass"
 _SHELLS = {
     "busybox": ["/bin/busybox", "sh"],
     "klibc": ["/usr/lib/klibc/bin/sh"],
@@ -63,69 +64,46 @@ SIZE_BAR = Bar(8, 5)
 def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
     """Boot on a swap without an image, and pack what an initramfs needs of the resumer.
 
-    All that an initramfs runs of ours takes root and a loop device.
+    To boot takes root and a loop device.
     """
-    swap = folder / "swap"
-    swap_disk(swap, SWAP_MIB, UUID)
-    cmdline = f"resume={swap}"
-    rounds = in_turn(
-        {
-            "torpor-resume": command(
-                RESUMER / "torpor-resume", "--dry-run", "--cmdline", cmdline, status=NO_IMAGE
-            ),
-            "python -I -S -c pass": command(sys.executable, "-I", "-S", "-c", "pass"),
-        },
-        STARTS,
-    )
+    rounds = _boots(folder) if os.geteuid() == 0 else {}
     _print_starts(rounds)
-    runs = rounds["torpor-resume"]
-    bare = rounds["python -I -S -c pass"]
     unpacked, sizes = _added(folder / "needs.cpio")
-    figures = [
-        Figure("resumer, no image: wall", [1000 * s for s in seconds(runs)], "ms", TIME_BAR),
-        Figure("resumer, no image: CPU", [1000 * run.cpu_seconds for run in runs], "ms"),
-        Figure("resumer, no image: peak", [run.rss_mib for run in runs], "MiB", MEMORY_BAR),
-        Figure("resumer, no image: bytes read", [run.read_kib for run in runs], "KiB"),
-        Figure(
-            "resumer, no image / bare Python",
-            [run.seconds / other.seconds for run, other in zip(runs, bare, strict=True)],
-        ),
-        Figure("added to an initramfs, unpacked", [unpacked], "MiB"),
-    ]
+    figures = [*_boot_figures(rounds), Figure("added to an initramfs, unpacked", [unpacked], "MiB")]
     for generator, level in LEVELS.items():
         name = f"added to an initramfs, zstd -{level} ({generator})"
         bar = SIZE_BAR if generator == "initramfs-tools" else None
         figures.append(Figure(name, [sizes[level]], "MiB", bar))
-    boots = _boots(folder, swap) if os.geteuid() == 0 else {}
-    figures += _boot_figures(boots)
-    return figures, {name: seconds(runs) for name, runs in (rounds | boots).items()}
+    return figures, {name: seconds(runs) for name, runs in rounds.items()}
 
 
-def _boots(folder: Path, swap: Path) -> Rounds:
-    """Run the hooks as an initramfs does, each in its shells; from the hook's first word on."""
+def _boots(folder: Path) -> Rounds:
+    """Run the hooks as an initramfs does, each in its shells, beside a bare Python."""
+    swap = folder / "swap"
+    swap_disk(swap, SWAP_MIB, UUID)
+    jobs: dict[str, Job] = {BARE: command(sys.executable, "-I", "-S", "-c", "pass")}
     with _loop_device(swap) as number:
-        jobs: dict[str, Job] = {}
         for named, (cmdline, location) in NAMED.items():
             place = folder / f"boot-{len(jobs)}"
             memory_root.lay_out(_initramfs(location), place, dict.fromkeys(_DISKS, number))
             for hook, (words, shells) in HOOKS.items():
                 for shell in shells:
-                    inside = [*_SHELLS[shell], *words]
-                    name = f"{named}, {hook} in {shell}"
-                    jobs[name] = _boot(memory_root.command(place, cmdline, *inside))
-        rounds = in_turn(jobs, STARTS)
-    _print_starts(rounds)
-    return rounds
+                    inside = memory_root.command(place, cmdline, *_SHELLS[shell], *words)
+                    jobs[f"{named}, {hook} in {shell}"] = _boot(inside)
+        return in_turn(jobs, STARTS)
 
 
-def _boot_figures(boots: Rounds) -> Iterator[Figure]:
-    """Yield for each way to name the swap the hook that takes the most."""
-    for named in NAMED if boots else ():
-        hooks = {name: runs for name, runs in boots.items() if name.startswith(f"{named}, ")}
+def _boot_figures(rounds: Rounds) -> Iterator[Figure]:
+    """Yield for each way to name the swap the figures of the hook that takes the most."""
+    for named in NAMED if rounds else ():
+        hooks = {name: runs for name, runs in rounds.items() if name.startswith(f"{named}, ")}
         name = max(hooks, key=lambda name: median_seconds(hooks[name]))
-        yield Figure(
-            f"boot, no image: {name}", [1000 * s for s in seconds(hooks[name])], "ms", TIME_BAR
-        )
+        runs, head = hooks[name], f"boot, no image: {name}"
+        yield Figure(f"{head}: wall", [1000 * run.seconds for run in runs], "ms", TIME_BAR)
+        yield Figure(f"{head}: CPU", [1000 * run.cpu_seconds for run in runs], "ms")
+        yield Figure(f"{head}: peak", [run.rss_mib for run in runs], "MiB", MEMORY_BAR)
+        ratios = [run.seconds / bare.seconds for run, bare in zip(runs, rounds[BARE], strict=True)]
+        yield Figure(f"{head} / bare Python", ratios)
 
 
 _DISKS = ("sda", "sda1", "sda2", "sdb", "nvme0n1", "nvme0n1p1", "nvme0n1p2", "nvme0n1p3")

@@ -5,7 +5,6 @@ import fcntl
 import os
 
 from linux import programs
-from linux.open_file import OpenFile
 
 EFI = "/sys/firmware/efi"
 FOLDER = f"{EFI}/efivars"
@@ -32,13 +31,9 @@ def is_there() -> bool:
 
 def mount() -> None:
     """Mount efivarfs, if the firmware is EFI and nobody has; without a word if that fails."""
-    if not os.path.isdir(FOLDER) or is_there():
-        return
-    options = "nosuid,nodev,noexec"
-    try:
+    if os.path.isdir(FOLDER) and not is_there():
+        options = "nosuid,nodev,noexec"
         programs.call(["mount", "-t", "efivarfs", "-o", options, "efivarfs", FOLDER], quiet=True)
-    except OSError:
-        return
 
 
 def read(name: str) -> bytes | None:
@@ -48,20 +43,24 @@ def read(name: str) -> bytes | None:
     while one is made, and in a restored kernel for one that was removed since. Raises OSError.
     """
     try:
-        variable = OpenFile(os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC))
+        fd = os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    with variable:
-        data = os.read(variable.fd, ATTRIBUTES_SIZE + _LONGEST)
+    try:
+        data = os.read(fd, ATTRIBUTES_SIZE + _LONGEST)
         return data[ATTRIBUTES_SIZE:] if data else None
+    finally:
+        os.close(fd)
 
 
 def write(name: str, value: bytes) -> None:
     """Set a variable. Raises OSError."""
     _make_mutable(name)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-    with OpenFile(os.open(_path(name), flags, 0o644)) as variable:
-        os.write(variable.fd, _ATTRIBUTES + value)  # a variable is written in one piece
+    fd = os.open(_path(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, _ATTRIBUTES + value)  # a variable is written in one piece
+    finally:
+        os.close(fd)
 
 
 def remove(name: str) -> None:

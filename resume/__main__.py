@@ -10,7 +10,7 @@ import sys
 from errors import DeviceNotFoundError, TorporError, UsageError
 from linux import kmsg, root
 from resume.arguments import USAGE, Arguments
-from resume.find import find, find_in_file
+from resume.find import find
 from resume.outcome import Outcome
 from resume.report import Report, to_console, to_kernel_log, to_stderr, to_stdout
 from resume.request import Request, read_request
@@ -64,11 +64,16 @@ def rehearse(text: str | None, report: Report) -> None:
     request.complain(report)
     request.refuse_forbidden()
     waiting = Waiting(request, lambda message: report(kmsg.INFO, message))
-    is_file = text is not None and request.places and os.path.isfile(request.places[0].device)
-    found = find_in_file(request.places[0].device) if is_file else find(request, waiting)
-    from resume.images import check_best
+    named = request.places[0].resume if request.places and text is not None else ""
+    if os.path.isfile(named):
+        from resume.images import check_file
 
-    check_best(found, request, waiting, report)
+        check_file(named, request, waiting, report)
+    else:
+        found = find(request, waiting)
+        from resume.images import check_best
+
+        check_best(found, request, waiting, report)
 
 
 def _wait(arguments: Arguments) -> int:

@@ -7,11 +7,10 @@ image is imported by whoever finds one.
 import mmap
 import os
 
-from errors import Attempt, DeviceNotFoundError, IncompleteError, NoImageError, TorporError
+from errors import DeviceNotFoundError, IncompleteError, NoImageError, TorporError, cannot
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, FirstPage
 from linux import block
-from linux.open_file import OpenFile
 from resume.request import Request
 from resume.wait import Waiting
 from store.locate import find_device, whole_devices
@@ -24,23 +23,14 @@ if TYPE_CHECKING:
 class Found:
     """Where an image is, ours or one of the kernel's own."""
 
-    def __init__(
-        self, path: str, number: int, first: FirstPage, *, is_ours: bool, in_file: bool = False
-    ) -> None:
+    def __init__(self, path: str, page: int, first: FirstPage, *, is_ours: bool) -> None:
         self.path = path
-        self.page = number
-        """Number of the first page."""
+        self.page = page
+        """Number of the first page, which holds `first`."""
         self.first = first
-        """What was read there."""
         self.is_ours = is_ours
         """Whether it is this installation's, whoever has made it; else that is to be seen."""
-        self.in_file = in_file
-        """Whether it is in an ordinary file, for a rehearsal."""
-
-    @property
-    def is_kernels(self) -> bool:
-        """Whether the image is one of the kernel's own."""
-        return self.first.signature == KERNEL_IMAGE
+        self.is_kernels = first.signature == KERNEL_IMAGE
 
 
 def find(request: Request, waiting: Waiting) -> list[Found]:
@@ -57,35 +47,25 @@ def find(request: Request, waiting: Waiting) -> list[Found]:
     except DeviceNotFoundError as error:
         why_not = error
     for place in request.places:
-        path = path if place is request.places[0] else find_device(place.device)
+        path = path if place is request.places[0] else find_device(place.resume)
         if path is None:
             continue
+        is_ours = place is not request.firmware
         try:
-            first = _read(path, place.page)
+            first = _read(path, place.offset)
         except TorporError:
-            if place.is_ours:
+            if is_ours:
                 raise
             continue  # that the firmware names no such page is no reason to look nowhere else
-        found = Found(path, place.page, first, is_ours=place.is_ours)
+        found = Found(path, place.offset, first, is_ours=is_ours)
         if found.is_kernels or first.holds_image():
             return [found]
-        if request.is_named and place.is_ours:
+        if request.is_named and is_ours:
             why_not = NoImageError(f"no image: {first.describe(path)}")
     others = [] if request.is_named else list(_anywhere())
     if not others:
         raise why_not
     return others
-
-
-def find_in_file(path: str) -> list[Found]:
-    """Return the ordinary file as such a place. Raises NoImageError and others, as find.
-
-    One that begins with zeros may be a store, which is written below its file system.
-    """
-    first = _read(path, 0)
-    if first.begins_image or first.holds_image() or not any(first.data):
-        return [Found(path, 0, first, is_ours=True, in_file=True)]
-    raise NoImageError(f"no image: {first.describe(path)}")
 
 
 def _anywhere() -> "Iterator[Found]":
@@ -101,8 +81,14 @@ def _anywhere() -> "Iterator[Found]":
 def _read(path: str, number: int) -> FirstPage:
     """Return that page of a device or file. Raises UnreadableError, IncompleteError."""
     page = mmap.mmap(-1, PAGE_SIZE)  # aligned, to read past the page cache
-    with Attempt("read", path), OpenFile(block.open_direct(path, os.O_RDONLY)) as file:
-        got = os.preadv(file.fd, [page], number * PAGE_SIZE)
+    try:
+        fd = block.open_direct(path, os.O_RDONLY)
+        try:
+            got = os.preadv(fd, [page], number * PAGE_SIZE)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise cannot("read", path, error) from error
     if got != PAGE_SIZE:
         raise IncompleteError(f"{path} ends at byte {number * PAGE_SIZE + got}")
     return FirstPage(page[:])

@@ -9,7 +9,7 @@ from format import checksum
 from format.pipeline import prepare_process
 from format.reader import ImageReader
 from format.records import WORKING_SET
-from format.tables import GuardEntry
+from format.sections.guard import GuardEntry
 from guard.compare import compare
 from linux import kmsg, power
 from resume.candidates import Candidate, candidates_of, check_image
@@ -65,24 +65,27 @@ def check_best(found: list[Found], request: Request, waiting: Waiting, report: R
         raise NoImageError(f"no image: {found[0].first.describe(found[0].path)}")
     here = Machine.here(request.machine_id)
     with ExitStack() as files:
-        if found[0].in_file:
-            image, guard = _in_file(found[0].path, here, files)
-        else:
-            best, image = _choose(candidates_of(found, here, files, os.O_RDONLY), report)
-            guard = best.guard
-        waiting.anew()
-        compare(guard, waiting.more)
-        for _ in image.stream():
-            pass
-        report(kmsg.INFO, f"would resume: {_describe(image)} is sound")
+        best, image = _choose(candidates_of(found, here, files, os.O_RDONLY), report)
+        _check(image, best.guard, waiting, report)
 
 
-def _in_file(path: str, here: Machine, files: ExitStack) -> tuple[ImageReader, list[GuardEntry]]:
-    """Return the image in an ordinary file or in a copy of a device, and what it holds mounted."""
-    source = files.enter_context(open_image(path))
-    mark = source.mark if isinstance(source, BlockSource) else None
-    image = ImageReader(source)
-    return image, check_image(image, mark, here)
+def check_file(path: str, request: Request, waiting: Waiting, report: Report) -> None:
+    """Check the image in an ordinary file or in a copy of a device, as check_best does."""
+    prepare_process()
+    checksum.self_test()
+    with open_image(path) as source:
+        mark = source.mark if isinstance(source, BlockSource) else None
+        image = ImageReader(source)
+        guard = check_image(image, mark, Machine.here(request.machine_id))
+        _check(image, guard, waiting, report)
+
+
+def _check(image: ImageReader, guard: list[GuardEntry], waiting: Waiting, report: Report) -> None:
+    waiting.anew()
+    compare(guard, waiting.more)
+    for _ in image.stream():
+        pass
+    report(kmsg.INFO, f"would resume: {_describe(image)} is sound")
 
 
 def _choose(candidates: list[Candidate], report: Report) -> tuple[Candidate, ImageReader]:

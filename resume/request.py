@@ -1,6 +1,8 @@
 """What this boot asks for: where an image may be, and how long to wait for it."""
 
-from errors import Attempt, ConfigurationError, ForbiddenError, TorporError
+from _collections_abc import Callable  # `collections` would cost each boot 3 ms
+
+from errors import ConfigurationError, ForbiddenError, TorporError, cannot
 from linux import cmdline, efivar, kmsg
 from resume.report import Report
 from state.location import Location, named_location, read_location
@@ -15,68 +17,52 @@ MAX_DELAY = 300.0
 MAX_TIMEOUT = 3600.0
 
 
-class Place:
-    """Where an image may be."""
-
-    def __init__(self, device: str, page: int, *, is_ours: bool) -> None:
-        self.device = device
-        """As `resume=` names it."""
-        self.page = page
-        self.is_ours = is_ours
-        """Whether what is there is this installation's, whoever has made it."""
-
-
 class Request:
     """What the kernel command line says of a resume, and what others say where it is silent."""
 
     def __init__(
-        self, text: str, kept: Location | None = None, firmware: Place | None = None
+        self, text: str, kept: Location | None = None, firmware: Location | None = None
     ) -> None:
-        """`text` is the command line, `kept` is what torpor enable kept."""
-        parameters = cmdline.parse(text)
+        """`text` is the command line, `kept` what torpor enable kept."""
+        self._parameters = cmdline.parse(text)
         self.complaints: list[str] = []
         """What cannot be understood, and what is done about it."""
-        named = self._named(parameters)
+        named = self._named()
         self.is_named = named is not None
         """Whether the command line names the device, and so no other one is meant."""
-        first = named or kept or Location("")
-        self.places = [Place(first.resume, first.offset, is_ours=True)] if first.resume else []
-        """Where to look first, in this order: the firmware's is what nobody else names."""
-        if firmware:
-            self.places.append(firmware)
-        self.forbidden_by = cmdline.forbids_resume(parameters)
-        """The parameter that forbids a resume, or ""."""
-        self.delay = min(self._seconds(parameters, "resumedelay", 0), MAX_DELAY)
+        self.firmware = firmware
+        """What the firmware names, which need not be this installation's."""
+        self.places = [place for place in (named or kept, firmware) if place and place.resume]
+        """Where to look first, in this order."""
+        self.delay = min(self._seconds("resumedelay", cmdline.seconds, 0), MAX_DELAY)
         """Seconds to let pass first."""
-        usual = LONG_TIMEOUT if "resumewait" in parameters else TIMEOUT
-        self.timeout = min(self._seconds(parameters, "torpor.timeout", usual), MAX_TIMEOUT)
+        usual = LONG_TIMEOUT if "resumewait" in self._parameters else TIMEOUT
+        self.timeout = min(self._seconds("torpor.timeout", cmdline.decimal, usual), MAX_TIMEOUT)
         """Seconds to wait for the device then."""
         self.machine_id = kept.machine_id if kept else ""
-        """Of this installation, as torpor enable kept it, or ""."""
+        """Of this installation, or ""."""
 
     def refuse_forbidden(self) -> None:
         """Raise ForbiddenError if the command line forbids a resume."""
-        if self.forbidden_by:
-            raise ForbiddenError(f"{self.forbidden_by} on the kernel command line")
+        if word := cmdline.forbids_resume(self._parameters):
+            raise ForbiddenError(f"{word} on the kernel command line")
 
     def complain(self, report: Report) -> None:
         """Say what cannot be understood."""
         for complaint in self.complaints:
             report(kmsg.WARNING, complaint)
 
-    def _named(self, parameters: dict[str, str]) -> Location | None:
+    def _named(self) -> Location | None:
         try:
-            return named_location(parameters)
+            return named_location(self._parameters)
         except ConfigurationError as error:
             self.complaints.append(f"{error}: looking in page 0")
-            return Location(parameters["resume"])
+            return Location(self._parameters["resume"])
 
-    def _seconds(self, parameters: dict[str, str], name: str, otherwise: float) -> float:
-        text = parameters.get(name)
-        if text is None:
-            return otherwise
-        found = cmdline.seconds(text) if name == "resumedelay" else cmdline.decimal(text)
-        if found is None:
+    def _seconds(self, name: str, read: Callable[[str], int | None], otherwise: float) -> float:
+        text = self._parameters.get(name)
+        found = None if text is None else read(text)
+        if text is not None and found is None:
             self.complaints.append(
                 f"{name}={text} on the kernel command line is no number of seconds: ignored"
             )
@@ -90,22 +76,24 @@ def read_request(text: str | None, *, changes_nothing: bool = False) -> Request:
     """
     if not changes_nothing:
         efivar.mount()
-    complaint = ""
+    firmware, complaints = None, []
     try:
         firmware = _named_by_firmware()
     except TorporError as error:
-        firmware, complaint = None, f"{error}: ignored"
+        complaints = [f"{error}: ignored"]
     request = Request(cmdline.read() if text is None else text, read_location(), firmware)
-    request.complaints += [complaint] if complaint else []
+    request.complaints += complaints
     return request
 
 
-def _named_by_firmware() -> Place | None:
+def _named_by_firmware() -> Location | None:
     """Return what the firmware names for the running kernel. Raises StateError, UnreadableError."""
-    with Attempt("read", "the EFI variable HibernateLocation"):
+    try:
         if efivar.read(efivar.HIBERNATE_LOCATION) is None:
             return None
+    except OSError as error:
+        raise cannot("read", "the EFI variable HibernateLocation", error) from error
     from store.efi_location import read_efi_location  # json and dataclasses, for few boots
 
     found = read_efi_location()
-    return Place(found.spec, found.page, is_ours=False) if found else None
+    return Location(found.spec, found.page) if found else None

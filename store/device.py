@@ -5,11 +5,10 @@ import os
 from contextlib import ExitStack
 from uuid import UUID
 
-from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot
+from errors import DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
 from format.extent_map import Extents
 from linux import block, programs
-from linux.open_file import OpenFile
 from linux.root import HOST, Root
 from store.base import OwnStore
 from store.header import new_store_header, read_header
@@ -23,15 +22,16 @@ class DeviceStore(OwnStore):
 
     def __init__(self, path: str) -> None:
         """Open what store.find has found. Raises StoreRefusedError if it is in use or changed."""
+        fd = claim(path)
         with ExitStack() as on_error:
-            device = on_error.enter_context(claim(path))
-            header = read_header(device.fd, path)
+            on_error.callback(os.close, fd)
+            header = read_header(fd, path)
             if not header.is_store:
                 raise StoreRefusedError(f"{path} is no store any more")
             runs = Extents()
-            runs.add(1, block.size_of(device.fd) // PAGE_SIZE - 1)
+            runs.add(1, block.size_of(fd) // PAGE_SIZE - 1)
             on_error.pop_all()
-        super().__init__(device.fd, path, header, runs)
+        super().__init__(fd, path, header, runs)
 
 
 def make_store(path: str) -> UUID:
@@ -39,20 +39,23 @@ def make_store(path: str) -> UUID:
 
     Raises StoreRefusedError if it is in use, too small, or holds something that is no store.
     """
-    with claim(path) as device:
+    fd = claim(path)
+    try:
         refuse_volatile(path, path)
-        pages = block.size_of(device.fd) // PAGE_SIZE
+        pages = block.size_of(fd) // PAGE_SIZE
         if pages < _SMALLEST_PAGES:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
-        if not read_header(device.fd, path).is_store and (found := _contents(path)):
+        if not read_header(fd, path).is_store and (found := _contents(path)):
             raise StoreRefusedError(
                 f"{path} holds something already: {found}",
                 f"if that can go: wipefs --all {path}",
             )
-        return new_store_header(device.fd, path, pages)
+        return new_store_header(fd, path, pages)
+    finally:
+        os.close(fd)
 
 
-def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) -> OpenFile:
+def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) -> int:
     """Open a block device that nothing else uses; past the page cache, unless told otherwise.
 
     Raises DeviceNotFoundError, StoreRefusedError, UnreadableError.
@@ -64,7 +67,7 @@ def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) ->
     if PAGE_SIZE % root.sector_size(path):
         raise StoreRefusedError(f"{path} has sectors larger than a page")
     try:
-        return OpenFile(block.claim(root.path(path), flags))
+        return block.claim(root.path(path), flags)
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise StoreRefusedError(
@@ -75,8 +78,10 @@ def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) ->
 
 def _contents(path: str) -> str:
     """Return what blkid finds on the device, "" for nothing (exit code 2, blkid(8))."""
-    with Attempt("run", "blkid, which tells whether the device is empty"):
+    try:
         found = programs.run(["blkid", "--probe", path])
+    except OSError as error:
+        raise cannot("run", "blkid, which tells whether the device is empty", error) from error
     if found.returncode == 2 and not found.stderr:
         return ""
     return found.stdout.partition(": ")[2].strip() or found.stderr.strip() or "unclear contents"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from errors import Attempt, DeviceNotFoundError, StateError, StoreRefusedError
+from errors import DeviceNotFoundError, StateError, StoreRefusedError, cannot
 from linux import efivar
 from linux.efivar import HIBERNATE_LOCATION
 from store.header import StoreHeader
@@ -88,8 +88,10 @@ def is_efi_location_set() -> bool:
 
 def write_efi_location(location: EfiLocation, os_release: Mapping[str, str]) -> None:
     """Keep the location in the firmware. Raises UnreadableError."""
-    with Attempt("write", "the EFI variable HibernateLocation"):
+    try:
         efivar.write(HIBERNATE_LOCATION, location.build(os_release))
+    except OSError as error:
+        raise cannot("write", "the EFI variable HibernateLocation", error) from error
 
 
 def clear_efi_location() -> bool:
@@ -116,11 +118,15 @@ def clear_efi_location_of(header: StoreHeader) -> None:
 
 
 def _read() -> EfiLocation | None:
-    with Attempt("read", "the EFI variable HibernateLocation"):
+    try:
         value = efivar.read(HIBERNATE_LOCATION)
+    except OSError as error:
+        raise cannot("read", "the EFI variable HibernateLocation", error) from error
     return None if value is None else EfiLocation.parse(value)
 
 
 def _remove() -> None:
-    with Attempt("remove", "the EFI variable HibernateLocation"):
+    try:
         efivar.remove(HIBERNATE_LOCATION)
+    except OSError as error:
+        raise cannot("remove", "the EFI variable HibernateLocation", error) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import resume.__main__ as program
 from errors import TorporError
 from resume.outcome import Outcome
-from resume.request import Place, Request
+from resume.request import Request
 from resume.wait import Surroundings, Waiting
 from state.location import Location
 from store.header import new_store_header
@@ -24,6 +24,7 @@ class Clock(Surroundings):
         self.began = self.seconds = began
         self.at: dict[float, Event] = {}
         self.asks = self.was_waited = False
+        super().__init__(beside_loop=True)
         self.settled = self.turns = 0
         self.called: list[list[str]] = []
         self.on_call: Event = lambda: None
@@ -37,6 +38,9 @@ class Clock(Surroundings):
 
     def pause(self, seconds: float) -> None:
         self.seconds += seconds
+        self.happen()
+
+    def happen(self) -> None:
         for when in [when for when in self.at if when <= self.passed]:
             self.at.pop(when)()
 
@@ -106,7 +110,7 @@ class Boot:
         self,
         text: str = "quiet",
         location: Location | None = None,
-        firmware: Place | None = None,
+        firmware: Location | None = None,
     ) -> Outcome:
         """Boot with a command line, what enable kept and what the firmware names."""
         request = Request(text, location, firmware)

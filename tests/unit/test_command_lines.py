@@ -81,12 +81,11 @@ def test_place(reader: str, line: Line) -> None:
 def test_the_resumer(line: Line, kept: Location | None) -> None:
     """What enable kept stands where the command line is silent; what is no number is named."""
     request = Request(line.text, kept)
-    places = [(place.device, place.page) for place in request.places]
+    places = [(place.resume, place.offset) for place in request.places]
     named = [(line.resume, line.page or 0)] if line.resume else []
     assert places == (named or ([("LABEL=kept", 77)] if kept else []))
     assert request.is_named == bool(line.resume)
     assert (request.delay, request.timeout) == (line.delay, line.timeout)
-    assert request.forbidden_by == line.forbidden_by
     assert request.machine_id == (kept.machine_id if kept else "")
     assert [line.complaint in words for words in request.complaints] == [True] * bool(
         line.complaint

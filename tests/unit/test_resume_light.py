@@ -9,7 +9,6 @@ import pytest
 import resume.__main__ as program
 from errors import (
     ChangedError,
-    IncompleteError,
     NoImageError,
     TorporError,
     UnsupportedError,
@@ -77,8 +76,8 @@ def test_no_image_takes_no_heavy_import(
         (header_page(PAGES, signature=USER), NoImageError, "an image of another program"),
         (header_page(PAGES, signature=KERNEL), NoImageError, "an image of the kernel's own"),
         (header_page(PAGES, signature=b"something "), NoImageError, "neither an image, nor a"),
-        (b"", IncompleteError, "ends at byte 0"),
-        (b"short", IncompleteError, "ends at byte 5"),
+        (b"", NoImageError, "0 bytes are too few"),
+        (b"short", NoImageError, "5 bytes are too few"),
         (bytes(PAGE * 2), NoImageError, "neither an image, nor a store, nor swap"),
         (b"\x89TORPOR\n".ljust(PAGE * 2, b"\1"), UnsupportedError, "version"),
     ],

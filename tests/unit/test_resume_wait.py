@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,23 +23,13 @@ SWAP_PAGE = header_page(PAGES, signature=SWAP)
 SPEC = "UUID=11111111-2222-3333-4444-555555555555"
 
 
-def later(boot: Boot, second: float, spec: str = SPEC) -> None:
-    """Let the device come at that second."""
-    path = boot.device(first=SWAP_PAGE)
-    boot.clock.at[second] = lambda: boot.names.update({spec: path})
-
-
-def waits(boot: Boot, text: str = f"resume={SPEC}", command: tuple[str, ...] = ()) -> str:
-    """Wait for what the command line names, with a command meanwhile; return its path."""
-    waiting = Waiting(Request(text), boot.console.append, command, boot.clock)
-    path = waiting.first()
-    assert path
-    return path
-
-
-def misses(boot: Boot, text: str = f"resume={SPEC}", command: tuple[str, ...] = ()) -> None:
-    with pytest.raises(DeviceNotFoundError, match="did not appear within"):
-        waits(boot, text, command)
+def waits(boot: Boot, words: str = "", command: list[str] | None = None) -> bool:
+    """Wait for SPEC with more on the command line, and a command meanwhile; return if it came."""
+    request = Request(f"resume={SPEC} {words}")
+    try:
+        return bool(Waiting(request, boot.console.append, command, boot.clock).first())
+    except DeviceNotFoundError:
+        return False
 
 
 def test_an_ordinary_boot_waits_for_nothing_and_says_nothing(boot: Boot) -> None:
@@ -50,27 +41,48 @@ def test_an_ordinary_boot_waits_for_nothing_and_says_nothing(boot: Boot) -> None
     assert (boot.console, boot.said, boot.clock.passed, boot.clock.settled) == ([], [], 0, 0)
 
 
-@pytest.mark.parametrize(
-    ("words", "seconds"),
-    [
-        ("", 10),
-        ("torpor.timeout=3", 3),
-        ("torpor.timeout=0", 0),
-        ("resumewait", 300),
-        ("resumewait torpor.timeout=20", 20),
-        ("resumedelay=4", 14),
-    ],
-)
-@pytest.mark.parametrize("by", ["command line", "location"])
-def test_a_device_that_never_comes(boot: Boot, words: str, seconds: int, by: str) -> None:
-    named = by == "command line"
-    text = f"resume={SPEC} {words}" if named else f"quiet {words}"
-    outcome = boot.resume(text, None if named else Location(SPEC))
-    assert isinstance(outcome.error, DeviceNotFoundError)
-    timeout = seconds - 4 if "delay" in words else seconds
-    assert outcome.message == f"{SPEC} did not appear within {timeout} s"
-    assert boot.clock.passed == seconds
-    assert boot.console == [f"waiting up to {seconds} s for {SPEC}"]
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What happens at a boot, in seconds from the first look on, and when the waiting is over."""
+
+    words: str
+    over: float
+    comes: float | None = None
+    """When the device is there."""
+    asked: tuple[float, float] | None = None
+    """From when to when a passphrase is asked for."""
+    began: float = 100
+    said: float = 10
+
+
+SCENES = {
+    "it never comes": Scene("", 10),
+    "a limit": Scene("torpor.timeout=3", 3, said=3),
+    "no time": Scene("torpor.timeout=0", 0, said=0),
+    "resumewait ends": Scene("resumewait", 300, said=300),
+    "resumewait with a limit": Scene("resumewait torpor.timeout=20", 20, said=20),
+    "a delay before": Scene("resumedelay=4", 14, said=14),
+    "a delay passes although it is there": Scene("resumedelay=6", 6, 0, said=16),
+    "it comes late": Scene("", 7, 7),
+    "typing does not count": Scene("", 64, 64, (2, 60)),
+    "a wrong passphrase ends the wait": Scene("", 68, None, (2, 60)),
+    "nobody types for more than an hour": Scene("", 39, None, (0, 9999), HOUR - 30),
+}
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
+def test_how_long_a_boot_waits(boot: Boot, scene: Scene) -> None:
+    clock = boot.clock
+    clock.seconds = clock.began = scene.began
+    if scene.asked:
+        clock.at |= {scene.asked[0]: clock.ask, scene.asked[1]: clock.answer}
+    if scene.comes is not None:
+        path = boot.device()
+        clock.at[scene.comes] = lambda: boot.names.update({SPEC: path})
+    clock.happen()
+    assert waits(boot, scene.words) == (scene.comes is not None)
+    assert clock.passed == scene.over
+    assert boot.console == [f"waiting up to {scene.said} s for {SPEC}"] * bool(scene.said)
 
 
 def test_what_names_no_device_is_not_waited_for(
@@ -79,39 +91,6 @@ def test_what_names_no_device_is_not_waited_for(
     monkeypatch.setattr(wait, "find_device", find_device)
     assert "'nonsense' does not name a device" in boot.resume("resume=nonsense").message
     assert boot.clock.passed == 0
-
-
-def test_a_device_that_comes_late(boot: Boot) -> None:
-    later(boot, 7)
-    waits(boot)
-    assert boot.clock.passed == 7
-
-
-def test_a_delay_passes_even_if_the_device_is_there(boot: Boot) -> None:
-    boot.device(SPEC)
-    waits(boot, f"resume={SPEC} resumedelay=6")
-    assert boot.clock.passed == 6
-
-
-def test_asking_for_a_passphrase_does_not_count(boot: Boot) -> None:
-    boot.clock.at |= {2: boot.clock.ask, 60: boot.clock.answer}
-    later(boot, 64)
-    waits(boot)
-    assert boot.clock.passed == 64
-
-
-def test_a_wrong_passphrase_ends_the_wait(boot: Boot) -> None:
-    boot.clock.at |= {2: boot.clock.ask, 60: boot.clock.answer}
-    misses(boot)
-    assert 66 <= boot.clock.passed <= 70
-
-
-def test_nobody_types_for_more_than_an_hour(boot: Boot) -> None:
-    """A question that nobody takes back does not hold up the boot for ever."""
-    boot.clock.seconds = boot.clock.began = HOUR - 30
-    boot.clock.ask()
-    misses(boot)
-    assert 38 <= boot.clock.passed <= 42
 
 
 def test_without_a_name_udev_and_questions_are_waited_for(boot: Boot) -> None:
@@ -126,15 +105,15 @@ def test_without_a_name_udev_and_questions_are_waited_for(boot: Boot) -> None:
 
 
 def test_the_command_runs_while_it_waits(boot: Boot) -> None:
-    boot.device("LABEL=there")
-    waits(boot, "resume=LABEL=there", ("block", "all"))
-    assert boot.clock.called == []
-    misses(boot, command=("block", "all"))
+    assert not waits(boot, "", ["block", "all"])
     assert boot.clock.called == [["block", "all", SPEC]] * 10
+    boot.device(SPEC)
+    assert waits(boot, "", ["block", "all"])
+    assert len(boot.clock.called) == 10
 
 
 def test_the_command_is_not_called_for_ever(boot: Boot) -> None:
-    misses(boot, f"resume={SPEC} resumewait", ("block",))
+    waits(boot, "resumewait", ["block"])
     assert len(boot.clock.called) == wait.MOST_CALLS == 15
 
 
@@ -142,7 +121,7 @@ def test_events_do_not_make_the_command_run_more_often(
     boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(boot.clock, "pause", lambda _seconds: Clock.pause(boot.clock, 0.25))
-    misses(boot, f"resume={SPEC} torpor.timeout=4", ("block",))
+    waits(boot, "torpor.timeout=4", ["block"])
     assert len(boot.clock.called) == 4
 
 
@@ -152,23 +131,21 @@ def test_a_command_that_blocks_does_not_use_up_the_time(boot: Boot) -> None:
     def ask() -> None:
         boot.clock.seconds += 60 if len(boot.clock.called) == 1 else 0
 
+    path = boot.device()
     boot.clock.on_call = ask
-    later(boot, 65)
-    waits(boot, command=("block",))
-    assert boot.clock.passed >= 65
+    boot.clock.at[65] = lambda: boot.names.update({SPEC: path})
+    assert waits(boot, "", ["block"])
 
 
 def test_the_guards_devices_have_all_of_the_time_anew(boot: Boot) -> None:
     """An image is lost if one is missed, and a slow one comes with a slow machine."""
-    later(boot, 9)
-    waiting = Waiting(Request(f"resume={SPEC}"), boot.console.append, (), boot.clock)
-    waiting.first()
+    waiting = Waiting(Request(f"resume={SPEC}"), boot.console.append, None, boot.clock)
+    with pytest.raises(DeviceNotFoundError):
+        waiting.first()
     waiting.anew()
-    began = boot.clock.passed
     while waiting.more():
         pass
-    assert boot.clock.passed - began == 10
-    assert not waiting.more()
+    assert boot.clock.passed == 20
 
 
 def beside(boot: Boot, text: str = f"resume={SPEC} torpor.timeout=5") -> None:
@@ -237,7 +214,7 @@ def test_what_was_waited_for_is_not_waited_for_again(boot: Boot) -> None:
     assert outcome.message == f"{SPEC} did not appear within 7 s"
     assert (boot.clock.passed, boot.console) == (0, [])
     path = boot.device(SPEC)
-    waiting = Waiting(Request(f"resume={SPEC}"), boot.console.append, (), boot.clock)
+    waiting = Waiting(Request(f"resume={SPEC}"), boot.console.append, None, boot.clock)
     assert waiting.first() == path
     waiting.anew()
     assert waiting.more()
@@ -257,7 +234,7 @@ def test_real_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert real.turn() == 0
     (tmp_path / "turns").touch()
     first = real.turn()
-    os.utime(tmp_path / "turns", ns=(0, first + 1))
+    os.utime(tmp_path / "turns", (0, first + 1))
     assert real.turn() == first + 1
     began = time.monotonic()
     real.pause(0.1)

@@ -126,7 +126,7 @@ def test_boot_without_an_image_and_removal(generator: str, guests: Guests) -> No
     guest.run("torpor enable")
     guest.power_off()
     guest.boot()
-    assert started_for_us(executed(guest)) == [RESUMER] * (2 if generator == "dracut-shell" else 1)
+    assert set(started_for_us(executed(guest))) == {RESUMER}
     (refusal,) = refusals(guest)
     assert refusal == "no image: no device carries a mark"
     unit = guest.run("systemctl show --property=Result torpor-stale.service")
