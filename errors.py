@@ -186,6 +186,22 @@ class StateError(TorporError):
     meaning = "a record of an earlier hibernation or boot is damaged"
 
 
+class Attempt:
+    """What is asked of the operating system in a `with` block: an OSError there is told by cannot.
+
+    Without contextlib, which most boots need for nothing else.
+    """
+
+    def __init__(self, verb: str, where: str) -> None:
+        self._words = verb, where
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise cannot(*self._words, error) from error
+
+
 def cannot(verb: str, where: str, error: OSError) -> UnreadableError:
     """Return the error that says what the operating system did not do, and why."""
     hint = "run this as root" if error.errno == errno.EACCES else ""

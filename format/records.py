@@ -36,7 +36,7 @@ MAX_WORKING_SET_SIZE = 16 << 20
 
 
 class Table(Protocol):
-    """A section that is read as a whole; format/sections has all kinds."""
+    """A section that is read as a whole; format/tables and format/working_set have all kinds."""
 
     kind: ClassVar[int]
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 
 from errors import ChangedError, UnreadableError
 from format.pipeline import PageBuffer
-from format.sections.guard import GuardEntry, Method
+from format.tables import GuardEntry, Method
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS
 from linux.root import HOST, Root

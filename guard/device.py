@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
 
-from errors import cannot
+from errors import Attempt
 from format import PAGE_SIZE
 from format.pipeline import PageBuffer
 from linux import block, stack
+from linux.open_file import OpenFile
 from linux.root import HOST, Root
 
 PIECE = 1 << 20
@@ -34,7 +33,7 @@ def pieces(read: Read, offset: int, size: int, most: int = PIECE) -> Iterator[by
         offset += len(piece)
 
 
-class Device:
+class Device(OpenFile):
     """A block device (or, for tests, a file), open until it is closed."""
 
     def __init__(self, path: str, buffer: PageBuffer, root: Root = HOST) -> None:
@@ -48,19 +47,8 @@ class Device:
         """What a layer of device-mapper or md calls itself at each boot, else ""."""
         self.is_lasting = stack.is_lasting(layers)
         """Whether no layer is a file (its file system is guarded) or memory."""
-        self._fd = block.open_direct(root.path(path), os.O_RDONLY)
-        self.size = block.size_of(self._fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.close(self._fd)
+        super().__init__(block.open_direct(root.path(path), os.O_RDONLY))
+        self.size = block.size_of(self.fd)
 
     def read(self, offset: int, size: int) -> bytes:
         """See Read."""
@@ -70,10 +58,8 @@ class Device:
         room = self._buffer[: -(-(offset + size - start) // PAGE_SIZE) * PAGE_SIZE]
         done = 0
         while done < len(room):
-            try:
-                got = os.preadv(self._fd, [room[done:]], start + done)
-            except OSError as error:
-                raise cannot("read", f"{self.name} at byte {start + done}", error) from error
+            with Attempt("read", f"{self.name} at byte {start + done}"):
+                got = os.preadv(self.fd, [room[done:]], start + done)
             if not got:
                 break
             done += got

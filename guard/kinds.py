@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from format.sections.guard import Method
+from format.tables import Method
 from guard import btrfs, exfat, ext, fat, sample, xfs
 from guard.device import Read
 

@@ -2,7 +2,7 @@
 
 from errors import ChangedError, DamagedError
 from format.reader import ImageReader
-from format.sections.guard import Guard
+from format.tables import Guard
 from guard.compare import compare
 from store.protocol import Slot
 

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
-from errors import DeviceNotFoundError, cannot
-from format.sections.guard import GuardEntry, Method
+from errors import Attempt, DeviceNotFoundError
+from format.tables import GuardEntry, Method
 from guard import sample
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE
@@ -37,12 +36,7 @@ class Guarded:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._files.close()
 
     def open_all(self, table: MountTable) -> None:
@@ -78,10 +72,8 @@ class Guarded:
                 )
 
     def _open(self, node: str, mount: Mount, root: Root) -> None:
-        try:
+        with Attempt("open", f"{node}, mounted at {mount.mount_point}"):
             device = Device(node, self._buffer, root)
-        except OSError as error:
-            raise cannot("open", f"{node}, mounted at {mount.mount_point}", error) from error
         self._files.enter_context(device)
         if not device.is_lasting:
             return

@@ -15,6 +15,7 @@ from hibernate.signals import stop_if_asked
 from linux import filesystem
 from linux.memory import memory
 from linux.mounts import FileSystem, MountTable, file_systems
+from linux.open_file import OpenFile
 
 LIMIT = 60.0
 """Seconds without anything getting written after which a sync is given up."""
@@ -67,11 +68,9 @@ def _sync_one(mounts: FileSystem) -> None:
     """Sync a file system by the first of its mounts that can be opened; root may not open all."""
     for mount in mounts:
         with contextlib.suppress(OSError):
-            fd = os.open(mount.mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                filesystem.sync_file_system(fd)
-            finally:
-                os.close(fd)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            with OpenFile(os.open(mount.mount_point, flags)) as folder:
+                filesystem.sync_file_system(folder.fd)
             return
 
 

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Collection
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import Self
 
 from errors import KernelRefusedError, command
-from format.sections.guard import GuardEntry
+from format.tables import GuardEntry
 from guard.take import Guarded
 from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems, every_mount, refuse_served, to_freeze
@@ -95,7 +95,7 @@ def freeze_tasks(snapshot: SnapshotDevice) -> None:
     with ExitStack() as reading:
         kernel_log = None
         with suppress(OSError):
-            kernel_log = reading.enter_context(closing(KernelLogReader()))
+            kernel_log = reading.enter_context(KernelLogReader())
         try:
             snapshot.freeze()
         except OSError as error:

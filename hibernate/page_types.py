@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from format.sections.page_types import PageTypes
+from format.tables import PageTypes
 from linux import PAGE_SIZE, memory
 from linux.memory import PageFlags
 

@@ -10,7 +10,6 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from hibernate.signals import STOPPING
@@ -34,12 +33,7 @@ class Watchdog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.write(self._write_end, _ALL_WELL)
         os.waitpid(self._pid, 0)
         os.close(self._write_end)

@@ -9,7 +9,7 @@ from format import PAGE_SIZE, records
 from format.mark import Mark
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader, new_read_buffers
-from format.sections.guard import Guard, GuardEntry
+from format.tables import Guard, GuardEntry
 from format.writer import ImageWriter, new_buffers
 from hibernate.page_types import PageTypeCounter
 from hibernate.plan import Plan

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from linux import proc
 from linux.mounts import read_mounts
+from linux.open_file import OpenFile
 from linux.proc import lines
 
 
@@ -50,12 +51,8 @@ def is_frozen(root: str, cgroup: str) -> bool:
 def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
     """Ask for it to be frozen or thawed with all below it; returns at once."""
     path = f"{root}{cgroup}/cgroup.freeze"
-    with _gone_is_not_found(path):
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(fd, b"1" if frozen else b"0")
-        finally:
-            os.close(fd)
+    with _gone_is_not_found(path), OpenFile(os.open(path, os.O_WRONLY | os.O_CLOEXEC)) as file:
+        os.write(file.fd, b"1" if frozen else b"0")
 
 
 def memory_of(root: str, cgroup: str) -> dict[str, int]:
@@ -70,19 +67,17 @@ def reclaim(root: str, cgroup: str, size: int, *, files_only: bool) -> None:
     `files_only`: swap nothing out, where the kernel can be told (68cd9050d871). Raises
     BlockingIOError if less could be had, FileNotFoundError before Linux 5.19.
     """
-    fd = os.open(f"{root}{cgroup}/memory.reclaim", os.O_WRONLY | os.O_CLOEXEC)
-    try:
+    path = f"{root}{cgroup}/memory.reclaim"
+    with OpenFile(os.open(path, os.O_WRONLY | os.O_CLOEXEC)) as file:
         if files_only:
             try:
-                os.write(fd, f"{size} swappiness=0".encode())
+                os.write(file.fd, f"{size} swappiness=0".encode())
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
             else:
                 return
-        os.write(fd, str(size).encode())
-    finally:
-        os.close(fd)
+        os.write(file.fd, str(size).encode())
 
 
 def _read(path: str) -> str:

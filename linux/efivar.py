@@ -5,6 +5,7 @@ import fcntl
 import os
 
 from linux import programs
+from linux.open_file import OpenFile
 
 EFI = "/sys/firmware/efi"
 FOLDER = f"{EFI}/efivars"
@@ -43,24 +44,20 @@ def read(name: str) -> bytes | None:
     while one is made, and in a restored kernel for one that was removed since. Raises OSError.
     """
     try:
-        fd = os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC)
+        variable = OpenFile(os.open(_path(name), os.O_RDONLY | os.O_CLOEXEC))
     except FileNotFoundError:
         return None
-    try:
-        data = os.read(fd, ATTRIBUTES_SIZE + _LONGEST)
+    with variable:
+        data = os.read(variable.fd, ATTRIBUTES_SIZE + _LONGEST)
         return data[ATTRIBUTES_SIZE:] if data else None
-    finally:
-        os.close(fd)
 
 
 def write(name: str, value: bytes) -> None:
     """Set a variable. Raises OSError."""
     _make_mutable(name)
-    fd = os.open(_path(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(fd, _ATTRIBUTES + value)  # a variable is written in one piece
-    finally:
-        os.close(fd)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    with OpenFile(os.open(_path(name), flags, 0o644)) as variable:
+        os.write(variable.fd, _ATTRIBUTES + value)  # a variable is written in one piece
 
 
 def remove(name: str) -> None:

@@ -4,6 +4,8 @@ import os
 from _collections_abc import Callable  # `collections` would cost each boot 3 ms
 from itertools import cycle
 
+from linux.open_file import OpenFile
+
 Log = Callable[[str], None]
 """Takes a line for whoever follows what happens: in the kernel log, or at the terminal."""
 
@@ -41,24 +43,20 @@ class KernelLog:
             os.close(fd)
 
 
-class KernelLogReader:
+class KernelLogReader(OpenFile):
     """What comes into the kernel log from now on, until it is closed."""
 
     def __init__(self) -> None:
         """Raise OSError if /dev/kmsg cannot be read."""
-        self._fd = os.open(PATH, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        os.lseek(self._fd, 0, os.SEEK_END)
-
-    def close(self) -> None:
-        """Close it."""
-        os.close(self._fd)
+        super().__init__(os.open(PATH, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        os.lseek(self.fd, 0, os.SEEK_END)
 
     def new_messages(self) -> list[str]:
         """Return the messages since the last call, as far as the kernel has kept them."""
         messages: list[str] = []
         while True:
             try:
-                record = os.read(self._fd, _RECORD_SIZE)
+                record = os.read(self.fd, _RECORD_SIZE)
             except BlockingIOError:
                 return messages
             except BrokenPipeError:  # older ones were overwritten: the next read goes on behind

@@ -6,6 +6,7 @@ from array import array
 from contextlib import suppress
 
 from linux import PAGE_SIZE, proc
+from linux.open_file import OpenFile
 from linux.proc import lines
 
 PAGE_FLAGS = "/proc/kpageflags"
@@ -100,7 +101,7 @@ def pressure() -> float:
     return 0.0
 
 
-class PageFlags:
+class PageFlags(OpenFile):
     """/proc/kpageflags, open: what the kernel uses each page of memory for.
 
     Documentation/admin-guide/mm/pagemap.rst. Raises OSError where the kernel has none, or lets
@@ -108,12 +109,8 @@ class PageFlags:
     """
 
     def __init__(self) -> None:
-        self._fd = os.open(PAGE_FLAGS, os.O_RDONLY | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        """Close it."""
-        os.close(self._fd)
+        super().__init__(os.open(PAGE_FLAGS, os.O_RDONLY | os.O_CLOEXEC))
 
     def read(self, first: int, count: int) -> "array[int]":
         """Return the flags of so many pages from page frame `first` on; less where memory ends."""
-        return array("Q", os.pread(self._fd, count * _ENTRY_SIZE, first * _ENTRY_SIZE))
+        return array("Q", os.pread(self.fd, count * _ENTRY_SIZE, first * _ENTRY_SIZE))

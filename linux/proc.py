@@ -7,6 +7,8 @@ it. Every boot imports this: no `re`.
 
 import os
 
+from linux.open_file import OpenFile
+
 _OCTAL = b"01234567"
 
 
@@ -18,11 +20,8 @@ def read(path: str) -> str:
 
 def write(path: str, text: str) -> None:
     """Write to a file that is there, in one piece. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode("ascii"))
-    finally:
-        os.close(fd)
+    with OpenFile(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)) as file:
+        os.write(file.fd, text.encode("ascii"))
 
 
 def lines(text: str) -> list[str]:

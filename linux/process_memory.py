@@ -9,10 +9,11 @@ import errno
 import os
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from linux import PAGE_SIZE
 from linux.libc import checked, libc, number_of
+from linux.open_file import OpenFile
 from linux.page_cache import Runs, runs
 
 MOST_RANGES = 1024
@@ -89,21 +90,15 @@ def _mapping(line: bytes) -> Mapping:
     )
 
 
-class PageMap:
-    """The open pagemap of a process; a context manager. Raises OSError."""
+class PageMap(OpenFile):
+    """The open pagemap of a process. Raises OSError."""
 
     def __init__(self, pid: int) -> None:
-        self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+        super().__init__(os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC))
 
     def read(self, first: int, count: int) -> bytes:
         """Return the entries of so many pages from page `first` on; less where memory ends."""
-        return os.pread(self._fd, count * _ENTRY_SIZE, first * _ENTRY_SIZE)
+        return os.pread(self.fd, count * _ENTRY_SIZE, first * _ENTRY_SIZE)
 
 
 def resident(entries: bytes, *, shared: bool) -> Runs:
@@ -144,11 +139,8 @@ def _place(entry: int) -> int:
 
 def shared_memory_device() -> int:
     """Return st_dev of the tmpfs that shared anonymous memory, memfd and System V's are on."""
-    fd = os.memfd_create("torpor")
-    try:
-        return os.fstat(fd).st_dev
-    finally:
-        os.close(fd)
+    with OpenFile(os.memfd_create("torpor")) as file:
+        return os.fstat(file.fd).st_dev
 
 
 class _IoVector(ctypes.Structure):

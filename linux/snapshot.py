@@ -6,9 +6,9 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import Self
 
 from linux.libc import checked, libc
+from linux.open_file import OpenFile
 
 PATH = "/dev/snapshot"
 
@@ -34,7 +34,6 @@ PLATFORM_SUPPORT = _request(_NONE, 15)
 POWER_OFF = _request(_NONE, 16)
 CREATE_IMAGE = _request(_WRITE, 17, _INT.size)
 PREF_IMAGE_SIZE = _request(_NONE, 18)
-AVAIL_SWAP_SIZE = _request(_READ, 19, _LONG.size)
 ALLOC_SWAP_PAGE = _request(_READ, 20, _LONG.size)
 
 
@@ -44,35 +43,21 @@ def encode_device(device: int) -> int:
     return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
 
 
-class SnapshotDevice:
+class SnapshotDevice(OpenFile):
     """The open device, one method per ioctl. Raises OSError as the kernel does.
 
     Opening: EPERM under lockdown or `nohibernate`, EBUSY if somebody has it open, ENOENT if
-    the kernel was built without it.
+    the kernel was built without it. Closing: the kernel frees image and swap pages and thaws what
+    it froze.
     """
 
     def __init__(self, flags: int) -> None:
         """Open it: os.O_RDONLY to create an image, os.O_WRONLY to restore one."""
-        self._fd = os.open(PATH, flags | os.O_CLOEXEC)
-        self._long = bytearray(_LONG.size)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close it: the kernel frees image and swap pages and thaws what it froze."""
-        os.close(self._fd)
+        super().__init__(os.open(PATH, flags | os.O_CLOEXEC))
 
     def _ioctl(self, request: int, argument: int | bytes | bytearray | memoryview = 0) -> None:
         """Make the one system call of every method; the kernel changes a bytearray, or a view."""
-        fcntl.ioctl(self._fd, request, argument)
-
-    def _get(self, request: int) -> int:
-        self._ioctl(request, self._long)
-        return int.from_bytes(self._long, "little", signed=True)
+        fcntl.ioctl(self.fd, request, argument)
 
     def freeze(self) -> None:
         """Freeze all user tasks but this thread. EBUSY: one did not stop within its time."""
@@ -103,10 +88,6 @@ class SnapshotDevice:
         """Name the active swap area that alloc_swap_pages uses; `offset` of its header in pages."""
         self._ioctl(SET_SWAP_AREA, _SWAP_AREA.pack(offset, encode_device(device)))
 
-    def available_swap(self) -> int:
-        """Return the bytes free in the swap area."""
-        return self._get(AVAIL_SWAP_SIZE)
-
     def alloc_swap_pages(self, count: int) -> "array[int]":
         """Allocate pages of swap, return their offsets on the device in bytes.
 
@@ -124,7 +105,9 @@ class SnapshotDevice:
 
     def image_size(self) -> int:
         """Return the size in bytes of the image that create_image took."""
-        return self._get(GET_IMAGE_SIZE)
+        size = bytearray(_LONG.size)
+        self._ioctl(GET_IMAGE_SIZE, size)
+        return int.from_bytes(size, "little", signed=True)
 
     def prefer_image_size(self, size: int) -> None:
         """Ask for an image of at most `size` bytes; 0 asks for the smallest.
@@ -132,7 +115,7 @@ class SnapshotDevice:
         The kernel keeps the value, as /sys/power/image_size. Not by fcntl.ioctl, whose integers
         have 32 bits.
         """
-        checked(libc.ioctl(self._fd, ctypes.c_ulong(PREF_IMAGE_SIZE), ctypes.c_ulong(size)))
+        checked(libc.ioctl(self.fd, ctypes.c_ulong(PREF_IMAGE_SIZE), ctypes.c_ulong(size)))
 
     def platform_support(self, *, enabled: bool) -> None:
         """Say whether power_off may use the firmware (ACPI S4)."""
@@ -147,7 +130,7 @@ class SnapshotDevice:
 
         The device moves one page per segment: each view holds one page.
         """
-        return os.readv(self._fd, pages)
+        return os.readv(self.fd, pages)
 
     def write(self, pages: Sequence[memoryview]) -> int:
         """Give the kernel the image's next bytes, return how many it took; see `read`.
@@ -156,4 +139,4 @@ class SnapshotDevice:
         is complete: without it an image that ends in zero pages is refused from 6.6 on
         (005e8dddd497; mended by 734eba62cd32).
         """
-        return os.writev(self._fd, pages)
+        return os.writev(self.fd, pages)

@@ -16,7 +16,7 @@ from errors import (
 from format.mark import Mark
 from format.reader import ImageReader
 from format.records import Identity
-from format.sections.guard import Guard, GuardEntry
+from format.tables import Guard, GuardEntry
 from resume.check import Machine, check_machine
 from resume.find import Found
 from store.header import read_header

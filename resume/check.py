@@ -8,7 +8,7 @@ from typing import Self
 from errors import DamagedError, OtherHardwareError, OtherKernelError
 from format.reader import ImageReader
 from format.records import Identity
-from format.sections.machine import MachineFacts
+from format.tables import MachineFacts
 from linux.proc import lines
 from store.identity import these_facts, this_machine
 

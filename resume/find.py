@@ -7,10 +7,11 @@ image is imported by whoever finds one.
 import mmap
 import os
 
-from errors import DeviceNotFoundError, IncompleteError, NoImageError, TorporError, cannot
+from errors import Attempt, DeviceNotFoundError, IncompleteError, NoImageError, TorporError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, FirstPage
 from linux import block
+from linux.open_file import OpenFile
 from resume.request import Request
 from resume.wait import Waiting
 from store.locate import find_device, whole_devices
@@ -81,14 +82,8 @@ def _anywhere() -> "Iterator[Found]":
 def _read(path: str, number: int) -> FirstPage:
     """Return that page of a device or file. Raises UnreadableError, IncompleteError."""
     page = mmap.mmap(-1, PAGE_SIZE)  # aligned, to read past the page cache
-    try:
-        fd = block.open_direct(path, os.O_RDONLY)
-        try:
-            got = os.preadv(fd, [page], number * PAGE_SIZE)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise cannot("read", path, error) from error
+    with Attempt("read", path), OpenFile(block.open_direct(path, os.O_RDONLY)) as file:
+        got = os.preadv(file.fd, [page], number * PAGE_SIZE)
     if got != PAGE_SIZE:
         raise IncompleteError(f"{path} ends at byte {number * PAGE_SIZE + got}")
     return FirstPage(page[:])

@@ -9,7 +9,7 @@ from format import checksum
 from format.pipeline import prepare_process
 from format.reader import ImageReader
 from format.records import WORKING_SET
-from format.sections.guard import GuardEntry
+from format.tables import GuardEntry
 from guard.compare import compare
 from linux import kmsg, power
 from resume.candidates import Candidate, candidates_of, check_image

@@ -2,7 +2,7 @@
 
 from _collections_abc import Callable  # `collections` would cost each boot 3 ms
 
-from errors import ConfigurationError, ForbiddenError, TorporError, cannot
+from errors import Attempt, ConfigurationError, ForbiddenError, TorporError
 from linux import cmdline, efivar, kmsg
 from resume.report import Report
 from state.location import Location, named_location, read_location
@@ -88,11 +88,9 @@ def read_request(text: str | None, *, changes_nothing: bool = False) -> Request:
 
 def _named_by_firmware() -> Location | None:
     """Return what the firmware names for the running kernel. Raises StateError, UnreadableError."""
-    try:
+    with Attempt("read", "the EFI variable HibernateLocation"):
         if efivar.read(efivar.HIBERNATE_LOCATION) is None:
             return None
-    except OSError as error:
-        raise cannot("read", "the EFI variable HibernateLocation", error) from error
     from store.efi_location import read_efi_location  # json and dataclasses, for few boots
 
     found = read_efi_location()

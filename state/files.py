@@ -3,7 +3,8 @@
 import os
 import stat
 
-from errors import UnreadableError
+from errors import Attempt, UnreadableError
+from linux.open_file import OpenFile
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """A file of our own: neither one that another has open already, nor what a link points to."""
@@ -11,13 +12,12 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def read_text(path: str) -> str | None:
     """Return the contents, None where there is no such file. Raises UnreadableError."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UnreadableError(f"cannot read {path}: {_reason(error)}") from error
+    with Attempt("read", path):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
 def write_text(path: str, text: str) -> None:
@@ -32,7 +32,7 @@ def write_private(path: str, data: bytes) -> None:
 
 def _replace(path: str, data: bytes, mode: int) -> None:
     partial = f"{path}.partial"
-    try:
+    with Attempt("write", path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if os.path.lexists(partial):
             os.unlink(partial)
@@ -41,8 +41,6 @@ def _replace(path: str, data: bytes, mode: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError as error:
-        raise UnreadableError(f"cannot write {path}: {_reason(error)}") from error
 
 
 def read_bytes(path: str, most: int) -> bytes | None:
@@ -50,34 +48,22 @@ def read_bytes(path: str, most: int) -> bytes | None:
 
     A file of more than `most` bytes, or that is no ordinary one, counts as unreadable.
     """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UnreadableError(f"cannot read {path}: {_reason(error)}") from error
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError(f"cannot read {path}: it is no ordinary file")
-        if status.st_size > most:
-            raise UnreadableError(f"cannot read {path}: it is larger than {most} bytes")
-        return os.read(fd, most)
-    except OSError as error:
-        raise UnreadableError(f"cannot read {path}: {_reason(error)}") from error
-    finally:
-        os.close(fd)
+    with Attempt("read", path):
+        try:
+            file = OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        with file:
+            status = os.fstat(file.fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableError(f"cannot read {path}: it is no ordinary file")
+            if status.st_size > most:
+                raise UnreadableError(f"cannot read {path}: it is larger than {most} bytes")
+            return os.read(file.fd, most)
 
 
 def remove(path: str) -> None:
     """Remove the file if it is there. Raises UnreadableError."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UnreadableError(f"cannot remove {path}: {_reason(error)}") from error
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+    with Attempt("remove", path):
+        if os.path.lexists(path):
+            os.unlink(path)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Self
 
 from errors import StateError
-from format.sections.working_set import MAX_FILE_SIZE, PAGES_IN_MIB, build_file, parse_file
+from format.working_set import MAX_FILE_SIZE, PAGES_IN_MIB, build_file, parse_file
 from linux import tasks
 from state.files import read_bytes, remove, write_private, write_text
 from state.record import read_fields

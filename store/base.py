@@ -2,31 +2,29 @@
 
 import errno
 import os
-from typing import Self
 
+from errors import Attempt
 from format import PAGE_SIZE, extent_map
+from linux import block
+from linux.open_file import OpenFile
 from linux.snapshot import SnapshotDevice
 from store.blocks import BlockSink
 from store.header import StoreHeader
 
 
-class BlockStore:
+def open_device(path: str) -> OpenFile:
+    """Open a device to write to it past the page cache. Raises UnreadableError."""
+    with Attempt("open", path):
+        return OpenFile(block.open_direct(path, os.O_RDWR))
+
+
+class BlockStore(OpenFile):
     """A Store whose mark stands in a first page; a kind says which pages an image may take."""
 
     def __init__(self, fd: int, name: str, header: StoreHeader) -> None:
-        self.fd = fd
+        super().__init__(fd)
         self.name = name
         self.slot = header
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of it."""
-        os.close(self.fd)
 
     def sink(self) -> BlockSink:
         """See Store."""

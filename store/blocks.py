@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from uuid import UUID
 
-from errors import IncompleteError, NoSpaceError, cannot
+from errors import Attempt, IncompleteError, NoSpaceError, cannot
 from format import PAGE_SIZE, extent_map
 from format.checksum import Buffer
 from format.extent_map import Extents
@@ -67,10 +67,8 @@ def read_pages(fd: int, name: str, page: int, room: memoryview) -> None:
     """Fill `room`, aligned whole pages, from this page of the device on."""
     done = 0
     while done < len(room):
-        try:
+        with Attempt("read", f"{name} at byte {page * PAGE_SIZE + done}"):
             got = os.preadv(fd, [room[done:]], page * PAGE_SIZE + done)
-        except OSError as error:
-            raise cannot("read", f"{name} at byte {page * PAGE_SIZE + done}", error) from error
         if not got:
             raise IncompleteError(f"{name} ends at byte {page * PAGE_SIZE + done}")
         done += got
@@ -80,10 +78,8 @@ def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:
     """Write `data`, aligned whole pages, at this page of the device."""
     done = 0
     while done < len(data):
-        try:
+        with Attempt("write", f"{name} at byte {page * PAGE_SIZE + done}"):
             done += os.pwritev(fd, [data[done:]], page * PAGE_SIZE + done)
-        except OSError as error:
-            raise cannot("write", f"{name} at byte {page * PAGE_SIZE + done}", error) from error
 
 
 class BlockSink:
@@ -192,7 +188,5 @@ class BlockSink:
 
 def sync(fd: int, name: str) -> None:
     """Wait until the device has everything for good."""
-    try:
+    with Attempt("sync", name):
         os.fsync(fd)
-    except OSError as error:
-        raise cannot("sync", name, error) from error

@@ -5,10 +5,11 @@ import os
 from contextlib import ExitStack
 from uuid import UUID
 
-from errors import DeviceNotFoundError, StoreRefusedError, cannot
+from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
 from format.extent_map import Extents
 from linux import block, programs
+from linux.open_file import OpenFile
 from linux.root import HOST, Root
 from store.base import OwnStore
 from store.header import new_store_header, read_header
@@ -22,16 +23,15 @@ class DeviceStore(OwnStore):
 
     def __init__(self, path: str) -> None:
         """Open what store.find has found. Raises StoreRefusedError if it is in use or changed."""
-        fd = claim(path)
         with ExitStack() as on_error:
-            on_error.callback(os.close, fd)
-            header = read_header(fd, path)
+            device = on_error.enter_context(claim(path))
+            header = read_header(device.fd, path)
             if not header.is_store:
                 raise StoreRefusedError(f"{path} is no store any more")
             runs = Extents()
-            runs.add(1, block.size_of(fd) // PAGE_SIZE - 1)
+            runs.add(1, block.size_of(device.fd) // PAGE_SIZE - 1)
             on_error.pop_all()
-        super().__init__(fd, path, header, runs)
+        super().__init__(device.fd, path, header, runs)
 
 
 def make_store(path: str) -> UUID:
@@ -39,23 +39,20 @@ def make_store(path: str) -> UUID:
 
     Raises StoreRefusedError if it is in use, too small, or holds something that is no store.
     """
-    fd = claim(path)
-    try:
+    with claim(path) as device:
         refuse_volatile(path, path)
-        pages = block.size_of(fd) // PAGE_SIZE
+        pages = block.size_of(device.fd) // PAGE_SIZE
         if pages < _SMALLEST_PAGES:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
-        if not read_header(fd, path).is_store and (found := _contents(path)):
+        if not read_header(device.fd, path).is_store and (found := _contents(path)):
             raise StoreRefusedError(
                 f"{path} holds something already: {found}",
                 f"if that can go: wipefs --all {path}",
             )
-        return new_store_header(fd, path, pages)
-    finally:
-        os.close(fd)
+        return new_store_header(device.fd, path, pages)
 
 
-def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) -> int:
+def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) -> OpenFile:
     """Open a block device that nothing else uses; past the page cache, unless told otherwise.
 
     Raises DeviceNotFoundError, StoreRefusedError, UnreadableError.
@@ -67,7 +64,7 @@ def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) ->
     if PAGE_SIZE % root.sector_size(path):
         raise StoreRefusedError(f"{path} has sectors larger than a page")
     try:
-        return block.claim(root.path(path), flags)
+        return OpenFile(block.claim(root.path(path), flags))
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise StoreRefusedError(
@@ -78,10 +75,8 @@ def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) ->
 
 def _contents(path: str) -> str:
     """Return what blkid finds on the device, "" for nothing (exit code 2, blkid(8))."""
-    try:
+    with Attempt("run", "blkid, which tells whether the device is empty"):
         found = programs.run(["blkid", "--probe", path])
-    except OSError as error:
-        raise cannot("run", "blkid, which tells whether the device is empty", error) from error
     if found.returncode == 2 and not found.stderr:
         return ""
     return found.stdout.partition(": ")[2].strip() or found.stderr.strip() or "unclear contents"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from errors import DeviceNotFoundError, StateError, StoreRefusedError, cannot
+from errors import Attempt, DeviceNotFoundError, StateError, StoreRefusedError
 from linux import efivar
 from linux.efivar import HIBERNATE_LOCATION
 from store.header import StoreHeader
@@ -88,10 +88,8 @@ def is_efi_location_set() -> bool:
 
 def write_efi_location(location: EfiLocation, os_release: Mapping[str, str]) -> None:
     """Keep the location in the firmware. Raises UnreadableError."""
-    try:
+    with Attempt("write", "the EFI variable HibernateLocation"):
         efivar.write(HIBERNATE_LOCATION, location.build(os_release))
-    except OSError as error:
-        raise cannot("write", "the EFI variable HibernateLocation", error) from error
 
 
 def clear_efi_location() -> bool:
@@ -118,15 +116,11 @@ def clear_efi_location_of(header: StoreHeader) -> None:
 
 
 def _read() -> EfiLocation | None:
-    try:
+    with Attempt("read", "the EFI variable HibernateLocation"):
         value = efivar.read(HIBERNATE_LOCATION)
-    except OSError as error:
-        raise cannot("read", "the EFI variable HibernateLocation", error) from error
     return None if value is None else EfiLocation.parse(value)
 
 
 def _remove() -> None:
-    try:
+    with Attempt("remove", "the EFI variable HibernateLocation"):
         efivar.remove(HIBERNATE_LOCATION)
-    except OSError as error:
-        raise cannot("remove", "the EFI variable HibernateLocation", error) from error

@@ -5,10 +5,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
-from errors import IncompleteError, StoreRefusedError, cannot
+from errors import Attempt, IncompleteError, StoreRefusedError, cannot
 from format.checksum import Buffer
-
-IOV_MAX = 1024
+from linux.open_file import OpenFile
 
 _WRITE_OUT = 8 << 20
 """Bytes."""
@@ -28,10 +27,8 @@ class FileSource:
         """See format.reader.Source."""
         done = 0
         while done < size:
-            try:
+            with Attempt("read", f"{self._name} at byte {offset + done}"):
                 got = os.preadv(self._fd, [buffer[done:size]], offset + done)
-            except OSError as error:
-                raise cannot("read", f"{self._name} at byte {offset + done}", error) from error
             if not got:
                 raise IncompleteError(f"{self._name} ends at byte {offset + done}")
             done += got
@@ -82,35 +79,22 @@ def new_file(path: str) -> Iterator[int]:
     if stat.S_ISBLK(mode):
         raise StoreRefusedError(f"{path} is a block device, not a file")
     if not stat.S_ISREG(mode):
-        with _opened(path, path, os.O_WRONLY) as fd:
-            yield fd
+        with _opened(path, path, os.O_WRONLY) as file:
+            yield file.fd
         return
     partial = f"{path}.partial"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with suppress(OSError):  # left by one that was killed
         os.unlink(partial)
-    with _opened(partial, path, flags) as fd, ExitStack() as on_error:
+    with _opened(partial, path, flags) as file, ExitStack() as on_error:
         on_error.callback(os.unlink, partial)
-        yield fd
-        _finish(fd, partial, path)
+        yield file.fd
+        with Attempt("write", path):
+            os.fsync(file.fd)
+            os.replace(partial, path)
         on_error.pop_all()
 
 
-def _finish(fd: int, partial: str, path: str) -> None:
-    try:
-        os.fsync(fd)
-        os.replace(partial, path)
-    except OSError as error:
-        raise cannot("write", path, error) from error
-
-
-@contextmanager
-def _opened(path: str, name: str, flags: int) -> Iterator[int]:
-    try:
-        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise cannot("write", name, error) from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+def _opened(path: str, name: str, flags: int) -> OpenFile:
+    with Attempt("write", name):
+        return OpenFile(os.open(path, flags | os.O_CLOEXEC, 0o600))

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from errors import NoSpaceError, StoreRefusedError, cannot
 from format import PAGE_SIZE
 from format.extent_map import Extents
-from linux import block
 from linux.extents import FileExtent
+from linux.open_file import OpenFile
 from linux.root import HOST, Root
-from store.base import OwnStore
+from store.base import OwnStore, open_device
 from store.header import new_store_header, read_header
 from store.place import Place, file_place, mount_of, own_extents
 from store.volatile import refuse_volatile
@@ -28,22 +28,19 @@ class FileStore(OwnStore):
     def __init__(self, path: str, place: Place) -> None:
         """Open what store.find has found. Raises StoreRefusedError if it has changed since."""
         with ExitStack() as on_error:
-            file = _open(path, os.O_RDONLY)
-            on_error.callback(os.close, file)
-            extents = store_extents(file, path)
-            fd = _open_device(place)
-            on_error.callback(os.close, fd)
-            header = read_header(fd, path, place.page)
+            file = on_error.enter_context(_open(path, os.O_RDONLY))
+            extents = store_extents(file.fd, path)
+            device = on_error.enter_context(open_device(place.device))
+            header = read_header(device.fd, path, place.page)
             if not header.is_store:
                 raise StoreRefusedError(f"{path} is no store any more")
             on_error.pop_all()
-        super().__init__(fd, path, header, page_runs(extents, place.page))
+        super().__init__(device.fd, path, header, page_runs(extents, place.page))
         self._file = file
-        self._extents = extents
 
     def close(self) -> None:
         """See BlockStore."""
-        os.close(self._file)
+        self._file.close()
         super().close()
 
     def allocate(self, pages: int) -> Extents:
@@ -54,7 +51,7 @@ class FileStore(OwnStore):
 
     def _check_unmoved(self) -> None:
         """Raise StoreRefusedError if the file was moved, cut or shared since it was opened."""
-        now = own_extents(self._file, self.name, sync=False)
+        now = own_extents(self._file.fd, self.name, sync=False)
         if page_runs(now, self.slot.page) != self.runs:
             raise StoreRefusedError(f"{self.name} was moved on its device just now: try again")
 
@@ -86,21 +83,14 @@ def make_file_store(path: str, size: int) -> Place:
     """
     if size < SMALLEST:
         raise StoreRefusedError(f"{size} bytes are too small for a store")
-    fd = _open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-    with ExitStack() as on_error:
+    with _open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file, ExitStack() as on_error:
         on_error.callback(os.unlink, path)
-        try:
-            check_file_system(fd, path)
-            _preallocate(fd, path, size - size % PAGE_SIZE)
-            place = file_place(fd, path)
-        finally:
-            os.close(fd)
+        check_file_system(file.fd, path)
+        _preallocate(file.fd, path, size - size % PAGE_SIZE)
+        place = file_place(file.fd, path)
         refuse_volatile(place.device, path)
-        device = _open_device(place)
-        try:
-            new_store_header(device, path, size // PAGE_SIZE, place.page)
-        finally:
-            os.close(device)
+        with open_device(place.device) as device:
+            new_store_header(device.fd, path, size // PAGE_SIZE, place.page)
         on_error.pop_all()
     return place
 
@@ -125,17 +115,10 @@ def _preallocate(fd: int, path: str, size: int) -> None:
         raise cannot("write", path, error) from error
 
 
-def _open(path: str, flags: int) -> int:
+def _open(path: str, flags: int) -> OpenFile:
     try:
-        return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        return OpenFile(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     except FileExistsError:
         raise StoreRefusedError(f"{path} exists already: a store is a new file") from None
     except OSError as error:
         raise cannot("open", path, error) from error
-
-
-def _open_device(place: Place) -> int:
-    try:
-        return block.open_direct(place.device, os.O_RDWR)
-    except OSError as error:
-        raise cannot("open", place.device, error) from error

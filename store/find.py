@@ -12,6 +12,7 @@ from errors import DeviceNotFoundError, StoreRefusedError, command
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP
 from linux import swap
+from linux.open_file import OpenFile
 from linux.root import HOST, Root
 from store.device import DeviceStore, claim
 from store.file_store import FileStore, page_runs, store_extents
@@ -106,16 +107,13 @@ def _no_store(header: StoreHeader, what: str) -> StoreRefusedError:
 
 
 def _room_in_file(path: str, place: Place, root: Root) -> int:
-    fd = os.open(root.path(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        runs = page_runs(store_extents(fd, path, root), place.page)
-    finally:
-        os.close(fd)
+    with OpenFile(os.open(root.path(path), os.O_RDONLY | os.O_CLOEXEC)) as file:
+        runs = page_runs(store_extents(file.fd, path, root), place.page)
     return sum(runs.counts) * PAGE_SIZE
 
 
 def _room_on_device(path: str, root: Root) -> int:
-    os.close(claim(path, os.O_RDONLY, root))
+    claim(path, os.O_RDONLY, root).close()
     return root.device_size(path) // PAGE_SIZE * PAGE_SIZE - PAGE_SIZE
 
 

@@ -1,8 +1,8 @@
 """The identity of the running machine, as an image records it."""
 
-from errors import cannot
+from errors import Attempt
 from format.records import Identity
-from format.sections.machine import MachineFacts
+from format.tables import MachineFacts
 from linux.machine import kernel_names, processor, ram_map, ram_map_digest
 
 
@@ -11,15 +11,11 @@ def this_machine(machine_id: str) -> Identity:
 
     Raises UnreadableError.
     """
-    try:
+    with Attempt("read", "the memory map"):
         return Identity(*kernel_names(), ram_map_digest(), machine_id)
-    except OSError as error:
-        raise cannot("read", "the memory map", error) from error
 
 
 def these_facts() -> MachineFacts:
     """Return memory and processor of this machine. Raises UnreadableError."""
-    try:
+    with Attempt("read", "what processor and memory there are"):
         return MachineFacts(ram_map(), *processor())
-    except OSError as error:
-        raise cannot("read", "what processor and memory there are", error) from error

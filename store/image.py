@@ -5,10 +5,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from errors import TorporError, UnreadableError, cannot
+from errors import Attempt, TorporError, UnreadableError
 from format import PAGE_SIZE
 from format.reader import Source
 from linux import block
+from linux.open_file import OpenFile
 from linux.root import HOST, Root
 from store.file import FileSource
 from store.header import StoreHeader, read_header
@@ -63,17 +64,13 @@ def _header_below(header: StoreHeader, flags: int, files: ExitStack) -> StoreHea
 @contextmanager
 def opened(path: str, flags: int, root: Root = HOST) -> Iterator[int]:
     """Open a file or block device, a device past the page cache. Raises UnreadableError."""
-    try:
+    with Attempt("open", path):
         mode = os.stat(root.path(path)).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             raise UnreadableError(f"{path} is neither a file nor a block device")
-        fd = block.open_direct(root.path(path), flags)
-    except OSError as error:
-        raise cannot("open", path, error) from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+        file = OpenFile(block.open_direct(root.path(path), flags))
+    with file:
+        yield file.fd
 
 
 def _is_plain_image(fd: int, name: str) -> bool:

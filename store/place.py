@@ -6,10 +6,11 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from errors import DeviceNotFoundError, StoreRefusedError, cannot
+from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
 from linux.extents import HARMLESS, SHARED, FileExtent, is_realtime, place_on_btrfs
 from linux.mounts import Mount, MountTable, read_mounts
+from linux.open_file import OpenFile
 from linux.root import HOST, Root
 from store.locate import node_of_number
 
@@ -38,28 +39,24 @@ def place_of(path: str, root: Root = HOST) -> Place:
     try:
         if not stat.S_ISREG(os.stat(root.path(path)).st_mode):
             raise StoreRefusedError(f"{path} is neither a block device nor a file")
-        fd = os.open(root.path(path), os.O_RDONLY | os.O_CLOEXEC)
+        file = OpenFile(os.open(root.path(path), os.O_RDONLY | os.O_CLOEXEC))
     except FileNotFoundError:
         raise DeviceNotFoundError(f"{path} does not exist") from None
     except OSError as error:
         raise cannot("open", path, error) from error
-    try:
-        return file_place(fd, path, root)
-    finally:
-        os.close(fd)
+    with file:
+        return file_place(file.fd, path, root)
 
 
 def file_place(fd: int, path: str, root: Root = HOST) -> Place:
     """Return the place of the open file; as place_of."""
     first = own_extents(fd, path, root, sync=True)[0].physical
     mount = mount_of(fd, path, root)
-    try:
+    with Attempt("find the place of", path):
         if mount.fs_type == "btrfs":
             device, offset = _on_btrfs(fd, path, first)
         else:
             device, offset = _device_below(mount, path, root), first
-    except OSError as error:
-        raise cannot("find the place of", path, error) from error
     if offset % PAGE_SIZE:
         raise StoreRefusedError(f"{path} does not begin at a page of {device}")
     return Place(device, offset // PAGE_SIZE)

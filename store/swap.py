@@ -4,12 +4,11 @@ import os
 from array import array
 from contextlib import ExitStack
 
-from errors import cannot
 from format import PAGE_SIZE
 from format.extent_map import Extents
-from linux import block, swap
+from linux import swap
 from linux.snapshot import SnapshotDevice
-from store.base import BlockStore
+from store.base import BlockStore, open_device
 from store.header import read_header
 from store.place import Place
 
@@ -19,16 +18,12 @@ class SwapStore(BlockStore):
 
     def __init__(self, area: swap.SwapArea, place: Place) -> None:
         """Open what store.find has found. Raises StoreRefusedError if it cannot be marked."""
-        try:
-            fd = block.open_direct(place.device, os.O_RDWR)
-        except OSError as error:
-            raise cannot("open", place.device, error) from error
         with ExitStack() as on_error:
-            on_error.callback(os.close, fd)
-            header = read_header(fd, area.path, place.page)
+            device = on_error.enter_context(open_device(place.device))
+            header = read_header(device.fd, area.path, place.page)
             header.check_markable()
             on_error.pop_all()
-        super().__init__(fd, area.path, header)
+        super().__init__(device.fd, area.path, header)
         self._room = area.size - area.used
         self._snapshot: SnapshotDevice
 

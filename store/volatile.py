@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from errors import StoreRefusedError, cannot
+from errors import Attempt, StoreRefusedError
 from linux import stack
 from linux.root import HOST, Root
 from store import crypttab
@@ -23,10 +23,8 @@ def refuse_volatile(device: str, name: str, root: Root = HOST) -> None:
     That is so of memory, of files, and of what is encrypted with a key of this boot only, below any
     number of other layers. `name` is what the store is called.
     """
-    try:
+    with Attempt("look at", device):
         layers = stack.layers(device, root)
-    except OSError as error:
-        raise cannot("look at", device, error) from error
     for reason in _losses(layers, root):
         raise StoreRefusedError(
             f"{name} is {reason}",

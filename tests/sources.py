@@ -16,7 +16,7 @@ from format.codec import DEFAULT
 from format.pipeline import PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
-from format.sections import TABLES
+from format.tables import TABLES
 from format.writer import ImageWriter, new_buffers
 from store.image import open_image
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, UUID_A

@@ -11,7 +11,7 @@ from io import RawIOBase
 from typing import NoReturn
 
 from errors import TorporError
-from format.sections.working_set import WorkingSet
+from format.working_set import WorkingSet
 from linux import kmsg, programs
 from linux.kmsg import Log
 from state.conf import NO_PATHS, OFF

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from format.sections.working_set import CachedFile, FileSystem, Ranges, pages_in
+from format.working_set import CachedFile, FileSystem, Ranges, pages_in
 from linux import PAGE_SIZE, opening
 from linux.extents import FileExtent, file_extents
 from linux.page_cache import Residency, Runs, largest_readahead

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from format.sections.working_set import MAX_PATH, Ranges, file_check
+from format.working_set import MAX_PATH, Ranges, file_check
 from linux import opening
 from linux.page_cache import Residency
 
@@ -22,7 +22,7 @@ class Found:
     handle: bytes
     """As opening.handle_of gives it; b"" where paths are recorded."""
     check: int
-    """format.sections.working_set.file_check."""
+    """format.working_set.file_check."""
     ranges: Ranges
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from format.sections.working_set import ProcessMemory, Ranges, pages_in
+from format.working_set import ProcessMemory, Ranges, pages_in
 from linux import PAGE_SIZE, process_memory, tasks
 from linux.memory import excess, memory
 

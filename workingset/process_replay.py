@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from format.sections.working_set import ProcessMemory, Ranges
+from format.working_set import ProcessMemory, Ranges
 from linux import PAGE_SIZE, process_memory, tasks
 from linux.process_memory import Mapping, PageMap
 from workingset.limits import Limits

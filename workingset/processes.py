@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
-from format.sections.working_set import ProcessMemory
+from format.working_set import ProcessMemory
 from linux import process_memory, tasks
 from linux.memory import memory
 from linux.process_memory import Mapping, PageMap

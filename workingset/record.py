@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from format.records import MAX_WORKING_SET_SIZE
-from format.sections.working_set import (
+from format.working_set import (
     MAX_FILE_SYSTEMS,
     MAX_FILES,
     MAX_NAMES,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from uuid import UUID
 
-from format.sections.working_set import WorkingSet
+from format.working_set import WorkingSet
 from linux import tasks
 from linux.machine import boot_id
 from linux.mounts import MountTable, read_mounts

@@ -20,14 +20,8 @@ from initramfs.generators.generator import (
     Target,
     add_to_crypttab,
     add_word,
-    forbidden,
     foresee,
     left_out,
-    lost_file,
-    no_cryptsetup,
-    no_lvm,
-    nothing_tells,
-    skipped,
     stock_first,
 )
 from initramfs.generators.kernels import order
@@ -112,7 +106,7 @@ class Dracut(Generator):
         """Return why an encrypted device is not opened at the boot, None if it is."""
         is_systemd = SYSTEMD in boot.initramfs
         if not boot.holds(systemd.CRYPTSETUP if is_systemd else CRYPTSETUP):
-            return no_cryptsetup(boot, one, _module("crypt", "cryptsetup"))
+            return boot.no_cryptsetup(one, _module("crypt", "cryptsetup"))
         return _by_systemd(boot, one) if is_systemd else _by_shell(boot, one)
 
     def volume(self, boot: Boot, one: Volume) -> Fault | None:
@@ -122,17 +116,17 @@ class Dracut(Generator):
         by rd.auto.
         """
         words = _Words(boot)
-        if fault := no_lvm(boot, one, _module("lvm", "lvm2")):
+        if fault := boot.no_lvm(one, _module("lvm", "lvm2")):
             return fault
         if no := words.turn_off("rd.lvm", "rd_NO_LVM"):
-            return forbidden(boot, one, no)
+            return boot.forbidden(one, no)
         volumes, groups = words.of("rd.lvm.lv", "rd_LVM_LV"), words.of("rd.lvm.vg", "rd_LVM_VG")
         add = add_word(f"rd.lvm.lv={one.path}")
         if one.path in volumes or one.path.partition("/")[0] in groups:
             return None
         if volumes or groups:
             return left_out(one, "rd.lvm.lv= or rd.lvm.vg=", add)
-        return None if words.is_auto else nothing_tells(boot, one, add, in_initramfs=False)
+        return None if words.is_auto else boot.nothing_tells(one, add, in_initramfs=False)
 
     def foreseen(self, boot: Boot, store: Sequence[Opened], system: Sequence[Opened]) -> Initramfs:
         """Return what decides of the one that it will make."""
@@ -234,9 +228,9 @@ def _by_shell(boot: Boot, one: Crypt) -> Fault | None:
     """
     words = _Words(boot)
     if no := words.turn_off("rd.luks", "rd_NO_LUKS"):
-        return forbidden(boot, one, no)
+        return boot.forbidden(one, no)
     if not one.uuid:
-        return nothing_tells(boot, one, ONLY_LUKS)
+        return boot.nothing_tells(one, ONLY_LUKS)
     kind, ids = words.ids()
     add = add_word(f"rd.luks.uuid={one.uuid}")
     told = [stem for stem in ids if _is_meant(boot.root, one, kind, stem)]
@@ -245,7 +239,7 @@ def _by_shell(boot: Boot, one: Crypt) -> Fault | None:
         instead = f"take {word} off {LOADER}, and name every device there by rd.luks.uuid="
         return left_out(one, word, add if kind == "uuid" else instead)
     if not ids and not words.is_auto:
-        return nothing_tells(boot, one, add, in_initramfs=False)
+        return boot.nothing_tells(one, add, in_initramfs=False)
     if words.turn_off("rd.luks.crypttab", "rd_NO_CRYPTTAB"):
         return None
     stem = told[0] if told else one.uuid
@@ -254,8 +248,8 @@ def _by_shell(boot: Boot, one: Crypt) -> Fault | None:
     if line is None:
         return None
     if forbids := [option for option in line.options if option in _SKIPPED]:
-        return skipped(boot, one, forbids[0], f"the line of {name} in {crypttab.PATH}")
-    return lost_file(boot, one, line, _KEEP)
+        return boot.skipped(one, forbids[0], f"the line of {name} in {crypttab.PATH}")
+    return boot.lost_file(one, line, _KEEP)
 
 
 def _is_meant(root: Root, one: Crypt, kind: str, stem: str) -> bool:

@@ -31,6 +31,21 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a boot, and what to do about it."""
+
+    message: str
+    remedy: str = ""
+    """What to change first; "" for nothing."""
+    in_initramfs: bool = True
+    """Whether the initramfs has to be made anew then."""
+    is_lesser: bool = False
+    """Whether hibernation works all the same."""
+    enabling: str = ""
+    """What `torpor enable` will do about it: put ..., make ..."""
+
+
+@dataclass(frozen=True, slots=True)
 class Boot:
     """An initramfs, there or foreseen, and what else decides at a boot by it."""
 
@@ -48,20 +63,47 @@ class Boot:
         """Return the lines of a crypttab in the initramfs."""
         return crypttab.parse(self.initramfs.text(path) or "")
 
+    # The messages below end with the name of what stays shut.
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a boot, and what to do about it."""
+    def no_cryptsetup(self, one: Crypt, remedy: str) -> Fault:
+        """Return that there is no program to open an encrypted device."""
+        return Fault(f"{self.path} has no cryptsetup to open {one.name}", remedy)
 
-    message: str
-    remedy: str = ""
-    """What to change first; "" for nothing."""
-    in_initramfs: bool = True
-    """Whether the initramfs has to be made anew then."""
-    is_lesser: bool = False
-    """Whether hibernation works all the same."""
-    enabling: str = ""
-    """What `torpor enable` will do about it: put ..., make ..."""
+    def no_lvm(self, one: Volume, remedy: str) -> Fault | None:
+        """Return that there is no program to activate a logical volume, None if there is one."""
+        if self.holds(LVM):
+            return None
+        is_installed = any(self.root.exists(path) for path in LVM)
+        message = f"{self.path} has no lvm to activate {one.name}"
+        return Fault(message, remedy if is_installed else "install lvm2")
+
+    def nothing_tells(self, one: Opened, remedy: str, *, in_initramfs: bool = True) -> Fault:
+        """Return that nothing has the boot open it."""
+        verb = "open" if isinstance(one, Crypt) else "activate"
+        return Fault(f"nothing tells {self.path} to {verb} {one.name}", remedy, in_initramfs)
+
+    def forbidden(self, one: Opened, word: str) -> Fault:
+        """Return that a word on the kernel command line forbids to open it."""
+        message = f"{word} on the kernel command line keeps {self.path} from opening {one.name}"
+        return Fault(message, f"take {word} off {LOADER}", in_initramfs=False)
+
+    def skipped(self, one: Crypt, option: str, where: str, *, in_initramfs: bool = True) -> Fault:
+        """Return that an option, which stands there, keeps it shut."""
+        message = f"the option {option} keeps {self.path} from opening {one.name}"
+        return Fault(message, f"take {option} out of {where}", in_initramfs)
+
+    def lost_file(
+        self, one: Crypt, line: crypttab.Line, keep: str, keep_header: str = ""
+    ) -> Fault | None:
+        """Return that the initramfs lacks a file that opens the device, None if it does not."""
+        for what, path, remedy in (
+            ("key file", line.key_file, keep),
+            ("header", line.header, keep_header or keep),
+        ):
+            if path and path not in self.initramfs:
+                message = f"{self.path} does not hold the {what} {path}, which opens {one.name}"
+                return Fault(message, remedy)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,46 +223,10 @@ def stock_first(path: str, remedy: str) -> Fault:
     )
 
 
-# The messages below end with the name of what stays shut.
-
-
-def no_cryptsetup(boot: Boot, one: Crypt, remedy: str) -> Fault:
-    """Return that there is no program to open an encrypted device."""
-    return Fault(f"{boot.path} has no cryptsetup to open {one.name}", remedy)
-
-
-def no_lvm(boot: Boot, one: Volume, remedy: str) -> Fault | None:
-    """Return that there is no program to activate a logical volume, None if there is one."""
-    if boot.holds(LVM):
-        return None
-    installed = any(boot.root.exists(path) for path in LVM)
-    return Fault(
-        f"{boot.path} has no lvm to activate {one.name}", remedy if installed else "install lvm2"
-    )
-
-
-def nothing_tells(boot: Boot, one: Opened, remedy: str, *, in_initramfs: bool = True) -> Fault:
-    """Return that nothing has the boot open it."""
-    verb = "open" if isinstance(one, Crypt) else "activate"
-    return Fault(f"nothing tells {boot.path} to {verb} {one.name}", remedy, in_initramfs)
-
-
-def forbidden(boot: Boot, one: Opened, word: str) -> Fault:
-    """Return that a word on the kernel command line forbids to open it."""
-    message = f"{word} on the kernel command line keeps {boot.path} from opening {one.name}"
-    return Fault(message, f"take {word} off {LOADER}", in_initramfs=False)
-
-
 def left_out(one: Opened, words: str, remedy: str) -> Fault:
     """Return that the kernel command line names others, and so not this one."""
     message = f"{words} on the kernel command line leaves out {one.name}"
     return Fault(message, remedy, in_initramfs=False)
-
-
-def skipped(boot: Boot, one: Crypt, option: str, where: str, *, in_initramfs: bool = True) -> Fault:
-    """Return that an option, which stands there, keeps it shut."""
-    message = f"the option {option} keeps {boot.path} from opening {one.name}"
-    return Fault(message, f"take {option} out of {where}", in_initramfs)
 
 
 def add_to_crypttab(one: Crypt, options: str) -> str:
@@ -228,17 +234,3 @@ def add_to_crypttab(one: Crypt, options: str) -> str:
     source = f"UUID={one.uuid}" if one.uuid else f"/dev/{one.below}"
     name = one.name.replace(" ", r"\040")
     return f"{one.name} is not in {crypttab.PATH}: add the line {name} {source} none {options}"
-
-
-def lost_file(
-    boot: Boot, one: Crypt, line: crypttab.Line, keep: str, keep_header: str = ""
-) -> Fault | None:
-    """Return that the initramfs lacks a file that opens the device, None if it does not."""
-    for what, path, remedy in (
-        ("key file", line.key_file, keep),
-        ("header", line.header, keep_header or keep),
-    ):
-        if path and path not in boot.initramfs:
-            message = f"{boot.path} does not hold the {what} {path}, which opens {one.name}"
-            return Fault(message, remedy)
-    return None

@@ -18,10 +18,6 @@ from initramfs.generators.generator import (
     add_to_crypttab,
     foresee,
     left_out,
-    lost_file,
-    no_cryptsetup,
-    no_lvm,
-    nothing_tells,
     stock_first,
 )
 from initramfs.generators.layers import Crypt, Opened, Volume
@@ -88,7 +84,7 @@ class InitramfsTools(Generator):
         scripts/local-top/cryptroot: all lines of its crypttab are, noauto or not.
         """
         if not boot.holds(CRYPTSETUP):
-            return no_cryptsetup(boot, one, "install cryptsetup-initramfs")
+            return boot.no_cryptsetup(one, "install cryptsetup-initramfs")
         told = [_line(value) for name, value in boot.words if name == "cryptopts"]
         if told:
             _, line = one.line_in(crypttab.parse("".join(told)))
@@ -99,12 +95,12 @@ class InitramfsTools(Generator):
             )
         _, line = one.line_in(boot.lines(_TABLE))
         if line is None or not line.key:
-            return nothing_tells(boot, one, _untold(boot.root, one))
+            return boot.nothing_tells(one, _untold(boot.root, one))
         return _without_key(boot, one, line)
 
     def volume(self, boot: Boot, one: Volume) -> Fault | None:
         """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
-        return no_lvm(boot, one, "install lvm2 again")
+        return boot.no_lvm(one, "install lvm2 again")
 
     def foreseen(self, boot: Boot, store: Sequence[Opened], system: Sequence[Opened]) -> Initramfs:
         """Return what decides of the one that it will make (hooks/cryptroot, hooks/lvm2)."""
@@ -154,7 +150,7 @@ def _without_key(boot: Boot, one: Crypt, line: Line) -> Fault | None:
     else:
         keep = f"name it in KEYFILE_PATTERN= of {_CONF_HOOK}"
         header = f"have a hook in {_CONF}/hooks put it there"
-        return lost_file(boot, one, line, keep, header)
+        return boot.lost_file(one, line, keep, header)
     message = f"{boot.path} takes {line.key} for the path of a file, and does not open {one.name}"
     return Fault(message, remedy)
 

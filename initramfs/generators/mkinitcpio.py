@@ -20,10 +20,6 @@ from initramfs.generators.generator import (
     add_word,
     foresee,
     left_out,
-    lost_file,
-    no_cryptsetup,
-    no_lvm,
-    nothing_tells,
     stock_first,
 )
 from initramfs.generators.hooks import (
@@ -121,18 +117,18 @@ class Mkinitcpio(Generator):
         """Return why an encrypted device is not opened at the boot, None if it is."""
         if SYSTEMD in boot.initramfs:
             if not boot.holds(systemd.CRYPTSETUP):
-                return no_cryptsetup(boot, one, _say_hooks(boot, "sd-encrypt"))
+                return boot.no_cryptsetup(one, _say_hooks(boot, "sd-encrypt"))
             untold = add_word(f"rd.luks.name={one.uuid}={one.name}") if one.uuid else ONLY_LUKS
             return systemd.crypt(
                 boot, one, boot.lines(systemd.TABLE), Advice(untold, _KEEP, _TABLE)
             )
         if not boot.holds(CRYPTSETUP):
-            return no_cryptsetup(boot, one, _say_hooks(boot, "encrypt"))
+            return boot.no_cryptsetup(one, _say_hooks(boot, "encrypt"))
         return _by_busybox(boot, one)
 
     def volume(self, boot: Boot, one: Volume) -> Fault | None:
         """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
-        return no_lvm(boot, one, _say_hooks(boot, "lvm2"))
+        return boot.no_lvm(one, _say_hooks(boot, "lvm2"))
 
     def foreseen(
         self, boot: Boot, _store: Sequence[Opened], _system: Sequence[Opened]
@@ -259,12 +255,12 @@ def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
         device, name = said.get("root", ""), "root"
     add = add_word(f"cryptdevice=UUID={one.uuid}:{one.name}") if one.uuid else ONLY_LUKS
     if not {*run} & {*_OPENED_BY}:
-        return nothing_tells(boot, one, f"{add}, and {_say_hooks(boot, 'encrypt')}")
+        return boot.nothing_tells(one, f"{add}, and {_say_hooks(boot, 'encrypt')}")
     if _is_meant(boot.root, one, device, name):
         source, _, key = said.get("cryptkey", "").partition(":")
-        return lost_file(boot, one, crypttab.line_of(key if source == "rootfs" else "", ""), _KEEP)
+        return boot.lost_file(one, crypttab.line_of(key if source == "rootfs" else "", ""), _KEEP)
     if is_old:
-        return nothing_tells(boot, one, add, in_initramfs=False)
+        return boot.nothing_tells(one, add, in_initramfs=False)
     return replace(left_out(one, "cryptdevice=", _go_to_systemd(boot, one)), in_initramfs=True)
 
 

@@ -14,13 +14,7 @@ from initramfs.generators.generator import (
     Fault,
     Maker,
     add_word,
-    forbidden,
     left_out,
-    lost_file,
-    no_cryptsetup,
-    no_lvm,
-    nothing_tells,
-    skipped,
 )
 from initramfs.generators.layers import Crypt, Volume
 from store import crypttab
@@ -131,17 +125,17 @@ def crypt(boot: Boot, one: Crypt, lines: Mapping[str, Line], advice: Advice) -> 
         return None
     name, line = one.line_in(lines)
     if off := told.off or (line and not told.named and told.no_crypttab):
-        return forbidden(boot, one, off)
+        return boot.forbidden(one, off)
     taken = told.line(name, line) if line and not told.no_crypttab else None
     taken = taken or told.other(one.uuid)
     if taken is None:
-        return _left_out(one, told) if told.named else nothing_tells(boot, one, advice.untold)
+        return _left_out(one, told) if told.named else boot.nothing_tells(one, advice.untold)
     if taken.is_noauto and not _is_waited_for(boot, one):
         where = f"the line of {name} in {advice.table}"
         if taken is not line:
             where = f"rd.luks.options= in {LOADER}"
-        return skipped(boot, one, "noauto", where, in_initramfs=taken is line)
-    return lost_file(boot, one, taken, advice.keep)
+        return boot.skipped(one, "noauto", where, in_initramfs=taken is line)
+    return boot.lost_file(one, taken, advice.keep)
 
 
 def _left_out(one: Crypt, told: _Told) -> Fault:
@@ -181,10 +175,10 @@ class Systemd(Maker):
     def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
         """Return why an encrypted device is not opened at the boot, None if it is."""
         if not boot.holds(CRYPTSETUP):
-            return no_cryptsetup(boot, one, "put systemd-cryptsetup into it")
+            return boot.no_cryptsetup(one, "put systemd-cryptsetup into it")
         advice = Advice(f"put a crypttab with a line for {one.name} into it", "put it there")
         return crypt(boot, one, boot.lines(TABLE), advice)
 
     def volume(self, boot: Boot, one: Volume) -> Fault | None:
         """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
-        return no_lvm(boot, one, "put lvm into it")
+        return boot.no_lvm(one, "put lvm into it")

@@ -25,7 +25,7 @@ import pytest
 import resume.__main__ as resumer
 from errors import TorporError
 from format import reader
-from format.sections.machine import MachineFacts
+from format.tables import MachineFacts
 from guard.compare import compare
 from resume import check, images, request, restore, wait
 from store.header import read_header

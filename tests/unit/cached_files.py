@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from format.sections.working_set import CachedFile, WorkingSet
+from format.working_set import CachedFile, WorkingSet
 from linux import PAGE_SIZE
 from linux.page_cache import Residency
 from tests.sources import opened

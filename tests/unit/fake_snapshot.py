@@ -40,7 +40,6 @@ class FakeSnapshot(real.SnapshotDevice):
         self.at = 0
         self.loaded = bytearray()
         self.complete = False
-        self._long = bytearray(8)
 
     def open(self, flags: int) -> "FakeSnapshot":
         if self.flags != -1:
@@ -96,9 +95,6 @@ class FakeSnapshot(real.SnapshotDevice):
     def do_set_swap_area(self, argument: bytes) -> None:
         assert len(argument) == 12
         self.swap_area = argument
-
-    def do_avail_swap_size(self, _argument: object) -> int:
-        return len(self.free_swap) * PAGE_SIZE
 
     def do_alloc_swap_page(self, _argument: object) -> int:
         if self.swap_area is None:
@@ -177,7 +173,6 @@ _NAMES = {
         "platform_support",
         "power_off",
         "create_image",
-        "avail_swap_size",
         "alloc_swap_page",
     )
 }

@@ -9,8 +9,7 @@ from uuid import uuid4
 from format.extent_map import Extents
 from format.mark import Mark
 from format.records import GUARD, MACHINE_FACTS, WORKING_SET, Identity, Superblock
-from format.sections.guard import Guard, GuardEntry, Method
-from format.sections.machine import MachineFacts
+from format.tables import Guard, GuardEntry, MachineFacts, Method
 from format.writer import ImageWriter, new_buffers
 from store.base import OwnStore
 from store.header import read_header

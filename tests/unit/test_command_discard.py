@@ -12,7 +12,7 @@ import pytest
 from errors import ChangedError
 from format.first_page import MARK_OFFSET
 from format.mark import MarkState
-from format.sections.guard import GuardEntry
+from format.tables import GuardEntry
 from guard import stale
 from linux import programs
 from state import boot, record

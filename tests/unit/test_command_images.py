@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from format.reader import ImageReader
-from format.sections.page_types import PageTypes
+from format.tables import PageTypes
 from store.file import FileSink
 from tests import forge
 from tests.command import Result, finished, one_message, start

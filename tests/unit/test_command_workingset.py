@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from format.sections.working_set import WorkingSet, build_file, parse_file
+from format.working_set import WorkingSet, build_file, parse_file
 from linux import kmsg, programs, tasks
 from state import working_set
 from state.conf import NO_PATHS, OFF, ON

@@ -10,7 +10,7 @@ import pytest
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format.reader import ImageReader
-from format.sections import TABLES
+from format.tables import TABLES
 from store.image import open_image
 from tests.command import ROOT, Result, finished, start
 from tests.unit.conftest import Torpor

@@ -15,6 +15,7 @@ from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems
 from hibernate.freeze import Freeze, freeze_tasks, stuck_tasks
 from linux import filesystem
+from linux.open_file import OpenFile
 from tests.unit.fake_snapshot import FakeSnapshot
 
 SHOWN = [
@@ -36,13 +37,13 @@ def test_tasks_that_the_kernel_shows_are_named() -> None:
     ]
 
 
-class Log:
+class Log(OpenFile):
     """Stands for the kernel log, which shows tasks when the freeze has failed."""
 
     messages: list[str] = SHOWN[:4]
 
-    def close(self) -> None:
-        return
+    def __init__(self) -> None:
+        super().__init__(os.memfd_create("log"))
 
     def new_messages(self) -> list[str]:
         return self.messages

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import ChangedError
-from format.sections.guard import GuardEntry, Method
+from format.tables import GuardEntry, Method
 from guard.compare import compare
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS

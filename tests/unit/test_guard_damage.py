@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from format.sections.guard import Method
+from format.tables import Method
 from guard import clusters
 from guard.kinds import KINDS, OF_TYPE
 from tests.unit.fake_volumes import Memory, make_image, xfs_image

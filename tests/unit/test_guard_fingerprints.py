@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from format.sections.guard import Method
+from format.tables import Method
 from guard import clusters, exfat, fat, sample, xfs
 from guard.kinds import KINDS, OF_TYPE
 from tests.unit.fake_volumes import (

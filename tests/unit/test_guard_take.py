@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import DeviceNotFoundError, UnreadableError
-from format.sections.guard import GuardEntry, Method
+from format.tables import GuardEntry, Method
 from guard.device import PIECE, Device, new_buffer
 from guard.take import Guarded
 from linux import block

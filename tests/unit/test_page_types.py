@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from format.sections.page_types import PageTypes
+from format.tables import PageTypes
 from hibernate.page_types import PageTypeCounter
 from linux import memory
 

@@ -21,7 +21,7 @@ from errors import (
 from format.layout import CHUNK_HEADER_SIZE
 from format.mark import MarkState
 from format.records import Identity
-from format.sections.guard import GuardEntry
+from format.tables import GuardEntry
 from linux import PAGE_SIZE, kmsg, root
 from resume import check, images
 from state.boot import BootRecord

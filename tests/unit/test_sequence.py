@@ -25,6 +25,7 @@ from hibernate.power_off import Mode
 from hibernate.sequence import hibernate
 from hibernate.watchdog import Watchdog
 from linux import PAGE_SIZE, power, tasks
+from linux.open_file import OpenFile
 from store import device as store_device
 from store.header import new_store_header
 from store.image import open_image
@@ -165,7 +166,7 @@ def store_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fd = os.open(path, os.O_RDWR)
     new_store_header(fd, str(path), 1000)
     os.close(fd)
-    monkeypatch.setattr(store_device, "claim", lambda name: os.open(name, os.O_RDWR))
+    monkeypatch.setattr(store_device, "claim", lambda name: OpenFile(os.open(name, os.O_RDWR)))
     monkeypatch.setattr(sequence, "open_store", store_device.DeviceStore)
     return path
 

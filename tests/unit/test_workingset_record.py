@@ -15,7 +15,7 @@ import pytest
 
 from errors import DamagedError
 from format.records import MAX_WORKING_SET_SIZE
-from format.sections.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
+from format.working_set import CachedFile, FileSystem, ProcessMemory, WorkingSet, pages_in
 from linux import PAGE_SIZE, process_memory, tasks
 from linux.mounts import Mount, MountTable, read_mounts
 from tests.sources import opened

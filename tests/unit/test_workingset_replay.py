@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from format.sections.working_set import ProcessMemory, WorkingSet
+from format.working_set import ProcessMemory, WorkingSet
 from linux.memory import high_watermarks, memory, pressure, scanned
 from tests.unit.cached_files import LONG_ENOUGH, ODD, drop_all, recorded, resident
 from tests.unit.test_linux_memory import sleeper

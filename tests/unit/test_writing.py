@@ -12,8 +12,7 @@ from format import records
 from format.layout import CHUNK_HEADER_SIZE
 from format.mark import Mark
 from format.reader import ImageReader
-from format.sections.guard import Guard, GuardEntry, Method
-from format.sections.machine import MachineFacts
+from format.tables import Guard, GuardEntry, MachineFacts, Method
 from guard.take import Guarded
 from hibernate import sequence
 from hibernate.plan import Plan

@@ -4,7 +4,7 @@ import argparse
 import os
 from contextlib import ExitStack
 
-from errors import NoImageError, TorporError, cannot
+from errors import Attempt, NoImageError, TorporError
 from guard.stale import why_stale
 from linux import programs
 from linux.machine import boot_id
@@ -92,9 +92,7 @@ def _discard_if_stale(header: StoreHeader) -> bool:
 
 def _use_swap() -> None:
     """Turn on all swap of /etc/fstab that is off. That some of it does not work is only said."""
-    try:
+    with Attempt("run", "swapon"):
         done = programs.run(["swapon", "-a"])
-    except OSError as error:
-        raise cannot("run", "swapon", error) from error
     if done.returncode != 0:
         remark([f"swapon -a: {done.stderr.strip()}"])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE
 from format.reader import ImageReader
-from format.sections.page_types import PageTypes
-from format.sections.working_set import WorkingSet
+from format.tables import PageTypes
+from format.working_set import WorkingSet
 from torpor.image import facts, opened_image
 from torpor.output import print_json, say
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from errors import UnreadableError, cannot
+from errors import Attempt, UnreadableError
 from format import checksum, codec
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.records import Superblock
 from format.writer import ImageWriter, new_buffers
 from linux.machine import machine_id
+from linux.open_file import OpenFile
 from store.file import FileSink, new_file
 from store.identity import this_machine
 from torpor.arguments import add_codec
@@ -55,18 +56,12 @@ def _opened_stream(path: str) -> Iterator[tuple[int, int | None]]:
             raise UnreadableError("a snapshot stream does not come from a terminal")
         yield sys.stdin.fileno(), None
         return
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise cannot("open", path, error) from error
-    try:
-        yield fd, os.fstat(fd).st_size or None
-    finally:
-        os.close(fd)
+    with Attempt("open", path):
+        file = OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    with file:
+        yield file.fd, os.fstat(file.fd).st_size or None
 
 
 def _read_into(fd: int, name: str, room: memoryview) -> int:
-    try:
+    with Attempt("read", name):
         return os.readv(fd, [room])
-    except OSError as error:
-        raise cannot("read", name, error) from error

@@ -3,7 +3,7 @@
 import argparse
 
 from errors import TorporError
-from format.sections import TABLES
+from format.tables import TABLES
 from torpor.image import facts, opened_image, read_all
 from torpor.output import print_json, say
 

@@ -8,7 +8,7 @@ import signal
 import time
 
 from errors import DamagedError, NoImageError, UnsupportedError
-from format.sections.working_set import WorkingSet, build_file
+from format.working_set import WorkingSet, build_file
 from hibernate.signals import STOPPING
 from state.working_set import forget_working_set, read_working_set
 from store.file import FileSink, new_file

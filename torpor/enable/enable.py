@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 
-from errors import SetupError, TorporError, cannot, command
+from errors import Attempt, SetupError, TorporError, command
 from initramfs.generators.find import GENERATORS, find_generator
 from initramfs.generators.generator import Generator, Target
 from initramfs.generators.layers import to_open
@@ -32,10 +32,8 @@ _KEPT = (
 
 def target_of(store: Found, root: Root = HOST) -> Target:
     """Return where a store is, and what has to be opened for it. Raises UnreadableError."""
-    try:
+    with Attempt("look at", store.place.device):
         layers = stack.layers(store.place.device, root)
-    except OSError as error:
-        raise cannot("look at", store.place.device, error) from error
     return Target(location_of(store, root), tuple(to_open(layers)))
 
 

@@ -3,14 +3,14 @@
 docs/FORMAT.md, "Working set". Pages of files and processes are named, none of their bytes is kept.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import ClassVar, Self
 from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
-from format import layout, varint
+from format import layout
 from format.checksum import crc32c
 from format.records import MAX_WORKING_SET_SIZE, WORKING_SET
 
@@ -24,6 +24,9 @@ MAX_NAMES = 64 << 20
 
 MAX_FILE_SIZE = MAX_WORKING_SET_SIZE + 64
 """Bytes of a whole file with a working set, and a few more."""
+
+_MAX_BYTES = 10
+"""Of a number of 64 bits."""
 
 _MOST_PAGES = 1 << 51
 """No file and no address space has more: a byte of a file has a number of 63 bits."""
@@ -133,8 +136,8 @@ class WorkingSet:
             flags=flags,
             names=b"".join(_front_coded(system.files) for system in self.file_systems),
             checks=b"".join(file.check.to_bytes(4, "little") for file in files),
-            ranges=varint.encode(_numbers_of_files(files)),
-            processes=varint.encode(_numbers_of_processes(self.processes)),
+            ranges=encode_numbers(_numbers_of_files(files)),
+            processes=encode_numbers(_numbers_of_processes(self.processes)),
         )
 
     @classmethod
@@ -151,7 +154,7 @@ class WorkingSet:
         columns = zip(
             _names(fields.names, counts),
             layout.column("I", fields.checks),
-            _file_ranges(varint.decode(fields.ranges), sum(counts)),
+            _file_ranges(decode_numbers(fields.ranges), sum(counts)),
             strict=True,
         )
         # A list: what is left over in a column is noticed at its end only.
@@ -166,7 +169,7 @@ class WorkingSet:
             with_paths=not fields.flags & layout.WITHOUT_PATHS,
             complete=not fields.flags & layout.INCOMPLETE,
             file_systems=tuple(systems),
-            processes=tuple(_processes(varint.decode(fields.processes))),
+            processes=tuple(_processes(decode_numbers(fields.processes))),
         )
 
 
@@ -208,7 +211,7 @@ def _front_coded(files: Sequence[CachedFile]) -> bytes:
     for file in files:
         shared = _shared(before, file.name)
         rest = file.name[shared:]
-        out += varint.encode((shared, len(rest))) + rest
+        out += encode_numbers((shared, len(rest))) + rest
         before = file.name
     return bytes(out)
 
@@ -322,3 +325,36 @@ def _ranges_at(numbers: list[int], at: int, count: int) -> tuple[Ranges, int]:
     if page > _MOST_PAGES or any(a[0] + a[1] == b[0] for a, b in pairwise(ranges)):
         raise DamagedError("the working set has an impossible range")
     return tuple(ranges), end
+
+
+def encode_numbers(numbers: Iterable[int]) -> bytes:
+    """Return the numbers, which are not negative, one behind the other: LEB128.
+
+    A byte for each seven bits, the low ones first (DWARF 5, section 7.6).
+    """
+    out = bytearray()
+    for number in numbers:
+        rest = number
+        while rest > 0x7F:
+            out.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        out.append(rest)
+    return bytes(out)
+
+
+def decode_numbers(data: bytes) -> list[int]:
+    """Return all the numbers in `data`. Raises DamagedError for half a one, or one of > 64 bits."""
+    numbers = []
+    value = shift = 0
+    for byte in data:
+        if byte < 0x80:
+            numbers.append(value | byte << shift)
+            value = shift = 0
+        else:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if shift >= _MAX_BYTES * 7:
+                raise DamagedError("a number in the working set has no end")
+    if shift:
+        raise DamagedError("the working set ends within a number")
+    return numbers
