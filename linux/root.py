@@ -68,13 +68,6 @@ class Root:
         except (FileNotFoundError, NotADirectoryError):
             return 0
 
-    def size(self, path: str) -> int:
-        """Return the size of a file, 0 if it is not there."""
-        try:
-            return os.stat(self.path(path)).st_size
-        except (FileNotFoundError, NotADirectoryError):
-            return 0
-
     @property
     def release(self) -> str:
         """The running kernel's release."""

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Collection, Sequence
 from importlib import import_module
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn
 
 from errors import TorporError
 from format.pipeline import prepare_process
@@ -25,13 +25,6 @@ examples:
   torpor unpack image - | sha256sum  give the snapshot stream back
 
 torpor(8) has the exit codes."""
-
-
-class _Command(Protocol):
-    """A file of torpor/commands."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
-    def run(self, arguments: argparse.Namespace) -> None: ...
 
 
 def build_parser(words: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -53,7 +46,7 @@ def build_parser(words: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     for name in COMMANDS:
         command = commands.add_parser(name)
         if name in words:
-            module = cast("_Command", import_module(f"torpor.commands.{name}"))
+            module = import_module(f"torpor.commands.{name}")
             command.description = module.__doc__
             module.add_arguments(command)
             command.set_defaults(run=module.run)

@@ -54,51 +54,36 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda _done: None
         return
-    bar = _LateBar(what, total)
+    begun = time.monotonic()
+    bar: Progress | None = None
+
+    def update(done: int) -> None:
+        nonlocal bar
+        if bar is None and time.monotonic() - begun >= _PATIENCE:
+            bar = _new_bar()
+            bar.add_task(what, total=total)
+            bar.start()
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
+
     try:
-        yield bar.update
+        yield update
     finally:
-        bar.stop()
-
-
-class _LateBar:
-    def __init__(self, what: str, total: int | None) -> None:
-        self._what = what
-        self._total = total
-        self._begun = time.monotonic()
-        self._bar: Progress | None = None
-
-    def update(self, done: int) -> None:
-        if self._bar is None and time.monotonic() - self._begun >= _PATIENCE:
-            self._bar = _new_bar()
-            self._bar.add_task(self._what, total=self._total)
-            self._bar.start()
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=done)
-
-    def stop(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if bar is not None:
+            bar.stop()
 
 
 def _new_bar() -> "Progress":
     # Imported late: rich takes longer to load than most commands run.
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich import console
+    from rich import progress as rich
 
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+    return rich.Progress(
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.DownloadColumn(binary_units=True),
+        rich.TransferSpeedColumn(),
+        rich.TimeRemainingColumn(),
+        console=console.Console(stderr=True),
         transient=True,
     )

@@ -19,43 +19,39 @@ TRAILER = "TRAILER!!!"
 _ALIGNMENT = 4
 
 
-@dataclass(frozen=True, slots=True)
+Inode = tuple[int, int, int]
+"""Inode, major and minor number: the same for all names of a file within one archive."""
+
+
+@dataclass(slots=True)
 class Member:
-    """The header of one file in an archive."""
+    """A file in an archive. What nobody takes of its contents until the next one is skipped."""
 
     name: str
     mode: int
     links: int
     size: int
-    inode: tuple[int, int, int]
-    """Inode, major and minor number: the same for all names of a file within one archive."""
-
-
-@dataclass(slots=True)
-class Contents:
-    """The bytes of the member that was yielded last; what nobody takes is skipped."""
-
-    stream: Stream
-    left: int
-    padding: int
+    inode: Inode
+    _stream: Stream
+    _left: int
 
     def take(self, count: int) -> bytes:
-        """Return the next bytes, fewer at the end of the file. Raises InitramfsError."""
-        count = min(count, self.left)
-        data = self.stream.take(count)
+        """Return the next bytes of the contents, fewer at their end. Raises InitramfsError."""
+        count = min(count, self._left)
+        data = self._stream.take(count)
         if len(data) < count:
             raise _cut_off()
-        self.left -= count
+        self._left -= count
         return data
 
     def close(self) -> None:
         """Go to the next member. Raises InitramfsError."""
-        count = self.left + self.padding
-        if self.stream.skip(count) < count:
+        count = self._left + -self.size % _ALIGNMENT
+        if self._stream.skip(count) < count:
             raise _cut_off()
 
 
-def read_archives(stream: Stream, *, compressed: bool = False) -> Iterator[tuple[Member, Contents]]:
+def read_archives(stream: Stream, *, compressed: bool = False) -> Iterator[Member]:
     """Yield the members of all archives in `stream`, in order, each archive's trailer too.
 
     With `compressed` the stream comes out of a decompression, and there may be no other one in
@@ -80,19 +76,17 @@ def _next_head(stream: Stream) -> bytes:
     return stream.peek(len(MAGICS[0]))
 
 
-def _read_archive(stream: Stream) -> Iterator[tuple[Member, Contents]]:
+def _read_archive(stream: Stream) -> Iterator[Member]:
     """Yield the members up to the trailer."""
     name = ""
     while name != TRAILER:
-        member, padding = _read_member(stream)
+        member = _read_member(stream)
         name = member.name
-        contents = Contents(stream, member.size, padding)
-        yield member, contents
-        contents.close()
+        yield member
+        member.close()
 
 
-def _read_member(stream: Stream) -> tuple[Member, int]:
-    """Return the next header, and how many bytes of padding follow the contents."""
+def _read_member(stream: Stream) -> Member:
     header = stream.take(_HEADER_SIZE)
     if len(header) < _HEADER_SIZE:
         raise _cut_off()
@@ -109,7 +103,7 @@ def _read_member(stream: Stream) -> tuple[Member, int]:
     if len(name) < name_size:
         raise _cut_off()
     text = as_string(name[: name_size - 1])
-    return Member(text, mode, links, size, (inode, major, minor)), -size % _ALIGNMENT
+    return Member(text, mode, links, size, (inode, major, minor), stream, size)
 
 
 def as_string(data: bytes) -> str:

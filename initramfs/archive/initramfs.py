@@ -2,13 +2,12 @@
 
 import posixpath
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from errors import InitramfsError
-from initramfs.archive.cpio import TRAILER, Contents, Member, as_string, read_archives
+from initramfs.archive.cpio import TRAILER, Inode, Member, as_string, read_archives
 from initramfs.archive.stream import PIECE, Stream
 from initramfs.archive.uki import initramfs_in
 
@@ -20,16 +19,6 @@ _LINK_LIMIT = 40
 """As many symbolic links as the kernel follows (MAXSYMLINKS)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file in an initramfs."""
-
-    mode: int
-    size: int
-    target: str
-    """Where a symbolic link points, "" for all else."""
-
-
 Keep = Callable[[str], Callable[[bytes], object] | None]
 """Says for a name what is to be kept of that file's contents: what the function makes of them."""
 
@@ -38,8 +27,8 @@ Keep = Callable[[str], Callable[[bytes], object] | None]
 class Initramfs:
     """All archives of an initramfs laid over each other, as the kernel does."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
-    """By name, without a slash at the start."""
+    entries: dict[str, str] = field(default_factory=dict)
+    """Where a symbolic link points, "" for all else; by name, without a slash at the start."""
     kept: dict[str, object] = field(default_factory=dict)
     main: int = -1
     """The number of the file that has init, of the source's: others hold microcode, say."""
@@ -55,27 +44,22 @@ class Initramfs:
                 done = done[:-1]
                 continue
             name = "/".join([*done, part])
-            entry = self.entries.get(name)
-            if entry is None:
+            target = self.entries.get(name)
+            if target is None:
                 return None
-            if not entry.target:
+            if not target:
                 done.append(part)
                 continue
             links += 1
             if links > _LINK_LIMIT:
                 return None
-            if entry.target.startswith("/"):
+            if target.startswith("/"):
                 done = []
-            waiting = _parts(entry.target) + waiting
+            waiting = _parts(target) + waiting
         return "/".join(done)
 
     def __contains__(self, path: str) -> bool:
         return self.resolve(path) is not None
-
-    def size(self, path: str) -> int | None:
-        """Return the size of what is there, None for nothing."""
-        name = self.resolve(path)
-        return None if name is None else self.entries[name].size
 
     def contents(self, path: str) -> object | None:
         """Return what was kept of the file, None if there is none or it was not to be kept."""
@@ -114,64 +98,57 @@ def read_initramfs(source: Source, keep: Keep) -> Initramfs:
     """
     initramfs = Initramfs()
     for number, path in enumerate(source.paths):
-        before = initramfs.entries.get(_INIT)
         with open(path, "rb", buffering=0) as file:
             for offset, size in initramfs_in(file, source.profile):
                 file.seek(offset)
-                _read(initramfs, Stream(_pieces(file, size)), keep)
-        if initramfs.entries.get(_INIT) is not before:
-            initramfs.main = number
+                if _INIT in _read(initramfs, Stream(_pieces(file, size)), keep):
+                    initramfs.main = number
     if not initramfs.entries:
         raise InitramfsError("it holds no files")
     return initramfs
 
 
-def _read(initramfs: Initramfs, stream: Stream, keep: Keep) -> None:
-    """Lay the archives in the stream over what the initramfs has."""
-    linked: dict[tuple[int, int, int], list[str]] = {}
-    for member, contents in read_archives(stream):
+def _read(initramfs: Initramfs, stream: Stream, keep: Keep) -> set[str]:
+    """Lay the archives in the stream over what the initramfs has; return the names in them."""
+    linked: dict[Inode, list[str]] = {}
+    names = set()
+    for member in read_archives(stream):
         if member.name == TRAILER:
             linked.clear()  # inode numbers hold within one archive
             continue
-        _add(initramfs, member, contents, keep, linked)
+        name = posixpath.normpath(member.name).lstrip("/")
+        names.add(name)
+        _add(initramfs, name, member, keep, linked)
         if len(initramfs.entries) > _MEMBER_LIMIT:
             raise InitramfsError("it holds more than a million files")
+    return names
 
 
-def _pieces(file: BinaryIO, size: int | None) -> Iterator[bytes]:
-    """Yield that many bytes, or all."""
-    left = sys.maxsize if size is None else size
-    while piece := file.read(min(PIECE, left)):
-        left -= len(piece)
+def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
+    while piece := file.read(min(PIECE, size)):
+        size -= len(piece)
         yield piece
 
 
 def _add(
-    initramfs: Initramfs,
-    member: Member,
-    contents: Contents,
-    keep: Keep,
-    linked: dict[tuple[int, int, int], list[str]],
+    initramfs: Initramfs, name: str, member: Member, keep: Keep, linked: dict[Inode, list[str]]
 ) -> None:
-    name = posixpath.normpath(member.name).lstrip("/")
-    size, target, kept = member.size, "", None
+    target, kept = "", None
     if stat.S_ISLNK(member.mode):
-        target = as_string(contents.take(_LINK_LIMIT << 7))
-    elif stat.S_ISREG(member.mode) and size:
+        target = as_string(member.take(_LINK_LIMIT << 7))
+    elif stat.S_ISREG(member.mode) and member.size:
         use = keep(name)
-        if use is not None and size <= KEEP_LIMIT:
-            kept = use(contents.take(size))
-    entry = Entry(member.mode, size, target)
+        if use is not None and member.size <= KEEP_LIMIT:
+            kept = use(member.take(member.size))
     names = [name]
     if member.links > 1 and stat.S_ISREG(member.mode):
         # Of several names of a file, one alone comes with the contents.
         names = linked.setdefault(member.inode, [])
         names.append(name)
-        if not size:
-            entry = initramfs.entries.get(names[0], entry)
+        if not member.size:
             kept = initramfs.kept.get(names[0])
     for each in names:
-        initramfs.entries[each] = entry
+        initramfs.entries[each] = target
         initramfs.kept.pop(each, None)
         if kept is not None:
             initramfs.kept[each] = kept

@@ -4,6 +4,7 @@ The UAPI group's specification of unified kernel images, and Microsoft's of the 
 """
 
 import struct
+import sys
 from typing import BinaryIO, NamedTuple
 
 from errors import InitramfsError
@@ -15,20 +16,20 @@ _SECTION = struct.Struct("<8sIIII16x")
 """Name, size in memory, address, size in the file, place in the file."""
 
 
-def initramfs_in(file: BinaryIO, profile: int) -> list[tuple[int, int | None]]:
-    """Return offset and size of each part of the initramfs in a file; size None for all of it.
+def initramfs_in(file: BinaryIO, profile: int) -> list[tuple[int, int]]:
+    """Return offset and size of each part of the initramfs in a file; the size may be too large.
 
     Of several profiles one: what it does not have is what stands before the first of them.
     Raises InitramfsError, OSError.
     """
     sections = _sections(file)
     if sections is None:
-        return [(0, None)]
+        return [(0, sys.maxsize)]
     base, *profiles = _by_profile(sections)
     chosen = profiles[profile] if profile < len(profiles) else []
     if not base and not chosen:
         raise InitramfsError("it is a program for EFI without an initramfs")
-    return [*(chosen or base)]
+    return chosen or base
 
 
 def kernel_in(file: BinaryIO, size: int) -> bytes:

@@ -9,6 +9,7 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 from errors import InitramfsError
@@ -38,25 +39,33 @@ def unpacked(stream: Stream) -> Iterator[bytes] | None:
 
 
 class _Decoder(Protocol):
-    """What the standard library's decompressors have in common."""
+    """What decompressors have in common; zlib's has `unconsumed_tail`, others `needs_input`."""
 
     @property
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
     @property
-    def needs_input(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+    def decompress(self) -> Callable[..., bytes]: ...
 
 
-def _decoded(kind: str, decoder: _Decoder, stream: Stream) -> Iterator[bytes]:
+def _decoded(
+    kind: str, decoder: _Decoder, failure: type[Exception], stream: Stream, *limit: int
+) -> Iterator[bytes]:
+    """Yield what the decoder makes of the stream, at most `limit` bytes at a time.
+
+    Without a limit it gets as little as zstd may get at once.
+    """
+    at_once = PIECE if limit else _ZSTD_INPUT
     while not decoder.eof:
-        data = b""
-        if decoder.needs_input and not (data := stream.some()):
-            raise _too_early(kind)
+        data: bytes = getattr(decoder, "unconsumed_tail", b"")
+        if not data and getattr(decoder, "needs_input", True):
+            data = stream.some(at_once)
+            if not data:
+                raise _too_early(kind)
         try:
-            piece = decoder.decompress(data, PIECE)
-        except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+            piece = decoder.decompress(data, *limit)
+        except (OSError, EOFError, ValueError, failure) as error:
             raise InitramfsError(f"its {kind} data is damaged: {error}") from error
         if piece:
             yield piece
@@ -67,48 +76,23 @@ def _too_early(kind: str) -> InitramfsError:
     return InitramfsError(f"its {kind} data is cut off")
 
 
-def _bzip2(stream: Stream) -> Iterator[bytes]:
-    return _decoded("bzip2", bz2.BZ2Decompressor(), stream)
-
-
-def _xz(stream: Stream) -> Iterator[bytes]:
-    return _decoded("xz", lzma.LZMADecompressor(lzma.FORMAT_XZ), stream)
-
-
-def _lzma(stream: Stream) -> Iterator[bytes]:
-    return _decoded("lzma", lzma.LZMADecompressor(lzma.FORMAT_ALONE), stream)
-
-
 def _gzip(stream: Stream) -> Iterator[bytes]:
-    decoder = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    while not decoder.eof:
-        data = decoder.unconsumed_tail or stream.some()
-        if not data:
-            raise _too_early("gzip")
-        try:
-            piece = decoder.decompress(data, PIECE)
-        except zlib.error as error:
-            raise InitramfsError(f"its gzip data is damaged: {error}") from error
-        if piece:
-            yield piece
-    stream.put_back(decoder.unused_data)
+    return _decoded("gzip", zlib.decompressobj(zlib.MAX_WBITS | 16), zlib.error, stream, PIECE)
+
+
+def _bzip2(stream: Stream) -> Iterator[bytes]:
+    return _decoded("bzip2", bz2.BZ2Decompressor(), OSError, stream, PIECE)
+
+
+def _lzma(kind: str, container: int, stream: Stream) -> Iterator[bytes]:
+    return _decoded(kind, lzma.LZMADecompressor(container), lzma.LZMAError, stream, PIECE)
 
 
 def _zstd(stream: Stream) -> Iterator[bytes]:
     import zstandard  # only an initramfs needs it
 
     decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
-    while not decoder.eof:
-        data = stream.some(_ZSTD_INPUT)
-        if not data:
-            raise _too_early("zstd")
-        try:
-            piece = decoder.decompress(data)
-        except zstandard.ZstdError as error:
-            raise InitramfsError(f"its zstd data is damaged: {error}") from error
-        if piece:
-            yield piece
-    stream.put_back(decoder.unused_data)
+    return _decoded("zstd", decoder, zstandard.ZstdError, stream)
 
 
 def _lz4(stream: Stream) -> Iterator[bytes]:
@@ -149,8 +133,8 @@ _KINDS: dict[bytes, Callable[[Stream], Iterator[bytes]]] = {
     b"\x1f\x8b": _gzip,
     b"\x1f\x9e": _gzip,
     b"BZh": _bzip2,
-    b"\xfd7zXZ\0": _xz,
-    b"]\0\0": _lzma,
+    b"\xfd7zXZ\0": partial(_lzma, "xz", lzma.FORMAT_XZ),
+    b"]\0\0": partial(_lzma, "lzma", lzma.FORMAT_ALONE),
     b"\x89LZO": _lzo,
     _LZ4_LEGACY: _lz4,
     b"\x04\x22\x4d\x18": _lz4_frame,

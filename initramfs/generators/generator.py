@@ -1,11 +1,10 @@
 """What is asked of whatever makes an initramfs: of what it made, and of what it will make."""
 
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from initramfs.archive.initramfs import Entry, Initramfs
+from initramfs.archive.initramfs import Initramfs
 from initramfs.generators.layers import Crypt, Opened, Volume
 from linux.root import Root
 from state.location import Location
@@ -198,9 +197,8 @@ def foresee(files: Mapping[str, str]) -> Initramfs:
     for path, text in files.items():
         name = path.lstrip("/")
         for at in (at for at, letter in enumerate(name) if letter == "/"):
-            made.entries[name[:at]] = Entry(stat.S_IFDIR, 0, "")
-        made.entries[name] = Entry(stat.S_IFREG, len(text), "")
-        made.kept[name] = text
+            made.entries[name[:at]] = ""
+        made.entries[name], made.kept[name] = "", text
     return made
 
 
