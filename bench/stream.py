@@ -7,11 +7,11 @@ import os
 import random
 from pathlib import Path
 
-from vm.disks import blank_disk, root_disk, swap_disk
+from vm.disks import blank_disk, swap_disk
 from vm.host import BUILD, building, cache, run
-from vm.initramfs import build_initramfs
+from vm.initramfs import new_machine
 from vm.kernels import find_kernel
-from vm.machine import Machine, MachineError
+from vm.machine import MachineError
 
 MIB = 1 << 20
 STREAM_MIB = 1536
@@ -66,17 +66,13 @@ def mixed_disk(path: Path, mib: int) -> Path:
 
 
 def _capture(folder: Path) -> None:
-    kernel = find_kernel("6.1")
-    initramfs = build_initramfs(kernel, folder / "initramfs.cpio")
-    root = root_disk(folder / "root.img")
     name = swap_disk(folder / "swap.img", 2 * STREAM_MIB)
-    data = mixed_disk(folder / "data.img", STREAM_MIB)
-    disks = [root, folder / "swap.img", data]
+    disks = [folder / "swap.img", mixed_disk(folder / "data.img", STREAM_MIB)]
     append = f"scenario=fill resume=UUID={name}"
-    machine = Machine(kernel, initramfs, disks, folder / "console.log", append, MEMORY_MIB)
+    machine = new_machine(find_kernel("6.1"), folder, disks, append, MEMORY_MIB)
     result = machine.run(LIMIT_SECONDS)
     if result.status is not None:
         raise MachineError(f"the guest did not hibernate:\n{result.console[-2000:]}")
     run(BUILD / "torpor/torpor", "unpack", folder / "swap.img", folder / "stream")
-    for disk in (*disks, initramfs):
+    for disk in (*machine.disks, machine.initramfs):
         disk.unlink()

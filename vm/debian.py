@@ -1,4 +1,4 @@
-"""Debian roots with systemd, a kernel and an initramfs generator; with the package installed."""
+"""Debian roots: with systemd, a kernel, a generator and the package installed, or with less."""
 
 import hashlib
 import shutil
@@ -227,3 +227,23 @@ def text_digest(parts: Iterable[str]) -> str:
 
 def _file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+BARE_KEPT = 6
+
+
+def bare_root(suite: Suite, variant: str, packages: list[str]) -> Path:
+    """Return the archive of a root: mmdebstrap's variant, with these packages.
+
+    Raises HostError if it cannot be made; needs the rights of root.
+    """
+    lines = sources(suite)
+    digest = text_digest([variant, *lines, apt_of(suite).uris(*packages)])
+    home = cache("bare-roots") / f"{variant}-{suite.name}-{digest}"
+    if not home.exists():
+        with building(home) as scratch:
+            options = [f"--variant={variant}", f"--include={','.join(packages)}"]
+            options.append('--aptopt=APT::Install-Recommends "false"')
+            run("mmdebstrap", *options, suite.codename, scratch / "root.tar", *lines)
+        forget_oldest(home.parent, BARE_KEPT)
+    return home / "root.tar"

@@ -4,14 +4,16 @@ import argparse
 import dataclasses
 import json
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from vm.accel import KVM, accelerator
-from vm.disks import MIB, ext4_complaints, root_disk, swap_disk
+from vm.disks import MIB, ext4_complaints, swap_disk
 from vm.host import BUILD, ROOT, HostError, run
-from vm.initramfs import build_initramfs
+from vm.initramfs import new_machine
 from vm.kernels import Kernel, find_kernel, newest_known
 from vm.machine import Machine, MachineError, Result, tail, told
-from vm.story import Story
 
 FOLDER = BUILD / "demo"
 TORPOR = BUILD / "torpor/torpor"
@@ -20,6 +22,48 @@ SWAP_MIB = 512
 LIMIT_SECONDS = 120.0
 WARM = 0.9
 """The share of the page cache that has to be there again: some files change at a resume."""
+BOLD, DIM, GREEN, RED = "1", "2", "32", "1;31"
+
+
+class Story:
+    """Tells on stdout what is done, part by part; `seconds` has what each took.
+
+    Colors only on a terminal.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.monotonic()
+        self._color = sys.stdout.isatty()
+
+    @contextmanager
+    def part(self, key: str, title: str) -> Iterator[None]:
+        """Announce a part, and time it as `key`."""
+        self._print(self._paint(BOLD, title))
+        began = time.monotonic()
+        yield
+        self.seconds[key] = round(time.monotonic() - began, 2)
+        self._print(self._paint(DIM, f"  {self.seconds[key]:.1f} s") + "\n")
+
+    def say(self, text: str) -> None:
+        """Tell a fact, or the output of a program."""
+        for line in text.splitlines():
+            self._print(f"  {line}")
+
+    def verdict(self, good: bool, text: str) -> None:
+        """Tell how one thing that has to hold came out."""
+        self._print(f"  {self._paint(GREEN, 'ok') if good else self._paint(RED, 'NO')}  {text}")
+
+    def end(self) -> float:
+        """Record the seconds since the beginning as `total` and return them."""
+        self.seconds["total"] = round(time.monotonic() - self._began, 2)
+        return self.seconds["total"]
+
+    def _print(self, line: str) -> None:
+        print(line, flush=True)
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if self._color else text
 
 
 class DemoError(Exception):
@@ -104,17 +148,10 @@ def _demonstrate(story: Story, which: str | None) -> bool:
 
 def _prepare(kernel: Kernel) -> Machine:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    initramfs = build_initramfs(kernel, FOLDER / "initramfs.cpio")
-    root = root_disk(FOLDER / "root.img")
     swap = swap_disk(FOLDER / "swap.img", SWAP_MIB)
-    return Machine(
-        kernel,
-        initramfs,
-        [root, FOLDER / "swap.img"],
-        FOLDER / "first-life.log",
-        f"resume=UUID={swap} scenario=demo",
-        MEMORY_MIB,
-    )
+    append = f"resume=UUID={swap} scenario=demo"
+    machine = new_machine(kernel, FOLDER, [FOLDER / "swap.img"], append, MEMORY_MIB)
+    return dataclasses.replace(machine, log=FOLDER / "first-life.log")
 
 
 def _tell_machine(story: Story, machine: Machine) -> None:

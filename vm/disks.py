@@ -11,7 +11,6 @@ from vm.tree import BUSYBOX, Tree
 
 MIB = 1 << 20
 PAGE = 4096
-PROGRAM = BUILD / "torpor"
 ROOT_MIB = 256
 ROOTS_KEPT = 8
 MAKERS = {
@@ -22,7 +21,7 @@ MAKERS = {
     "exfat": ("mkfs.exfat",),
     "ntfs": ("mkfs.ntfs", "-q", "-F", "-f"),
 }
-SMALLEST_MIB = {"xfs": 300, "btrfs": 128}
+SMALLEST_MIB = {"xfs": 320, "btrfs": 128}
 CHECKERS = {
     "ext4": ("e2fsck", "-fn"),
     "xfs": ("xfs_repair", "-n"),
@@ -33,12 +32,12 @@ CHECKERS = {
 PARTITION_START = MIB
 
 
-def root_disk(path: Path, program: Path = PROGRAM, more: Iterable[str] = ()) -> Path:
+def root_disk(path: Path, more: Iterable[str] = ()) -> Path:
     """Make the ext4 root with busybox, perl, the frozen torpor and the guest scripts.
 
     `more` are further programs of the host.
     """
-    tree = _root_tree(program)
+    tree = _root_tree()
     for name in more:
         tree.host_program(name)
     home = cache("roots") / tree.digest()[:32]
@@ -65,10 +64,10 @@ def swap_disk(path: Path, mib: int, name: str | None = None) -> str:
     return name
 
 
-def partitioned_swap_disk(path: Path, mib: int, name: str | None = None) -> str:
+def partitioned_swap_disk(path: Path, mib: int) -> str:
     """Make a disk whose first partition, at 1 MiB and to its end, is a swap area."""
     area = path.with_name(f"{path.name}.area")
-    name = swap_disk(area, mib - PARTITION_START // MIB, name)
+    name = swap_disk(area, mib - PARTITION_START // MIB)
     blank_disk(path, mib)
     # Entry 1 of the MBR's table: not bootable, no CHS, type 0x82 (Linux swap), LBA start and size.
     sectors = (PARTITION_START // 512, (mib * MIB - PARTITION_START) // 512)
@@ -84,10 +83,10 @@ def partitioned_swap_disk(path: Path, mib: int, name: str | None = None) -> str:
     return name
 
 
-def file_system_disk(path: Path, kind: str) -> Path:
-    """Make a disk with an empty file system of this kind."""
-    blank_disk(path, SMALLEST_MIB.get(kind, 64))
-    run(*MAKERS[kind], path)
+def file_system_disk(path: Path, kind: str, *options: str, mib: int = 64) -> Path:
+    """Make a disk with an empty file system of this kind, larger where its mkfs wants that."""
+    blank_disk(path, max(mib, SMALLEST_MIB.get(kind, 0)))
+    run(*MAKERS[kind], *options, path)
     return path
 
 
@@ -144,12 +143,12 @@ def forget_oldest(folder: Path, kept: int) -> None:
         shutil.rmtree(entry, ignore_errors=True)
 
 
-def _root_tree(program: Path) -> Tree:
+def _root_tree() -> Tree:
     tree = Tree()
     for folder in ("/dev", "/proc", "/run", "/sys", "/tmp", "/etc", "/var", "/mnt", "/root"):
         tree.folder(folder)
     tree.busybox(run(BUSYBOX, "--list").split())
-    tree.program("/usr/lib/torpor", program)
+    tree.program("/usr/lib/torpor", BUILD / "torpor")
     for name in ("blkid", "dmsetup", "perl", "setpriv"):
         tree.host_program(name)
     tree.link("/usr/bin/torpor", "../lib/torpor/torpor")

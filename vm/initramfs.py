@@ -1,11 +1,17 @@
-"""Builds the initramfs that runs the frozen resumer and then mounts the root."""
+"""Builds machines with an initramfs that runs the frozen resumer and then mounts the root."""
 
-from collections.abc import Sequence
+import gzip
+import lzma
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from vm.host import BUILD, GUEST_SCRIPTS
+import zstandard
+
+from vm.disks import root_disk
+from vm.host import BUILD, GUEST_SCRIPTS, HostError
 from vm.kernels import Kernel
-from vm.modules import guest_modules
+from vm.machine import Machine
 from vm.tree import Tree
 
 RESUMER = BUILD / "torpor-resume"
@@ -14,11 +20,7 @@ EARLY_APPLETS = ["dmesg", "grep", "pidof", "sleep", "tr"]
 
 
 def build_initramfs(
-    kernel: Kernel,
-    output: Path,
-    resumer: Path = RESUMER,
-    modules: Sequence[str] = (),
-    early: Sequence[str] = (),
+    kernel: Kernel, output: Path, modules: Sequence[str] = (), early: Sequence[str] = ()
 ) -> Path:
     """Write an initramfs for this kernel with the frozen resumer's folder to `output`.
 
@@ -33,7 +35,7 @@ def build_initramfs(
     tree.file("/init", GUEST_SCRIPTS / "initramfs-init.sh", executable=True)
     for name in early:
         tree.file(f"/early/{name}", GUEST_SCRIPTS / name)
-    tree.program("/usr/lib/torpor/resume", resumer)
+    tree.program("/usr/lib/torpor/resume", RESUMER)
     loaded = guest_modules(kernel, modules)
     for name, contents in loaded.items():
         tree.file(f"/modules/{name}.ko", contents)
@@ -43,3 +45,90 @@ def build_initramfs(
     with output.open("wb") as file:
         tree.write_cpio(file)
     return output
+
+
+def new_machine(
+    kernel: Kernel,
+    folder: Path,
+    disks: Iterable[Path],
+    append: str,
+    memory: int,
+    *,
+    modules: Sequence[str] = (),
+    early: Sequence[str] = (),
+    programs: Sequence[str] = (),
+) -> Machine:
+    """Return a machine that is off: a root of its own in `folder`, then these disks.
+
+    Its initramfs, with these modules and early scripts, and its console are there, too. `programs`
+    are of the host, for the root.
+    """
+    initramfs = build_initramfs(kernel, folder / "initramfs.cpio", modules, early)
+    root = root_disk(folder / "root.img", programs)
+    return Machine(kernel, initramfs, [root, *disks], folder / "console.log", append, memory)
+
+
+NEEDED = ("virtio_pci", "virtio_blk", "ext4")
+# ext4 asks for a crc32c by a soft dependency; kernels without the module have it built in.
+WELCOME = ("crc32c_generic",)
+
+
+def _unzstd(packed: bytes) -> bytes:
+    """Unpack a frame that need not tell its size."""
+    return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+
+
+UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    ".ko": bytes,
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".zst": _unzstd,
+}
+"""By the suffix of the module's file (kernel/Makefile.modinst)."""
+
+
+def guest_modules(kernel: Kernel, more: Sequence[str] = ()) -> dict[str, bytes]:
+    """Return name and contents, uncompressed, of each module, those needed by others first.
+
+    `more` are those that a guest needs besides its root.
+    """
+    files = {_name(path): path for path in kernel.modules.rglob("*.ko*")}
+    builtin = {
+        _name(Path(line)) for line in (kernel.modules / "modules.builtin").read_text().split()
+    }
+    loaded: dict[str, bytes] = {}
+
+    def add(name: str) -> None:
+        if name in builtin or name in loaded:
+            return
+        if name not in files:
+            raise HostError(f"kernel {kernel.release} has no module {name}")
+        contents = _contents(files[name])
+        for dependency in _dependencies(contents):
+            add(dependency)
+        loaded[name] = contents
+
+    for name in WELCOME:
+        if name in files:
+            add(name)
+    for name in (*NEEDED, *more):
+        add(name)
+    return loaded
+
+
+def _name(path: Path) -> str:
+    return path.name.split(".ko", 1)[0].replace("-", "_")
+
+
+def _contents(path: Path) -> bytes:
+    unpack = UNPACK.get(path.suffix)
+    if unpack is None:
+        raise HostError(f"cannot unpack {path}")
+    return unpack(path.read_bytes())
+
+
+def _dependencies(contents: bytes) -> list[str]:
+    """Read `depends=` from the NUL-separated strings of the .modinfo section."""
+    found = re.search(rb"\0depends=([^\0]*)\0", contents)
+    names = found[1].decode("ascii").split(",") if found else []
+    return [name.replace("-", "_") for name in names if name]

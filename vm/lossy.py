@@ -7,7 +7,6 @@ whatever became of those before it. The protocol is the fixed newstyle handshake
 replies of https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md.
 """
 
-import errno
 import os
 import socket
 import struct
@@ -24,7 +23,6 @@ from typing import Self
 SECTOR = 512
 OPTION_MAGIC = b"IHAVEOPT"
 OPTION_REPLY_MAGIC = 0x3E889045565A9
-REQUEST_MAGIC = 0x25609513
 REPLY_MAGIC = 0x67446698
 FIXED_NEWSTYLE_NO_ZEROES = 3
 HAS_FLAGS_FLUSH_FUA = 1 | 4 | 8
@@ -32,6 +30,7 @@ GO = 7
 ACK, INFO, UNSUPPORTED = 1, 3, (1 << 31) | 1
 INFO_EXPORT = 0
 FUA = 1
+NO_ERROR = 0
 
 
 class Command(IntEnum):
@@ -56,17 +55,12 @@ class Request:
         return self.offset <= offset < self.offset + self.length
 
 
-Watch = Callable[[Request], bool]
-"""Takes a request before it is answered."""
-
-
 class LossyDisk:
     """Serves `file` at the Unix socket `place` to one QEMU at a time.
 
     A context manager: on leaving it, when QEMU has ended, `chance` decides what of the unflushed
     writes reaches the file. The first request for which `hangs` returns True is carried out and
-    never answered: `reached` is set, and the disk is stuck. One for which `fails` returns True
-    gets an I/O error.
+    never answered: `reached` is set, and the disk is stuck.
     """
 
     def __init__(
@@ -74,16 +68,12 @@ class LossyDisk:
         file: Path,
         place: Path,
         chance: Random,
-        hangs: Watch = lambda _: False,
-        fails: Watch = lambda _: False,
+        hangs: Callable[[Request], bool] = lambda _: False,
     ) -> None:
         self.place = place
         self.reached = threading.Event()
-        self.lost = 0
-        """Bytes that were written, not flushed, and did not reach the file."""
         self._chance = chance
         self._hangs = hangs
-        self._fails = fails
         self._unflushed: list[tuple[int, bytes]] = []
         self._file = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         place.unlink(missing_ok=True)
@@ -147,25 +137,24 @@ class LossyDisk:
         data = _exactly(stream, length) if request.command == Command.WRITE else b""
         if request.command == Command.DISCONNECT:
             return False
-        error, answer = self._carry_out(request, data, durable=bool(flags & FUA))
+        answer = self._carry_out(request, data, durable=bool(flags & FUA))
         if self._hangs(request):
             self.reached.set()
             stream.read()  # until the power is off
             return False
-        stream.write(struct.pack(">IIQ", REPLY_MAGIC, error, cookie) + answer)
+        stream.write(struct.pack(">IIQ", REPLY_MAGIC, NO_ERROR, cookie) + answer)
         stream.flush()
         return True
 
-    def _carry_out(self, request: Request, data: bytes, *, durable: bool) -> tuple[int, bytes]:
-        if self._fails(request):
-            return errno.EIO, b""
+    def _carry_out(self, request: Request, data: bytes, *, durable: bool) -> bytes:
+        """Return what there is to answer."""
         if request.command == Command.READ:
-            return 0, self._read(request.offset, request.length)
+            return self._read(request.offset, request.length)
         if request.command == Command.WRITE:
             self._unflushed.append((request.offset, data))
         if durable or request.command == Command.FLUSH:
             self._flush()
-        return 0, b""
+        return b""
 
     def _read(self, offset: int, length: int) -> bytes:
         data = bytearray(os.pread(self._file, length, offset))
@@ -186,8 +175,6 @@ class LossyDisk:
             for at in range(0, len(data), SECTOR):
                 if fate == "kept" or (fate == "torn" and self._chance.random() < 0.5):
                     os.pwrite(self._file, data[at : at + SECTOR], offset + at)
-                else:
-                    self.lost += SECTOR
         self._unflushed.clear()
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vm.disks import MIB, blank_disk, root_disk, swap_disk
+from vm.disks import MIB, blank_disk, swap_disk
 from vm.host import run
-from vm.initramfs import build_initramfs
+from vm.initramfs import new_machine
 from vm.kernels import Kernel
 from vm.machine import Machine, MachineError, Result, RunningMachine, Throttle
 
@@ -97,14 +97,13 @@ def _file(path: Path, size: int, chance: random.Random) -> int:
 
 def make_machine(kernel: Kernel, folder: Path, ways: Sequence[str], log: Path) -> Machine:
     """Return a machine that is off and hibernates by these ways, one after the other."""
-    initramfs = build_initramfs(kernel, folder / "initramfs.cpio")
     swaps = [folder / f"swap{nth}.img" for nth in range(len(ways))]
     for swap in swaps:
         swap_disk(swap, SWAP_MIB)
-    root = root_disk(folder / "root.img")
-    disks = [root, files_disk(folder / "files.img"), *swaps]
+    disks = [files_disk(folder / "files.img"), *swaps]
     append = f"scenario=warm ways={','.join(ways)} hold={HOLD_MIB}"
-    return Machine(kernel, initramfs, disks, log, append, MEMORY_MIB, throttle=DISK)
+    machine = new_machine(kernel, folder, disks, append, MEMORY_MIB)
+    return replace(machine, log=log, throttle=DISK)
 
 
 def live(machine: Machine, ways: Sequence[str]) -> dict[str, Warming]:

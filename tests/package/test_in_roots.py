@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from torpor import VERSION
-from vm.debian import in_chroot
+from vm.debian import bare_root, in_chroot
 from vm.host import run
-from vm.roots import bare_root
 from vm.suites import SUITES, suites_from_here
 
 HERE = Path(__file__).parent

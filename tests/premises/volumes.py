@@ -12,26 +12,10 @@ import pytest
 
 from guard.kinds import KINDS, OF_TYPE
 from linux import filesystem
-from vm.disks import blank_disk
+from tests.sources import opened
+from vm.disks import file_system_disk
 from vm.host import SEARCH_PATH, HostError, run
 
-SIZES = {"ext4": 64, "xfs": 320, "btrfs": 128, "vfat": 16, "exfat": 16}
-"""In MiB: what each mkfs wants at least."""
-MKFS = {
-    "ext4": ["mke2fs", "-q", "-F", "-t", "ext4"],
-    "xfs": ["mkfs.xfs", "-q"],
-    "btrfs": ["mkfs.btrfs", "-q"],
-    "vfat": ["mkfs.vfat", "-F", "32"],
-    "exfat": ["mkfs.exfat"],
-}
-FSCK = {
-    "ext4": ["e2fsck", "-fn"],
-    "xfs": ["xfs_repair", "-n"],
-    "btrfs": ["btrfs", "check", "--readonly"],
-    "vfat": ["fsck.vfat", "-n"],
-    "exfat": ["fsck.exfat", "-n"],
-}
-"""Those that only look."""
 LONG_AGO = 1_000_000_000
 """A time for files: FAT tells seconds apart only by twos."""
 
@@ -66,15 +50,12 @@ class Volume:
 
     def frozen_copy(self, place: Path) -> "Volume":
         """Return a copy of it as it is on its device while it is frozen at `place`."""
-        fd = os.open(place, os.O_RDONLY)
-        try:
+        with opened(place, os.O_RDONLY) as fd:
             filesystem.freeze(fd)
             try:
                 return self.copy("frozen")
             finally:
                 filesystem.thaw(fd)
-        finally:
-            os.close(fd)
 
     def fingerprint(self) -> bytes:
         """Return what the guard would keep of it."""
@@ -95,9 +76,9 @@ class Volume:
 
 def make_volume(path: Path, fs_type: str, *options: str) -> Volume:
     """Make a file system; options are mkfs's."""
-    blank_disk(path, SIZES[fs_type])
-    run(*MKFS[fs_type], *options, path)
-    return Volume(path, fs_type)
+    fat_32 = ("-F", "32") if fs_type == "vfat" else ()
+    mib = 16 if fs_type in ("vfat", "exfat") else 64
+    return Volume(file_system_disk(path, fs_type, *fat_32, *options, mib=mib), fs_type)
 
 
 def skip_unless_mountable(fs_type: str) -> None:

@@ -14,7 +14,7 @@ from format.writer import ImageWriter, new_buffers
 from store.base import OwnStore
 from store.header import read_header
 from store.identity import these_facts, this_machine
-from tests.sources import reader_of
+from tests.sources import opened, reader_of
 
 CHUNK_SIZE = 16384
 INSTALLATION = "ab" * 16
@@ -68,17 +68,11 @@ def put_image(
 
 def mark_of(path: str | Path, page: int = 0) -> Mark | None:
     """Return the mark that is on the device now."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
+    with opened(path) as fd:
         return read_header(fd, str(path), page).mark()
-    finally:
-        os.close(fd)
 
 
 def set_mark(path: str | Path, mark: Mark) -> None:
     """Put another mark there."""
-    fd = os.open(path, os.O_RDWR)
-    try:
+    with opened(path) as fd:
         read_header(fd, str(path)).set_mark(mark)
-    finally:
-        os.close(fd)

@@ -11,8 +11,8 @@ import zstandard
 from vm import kernels
 from vm.apt import Apt, apt_in, sources
 from vm.host import HostError, run
+from vm.initramfs import guest_modules
 from vm.kernels import Kernel, find_kernel, kernel_of, newest_known
-from vm.modules import guest_modules
 from vm.suites import NEWEST, SUITES
 
 RELEASE = "7.3.4+deb13-amd64"

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import keep_rows
-from tests.vm.matrix import places_of, rows
-from tests.vm.places import PLACES
+from tests.vm.places import PLACES, places_of, rows
 from tests.vm.test_debian_places import SHORT
 from vm.debian import GENERATORS
 from vm.suites import NEWEST, SUITES, suites_from_here

@@ -13,13 +13,15 @@ from typing import Self
 import pytest
 from _pytest.runner import runtestprotocol
 
+from tests.vm.whole_lives import use_swap
 from vm.debian import installed
-from vm.disks import blank_disk, copy_disk, copy_disks, partitioned_swap_disk, root_disk, swap_disk
-from vm.initramfs import build_initramfs
+from vm.disks import blank_disk, copy_disk, copy_disks, partitioned_swap_disk, swap_disk
+from vm.initramfs import new_machine
 from vm.kernels import find_kernel
 from vm.laptop import LaptopGuest, laptop
+from vm.lives import LIMIT_SECONDS as GUEST_LIMIT_SECONDS
 from vm.lives import Guest
-from vm.machine import Machine, Result
+from vm.machine import Machine, Result, RunningMachine
 from vm.suites import suites_from_here
 
 LIMIT_SECONDS = 240
@@ -28,6 +30,8 @@ MEMORY_WITHOUT_SWAP_MIB = 640
 SWAP_MIB = 512
 CONSOLE_LINES = 150
 LAPTOP_SUITE = "13"
+SWAP_PARTITION_MIB = 768
+LONG_LIMIT_SECONDS = 1200.0
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,6 +54,19 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return True
 
 
+def copied(machine: Machine, folder: Path, append: str) -> Machine:
+    """Return a machine on copies of the disks in a folder."""
+    disks = copy_disks(machine.disks, folder)
+    return replace(machine, disks=disks, log=folder / "console.log", append=append)
+
+
+def throttle(running: RunningMachine, **limits: int) -> None:
+    """Make the second disk slow from now on; without limits, fast again."""
+    kinds = ("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")
+    every = dict.fromkeys(kinds, 0) | limits
+    running.monitor("block_set_io_throttle", device="virtio1", **every)
+
+
 @dataclass(frozen=True, slots=True)
 class Nest:
     """A machine that is off, hibernated or not: to be booted from copies of its disks."""
@@ -60,10 +77,7 @@ class Nest:
 
     def copy(self, folder: Path, scenario: str = "cold") -> Machine:
         """Return a machine on copies of the disks that tells it boots cold, if it does."""
-        folder.mkdir(exist_ok=True)
-        append = f"{self.machine.append} scenario={scenario}"
-        disks = copy_disks(self.machine.disks, folder)
-        return replace(self.machine, disks=disks, log=folder / "console.log", append=append)
+        return copied(self.machine, folder, f"{self.machine.append} scenario={scenario}")
 
 
 Boot = Callable[[Machine], Result]
@@ -130,6 +144,24 @@ class Guests:
         self.made.append(guest)
         return guest
 
+    def with_swap(
+        self,
+        generator: str = "initramfs-tools",
+        series: str = "6.1",
+        append: str = "",
+        suite: str | None = None,
+        options: str = "sw",
+        limit: float = GUEST_LIMIT_SECONDS,
+    ) -> Guest:
+        """Return a machine that runs, on its second disk a partition of swap that it uses."""
+        disk = self.folder / "swap.img"
+        name = partitioned_swap_disk(disk, SWAP_PARTITION_MIB)
+        guest = self.make(generator, series, [disk], append, suite)
+        guest.limit = limit
+        guest.boot()
+        use_swap(guest, name, options)
+        return guest
+
     def laptop(self) -> LaptopGuest:
         """Return a laptop that is off, the package's file in its /boot."""
         self._see_that_it_runs_on(LAPTOP_SUITE)
@@ -159,19 +191,28 @@ class Nursery:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._initramfs: dict[str, Path] = {}
 
-    def machine(self, name: str, kernel: str, resume: str, second_disk: Path) -> Machine:
-        """Return a machine with a fresh root and this second disk."""
-        found = find_kernel(kernel)
-        if kernel not in self._initramfs:
-            initramfs = build_initramfs(found, self._folder / f"{kernel}.cpio")
-            self._initramfs[kernel] = initramfs
-        folder = self.folder(name)
-        disks = [root_disk(folder / "root.img"), second_disk]
-        append = f"resume={resume}" if resume else ""
-        log = folder / "first.log"
-        return Machine(found, self._initramfs[kernel], disks, log, append, MEMORY_MIB)
+    def machine(
+        self,
+        name: str,
+        series: str,
+        append: str,
+        *disks: Path,
+        modules: Sequence[str] = (),
+        early: Sequence[str] = (),
+        programs: Sequence[str] = (),
+    ) -> Machine:
+        """Return a machine with a fresh root and these disks behind it; see new_machine."""
+        return new_machine(
+            find_kernel(series),
+            self.folder(name),
+            disks,
+            append,
+            MEMORY_MIB,
+            modules=modules,
+            early=early,
+            programs=programs,
+        )
 
     def folder(self, name: str) -> Path:
         """Return the folder of the machine with that name."""
@@ -204,14 +245,14 @@ def on_swap(nursery: Nursery) -> Nest:
     """Kernel 6.1, hibernated to a swap partition that resume=UUID= names."""
     disk = nursery.folder("swap") / "swap.img"
     name = partitioned_swap_disk(disk, SWAP_MIB)
-    return nursery.first_life(nursery.machine("swap", "6.1", f"UUID={name}", disk), "demo")
+    return nursery.first_life(nursery.machine("swap", "6.1", f"resume=UUID={name}", disk), "demo")
 
 
 @pytest.fixture(scope="session")
 def on_store(nursery: Nursery) -> Nest:
     """Kernel 6.1, hibernated to a store device that resume= names by path; it has no swap."""
     disk = blank_disk(nursery.folder("store") / "store.img", SWAP_MIB)
-    machine = nursery.machine("store", "6.1", "/dev/vdb", disk)
+    machine = nursery.machine("store", "6.1", "resume=/dev/vdb", disk)
     # Without swap, half of the memory has to be free for the snapshot.
     return nursery.first_life(replace(machine, memory=MEMORY_WITHOUT_SWAP_MIB), "store")
 
@@ -221,4 +262,6 @@ def on_new_kernel(nursery: Nursery) -> Nest:
     """Kernel 6.12, hibernated to a swap disk with a snapshot that ends in zero pages."""
     disk = nursery.folder("zeros") / "swap.img"
     name = swap_disk(disk, SWAP_MIB)
-    return nursery.first_life(nursery.machine("zeros", "6.12", f"UUID={name}", disk), "zeros")
+    return nursery.first_life(
+        nursery.machine("zeros", "6.12", f"resume=UUID={name}", disk), "zeros"
+    )

@@ -1,19 +1,20 @@
 """Lives of one machine that end by a power cut, on disks that forget what was not flushed."""
 
 import hashlib
-import os
+import re
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 from format.mark import Mark, MarkState
-from store.header import read_header
+from tests.vm.image import mark_on
 from vm.debian import copy_out
 from vm.disks import ext4_complaints
 from vm.lossy import Command, LossyDisk, Request
-from vm.machine import Machine, Result, RunningMachine, told
+from vm.machine import Machine, Result, RunningMachine
 
 LIMIT_SECONDS = 120
 """A life that is not over by then hangs: an emulated one takes some 15 s."""
@@ -156,23 +157,41 @@ class Mortal:
             assert len(numbers) >= int(life.result.told("synced") or 0)
 
 
-def check_continues(first: Result, later: Result) -> None:
+def words(report: Sequence[str], beginning: str) -> dict[str, str]:
+    """Return the key=value words of the one line that begins so."""
+    (line,) = (line for line in report if line.startswith(beginning))
+    return dict(re.findall(r"(\S+?)=(\S*)", line))
+
+
+def refusals(result: Result) -> list[str]:
+    """Return why the resumer did not resume."""
+    return re.findall(r"torpor-resume: not resuming: (.*)", result.console)
+
+
+def check_alive(before: Mapping[str, str], after: Mapping[str, str]) -> None:
     """What was in memory is there again, with the same boot id, and went on from there."""
-    before = [line for line in first.report if line.startswith("before ")]
-    after = [line for line in later.report if line.startswith("after ")]
-    assert len(before) == len(after) == 1
     for key in ("nonce", "boot_id", "data"):
-        assert told(before, key) == told(after, key) is not None
-    assert int(told(after, "counter") or 0) > int(told(before, "counter") or 0)
+        assert before[key] == after[key]
+    assert int(after["counter"]) > int(before["counter"])
 
 
-def mark_on(store: Path) -> Mark | None:
-    """Return the mark on the disk of a machine that is off."""
-    fd = os.open(store, os.O_RDONLY)
-    try:
-        return read_header(fd, str(store)).mark()
-    finally:
-        os.close(fd)
+def check_continues(first: Result, later: Result) -> None:
+    """A machine that hibernated told `before`, and one that resumed `after`."""
+    check_alive(words(first.report, "before "), words(later.report, "after "))
+
+
+def check_goes_on(report: Sequence[str], name: str) -> dict[str, str]:
+    """The machine is as before what ended under this name (vm/guest/goes-on.sh).
+
+    Return what it told then.
+    """
+    told = words(report, f"ended={name} ")
+    assert told["header-differs"] == "0"
+    assert told["frozen"] == "0"
+    assert told["written"] == name
+    assert told["swaps"] == "1"
+    check_alive(words(report, "before "), words(report, f"alive-{name} "))
+    return told
 
 
 def _await(

@@ -7,9 +7,10 @@ from pathlib import Path
 from format import PAGE_SIZE
 from format.first_page import MARK_OFFSET
 from format.layout import MARK_SIZE
-from format.mark import MarkState
+from format.mark import Mark, MarkState
 from format.reader import ImageReader
 from store.header import read_header
+from tests.sources import opened
 
 PARTITION_START = 1 << 20
 
@@ -28,14 +29,16 @@ def slice_of(disk: Path, folder: Path, start: int = 0) -> Path:
     return target
 
 
+def mark_on(store: Path) -> Mark | None:
+    """Return the mark on the disk of a machine that is off."""
+    with opened(store) as fd:
+        return read_header(fd, str(store)).mark()
+
+
 def is_marked(store: Path) -> bool:
     """Return whether the store's first page shows a complete image."""
-    fd = os.open(store, os.O_RDONLY)
-    try:
-        mark = read_header(fd, str(store)).mark()
-        return mark is not None and mark.state == MarkState.COMPLETE
-    finally:
-        os.close(fd)
+    mark = mark_on(store)
+    return mark is not None and mark.state == MarkState.COMPLETE
 
 
 def has_mark_bytes(store: Path) -> bool:
@@ -46,20 +49,16 @@ def has_mark_bytes(store: Path) -> bool:
 
 def put_state(disk: Path, state: MarkState, *, loads: int, attempts: int) -> None:
     """Change the mark in the partition as a resumer would that came so far."""
-    fd = os.open(disk, os.O_RDWR)
-    try:
+    with opened(disk) as fd:
         header = read_header(fd, str(disk), PARTITION_START // PAGE_SIZE)
         mark = header.mark()
         assert mark is not None
         header.set_mark(replace(mark, state=state, loads=loads, attempts=attempts))
-    finally:
-        os.close(fd)
 
 
 def places(store: Path, chunk: int) -> list[int]:
     """Return the pages, in the order of the image, of chunk `chunk` and all that follows."""
-    fd = os.open(store, os.O_RDONLY)
-    try:
+    with opened(store) as fd:
         header = read_header(fd, str(store))
         mark = header.mark()
         assert mark
@@ -67,8 +66,6 @@ def places(store: Path, chunk: int) -> list[int]:
         image = ImageReader(source)
         pages = [page for start, count in source.extents for page in range(start, start + count)]
         return pages[image.index.offsets[chunk] // PAGE_SIZE :]
-    finally:
-        os.close(fd)
 
 
 def flip_bit(disk: Path, offset: int) -> None:

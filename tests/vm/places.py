@@ -1,12 +1,15 @@
-"""Where a Debian guest can keep its image: what the host and the guest prepare for each."""
+"""Where a Debian guest can keep its image, and which guests are tried with which of the places.
 
-from collections.abc import Callable
+What the host and the guest prepare for each; of generator, suite, kernel and place every pair
+occurs, as tests/unit/test_matrix.py proves."""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm.disks import blank_disk, partitioned_swap_disk
-from vm.host import run
+from vm.disks import blank_disk, file_system_disk, partitioned_swap_disk
 from vm.lives import Guest
+from vm.suites import NEWEST
 
 DISK_MIB = 1024
 MIB = 700
@@ -24,13 +27,11 @@ def swap_partition(path: Path) -> None:
 
 
 def btrfs(path: Path) -> None:
-    blank_disk(path, DISK_MIB)
-    run("mkfs.btrfs", "-q", path)
+    file_system_disk(path, "btrfs", mib=DISK_MIB)
 
 
 def xfs(path: Path) -> None:
-    blank_disk(path, DISK_MIB)
-    run("mkfs.xfs", "-q", path)
+    file_system_disk(path, "xfs", mib=DISK_MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +145,33 @@ PLACES = [
     ),
     Place("store file on ext4", empty, [f"torpor mkstore --size {MIB}M /store"], "/store"),
 ]
+
+
+MachineKind = tuple[str, str, str]
+"""Generator, suite, series of the kernel."""
+
+ROUNDS: list[list[MachineKind]] = [
+    [("initramfs-tools", "12", "6.1"), ("dracut", "12", "6.1"), ("dracut-shell", "12", "6.1")],
+    [("initramfs-tools", "13", "6.12"), ("dracut", "13", "6.12"), ("dracut-shell", "12", "6.12")],
+    [(generator, "13", NEWEST) for generator in ("initramfs-tools", "dracut", "dracut-shell")],
+    [
+        (generator, "unstable", NEWEST)
+        for generator in ("initramfs-tools", "dracut", "dracut-shell")
+    ],
+]
+"""One kernel each. In each round all places occur, and each next round gives each place to the
+next generator."""
+
+
+def rows() -> Iterator[tuple[MachineKind, Place]]:
+    """Yield all rows, a machine and one of its places; those of one machine follow each other."""
+    for turn, machines in enumerate(ROUNDS):
+        for third, machine in enumerate(machines):
+            for number, place in enumerate(PLACES):
+                if (number + turn) % len(machines) == third:
+                    yield machine, place
+
+
+def places_of(machine: MachineKind) -> list[Place]:
+    """Return the places to which one machine hibernates."""
+    return [place for which, place in rows() if which == machine]

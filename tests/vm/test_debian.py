@@ -1,21 +1,39 @@
 """The package on a real Debian, as a newcomer meets it: its first hibernation, what keeps a boot
-from resuming, and its removal.
+from resuming, and its removal; and the tarball where no package is, as README has it.
 """
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
-from tests.vm.conftest import Guests
-from tests.vm.trace import RESUMER, TRACE, executed, started_at, started_for_us
-from tests.vm.whole_lives import boot_rebuilt, hibernate_and_resume, see_doctor_content
+from tests.vm.conftest import SWAP_PARTITION_MIB, Guests
+from tests.vm.whole_lives import (
+    RESUMER,
+    TRACE,
+    boot_rebuilt,
+    enable,
+    executed,
+    hibernate_and_resume,
+    refusals,
+    see_doctor_content,
+    started_at,
+    started_for_us,
+    use_swap,
+)
+from torpor import VERSION
+from vm.debian import installed
 from vm.disks import blank_disk, ext4_complaints, partitioned_swap_disk
+from vm.host import run
 from vm.lives import Guest
+from vm.suites import suites_from_here
 
 pytestmark = pytest.mark.vm
 
-SWAP_MIB = 768
+NOFAIL = "sw,nofail"
+"""Of swap that a guest can do without."""
 NOWHERE = "resume=UUID=00000000-dead-beef-0000-000000000000"
 TIMEOUT_SECONDS = 10
 MORE_SECONDS = 5
@@ -33,21 +51,6 @@ BY_EACH_GENERATOR = pytest.mark.parametrize(
         pytest.param("dracut-shell", marks=pytest.mark.long),
     ],
 )
-
-
-def with_swap(guests: Guests, generator: str, append: str = "") -> Guest:
-    """Boot a guest with a swap partition in use that it can do without."""
-    disk = guests.folder / "swap.img"
-    name = partitioned_swap_disk(disk, SWAP_MIB)
-    guest = guests.make(generator, "6.1", [disk], append)
-    guest.boot()
-    guest.run(f"echo UUID={name} none swap sw,nofail 0 0 >>/etc/fstab && systemctl daemon-reload")
-    guest.run("swapon -a")
-    return guest
-
-
-def refusals(guest: Guest) -> list[str]:
-    return re.findall(r"torpor-resume: not resuming: (.*)", guest.console)
 
 
 def said_at(guest: Guest, pattern: str) -> float:
@@ -70,11 +73,10 @@ def check_delay(guest: Guest) -> None:
 
 def test_newcomer(guests: Guests) -> None:
     """What the README says, in that order."""
-    guest = with_swap(guests, "initramfs-tools")
+    guest = guests.with_swap(options=NOFAIL)
     first = guest.run("torpor doctor", check=False)
     assert "torpor enable" in first.output
-    guest.rebuild_outside()
-    guest.run("torpor enable")
+    enable(guest)
     boot_rebuilt(guest)
     see_doctor_content(guest)
     hibernate_and_resume(guest)
@@ -103,9 +105,8 @@ def assert_warm(guest: Guest) -> None:
 @BY_EACH_GENERATOR
 def test_device_that_never_comes(generator: str, guests: Guests) -> None:
     """The one that the kernel command line names, and the one that torpor enable knows."""
-    guest = with_swap(guests, generator, TRACE)
-    guest.rebuild_outside()
-    guest.run("torpor enable")
+    guest = guests.with_swap(generator, append=TRACE, options=NOFAIL)
+    enable(guest)
     for append, disks in ((f"{NOWHERE} {TRACE}", guest.disks), (TRACE, [])):
         guest.power_off()
         guest.append, guest.disks = append, disks
@@ -119,11 +120,10 @@ def test_device_that_never_comes(generator: str, guests: Guests) -> None:
 
 @BY_EACH_GENERATOR
 def test_boot_without_an_image_and_removal(generator: str, guests: Guests) -> None:
-    guest = with_swap(guests, generator, TRACE)
+    guest = guests.with_swap(generator, append=TRACE, options=NOFAIL)
     before = guest.run("torpor --version").output
     assert before.startswith("torpor ")
-    guest.rebuild_outside()
-    guest.run("torpor enable")
+    enable(guest)
     guest.power_off()
     guest.boot()
     assert set(started_for_us(executed(guest))) == {RESUMER}
@@ -141,22 +141,59 @@ def test_boot_without_an_image_and_removal(generator: str, guests: Guests) -> No
 
 @pytest.mark.long
 def test_image_of_the_kernel(guests: Guests) -> None:
-    guest = with_swap(guests, "initramfs-tools")
-    guest.rebuild_outside()
-    guest.run("torpor enable")
-    guest.hibernate("echo disk >/sys/power/state")
-    guest.resume()
-    assert guest.same_life()
+    guest = guests.with_swap(options=NOFAIL)
+    enable(guest)
+    hibernate_and_resume(guest, by="echo disk >/sys/power/state")
 
 
 @pytest.mark.long
 def test_store_without_any_swap(guests: Guests) -> None:
     """logind looks for room in swap, and is told not to."""
-    disk = blank_disk(guests.folder / "store.img", SWAP_MIB)
+    disk = blank_disk(guests.folder / "store.img", SWAP_PARTITION_MIB)
     guest = guests.make("initramfs-tools", "6.1", [disk])
     guest.boot()
     guest.rebuild_outside()
     guest.run("torpor mkstore /dev/vdb && torpor enable --store /dev/vdb")
-    guest.hibernate()
-    guest.resume()
-    assert guest.same_life()
+    hibernate_and_resume(guest)
+
+
+FOLDER = f"/root/torpor-{VERSION}"
+ARCHIVE = f"torpor-{VERSION}-x86_64.tar.gz"
+TAKE = f"mount /dev/vdc /media && tar -C /root -xzf /media/{ARCHIVE} && umount /media"
+LEFT_OF_THE_TARBALL = "find /boot /etc /usr /var/lib -xdev -iname '*torpor*'"
+
+
+def guest_with(archive: Path, guests: Guests) -> Guest:
+    """Boot a guest without a package of ours; swap in use is its vdb1, on vdc is the archive."""
+    swap, files, disk = (guests.folder / name for name in ("swap.img", "files", "files.img"))
+    name = partitioned_swap_disk(swap, SWAP_PARTITION_MIB)
+    files.mkdir()
+    shutil.copy(archive, files)
+    run("mke2fs", "-q", "-t", "ext4", "-d", files, blank_disk(disk, 64))
+    suite = suites_from_here()[0]
+    root = installed("dracut", suite.name, suite.series[0], None)
+    guest = Guest(root, guests.folder / "guest", [swap, disk])
+    guests.made.append(guest)
+    guest.boot()
+    use_swap(guest, name)
+    return guest
+
+
+@pytest.mark.long
+def test_tarball(packages: Path, guests: Guests) -> None:
+    guest = guest_with(packages / ARCHIVE, guests)
+    guest.run(TAKE)
+    guest.rebuild_outside()
+    assert "torpor enable" in guest.run(f"{FOLDER}/install.sh").output
+    boot_rebuilt(guest)
+    guest.run("torpor enable")
+    boot_rebuilt(guest)
+    see_doctor_content(guest)
+    hibernate_and_resume(guest)
+    guest.run(f"{FOLDER}/install.sh --uninstall")
+    assert guest.run(LEFT_OF_THE_TARBALL).output == ""
+    boot_rebuilt(guest)
+    assert guest.run("systemctl --failed --no-legend").output == ""
+    held = guest.run("lsinitrd").output
+    assert "dracut" in held
+    assert "torpor" not in held

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.vm.conftest import Guests
-from tests.vm.whole_lives import boot_rebuilt
-from vm.disks import partitioned_swap_disk
+from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
+from tests.vm.whole_lives import boot_rebuilt, enable
 from vm.lives import Guest
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
-SWAP_MIB = 768
 UNREADY = 16
 CONF = "/etc/torpor.conf"
 PLACE = "/var/lib/torpor/location"
@@ -74,14 +72,8 @@ def verdict(guest: Guest) -> tuple[int, str]:
 
 
 def test_doctor(guests: Guests) -> None:
-    disk = guests.folder / "swap.img"
-    name = partitioned_swap_disk(disk, SWAP_MIB)
-    guest = guests.make("initramfs-tools", "6.1", [disk])
-    guest.limit = 1200
-    guest.boot()
-    guest.rebuild_outside()
-    guest.run(f"echo UUID={name} none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload")
-    guest.run("swapon -a && torpor enable")
+    guest = guests.with_swap(limit=LONG_LIMIT_SECONDS)
+    enable(guest)
     boot_rebuilt(guest)
     assert verdict(guest)[0] == 0
     for fault in faults():

@@ -4,15 +4,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.vm.conftest import Guests
-from tests.vm.whole_lives import boot_rebuilt
-from vm.disks import blank_disk, partitioned_swap_disk
+from tests.vm.conftest import LONG_LIMIT_SECONDS, SWAP_PARTITION_MIB, Guests
+from tests.vm.whole_lives import boot_rebuilt, enable, hibernate_and_resume
+from vm.disks import blank_disk
 from vm.lives import Guest
 from vm.suites import NEWEST
 
 pytestmark = pytest.mark.vm
 
-SWAP_MIB = 768
 ASK = (
     "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager "
     "CanHibernate"
@@ -53,14 +52,8 @@ def named(guest: Guest) -> str:
     return guest.run(NAMED).output.strip()
 
 
-def number(guest: Guest, name: str) -> str:
-    return guest.run(f"cat /sys/class/block/{name}/dev").output.strip()
-
-
 def enabled(guest: Guest, store: str = "") -> None:
-    """Enable it; what boots next is the initramfs that the guest's generator made of that."""
-    guest.rebuild_outside()
-    guest.run(f"torpor enable {store}")
+    enable(guest, store)
     assert answer(guest) == "yes"
     boot_rebuilt(guest)
 
@@ -70,22 +63,19 @@ def hibernated(guest: Guest) -> None:
     guest.run("systemctl start torpor-announce.service")
     assert answer(guest) == "yes"
     assert "PROBLEM" not in guest.run("torpor doctor", check=False).output
-    guest.hibernate()
-    guest.resume()
-    assert guest.same_life()
+    hibernate_and_resume(guest)
     assert answer(guest) == "yes"
 
 
 def with_swap(machine: Machine, guests: Guests) -> Guest:
-    disk = guests.folder / "swap.img"
-    uuid = partitioned_swap_disk(disk, SWAP_MIB)
-    guest = guests.make(machine.generator, machine.kernel, [disk], suite=machine.suite)
-    guest.limit = 1200
-    guest.boot()
-    guest.run(f"echo UUID={uuid} none swap sw 0 0 >>/etc/fstab && systemctl daemon-reload")
-    guest.run("swapon -a")
+    kind = (machine.generator, machine.kernel)
+    guest = guests.with_swap(*kind, suite=machine.suite, limit=LONG_LIMIT_SECONDS)
     assert answer(guest) == machine.before
     return guest
+
+
+def number(guest: Guest, name: str) -> str:
+    return guest.run(f"cat /sys/class/block/{name}/dev").output.strip()
 
 
 @pytest.mark.parametrize(
@@ -107,9 +97,9 @@ def test_swap(machine: Machine, guests: Guests) -> None:
 @pytest.mark.parametrize("machine", [NEWER, UNSTABLE, OLDER], ids=lambda machine: machine.suite)
 def test_store_beside_swap(machine: Machine, guests: Guests) -> None:
     """What the kernel would write to the swap, no boot would look for: it does not."""
-    disk = blank_disk(guests.folder / "store.img", SWAP_MIB)
+    disk = blank_disk(guests.folder / "store.img", SWAP_PARTITION_MIB)
     guest = guests.make(machine.generator, machine.kernel, [disk], suite=machine.suite)
-    guest.limit = 1200
+    guest.limit = LONG_LIMIT_SECONDS
     guest.boot()
     guest.run(OTHER_SWAP)
     assert answer(guest) == machine.before
@@ -131,6 +121,5 @@ def test_image_of_the_kernel_goes_where_a_boot_looks(guests: Guests) -> None:
     guest = with_swap(NEWER, guests)
     enabled(guest)
     guest.run("systemctl start torpor-announce.service")
-    guest.hibernate("echo shutdown >/sys/power/disk && echo disk >/sys/power/state")
-    guest.resume()
-    assert guest.same_life()
+    by = "echo shutdown >/sys/power/disk && echo disk >/sys/power/state"
+    hibernate_and_resume(guest, by=by)

@@ -9,10 +9,15 @@ import pytest
 
 from tests.conftest import HIBERNATED
 from tests.vm.conftest import CONSOLE_LINES, Guests
-from tests.vm.matrix import MachineKind, places_of, rows
-from tests.vm.places import Place
-from tests.vm.trace import RESUMER, TRACE, executed, started_for_us
-from tests.vm.whole_lives import hibernate_and_resume
+from tests.vm.places import MachineKind, Place, places_of, rows
+from tests.vm.whole_lives import (
+    RESUMER,
+    TRACE,
+    executed,
+    hibernate_and_resume,
+    hibernated_row,
+    started_for_us,
+)
 from vm.disks import ext4_complaints
 from vm.lives import Guest
 
@@ -98,13 +103,12 @@ def test_place(
     request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
 ) -> None:
-    seconds = ["-"] * 3
+    took: dict[str, float] = {}
     guest = debian.guest()
     try:
         place.prepare(guest, debian.disk_of(place))
         hibernate_and_resume(guest, place.passphrase)
         took = dict(guest.seconds)
-        seconds = [f"{took[what]:.0f}" for what in ("boot", "hibernate", "resume")]
     except Exception:
         console = guest.console.splitlines()[-CONSOLE_LINES:]
         request.node.add_report_section("call", str(guest.logs[-1]), "\n".join(console))
@@ -112,5 +116,5 @@ def test_place(
         raise
     finally:
         generator, suite, _ = debian.kind
-        release = guest.installed.kernel.release.removesuffix("-amd64")
-        record_property(HIBERNATED, (suite, release, generator, place.name, *seconds))
+        row = hibernated_row(guest, suite, generator, place.name, took)
+        record_property(HIBERNATED, row)

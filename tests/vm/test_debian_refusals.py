@@ -1,13 +1,19 @@
-"""What a Debian guest refuses to hibernate to or resume from, and what it says."""
+"""What a Debian guest refuses to hibernate to or resume from, also through LVM and LUKS."""
 
 import re
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import ENDED
 from tests.vm.conftest import Guests
-from tests.vm.test_debian import refusals, with_swap
-from vm.disks import blank_disk, ext4_complaints, swap_disk
+from tests.vm.places import LUKS, LUKS_UUID, SWAP_PARTITION
+from tests.vm.whole_lives import enable, refusals
+from vm.disks import blank_disk, copy_disk, ext4_complaints, swap_disk
+from vm.lives import Guest
 
 pytestmark = pytest.mark.vm
 
@@ -66,9 +72,8 @@ def test_newest_of_two_images(guests: Guests) -> None:
 @pytest.mark.long
 def test_kept_image_goes_once_the_root_is_mounted(guests: Guests) -> None:
     """An image for less memory; torpor-stale.service gives the machine its swap back."""
-    guest = with_swap(guests, "initramfs-tools")
-    guest.rebuild_outside()
-    guest.run("torpor enable")
+    guest = guests.with_swap(options="sw,nofail")
+    enable(guest)
     guest.hibernate()
     guest.memory += 128
     guest.boot()
@@ -82,3 +87,86 @@ def test_kept_image_goes_once_the_root_is_mounted(guests: Guests) -> None:
     assert "vdb1" in guest.run("cat /proc/swaps").output
     skipped = guest.run("systemctl show -P ConditionResult torpor-stale.service").output
     assert skipped.strip() == "no"
+
+
+KEY = "/etc/keys/data.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What lies between the disk /dev/vdc and its file system."""
+
+    name: str
+    make: list[str]
+    open: list[str]
+    """Makes the device appear in a system that has not seen it."""
+    device: str
+
+
+LVM = Layer(
+    "LVM",
+    ["pvcreate /dev/vdc", "vgcreate data /dev/vdc", "lvcreate -L 64M -n files data"],
+    ["vgchange -ay data"],
+    "/dev/data/files",
+)
+OPEN_LUKS = f"cryptsetup open --key-file {KEY} /dev/vdc files"
+LAYERS = [
+    LVM,
+    Layer(
+        "LUKS",
+        [f"cryptsetup --uuid {LUKS_UUID} {LUKS.replace('DISK', '/dev/vdc')} {KEY}", OPEN_LUKS],
+        [OPEN_LUKS],
+        "/dev/mapper/files",
+    ),
+]
+MAKE_KEY = f"mkdir -p /etc/keys && printf key-of-the-tests >{KEY}"
+
+
+def hibernated(layer: Layer, guests: Guests) -> tuple[Guest, Path]:
+    swap, data = guests.folder / "swap.img", blank_disk(guests.folder / "data.img", 128)
+    SWAP_PARTITION.disk(swap)
+    guest = guests.make("initramfs-tools", "6.1", [swap, data])
+    guest.boot()
+    for command in (MAKE_KEY, *layer.make, f"mke2fs -q -t ext4 {layer.device}"):
+        guest.run(command)
+    guest.run(f"mount {layer.device} /mnt && echo kept >/mnt/kept && sync")
+    if layer.name == "LUKS":
+        guest.run(f"echo files UUID={LUKS_UUID} {KEY} luks,initramfs >>/etc/crypttab")
+        guest.run("echo \"KEYFILE_PATTERN='/etc/keys/*'\" >>/etc/cryptsetup-initramfs/conf-hook")
+    SWAP_PARTITION.prepare(guest, "/dev/vdb")
+    if layer.name == "LUKS":
+        guest.rebuild_inside()
+        guest.run("update-initramfs -u")
+    guest.hibernate()
+    return guest, data
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_file_system_in_a_layer(
+    layer: Layer, guests: Guests, record_property: Callable[[str, object], None]
+) -> None:
+    """Resumed as it was left; refused when another system has written to it."""
+    guest, data = hibernated(layer, guests)
+    guest.resume()
+    assert guest.same_life()
+    assert guest.run("cat /mnt/kept").output.strip() == "kept"
+    guest.hibernate()
+    write_elsewhere(layer, data, guests)
+    guest.power_on("stale").wait_console("agent.service|not resuming")
+    (refusal,) = refusals(guest)
+    assert re.search("ext4 of /mnt.* has changed", refusal), refusal
+    guest.kill()
+    record_property(ENDED, (f"ext4 on {layer.name} written elsewhere", "swap", "-", "refused"))
+
+
+def write_elsewhere(layer: Layer, data: Path, guests: Guests) -> None:
+    copy = copy_disk(data, guests.folder / "copy.img")
+    other = guests.make("initramfs-tools", "6.1", [blank_disk(guests.folder / "none.img", 1), copy])
+    other.boot()
+    for command in (MAKE_KEY, *layer.open):
+        other.run(command)
+    other.run(f"mount {layer.device} /mnt && grep -q kept /mnt/kept && echo new >/mnt/new")
+    other.power_off()
+    copy_disk(copy, data)
+    assert ext4_complaints(other.root) == ""

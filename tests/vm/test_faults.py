@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ENDED
-from tests.vm.conftest import LIMIT_SECONDS, MEMORY_WITHOUT_SWAP_MIB, SWAP_MIB, Boot, Nest, Nursery
-from tests.vm.cuts import check_continues
+from tests.vm.conftest import (
+    LIMIT_SECONDS,
+    MEMORY_WITHOUT_SWAP_MIB,
+    SWAP_MIB,
+    Boot,
+    Nest,
+    Nursery,
+    copied,
+    throttle,
+)
+from tests.vm.cuts import check_continues, check_goes_on, words
 from tests.vm.image import is_marked
-from tests.vm.test_hibernation import throttle
-from vm.disks import MIB, blank_disk, copy_disks, ext4_complaints, swap_disk
-from vm.initramfs import build_initramfs
-from vm.kernels import find_kernel
-from vm.machine import Machine, MachineError, Result, RunningMachine
+from vm.disks import MIB, blank_disk, ext4_complaints, swap_disk
+from vm.machine import Machine, MachineError, RunningMachine
 
 pytestmark = pytest.mark.vm
 
@@ -24,35 +30,8 @@ KILL, TERM = 9, 15
 SECTORS = (SWAP_MIB - 1) * MIB // 512
 GOOD = f"0,{SECTORS},linear,/dev/vdb,2048"
 START = MIB
+STORE = "resume=/dev/mapper/store"
 OFF_SECONDS = 10.0
-
-
-def words(report: Sequence[str], beginning: str) -> dict[str, str]:
-    """Return the key=value words of the one line that begins so."""
-    (line,) = (line for line in report if line.startswith(beginning))
-    return dict(re.findall(r"(\S+?)=(\S*)", line))
-
-
-def check_goes_on(report: Sequence[str], name: str) -> dict[str, str]:
-    """The machine is as before what ended under this name; return what it told then."""
-    told = words(report, f"ended={name} ")
-    assert told["header-differs"] == "0"
-    assert told["frozen"] == "0"
-    assert told["written"] == name
-    assert told["swaps"] == "1"
-    before, alive = words(report, "before "), words(report, f"alive-{name} ")
-    for key in ("nonce", "boot_id", "data"):
-        assert before[key] == alive[key]
-    assert int(alive["counter"]) > int(before["counter"])
-    return told
-
-
-@dataclass(frozen=True, slots=True)
-class Failing:
-    """A machine with a store on a device of dm, and how one with faults in it fared."""
-
-    machine: Machine
-    result: Result
 
 
 @pytest.fixture(scope="session")
@@ -63,31 +42,16 @@ def with_dm(nursery: Nursery) -> Machine:
     """
     folder = nursery.folder("dm")
     disks = [blank_disk(folder / "store.img", SWAP_MIB), blank_disk(folder / "small.img", 34)]
-    machine = nursery.machine("dm", "6.1", "/dev/mapper/store", disks[0])
-    initramfs = build_initramfs(
-        find_kernel("6.1"),
-        folder / "initramfs.cpio",
-        modules=("dm_mod", "dm_flakey"),
-        early=("dm.sh", "strike.sh"),
-    )
-    return replace(
-        machine,
-        initramfs=initramfs,
-        disks=[*machine.disks, disks[1]],
-        memory=MEMORY_WITHOUT_SWAP_MIB,
-    )
+    modules, early = ("dm_mod", "dm_flakey"), ("dm.sh", "strike.sh")
+    machine = nursery.machine("dm", "6.1", STORE, *disks, modules=modules, early=early)
+    return replace(machine, memory=MEMORY_WITHOUT_SWAP_MIB)
 
 
 @pytest.fixture(scope="session")
-def failing(with_dm: Machine, nursery: Nursery) -> Failing:
-    folder = nursery.folder("failing")
-    machine = replace(
-        with_dm,
-        disks=copy_disks(with_dm.disks, folder),
-        append="noresume scenario=faults",
-        log=folder / "faults.log",
-    )
-    return Failing(machine, machine.run(LIMIT_SECONDS))
+def failing(with_dm: Machine, nursery: Nursery) -> Nest:
+    """A machine with a store on a device of dm, and how one with faults in it fared."""
+    machine = copied(with_dm, nursery.folder("failing"), "noresume scenario=faults")
+    return Nest(machine, machine.run(LIMIT_SECONDS))
 
 
 @pytest.mark.parametrize(
@@ -101,27 +65,22 @@ def failing(with_dm: Machine, nursery: Nursery) -> Failing:
     ],
 )
 def test_device_fails_while_saving(
-    fault: str, code: int, message: str, failing: Failing, record_property: Recorder
+    fault: str, code: int, message: str, failing: Nest, record_property: Recorder
 ) -> None:
-    told = check_goes_on(failing.result.report, fault)
+    told = check_goes_on(failing.first.report, fault)
     assert told["exit"] == str(code), told["said"]
     assert re.search(message, told["said"])
     record_property(ENDED, (f"saving: {fault}", "swap", "-", f"exit code {code}, goes on"))
 
 
 def test_nothing_was_written_without_a_word(
-    failing: Failing, boot: Boot, tmp_path: Path, record_property: Recorder
+    failing: Nest, boot: Boot, tmp_path: Path, record_property: Recorder
 ) -> None:
     """A device that forgets all writes takes an image, too: the next boot is cold, and clean."""
-    assert failing.result.told("swapoff") == "0"
-    assert "unverified" in failing.result.report
-    assert failing.result.status is None
-    machine = replace(
-        failing.machine,
-        disks=copy_disks(failing.machine.disks, tmp_path),
-        append=f"resume=/dev/mapper/store dm={GOOD} scenario=cold",
-        log=tmp_path / "cold.log",
-    )
+    assert failing.first.told("swapoff") == "0"
+    assert "unverified" in failing.first.report
+    assert failing.first.status is None
+    machine = copied(failing.machine, tmp_path, f"{STORE} dm={GOOD} scenario=cold")
     result = boot(machine)
     assert "code=3" in next(line for line in result.report if "resumer-exit" in line)
     assert result.told("status") == "0"
@@ -133,14 +92,9 @@ def test_nothing_was_written_without_a_word(
 def on_dm(with_dm: Machine, nursery: Nursery) -> Nest:
     """A machine that hibernated to the store on dm."""
     folder = nursery.folder("on-dm")
-    machine = replace(
-        with_dm,
-        disks=copy_disks(with_dm.disks, folder),
-        append="resume=/dev/mapper/store",
-        log=folder / "first.log",
-    )
+    machine = copied(with_dm, folder, f"{STORE} dm={GOOD}")
     start_swap(machine.disks[1], folder)
-    return nursery.first_life(replace(machine, append=f"{machine.append} dm={GOOD}"), "demo")
+    return nursery.first_life(machine, "demo")
 
 
 def start_swap(disk: Path, folder: Path) -> None:
@@ -176,7 +130,7 @@ def test_fault_while_loading(
     record_property: Recorder,
 ) -> None:
     """The boot goes on cold with a code; the next one, with a device that works, is cold, too."""
-    append = "resume=/dev/mapper/store scenario=cold"
+    append = f"{STORE} scenario=cold"
     machine = replace(on_dm.copy(tmp_path / "machine"), append=f"{append} {appended}")
     results = [
         boot(machine),
@@ -257,10 +211,10 @@ def strike(running: RunningMachine, phase: str, attempt: int) -> None:
         wait_for_line(running, "stored as", before)
         limits["bps_wr"] = 2048
     try:
-        running.monitor("block_set_io_throttle", **(throttle("virtio1", 0) | limits))
+        throttle(running, **limits)
         wait_for_line(running, phase, before)
         running.send(b"\n")
-        running.monitor("block_set_io_throttle", **throttle("virtio1", 0))
+        throttle(running)
     except MachineError:
         if not running.is_off_within(OFF_SECONDS):
             raise
@@ -286,9 +240,9 @@ def test_signal_while_saving(
     folder = nursery.folder(f"signal{signal}-{len(phases)}")
     disk = folder / "swap.img"
     name = swap_disk(disk, SWAP_MIB)
-    machine = nursery.machine(folder.name, "6.1", f"UUID={name}", disk)
     signals = ",".join([str(signal)] * len(phases))
-    machine = replace(machine, append=f"{machine.append} scenario=signals signals={signals}")
+    append = f"resume=UUID={name} scenario=signals signals={signals}"
+    machine = nursery.machine(folder.name, "6.1", append, disk)
     for phase, told in Struck(machine).strike_at_each(phases):
         ended = {"137": "killed, goes on", "14": "exit code 14, goes on", "0": "resumed"}
         assert told["exit"] in ended

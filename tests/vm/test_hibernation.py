@@ -11,9 +11,11 @@ import pytest
 
 from format.mark import MarkState
 from linux import PAGE_SIZE
-from tests.vm.conftest import Boot, Nest, Nursery
+from tests.sources import opened
+from tests.vm.conftest import LIMIT_SECONDS, Boot, Nest, Nursery, copied, throttle
+from tests.vm.cuts import check_continues, check_goes_on, refusals, words
 from tests.vm.image import PARTITION_START, flip_bit, is_marked, places, put_state, slice_of
-from vm.disks import copy_disk, ext4_complaints, swap_disk
+from vm.disks import ext4_complaints, swap_disk
 from vm.host import BUILD, run
 from vm.machine import Machine, Result
 
@@ -22,37 +24,28 @@ pytestmark = pytest.mark.vm
 COLD_SECONDS = 15
 
 
-def uptime(report: list[str], event: str) -> float:
-    line = next(line for line in report if line.startswith(event))
-    return float(line.split("uptime=")[1].split()[0])
-
-
-def refusals(result: Result) -> list[str]:
-    return re.findall(r"torpor-resume: not resuming: (.*)", result.console)
-
-
 def assert_resumed(nest: Nest, machine: Machine, result: Result) -> None:
     """The process of the first life goes on in the same boot, on a root that stayed clean."""
     assert result.told("cold-boot") is None
     assert not any(line.startswith("resumer-exit") for line in result.report)
     assert result.told("code") == "0"
     assert result.status == 0
-    for key in ("nonce", "boot_id", "data"):
-        assert result.told(key) == nest.first.told(key) is not None
-    assert int(result.told("counter") or 0) > int(nest.first.told("counter") or 0)
-    assert ext4_complaints(Path(machine.disks[0])) == ""
+    check_continues(nest.first, result)
+    assert ext4_complaints(machine.disks[0]) == ""
 
 
 def assert_cold(machine: Machine, result: Result, code: int, message: str) -> None:
     """The boot went on in time, said why in one line, and left the root clean."""
-    assert f"code={code}" in next(line for line in result.report if "resumer-exit" in line)
+    assert words(result.report, "resumer-exit ")["code"] == str(code)
     said = refusals(result)
     assert len(said) == 1, said
     assert re.search(message, said[0]), said
     assert any(line.startswith("cold-boot") for line in result.report)
-    took = uptime(result.report, "init") - uptime(result.report, "resumer-start")
-    assert took < COLD_SECONDS
-    assert ext4_complaints(Path(machine.disks[0])) == ""
+    began, ended = (
+        float(words(result.report, event)["uptime"]) for event in ("resumer-start ", "init ")
+    )
+    assert ended - began < COLD_SECONDS
+    assert ext4_complaints(machine.disks[0]) == ""
 
 
 def test_resume_from_a_swap_partition_by_uuid(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
@@ -67,7 +60,7 @@ def test_resume_from_a_swap_partition_by_uuid(on_swap: Nest, boot: Boot, tmp_pat
 def test_resume_from_a_store_device_by_path(on_store: Nest, boot: Boot, tmp_path: Path) -> None:
     assert "mkstore-root refused=8" in "\n".join(on_store.first.report)
     machine = on_store.copy(tmp_path / "second")
-    assert_page_types(Path(machine.disks[1]))
+    assert_page_types(machine.disks[1])
     assert_resumed(on_store, machine, boot(machine))
     again = boot(replace(machine, log=tmp_path / "again.log"))
     assert_cold(machine, again, 3, "no image: the store /dev/vdb is empty")
@@ -124,18 +117,18 @@ class Breakage:
 
 
 def with_flipped_bit(machine: Machine) -> Machine:
-    disk = Path(machine.disks[1])
+    disk = machine.disks[1]
     pages = places(slice_of(disk, disk.parent, PARTITION_START), 5)
     flip_bit(disk, PARTITION_START + pages[1] * PAGE_SIZE + 1234)
     return machine
 
 
 def with_end_missing(machine: Machine) -> Machine:
-    disk = Path(machine.disks[1])
+    disk = machine.disks[1]
     pages = places(slice_of(disk, disk.parent, PARTITION_START), 20)
-    with disk.open("r+b") as file:
+    with opened(disk) as fd:
         for page in pages:
-            os.pwrite(file.fileno(), bytes(PAGE_SIZE), PARTITION_START + page * PAGE_SIZE)
+            os.pwrite(fd, bytes(PAGE_SIZE), PARTITION_START + page * PAGE_SIZE)
     return machine
 
 
@@ -144,25 +137,17 @@ def with_noresume(machine: Machine) -> Machine:
 
 
 def with_claimed_mark(machine: Machine) -> Machine:
-    put_state(Path(machine.disks[1]), MarkState.CLAIMED, loads=1, attempts=1)
+    put_state(machine.disks[1], MarkState.CLAIMED, loads=1, attempts=1)
     return machine
 
 
 LONG = ("cut-off", "noresume")
+GONE = "; the .* discarded"
 BREAKAGES = [
-    Breakage(
-        "flipped-bit", 4, "chunk 5 has a wrong checksum; the image .* discarded", with_flipped_bit
-    ),
-    Breakage("cut-off", 4, "no trailer at byte .*; the image .* discarded", with_end_missing),
-    Breakage(
-        "noresume", 10, "noresume on the kernel command line; the .* discarded", with_noresume
-    ),
-    Breakage(
-        "claimed",
-        20,
-        "not restored any more: the power went .*; the .* discarded",
-        with_claimed_mark,
-    ),
+    Breakage("flipped-bit", 4, f"chunk 5 has a wrong checksum{GONE}", with_flipped_bit),
+    Breakage("cut-off", 4, f"no trailer at byte .*{GONE}", with_end_missing),
+    Breakage("noresume", 10, f"noresume on the kernel command line{GONE}", with_noresume),
+    Breakage("claimed", 20, f"not restored any more: the power went .*{GONE}", with_claimed_mark),
 ]
 
 
@@ -177,18 +162,19 @@ def test_cold_boot(breakage: Breakage, on_swap: Nest, boot: Boot, tmp_path: Path
     machine = breakage.change(on_swap.copy(tmp_path / "broken"))
     result = boot(machine)
     assert_cold(machine, result, breakage.code, breakage.message)
-    partition = slice_of(Path(machine.disks[1]), tmp_path, PARTITION_START)
-    assert "SWAPSPACE2" in partition.read_bytes()[:PAGE_SIZE].decode("latin-1")
+    with machine.disks[1].open("rb") as disk:
+        disk.seek(PARTITION_START)
+        assert b"SWAPSPACE2" in disk.read(PAGE_SIZE)
 
 
 def test_power_lost_while_loading(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
     machine = on_swap.copy(tmp_path / "loading")
-    put_state(Path(machine.disks[1]), MarkState.LOADING, loads=2, attempts=0)
+    put_state(machine.disks[1], MarkState.LOADING, loads=2, attempts=0)
     assert_resumed(on_swap, machine, boot(machine))
 
 
 def with_kernel(machine: Machine, nursery: Nursery, series: str) -> Machine:
-    other = nursery.machine("other", series, "", Path(machine.disks[1]))
+    other = nursery.machine("other", series, "", machine.disks[1])
     log = machine.log.with_name(f"{series}.log")
     return replace(machine, kernel=other.kernel, initramfs=other.initramfs, log=log)
 
@@ -236,19 +222,17 @@ def test_machine_with_more_memory_than_the_image(on_swap: Nest, boot: Boot, tmp_
 
 
 def test_device_that_never_comes(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
-    machine = on_swap.copy(tmp_path / "absent")
-    machine = replace(
-        machine, append="resume=UUID=00000000-dead-beef-0000-000000000000 scenario=cold"
-    )
+    nowhere = "resume=UUID=00000000-dead-beef-0000-000000000000 scenario=cold"
+    machine = replace(on_swap.copy(tmp_path / "absent"), append=nowhere)
     assert_cold(machine, boot(machine), 7, "UUID=.* did not appear within 10 s")
 
 
 @pytest.mark.long
 def test_damaged_image_on_the_new_kernel(on_new_kernel: Nest, boot: Boot, tmp_path: Path) -> None:
     machine = on_new_kernel.copy(tmp_path / "broken")
-    disk = Path(machine.disks[1])
+    disk = machine.disks[1]
     flip_bit(disk, places(disk, 3)[1] * PAGE_SIZE + 99)
-    assert_cold(machine, boot(machine), 4, "chunk 3 has a wrong checksum; the image .* discarded")
+    assert_cold(machine, boot(machine), 4, f"chunk 3 has a wrong checksum{GONE}")
 
 
 @pytest.mark.long
@@ -256,38 +240,22 @@ def test_writer_killed_and_interrupted_half_way(
     nursery: Nursery, boot: Boot, tmp_path: Path
 ) -> None:
     disk = nursery.folder("stopped") / "swap.img"
-    name = swap_disk(disk, 512)
-    machine = nursery.machine("stopped", "6.1", f"UUID={name}", disk)
-    machine = replace(machine, append=f"{machine.append} scenario=stopped")
-    with machine.start(240) as running:
-        for nth, key in enumerate((b"\x1c", b"\x03")):
-            running.wait_console(rf"(?s)(torpor: snapshot of .*?){{{nth + 1}}}")
-            running.monitor("block_set_io_throttle", **throttle("virtio1", 4 << 20))
+    resume = f"resume=UUID={swap_disk(disk, 512)}"
+    machine = nursery.machine("stopped", "6.1", f"{resume} scenario=stopped", disk)
+    with machine.start(LIMIT_SECONDS) as running:
+        for nth, (name, key) in enumerate((("quit", b"\x1c"), ("int", b"\x03")), start=1):
+            running.wait_console(rf"(?s)(torpor: snapshot of .*?){{{nth}}}")
+            throttle(running, bps_wr=4 << 20)
             running.send(key)
-            running.wait_report(rf"(?s)(stopped-by.*?){{{nth + 1}}}")
-            running.monitor("block_set_io_throttle", **throttle("virtio1", 0))
+            running.wait_report(f"^alive-{name} ")
+            throttle(running)
         result = running.wait()
     assert "torpor: marking" not in result.console
-    assert result.told("exit-quit") == "131"
-    assert result.told("exit-int") == "14"
+    assert check_goes_on(result.report, "quit")["exit"] == "131"
+    assert check_goes_on(result.report, "int")["exit"] == "14"
     assert int(result.told("swapped-quit") or 0) > 0, "nothing was swapped out: no test of swap"
-    assert result.told("written-quit") == "quit"
-    assert result.told("written-int") == "int"
-    assert result.told("header-differs") == "0"
     assert result.told("swapoff") == "0"
-    befores = [line for line in result.report if line.startswith("before")]
-    assert f"data={result.told('data')}" in befores[0]
-    assert ext4_complaints(Path(machine.disks[0])) == ""
+    assert ext4_complaints(machine.disks[0]) == ""
     assert not is_marked(disk)
-    copies = replace(
-        machine,
-        disks=[copy_disk(Path(d), tmp_path / Path(d).name) for d in machine.disks],
-        append=f"resume=UUID={name} scenario=cold",
-        log=tmp_path / "cold.log",
-    )
-    assert_cold(copies, boot(copies), 3, "no image: /dev/vdb is swap without an image")
-
-
-def throttle(device: str, bytes_per_second: int) -> dict[str, object]:
-    limits = dict.fromkeys(("bps", "bps_rd", "iops", "iops_rd", "iops_wr"), 0)
-    return {"device": device, "bps_wr": bytes_per_second, **limits}
+    cold = copied(machine, tmp_path, f"{resume} scenario=cold")
+    assert_cold(cold, boot(cold), 3, "no image: /dev/vdb is swap without an image")

@@ -64,8 +64,8 @@ def make_template(store: str, nursery: Nursery) -> Template:
     resume, memory = "/dev/vdb", MEMORY_WITHOUT_SWAP_MIB
     if store == "swap":
         resume, memory = f"UUID={swap_disk(disk, SWAP_MIB)}", MEMORY_MIB
-    fresh = nursery.machine(f"cuts-{store}", "6.1", resume, disk)
-    fresh = replace(fresh, memory=memory, append=f"{fresh.append} store={store}")
+    append = f"resume={resume} store={store}"
+    fresh = replace(nursery.machine(f"cuts-{store}", "6.1", append, disk), memory=memory)
     saved = mortal(fresh, nursery.folder(f"{store}-saved"), Random(0))
     first = saved.live("cuts", Instant(SAVING, LIMIT_SECONDS))
     assert first.leaves_image, first.result.console[-4000:]
@@ -118,8 +118,10 @@ def outcome(machine: Mortal, whens: Sequence[Instant]) -> tuple[str, str]:
     return ", ".join(map(str, whens)) or "-", f"{' → '.join(states) or 'not cut'}: {ended}"
 
 
+@pytest.mark.parametrize("what", ["saving", "loading"])
 @pytest.mark.parametrize(("store", "number"), CUTS)
-def test_cut_while_saving(
+def test_cut(
+    what: str,
     store: str,
     number: int,
     seed: int,
@@ -127,26 +129,15 @@ def test_cut_while_saving(
     tmp_path: Path,
     record_property: Recorder,
 ) -> None:
+    """While saving, and perhaps while loading; or while loading only."""
     template = templates(store)
-    chance = Random(f"{seed} saving {store} {number}")
-    machine = mortal(template.fresh, tmp_path, chance)
-    instant = some_instant(SAVING, template.saving, SAVE_STEPS, chance)
-    machine.live("cuts", instant)
-    again = cut_loads(machine, template, 0)
-    record_property(ENDED, ("saving", store, *outcome(machine, [instant, *again])))
-
-
-@pytest.mark.parametrize(("store", "number"), CUTS)
-def test_cut_while_loading(
-    store: str,
-    number: int,
-    seed: int,
-    templates: Templates,
-    tmp_path: Path,
-    record_property: Recorder,
-) -> None:
-    template = templates(store)
-    chance = Random(f"{seed} loading {store} {number}")
-    machine = mortal(template.hibernated, tmp_path, chance, template.first)
-    cuts = cut_loads(machine, template, 1)
-    record_property(ENDED, ("loading", store, *outcome(machine, cuts)))
+    chance = Random(f"{seed} {what} {store} {number}")
+    if what == "saving":
+        machine = mortal(template.fresh, tmp_path, chance)
+        cuts = [some_instant(SAVING, template.saving, SAVE_STEPS, chance)]
+        machine.live("cuts", cuts[0])
+        cuts += cut_loads(machine, template, 0)
+    else:
+        machine = mortal(template.hibernated, tmp_path, chance, template.first)
+        cuts = cut_loads(machine, template, 1)
+    record_property(ENDED, (what, store, *outcome(machine, cuts)))

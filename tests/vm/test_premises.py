@@ -1,40 +1,49 @@
-"""What Torpor takes for granted about Linux, where the machine that tests may not have it."""
+"""What Torpor takes for granted about Linux, shown of the kernel: what freezing does, what changes
+a FAT, where an image is looked for; and what a file system in user space rests on.
+"""
 
 import errno
+import hashlib
 import os
-from collections.abc import Callable
+import re
+import subprocess
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.premises.volumes import Volume, make_volume
-from tests.vm.conftest import MEMORY_MIB, SWAP_MIB
+from tests.vm.conftest import LIMIT_SECONDS, SWAP_MIB, Boot, Nursery
+from tests.vm.cuts import check_continues, words
+from tests.vm.test_stale_images import MODULES
 from torpor.enable.announce import NOWHERE
-from vm.disks import root_disk, swap_disk
-from vm.initramfs import build_initramfs
-from vm.kernels import find_kernel
-from vm.machine import Machine, Result
-
-pytestmark = pytest.mark.vm
+from vm.disks import (
+    blank_disk,
+    check_disk,
+    copy_disks,
+    ext4_complaints,
+    file_system_disk,
+    swap_disk,
+)
+from vm.host import HostError
+from vm.machine import Result
 
 TYPES = ("vfat", "exfat")
-MODULES = ("vfat", "nls_cp437", "nls_ascii", "exfat")
+MODULES_OF_FAT = ("vfat", "nls_cp437", "nls_ascii", "exfat")
 NAMES = ("base", "alone", "byte", "new", "synced", "reading")
 """What was done to each, as in vm/guest/mounts.sh."""
 
 
-def test_what_changes_a_fat(tmp_path: Path, boot: Callable[[Machine], Result]) -> None:
+def test_what_changes_a_fat(tmp_path: Path, nursery: Nursery, boot: Boot) -> None:
     """As tests/premises does for the file systems of most machines."""
-    kernel = find_kernel("6.1")
     volumes = {
         (fs_type, name): make_volume(tmp_path / f"{fs_type}-{name}", fs_type)
         for fs_type in TYPES
         for name in NAMES
     }
-    disks = [root_disk(tmp_path / "root.img"), *(volume.path for volume in volumes.values())]
-    initramfs = build_initramfs(kernel, tmp_path / "initramfs", modules=MODULES)
-    append = "scenario=mounts"
-    result = boot(Machine(kernel, initramfs, disks, tmp_path / "log", append, MEMORY_MIB))
+    disks = [volume.path for volume in volumes.values()]
+    machine = nursery.machine("fats", "6.1", "scenario=mounts", *disks, modules=MODULES_OF_FAT)
+    result = boot(machine)
     assert result.status == 0, result.console[-2000:]
     for fs_type in TYPES:
         assert result.told(f"read-{fs_type}") == "new"
@@ -51,20 +60,12 @@ def test_what_changes_a_fat(tmp_path: Path, boot: Callable[[Machine], Result]) -
     ],
 )
 def test_where_the_kernel_looks_for_an_image_of_its_own(
-    tmp_path: Path,
-    boot: Callable[[Machine], Result],
-    series: str,
-    in_use: int,
-    *,
-    takes_none: bool,
+    nursery: Nursery, boot: Boot, series: str, in_use: int, *, takes_none: bool
 ) -> None:
     """What enable's announce.py names: the kernel finds no image there, and the machine goes on."""
-    kernel = find_kernel(series)
-    swap_disk(tmp_path / "swap.img", SWAP_MIB)
-    disks = [root_disk(tmp_path / "root.img"), tmp_path / "swap.img"]
-    initramfs = build_initramfs(kernel, tmp_path / "initramfs")
-    append = "scenario=named"
-    result = boot(Machine(kernel, initramfs, disks, tmp_path / "log", append, MEMORY_MIB))
+    folder = nursery.folder(f"named-{series}")
+    swap_disk(folder / "swap.img", SWAP_MIB)
+    result = boot(nursery.machine(folder.name, series, "scenario=named", folder / "swap.img"))
     assert result.status == 0, result.console[-2000:]
     number, _ = NOWHERE
     assert result.told("nowhere-named") == f"{os.major(number)}:{os.minor(number)}"
@@ -82,3 +83,91 @@ def check(of: dict[str, Volume]) -> None:
     assert of["synced"].fingerprint() != base
     assert of["alone"].fingerprint() != base or of["alone"].digest() == of["base"].digest()
     assert of["reading"].fingerprint() == of["synced"].fingerprint()
+
+
+pytestmark = pytest.mark.vm
+
+FROZEN_KINDS = ("ext4", "xfs", "btrfs", "vfat", "exfat")
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What a machine told, and copies of its disks from while the file systems were frozen."""
+
+    result: Result
+    disks: dict[str, Path]
+
+
+@pytest.fixture(scope="module", params=["6.1", pytest.param("6.12", marks=pytest.mark.long)])
+def frozen(nursery: Nursery, request: pytest.FixtureRequest) -> Frozen:
+    folder = nursery.folder(f"frozen-{request.param}")
+    disks = {kind: file_system_disk(folder / f"{kind}.img", kind) for kind in FROZEN_KINDS}
+    machine = nursery.machine(
+        folder.name,
+        request.param,
+        f"scenario=premises kinds={','.join(FROZEN_KINDS)}",
+        *(blank_disk(folder / "none.img", 1), *disks.values()),
+        modules=(*MODULES, "ext4"),
+    )
+    with machine.start(LIMIT_SECONDS) as running:
+        running.wait_report("^all-frozen$")
+        copies = copy_disks(disks.values(), folder / "copies")
+        running.send(b"\n")
+        result = running.wait()
+    assert result.status == 0, result.report
+    return Frozen(result, dict(zip(FROZEN_KINDS, copies, strict=True)))
+
+
+def test_freeze_stops_tasks_and_leaves_kernel_threads_running(frozen: Frozen) -> None:
+    """So what is dirty is written until the file systems are frozen, too."""
+    assert frozen.result.told("counted") == "0"
+    assert int(frozen.result.told("sectors") or 0) >= 1_000_000 // 512
+
+
+def test_frozen_ext4_and_btrfs_are_clean_on_the_disk(frozen: Frozen) -> None:
+    """The journal of ext4 is empty, too."""
+    for kind in ("ext4", "btrfs"):
+        assert frozen.result.told(f"frozen-{kind}") == "0"
+        check_disk(frozen.disks[kind], kind)
+    assert ext4_complaints(frozen.disks["ext4"]) == ""
+
+
+def test_frozen_xfs_has_nothing_but_counters_in_its_log(frozen: Frozen) -> None:
+    """fs/xfs/xfs_super.c, xfs_fs_freeze: the log is left dirty, by the superblock alone."""
+    assert frozen.result.told("frozen-xfs") == "0"
+    with pytest.raises(HostError) as complaint:
+        check_disk(frozen.disks["xfs"], "xfs")
+    said = str(complaint.value)
+    assert "metadata changes in a log" in said
+    complaints = re.findall(r"^(.*, (?:counted|would).*|bad .*|.*corrupt.*)$", said, re.MULTILINE)
+    assert [line for line in complaints if not line.startswith("sb_")] == []
+
+
+@pytest.mark.parametrize("kind", ["vfat", "exfat"])
+def test_fat_cannot_be_frozen(kind: str, frozen: Frozen) -> None:
+    assert frozen.result.told(f"frozen-{kind}") not in (None, "0")
+
+
+@pytest.mark.long
+def test_file_system_in_user_space(nursery: Nursery, boot: Boot) -> None:
+    """ntfs-3g with a busy writer: what it took is on the disk before the resume, which goes on.
+
+    Its helper runs until everything is on the disk.
+    """
+    folder = nursery.folder("user-space")
+    append = f"resume=UUID={swap_disk(folder / 'swap.img', SWAP_MIB)}"
+    disks = [folder / "swap.img", file_system_disk(folder / "ntfs.img", "ntfs")]
+    machine = nursery.machine(
+        "user-space", "6.1", append, *disks, modules=["fuse"], programs=["ntfs-3g"]
+    )
+    nest = nursery.first_life(machine, "user-space")
+
+    saved = subprocess.run(["ntfscat", "-f", disks[1], "kept"], check=True, capture_output=True)
+    total = words(nest.first.report, "sum=")["sum"]
+    assert hashlib.md5(saved.stdout, usedforsecurity=False).hexdigest() == total
+
+    resumed = boot(replace(machine, log=folder / "resumed.log"))
+    check_continues(nest.first, resumed)
+    assert resumed.told("sum") == total
+    assert resumed.told("gaps") == "0"
+    assert int(resumed.told("numbers") or 0) > 0

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ENDED
-from tests.vm.conftest import MEMORY_MIB, SWAP_MIB, Boot, Nest, Nursery
-from tests.vm.cuts import check_continues
+from tests.vm.conftest import SWAP_MIB, Boot, Nest, Nursery
+from tests.vm.cuts import check_continues, refusals, words
 from tests.vm.image import is_marked
 from vm.disks import blank_disk, check_disk, file_system_disk, root_disk, swap_disk
-from vm.initramfs import build_initramfs
-from vm.kernels import find_kernel
 from vm.machine import Machine, Result
 
 pytestmark = pytest.mark.vm
@@ -34,13 +32,9 @@ REPAIRABLE = ("ext4", "xfs", "btrfs")
 def everything_mounted(nursery: Nursery) -> Nest:
     """A machine that hibernated with a file system of each kind mounted."""
     folder = nursery.folder("stale")
-    name = swap_disk(folder / "swap.img", SWAP_MIB)
-    kernel = find_kernel("6.1")
-    initramfs = build_initramfs(kernel, folder / "initramfs.cpio", modules=MODULES)
-    disks = [root_disk(folder / "root.img"), folder / "swap.img"]
-    disks += [file_system_disk(folder / f"{kind}.img", kind) for kind in KINDS]
-    append = f"resume=UUID={name} kinds={','.join(KINDS)}"
-    machine = Machine(kernel, initramfs, disks, folder / "first.log", append, MEMORY_MIB)
+    append = f"resume=UUID={swap_disk(folder / 'swap.img', SWAP_MIB)} kinds={','.join(KINDS)}"
+    disks = [file_system_disk(folder / f"{kind}.img", kind) for kind in KINDS]
+    machine = nursery.machine("stale", "6.1", append, folder / "swap.img", *disks, modules=MODULES)
     nest = nursery.first_life(machine, "mounted")
     assert not any("failed" in line for line in nest.first.report), nest.first.report
     return nest
@@ -82,8 +76,8 @@ def check_resumed(nest: Nest, machine: Machine, result: Result) -> None:
 def check_refused(nest: Nest, machine: Machine, result: Result, kind: str) -> None:
     """The boot was cold and named the device, the image is gone, all data is there."""
     assert result.status == 0
-    assert f"code={CHANGED}" in next(line for line in result.report if "resumer-exit" in line)
-    (refusal,) = re.findall(r"torpor-resume: not resuming: (.*)", result.console)
+    assert words(result.report, "resumer-exit ")["code"] == str(CHANGED)
+    (refusal,) = refusals(result)
     assert re.search(rf"/dev/{DEVICES[kind]}\b", refusal), refusal
     assert any(line.startswith("cold-boot") for line in result.report)
     assert not is_marked(machine.disks[1])
@@ -99,7 +93,16 @@ def check_data(nest: Nest, machine: Machine, result: Result) -> None:
             check_disk(disk, kind)
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        pytest.param("all mounted elsewhere, ro", ("ext4", *KINDS), id="looked-at"),
+        pytest.param("untouched", (), id="untouched", marks=pytest.mark.long),
+    ],
+)
 def test_nobody_wrote(
+    name: str,
+    kinds: Sequence[str],
     everything_mounted: Nest,
     visit: Visit,
     boot: Boot,
@@ -108,21 +111,10 @@ def test_nobody_wrote(
 ) -> None:
     """Another system had all of it mounted, read-only; xfs without recovery, which writes."""
     machine = everything_mounted.copy(tmp_path / "machine", "look")
-    visit(machine, ("ext4", *KINDS), "ro")
+    if kinds:
+        visit(machine, kinds, "ro")
     check_resumed(everything_mounted, machine, boot(machine))
-    record_property(ENDED, ("all mounted elsewhere, ro", "swap", "-", "resumed, with nonce"))
-
-
-@pytest.mark.long
-def test_untouched(
-    everything_mounted: Nest,
-    boot: Boot,
-    tmp_path: Path,
-    record_property: Callable[[str, object], None],
-) -> None:
-    machine = everything_mounted.copy(tmp_path / "machine", "look")
-    check_resumed(everything_mounted, machine, boot(machine))
-    record_property(ENDED, ("untouched", "swap", "-", "resumed, with nonce"))
+    record_property(ENDED, (name, "swap", "-", "resumed, with nonce"))
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
 """What was in memory is there again after the resume, as far as it fits, at no cost to others."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vm.disks import root_disk, swap_disk
-from vm.initramfs import build_initramfs
+from vm.disks import swap_disk
+from vm.initramfs import new_machine
 from vm.kernels import find_kernel
-from vm.machine import Machine, Result, told
+from vm.machine import Result, told
 from vm.working_set import DISK, HOLD_MIB, MEMORY_MIB, SWAP_MIB, files_disk, live, make_machine
 
 pytestmark = pytest.mark.vm
@@ -45,18 +46,11 @@ def test_full_machine_is_warm_again(series: str, tmp_path: Path) -> None:
 def short(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A machine that replays what it cannot bring back, or not all of it."""
     folder = tmp_path_factory.mktemp("short")
-    kernel = find_kernel("6.1")
-    initramfs = build_initramfs(kernel, folder / "initramfs.cpio")
     swap_disk(folder / "swap.img", SWAP_MIB)
-    disks = [
-        root_disk(folder / "root.img"),
-        files_disk(folder / "files.img"),
-        folder / "swap.img",
-    ]
+    disks = [files_disk(folder / "files.img"), folder / "swap.img"]
     append = f"scenario=short hold={HOLD_MIB} spare={SPARE_MIB}"
-    log = folder / "console.log"
-    machine = Machine(kernel, initramfs, disks, log, append, MEMORY_MIB, throttle=DISK)
-    result = machine.run(240)
+    machine = new_machine(find_kernel("6.1"), folder, disks, append, MEMORY_MIB)
+    result = replace(machine, throttle=DISK).run(240)
     assert result.status == 0, result.console[-4000:]
     return result
 

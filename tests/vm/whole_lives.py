@@ -1,6 +1,9 @@
-"""What most guests go through: a boot of what enable had made, a sound doctor, a hibernation."""
+"""What most guests go through, and which programs they have started meanwhile."""
 
-from vm.lives import Guest
+import re
+from collections.abc import Mapping
+
+from vm.lives import HIBERNATE, Guest
 
 
 def boot_rebuilt(guest: Guest) -> None:
@@ -18,10 +21,70 @@ def see_doctor_content(guest: Guest) -> str:
     return sound
 
 
-def hibernate_and_resume(guest: Guest, type_late: str = "") -> None:
+def use_swap(guest: Guest, name: str, options: str = "sw") -> None:
+    """Use the swap of this UUID, now and at each boot."""
+    fstab = f"echo UUID={name} none swap {options} 0 0 >>/etc/fstab"
+    guest.run(f"{fstab} && systemctl daemon-reload")
+    guest.run("swapon -a")
+
+
+def enable(guest: Guest, store: str = "") -> None:
+    """Enable Torpor; what boots next has the initramfs that the host makes for it."""
+    guest.rebuild_outside()
+    guest.run(f"torpor enable {store}")
+
+
+def hibernate_and_resume(guest: Guest, type_late: str = "", by: str = HIBERNATE) -> None:
     """It is the same life, the root was not mounted meanwhile, and torpor says so, too."""
-    guest.hibernate()
+    guest.hibernate(by)
     guest.resume(type_late)
     assert guest.same_life(), guest.console
-    said = guest.run("torpor status").output
-    assert "resumed" in said, said
+    if by == HIBERNATE:
+        said = guest.run("torpor status").output
+        assert "resumed" in said, said
+
+
+def refusals(guest: Guest) -> list[str]:
+    """Return why the resumer did not resume."""
+    return re.findall(r"torpor-resume: not resuming: (.*)", guest.console)
+
+
+def hibernated_row(
+    guest: Guest, suite: str, generator: str, place: str, took: Mapping[str, float]
+) -> tuple[str, ...]:
+    """Return the row of the table of hibernations; `took` is what guest.seconds has."""
+    seconds = [f"{took[part]:.0f}" if took else "-" for part in ("boot", "hibernate", "resume")]
+    release = guest.installed.kernel.release.removesuffix("-amd64")
+    return (suite, release, generator, place, *seconds)
+
+
+TRACE = "trace_event=sched:sched_process_exec trace_buf_size=8M"
+"""For the kernel command line."""
+
+RESUMER = "/usr/lib/torpor/resume/torpor-resume"
+AGENT = "/usr/lib/agent/agent.sh"
+_EXECUTED = "sed -n 's/.* filename=\\([^ ]*\\) .*/\\1/p' /sys/kernel/tracing/trace"
+
+
+def executed(guest: Guest) -> list[str]:
+    """Return all programs that were started since the kernel started, in order."""
+    kept = guest.run("grep entries-in-buffer /sys/kernel/tracing/trace").output
+    counts = re.search(r"(\d+)/(\d+)", kept)
+    assert counts, kept
+    assert counts[1] == counts[2], "the trace is not whole"
+    return guest.run(_EXECUTED).output.split()
+
+
+def started_at(guest: Guest, program: str) -> float:
+    """Return when the program was started first, in seconds since the kernel started."""
+    line = guest.run(f"grep -m 1 'filename={program} ' /sys/kernel/tracing/trace").output
+    found = re.search(r" (\d+\.\d+): sched_process_exec", line)
+    assert found, line
+    return float(found[1])
+
+
+def started_for_us(programs: list[str]) -> list[str]:
+    """Return those that are the resumer, or Python, up to the agent: while the guest booted."""
+    boot = programs[: programs.index(AGENT)]
+    assert len(boot) > 10
+    return [name for name in boot if name == RESUMER or "python" in name]
