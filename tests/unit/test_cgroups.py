@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,15 @@ from hibernate.cgroups import Cgroups, helper_pids, to_freeze
 from hibernate.signals import signals_held_back
 from hibernate.watchdog import Watchdog
 from linux import cgroups, tasks
+from tests.tools import failing, wait_until
 
+FROZEN_BEFORE = "/system.slice/frozen.service"
 TREE = [
     "/init.scope",
     "/system.slice/cron.service",
     "/system.slice/sshfs.service",
     "/system.slice/systemd-hibernate.service",
-    "/system.slice/frozen.service",
+    FROZEN_BEFORE,
     "/user.slice/user-1000.slice/session-1.scope",
     "/user.slice/user-1001.slice/session-2.scope",
 ]
@@ -44,7 +45,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (folder / "cgroup.events").write_text("populated 1\nfrozen 0\n")
             folder = folder.parent
     (root / "cgroup.procs").touch()
-    (root / "system.slice/frozen.service/cgroup.freeze").write_text("1\n")
+    (root / FROZEN_BEFORE[1:] / "cgroup.freeze").write_text("1\n")
 
     def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
         (Path(root) / cgroup[1:] / "cgroup.events").write_text(f"populated 1\nfrozen {frozen:d}\n")
@@ -63,27 +64,32 @@ def frozen_in(root: Path) -> list[str]:
 
 
 def test_topmost_cgroups_without_anybody_spared_are_chosen(tree: Path) -> None:
-    assert to_freeze(str(tree), SPARED) == [
-        "/system.slice/cron.service",
-        "/user.slice/user-1000.slice",
-    ]
+    chosen = ["/system.slice/cron.service", "/user.slice/user-1000.slice"]
+    assert to_freeze(str(tree), SPARED) == chosen
     assert to_freeze(str(tree), set()) == ["/init.scope", "/system.slice", "/user.slice"]
-
-
-def test_name_that_begins_alike_is_another_cgroup(tree: Path) -> None:
-    assert "/user.slice" in to_freeze(str(tree), {"/user.slice-2/x", "/init.scope"})
+    alike = {"/user.slice-2/x", "/init.scope"}
+    assert "/user.slice" in to_freeze(str(tree), alike), "a name that only begins so"
 
 
 def test_what_others_froze_stays_frozen(tree: Path) -> None:
     chosen = Cgroups(())
     chosen.freeze(lambda _: None)
-    assert frozen_in(tree) == [
-        "/system.slice/cron.service",
-        "/system.slice/frozen.service",
-        "/user.slice/user-1000.slice",
-    ]
+    ours = ["/system.slice/cron.service", "/user.slice/user-1000.slice"]
+    assert frozen_in(tree) == sorted([FROZEN_BEFORE, *ours])
     chosen.thaw()
-    assert frozen_in(tree) == ["/system.slice/frozen.service"]
+    assert frozen_in(tree) == [FROZEN_BEFORE]
+
+
+def fail_for(end: str, error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no cgroup whose name ends so be frozen or thawed from now on."""
+    really = cgroups.set_frozen
+
+    def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
+        if cgroup.endswith(end):
+            raise error
+        really(root, cgroup, frozen=frozen)
+
+    monkeypatch.setattr(cgroups, "set_frozen", set_frozen)
 
 
 def test_a_cgroup_that_cannot_be_thawed_keeps_no_other_one_frozen(
@@ -91,32 +97,20 @@ def test_a_cgroup_that_cannot_be_thawed_keeps_no_other_one_frozen(
 ) -> None:
     chosen = Cgroups(())
     chosen.freeze(lambda _: None)
-    really = cgroups.set_frozen
-
-    def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
-        if cgroup.endswith("1000.slice"):
-            raise PermissionError
-        really(root, cgroup, frozen=frozen)
-
-    monkeypatch.setattr(cgroups, "set_frozen", set_frozen)
-    with pytest.raises(PermissionError):
-        chosen.thaw()
-    stay = ["/system.slice/frozen.service", "/user.slice/user-1000.slice"]
-    assert frozen_in(tree) == stay
-    monkeypatch.setattr(cgroups, "set_frozen", really)
+    with monkeypatch.context() as patched:
+        fail_for("1000.slice", PermissionError(), patched)
+        with pytest.raises(PermissionError):
+            chosen.thaw()
+    assert frozen_in(tree) == [FROZEN_BEFORE, "/user.slice/user-1000.slice"]
     chosen.thaw()
-    assert frozen_in(tree) == stay[:1]
+    assert frozen_in(tree) == [FROZEN_BEFORE]
 
 
 def test_cgroup_that_goes_while_it_is_written_to_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cgroup.freeze").touch()
-
-    def write(_fd: int, _data: bytes) -> int:
-        raise OSError(errno.ENODEV, "no such device")
-
-    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "write", failing(OSError(errno.ENODEV, "no such device")))
     with pytest.raises(FileNotFoundError):
         cgroups.set_frozen(str(tmp_path), "", frozen=False)
 
@@ -129,10 +123,7 @@ def test_watchdog_thaws_the_cgroups_of_a_killed_writer(tree: Path) -> None:
             chosen.freeze(lambda _: None)
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(writer, 0)
-    deadline = time.monotonic() + 20
-    while frozen_in(tree) != ["/system.slice/frozen.service"] and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert frozen_in(tree) == ["/system.slice/frozen.service"]
+    wait_until(lambda: frozen_in(tree) == [FROZEN_BEFORE])
 
 
 def test_cgroup_that_is_gone_or_does_not_stop_is_no_reason_to_give_up(
@@ -140,22 +131,12 @@ def test_cgroup_that_is_gone_or_does_not_stop_is_no_reason_to_give_up(
 ) -> None:
     monkeypatch.setattr(groups, "LIMIT", 0.1)
     monkeypatch.setattr(cgroups, "is_frozen", lambda _root, name: name.endswith("1000.slice"))
-    really = cgroups.set_frozen
-
-    def set_frozen(root: str, cgroup: str, *, frozen: bool) -> None:
-        if cgroup.endswith("cron.service"):
-            raise FileNotFoundError
-        really(root, cgroup, frozen=frozen)
-
-    chosen = Cgroups(())
     said: list[str] = []
-    chosen.freeze(said.append)
+    Cgroups(()).freeze(said.append)
     assert said == ["not all has stopped in /system.slice/cron.service"]
-    monkeypatch.setattr(cgroups, "set_frozen", set_frozen)
-    said.clear()
-    chosen = Cgroups(())
-    chosen.freeze(said.append)
-    assert said == []
+    fail_for("cron.service", FileNotFoundError(), monkeypatch)
+    Cgroups(()).freeze(said.append)
+    assert len(said) == 1
 
 
 def test_control_c_ends_the_waiting_for_cgroups(
@@ -163,16 +144,11 @@ def test_control_c_ends_the_waiting_for_cgroups(
 ) -> None:
     monkeypatch.setattr(cgroups, "is_frozen", lambda *_: False)
     chosen = Cgroups(())
-
-    def interrupted() -> None:
-        with signals_held_back():
-            os.kill(os.getpid(), signal.SIGINT)
-            chosen.freeze(lambda _: None)
-
-    with pytest.raises(AbortedError, match="SIGINT"):
-        interrupted()
+    with pytest.raises(AbortedError, match="SIGINT"), signals_held_back():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        chosen.freeze(lambda _: None)
     chosen.thaw()
-    assert frozen_in(tree) == ["/system.slice/frozen.service"]
+    assert frozen_in(tree) == [FROZEN_BEFORE]
 
 
 def test_machine_without_cgroups_says_so() -> None:

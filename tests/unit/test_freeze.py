@@ -1,21 +1,29 @@
-"""In which order a machine stops, what is found, and what is named if it does not stop."""
+"""Which file systems stop, in which order; a sync that ends in limited time; and what is named."""
 
+import contextlib
 import errno
 import os
+import signal
+import time
 from collections.abc import Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from errors import KernelRefusedError
+from errors import AbortedError, KernelRefusedError
 from guard.take import Guarded
-from hibernate import freeze
+from hibernate import filesystems, freeze
+from hibernate import flush as flushing
 from hibernate.cgroups import Cgroups
-from hibernate.filesystems import FileSystems
+from hibernate.filesystems import FileSystems, every_mount, refuse_served, to_freeze
+from hibernate.flush import flush, without_block_device
 from hibernate.freeze import Freeze, freeze_tasks, stuck_tasks
-from linux import filesystem
-from linux.open_file import OpenFile
+from hibernate.signals import signals_held_back
+from linux import filesystem, tasks
+from linux.mounts import Mount, MountTable
+from tests.unit.fake_root import Disks
 from tests.unit.fake_snapshot import FakeSnapshot
 
 SHOWN = [
@@ -37,18 +45,6 @@ def test_tasks_that_the_kernel_shows_are_named() -> None:
     ]
 
 
-class Log(OpenFile):
-    """Stands for the kernel log, which shows tasks when the freeze has failed."""
-
-    messages: list[str] = SHOWN[:4]
-
-    def __init__(self) -> None:
-        super().__init__(os.memfd_create("log"))
-
-    def new_messages(self) -> list[str]:
-        return self.messages
-
-
 @pytest.mark.parametrize(
     ("messages", "expected"),
     [(SHOWN[:4], r"fstrim \(process 15564\) does not stop"), ([], "cannot be frozen: .*busy")],
@@ -56,8 +52,9 @@ class Log(OpenFile):
 def test_task_that_does_not_freeze_is_in_the_message(
     messages: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Log, "messages", messages)
-    monkeypatch.setattr(freeze, "KernelLogReader", Log)
+    """The kernel log shows tasks when the freeze has failed."""
+    log = nullcontext(SimpleNamespace(new_messages=lambda: messages))
+    monkeypatch.setattr(freeze, "KernelLogReader", lambda: log)
     device = FakeSnapshot().open(os.O_RDONLY)
     device.fail["freeze"] = errno.EBUSY
     with pytest.raises(KernelRefusedError, match=expected):
@@ -105,3 +102,161 @@ def test_zfs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(KernelRefusedError, match="and tank would not") as refused:
         Freeze(())
     assert "zpool export tank" in refused.value.hint
+
+
+NFS = Mount(30, "0:44", "/net", "nfs4", "server:/x")
+PROC = Mount(31, "0:5", "/proc", "proc", "proc")
+DISK = Mount(32, "8:1", "/", "ext4", "/dev/sda1")
+NTFS = Mount(34, "8:2", "/ntfs", "fuseblk", "/dev/sda2")
+AUTOFS = Mount(33, "0:60", "/home", "autofs", "auto.home")
+
+
+def test_autofs_is_not_looked_at() -> None:
+    """To open one is to have it mounted, by a process that may be frozen."""
+    table = MountTable([DISK, NFS, AUTOFS, PROC, NFS, NTFS])
+    assert without_block_device(table) == [[NFS, NFS], [PROC], [NTFS]]
+
+
+def test_file_system_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hung = tmp_path / "hung"
+    (tmp_path / "fine").mkdir()
+    hung.mkdir()
+
+    def sync(fd: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{fd}")) == hung:
+            time.sleep(60)
+
+    monkeypatch.setattr(filesystem, "sync_file_system", sync)
+    monkeypatch.setattr(flushing, "LIMIT", 0.2)
+    monkeypatch.setattr(flushing, "unwritten", lambda: 0)
+    monkeypatch.setattr(os, "sync", lambda: None)
+    fine = Mount(1, "0:50", str(tmp_path / "fine"), "fuse.x", "x")
+    mounts = [DISK, fine, Mount(2, "0:51", str(hung), "nfs", "server:/x")]
+    with pytest.raises(KernelRefusedError, match=rf"^{hung}: .* cannot be written"):
+        flush(MountTable(mounts))
+    flush(MountTable(mounts[:2]))
+    monkeypatch.setattr(os, "sync", lambda: time.sleep(60))
+    with pytest.raises(KernelRefusedError, match=r"^the disks: "):
+        flush(MountTable(mounts[:2]))
+
+
+def test_slow_disk_that_gets_on_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = list(range(1000, 0, -1))
+    monkeypatch.setattr(flushing, "LIMIT", 0.1)
+    monkeypatch.setattr(flushing, "unwritten", lambda: left.pop(0))
+    monkeypatch.setattr(os, "sync", lambda: time.sleep(0.6))
+    flush(MountTable([]))
+
+
+def test_hung_sync_holds_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the watchdog would not see the writer's end, nor the next run get /dev/snapshot."""
+    read_end, write_end = os.pipe()
+    monkeypatch.setattr(os, "sync", lambda: time.sleep(3))
+    monkeypatch.setattr(os, "kill", lambda *_: None)  # as for one that waits for a device
+    monkeypatch.setattr(flushing, "LIMIT", 0.3)
+    monkeypatch.setattr(flushing, "unwritten", lambda: 0)
+    started = time.monotonic()
+    writer = os.fork()
+    if writer == 0:
+        with contextlib.suppress(KernelRefusedError):
+            flush(MountTable([]))
+        os._exit(0)
+    os.close(write_end)
+    os.waitpid(writer, 0)
+    assert os.read(read_end, 1) == b""
+    assert time.monotonic() - started < 2.5
+    os.close(read_end)
+
+
+def test_control_c_ends_the_waiting_for_the_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sync", lambda: time.sleep(60))
+    with pytest.raises(AbortedError, match="SIGTERM"), signals_held_back():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGTERM)
+        flush(MountTable([]))
+
+
+ON_SDA1 = Mount(1, "8:0", "/", "ext4", "/dev/sda1")
+DATA = Mount(2, "8:1", "/data", "ext4", "/dev/sdb1")
+BTRFS = Mount(3, "0:40", "/srv", "btrfs", "/dev/sdc")
+ON_SDD1 = Mount(4, "8:3", "/ntfs", "fuseblk", "/dev/sdd1")
+TMPFS = Mount(5, "0:5", "/tmp", "tmpfs", "/dev/sda1")
+NFS_6 = Mount(6, "0:44", "/net", "nfs4", "server:/x")
+LOOP = Mount(7, "8:4", "/mnt", "ext4", "/dev/loop0")
+OTHER = Mount(8, "8:5", "/mnt/inner", "xfs", "/dev/dm-0")
+
+
+@pytest.fixture
+def disks(tmp_path: Path) -> Disks:
+    """Four disks, a loop device 8:4, and 8:5, LVM on another one, loop1."""
+    made = Disks(tmp_path)
+    for name in ("sda1", "sdb1", "sdc", "sdd1", "loop0", "dm-0", "loop1"):
+        made.add(name)
+    made.btrfs("1-2", "sdc")
+    made.stack("dm-0", "loop1")
+    return made
+
+
+def test_each_stops_once_and_the_last_mounted_first(disks: Disks) -> None:
+    again = Mount(9, "8:0", "/again", "ext4", "/dev/sda1")
+    found = to_freeze(disks.table(ON_SDA1, TMPFS, BTRFS, again, ON_SDD1, DATA, NFS_6))
+    assert found == [[DATA], [BTRFS], [ON_SDA1, again]]
+
+
+def test_one_that_lies_in_a_file_stops_before_the_one_that_holds_it(disks: Disks) -> None:
+    """Also if it is listed before, as in a copied mount namespace."""
+    disks.hold("loop0", "/srv/image")
+    disks.hold("loop1", "/mnt/inner image")
+    for mounts in ([ON_SDA1, LOOP, OTHER, BTRFS, DATA], [OTHER, LOOP, ON_SDA1, BTRFS, DATA]):
+        stopped = to_freeze(disks.table(*mounts))
+        assert stopped.index([OTHER]) < stopped.index([LOOP]) < stopped.index([BTRFS])
+    assert to_freeze(disks.table(ON_SDA1, BTRFS, DATA)) == [[DATA], [BTRFS], [ON_SDA1]]
+
+
+def test_one_that_hides_its_own_file(disks: Disks) -> None:
+    disks.hold("loop0", "/mnt/image")
+    assert to_freeze(disks.table(LOOP, ON_SDA1)) == [[LOOP], [ON_SDA1]]
+
+
+def test_mounts_of_other_namespaces_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    spaces = {None: "mnt:[1]", 2: "mnt:[1]", 30: "mnt:[2]", 31: "mnt:[2]"}
+
+    def mount_namespace(pid: int | None = None) -> str:
+        if pid not in spaces:
+            raise ProcessLookupError
+        return spaces[pid]
+
+    monkeypatch.setattr(tasks, "pids", lambda: [2, 30, 31, 40])
+    monkeypatch.setattr(tasks, "mount_namespace", mount_namespace)
+    seen = {30: [ON_SDA1, NFS_6]}
+    monkeypatch.setattr(filesystems, "mounts_of", lambda pid: seen.get(pid, [ON_SDA1]))
+    points = [mount.mount_point for mount in every_mount()]
+    assert points == ["/", "/proc/30/root/", "/proc/30/root/net"]
+
+
+@pytest.mark.parametrize("name", ["ublkb0", "nbd3", "nbd3p1"])
+def test_served_devices_are_refused_below_other_layers_too(disks: Disks, name: str) -> None:
+    disks.add(name)
+    disks.add("dm-1")
+    disks.stack("dm-1", name)
+    for number in ("8:7", "8:8"):
+        mount = Mount(9, number, "/mnt", "ext4", "/dev/x")
+        with pytest.raises(KernelRefusedError, match=f"/mnt lies on /dev/{name}") as caught:
+            refuse_served([[ON_SDA1], [mount]], disks.table(ON_SDA1, mount))
+        assert "umount /mnt" in caught.value.hint
+
+
+def test_a_file_on_a_file_system_in_user_space_is_refused(disks: Disks) -> None:
+    disks.hold("loop0", "/ntfs/disk.img")
+    disks.hold("loop1", "/data/disk.img")
+    table = disks.table(ON_SDA1, DATA, ON_SDD1, LOOP, OTHER)
+    refuse_served([[ON_SDA1], [DATA], [OTHER]], table)
+    with pytest.raises(KernelRefusedError, match=r"/mnt lies on /ntfs/disk\.img, served by"):
+        refuse_served([[ON_SDA1], [DATA], [OTHER], [LOOP]], table)
+
+
+def test_of_two_mounts_at_one_place_the_last_one_counts(disks: Disks) -> None:
+    disks.hold("loop0", "/ntfs/disk.img")
+    over = Mount(10, "8:1", "/ntfs", "ext4", "/dev/sdb1")
+    refuse_served([[LOOP]], disks.table(ON_SDA1, ON_SDD1, over, LOOP))
+    with pytest.raises(KernelRefusedError):
+        refuse_served([[LOOP]], disks.table(ON_SDA1, over, ON_SDD1, LOOP))

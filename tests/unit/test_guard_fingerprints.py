@@ -1,6 +1,7 @@
-"""Each kind of fingerprint: whose it is, what changes it and what does not."""
+"""Each kind of fingerprint: whose it is, what changes it and what does not, and damage."""
 
-from collections.abc import Callable
+import random
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -23,11 +24,23 @@ from tests.unit.fake_volumes import (
 from vm.disks import blank_disk
 from vm.host import run
 
-Fingerprint = Callable[[bytes | bytearray], bytes]
+
+def fingerprint(method: Method, data: bytes | bytearray) -> bytes:
+    return KINDS[method].fingerprint(Memory(data).read, len(data))
 
 
-def by(method: Method) -> Fingerprint:
-    return lambda data: KINDS[method].fingerprint(Memory(data).read, len(data))
+def changes(method: Method, data: bytes | bytearray, at: int) -> bool:
+    """Return whether a byte counts."""
+    changed = bytearray(data)
+    changed[at] ^= 0x80
+    return fingerprint(method, changed) != fingerprint(method, data)
+
+
+def bytes_read(method: Method, device: Memory, size: int = 0) -> int:
+    """Return how much of a device of this size, or that of its data, its fingerprint takes."""
+    device.bytes_read = 0
+    KINDS[method].fingerprint(device.read, size or len(device.data))
+    return device.bytes_read
 
 
 def serial(text: str) -> bytes:
@@ -38,16 +51,13 @@ def serial(text: str) -> bytes:
 @pytest.mark.parametrize("fs_type", TYPES)
 def test_identity_is_the_one_that_blkid_tells(fs_type: str, tmp_path: Path) -> None:
     data, known = make_image(tmp_path, fs_type)
-    device = Memory(data)
-    found = {method: KINDS[method].identify(device.read) for method in Method}
-    assert found.pop(Method.SAMPLE) == bytes(16)
     if fs_type in ("vfat", "exfat"):
         expected = serial(known["UUID"])
     else:
         expected = UUID(known["UUID_SUB" if fs_type == "btrfs" else "UUID"]).bytes
-    assert {method: identity for method, identity in found.items() if identity is not None} == {
-        OF_TYPE[fs_type]: expected
-    }
+    found = {method: KINDS[method].identify(Memory(data).read) for method in Method}
+    others = dict.fromkeys(Method) | {Method.SAMPLE: bytes(16)}
+    assert found == others | {OF_TYPE[fs_type]: expected}
 
 
 @pytest.mark.parametrize("bits", [12, 16])
@@ -61,7 +71,7 @@ def test_identity_of_a_small_fat(bits: int, tmp_path: Path) -> None:
 def test_nothing_is_no_file_system(data: bytes) -> None:
     for method in set(Method) - {Method.SAMPLE}:
         assert KINDS[method].identify(Memory(data).read) is None
-        by(method)(data)
+        fingerprint(method, data)
 
 
 def test_ntfs_is_no_fat() -> None:
@@ -78,49 +88,40 @@ def test_xfs_with_its_log_elsewhere_is_sampled(tmp_path: Path) -> None:
     assert xfs.identify(Memory(data).read) is None
 
 
-@pytest.mark.parametrize("at", [1024, 1024 + 0x2C, 2047])
-def test_ext_is_its_superblock(at: int, tmp_path: Path) -> None:
-    data, _ = make_image(tmp_path, "ext4")
-    assert changes(by(Method.EXT), data, at)
-    assert not changes(by(Method.EXT), data, 1023)
-    assert not changes(by(Method.EXT), data, 2048)
-
-
-def changes(fingerprint: Fingerprint, data: bytes | bytearray, at: int) -> bool:
-    """Return whether a byte counts."""
-    changed = bytearray(data)
-    before = fingerprint(changed)
-    changed[at] ^= 0x80
-    return fingerprint(changed) != before
-
-
-def test_btrfs_is_its_first_superblock(tmp_path: Path) -> None:
-    data, _ = make_image(tmp_path, "btrfs")
-    for at in (64 << 10, (64 << 10) + 72, (68 << 10) - 1):
-        assert changes(by(Method.BTRFS), data, at)
-    assert not changes(by(Method.BTRFS), data, 68 << 10)
+@pytest.mark.parametrize(
+    ("fs_type", "start", "inside", "end"),
+    [("ext4", 1024, 0x2C, 2048), ("btrfs", 64 << 10, 72, 68 << 10)],
+)
+def test_ext_and_btrfs_are_their_first_superblock(
+    fs_type: str, start: int, inside: int, end: int, tmp_path: Path
+) -> None:
+    data, _ = make_image(tmp_path, fs_type)
+    seen = [
+        at
+        for at in (start - 1, start, start + inside, end - 1, end)
+        if changes(OF_TYPE[fs_type], data, at)
+    ]
+    assert seen == [start, start + inside, end - 1]
 
 
 def test_xfs_knows_where_its_log_ends() -> None:
     heads = [xfs_image(head, 5) for head in (1, 2, 500, 501, 1023)]
     rounds = [xfs_image(500, 4), xfs_image(1024, 4), xfs_image(1024, 5)]
-    found = {by(Method.XFS)(image) for image in heads + rounds}
+    found = {fingerprint(Method.XFS, image) for image in heads + rounds}
     assert len(found) == 8
 
 
 def test_xfs_sees_the_last_record_and_nothing_older() -> None:
     image = xfs_image(500, 5)
     last = XFS_LOG + 499 * 512 + 100
-    assert changes(by(Method.XFS), image, last)
-    assert changes(by(Method.XFS), image, 200)
-    assert not changes(by(Method.XFS), image, last + 512)
-    assert not changes(by(Method.XFS), image, XFS_LOG + 100)
+    assert changes(Method.XFS, image, last)
+    assert changes(Method.XFS, image, 200)
+    assert not changes(Method.XFS, image, last + 512)
+    assert not changes(Method.XFS, image, XFS_LOG + 100)
 
 
 def test_xfs_reads_little_of_its_log() -> None:
-    device = Memory(xfs_image(777, 5))
-    xfs.fingerprint(device.read, len(device.data))
-    assert device.bytes_read < 100_000
+    assert bytes_read(Method.XFS, Memory(xfs_image(777, 5))) < 100_000
 
 
 @pytest.fixture(params=[12, 16, 32])
@@ -150,9 +151,9 @@ def fat_image(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[int, FatI
 def test_fat_sees_all_directories(fat_image: tuple[int, FatImage]) -> None:
     _, image = fat_image
     for at in (0, 37, image.table + 40, image.root + 1, *(map(image.place, (5, 2730, 3000, 20)))):
-        assert changes(by(Method.FAT), image.data, at + 1), at
+        assert changes(Method.FAT, image.data, at + 1), at
     for cluster in (30, 40):
-        assert not changes(by(Method.FAT), image.data, image.place(cluster))
+        assert not changes(Method.FAT, image.data, image.place(cluster))
 
 
 def test_fat_leaves_out_what_a_boot_loader_writes(fat_image: tuple[int, FatImage]) -> None:
@@ -160,16 +161,16 @@ def test_fat_leaves_out_what_a_boot_loader_writes(fat_image: tuple[int, FatImage
     image.data[image.root + 64 : image.root + 96] = fat_entry(b"LOADER     ", 0x10, 50)
     image.chain(bits, 50)
     times = range(13, 20), range(22, 26)
-    assert not changes(by(Method.FAT), image.data, image.place(50))
+    assert not changes(Method.FAT, image.data, image.place(50))
     for at in range(32):
         is_time = any(at in each for each in times)
-        assert changes(by(Method.FAT), image.data, image.root + 64 + at) is not is_time, at
+        assert changes(Method.FAT, image.data, image.root + 64 + at) is not is_time, at
     image.data[image.root + 64 : image.root + 96] = fat_entry(b"LOADERS    ", 0x10, 50)
-    assert changes(by(Method.FAT), image.data, image.place(50))
+    assert changes(Method.FAT, image.data, image.place(50))
     for at in (*times[0], *times[1]):
-        assert changes(by(Method.FAT), image.data, image.root + 64 + at), at
+        assert changes(Method.FAT, image.data, image.root + 64 + at), at
     if bits == 32:
-        assert not changes(by(Method.FAT), image.data, 512 + 488)  # FSINFO's free clusters
+        assert not changes(Method.FAT, image.data, 512 + 488)  # FSINFO's free clusters
 
 
 def test_fat_in_circles_ends(
@@ -180,13 +181,9 @@ def test_fat_in_circles_ends(
     bits, image = fat_image
     at = image.place(20)
     image.data[at : at + 32] = fat_entry(b"ABOVE      ", 0x10, 5)
-    device = Memory(image.data)
-    fat.fingerprint(device.read, len(device.data))
-    assert device.bytes_read < 1 << 20
+    assert bytes_read(Method.FAT, Memory(image.data)) < 1 << 20
     image.link(bits, 2730, 5)
-    device = Memory(image.data)
-    fat.fingerprint(device.read, len(device.data))
-    assert 1 << 20 <= device.bytes_read < 3 << 20
+    assert 1 << 20 <= bytes_read(Method.FAT, Memory(image.data)) < 3 << 20
 
 
 def test_fat_beyond_the_devices_end_is_none(tmp_path: Path) -> None:
@@ -224,37 +221,37 @@ def test_exfat_sees_all_directories(exfat_image: ExfatImage) -> None:
     image = exfat_image
     clusters_of_directories = [image.place(cluster) + 100 for cluster in (50, 51, 60, 70)]
     for at in (106, 11 * 512 + 5, image.table + 4 * 60, *clusters_of_directories):
-        assert changes(by(Method.EXFAT), image.data, at), at
-    assert not changes(by(Method.EXFAT), image.data, image.place(80) + 100)
+        assert changes(Method.EXFAT, image.data, at), at
+    assert not changes(Method.EXFAT, image.data, image.place(80) + 100)
+
+
+def bitmap_of(image: ExfatImage) -> tuple[int, bytes, int]:
+    """Return where its entry lies, the entry, and the first cluster."""
+    entries = enumerate(image.entries(image.root))
+    ((nth, entry),) = ((nth, entry) for nth, entry in entries if entry[0] == 0x81)
+    return image.place(image.root) + 32 * nth, entry, int.from_bytes(entry[20:24], "little")
 
 
 def test_exfat_sees_its_allocation_bitmap(exfat_image: ExfatImage) -> None:
-    image = exfat_image
-    (bitmap,) = (entry for entry in image.entries(image.root) if entry[0] == 0x81)
-    first = int.from_bytes(bitmap[20:24], "little")
+    _, bitmap, first = bitmap_of(exfat_image)
     length = int.from_bytes(bitmap[24:32], "little")
-    assert changes(by(Method.EXFAT), image.data, image.place(first) + length - 1)
+    assert changes(Method.EXFAT, exfat_image.data, exfat_image.place(first) + length - 1)
 
 
 def test_exfat_with_many_bitmaps_ends(exfat_image: ExfatImage) -> None:
     image = exfat_image
-    (bitmap,) = (entry for entry in image.entries(image.root) if entry[0] == 0x81)
-    at = image.place(image.root)
-    size = image.cluster_size
+    _, bitmap, first = bitmap_of(image)
+    at, size = image.place(image.root), image.cluster_size
     image.data[at : at + size] = bytes(bitmap[:24] + b"\xff" * 8) * (size // 32)
-    image.link(int.from_bytes(bitmap[20:24], "little"), image.root)
+    image.link(first, image.root)
     image.link(image.root, image.root)
-    device = Memory(image.data)
-    exfat.fingerprint(device.read, len(device.data))
-    assert 128 << 20 <= device.bytes_read < 256 << 20
+    assert 128 << 20 <= bytes_read(Method.EXFAT, Memory(image.data)) < 256 << 20
 
 
 def test_exfat_in_circles_ends(exfat_image: ExfatImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "MAX_DIRECTORIES", 1 << 20)
     exfat_image.link(70, 60)
-    device = Memory(exfat_image.data)
-    exfat.fingerprint(device.read, len(device.data))
-    assert 1 << 20 <= device.bytes_read < 3 << 20
+    assert 1 << 20 <= bytes_read(Method.EXFAT, Memory(exfat_image.data)) < 3 << 20
 
 
 class Endless(Memory):
@@ -271,27 +268,21 @@ def test_sizes_that_cannot_be(
     monkeypatch.setattr(clusters, "MAX_TABLE", 1 << 20)
     monkeypatch.setattr(exfat, "MAX_TABLE", 1 << 20)
     data = exfat_image.data
-    (at,) = (32 * n for n, e in enumerate(exfat_image.entries(exfat_image.root)) if e[0] == 0x81)
-    at += exfat_image.place(exfat_image.root)
+    at, _, first = bitmap_of(exfat_image)
     data[at + 24 : at + 32] = b"\xff" * 8
-    exfat_image.link(int.from_bytes(data[at + 20 : at + 24], "little"), 100)
+    exfat_image.link(first, 100)
     exfat_image.link(100, 100)
-    data[84:88] = b"\xff" * 4
-    data[92:96] = b"\xff" * 4
-    device = Endless(data)
-    exfat.fingerprint(device.read, 1 << 60)
-    assert 2 << 20 < device.bytes_read < 4 << 20
+    data[84:88] = data[92:96] = b"\xff" * 4
+    assert 2 << 20 < bytes_read(Method.EXFAT, Endless(data), 1 << 60) < 4 << 20
     _, image = fat_image
     image.data[36:40] = b"\xff" * 4
-    device = Endless(image.data)
-    fat.fingerprint(device.read, 1 << 60)
-    assert device.bytes_read < 4 << 20
+    assert bytes_read(Method.FAT, Endless(image.data), 1 << 60) < 4 << 20
 
 
 def test_a_small_device_is_sampled_whole() -> None:
     data = bytes(3 << 20) + b"end"
     for at in (0, 1 << 20, len(data) - 1):
-        assert changes(by(Method.SAMPLE), data, at)
+        assert changes(Method.SAMPLE, data, at)
 
 
 def test_a_large_device_is_sampled_all_over() -> None:
@@ -310,3 +301,64 @@ def test_a_large_device_is_sampled_all_over() -> None:
     gaps = [after - end for (_, end), after in zip(seen, starts[1:], strict=False)]
     assert max(gaps) < 100 << 20
     assert sum(end - start for start, end in seen) < 16 << 20
+
+
+ROUNDS = 300
+MOST_READ = 8 << 20
+VALUES = (0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF)
+WHERE = {
+    "ext4": [(1024, 1024)],
+    "btrfs": [(64 << 10, 4096)],
+    "vfat": [(0, 512), (512 * 32, 4096)],
+    "exfat": [(64, 64), (0, 512)],
+    "xfs": [(0, 8), (48, 8), (84, 4), (96, 4), (124, 1), (XFS_LOG, 4096)],
+}
+"""Ranges of each, offset and size, whose bytes are changed."""
+
+
+def survives(method: Method, data: bytearray) -> bool:
+    """Read a damaged one; return whether it is still taken for a file system."""
+    device = Memory(data)
+    begun = time.process_time()
+    identity = KINDS[method].identify(device.read)
+    assert identity is None or len(identity) == 16
+    assert len(KINDS[method].fingerprint(device.read, len(data))) == 32
+    assert device.bytes_read < MOST_READ
+    assert time.process_time() - begun < 5
+    return identity is not None
+
+
+def damage(data: bytearray, rng: random.Random, where: list[tuple[int, int]]) -> None:
+    start, size = rng.choice(where)
+    at = start + rng.randrange(size)
+    for nth in range(rng.choice((1, 1, 2, 4, 8))):
+        data[at + nth] = rng.choice(VALUES) if rng.random() < 0.7 else rng.randrange(256)
+
+
+@pytest.mark.parametrize("fs_type", WHERE)
+def test_damage(fs_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error, and an end: what is corrupt is not this file system, or has some fingerprint.
+
+    Of XFS, the numbers of its geometry and the cycles of its log.
+    """
+    monkeypatch.setattr(clusters, "MAX_DIRECTORIES", 1 << 20)
+    monkeypatch.setattr(clusters, "MAX_TABLE", 1 << 20)
+    rng = random.Random(fs_type)
+    sound = b"" if fs_type == "xfs" else make_image(tmp_path, fs_type)[0][: 2 << 20]
+    survived = 0
+    for _ in range(ROUNDS):
+        logs = (rng.randrange(1025), rng.randrange(1, 1 << 32))
+        data = bytearray(sound) if sound else xfs_image(*logs)
+        for _ in range(rng.choice((1, 2, 5))):
+            damage(data, rng, WHERE[fs_type])
+        if rng.random() < 0.1:
+            del data[rng.randrange(len(data)) :]
+        survived += survives(OF_TYPE[fs_type], data)
+    assert ROUNDS / 20 < survived < ROUNDS, "the damage is too great, or none"
+
+
+@pytest.mark.parametrize("fs_type", TYPES)
+def test_a_device_that_ends(fs_type: str, tmp_path: Path) -> None:
+    sound, _ = make_image(tmp_path, fs_type)
+    for size in (0, 1, 511, 512, 513, 1500, 4096, 66_000, 70_000, 1 << 20):
+        survives(OF_TYPE[fs_type], bytearray(sound[:size]))

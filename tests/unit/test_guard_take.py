@@ -1,19 +1,23 @@
-"""What is mounted, and which devices it lies on."""
+"""What is mounted, on which devices; and these found again, changed, gone, or there twice."""
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from errors import DeviceNotFoundError, UnreadableError
+from errors import ChangedError, DeviceNotFoundError, UnreadableError
 from format.tables import GuardEntry, Method
+from guard.compare import compare
 from guard.device import PIECE, Device, new_buffer
+from guard.kinds import KINDS
 from guard.take import Guarded
 from linux import block
 from linux.mounts import Mount
 from tests.premises.volumes import skip_unless_mountable
+from tests.tools import failing
 from tests.unit.fake_root import UUID_1, UUID_2, Disks, ext
 from vm.host import run
 
@@ -72,18 +76,13 @@ def test_files_and_memory_are_left_out(below: str, disks: Disks) -> None:
     assert taken(disks, mount("8:0", "/mnt")) == ([], [])
 
 
-def test_other_types_are_sampled_with_a_note(disks: Disks) -> None:
+@pytest.mark.parametrize("fs_type", ["ntfs3", "xfs"])
+def test_other_types_are_sampled_with_a_note(fs_type: str, disks: Disks) -> None:
+    """A superblock that is not its type's, too."""
     path = disks.add("sda", ext())
-    entries, notes = taken(disks, mount("8:0", "/mnt", "ntfs3"))
+    entries, notes = taken(disks, mount("8:0", "/mnt", fs_type))
     assert [(e.method, e.identity) for e in entries] == [(Method.SAMPLE, bytes(16))]
-    assert notes == [f"ntfs3 on {path}, mounted at /mnt: only a sample of it can be compared"]
-
-
-def test_a_superblock_that_is_not_its_types_is_sampled(disks: Disks) -> None:
-    disks.add("sda", ext())
-    entries, notes = taken(disks, mount("8:0", "/mnt", "xfs"))
-    assert [e.method for e in entries] == [Method.SAMPLE]
-    assert len(notes) == 1
+    assert notes == [f"{fs_type} on {path}, mounted at /mnt: only a sample of it can be compared"]
 
 
 def test_all_devices_of_a_btrfs(disks: Disks) -> None:
@@ -106,13 +105,12 @@ def test_btrfs_whose_devices_nobody_knows(disks: Disks) -> None:
 
 def test_a_disk_that_was_pulled_out(disks: Disks) -> None:
     pulled, unknown = mount("8:9", "/media/stick"), mount("0:40", "/b", "bcachefs", "/dev/x")
-    assert taken(disks, pulled, unknown) == (
-        [],
-        [
-            "the device of /media/stick is gone: nothing to compare",
-            "the device of /b is not known: nothing to compare",
-        ],
-    )
+    entries, notes = taken(disks, pulled, unknown)
+    assert entries == []
+    assert notes == [
+        "the device of /media/stick is gone: nothing to compare",
+        "the device of /b is not known: nothing to compare",
+    ]
 
 
 def test_a_disk_without_a_node(disks: Disks) -> None:
@@ -122,14 +120,11 @@ def test_a_disk_without_a_node(disks: Disks) -> None:
 
 
 def test_a_disk_that_cannot_be_opened(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_path: str, _flags: int) -> int:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
     path = disks.add("sda", ext())
-    monkeypatch.setattr(block, "open_direct", fail)
-    with pytest.raises(
-        UnreadableError, match=f"cannot open {path}, mounted at /mnt: operation not"
-    ):
+    error = PermissionError(errno.EPERM, "Operation not permitted")
+    monkeypatch.setattr(block, "open_direct", failing(error))
+    said = f"cannot open {path}, mounted at /mnt: operation not"
+    with pytest.raises(UnreadableError, match=said):
         taken(disks, mount("8:0", "/mnt"))
 
 
@@ -160,3 +155,154 @@ def test_reading_past_the_page_cache(loop_device: tuple[str, bytes], tmp_path: P
         assert cached.read(512) == data[:512]
         assert device.read(0, 512) == b"\xff" * 512
         assert not device.is_lasting
+
+
+def entry_of(disks: Disks, path: str, method: Method = Method.EXT) -> GuardEntry:
+    """Return what the guard keeps of a device, which is /home."""
+    kind = KINDS[method]
+    with Device(path, new_buffer(), disks) as device:
+        identity = kind.identify(device.read)
+        assert identity
+        fingerprint = kind.fingerprint(device.read, device.size)
+        names = ("ext4", device.name, device.identity, "/home")
+        return GuardEntry(method, identity, device.size, fingerprint, *names)
+
+
+def in_no_time() -> bool:
+    """A wait that must not begin."""
+    raise AssertionError("there was nothing to wait for")
+
+
+def refusal(disks: Disks, *entries: GuardEntry, wait: Callable[[], bool] = lambda: False) -> str:
+    with pytest.raises(ChangedError) as caught:
+        compare(list(entries), wait, disks)
+    assert caught.value.exit_code == 19
+    return str(caught.value)
+
+
+def test_unchanged(disks: Disks) -> None:
+    disks.add("sdx", b"too small")
+    paths = [disks.add("sda", ext()), disks.add("sdb", ext(UUID_2))]
+    entries = [entry_of(disks, path) for path in paths]
+    compare(entries, in_no_time, disks)
+    compare([], in_no_time, disks)
+
+
+def test_changed(disks: Disks) -> None:
+    kept = entry_of(disks, disks.add("sda", ext()))
+    changed = entry_of(disks, disks.add("sdb", ext(UUID_2)))
+    path = disks.add("sdb", ext(UUID_2, mounts=8))
+    assert refusal(disks, kept, changed, wait=in_no_time) == (
+        f"the ext4 of /home, on {path}, has changed since the image was made: "
+        "it was mounted or repaired"
+    )
+
+
+def test_found_by_another_name(disks: Disks) -> None:
+    entry = entry_of(disks, disks.add("sda", ext()))
+    disks.remove("sda")
+    disks.add("sda", ext(UUID_2))
+    disks.add("sdc", ext())
+    compare([entry], in_no_time, disks)
+    path = disks.add("sdc", ext(mounts=8))
+    assert f"on {path}, has changed" in refusal(disks, entry)
+
+
+@pytest.mark.parametrize(
+    "instead", [ext(UUID_2), ext(size=12288), bytes(8192)], ids=["other", "resized", "wiped"]
+)
+def test_gone(instead: bytes, disks: Disks) -> None:
+    path = disks.add("sda", ext())
+    entry = entry_of(disks, path)
+    other = entry_of(disks, disks.add("sdb", ext(UUID_2, size=12288)))
+    disks.add("sda", instead)
+    assert refusal(disks, entry, other) == f"the ext4 of /home, on {path} then, is not there"
+
+
+def test_waits_for_what_is_missing_only(disks: Disks) -> None:
+    first = entry_of(disks, disks.add("sda", ext()))
+    second = entry_of(disks, disks.add("sdb", ext(UUID_2)))
+    disks.remove("sdb")
+    waits = 0
+
+    def wait() -> bool:
+        nonlocal waits
+        waits += 1
+        if waits == 3:
+            disks.add("sdb", ext(UUID_2))
+            disks.add("sda", ext(mounts=8))  # compared already
+        return waits < 5
+
+    compare([first, second], wait, disks)
+    assert waits == 3
+
+
+def test_copies(disks: Disks) -> None:
+    """One that has the recorded name is the one; of others each counts."""
+    entry = entry_of(disks, disks.add("sdb", ext()))
+    disks.add("sda", ext(mounts=8))
+    compare([entry], in_no_time, disks)
+    disks.remove("sdb")
+    disks.add("sdc", ext())
+    assert "sda, has changed" in refusal(disks, entry, wait=in_no_time)
+    disks.add("sda", ext())
+    compare([entry], in_no_time, disks)
+
+
+def test_a_layer_is_known_by_its_own_identity(disks: Disks) -> None:
+    """A copy that is there before it does not stand in for a volume that is to come."""
+    entry = entry_of(disks, disks.add("dm-0", ext(), ("vg-home", "LVM-abc")))
+    assert entry.device == "/dev/mapper/vg-home"
+    disks.remove("dm-0")
+    disks.add("sda", ext(mounts=8))
+    disks.add("dm-1", ext(), ("vg-snapshot", "LVM-xyz"))
+
+    def wait() -> bool:
+        disks.add("dm-7", ext(), ("vg-home", "LVM-abc"))
+        return True
+
+    compare([entry], wait, disks)
+    disks.remove("dm-7")
+    assert "on /dev/mapper/vg-home then, is not there" in refusal(disks, entry)
+
+
+def test_luks_is_the_same_by_another_name(disks: Disks) -> None:
+    entry = entry_of(disks, disks.add("dm-0", ext(), ("secret", "CRYPT-LUKS2-abc-secret")))
+    disks.add("dm-0", ext(), ("luks-abc", "CRYPT-LUKS2-abc-luks-abc"))
+    compare([entry], in_no_time, disks)
+    disks.add("dm-0", ext(), ("secret", "CRYPT-LUKS2-xyz-secret"))
+    assert "is not there" in refusal(disks, entry)
+
+
+def test_a_sample_is_found_wherever_it_is(disks: Disks) -> None:
+    sample = entry_of(disks, disks.add("sda", b"some" * 2048), Method.SAMPLE)
+    entry = replace(sample, file_system="ntfs3")
+    disks.add("sda", b"more" * 2048)
+    disks.add("sdb", b"some" * 2048)
+    compare([entry], in_no_time, disks)
+    disks.add("sdb", b"some" * 2047 + b"body")
+    assert refusal(disks, entry).endswith("sda then, is not there, or has changed")
+
+
+def test_a_drive_with_a_medium_is_found_by_its_name(disks: Disks) -> None:
+    entry = entry_of(disks, disks.add("sr0", ext()))
+    compare([entry], in_no_time, disks)
+    assert "is not there" in refusal(disks, replace(entry, device="/dev/sr1"))
+
+
+def test_a_disk_that_cannot_be_read_is_not_the_one(
+    disks: Disks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = entry_of(disks, disks.add("sdb", ext()))
+    bad = disks.path(disks.add("sda", bytes(8192)))
+    real = os.preadv
+
+    def preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
+        if os.path.samefile(f"/proc/self/fd/{fd}", bad):
+            raise OSError(5, "Input/output error")
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    compare([entry], in_no_time, disks)
+    disks.remove("sdb")
+    assert "is not there" in refusal(disks, entry)

@@ -1,25 +1,26 @@
-"""Which store, which file systems, and what thaws them when the writer is gone."""
+"""File systems and what thaws them when the writer is gone, ways to power off, types of pages."""
 
 import errno
 import os
 import signal
-import time
+import struct
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from errors import (
-    KernelRefusedError,
-)
+from errors import KernelRefusedError
+from format.tables import PageTypes
 from hibernate.filesystems import FileSystems
+from hibernate.page_types import PageTypeCounter
 from hibernate.power_off import Mode, power_off
 from hibernate.watchdog import Watchdog
-from linux import filesystem, power
+from linux import filesystem, memory, power
 from linux.mounts import Mount, mount_id_of
+from tests.forge import PAGE
+from tests.tools import wait_until
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
-
-GIB = 1 << 30
 
 
 class Frozen:
@@ -131,10 +132,7 @@ def test_watchdog_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSy
             opened.freeze()
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(writer, 0)
-    deadline = time.monotonic() + 20
-    while frozen.names() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert frozen.names() == []
+    wait_until(lambda: frozen.names() == [])
 
 
 def test_watchdog_leaves_all_as_it_is_when_the_writer_is_well(
@@ -175,3 +173,108 @@ def test_machine_that_does_not_power_off_is_an_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(power, "reboot", lambda _command: None)
     with pytest.raises(KernelRefusedError, match="does not power off"):
         power_off(FakeSnapshot().open(os.O_RDONLY), Mode.SHUTDOWN)
+
+
+ZERO = 1 << 63
+
+# include/uapi/linux/kernel-page-flags.h, by its numbers.
+SLAB, BUDDY, TAIL, NO_PAGE = 1 << 7, 1 << 10, 1 << 16, 1 << 20
+CACHE = 1 << 5
+SHMEM = CACHE | 1 << 14
+ANON = SHMEM | 1 << 12
+
+
+@pytest.fixture
+def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file to stand for /proc/kpageflags; one frame of each kind at first."""
+    path = tmp_path / "kpageflags"
+    monkeypatch.setattr(memory, "PAGE_FLAGS", str(path))
+    put(path, 0, ANON, SHMEM, CACHE, SLAB, 0, BUDDY, NO_PAGE)
+    return path
+
+
+def put(path: Path, *values: int) -> None:
+    path.write_bytes(struct.pack(f"={len(values)}Q", *values))
+
+
+def stream(frames: list[int], zeros: int = 0) -> bytes:
+    """Return a stream of these frames; `zeros` of them have the flag, and no page of data."""
+    numbers = array("Q", frames).tobytes()
+    if len(numbers) % PAGE:
+        numbers += b"\xff" * 8
+    numbers += bytes(-len(numbers) % PAGE)
+    data = len(frames) - zeros
+    pages = 1 + len(numbers) // PAGE + data
+    info = bytes(416) + struct.pack("=QQ", data, pages)
+    return info.ljust(PAGE, b"\0") + numbers + b"\xaa" * data * PAGE
+
+
+def counted(data: bytes, step: int = 3 * PAGE) -> PageTypes | None:
+    counter = PageTypeCounter()
+    for at in range(0, len(data), step):
+        counter.see(memoryview(data)[at : at + step])
+    found = counter.result()
+    counter.close()
+    return found
+
+
+@pytest.mark.parametrize("step", [PAGE, 3 * PAGE, 1 << 20])
+def test_each_kind(step: int, flags: Path) -> None:
+    found = counted(stream(list(range(8))), step)
+    assert found == PageTypes(page_cache=1, anonymous=2, slab=1, kernel=2, other=2)
+
+
+def test_frames_with_gaps_and_pages_of_zeros(flags: Path) -> None:
+    found = counted(stream([1 | ZERO, 3, 5, 6 | ZERO], zeros=2))
+    assert found == PageTypes(page_cache=1, anonymous=1, slab=0, kernel=1, other=1)
+
+
+def test_many_frames_far_apart(flags: Path) -> None:
+    frames = [*range(700), *range(20_000, 20_700), *range(90_000, 90_010)]
+    values = [CACHE] * 20_000 + [ANON] * 70_000 + [SLAB] * 10
+    put(flags, *values)
+    found = counted(stream(frames))
+    assert found == PageTypes(page_cache=700, anonymous=700, slab=10, kernel=0, other=0)
+
+
+def test_tails_are_what_their_heads_are(flags: Path) -> None:
+    """Also where head and tail come in different pages of numbers."""
+    values = [0] * 510 + [CACHE, TAIL, TAIL, TAIL, ANON, ANON | TAIL, 0, TAIL]
+    put(flags, *values)
+    found = counted(stream(list(range(len(values)))), PAGE)
+    assert found == PageTypes(page_cache=4, anonymous=2, slab=0, kernel=512, other=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "trouble"),
+    [
+        (b"\x11" * PAGE * 3, "does not begin as the kernel's does"),
+        (bytes(PAGE), "does not begin as the kernel's does"),
+        (stream([5, 9_999]), "ends before page frame 9999"),
+        (stream([1]), "cannot be read: No such file"),
+        (stream(list(range(8)) * 200)[: 2 * PAGE], ""),
+    ],
+)
+def test_what_is_not_understood_is_not_counted(data: bytes, trouble: str, flags: Path) -> None:
+    """Nor where the kernel tells no flags, or of a stream that ends too early."""
+    if "No such file" in trouble:
+        flags.unlink()
+    counter = PageTypeCounter()
+    counter.see(memoryview(data))
+    assert counter.result() is None
+    assert trouble in counter.trouble
+    if trouble:
+        counter.see(memoryview(data))
+        assert counter.result() is None
+
+
+def test_flags_of_this_machine() -> None:
+    found = PageTypeCounter()
+    if found.trouble:
+        pytest.skip(found.trouble)
+    found.see(memoryview(stream(list(range(256, 100_000)))))
+    types = found.result()
+    found.close()
+    assert types is not None
+    assert types.total == 100_000 - 256
+    assert types.kernel > 0

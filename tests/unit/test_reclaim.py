@@ -1,7 +1,10 @@
-"""Memory reclaimed before the freeze: how much, from where, and never an error."""
+"""What happens before a hibernation: memory is reclaimed, and what systemd-sleep does for the
+programs in system-sleep is done for them by us, too.
+"""
 
 import errno
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,8 +12,10 @@ import pytest
 
 from hibernate import reclaim
 from hibernate.reclaim import reclaim_early
+from hibernate.sleep_hooks import hooks, run_hooks, sleep_hooks
 from linux import cgroups
 from linux.memory import excess
+from tests.tools import put
 
 MIB = 1 << 20
 SIZES = {
@@ -43,17 +48,14 @@ class Tree:
         return sizes
 
     def add(self, name: str, files: int, anonymous: int, most: int = 1 << 20) -> None:
-        (self._folder / name).mkdir()
-        stat = (
-            f"anon 1\ninactive_file {files * MIB}\nactive_file 0\nactive_anon {anonymous * MIB}\n"
-        )
-        (self._folder / name / "memory.stat").write_text(stat)
+        sizes = f"inactive_file {files * MIB}\nactive_file 0\nactive_anon {anonymous * MIB}\n"
+        put(self._folder, {f"{name}/memory.stat": f"anon 1\n{sizes}"})
         self.stops[name] = most * MIB
 
     def reclaim(self, root: str, cgroup: str, size: int, *, files_only: bool) -> None:
-        self.files_only[cgroup.removeprefix("/")] = files_only
         assert root == str(self._folder)
         name = cgroup.removeprefix("/")
+        self.files_only[name] = files_only
         if self.taken.get(name, 0) + size > self.stops[name]:
             raise BlockingIOError(errno.EAGAIN, "no more")
         self.taken[name] = self.taken.get(name, 0) + size
@@ -143,17 +145,6 @@ def test_it_ends_in_time(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < tree.taken["a"] < 8 * 16 * MIB
 
 
-def test_files_of_the_kernel(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/memory.stat").write_text("anon 4096\nfile 8192\npgfault 7\n")
-    assert cgroups.memory_of(str(tmp_path), "/a") == {"anon": 4096, "file": 8192, "pgfault": 7}
-    with pytest.raises(FileNotFoundError):
-        cgroups.reclaim(str(tmp_path), "/a", 5, files_only=True)
-    (tmp_path / "a/memory.reclaim").touch()
-    cgroups.reclaim(str(tmp_path), "/a", 1 << 24, files_only=False)
-    assert os.stat(tmp_path / "a/memory.reclaim").st_size == len("16777216")
-
-
 @pytest.mark.parametrize("knows", [True, False])
 def test_a_kernel_is_told_to_swap_nothing_out_if_it_knows_how(
     knows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -166,10 +157,105 @@ def test_a_kernel_is_told_to_swap_nothing_out_if_it_knows_how(
         written.append(data)
         return len(data)
 
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/memory.reclaim").touch()
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.raises(FileNotFoundError):
+        cgroups.reclaim(str(tmp_path), "/a", 5, files_only=True)
+    put(tmp_path, {"a/memory.reclaim": ""})
+    with monkeypatch.context() as patched:
         patched.setattr(os, "write", write)
         cgroups.reclaim(str(tmp_path), "/a", 4096, files_only=True)
         cgroups.reclaim(str(tmp_path), "/a", 8192, files_only=False)
     assert written == [b"4096 swappiness=0" if knows else b"4096", b"8192"]
+    cgroups.reclaim(str(tmp_path), "/a", 1 << 24, files_only=False)
+    assert (tmp_path / "a/memory.reclaim").read_text() == "16777216"
+
+
+class Hooks:
+    """A folder of hooks, each of which writes a line before it does what else it does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._said = folder / "said"
+        self.folder = folder / "hooks"
+        self.folder.mkdir()
+        self.told: list[str] = []
+
+    def make(self, name: str, then: str = "", mode: int = 0o755, shell: str = "/bin/sh") -> Path:
+        path = self.folder / name
+        say = f'echo "${{0##*/}} $1 $2 $SYSTEMD_SLEEP_ACTION $LD_LIBRARY_PATH" >>{self._said}'
+        path.write_text(f"#!{shell}\n{say}\n{then}\n")
+        path.chmod(mode)
+        return path
+
+    def run(self, limit: float = 60) -> list[str]:
+        """Run them as before a hibernation; return what was logged."""
+        run_hooks("pre", self.told.append, str(self.folder), limit=limit)
+        return self.told
+
+    def said(self) -> list[str]:
+        return [line.strip() for line in self._said.read_text().splitlines()]
+
+
+@pytest.fixture(name="made")
+def _made(tmp_path: Path) -> Hooks:
+    return Hooks(tmp_path)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_hooks_run_before_and_after(made: Hooks, *, fails: bool) -> None:
+    """After a hibernation that failed, too."""
+    made.make("one")
+    expected = pytest.raises(ZeroDivisionError) if fails else nullcontext()
+    with expected, sleep_hooks(made.told.append, str(made.folder)):
+        assert made.said() == ["one pre hibernate hibernate"]
+        if fails:
+            raise ZeroDivisionError
+    assert made.said() == ["one pre hibernate hibernate", "one post hibernate hibernate"]
+    assert made.told == []
+
+
+def test_the_frozen_programs_libraries_are_not_for_hooks(
+    made: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.make("one")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/frozen")
+    made.run()
+    monkeypatch.setenv("LD_LIBRARY_PATH_ORIG", "/users")
+    made.run()
+    assert made.said() == ["one pre hibernate hibernate", "one pre hibernate hibernate /users"]
+
+
+def test_only_executables_count(made: Hooks) -> None:
+    good = made.make("good")
+    made.make("plain", mode=0o644)
+    for name in (".hidden", "good~", "good.rpmsave", "good.dpkg-old"):
+        made.make(name)
+    (made.folder / "folder").mkdir()
+    (made.folder / "masked").symlink_to(os.devnull)
+    assert hooks(str(made.folder)) == [str(good)]
+    assert hooks(str(made.folder / "nothing")) == []
+
+
+def test_a_failing_hook_is_reported_and_stops_nothing(made: Hooks) -> None:
+    made.make("a", "exit 3")
+    made.make("b", "kill -9 $$")
+    made.make("c", shell="/no/such/shell")
+    made.make("d")
+    assert set(made.run()) == {
+        f"{made.folder}/a ends with status 3",
+        f"{made.folder}/b is killed by signal 9",
+        f"{made.folder}/c does not start: no such file or directory",
+    }
+    assert "d pre hibernate hibernate" in made.said()
+
+
+def test_hooks_run_side_by_side(made: Hooks, tmp_path: Path) -> None:
+    """Each waits for the other: one after the other they would not end."""
+    for name, other in ("ab", "ba"):
+        wait = f"while [ ! -e {tmp_path}/{other} ]; do sleep 0.01; done"
+        made.make(name, f"touch {tmp_path}/{name}; {wait}")
+    assert made.run() == []
+
+
+def test_a_hook_without_an_end_is_killed(made: Hooks, tmp_path: Path) -> None:
+    made.make("endless", f"echo $$ >{tmp_path}/pid; exec sleep 1000")
+    assert made.run(limit=1.0) == [f"{made.folder}/endless takes too long and is killed"]
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
