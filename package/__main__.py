@@ -7,11 +7,9 @@ import time
 from pathlib import Path
 
 from package.changelog import changelog_date, changelog_version
-from package.deb import build_deb
-from package.layout import Flavour
-from package.source import build_source, make_source
+from package.source import build_deb, build_source, make_source
 from package.tarball import build_tarball
-from package.tree import ROOT, make_tree
+from package.tree import ROOT, Flavour, make_tree
 from torpor import VERSION
 
 OUT = ROOT / "build/package"

@@ -1,4 +1,4 @@
-"""Puts together the Debian source package: the repository, debian/ where it belongs, the wheels."""
+"""Makes the Debian source package, of repository and wheels, and the package by its rules."""
 
 import os
 import shutil
@@ -49,3 +49,22 @@ def build_source(folder: Path, date: int) -> None:
         stdout=subprocess.DEVNULL,
         check=True,
     )
+
+
+def build_deb(source: Path, date: int) -> None:
+    """Make the package beside `source`, a Debian source tree, of the programs frozen here.
+
+    Raises subprocess.CalledProcessError.
+    """
+    (source / "build").symlink_to(ROOT / "build")
+    try:
+        subprocess.run(
+            ["debian/rules", "binary"],
+            cwd=source,
+            env=os.environ | {"SOURCE_DATE_EPOCH": str(date), "DEB_BUILD_OPTIONS": "nocheck"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=True,
+        )
+    finally:
+        (source / "build").unlink()

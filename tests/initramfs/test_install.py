@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from package import tree as tree_module
-from package.layout import Flavour
-from package.tree import make_tree
+from package.tree import Flavour, make_tree
 from tests.initramfs.installed import ROOT, on_a_copy
 from tests.unit.test_package import make_repository
 

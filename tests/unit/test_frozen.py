@@ -20,8 +20,7 @@ from format.codec import NAMES
 from package.frozen import __main__ as freezer
 from package.frozen.elf import elf_files, make_independent
 from package.frozen.programs import ENCODINGS, PROGRAMS, Program
-from package.layout import Flavour
-from package.tree import make_tree
+from package.tree import Flavour, make_tree
 from tests.initramfs.installed import BUILD, unavailable
 from tests.test_structure import ALLOWED, ROOT, imports
 from torpor.commands import COMMANDS

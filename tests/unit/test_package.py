@@ -1,6 +1,8 @@
-"""The tree that the Debian package and the tarball share, made of small stand-ins."""
+"""The tree of the Debian package and the tarball, made of small stand-ins; and install.sh.
 
-import hashlib
+That runs in dash and in busybox ash, below a folder.
+"""
+
 import os
 import shutil
 import stat
@@ -14,33 +16,30 @@ import pytest
 from package import tarball as tarball_module
 from package import tree as tree_module
 from package.changelog import changelog_date, changelog_version
-from package.layout import ITEMS, LINKS, Flavour
 from package.source import repository_files
 from package.tarball import build_tarball
-from package.tree import make_tree
+from package.tree import LINKS, Flavour, make_tree
+from tests.tools import ROOT, files_of, put
 from torpor import VERSION
 
-ROOT = Path(__file__).parents[2]
 DATE = 1_800_000_000
 LIBRARIES = ("/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2")
 
 
 def make_repository(folder: Path) -> Path:
     """Return a repository with this one's sources, and something small for the frozen programs."""
-    folder.mkdir()
+    needs = ("/usr/lib/torpor/resume/torpor-resume", *LIBRARIES)
+    listed = "".join(f"{line}\n" for line in needs)
+    put(folder, {"build/torpor-resume.needs": listed, "build/torpor.cdx.json": "{}"})
     for path in ROOT.iterdir():
         if path.name not in ("build", ".git"):
             (folder / path.name).symlink_to(path)
-    for name, program in (("torpor", "torpor"), ("torpor-resume", "torpor-resume")):
-        (folder / "build" / name / "_internal").mkdir(parents=True)
-        shutil.copy("/bin/true", folder / "build" / name / program)
+    for name in ("torpor", "torpor-resume"):
+        inside = folder / "build" / name / "_internal"
         for library in ("liba.so.1", "b.cpython-311-x86_64-linux-gnu.so"):
-            path = folder / "build" / name / "_internal" / library
-            path.write_text("no library")
-            path.chmod(0o755)
-    needs = ("/usr/lib/torpor/resume/torpor-resume", *LIBRARIES)
-    (folder / "build/torpor-resume.needs").write_text("".join(f"{line}\n" for line in needs))
-    (folder / "build/torpor.cdx.json").write_text("{}")
+            put(inside, {library: "no library"})
+            (inside / library).chmod(0o755)
+        shutil.copy("/bin/true", folder / "build" / name / name)
     return folder
 
 
@@ -58,10 +57,6 @@ def tree(repository: Path, tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
-def files_of(tree: Path) -> set[str]:
-    return {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if not path.is_dir()}
-
-
 def test_one_version() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
@@ -69,24 +64,13 @@ def test_one_version() -> None:
     assert changelog_date() > 0
 
 
-def test_sources_are_there() -> None:
-    sources = [item.source for item in ITEMS if not item.source.startswith("build/")]
-    assert [source for source in sources if not (ROOT / source).exists()] == []
-
-
 def test_every_hook_is_installed(tree: Path) -> None:
     """A new file in initramfs/ that nobody installs is a hook that is never run."""
-    installed = {hashlib.sha256((tree / name[1:]).read_bytes()).digest() for name in files_of(tree)}
-    hooks = [
-        name for name in repository_files("initramfs/*") if not name.endswith(("README.md", ".py"))
-    ]
-    assert len(hooks) > 8
-    lost = [
-        name
-        for name in hooks
-        if hashlib.sha256((ROOT / name).read_bytes()).digest() not in installed
-    ]
-    assert lost == []
+    installed = {(tree / name[1:]).read_bytes() for name in files_of(tree)}
+    names = repository_files("initramfs/*")
+    hooks = [name for name in names if not name.endswith(("README.md", ".py"))]
+    assert len(hooks) > 7
+    assert [name for name in hooks if (ROOT / name).read_bytes() not in installed] == []
 
 
 def test_the_documented_places(tree: Path) -> None:
@@ -110,12 +94,8 @@ def test_the_documented_places(tree: Path) -> None:
     } <= files_of(tree)
 
 
-def test_links_lead_somewhere(tree: Path) -> None:
-    for name in LINKS:
-        assert (tree / name[1:]).exists()
-
-
-def test_modes(tree: Path) -> None:
+def test_modes_and_links(tree: Path) -> None:
+    assert [name for name in LINKS if not (tree / name[1:]).exists()] == []
     modes = {
         name: stat.S_IMODE((tree / name[1:]).stat().st_mode)
         for name in files_of(tree) - LINKS.keys()
@@ -139,33 +119,175 @@ def test_the_tarball(repository: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "torpor.tar.gz") as archive:
         members = {member.name: member for member in archive}
     assert members["torpor-1/install.sh"].mode == 0o755
-    assert "torpor-1/LICENSE" in members
-    installed = {
-        name.removeprefix("torpor-1/root") for name, member in members.items() if not member.isdir()
-    }
-    assert installed - {f"torpor-1/{name}" for name in ("install.sh", "LICENSE", "README.md")} == (
-        files_of(tmp_path / "tree")
-    )
-    assert {member.uid for member in members.values()} == {0}
-    assert {member.uname for member in members.values()} == {"root"}
+    files = {name.removeprefix("torpor-1/") for name, one in members.items() if not one.isdir()}
+    in_tree = {f"root{name}" for name in files_of(tmp_path / "tree")}
+    assert files == in_tree | {"install.sh", "LICENSE", "README.md"}
+    assert {(member.uid, member.uname) for member in members.values()} == {(0, "root")}
 
 
-def run_prerm(tmp_path: Path, action: str, status: int) -> list[str]:
-    """Run the script with a stand-in for torpor; return what that was asked for."""
-    program = tmp_path / "torpor"
-    program.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\nexit {status}\n')
-    program.chmod(0o755)
+@pytest.mark.parametrize(
+    ("action", "status", "expected"),
+    [
+        ("upgrade", 0, ""),
+        ("remove", 0, "disable --no-rebuild\n"),
+        ("remove", 18, "disable --no-rebuild\n"),
+    ],
+)
+def test_a_removal_disables_first(action: str, status: int, expected: str, tmp_path: Path) -> None:
+    """And goes on where that fails."""
+    put(tmp_path, {"torpor": f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\nexit {status}\n'})
+    (tmp_path / "torpor").chmod(0o755)
+    (tmp_path / "asked").touch()
     path = f"{tmp_path}:{os.environ['PATH']}"
     script = ROOT / "package/debian/torpor.prerm"
     subprocess.run(["dash", script, action], env={"PATH": path}, check=True)
-    asked = tmp_path / "asked"
-    return asked.read_text().splitlines() if asked.exists() else []
+    assert (tmp_path / "asked").read_text() == expected
 
 
-def test_a_removal_disables_first(tmp_path: Path) -> None:
-    assert run_prerm(tmp_path, "upgrade", 0) == []
-    assert run_prerm(tmp_path, "remove", 0) == ["disable --no-rebuild"]
+ELF64 = b"\x7fELF\x02" + bytes(59)
+ELF32 = b"\x7fELF\x01" + bytes(59)
+NEEDED = ("libc.so.6", "ld-linux-x86-64.so.2")
+SHELLS = {"dash": ["dash"], "busybox ash": ["busybox", "ash"]}
 
 
-def test_a_removal_goes_on_where_that_fails(tmp_path: Path) -> None:
-    assert run_prerm(tmp_path, "remove", 18) == ["disable --no-rebuild"]
+class Tarball:
+    """An unpacked tarball, and a system to install it on."""
+
+    def __init__(self, folder: Path, shell: list[str]) -> None:
+        self.folder = folder / "torpor-0"
+        self.system = folder / "system"
+        self._shell = shell
+        put(self.system, {f"usr/lib64/{name}": ELF64 for name in NEEDED})
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        """Run install.sh; return what it says, or complains of."""
+        command = [*self._shell, str(self.folder / "install.sh"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
+
+    def install(self) -> str:
+        return self.run("--root", str(self.system))
+
+    def uninstall(self) -> str:
+        return self.run("--uninstall", f"--root={self.system}")
+
+    def refused(self, *arguments: str) -> str:
+        return self.run("--root", str(self.system), *arguments, status=1)
+
+    def names(self) -> set[str]:
+        return {str(path.relative_to(self.system)) for path in self.system.rglob("*")}
+
+    def needs(self) -> list[str]:
+        return (self.system / "usr/lib/torpor/resume.needs").read_text().splitlines()
+
+
+@pytest.fixture(params=SHELLS)
+def tarball(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Tarball:
+    monkeypatch.setattr(tree_module, "ROOT", make_repository(tmp_path / "repository"))
+    made = Tarball(tmp_path, SHELLS[request.param])
+    make_tree(made.folder / "root", Flavour.TARBALL, 1_800_000_000)
+    shutil.copy(ROOT / "package/install.sh", made.folder)
+    return made
+
+
+def test_install_and_uninstall(tarball: Tarball) -> None:
+    before = tarball.names()
+    assert f"chroot {tarball.system} torpor rebuild" in tarball.install()
+    root = tarball.folder / "root"
+    shipped = {str(path.relative_to(root)) for path in root.rglob("*")}
+    assert tarball.names() == before | shipped | {"usr/lib/torpor/manifest"}
+    program = tarball.system / "usr/bin/torpor"
+    assert os.readlink(program) == "../lib/torpor/torpor/torpor"
+    assert os.access(program, os.X_OK)
+    assert f"chroot {tarball.system}, and run what makes it there" in tarball.uninstall()
+    assert tarball.names() == before
+    assert "nothing is installed" in tarball.refused("--uninstall")
+
+
+def test_the_folders_and_links_that_were_there_stay(tarball: Tarball) -> None:
+    """Fedora and Arch have /usr/sbin as a link to bin, which is written through."""
+    for folder in ("usr/share/man/man8", "etc", "usr/bin"):
+        (tarball.system / folder).mkdir(parents=True)
+    (tarball.system / "usr/sbin").symlink_to("bin")
+    before = tarball.names()
+    tarball.install()
+    assert (tarball.system / "usr/bin/torpor-resume").is_symlink()
+    assert (tarball.system / "usr/sbin").is_symlink()
+    tarball.uninstall()
+    assert tarball.names() == before
+
+
+def test_an_update_removes_what_is_no_more(tarball: Tarball) -> None:
+    before = tarball.names()
+    tarball.install()
+    (tarball.folder / "root/usr/share/man/man5/torpor.conf.5.gz").unlink()
+    put(tarball.folder, {"root/usr/lib/torpor/new": "new"})
+    tarball.install()
+    assert "usr/share/man/man5/torpor.conf.5.gz" not in tarball.names()
+    assert "usr/lib/torpor/new" in tarball.names()
+    tarball.uninstall()
+    assert tarball.names() == before
+
+
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_a_configuration_that_is_there_or_was_changed_is_kept(
+    tarball: Tarball, *, is_installed: bool
+) -> None:
+    if is_installed:
+        tarball.install()
+    put(tarball.system, {"etc/torpor.conf": "mode = reboot\n"})
+    tarball.install()
+    assert ("etc/torpor.conf was changed: it stays" in tarball.uninstall()) == is_installed
+    assert (tarball.system / "etc/torpor.conf").read_text() == "mode = reboot\n"
+
+
+def test_foreign_files_are_refused_before_anything_is_written(tarball: Tarball) -> None:
+    put(tarball.system, {"usr/bin/torpor": "mine"})
+    before = tarball.names()
+    assert "usr/bin/torpor is there and was not installed by this script" in tarball.refused()
+    assert tarball.names() == before
+
+
+@pytest.mark.parametrize("folder", ["usr/lib64", "lib/x86_64-linux-gnu", "usr/lib", "lib64"])
+def test_libraries_are_found_by_their_names(tarball: Tarball, folder: str) -> None:
+    shutil.rmtree(tarball.system / "usr/lib64")
+    put(tarball.system, {f"{folder}/{name}": ELF64 for name in NEEDED})
+    tarball.install()
+    libraries = [f"/{folder}/{name}" for name in NEEDED]
+    assert tarball.needs() == ["/usr/lib/torpor/resume/torpor-resume", *libraries]
+
+
+def test_a_library_of_32_bits_will_not_do(tarball: Tarball) -> None:
+    put(tarball.system, {"lib/x86_64-linux-gnu/libc.so.6": ELF32})
+    tarball.install()
+    assert tarball.needs()[1] == "/usr/lib64/libc.so.6"
+
+
+def test_a_system_without_the_libraries_is_refused(tarball: Tarball) -> None:
+    (tarball.system / "usr/lib64/libc.so.6").unlink()
+    before = tarball.names()
+    assert "libc.so.6 is not on this system" in tarball.refused()
+    assert tarball.names() == before
+
+
+def test_an_enabled_system_is_disabled_first(tarball: Tarball) -> None:
+    tarball.install()
+    state = tarball.system / "var/lib/torpor"
+    put(state, {"location": ""})
+    assert "torpor is enabled there" in tarball.refused("--uninstall")
+    (state / "location").rename(state / "hibernation.json")
+    tarball.uninstall()
+    assert not state.exists()
+
+
+def test_wrong_words(tarball: Tarball) -> None:
+    before = tarball.names()
+    for arguments in (["--rot", "x"], ["x"], ["--root", str(tarball.system), "--purge"]):
+        assert tarball.run(*arguments, status=2).startswith("usage: install.sh")
+    tarball.run("--root", status=1)
+    tarball.run("--root", "/no/such/folder", status=1)
+    assert tarball.run("--help").startswith("usage: install.sh")
+    assert tarball.names() == before

@@ -13,15 +13,14 @@ from pathlib import Path
 import pytest
 from cyclonedx.model.bom import Bom
 
-from package.layout import CONFFILE, LINKS, Flavour
 from package.source import repository_files
-from package.tree import make_tree
+from package.tree import CONFFILE, LINKS, Flavour, make_tree
 from package.wheels import PYTHONS, lock_of_the_wheels
 from tests.initramfs.installed import BUILD, unavailable
+from tests.tools import ROOT, files_of
 from tests.unit.test_frozen import OURS
 from torpor import VERSION
 
-ROOT = Path(__file__).parents[2]
 DEB = f"torpor_{VERSION}_amd64.deb"
 DSC = f"torpor_{VERSION}.dsc"
 ALL = {DEB, DSC, f"torpor_{VERSION}.tar.gz", f"torpor-{VERSION}-x86_64.tar.gz"}
@@ -64,10 +63,6 @@ def source(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source") / "torpor"
     run("dpkg-source", "--extract", made / DSC, folder)
     return folder
-
-
-def files_of(tree: Path) -> set[str]:
-    return {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if not path.is_dir()}
 
 
 def test_the_package_holds_the_tree_of_the_layout(unpacked: Path, tmp_path: Path) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from package.layout import Flavour
-from package.tree import make_tree
+from package.tree import Flavour, make_tree
 from tests.initramfs.installed import unavailable
 from tests.test_linters import lint
+from tests.tools import ROOT, files_of
 from torpor import VERSION
 
-ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "package/rpm/torpor.spec"
 ARCH = ROOT / "package/arch"
 TARBALL = f"torpor-{VERSION}-x86_64.tar.gz"
@@ -32,11 +31,7 @@ def tarball(packages: Path) -> Path:
 def laid_out(tarball: Path, tmp_path: Path) -> set[str]:
     """Return the names of what the layout puts into the tarball's root."""
     make_tree(tmp_path / "tree", Flavour.TARBALL, 0)
-    return names_in(tmp_path / "tree")
-
-
-def names_in(tree: Path) -> set[str]:
-    return {f"/{path.relative_to(tree)}" for path in tree.rglob("*") if not path.is_dir()}
+    return files_of(tmp_path / "tree")
 
 
 def rpm(*arguments: str | Path) -> str:
@@ -113,7 +108,7 @@ def test_the_arch_package_holds_the_layout(
     subprocess.run(
         ["bash", "-euc", f"pkgdir={package}; . {ARCH}/PKGBUILD; package"], cwd=sources, check=True
     )
-    files = names_in(package)
+    files = files_of(package)
     assert not [name for name in files if name.startswith("/usr/sbin/")]
     moved = {
         name.replace("/usr/sbin/", "/usr/bin/")
