@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import subprocess
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from state import working_set
 from state.conf import NO_PATHS, OFF, ON
 from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, save_working_set
 from tests import forge
+from tests.tools import failing, wait_until
 from tests.unit.conftest import Torpor
 from tests.unit.test_linux_memory import sleeper
 from workingset.background import bring_back, recorded, start_replay
@@ -51,8 +52,13 @@ def test_file_of_the_specification() -> None:
 SOUND = forge.working_set_file(forge.working_set())
 
 
+def huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 30)
+
+
 @pytest.mark.parametrize(
-    ("data", "code", "message"),
+    ("made", "code", "message"),
     [
         (b"", 3, "no working set"),
         (b"something else", 3, "no working set"),
@@ -63,33 +69,21 @@ SOUND = forge.working_set_file(forge.working_set())
         (SOUND[:40] + b"\xff" + SOUND[41:], 4, "wrong checksum"),
         (forge.working_set_file(forge.working_set()[:-1]), 4, "cannot be read"),
         (forge.working_set_file(forge.working_set(flags=8)), 5, "unknown flags"),
+        (os.mkfifo, 6, "no ordinary file"),
+        (os.mkdir, 6, "no ordinary file"),
+        (huge, 6, "is larger than"),
+        (str, 3, "no such file"),
     ],
 )
 def test_what_is_no_working_set_is_refused(
-    data: bytes, code: int, message: str, tmp_path: Path, torpor: Torpor
+    made: bytes | Callable[[Path], object], code: int, message: str, tmp_path: Path, torpor: Torpor
 ) -> None:
     path = tmp_path / "file"
-    path.write_bytes(data)
+    path.write_bytes(made) if isinstance(made, bytes) else made(path)
     said = torpor("workingset", "replay", path)
     assert said.code == code
-    assert f"torpor: {path}: " in said.err
+    assert str(path) in said.err
     assert message in said.err
-
-
-def test_what_cannot_be_read_is_refused(tmp_path: Path, torpor: Torpor) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    large = tmp_path / "large"
-    large.touch()
-    os.truncate(large, 1 << 30)
-    for path, code, message in (
-        (fifo, 6, "no ordinary file"),
-        (large, 6, "is larger than"),
-        (tmp_path / "none", 3, "no such file"),
-        (tmp_path, 6, "no ordinary file"),
-    ):
-        said = torpor("workingset", "replay", path)
-        assert (said.code, message in said.err) == (code, True)
 
 
 def test_record_and_replay(tmp_path: Path, torpor: Torpor) -> None:
@@ -199,11 +193,9 @@ def test_the_command_is_not_recorded() -> None:
 
 
 def test_trouble_is_no_reason_not_to_hibernate() -> None:
-    def fail(**_: object) -> WorkingSet:
-        raise PermissionError(1, "not allowed")
-
     said: list[str] = []
-    assert recorded(ON, ENOUGH, said.append, look=fail) == b""
+    look = failing(PermissionError(1, "not allowed"))
+    assert recorded(ON, ENOUGH, said.append, look=look) == b""
     assert "no working set is recorded: " in said[0]
 
 
@@ -225,10 +217,7 @@ def test_recording_that_hangs_is_given_up() -> None:
     said: list[str] = []
     assert recorded(ON, ENOUGH, said.append, look=hang, most=0.5) == b""
     assert said == ["no working set is recorded: it takes more than 0 s"]
-    deadline = time.monotonic() + 10
-    while is_running(b"sleep\x0073\0"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not is_running(b"sleep\x0073\0"))
 
 
 def test_a_replay_that_goes_on_makes_room_for_the_new_one(
@@ -276,10 +265,7 @@ def test_without_systemd_a_process_of_its_own_does_it(
     monkeypatch.setattr(programs, "SYSTEMD_RUNS", str(tmp_path / "nothing"))
     monkeypatch.setattr(kmsg, "PATH", str(log))
     start_replay()
-    deadline = time.monotonic() + 30
-    while "workingset" not in log.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: "workingset" in log.read_text())
 
 
 def test_what_is_recorded_is_for_its_owner_only(tmp_path: Path, torpor: Torpor) -> None:
