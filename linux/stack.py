@@ -53,7 +53,8 @@ def _walk(name: str, root: Root) -> Iterator[Layer]:
     folder = f"{_CLASS}/{name}"
     dm_name, dm_uuid, md_uuid = (root.line(f"{folder}/{file}") for file in _NAMES)
     yield Layer(name, dm_name, dm_uuid, md_uuid, _file_of(name, root))
-    for below in root.names(f"{folder}/slaves"):
+    # A partition, of md or bcache, is on what its whole device is on; only that has slaves.
+    for below in (*root.names(f"{folder}/slaves"), *root.names(f"{folder}/../slaves")):
         yield from _walk(below, root)
 
 

@@ -14,7 +14,7 @@ def read_text(path: str) -> str | None:
     """Return the contents, None where there is no such file. Raises UnreadableError."""
     with Attempt("read", path):
         try:
-            with open(path, encoding="utf-8", errors="replace") as file:
+            with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -4,7 +4,7 @@
 kernel command line. Every boot reads it, so this imports little.
 """
 
-from errors import ConfigurationError
+from errors import ConfigurationError, command
 from linux import cmdline
 from state.files import read_text
 
@@ -41,9 +41,9 @@ class Location:
         page = cmdline.page_number(offset)
         machine_id = values.get("machine_id", "")
         if not values.get("resume") or page is None or not offset.isdecimal():
-            raise ConfigurationError(f"{name} does not say where the store is")
+            raise _wrong(f"{name} does not say where the store is", name)
         if machine_id and (len(machine_id) != _ID_SIZE or machine_id.strip("0123456789abcdef")):
-            raise ConfigurationError(f"{name} has no machine id: {machine_id!r}")
+            raise _wrong(f"{name} has no machine id: {machine_id!r}", name)
         return cls(values["resume"], page, machine_id, values.get("store", ""))
 
     def build(self) -> str:
@@ -57,6 +57,12 @@ class Location:
     def parameters(self) -> str:
         """The words for a kernel command line."""
         return f"resume={self.resume}" + (f" resume_offset={self.offset}" if self.offset else "")
+
+
+def _wrong(message: str, name: str) -> ConfigurationError:
+    return ConfigurationError(
+        message, f"have it written anew: {command('rm', name)}; torpor enable"
+    )
 
 
 def read_location(path: str | None = None) -> Location | None:

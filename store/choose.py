@@ -31,6 +31,7 @@ LEAST_RATIO = 8
 
 _CONF = "/etc/torpor.conf"
 _LOADER = "the boot loader's configuration"
+_CORRECT = f"correct it in {_LOADER}, or take it off there, and boot again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,24 @@ def choose_store(named: str | None, settings: Settings, root: Root = HOST) -> Fo
         return look_at(_path_of(named, "", "name one that is there", root), root)
     if settings.conf.store:
         remedy = f"correct store = in {_CONF}, or take the line out"
-        return look_at(_path_of(settings.conf.store, f", which {_CONF} names,", remedy, root), root)
+        path = _path_of(settings.conf.store, f", which {_CONF} names,", remedy, root)
+        return _look_at(path, remedy, root)
     if named_at := settings.named:
-        return look_at(_path_at(named_at, location, root), root)
+        return _look_at(_path_at(named_at, location, root), _CORRECT, root)
     if location:
         chosen = location.store or location.resume
         remedy = "choose another: torpor enable --store STORE"
-        return look_at(_path_of(chosen, ", which torpor enable chose,", remedy, root), root)
+        path = _path_of(chosen, ", which torpor enable chose,", remedy, root)
+        return _look_at(path, remedy, root)
     return largest_swap(root)
+
+
+def _look_at(path: str, remedy: str, root: Root) -> Found:
+    """Return the store; `remedy` is for what can never be one."""
+    try:
+        return look_at(path, root)
+    except StoreRefusedError as error:
+        raise StoreRefusedError(str(error), error.hint or remedy) from error
 
 
 def _path_of(spec: str, source: str, remedy: str, root: Root) -> str:
@@ -85,8 +96,7 @@ def _path_of(spec: str, source: str, remedy: str, root: Root) -> str:
 def _path_at(named: Location, kept: Location | None, root: Root) -> str:
     """Return what resume= names: a device, or the file that begins at resume_offset= of it."""
     source = ", which resume= on the kernel command line names,"
-    remedy = f"correct it in {_LOADER}, or take it off there, and boot again"
-    path = _path_of(named.resume, source, remedy, root)
+    path = _path_of(named.resume, source, _CORRECT, root)
     if not named.offset:
         return path
     if area := find_active_at(path, named.offset, root):

@@ -16,8 +16,6 @@ _MANGLED = re.compile(r"\\x([0-9a-fA-F]{2})")
 _DEVICES = ("/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID=")
 _NOT_KEPT = ("/dev/", "/proc/", "/run/", "/sys/")
 """Below these are devices, and files that the kernel or a program makes at each boot."""
-_OTHER_MEANS = ("keyscript", "tpm2-device", "fido2-device", "pkcs11-uri")
-"""With these the key field is no file that opens the device by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Line:
         """The UUID by which it names what is opened, "" where it does not."""
         tag, _, value = self.source.partition("=")
         if tag == "UUID":
-            return value
+            return value.strip("\"'")
         folder, _, name = self.source.rpartition("/")
         return name if folder == "/dev/disk/by-uuid" else ""
 
@@ -60,9 +58,11 @@ class Line:
 
     @property
     def key_file(self) -> str:
-        """The path of the file beside crypttab that has the key, "" if nothing of that kind has."""
-        is_other = any(self.value(option) is not None for option in _OTHER_MEANS)
-        return "" if is_other else _path_here(self.key)
+        """The path of the file beside crypttab that has the key, "" if nothing of that kind has.
+
+        Or what tpm2-device= and the like need beside the device: what is sealed, or salt.
+        """
+        return _path_here(self.key)
 
     @property
     def header(self) -> str:

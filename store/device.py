@@ -5,7 +5,7 @@ import os
 from contextlib import ExitStack
 from uuid import UUID
 
-from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot
+from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot, command
 from format import PAGE_SIZE
 from format.extent_map import Extents
 from linux import block, programs
@@ -47,7 +47,7 @@ def make_store(path: str) -> UUID:
         if not read_header(device.fd, path).is_store and (found := _contents(path)):
             raise StoreRefusedError(
                 f"{path} holds something already: {found}",
-                f"if that can go: wipefs --all {path}",
+                f"if that can go: {command('wipefs', '--all', path)}",
             )
         return new_store_header(device.fd, path, pages)
 

@@ -12,6 +12,7 @@ from errors import DeviceNotFoundError, StoreRefusedError, command
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP
 from linux import swap
+from linux.mounts import MountTable, read_mounts
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
 from store.device import DeviceStore, claim
@@ -59,10 +60,12 @@ def look_at(path: str, root: Root = HOST) -> Found:
     with opened(place.device, os.O_RDONLY, root) as fd:
         header = read_header(fd, path, place.page)
     is_file = bool(place.page)
-    _refuse_unusable(header, area, is_file=is_file)
     if area:
+        header.check_markable()
         kind = Kind.SWAP_FILE if is_file else Kind.SWAP_PARTITION
         return Found(path, kind, place, area.size - area.used, area, header.holds_image())
+    if not header.is_store:
+        raise _no_store(header, place, root)
     kind = Kind.STORE_FILE if is_file else Kind.STORE_DEVICE
     room = _room_in_file(path, place, root) if is_file else _room_on_device(path, root)
     return Found(path, kind, place, room, None, header.holds_image())
@@ -76,15 +79,8 @@ def open_store(path: str) -> Store:
     return FileStore(path, found.place) if found.place.page else DeviceStore(path)
 
 
-def _refuse_unusable(header: StoreHeader, area: swap.SwapArea | None, *, is_file: bool) -> None:
-    """Raise StoreRefusedError unless this is the first page of a store, or of swap in use."""
-    if area:
-        header.check_markable()
-    elif not header.is_store:
-        raise _no_store(header, "FILE" if is_file else "DEVICE")
-
-
-def _no_store(header: StoreHeader, what: str) -> StoreRefusedError:
+def _no_store(header: StoreHeader, place: Place, root: Root) -> StoreRefusedError:
+    """Return why this page begins no store; without a hint where whoever named it was wrong."""
     path, swapon = header.name, command("swapon", header.name)
     if header.holds_image():
         return StoreRefusedError(
@@ -99,11 +95,26 @@ def _no_store(header: StoreHeader, what: str) -> StoreRefusedError:
         )
     if header.signature == SWAP:
         return StoreRefusedError(f"{path} is swap that is not in use", swapon)
-    make = command("mkstore", path) if what == "DEVICE" else "mkstore --size SIZE NEW-FILE"
+    is_none = f"{path} is neither swap in use nor a store"
+    if not place.page and (use := _use_of(place.device, root)):
+        return StoreRefusedError(f"{is_none}, but {use}")
+    make = "mkstore --size SIZE NEW-FILE" if place.page else command("mkstore", path)
     return StoreRefusedError(
-        f"{path} is neither swap in use nor a store",
+        is_none,
         f"prepare a store, losing what the device holds: torpor {make}",
     )
+
+
+def _use_of(device: str, root: Root) -> str:
+    """Return what a device is in use as, "" if that is not seen: it cannot be made a store."""
+    number = root.device_number(device) or ""
+    table = MountTable(read_mounts(root), root)
+    for mount in table.mounts:
+        if number in table.devices_below(mount):
+            return f"mounted at {mount.mount_point}"
+    for holder in root.names(f"/sys/class/block/{root.device_name(number)}/holders"):
+        return f"part of {root.line(f'/sys/class/block/{holder}/dm/name') or holder}"
+    return ""
 
 
 def _room_in_file(path: str, place: Place, root: Root) -> int:

@@ -7,6 +7,7 @@ its database (systemd's sd-device, device_read_db), as libudev does.
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
+from linux.cmdline import decimal
 from linux.proc import lines
 from linux.root import HOST, Root
 
@@ -48,8 +49,8 @@ def _number_in(spec: str) -> str:
     """Return the MAJOR:MINOR that a device number says in either form, "" if it is none."""
     major, colon, minor = spec.partition(":")
     if colon:
-        is_number = all(part.isascii() and part.isdecimal() for part in (major, minor))
-        return f"{int(major)}:{int(minor)}" if is_number else ""
+        numbers = [decimal(part) for part in (major, minor)]
+        return "" if None in numbers else "{}:{}".format(*numbers)
     digits = spec.lower().removeprefix("0x")
     if not 0 < len(digits) <= 8 or digits.strip(_HEX):
         return ""

@@ -145,9 +145,10 @@ def test_functions_are_measured(tmp_path: Path) -> None:
 def test_commands_to_copy_are_quoted() -> None:
     """What a sentence tells the reader to run has its words by errors.command."""
     programs = (
-        "torpor (discard|enable|mkstore)|swapo[nf]+|mkswap|umount|rm|zpool export|systemctl [a-z]+"
+        "torpor (discard|enable|mkstore)|swapo[nf]+|mkswap|umount|rm|wipefs|chattr|zpool export|"
+        "systemctl [a-z]+"
     )
-    unquoted = re.compile(rf"(\b({programs})|--store) (-\w+ )*{{(?!command)")
+    unquoted = re.compile(rf"(\b({programs})|--store) (-[-\w]+ )*{{(?!command)")
     found = [path for path in sources(*ALLOWED) if unquoted.search(path.read_text())]
     assert [str(path.relative_to(ROOT)) for path in found] == []
     assert unquoted.search("run: torpor enable --store {path}")

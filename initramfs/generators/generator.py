@@ -229,6 +229,8 @@ def left_out(one: Opened, words: str, remedy: str) -> Fault:
 
 def add_to_crypttab(one: Crypt, options: str) -> str:
     """Return how a device that is not in crypttab gets there."""
-    source = f"UUID={one.uuid}" if one.uuid else f"/dev/{one.below}"
+    if not one.uuid:
+        return ONLY_LUKS
     name = one.name.replace(" ", r"\040")
-    return f"{one.name} is not in {crypttab.PATH}: add the line {name} {source} none {options}"
+    line = f"{name} UUID={one.uuid} none {options}"
+    return f"{one.name} is not in {crypttab.PATH}: add the line {line}"

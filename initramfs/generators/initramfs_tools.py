@@ -111,7 +111,7 @@ class InitramfsTools(Generator):
         pattern = _key_pattern(root)
         names, text = {one.name for one in (*store, *system)}, ""
         for name, line in crypttab.parse(root.text(crypttab.PATH) or "").items():
-            if line.key and (name in names or line.value("initramfs") is not None):
+            if line.key and (name in names or line.value("initramfs") in ("", "yes")):
                 text += f"{line.text}\n"
                 if pattern is None or fnmatch.fnmatchcase(line.key, pattern):
                     files[line.key] = ""
@@ -138,14 +138,17 @@ def _untold(root: Root, one: Crypt) -> str:
 
 
 def _without_key(boot: Boot, one: Crypt, line: Line) -> Fault | None:
-    """Return what keeps the key from being found: the scripts take all but none for a path."""
-    line = replace(line, key=line.key.removeprefix(_ON_THE_ROOT))
+    """Return what keeps the key from being found: the scripts take all but none for a path.
+
+    Of a keyscript it is an argument.
+    """
+    is_script = line.value("keyscript") is not None
+    line = replace(line, key="none" if is_script else line.key.removeprefix(_ON_THE_ROOT))
     where = f"the line of {one.name} in {crypttab.PATH}"
     path, device = line.key_device
-    is_script = line.value("keyscript") is not None
-    if device and not is_script:
+    if device:
         remedy = f"write {udev_path(device)}:{path} and the option keyscript=passdev in {where}"
-    elif line.key == "-" and not is_script:
+    elif line.key == "-":
         remedy = f"write none for - in {where}"
     else:
         keep = f"name it in KEYFILE_PATTERN= of {_CONF_HOOK}"

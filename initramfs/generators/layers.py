@@ -9,13 +9,12 @@ from linux.stack import Layer
 from store.crypttab import Line, unmangled
 
 _ENCRYPTED = re.compile(r"CRYPT-(?:LUKS\d-([0-9a-f]{32})|PLAIN|LOOPAES|TCRYPT|BITLK|FVAULT2)-")
-"""What cryptsetup calls what it opens (lib/libdevmapper.c, dm_prepare_uuid).
-
-Not SUBDEV and INTEGRITY, which are parts of one of these and come with it, and not VERITY.
-"""
+"""What cryptsetup calls what it opens (lib/libdevmapper.c, dm_prepare_uuid); not VERITY."""
+_CRYPTS_PART = re.compile(r"CRYPT-(SUBDEV-|INTEGRITY-.*_dif$|TCRYPT-.*_\d$)")
+"""What it calls a part of one of these, which comes with it: before 2.8 the latter two."""
 _COMPONENT = re.compile(
-    "pvmove|snapshot|[^_]*_.*?(cdata|cmeta|corig|cpool|cvol|wcorig|mimage|mlog|rimage|rmeta|tdata|"
-    "tmeta|vdata|imeta|iorig|pmspare|vorigin)"
+    "pvmove|snapshot|.*_(cdata|cmeta|corig|cpool|cvol|wcorig|mimage|mlog|rimage|rmeta|tdata|tmeta|"
+    "vdata|imeta|iorig|pmspare|vorigin)"
 )
 """What names of LVM's own parts have in them, and no other's (lib/misc/lvm-string.c)."""
 
@@ -60,10 +59,13 @@ def to_open(layers: Sequence[Layer]) -> list[Opened]:
 
 def _to_open(layers: Sequence[Layer]) -> Iterator[Opened]:
     for at, layer in enumerate(layers):
+        if at and _CRYPTS_PART.match(layer.dm_uuid):
+            continue
         if found := _ENCRYPTED.match(layer.dm_uuid):
-            parts = (one.name for one in layers[at + 1 :] if not one.dm_uuid.startswith("CRYPT-"))
+            others = layers[at + 1 :]
+            below = (one.name for one in others if not _CRYPTS_PART.match(one.dm_uuid))
             uuid = str(UUID(found[1])) if found[1] else ""
-            yield Crypt(unmangled(layer.dm_name), uuid, next(parts, ""))
+            yield Crypt(unmangled(layer.dm_name), uuid, next(below, ""))
         elif layer.dm_uuid.startswith("LVM-") and not _is_part(layer, is_top=at == 0):
             yield Volume(layer.dm_name, "/".join(_names(layer.dm_name)))
 

@@ -87,9 +87,12 @@ class Mkinitcpio(Generator):
 
     def order(self, boot: Boot) -> Iterator[Fault]:
         """Yield what keeps the resumer from being run, at the right time, and in the next one."""
-        run = _run(boot)
+        run, off = _run(boot), dict(boot.words).get("disablehooks", "")
         if SYSTEMD in boot.initramfs:
             yield from systemd.order(boot)
+        elif missed := {*run} & {*off.split(",")} & {"torpor", *OPENERS}:
+            message = f"disablehooks={off} keeps {boot.path} from running {min(missed)}"
+            yield Fault(message, f"take disablehooks={off} off {LOADER}", in_initramfs=False)
         elif "torpor" in run:
             yield from _misplaced(boot, run)
         else:

@@ -19,9 +19,12 @@ class Entry:
     values: dict[str, list[str]]
 
     def source(self, root: Root) -> Source | None:
-        """Return the initramfs that it boots, None if none of its files is there."""
-        told = [*self.values.get("efi", ()), *self.values.get("uki", ())]
-        paths = self.values.get("initrd") or told
+        """Return the initramfs that it boots, None if none of its files is there.
+
+        Without initrd it is in the kernel.
+        """
+        kernels = (self.values.get(key, []) for key in ("efi", "uki", "linux"))
+        paths = self.values.get("initrd") or [path for paths in kernels for path in paths]
         places = [self.folder, *read_by_loader(root)]
         found = [locate(root, path, places) for path in paths]
         there = tuple(path for path in found if path)

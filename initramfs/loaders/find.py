@@ -1,5 +1,6 @@
 """Where the initramfs is that boots a kernel."""
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -109,7 +110,7 @@ def _unified(root: Root, release: str) -> Iterator[Source]:
         for folder in boot.folders(root)
         for vendor in root.names(f"{folder}/EFI")
         for path in newest(root, f"{folder}/EFI/{vendor}", "")
-        if path.lower().endswith(".efi")
+        if path.lower().endswith(".efi") and os.path.isfile(root.path(path))
     ]
     for path in found:
         stem = path.rpartition("/")[2][:-4]

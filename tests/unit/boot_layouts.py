@@ -198,6 +198,15 @@ BOOTED: dict[str, tuple[list[What], str]] = {
         ],
         "/efi/EFI/arch/linux.efi",
     ),
+    "an entry that names one as the kernel": (
+        [
+            FRESH,
+            UKI,
+            variable("LoaderEntrySelected", "arch.conf"),
+            entry("/efi/loader/entries/arch.conf", "linux /EFI/Linux/arch-linux.efi"),
+        ],
+        UKI,
+    ),
     "openSUSE's, with a checksum; what was booted is there for another snapshot": (
         [
             mounted("/boot/efi"),

@@ -127,6 +127,10 @@ UNTOLD: dict[str, tuple[list[What], str]] = {
         ],
         "/efi/EFI/Linux/b.efi",
     ),
+    "a folder that is called like one": (
+        [{"/efi/EFI/Linux/b.efi": unified(kernel(RELEASE))}, "/efi/EFI/Linux/a.efi/x"],
+        "/efi/EFI/Linux/b.efi",
+    ),
     "a package's name below /usr": (
         [{f"/usr/lib/modules/{RELEASE}/pkgbase": "linux\n"}, "/boot/initramfs-linux.img"],
         "/boot/initramfs-linux.img",

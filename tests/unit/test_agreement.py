@@ -82,7 +82,19 @@ PARTS = st.builds(
     st.sampled_from(["store", "swap", "nothing"]),
     st.sampled_from(["ext4", "ext4", "xfs", "f2fs"]),
     st.sampled_from(
-        ["", "", "", "", "/dev/sda4", f'"{SDA4}" # slow', "/file", "LABEL=gone", "sda4", "0x804"]
+        [
+            "",
+            "",
+            "",
+            "",
+            "/dev/sda4",
+            f'"{SDA4}" # slow',
+            "/file",
+            "LABEL=gone",
+            "sda4",
+            "0x804",
+            "9" * 5000 + ":1",
+        ]
     ),
     st.sampled_from(
         ["", "", "", "/dev/sda2", SDA2, SDA2, "8:4", "0x802", "swap:/dev/sda2", "LABEL=gone", SDA1]
@@ -101,6 +113,7 @@ PARTS = st.builds(
             Location(SDA1, 76, MACHINE_ID, "/file"),
             Location("LABEL=gone"),
             Location("nonsense"),
+            Location("/dev/sda2\r"),
         ]
     ),
 )
@@ -187,7 +200,7 @@ def on(fake: FakeMachine) -> Iterator[tuple[list[Plan], list[Target]]]:
 def ask(fake: FakeMachine) -> Answers:
     with on(fake) as (plans, targets):
         findings = json.loads(said("doctor", "--json")[0])
-        lines = said("hibernate", "--mode=reboot")[1].splitlines()
+        lines = said("hibernate", "--mode=reboot")[1].split("\n")
         enable_refusal = said("enable")[1]
     warnings = [line.removeprefix(WARNING) for line in lines if line.startswith(WARNING)]
     refusals = [line for line in lines if line.startswith("torpor: ") and WARNING not in line]

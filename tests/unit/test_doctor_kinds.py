@@ -258,6 +258,21 @@ def test_hooks_of_mkinitcpio(built: str, written: str, message: str, fake: FakeM
     assert message in found
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("disablehooks=keymap,torpor", "torpor"),
+        ("disablehooks=encrypt", "encrypt"),
+        ("disablehooks=x", ""),
+    ],
+)
+def test_hooks_that_the_command_line_disables(word: str, expected: str, fake: FakeMachine) -> None:
+    mkinitcpio(fake)
+    fake.replace("/proc/cmdline", "quiet", word)
+    message = f"{word} keeps {IMAGE} from running {expected}"
+    assert bad(fake) == ([message] if expected else [])
+
+
 def test_unknown_generator(fake: FakeMachine) -> None:
     del fake.initramfs["scripts/local-premount/ORDER"]
     (found,) = bad(fake)

@@ -66,7 +66,7 @@ NO, YES, NOTHING = SLEEP.format("no"), SLEEP.format("yes"), SLEEP.format("")
         ({f"{USR}.d/a.conf": YES, f"{RUN}.d/a.conf": NO}, f"{RUN}.d/a.conf"),
         ({f"{USR}.d/a.conf": NO, f"{ETC}.d/a.conf": ""}, ""),
         ({f"{LOCAL}.d/b.conf": NO, f"{ETC}.d/a.conf": YES}, f"{LOCAL}.d/b.conf"),
-        ({f"{ETC}.d/a.conf.bak": NO, f"{ETC}.d/b.conf~": NO}, ""),
+        ({f"{ETC}.d/a.conf.bak": NO, f"{ETC}.d/b.conf~": NO, f"{ETC}.d/.#c.conf": NO}, ""),
         ({ETC: NO, f"{ETC}.d/a.conf": NOTHING}, ""),
         ({ETC: NO, f"{ETC}.d/a.conf": SLEEP.format("nonsense")}, ETC),
         ({ETC: NO + "AllowHibernation=yes\n"}, ""),
@@ -143,6 +143,26 @@ def test_a_drop_in_anywhere_can_take_the_service_back(fake: FakeMachine, folder:
     assert "does not use Torpor" in finding.message
     fake.link(f"/etc/systemd/system/{Path(path).parent.name}/zz.conf", "/dev/null")
     assert bad(fake) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_ours"),
+    [
+        ("ExecStartPre=/bin/x\nExecStopPost=/bin/y\n", True),
+        ("ExecStart=/bin/after\n", True),  # of a oneshot each is started
+        ("ExecStart=\n", False),
+        ("ExecStart=\nExecStart=\\\n/bin/other\n", False),
+        ("[Unit]\nExecStart=\n", True),
+        ("# ExecStart=\n", True),
+    ],
+)
+def test_a_drop_in_behind_ours(text: str, is_ours: bool, fake: FakeMachine) -> None:
+    fake.write(
+        f"{Path(BYPASS).parents[1]}/systemd-hibernate.service.d/zz.conf", f"[Service]\n{text}"
+    )
+    assert ["zz.conf has the last word" in finding.message for finding in bad(fake)] == (
+        [] if is_ours else [True]
+    )
 
 
 NOT_NAMED = at("/sys/power/resume", "0:0\n")

@@ -68,6 +68,7 @@ def test_of_one_name_the_first_line_counts() -> None:
     [
         (f"UUID={UUID}", UUID),
         (f"/dev/disk/by-uuid/{UUID}", UUID),
+        (f'UUID="{UUID}"', UUID),
         ("LABEL=x", ""),
         ("PARTUUID=1-2", ""),
         ("/dev/sda2", ""),
@@ -96,10 +97,6 @@ def test_sources(source: str, uuid: str) -> None:
         ("/dev/urandom", "swap,cipher=aes", "", ""),
         ("/proc/device-tree/key", "luks", "", ""),
         ("/run/cryptsetup-keys.d/swap.key", "luks", "", ""),
-        ("/etc/key", "luks,keyscript=/lib/cryptsetup/scripts/decrypt_derived", "", ""),
-        ("/etc/key", "luks,tpm2-device=auto,tpm2-pcrs=7", "", ""),
-        ("/etc/key", "fido2-device=auto", "", ""),
-        ("/etc/key", "pkcs11-uri=pkcs11:token=a;b=c", "", ""),
         (
             "/etc/key",
             "nofail,x-initrd.attach,initramfs,keyfile-offset=1,keyfile-size=2",
@@ -198,6 +195,10 @@ STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
         [lv("rhel-my_cvol"), SDA],
         [Volume("rhel-my_cvol", "rhel/my_cvol")],
     ),
+    "a name with a part's letters": (
+        [CRYPT, lv("vg-vm_systemlog"), SDA],
+        [Crypt("crypt", UUID, "dm-0"), Volume("vg-vm_systemlog", "vg/vm_systemlog")],
+    ),
     "hyphens": ([lv("my--vg---a--b")], [Volume("my--vg---a--b", "my-vg-/a-b")]),
     "LUKS": ([CRYPT, SDA], [OPENED]),
     "LUKS1, a blank in the name": (
@@ -215,6 +216,14 @@ STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
     "verity": ([Layer("dm-1", "root", f"CRYPT-VERITY-{HEX}-root"), SDA], []),
     "integrity alone": ([Layer("dm-1", "x", "CRYPT-INTEGRITY-x"), SDA], []),
     "no LUKS": ([Layer("dm-1", "x", "CRYPT-PLAIN-x"), SDA], [Crypt("x", "", "sda2")]),
+    "VeraCrypt's cascade, by an older cryptsetup": (
+        [*(Layer("dm-1", name, f"CRYPT-TCRYPT-{name}") for name in ("v", "v_1", "v_2")), SDA],
+        [Crypt("v", "", "sda2")],
+    ),
+    "LUKS in LUKS": (
+        [Layer("dm-2", "x", f"CRYPT-LUKS2-{HEX}-x"), CRYPT, SDA],
+        [Crypt("x", UUID, "dm-1"), OPENED],
+    ),
     "LVM on LUKS": ([lv("rhel-swap"), CRYPT, SDA], [SWAP, OPENED]),
     "LUKS on LVM": ([CRYPT, lv("rhel-swap"), SDA], [Crypt("crypt", UUID, "dm-0"), SWAP]),
     "LVM in RAID on LUKS, twice the same": (

@@ -14,7 +14,7 @@ from tests.forge import SWAP
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import ENABLED, GIB, IMAGE, RELEASE, FakeMachine, header
 from tests.unit.fake_root import FakeRoot
-from tests.unit.test_doctor_faults import FAULTS
+from tests.unit.test_doctor_faults import FAULTS, both, on_command_line, with_member, written
 from tests.unit.test_doctor_systemctl import ANSWERS
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
@@ -135,6 +135,8 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
     (r"^swapon (/\S+)", Followed.use_swap),
     ("^close programs", lambda m: m.edit("/proc/meminfo", r"Shmem: \d+", "Shmem: 0")),
     (r"^torpor discard (\S+)|mkswap -U \S+ (\S+) &&", Followed.make_swap),
+    ("^correct it in the boot loader's", lambda m: m.off_command_line("resume|resume_offset")),
+    ("rm (/var/lib/torpor/location); torpor enable", lambda m, path: m.remove(path) or m.enable()),
     ("^take it off the boot", lambda m: m.off_command_line("resume|noresume|resume_offset")),
     ("mount /boot or|make it anew: update-initramfs -u -k all$", Followed.rebuild),
     ("^(?:run )?torpor enable(?:;|$)", Followed.enable),
@@ -174,6 +176,16 @@ def bad(fake: FakeMachine) -> list[Finding]:
 
 
 SPOILS = {name: ("yes", spoil) for name, (spoil, *_) in FAULTS.items()}
+SPOILS |= {
+    "resume= of a file system": (
+        "yes",
+        both(on_command_line("resume=/dev/sda1"), written("/dev/sda1", bytes(4096))),
+    ),
+    "location cut off": (
+        "yes",
+        both(written(LOCATION, "resume="), with_member(LOCATION[1:], b"resume=")),
+    ),
+}
 SPOILS |= {f"logind: {name}": (answer, spoil) for name, (answer, spoil, *_) in ANSWERS.items()}
 
 

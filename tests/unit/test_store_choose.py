@@ -115,6 +115,18 @@ def test_what_is_found(fake: FakeMachine) -> None:
     assert other_swaps(found["/dev/sda4"], machine) == ["/swapfile", "/dev/sda3", "/dev/sda2"]
 
 
+@pytest.mark.parametrize(("device", "use"), [("sda1", "mounted at /"), ("sda4", "part of crypt")])
+def test_who_names_what_is_in_use_has_to_correct_that(
+    device: str, use: str, fake: FakeMachine
+) -> None:
+    fake.write(f"/dev/{device}", bytes(4096))
+    fake.write("/sys/class/block/sda4/holders/dm-9/dev", "254:9")
+    fake.write("/sys/class/block/dm-9/dm/name", "crypt\n")
+    with pytest.raises(StoreRefusedError, match=f"in use nor a store, but {use}$") as caught:
+        chosen(fake, settings(f"resume=/dev/{device}"))
+    assert "take it off there" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("page", "message", "hint"),
     [

@@ -1,6 +1,5 @@
 """Checks that `systemctl hibernate` is Torpor's, and that logind lets it through."""
 
-import re
 from collections.abc import Iterator
 
 from errors import command
@@ -43,10 +42,11 @@ def _hindrances(facts: Facts) -> Iterator[Finding]:
             "take that line out",
         )
     drop_ins = systemd.drop_ins_of(machine, _SERVICE)
-    path, command = _last_exec_start(drop_ins)
-    if "torpor" in command:
+    starts = systemd.starts_of(drop_ins)
+    if any("torpor" in command for _, command in starts):
         return
-    if any(name.endswith("/torpor.conf") for name in drop_ins):
+    if starts and any(name.endswith("/torpor.conf") for name in drop_ins):
+        path, _ = starts[-1]
         yield warning(
             f"systemctl hibernate does not use Torpor: {path} has the last word",
             f"take ExecStart= out of {path}",
@@ -65,16 +65,6 @@ def _unmask(unit: str, path: str) -> str:
     if path.startswith("/run/"):
         return command("systemctl", "unmask", "--runtime", unit)
     return f"{command('rm', path)}; systemctl daemon-reload"
-
-
-def _last_exec_start(drop_ins: dict[str, str]) -> tuple[str, str]:
-    """Return the drop-in that says last what is started, and what that is; "" and "" for none."""
-    starts = [
-        (path, command)
-        for path, text in drop_ins.items()
-        for command in re.findall(r"^\s*ExecStart\s*=[ \t]*(\S.*)$", text, re.MULTILINE)
-    ]
-    return starts[-1] if starts else ("", "")
 
 
 def _logind(facts: Facts) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """systemd's configuration as systemd reads it: its folders, and what hides what."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from initramfs.generators.systemd import boolean
 from linux.root import Root
@@ -53,6 +53,19 @@ def drop_ins_of(root: Root, unit: str) -> dict[str, str]:
     return {path: root.text(path) or "" for path in paths}
 
 
+def starts_of(drop_ins: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return by which of a service's drop-ins what is started, one command after the other.
+
+    An empty one takes back those before it (systemd.service(5), ExecStart=).
+    """
+    found: list[tuple[str, str]] = []
+    for path, text in drop_ins.items():
+        for section, key, value in _assignments(text):
+            if (section, key) == ("Service", "ExecStart"):
+                found = [*(found if value else []), (path, value)]
+    return found
+
+
 def _configuration(root: Root, name: str) -> list[str]:
     """Return the main file, of which only the first counts, and the drop-ins."""
     main = _first(root, [f"{folder}/{name}" for folder in CONF_FOLDERS])
@@ -69,7 +82,7 @@ def _drop_ins(root: Root, folders: Sequence[str]) -> list[str]:
         name: f"{folder}/{name}"
         for folder in reversed(folders)
         for name in root.names(folder)
-        if name.endswith(".conf")
+        if name.endswith(".conf") and name[0] != "."
     }
     return [found[name] for name in sorted(found)]
 
