@@ -13,7 +13,6 @@ from initramfs.generators.generator import (
     ONLY_LUKS,
     REINSTALL,
     SYSTEMD,
-    Advice,
     Boot,
     Fault,
     Generator,
@@ -21,8 +20,6 @@ from initramfs.generators.generator import (
     add_to_crypttab,
     add_word,
     foresee,
-    left_out,
-    stock_first,
 )
 from initramfs.generators.kernels import order
 from initramfs.generators.layers import Crypt, Opened, Volume
@@ -42,13 +39,14 @@ _SKIPPED = ("noauto", "swap", "tmp")
 """Options of crypttab with which dracut's shell opens nothing (90crypt/cryptroot-ask.sh)."""
 
 
-class Dracut(Generator):
+class _Dracut(Generator):
     """dracut, with systemd in the initramfs or its own shell."""
 
     name = "dracut"
     rebuild = ("dracut", "--regenerate-all", "--force")
     part = f"{_MODULES}/55torpor"
     configuration = _OURS
+    marks = ("/usr/lib/dracut",)
     texts = (
         "etc/crypttab",
         "etc/cmdline",
@@ -58,7 +56,6 @@ class Dracut(Generator):
     )
 
     def is_used(self, root: Root) -> bool:
-        """Return whether it is all there, and the one that makes this system's initramfs."""
         return root.exists("/usr/bin/dracut") or root.exists("/usr/sbin/dracut")
 
     def text(self, target: Target) -> str:
@@ -84,12 +81,7 @@ class Dracut(Generator):
             ]
         return "".join(f"{line}\n" for line in lines)
 
-    def made(self, initramfs: Initramfs) -> bool:
-        """Return whether it made this one."""
-        return "/usr/lib/dracut" in initramfs
-
     def order(self, boot: Boot) -> Iterator[Fault]:
-        """Yield what keeps the resumer from being run, at the right time."""
         if SYSTEMD in boot.initramfs:
             yield from systemd.order(boot)
             return
@@ -100,10 +92,9 @@ class Dracut(Generator):
             message = f"{boot.path} holds the resumer but does not run it: no hook in pre-mount"
             yield Fault(message, REINSTALL)
         elif stock and min(stock) < min(ours):
-            yield stock_first(boot.path, REINSTALL)
+            yield boot.stock_first(REINSTALL)
 
     def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
-        """Return why an encrypted device is not opened at the boot, None if it is."""
         is_systemd = SYSTEMD in boot.initramfs
         if not boot.holds(systemd.CRYPTSETUP if is_systemd else CRYPTSETUP):
             return boot.no_cryptsetup(one, _module("crypt", "cryptsetup"))
@@ -125,20 +116,18 @@ class Dracut(Generator):
         if one.path in volumes or one.path.partition("/")[0] in groups:
             return None
         if volumes or groups:
-            return left_out(one, "rd.lvm.lv= or rd.lvm.vg=", add)
+            return boot.left_out(one, "rd.lvm.lv= or rd.lvm.vg=", add)
         return None if words.is_auto else boot.nothing_tells(one, add, in_initramfs=False)
 
     def foreseen(self, boot: Boot, store: Sequence[Opened], system: Sequence[Opened]) -> Initramfs:
-        """Return what decides of the one that it will make."""
         return _Foreseen(boot.root, store, system).initramfs()
 
     def keeps_out(self, boot: Boot) -> str:
-        """Return what the user has to change so that `torpor enable` puts the resumer there."""
         path = leaves_out(boot.root)
         return f"take torpor out of omit_dracutmodules in {path}" if path else ""
 
 
-DRACUT = Dracut()
+DRACUT = _Dracut()
 
 
 def _words_of(opened: Sequence[Opened]) -> tuple[str, str]:
@@ -207,7 +196,7 @@ def _by_systemd(boot: Boot, one: Crypt) -> Fault | None:
     words, lines = _Words(boot), boot.lines(systemd.TABLE)
     if words.is_auto and not words.ids()[0] and one.line_in(lines)[1] is None:
         lines[f"luks-{one.uuid}"] = crypttab.line_of("-", "timeout=0")
-    return systemd.crypt(boot, one, lines, Advice(_untold(boot.root, one), _KEEP))
+    return systemd.crypt(boot, one, lines, _untold(boot.root, one), _KEEP)
 
 
 def _untold(root: Root, one: Crypt) -> str:
@@ -237,7 +226,7 @@ def _by_shell(boot: Boot, one: Crypt) -> Fault | None:
     if ids and not told:
         word = f"rd.luks.{kind}="
         instead = f"take {word} off {LOADER}, and name every device there by rd.luks.uuid="
-        return left_out(one, word, add if kind == "uuid" else instead)
+        return boot.left_out(one, word, add if kind == "uuid" else instead)
     if not ids and not words.is_auto:
         return boot.nothing_tells(one, add, in_initramfs=False)
     if words.turn_off("rd.luks.crypttab", "rd_NO_CRYPTTAB"):

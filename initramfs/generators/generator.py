@@ -62,6 +62,14 @@ class Boot:
         """Return the lines of a crypttab in the initramfs."""
         return crypttab.parse(self.initramfs.text(path) or "")
 
+    def stock_first(self, remedy: str) -> Fault:
+        """Return that the kernel's own means resume before ours do.
+
+        The kernel declines our signature, so that the image is not lost.
+        """
+        message = f"{self.path} runs the stock resume before Torpor's, which then waits in vain for"
+        return Fault(f"{message} a device that does not come", remedy, is_lesser=True)
+
     # The messages below end with the name of what stays shut.
 
     def no_cryptsetup(self, one: Crypt, remedy: str) -> Fault:
@@ -86,6 +94,13 @@ class Boot:
         message = f"{word} on the kernel command line keeps {self.path} from opening {one.name}"
         return Fault(message, f"take {word} off {LOADER}", in_initramfs=False)
 
+    def left_out(
+        self, one: Opened, words: str, remedy: str, *, in_initramfs: bool = False
+    ) -> Fault:
+        """Return that the kernel command line names others, and so not this one."""
+        message = f"{words} on the kernel command line leaves out {one.name}"
+        return Fault(message, remedy, in_initramfs)
+
     def skipped(self, one: Crypt, option: str, where: str, *, in_initramfs: bool = True) -> Fault:
         """Return that an option, which stands there, keeps it shut."""
         message = f"the option {option} keeps {self.path} from opening {one.name}"
@@ -105,27 +120,15 @@ class Boot:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What to do about what is shut, by whoever made the initramfs."""
-
-    untold: str
-    """Where nothing tells of the device."""
-    keep: str
-    """How a file gets into the initramfs."""
-    table: str = crypttab.PATH
-    """Where the initramfs has its crypttab from."""
-
-
 class Maker(ABC):
     """What makes an initramfs: knows one by what is in it, and what it does at a boot."""
 
-    texts: tuple[str, ...] = ()
+    marks: tuple[str, ...]
+    """Files that only its initramfs has; one of them is enough."""
+    texts: tuple[str, ...]
     """Patterns of the names of files in it whose text decides."""
-
-    @abstractmethod
-    def made(self, initramfs: Initramfs) -> bool:
-        """Return whether it made this one."""
+    add_lvm = "install lvm2 again"
+    """How LVM gets into it."""
 
     @abstractmethod
     def order(self, boot: Boot) -> Iterator[Fault]:
@@ -138,9 +141,12 @@ class Maker(ABC):
         The message ends with the device's name.
         """
 
-    @abstractmethod
-    def volume(self, boot: Boot, volume: Volume) -> Fault | None:
-        """Return why a logical volume is not activated at the boot, None if it is."""
+    def volume(self, boot: Boot, one: Volume) -> Fault | None:
+        """Return why a logical volume is not activated at the boot, None if it is.
+
+        By LVM's rules of udev, if the maker has nothing else to say.
+        """
+        return boot.no_lvm(one, self.add_lvm)
 
     def shut(self, boot: Boot, one: Opened) -> Fault | None:
         """Return why what has to be opened is not, None if it is."""
@@ -206,25 +212,6 @@ def add_word(word: str) -> str:
     """Return what to do so that a word is on the kernel command line; quotes hold blanks there."""
     quote = "" if word.split() == [word] else '"'
     return f"add {quote}{word}{quote} to {LOADER}"
-
-
-def stock_first(path: str, remedy: str) -> Fault:
-    """Return that the kernel's own means resume before ours do.
-
-    The kernel declines our signature, so that the image is not lost.
-    """
-    return Fault(
-        f"{path} runs the stock resume before Torpor's, which then waits in vain for a device that "
-        "does not come",
-        remedy,
-        is_lesser=True,
-    )
-
-
-def left_out(one: Opened, words: str, remedy: str) -> Fault:
-    """Return that the kernel command line names others, and so not this one."""
-    message = f"{words} on the kernel command line leaves out {one.name}"
-    return Fault(message, remedy, in_initramfs=False)
 
 
 def add_to_crypttab(one: Crypt, options: str) -> str:

@@ -84,17 +84,24 @@ class Hooks:
     """None where it cannot be told what bash makes of the files."""
     source: str
     """The file that has the last word on them, or which cannot be understood."""
+    preset: str = ""
+    """The file of the preset, if that names a configuration."""
+
+    @property
+    def has_ours(self) -> bool:
+        """Whether ours is one of them."""
+        return bool({*OURS} & {*(self.names or ())})
 
 
-def hooks_of(root: Root, config: str = "", *, with_ours: bool = False) -> Hooks:
-    """Return the hooks that a configuration file leads to; without one, the usual files.
+def hooks_of(root: Root, preset: "Preset | None" = None, *, with_ours: bool = False) -> Hooks:
+    """Return the hooks that the files of configuration lead to, those that a preset reads.
 
-    With `with_ours` as if the drop-in that enable writes were there. A preset that names a file
-    makes mkinitcpio read that one alone (mkinitcpio(8), --config).
+    With `with_ours` as if the drop-in that enable writes were there.
     """
     variables: dict[str, shell.Value] = {}
-    source = config or CONF
-    for path in [config] if config else conf_files(root, with_ours=with_ours):
+    source, *_ = paths = conf_files(root, preset, with_ours=with_ours)
+    file = preset.file if preset and preset.config else ""
+    for path in paths:
         text = root.text(path) or ""
         if path == DROP_IN and (with_ours or text.endswith(TEXT)):
             variables["HOOKS"] = _place(words(variables.get("HOOKS")))
@@ -102,12 +109,12 @@ def hooks_of(root: Root, config: str = "", *, with_ours: bool = False) -> Hooks:
         before = variables.get("HOOKS")
         rest = shell.assign(text, variables)
         if shell.names(rest, "HOOKS"):
-            return Hooks(None, path)
+            return Hooks(None, path, file)
         if variables.get("HOOKS") != before:
             source = path
             if variables["HOOKS"] is None:
-                return Hooks(None, path)
-    return Hooks(tuple(words(variables.get("HOOKS"))), source)
+                return Hooks(None, path, file)
+    return Hooks(tuple(words(variables.get("HOOKS"))), source, file)
 
 
 def words(value: shell.Value) -> list[str]:
@@ -115,8 +122,13 @@ def words(value: shell.Value) -> list[str]:
     return value.split() if isinstance(value, str) else value or []
 
 
-def conf_files(root: Root, *, with_ours: bool) -> list[str]:
-    """Return the usual files of configuration, in order, perhaps as if our drop-in were there."""
+def conf_files(root: Root, preset: "Preset | None", *, with_ours: bool = False) -> list[str]:
+    """Return the files of configuration, in order, perhaps as if our drop-in were there.
+
+    A preset that names a file makes mkinitcpio read that one alone (mkinitcpio(8), --config).
+    """
+    if preset and preset.config:
+        return [preset.config]
     names = {name[:-5] for name in root.names(f"{CONF}.d") if name.endswith(".conf")}
     names |= {"torpor"} if with_ours else set()
     return [CONF, *(f"{CONF}.d/{name}.conf" for name in sorted(names, key=order))]

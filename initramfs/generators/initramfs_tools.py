@@ -17,10 +17,8 @@ from initramfs.generators.generator import (
     Target,
     add_to_crypttab,
     foresee,
-    left_out,
-    stock_first,
 )
-from initramfs.generators.layers import Crypt, Opened, Volume
+from initramfs.generators.layers import Crypt, Opened
 from linux.root import Root
 from store import crypttab
 from store.crypttab import Line, udev_path
@@ -37,17 +35,17 @@ _ON_THE_ROOT = "/FIXME-initramfs-rootmnt"
 """Before the path of a key file that is not taken along: the root is mounted first."""
 
 
-class InitramfsTools(Generator):
+class _InitramfsTools(Generator):
     """update-initramfs and mkinitramfs."""
 
     name = "initramfs-tools"
     rebuild = ("update-initramfs", "-u", "-k", "all")
     part = "/usr/share/initramfs-tools/hooks/torpor"
     configuration = "/etc/initramfs-tools/conf.d/torpor"
+    marks = ("/scripts/local-premount",)
     texts = (_ORDER[1:], _TABLE[1:])
 
     def is_used(self, root: Root) -> bool:
-        """Return whether it is all there, and the one that makes this system's initramfs."""
         there = (root.exists(path) for path in (_UPDATE, "/usr/sbin/mkinitramfs"))
         return all(there) and not is_dracuts(root)
 
@@ -61,12 +59,7 @@ class InitramfsTools(Generator):
         is_crypt = any(isinstance(one, Crypt) for one in target.opened)
         return f"RESUME={target.location.resume}\n" if is_crypt else ""
 
-    def made(self, initramfs: Initramfs) -> bool:
-        """Return whether it made this one."""
-        return "/scripts/local-premount" in initramfs
-
     def order(self, boot: Boot) -> Iterator[Fault]:
-        """Yield what keeps the resumer from being run, at the right time."""
         text = boot.initramfs.text(_ORDER) or ""
         scripts = re.findall(r"^/scripts/local-premount/(\S+)", text, re.MULTILINE)
         ours = [at for at, name in enumerate(scripts) if "torpor" in name]
@@ -76,7 +69,7 @@ class InitramfsTools(Generator):
             )
             yield Fault(message, REINSTALL)
         elif "resume" in scripts[: ours[0]]:
-            yield stock_first(boot.path, REINSTALL)
+            yield boot.stock_first(REINSTALL)
 
     def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
         """Return why an encrypted device is not opened at the boot, None if it is.
@@ -89,7 +82,7 @@ class InitramfsTools(Generator):
         if told:
             _, line = one.line_in(crypttab.parse("".join(told)))
             return (
-                left_out(one, "cryptopts=", f"take cryptopts= off {LOADER}")
+                boot.left_out(one, "cryptopts=", f"take cryptopts= off {LOADER}")
                 if line is None
                 else None
             )
@@ -97,10 +90,6 @@ class InitramfsTools(Generator):
         if line is None or not line.key:
             return boot.nothing_tells(one, _untold(boot.root, one))
         return _without_key(boot, one, line)
-
-    def volume(self, boot: Boot, one: Volume) -> Fault | None:
-        """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
-        return boot.no_lvm(one, "install lvm2 again")
 
     def foreseen(self, boot: Boot, store: Sequence[Opened], system: Sequence[Opened]) -> Initramfs:
         """Return what decides of the one that it will make (hooks/cryptroot, hooks/lvm2)."""
@@ -118,7 +107,7 @@ class InitramfsTools(Generator):
         return foresee({**files, "/sbin/cryptsetup": "", _TABLE: text})
 
 
-INITRAMFS_TOOLS = InitramfsTools()
+INITRAMFS_TOOLS = _InitramfsTools()
 
 
 def _line(value: str) -> str:

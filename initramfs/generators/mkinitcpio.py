@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from initramfs.archive.initramfs import Initramfs
+from initramfs.generators import hooks as conf
 from initramfs.generators import shell, systemd
 from initramfs.generators.generator import (
     CRYPTSETUP,
@@ -12,29 +12,12 @@ from initramfs.generators.generator import (
     LVM,
     ONLY_LUKS,
     SYSTEMD,
-    Advice,
     Boot,
     Fault,
     Generator,
     Target,
     add_word,
     foresee,
-    left_out,
-    stock_first,
-)
-from initramfs.generators.hooks import (
-    CONF,
-    DROP_IN,
-    OPENERS,
-    OURS,
-    TEXT,
-    Hooks,
-    conf_files,
-    corrected,
-    has_presets,
-    hooks_of,
-    preset_of,
-    words,
 )
 from initramfs.generators.layers import Crypt, Opened, Volume
 from linux.root import Root
@@ -44,7 +27,7 @@ from store import crypttab
 _PROGRAM = "/usr/bin/mkinitcpio"
 _OPENED_BY = ("encrypt", "encryptssh", "plymouth-encrypt")
 """The hooks of busybox that open what cryptdevice= names."""
-_BEHIND = ("lvm2", "sd-lvm2", "openswap", *OURS, "resume", "filesystems", "fsck")
+_BEHIND = ("lvm2", "sd-lvm2", "openswap", *conf.OURS, "resume", "filesystems", "fsck")
 """The hooks that one which opens devices goes before."""
 _OF_SYSTEMD = {
     **dict.fromkeys((*_OPENED_BY, "openswap"), "sd-encrypt"),
@@ -57,16 +40,17 @@ _OF_SYSTEMD = {
 """What a hook of busybox's is with systemd."""
 _TABLE = "/etc/crypttab.initramfs"
 _OPENSWAP = "/openswap.conf"
-_KEEP = f"name it in FILES of {CONF}"
+_KEEP = f"name it in FILES of {conf.CONF}"
 
 
-class Mkinitcpio(Generator):
+class _Mkinitcpio(Generator):
     """mkinitcpio, with busybox in the initramfs or with systemd."""
 
     name = "mkinitcpio"
     rebuild = ("mkinitcpio", "-P")
     part = "/usr/lib/initcpio/install/torpor"
-    configuration = DROP_IN
+    configuration = conf.DROP_IN
+    marks = ("/init_functions", "/buildconfig")
     texts = ("config", "etc/crypttab", "openswap.conf")
 
     def is_used(self, root: Root) -> bool:
@@ -75,22 +59,17 @@ class Mkinitcpio(Generator):
         Without presets it may be left over, or called by kernel-install or limine-mkinitcpio.
         """
         is_called = root.exists("/usr/bin/limine-mkinitcpio") or not root.exists("/usr/bin/dracut")
-        return root.exists(_PROGRAM) and (has_presets(root) or is_called)
+        return root.exists(_PROGRAM) and (conf.has_presets(root) or is_called)
 
     def text(self, _target: Target) -> str:
-        """Return what has to stand in the configuration."""
-        return TEXT
-
-    def made(self, initramfs: Initramfs) -> bool:
-        """Return whether it made this one."""
-        return "/init_functions" in initramfs or "/buildconfig" in initramfs
+        return conf.TEXT
 
     def order(self, boot: Boot) -> Iterator[Fault]:
         """Yield what keeps the resumer from being run, at the right time, and in the next one."""
         run, off = _run(boot), dict(boot.words).get("disablehooks", "")
         if SYSTEMD in boot.initramfs:
             yield from systemd.order(boot)
-        elif missed := {*run} & {*off.split(",")} & {"torpor", *OPENERS}:
+        elif missed := {*run} & {*off.split(",")} & {"torpor", *conf.OPENERS}:
             message = f"disablehooks={off} keeps {boot.path} from running {min(missed)}"
             yield Fault(message, f"take disablehooks={off} off {LOADER}", in_initramfs=False)
         elif "torpor" in run:
@@ -105,7 +84,7 @@ class Mkinitcpio(Generator):
 
     def amiss(self, boot: Boot) -> Iterator[Fault]:
         """Yield a hook that stands where it never runs: enable leaves these to the user."""
-        hooks, _ = hooks_for(boot)
+        hooks = hooks_for(boot)
         names = hooks.names or ()
         never = ("encrypt", "torpor") if "systemd" in names else ("sd-encrypt", "sd-torpor")
         which = "beside systemd, which" if "systemd" in names else "without systemd: busybox"
@@ -117,20 +96,16 @@ class Mkinitcpio(Generator):
             )
 
     def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
-        """Return why an encrypted device is not opened at the boot, None if it is."""
         if SYSTEMD in boot.initramfs:
             if not boot.holds(systemd.CRYPTSETUP):
                 return boot.no_cryptsetup(one, _say_hooks(boot, "sd-encrypt"))
             untold = add_word(f"rd.luks.name={one.uuid}={one.name}") if one.uuid else ONLY_LUKS
-            return systemd.crypt(
-                boot, one, boot.lines(systemd.TABLE), Advice(untold, _KEEP, _TABLE)
-            )
+            return systemd.crypt(boot, one, boot.lines(systemd.TABLE), untold, _KEEP, _TABLE)
         if not boot.holds(CRYPTSETUP):
             return boot.no_cryptsetup(one, _say_hooks(boot, "encrypt"))
         return _by_busybox(boot, one)
 
     def volume(self, boot: Boot, one: Volume) -> Fault | None:
-        """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
         return boot.no_lvm(one, _say_hooks(boot, "lvm2"))
 
     def foreseen(
@@ -138,7 +113,7 @@ class Mkinitcpio(Generator):
     ) -> Initramfs:
         """Return what decides of the one that it will make: what the hooks put there."""
         root = boot.root
-        hooks, _ = hooks_for(boot, with_ours=True)
+        hooks = hooks_for(boot, with_ours=True)
         names, is_systemd = hooks.names or (), "systemd" in (hooks.names or ())
         added = {
             SYSTEMD: is_systemd,
@@ -154,7 +129,6 @@ class Mkinitcpio(Generator):
         return foresee(files | texts)
 
     def lacking(self, boot: Boot) -> Fault:
-        """Return what to do where the resumer is not in its initramfs."""
         found = super().lacking(boot)
         if found.remedy:
             return found
@@ -162,52 +136,45 @@ class Mkinitcpio(Generator):
         return Fault(found.message, *_adding(boot), enabling=enabling)
 
 
-MKINITCPIO = Mkinitcpio()
+MKINITCPIO = _Mkinitcpio()
 
 
-def hooks_for(boot: Boot, *, with_ours: bool = False) -> tuple[Hooks, str]:
-    """Return the next initramfs's hooks, and the preset's file if that names a configuration."""
-    config, preset_file = _configuration(boot)
-    return hooks_of(boot.root, config, with_ours=with_ours), preset_file
-
-
-def _configuration(boot: Boot) -> tuple[str, str]:
-    """Return the configuration that the preset names, and the preset's file; or "", ""."""
-    preset = preset_of(boot.root, boot.path)
-    return (preset.config, preset.file) if preset is not None and preset.config else ("", "")
+def hooks_for(boot: Boot, *, with_ours: bool = False) -> conf.Hooks:
+    """Return the next initramfs's hooks."""
+    preset = conf.preset_of(boot.root, boot.path)
+    return conf.hooks_of(boot.root, preset, with_ours=with_ours)
 
 
 def _files_of(boot: Boot) -> list[str]:
     """Return what FILES= of the configuration says."""
-    config, _ = _configuration(boot)
-    paths = [config] if config else conf_files(boot.root, with_ours=False)
-    return words(shell.value_of("FILES", (boot.root.text(path) or "" for path in paths)))
+    paths = conf.conf_files(boot.root, conf.preset_of(boot.root, boot.path))
+    return conf.words(shell.value_of("FILES", (boot.root.text(path) or "" for path in paths)))
 
 
 def _run(boot: Boot) -> list[str]:
     """Return the hooks that busybox's init runs."""
-    return words(shell.value_of("HOOKS", [boot.initramfs.text("/config") or ""]))
+    return conf.words(shell.value_of("HOOKS", [boot.initramfs.text("/config") or ""]))
 
 
 def _misplaced(boot: Boot, run: list[str]) -> Iterator[Fault]:
     at = run.index("torpor")
-    if late := [hook for hook in run[at:] if hook in OPENERS]:
+    if late := [hook for hook in run[at:] if hook in conf.OPENERS]:
         message = f"{boot.path} runs torpor before {late[0]}, which has to come first"
         yield Fault(message, _say_hooks(boot))
     elif "resume" in run[:at]:
-        yield stock_first(boot.path, _say_hooks(boot))
+        yield boot.stock_first(_say_hooks(boot))
 
 
 def _next(boot: Boot) -> Iterator[Fault]:
     """See that the next initramfs will hold us, too."""
-    hooks, _ = hooks_for(boot)
+    hooks = hooks_for(boot)
     if hooks.names is None:
         message = f"{hooks.source}: it cannot be told what HOOKS this leads to"
         yield Fault(message, *_adding(boot), is_lesser=True)
         return
     found = list(MKINITCPIO.amiss(boot))
     yield from found
-    if hooks.names and not found and not set(OURS) & set(hooks.names):
+    if hooks.names and not found and not hooks.has_ours:
         message = f"{hooks.source}: HOOKS has no torpor, so the next initramfs will not resume"
         enabling = "put torpor into HOOKS of mkinitcpio" if _enable_adds_it(boot) else ""
         yield Fault(message, *_adding(boot), enabling=enabling)
@@ -215,25 +182,27 @@ def _next(boot: Boot) -> Iterator[Fault]:
 
 def _enable_adds_it(boot: Boot) -> bool:
     """Return whether enable will put our hook among those of the next initramfs."""
-    names = hooks_for(boot, with_ours=True)[0].names
-    return names is None or bool(set(OURS) & set(names))
+    hooks = hooks_for(boot, with_ours=True)
+    return hooks.names is None or hooks.has_ours
 
 
 def _adding(boot: Boot) -> tuple[str, bool]:
     """Return what puts our hook into the next initramfs, and if that has to be made anew then."""
-    hooks, preset_file = hooks_for(boot)
+    hooks = hooks_for(boot)
     is_enabled = boot.root.exists(LOCATION)
-    if hooks.source == DROP_IN or not (is_enabled or preset_file or not _enable_adds_it(boot)):
+    if hooks.source == conf.DROP_IN or not (
+        is_enabled or hooks.preset or not _enable_adds_it(boot)
+    ):
         return "run torpor enable, which puts torpor into HOOKS of mkinitcpio", False
     if hooks.names is None:
         return "see that it puts torpor there (with systemd, sd-torpor)", True
-    return ("" if set(OURS) & set(hooks.names) else _say_hooks(boot)), True
+    return ("" if hooks.has_ours else _say_hooks(boot)), True
 
 
 def _say_hooks(boot: Boot, missing: str = "") -> str:
     """Return what to write, with one hook more, and ours in its place."""
-    hooks, preset_file = hooks_for(boot)
-    source = hooks.source + (f", which {preset_file} names" if preset_file else "")
+    hooks = hooks_for(boot)
+    source = hooks.source + (f", which {hooks.preset} names" if hooks.preset else "")
     if hooks.names is None:
         what = missing or "torpor"
         return f"put {what} into HOOKS of {source} behind what opens devices, before resume"
@@ -241,7 +210,7 @@ def _say_hooks(boot: Boot, missing: str = "") -> str:
     if missing and missing not in names:
         at = next((at for at, name in enumerate(names) if name in _BEHIND), len(names))
         names.insert(at, missing)
-    return f"say in {source}: HOOKS=({' '.join(corrected(tuple(names)))});"
+    return f"say in {source}: HOOKS=({' '.join(conf.corrected(tuple(names)))});"
 
 
 def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
@@ -264,7 +233,7 @@ def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
         return boot.lost_file(one, crypttab.line_of(key if source == "rootfs" else "", ""), _KEEP)
     if is_old:
         return boot.nothing_tells(one, add, in_initramfs=False)
-    return replace(left_out(one, "cryptdevice=", _go_to_systemd(boot, one)), in_initramfs=True)
+    return boot.left_out(one, "cryptdevice=", _go_to_systemd(boot, one), in_initramfs=True)
 
 
 def _by_openswap(boot: Boot, one: Crypt) -> bool:
@@ -288,10 +257,10 @@ def _is_meant(root: Root, one: Crypt, device: str, name: str) -> bool:
 
 def _go_to_systemd(boot: Boot, one: Crypt) -> str:
     """Return what to do where busybox would have to open a second device."""
-    hooks, _ = hooks_for(boot)
+    hooks = hooks_for(boot)
     names = dict.fromkeys(filter(None, (_OF_SYSTEMD.get(name, name) for name in hooks.names or ())))
     return (
         "name every device by rd.luks.name=UUID=NAME in place of cryptdevice= (this one by "
         f"rd.luks.name={one.uuid}={one.name}) in {LOADER}, and say in {hooks.source}: "
-        f"HOOKS=({' '.join(corrected(tuple(names)))});"
+        f"HOOKS=({' '.join(conf.corrected(tuple(names)))});"
     )

@@ -4,19 +4,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from initramfs.archive.initramfs import Initramfs
 from initramfs.generators.generator import (
     LOADER,
     REINSTALL,
     SYSTEMD,
-    Advice,
     Boot,
     Fault,
     Maker,
     add_word,
-    left_out,
 )
-from initramfs.generators.layers import Crypt, Volume
+from initramfs.generators.layers import Crypt
 from store import crypttab
 from store.crypttab import Line
 
@@ -116,8 +113,19 @@ def _turned(before: str, name: str, value: str) -> str:
     return "" if said else before
 
 
-def crypt(boot: Boot, one: Crypt, lines: Mapping[str, Line], advice: Advice) -> Fault | None:
-    """Return why systemd does not open a device, None if it does; `lines` is its crypttab."""
+def crypt(
+    boot: Boot,
+    one: Crypt,
+    lines: Mapping[str, Line],
+    untold: str,
+    keep: str,
+    table: str = crypttab.PATH,
+) -> Fault | None:
+    """Return why systemd does not open a device, None if it does; `lines` is its crypttab.
+
+    `untold` is what to do where nothing tells of the device, `keep` how a file gets into the
+    initramfs, and `table` where that has its crypttab from.
+    """
     told = _Told()
     for parameter, value in boot.words:
         told.hear(parameter, value)
@@ -129,20 +137,20 @@ def crypt(boot: Boot, one: Crypt, lines: Mapping[str, Line], advice: Advice) -> 
     taken = told.line(name, line) if line and not told.no_crypttab else None
     taken = taken or told.other(one.uuid)
     if taken is None:
-        return _left_out(one, told) if told.named else boot.nothing_tells(one, advice.untold)
+        return _left_out(boot, one, told) if told.named else boot.nothing_tells(one, untold)
     if taken.is_noauto and not _is_waited_for(boot, one):
-        where = f"the line of {name} in {advice.table}"
+        where = f"the line of {name} in {table}"
         if taken is not line:
             where = f"rd.luks.options= in {LOADER}"
         return boot.skipped(one, "noauto", where, in_initramfs=taken is line)
-    return boot.lost_file(one, taken, advice.keep)
+    return boot.lost_file(one, taken, keep)
 
 
-def _left_out(one: Crypt, told: _Told) -> Fault:
+def _left_out(boot: Boot, one: Crypt, told: _Told) -> Fault:
     word = f"{next(iter(told.named.values()))}="
     if one.uuid:
-        return left_out(one, word, add_word(f"rd.luks.name={one.uuid}={one.name}"))
-    return left_out(one, word, f"take {word} off {LOADER}, and name every device in {TABLE}")
+        return boot.left_out(one, word, add_word(f"rd.luks.name={one.uuid}={one.name}"))
+    return boot.left_out(one, word, f"take {word} off {LOADER}, and name every device in {TABLE}")
 
 
 def _is_auto_root(boot: Boot, one: Crypt) -> bool:
@@ -162,23 +170,17 @@ def _is_waited_for(boot: Boot, one: Crypt) -> bool:
 class Systemd(Maker):
     """An initramfs of systemd's that none of the generators made: mkosi-initrd's, say."""
 
-    texts = ("etc/crypttab",)
-
-    def made(self, initramfs: Initramfs) -> bool:
-        """Return whether systemd is in it."""
-        return SYSTEMD in initramfs
+    marks = (SYSTEMD,)
+    texts = (TABLE[1:],)
+    add_lvm = "put lvm into it"
 
     def order(self, boot: Boot) -> Iterator[Fault]:
-        """Yield what keeps the resumer from being run, at the right time."""
+        """See Maker."""
         return order(boot)
 
     def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
-        """Return why an encrypted device is not opened at the boot, None if it is."""
+        """See Maker."""
         if not boot.holds(CRYPTSETUP):
             return boot.no_cryptsetup(one, "put systemd-cryptsetup into it")
-        advice = Advice(f"put a crypttab with a line for {one.name} into it", "put it there")
-        return crypt(boot, one, boot.lines(TABLE), advice)
-
-    def volume(self, boot: Boot, one: Volume) -> Fault | None:
-        """Return why a logical volume is not activated, None if it is, by LVM's rules of udev."""
-        return boot.no_lvm(one, "put lvm into it")
+        untold = f"put a crypttab with a line for {one.name} into it"
+        return crypt(boot, one, boot.lines(TABLE), untold, "put it there")

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from initramfs.generators import boot
-from initramfs.generators.kernels import order
+from initramfs.generators import kernels
 from initramfs.loaders.efi import loader_variable
 from linux.efivar import EFI
 from linux.root import Root
@@ -45,8 +44,8 @@ def read_by_loader(root: Root) -> list[str]:
     one in which the partition is not mounted now. GRUB, and loaders without EFI, read any.
     """
     if root.exists(EFI) and not loader_variable(root, "LoaderInfo").startswith("GRUB"):
-        return boot.partitions(root)
-    return [*boot.folders(root), ""]
+        return kernels.partitions(root)
+    return [*kernels.folders(root), ""]
 
 
 def _parts(path: str) -> list[str]:
@@ -82,5 +81,5 @@ def newest(root: Root, folder: str, beginning: str) -> Iterator[str]:
     names = [
         name for name in root.names(folder) if name.startswith(beginning) and "fallback" not in name
     ]
-    paths = [f"{folder}/{name}" for name in sorted(names, key=order)]
+    paths = [f"{folder}/{name}" for name in sorted(names, key=kernels.order)]
     yield from sorted(paths, key=root.modified, reverse=True)

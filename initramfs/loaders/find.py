@@ -7,14 +7,7 @@ from collections.abc import Iterator
 from errors import InitramfsError
 from initramfs.archive.initramfs import Source
 from initramfs.archive.uki import kernel_in
-from initramfs.generators import boot, dracut, hooks
-from initramfs.generators.kernels import (
-    KERNEL_HEAD,
-    beside_modules,
-    installed,
-    release_in,
-    release_of,
-)
+from initramfs.generators import dracut, hooks, kernels
 from initramfs.loaders.booted import booted
 from initramfs.loaders.entries import entries
 from initramfs.loaders.files import beside, initramfs_names, kernels_in, newest
@@ -38,7 +31,7 @@ def _sources(root: Root, release: str) -> Iterator[Source]:
         yield from booted(root)
     for path in _configured(root, release):
         yield Source((path,))
-    unified = boot.setting(root, "layout") == "uki" or dracut.makes_unified(root)
+    unified = kernels.setting(root, "layout") == "uki" or dracut.makes_unified(root)
     ways = (_unified, _plain) if unified else (_plain, _unified)
     for way in ways:
         yield from way(root, release)
@@ -49,25 +42,25 @@ def _configured(root: Root, release: str) -> Iterator[str]:
     base = _said(root, release, "pkgbase")
     for preset in hooks.presets(root):
         is_path = preset.kernel.startswith("/")
-        made_for = release_of(root, preset.kernel) if is_path else preset.kernel
+        made_for = kernels.release_of(root, preset.kernel) if is_path else preset.kernel
         if made_for == release or preset.file == f"{hooks.PRESETS}/{base}.preset":
             yield from filter(None, (preset.image, preset.uki))
 
 
 def _said(root: Root, release: str, name: str) -> str:
     """Return what a package left beside the modules: pkgbase of Arch, kernelbase of Manjaro."""
-    path = beside_modules(root, release, name)
+    path = kernels.beside_modules(root, release, name)
     return root.line(path) if path else ""
 
 
 def _plain(root: Root, release: str) -> Iterator[Source]:
-    for entry in entries(root, boot.folders(root)):
+    for entry in entries(root, kernels.folders(root)):
         if entry.is_for(release) and (source := entry.source(root)) is not None:
             yield source
     for way in (_by_name, _by_folder, _by_kernel):
         yield from (Source((path,)) for path in way(root, release))
     for name in ("initrd", "initramfs.img"):
-        if path := beside_modules(root, release, name):
+        if path := kernels.beside_modules(root, release, name):
             yield Source((path,))
 
 
@@ -78,15 +71,15 @@ def _ends(root: Root, release: str) -> list[str]:
 
 
 def _by_name(root: Root, release: str) -> Iterator[str]:
-    for folder in boot.folders(root):
+    for folder in kernels.folders(root):
         for end in _ends(root, release):
             yield from (f"{folder}/{name}" for name in initramfs_names(f"-{end}"))
 
 
 def _by_folder(root: Root, release: str) -> Iterator[str]:
     """Yield what is in a kernel's own folder: by release kernel-install's, by package limine's."""
-    folders = boot.folders(root)
-    own = [f"{folder}/{token}" for token in boot.tokens(root) for folder in folders]
+    folders = kernels.folders(root)
+    own = [f"{folder}/{token}" for token in kernels.tokens(root) for folder in folders]
     others = [f"{folder}/{name}" for folder in folders for name in root.names(folder)]
     for place in dict.fromkeys((*own, *others)):
         for end in _ends(root, release) if place in own else [release]:
@@ -96,9 +89,9 @@ def _by_folder(root: Root, release: str) -> Iterator[str]:
 
 def _by_kernel(root: Root, release: str) -> Iterator[str]:
     """Yield what lies beside a kernel that says this release."""
-    for folder in boot.folders(root):
+    for folder in kernels.folders(root):
         for kernel in kernels_in(root, folder):
-            if release_of(root, kernel) == release:
+            if kernels.release_of(root, kernel) == release:
                 yield from beside(root, kernel)
 
 
@@ -107,7 +100,7 @@ def _unified(root: Root, release: str) -> Iterator[Source]:
     base = _said(root, release, "pkgbase")
     found = [
         path
-        for folder in boot.folders(root)
+        for folder in kernels.folders(root)
         for vendor in root.names(f"{folder}/EFI")
         for path in newest(root, f"{folder}/EFI/{vendor}", "")
         if path.lower().endswith(".efi") and os.path.isfile(root.path(path))
@@ -118,13 +111,13 @@ def _unified(root: Root, release: str) -> Iterator[Source]:
             yield Source((path,))
     for path in found:
         with open(root.path(path), "rb") as file:
-            if release_in(kernel_in(file, KERNEL_HEAD)) == release:
+            if kernels.release_in(kernel_in(file, kernels.KERNEL_HEAD)) == release:
                 yield Source((path,))
 
 
 def _is_of(root: Root, name: str, release: str) -> bool:
     """Return whether a name has the release in it, and no longer one of those that are there."""
-    known = [one for one in {release, *installed(root)} if _stands_in(one, name)]
+    known = [one for one in {release, *kernels.installed(root)} if _stands_in(one, name)]
     return release == max(known, key=len, default="")
 
 

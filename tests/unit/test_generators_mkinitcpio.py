@@ -164,14 +164,14 @@ def test_what_the_files_lead_to(name: str, root: Root) -> None:
     assert hooks_of(root) == expected
 
 
+PRESET = "/etc/mkinitcpio.d/linux.preset"
+
+
 def test_a_file_that_a_preset_names_is_alone(root: Root) -> None:
     write(root, {CONF: "HOOKS=(a)", DROP_IN: OURS, "/etc/mine.conf": "HOOKS=(b)"})
-    assert hooks_of(root, "/etc/mine.conf") == Hooks(("b",), "/etc/mine.conf")
-    assert hooks_of(root, CONF) == Hooks(("a",), CONF)
-    assert hooks_of(root, "/etc/gone.conf") == Hooks((), "/etc/gone.conf")
-
-
-PRESET = "/etc/mkinitcpio.d/linux.preset"
+    for config, names in (("/etc/mine.conf", ("b",)), (CONF, ("a",)), ("/etc/gone.conf", ())):
+        preset = Preset(PRESET, "", config, "", "")
+        assert hooks_of(root, preset) == Hooks(names, config, PRESET)
 
 
 def test_presets(root: Root) -> None:

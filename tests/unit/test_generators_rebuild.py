@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from initramfs.generators import boot
-from initramfs.generators.find import find_generator
-from initramfs.generators.rebuild import commands
+from initramfs.generators import kernels
+from initramfs.generators.find import commands, find_generator
 from linux.root import Root
 from tests.unit.fake_root import write
 from tests.unit.test_generators_find import (
@@ -206,7 +205,7 @@ def test_unified_kernel_images_on_opensuse(root: Root) -> None:
 )
 def test_settings_of_kernel_install(files: dict[str, str], layout: str, root: Root) -> None:
     write(root, files)
-    assert boot.setting(root, "layout") == layout
+    assert kernels.setting(root, "layout") == layout
 
 
 def test_boot_partitions_and_tokens(root: Root) -> None:
@@ -216,6 +215,6 @@ def test_boot_partitions_and_tokens(root: Root) -> None:
     )
     release = 'NAME="Arch Linux"\nID="arch"\n\nVERSION=1\n'
     write(root, {"/proc/self/mountinfo": mounts, "/etc/os-release": release})
-    assert boot.folders(root) == ["/boot", "/efi", "/boot/efi", "/my esp"]
+    assert kernels.folders(root) == ["/boot", "/efi", "/boot/efi", "/my esp"]
     write(root, {"/etc/machine-id": TOKEN, "/etc/kernel/entry-token": f"{TOKEN}\n"})
-    assert list(boot.tokens(root)) == [TOKEN, "arch", "Default"]
+    assert list(kernels.tokens(root)) == [TOKEN, "arch", "Default"]

@@ -4,7 +4,7 @@ import argparse
 import time
 
 from errors import command
-from initramfs.generators.rebuild import commands, generator_of
+from initramfs.generators.find import commands, generator_of
 from torpor.doctor.machine import Machine
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import rebuild

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from initramfs.archive.program import fingerprint
+from initramfs.generators.find import generator_of
 from initramfs.generators.generator import Fault
-from initramfs.generators.rebuild import generator_of
 from state.location import PATH as LOCATION
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, of_fault, ok, problem, warning

@@ -8,10 +8,10 @@ from functools import cached_property
 from errors import InitramfsError, command
 from initramfs.archive.initramfs import Initramfs, Source, as_text, read_initramfs
 from initramfs.archive.program import fingerprint
+from initramfs.generators.find import commands as commands_of
 from initramfs.generators.find import decides, find_generator, maker_of
 from initramfs.generators.generator import Boot, Generator, Maker
 from initramfs.generators.layers import Opened, to_open
-from initramfs.generators.rebuild import commands as commands_of
 from initramfs.loaders.find import find_initramfs
 from linux import cmdline, stack
 from linux.mounts import MountTable, read_mounts

@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from errors import InitramfsError, NotReadyError, TorporError
-from initramfs.generators.hooks import OURS
 from initramfs.generators.kernels import installed
 from initramfs.generators.mkinitcpio import MKINITCPIO, hooks_for
 from torpor.doctor import check_initramfs, check_layers
@@ -99,7 +98,7 @@ def after_disable(machine: Machine, began: float) -> list[str]:
 
 def _why_it_is_there(facts: Facts) -> str:
     if facts.maker is MKINITCPIO:
-        hooks, _ = hooks_for(facts.boot)
-        if set(OURS) & set(hooks.names or ()):
+        hooks = hooks_for(facts.boot)
+        if hooks.has_ours:
             return f"HOOKS in {hooks.source} has it"
     return "it goes with Torpor's package"

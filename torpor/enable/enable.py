@@ -5,10 +5,9 @@ from contextlib import ExitStack
 from functools import partial
 
 from errors import Attempt, SetupError, TorporError, command
-from initramfs.generators.find import GENERATORS, find_generator
+from initramfs.generators.find import GENERATORS, commands, find_generator, generator_of
 from initramfs.generators.generator import Generator, Target
 from initramfs.generators.layers import to_open
-from initramfs.generators.rebuild import commands, generator_of
 from linux import stack
 from linux.kmsg import Log
 from linux.root import HOST, Root
