@@ -194,7 +194,7 @@ class _Words:
 def _by_systemd(boot: Boot, one: Crypt) -> Fault | None:
     """Return why systemd, to which rd.auto adds a line of crypttab, does not open a device."""
     words, lines = _Words(boot), boot.lines(systemd.TABLE)
-    if words.is_auto and not words.ids()[0] and one.line_in(lines)[1] is None:
+    if words.is_auto and one.uuid and not words.ids()[0] and one.line_in(lines)[1] is None:
         lines[f"luks-{one.uuid}"] = crypttab.line_of("-", "timeout=0")
     return systemd.crypt(boot, one, lines, _untold(boot.root, one), _KEEP)
 
@@ -204,8 +204,9 @@ def _untold(root: Root, one: Crypt) -> str:
     option = _forcing(root)[0]
     is_hostonly = _is_hostonly(_others(root))
     whole = f'put install_items+=" {systemd.TABLE} " into a file in {_CONF}.d'
-    if one.line_in(crypttab.parse(root.text(crypttab.PATH) or ""))[1] is None:
-        add = add_to_crypttab(one, f"luks,{option}")
+    lines = crypttab.parse(root.text(crypttab.PATH) or "")
+    if one.line_in(lines)[1] is None:
+        add = add_to_crypttab(one, lines, f"luks,{option}")
         return add if is_hostonly else f"{add}, and {whole}"
     return f"give {one.name} the option {option} in {crypttab.PATH}" if is_hostonly else whole
 

@@ -214,10 +214,13 @@ def add_word(word: str) -> str:
     return f"add {quote}{word}{quote} to {LOADER}"
 
 
-def add_to_crypttab(one: Crypt, options: str) -> str:
-    """Return how a device that is not in crypttab gets there."""
+def add_to_crypttab(one: Crypt, lines: Mapping[str, crypttab.Line], options: str) -> str:
+    """Return how a device gets into crypttab, of which none of the lines is its own."""
     if not one.uuid:
         return ONLY_LUKS
+    if one.name in lines:
+        old, where = lines[one.name].source, f"the line of {one.name} in {crypttab.PATH}"
+        return f"write UUID={one.uuid} for {old} in {where}"
     name = one.name.replace(" ", r"\040")
     line = f"{name} UUID={one.uuid} none {options}"
     return f"{one.name} is not in {crypttab.PATH}: add the line {line}"

@@ -118,9 +118,10 @@ def _line(value: str) -> str:
 
 
 def _untold(root: Root, one: Crypt) -> str:
-    _, line = one.line_in(crypttab.parse(root.text(crypttab.PATH) or ""))
+    lines = crypttab.parse(root.text(crypttab.PATH) or "")
+    _, line = one.line_in(lines)
     if line is None:
-        return add_to_crypttab(one, "luks,initramfs")
+        return add_to_crypttab(one, lines, "luks,initramfs")
     if not line.key:
         return f"end the line of {one.name} in {crypttab.PATH} with none luks,initramfs"
     return f"give {one.name} the option initramfs in {crypttab.PATH}"

@@ -31,11 +31,14 @@ class Crypt:
     """What it is on, as in /sys/class/block; "" if that is not known."""
 
     def line_in(self, lines: Mapping[str, Line]) -> tuple[str, Line | None]:
-        """Return the name and the line in a crypttab that opens it, "" and None if none does."""
-        by_uuid = (name for name, line in lines.items() if self.uuid and line.uuid == self.uuid)
-        for name in (self.name, f"luks-{self.uuid}", *by_uuid):
-            if name in lines:
-                return name, lines[name]
+        """Return the name and the line in a crypttab that opens it, "" and None if none does.
+
+        One that has the UUID of another device opens that.
+        """
+        names = (self.name, f"luks-{self.uuid}")
+        for name, line in lines.items():
+            if line.uuid == self.uuid if line.uuid and self.uuid else name in names:
+                return name, line
         return "", None
 
 

@@ -168,6 +168,12 @@ STEPS: tuple[tuple[str, Step], ...] = (
         ),
     ),
     (
+        r"write (UUID=\S+) for (UUID=\S+) in the line of (\S+) in ([\w/.]*\w)",
+        lambda machine, _finding, new, old, name, path: machine.line(
+            name, path, lambda line: line.replace(old, new)
+        ),
+    ),
+    (
         r"write none for - in the line of (\S+) in ([\w/.]*\w)",
         lambda machine, _finding, name, path: machine.line(
             name, path, lambda line: line.replace(" - ", " none ")

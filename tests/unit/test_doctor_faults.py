@@ -114,7 +114,7 @@ def on_luks(fake: FakeMachine) -> None:
     fake.initramfs |= {"usr/sbin/cryptsetup": b"x"}
     fake.initramfs |= {"sbin": Link("usr/sbin")}
     fake.write("/usr/share/initramfs-tools/hooks/cryptroot", "")
-    fake.write("/etc/crypttab", "swap_crypt UUID=1234 none luks\n")
+    fake.write("/etc/crypttab", "swap_crypt /dev/sda2 none luks\n")
 
 
 def stock_first(fake: FakeMachine) -> None:

@@ -48,12 +48,16 @@ def luks_in_initramfs_tools(fake: FakeMachine) -> None:
     fake.mapped("swap_crypt", LUKS)
     fake.initramfs["sbin"] = Link("usr/sbin")
     hold(fake, "usr/sbin/cryptsetup")
-    hold(fake, "cryptroot/crypttab", data=b"swap_crypt UUID=1234 none luks\n")
+    hold(fake, "cryptroot/crypttab", data=b"swap_crypt /dev/sda2 none luks\n")
 
 
 def luks_with_key_file(fake: FakeMachine) -> None:
     luks_in_initramfs_tools(fake)
-    hold(fake, "cryptroot/crypttab", data=b"swap_crypt UUID=1234 /cryptroot/keyfiles/a.key luks")
+    hold(
+        fake,
+        "cryptroot/crypttab",
+        data=b"swap_crypt /dev/sda2 /cryptroot/keyfiles/a.key luks",
+    )
     hold(fake, "cryptroot/keyfiles/a.key")
 
 
@@ -165,7 +169,7 @@ def luks_below_lvm(fake: FakeMachine) -> None:
 def home_on_luks(fake: FakeMachine) -> None:
     fake.home("home_crypt", LUKS.replace("swap", "home"))
     hold(fake, "usr/sbin/cryptsetup")
-    hold(fake, "cryptroot/crypttab", data=b"home_crypt UUID=1234 none luks,initramfs\n")
+    hold(fake, "cryptroot/crypttab", data=b"home_crypt /dev/sda1 none luks,initramfs\n")
 
 
 SOUND: list[Change] = [

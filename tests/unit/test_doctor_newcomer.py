@@ -158,7 +158,7 @@ def test_a_stale_resume_remains(machine: Enabled) -> None:
 HOOK = {"/usr/share/initramfs-tools/hooks/cryptroot": ""}
 CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
 SYSTEMD = {"/usr/lib/systemd/systemd": ""}
-NONE, KEY = "swap_crypt UUID=1 none luks", "swap_crypt UUID=1 /keys/a luks"
+NONE, KEY = "swap_crypt /dev/sda2 none luks", "swap_crypt /dev/sda2 /keys/a luks"
 IN_HOOK, IN_ITEMS = f"name it in KEYFILE_PATTERN= of {CONF_HOOK}", "name it in install_items+="
 NOT_IN = "swap_crypt is not in /etc/crypttab"
 ADD = f"add rd.luks.name={DASHED}=swap_crypt to the boot loader's configuration"
