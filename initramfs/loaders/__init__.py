@@ -1,5 +1,5 @@
 """Which initramfs a boot takes: what boot loaders and the firmware left, entries, and names.
 
-`find` answers; `booted` knows what this boot took, `entries` the entries of boot loaders, `files`
-where they read from, `efi` the variables that they leave.
+`find` answers; `booted` knows what this boot took, `files` what boot loaders left and where they
+read from.
 """

@@ -8,9 +8,14 @@ from collections.abc import Iterator
 
 from errors import InitramfsError
 from initramfs.archive.initramfs import Source
-from initramfs.loaders.efi import loader_variable
-from initramfs.loaders.entries import entries
-from initramfs.loaders.files import beside, locate, look_up, read_by_loader
+from initramfs.loaders.files import (
+    beside,
+    entries,
+    loader_variable,
+    locate,
+    look_up,
+    read_by_loader,
+)
 from linux import cmdline
 from linux.root import Root
 

@@ -1,14 +1,18 @@
-"""Finds files of boot loaders, which name them from the beginning of a partition."""
+"""What boot loaders left: variables, entries, files, named from the beginning of a partition."""
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
+from initramfs.archive.initramfs import Source
 from initramfs.generators import kernels
-from initramfs.loaders.efi import loader_variable
-from linux.efivar import EFI
+from linux import cmdline
+from linux.efivar import ATTRIBUTES_SIZE, EFI, FOLDER, text_of
 from linux.root import Root
 
 _KERNEL = re.compile(r"(vmlinuz|vmlinux|kernel|bzImage|linux)(-?)(.*)$")
+_VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 
 def look_up(root: Root, folder: str, path: str) -> str | None:
@@ -83,3 +87,70 @@ def newest(root: Root, folder: str, beginning: str) -> Iterator[str]:
     ]
     paths = [f"{folder}/{name}" for name in sorted(names, key=kernels.order)]
     yield from sorted(paths, key=root.modified, reverse=True)
+
+
+def loader_variable(root: Root, name: str) -> str:
+    """Return a text variable of the boot loader or the stub, "" if there is none.
+
+    systemd.io, BOOT_LOADER_INTERFACE.
+    """
+    data = root.data(f"{FOLDER}/{name}-{_VENDOR}") or b""
+    with suppress(UnicodeDecodeError):
+        return text_of(data[ATTRIBUTES_SIZE:])
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a file of entries says (the UAPI group's Boot Loader Specification, type 1)."""
+
+    name: str
+    folder: str
+    """Where the partition is mounted."""
+    values: dict[str, list[str]]
+
+    def source(self, root: Root) -> Source | None:
+        """Return the initramfs that it boots, None if none of its files is there.
+
+        Without initrd it is in the kernel.
+        """
+        kernels = (self.values.get(key, []) for key in ("efi", "uki", "linux"))
+        paths = self.values.get("initrd") or [path for paths in kernels for path in paths]
+        places = [self.folder, *read_by_loader(root)]
+        found = [locate(root, path, places) for path in paths]
+        there = tuple(path for path in found if path)
+        return Source(there) if there else None
+
+    def is_for(self, release: str) -> bool:
+        """Return whether it boots this kernel."""
+        kernels = [path.split("/") for path in self.values.get("linux", ())]
+        named = any(release in parts or parts[-1].endswith(f"-{release}") for parts in kernels)
+        return named or release in self.values.get("version", ())
+
+    def options(self) -> set[tuple[str, str]]:
+        """Return the parameters that it puts on the kernel command line."""
+        return set(cmdline.parameters(" ".join(self.values.get("options", ()))))
+
+
+def entries(root: Root, folders: list[str]) -> Iterator[Entry]:
+    """Yield all entries on boot partitions that are mounted at these folders.
+
+    Those whose options are all on this boot's command line come first.
+    """
+    said = set(cmdline.parameters(root.line("/proc/cmdline")))
+    found = [
+        _read(root, folder, name)
+        for folder in folders
+        for name in root.names(f"{folder}/loader/entries")
+        if name.endswith(".conf")
+    ]
+    yield from sorted(found, key=lambda entry: not entry.options() <= said)
+
+
+def _read(root: Root, folder: str, name: str) -> Entry:
+    values: dict[str, list[str]] = {}
+    for line in (root.text(f"{folder}/loader/entries/{name}") or "").split("\n"):
+        key, _, value = line.replace("\t", " ").strip().partition(" ")
+        if key and not key.startswith("#"):
+            values.setdefault(key, []).append(value.strip())
+    return Entry(name, folder, values)

@@ -9,8 +9,7 @@ from initramfs.archive.initramfs import Source
 from initramfs.archive.uki import kernel_in
 from initramfs.generators import dracut, hooks, kernels
 from initramfs.loaders.booted import booted
-from initramfs.loaders.entries import entries
-from initramfs.loaders.files import beside, initramfs_names, kernels_in, newest
+from initramfs.loaders.files import beside, entries, initramfs_names, kernels_in, newest
 from linux.root import Root
 
 

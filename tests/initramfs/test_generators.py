@@ -8,7 +8,7 @@ import pytest
 
 from errors import NotReadyError
 from tests.initramfs.installed import HERE, UNITS, lay_out, on_a_copy, stock_here, unavailable
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_rebuild
 
 LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 from initramfs.archive.initramfs import Source
 from initramfs.loaders.find import find_initramfs
 from tests.unit.fake_initramfs import unified_kernel_image
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Machine
 
 RELEASE = "6.12.1-arch1-1"
 MANJARO = "6.6.32-1-MANJARO"

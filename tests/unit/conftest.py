@@ -23,7 +23,7 @@ from linux import (
     tasks,
 )
 from resume import find, images, restore, wait
-from state import announced, boot, conf, location, record, working_set
+from state import boot, conf, location, record, working_set
 from store.place import Place
 from store.swap import SwapStore
 from tests.command import Result
@@ -33,6 +33,7 @@ from tests.unit.cached_files import drop, put_files, resident
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
 from torpor.__main__ import main
+from torpor.enable import announce
 
 STREAM = b"".join(bytes([n % 7]) * 4000 + os.urandom(96) for n in range(600)) + bytes(8192)
 RUNS = [(page, 1) for page in range(5, 1500, 2)]
@@ -61,7 +62,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(efivar, "FOLDER", "/nonexistent/efivars")
     monkeypatch.setattr(power, "RESUME", "/nonexistent/resume")
     monkeypatch.setattr(power, "RESUME_OFFSET", "/nonexistent/resume_offset")
-    monkeypatch.setattr(announced, "PATH", str(tmp_path / "kept/announced"))
+    monkeypatch.setattr(announce, "PATH", str(tmp_path / "kept/announced"))
     monkeypatch.setattr(sequence, "expected_image", lambda _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
     monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))

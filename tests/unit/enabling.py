@@ -11,7 +11,7 @@ from state.location import Location
 from tests.unit.fake_initramfs import Link, archive
 from tests.unit.fake_machine import IMAGE, MACHINE_ID, UUID_TEXT, FakeMachine
 from tests.unit.test_doctor_kinds import dracut, mkinitcpio
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_disable, after_rebuild
 from torpor.enable.enable import disable, enable
 from torpor.enable.system import System

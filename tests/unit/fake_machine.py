@@ -7,7 +7,7 @@ from uuid import UUID
 from tests.forge import SWAP, header_page
 from tests.unit.fake_initramfs import MICROCODE, Link, archive
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, add_device, say_udev
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Machine
 
 RELEASE = "6.1.0-56-amd64"
 UUID_TEXT = "11111111-2222-3333-4444-555555555555"

@@ -10,7 +10,6 @@ from errors import SetupError
 from linux import block, cmdline, power, proc
 from linux.efivar import EFI
 from state import location as state_location
-from state.announced import read_announced
 from state.conf import Conf
 from state.location import Location
 from store.choose import Settings
@@ -20,7 +19,7 @@ from tests.unit.conftest import Torpor
 from tests.unit.fake_machine import FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, say_udev
 from torpor.enable import units
-from torpor.enable.announce import NOWHERE, announce, retract
+from torpor.enable.announce import NOWHERE, announce, read_announced, retract
 from torpor.enable.enable import disable, take_effect
 from torpor.enable.system import System
 

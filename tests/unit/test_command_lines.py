@@ -15,8 +15,7 @@ from state.conf import Conf
 from state.location import Location, named_location
 from store.choose import Settings
 from tests.unit.command_lines import LINES, Line
-from torpor.doctor.facts import Facts
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Facts, Machine
 
 EACH = pytest.mark.parametrize("line", LINES, ids=lambda line: line.text[:40])
 

@@ -27,8 +27,7 @@ from tests.unit.boot_layouts import (
 )
 from tests.unit.boot_names import UNTOLD
 from tests.unit.fake_initramfs import archive
-from torpor.doctor.facts import Facts
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Facts, Machine
 
 
 @pytest.mark.parametrize("name", [*BOOTED, *UNTOLD])

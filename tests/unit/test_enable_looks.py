@@ -22,7 +22,7 @@ from tests.unit.enabling import (
 from tests.unit.fake_initramfs import unified_kernel_image
 from tests.unit.fake_machine import IMAGE, MOUNTS, UUID_TEXT
 from torpor.commands import rebuild
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_disable, after_rebuild
 
 

@@ -4,7 +4,7 @@ import argparse
 import time
 from functools import partial
 
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_disable
 from torpor.enable.enable import disable
 from torpor.enable.system import System

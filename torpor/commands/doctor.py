@@ -9,8 +9,8 @@ from functools import partial
 
 from errors import NotReadyError
 from torpor.doctor.examine import examine
+from torpor.doctor.facts import Machine
 from torpor.doctor.finding import Finding, Level
-from torpor.doctor.machine import Machine
 from torpor.enable.system import System
 from torpor.enable.units import can_hibernate
 from torpor.output import print_json, say

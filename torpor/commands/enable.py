@@ -12,7 +12,7 @@ from linux import cmdline
 from state.conf import read_conf
 from state.location import read_location
 from store.choose import Settings, choose_store, doubts
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import enable, take_effect, target_of
 from torpor.enable.system import System

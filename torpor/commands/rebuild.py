@@ -5,7 +5,7 @@ import time
 
 from errors import command
 from initramfs.generators.find import commands, generator_of
-from torpor.doctor.machine import Machine
+from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import rebuild
 from torpor.enable.system import System

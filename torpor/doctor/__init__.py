@@ -5,7 +5,6 @@ findings; `examine` has their table. A check opens nothing for writing and runs 
 that a prepared directory is a machine to the tests. One daemon is asked, logind, by a function that
 the caller gives to the `Machine`: without one, checks say what follows from the files.
 
-`images` finds the initramfs that boots, `booted` what this boot took. `unpack` undoes compressions
-piece by piece, `initramfs` lists what is in there and keeps the few files that checks ask for.
-`rebuilt` looks for enable and disable. Nothing here prints.
+`facts` is what several checks want to know, `rebuilt` looks for enable and disable. Nothing here
+prints.
 """

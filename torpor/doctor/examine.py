@@ -6,14 +6,12 @@ from errors import TorporError
 from torpor.doctor import (
     check_initramfs,
     check_kernel,
-    check_layers,
     check_store,
     check_system,
     check_systemctl,
 )
-from torpor.doctor.facts import Facts
+from torpor.doctor.facts import Facts, Machine
 from torpor.doctor.finding import Finding, problem
-from torpor.doctor.machine import Machine
 
 Check = Callable[[Facts], Iterator[Finding]]
 
@@ -32,7 +30,7 @@ CHECKS: tuple[Check, ...] = (
     check_initramfs.version,
     check_initramfs.kept_location,
     check_initramfs.order,
-    check_layers.layers,
+    check_initramfs.layers,
     check_initramfs.gpu,
     check_system.zfs_pools,
     check_system.stock_resume,

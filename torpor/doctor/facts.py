@@ -15,16 +15,25 @@ from initramfs.generators.layers import Opened, to_open
 from initramfs.loaders.find import find_initramfs
 from linux import cmdline, stack
 from linux.mounts import MountTable, read_mounts
+from linux.root import Root
 from state.conf import PATH as CONF
 from state.conf import Conf
 from state.location import PATH as LOCATION
 from state.location import Location
 from store.choose import Settings, choose_store
 from store.find import Found
-from torpor.doctor.machine import Machine
 
 STORE = "the store"
 _FINGERPRINTS = "lib/torpor/resume/"
+
+
+class Machine(Root):
+    """Reads files of the machine; a test derives one whose devices are files below a folder."""
+
+    def __init__(self, root: str = "/", can_hibernate: Callable[[], str] = str) -> None:
+        super().__init__(root)
+        self.can_hibernate = can_hibernate
+        """Asks logind, and returns its answer, "" for none: what it makes of all is in no file."""
 
 
 class Facts:

@@ -7,6 +7,7 @@ only swap in use is named, which holds none, or a number that no device has.
 """
 
 import os
+import re
 from contextlib import suppress
 
 from errors import SetupError, TorporError
@@ -14,7 +15,7 @@ from format.first_page import SWAP
 from linux import PAGE_SIZE, block, power
 from linux.efivar import EFI
 from linux.root import HOST, Root
-from state.announced import forget_announced, read_announced, save_announced
+from state.files import read_text, remove, write_text
 from state.location import Location
 from store.choose import Settings
 from store.find import find_active_at
@@ -22,6 +23,8 @@ from store.header import read_header
 from store.image import opened
 from store.locate import find_device
 
+PATH = "/run/torpor/announced"
+"""What was named in this boot, and so may be taken back."""
 NOWHERE = (os.makedev(0, 1), 0)
 """The kernel finds no device there, and logind no swap: that is its drop-in's business. Major 0
 is that of file systems without a device (Documentation/admin-guide/devices.txt)."""
@@ -41,7 +44,8 @@ def announce(settings: Settings, root: Root = HOST) -> None:
         wanted = _wanted(settings, root)
         if named != wanted:
             # Kept first: what was named without a note would be somebody else's for ever.
-            save_announced(*wanted)
+            device, page = wanted
+            write_text(PATH, f"{os.major(device)}:{os.minor(device)} {page}\n")
             power.name_place(*wanted)
     except (OSError, ValueError) as error:
         raise SetupError(f"{power.RESUME} cannot be set: {error}") from error
@@ -59,8 +63,14 @@ def retract() -> bool:
             power.name_none()
     except (OSError, ValueError):
         return False
-    forget_announced()
+    remove(PATH)
     return True
+
+
+def read_announced() -> tuple[int, int] | None:
+    """Return device number and page, None where nothing was named. Raises UnreadableError."""
+    found = re.fullmatch(r"(\d{1,9}):(\d{1,9}) (\d{1,15})\n", read_text(PATH) or "")
+    return (os.makedev(int(found[1]), int(found[2])), int(found[3])) if found else None
 
 
 def _wanted(settings: Settings, root: Root) -> tuple[int, int]:
