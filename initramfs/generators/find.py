@@ -16,6 +16,7 @@ from initramfs.generators.hooks import PRESETS, has_presets
 from initramfs.generators.initramfs_tools import INITRAMFS_TOOLS, is_dracuts
 from initramfs.generators.mkinitcpio import MKINITCPIO
 from initramfs.generators.systemd import Systemd
+from linux.machine import machine_id
 from linux.root import Root
 
 GENERATORS = (INITRAMFS_TOOLS, MKINITCPIO, DRACUT)
@@ -105,7 +106,7 @@ def _goes_by_kernel_install(root: Root, generator: Generator) -> bool:
     # What sdbootutil made, and is not used for any more, is nobody's.
     own = "" if _is_installed(root, _SDBOOTUTIL) else kernels.own_folder(root)
     # dracut writes below the folder of the machine id by itself, and no other (dracut.sh).
-    knows_it = not _is_debians(root, generator) and own == root.line("/etc/machine-id")
+    knows_it = not _is_debians(root, generator) and own == machine_id(root)
     return generator is DRACUT and (
         kernels.setting(root, "layout") == "uki" or bool(own and not knows_it)
     )

@@ -6,6 +6,7 @@ What kernel-install(8) puts there, too.
 import re
 from collections.abc import Iterator
 
+from linux.machine import machine_id
 from linux.mounts import read_mounts
 from linux.root import Root
 
@@ -148,6 +149,6 @@ def tokens(root: Root) -> Iterator[str]:
         for line in (root.text("/etc/os-release") or "").split("\n")
         if "=" in line
     )
-    names = (root.line("/etc/kernel/entry-token"), root.line("/etc/machine-id"))
+    names = (root.line("/etc/kernel/entry-token"), machine_id(root))
     parts = (release.get(key, "").strip("\"'") for key in ("IMAGE_ID", "ID"))
     yield from dict.fromkeys(filter(None, (*names, *parts, "Default")))

@@ -277,6 +277,14 @@ def test_hooks_that_the_command_line_disables(word: str, expected: str, fake: Fa
     assert bad(fake) == ([message] if expected else [])
 
 
+def test_an_encrypted_stick_may_be_taken_away(fake: FakeMachine) -> None:
+    fake.home("luks-stick", LUKS.replace("swap_crypt", "luks-stick"))
+    fake.replace("/proc/self/mountinfo", "/home", r"/run/media/me/my\040stick")
+    hold(fake, "usr/sbin/cryptsetup")
+    (found,) = (one for one in examine(fake.machine()) if one.level != Level.OK)
+    assert found.remedy.startswith("before you hibernate: umount '/run/media/me/my stick'; or ")
+
+
 def test_unknown_generator(fake: FakeMachine) -> None:
     del fake.initramfs["scripts/local-premount/ORDER"]
     (found,) = bad(fake)

@@ -19,6 +19,7 @@ from tests.unit.test_generators_find import (
 TOKEN = "0123456789abcdef0123456789abcdef"
 KERNELS = {f"/lib/modules/{name}/vmlinuz": "" for name in ("6.12.1-arch1-1", "6.6.9-1-lts")}
 KERNEL_INSTALL = {"/usr/bin/kernel-install": "", "/etc/machine-id": TOKEN, **KERNELS}
+CAPITALS = {"/etc/machine-id": TOKEN.upper()}
 ADDED = [
     f"kernel-install add {name} /lib/modules/{name}/vmlinuz"
     for name in ("6.6.9-1-lts", "6.12.1-arch1-1")
@@ -51,6 +52,7 @@ def run(root: Root) -> list[str]:
         # Fedora: kernel-install, but dracut knows the places itself.
         (DRACUT | KERNEL_INSTALL | {"/usr/lib/kernel/install.conf": "layout=bls\n"}, [ALL]),
         (DRACUT | KERNEL_INSTALL | {f"/boot/efi/{TOKEN}/6.12.1-arch1-1/initrd": ""}, [ALL]),
+        (DRACUT | KERNEL_INSTALL | CAPITALS | {f"/boot/{TOKEN}/6.12.1-arch1-1/initrd": ""}, [ALL]),
         (DRACUT | KERNEL_INSTALL | {"/etc/kernel/install.conf": "layout=uki\n"}, ADDED),
         (
             DRACUT

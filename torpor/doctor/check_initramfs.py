@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from errors import command
 from initramfs.archive.program import fingerprint
 from initramfs.generators.find import generator_of
 from initramfs.generators.generator import Fault, Generator
 from initramfs.generators.layers import Crypt, Opened
 from state.location import PATH as LOCATION
 from torpor.doctor.facts import STORE, Facts
-from torpor.doctor.finding import Finding, of_fault, ok, problem, warning
+from torpor.doctor.finding import Finding, Level, of_fault, ok, problem, warning
 
 NEEDS = "/usr/lib/torpor/resume.needs"
 RESUMER = "/usr/lib/torpor/resume/torpor-resume"
@@ -22,6 +23,8 @@ _OURS = "/usr/lib/torpor/"
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
 _SYSTEM = ("/", "/usr")
 """What every generator opens the devices of, if it can."""
+_FOR_A_WHILE = ("/media/", "/mnt", "/run/media/")
+"""Below these somebody mounts what is taken away again (hier(7), udisks)."""
 
 
 def generator(facts: Facts) -> Iterator[Finding]:
@@ -146,7 +149,11 @@ def layers(facts: Facts) -> Iterator[Finding]:
         )
     else:
         for one, what in needed.items():
-            yield _found(facts, one, what, facts.maker.shut(facts.boot, one))
+            found = _found(facts, one, what, facts.maker.shut(facts.boot, one))
+            if found.level != Level.OK and what.startswith(_FOR_A_WHILE):
+                remedy = f"before you hibernate: {command('umount', what)}; or {found.remedy}"
+                found = replace(found, remedy=remedy, enabling="")
+            yield found
 
 
 def _found(facts: Facts, one: Opened, what: str, fault: Fault | None) -> Finding:
