@@ -42,7 +42,7 @@ def check_machine(image: ImageReader, here: Machine) -> None:
     """
     facts = image.read(MachineFacts)
     if facts is None:
-        raise DamagedError("image does not say what machine it needs: it is none to be restored")
+        raise DamagedError("the image does not say what machine it needs: refusing to restore it")
     identity = image.superblock.identity
     _check_kernel(identity, here.identity)
     if identity.ram_map_digest != here.identity.ram_map_digest:

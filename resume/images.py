@@ -3,8 +3,9 @@
 import os
 import time
 from contextlib import ExitStack
+from typing import NoReturn
 
-from errors import ForbiddenError, KernelRefusedError, NoImageError, TorporError, UnreadableError
+from errors import KernelRefusedError, NoImageError, TorporError, UnreadableError
 from format import checksum
 from format.pipeline import prepare_process
 from format.reader import ImageReader
@@ -30,15 +31,12 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
     """Restore one of the images; return only if that was not possible.
 
     No image of ours stays then but for another boot that may restore it: this one goes on, and
-    mounts the file systems that they hold open.
+    mounts the file systems that they hold open. Raises a TorporError where nothing was looked into.
     """
-    prepare_process()
-    checksum.self_test()
     if found[0].is_kernels:
-        return Outcome(_handed_over(found[0], request, report))
+        _hand_over(found[0], request, report)
     with ExitStack() as files:
-        here = Machine.here(request.machine_id)
-        candidates = candidates_of(found, here, files, os.O_RDWR)
+        candidates = candidates_of(found, _here(request), files, os.O_RDWR)
         try:
             request.refuse_forbidden()
             best, image = _choose(candidates, report)
@@ -59,25 +57,20 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
 
 def check_best(found: list[Found], request: Request, waiting: Waiting, report: Report) -> None:
     """Do all that `restore_best` does but restore, and change nothing."""
-    prepare_process()
-    checksum.self_test()
     if found[0].is_kernels:
         raise NoImageError(f"no image: {found[0].first.describe(found[0].path)}")
-    here = Machine.here(request.machine_id)
     with ExitStack() as files:
-        best, image = _choose(candidates_of(found, here, files, os.O_RDONLY), report)
+        candidates = candidates_of(found, _here(request), files, os.O_RDONLY)
+        best, image = _choose(candidates, report)
         _check(image, best.guard, waiting, report)
 
 
 def check_file(path: str, request: Request, waiting: Waiting, report: Report) -> None:
     """Check the image in an ordinary file or in a copy of a device, as check_best does."""
-    prepare_process()
-    checksum.self_test()
     with open_image(path) as source:
         mark = source.mark if isinstance(source, BlockSource) else None
         image = ImageReader(source)
-        guard = check_image(image, mark, Machine.here(request.machine_id))
-        _check(image, guard, waiting, report)
+        _check(image, check_image(image, mark, _here(request)), waiting, report)
 
 
 def _check(image: ImageReader, guard: list[GuardEntry], waiting: Waiting, report: Report) -> None:
@@ -86,6 +79,13 @@ def _check(image: ImageReader, guard: list[GuardEntry], waiting: Waiting, report
     for _ in image.stream():
         pass
     report(kmsg.INFO, f"would resume: {_describe(image)} is sound")
+
+
+def _here(request: Request) -> Machine:
+    """Make this process ready to read an image; return the machine that it has to be of."""
+    prepare_process()
+    checksum.self_test()
+    return Machine.here(request.machine_id)
 
 
 def _choose(candidates: list[Candidate], report: Report) -> tuple[Candidate, ImageReader]:
@@ -153,24 +153,20 @@ def _handed_on(candidates: list[Candidate]) -> str:
     return ""
 
 
-def _handed_over(found: Found, request: Request, report: Report) -> TorporError:
+def _hand_over(found: Found, request: Request, report: Report) -> NoReturn:
     """Let the kernel resume from an image of its own: what it could do without us, it still can.
 
     Whoever looks for the image takes its name from the firmware, since the kernel that is restored
-    does not (systemd's hibernate-resume.c). Returns why the kernel did not resume.
+    does not (systemd's hibernate-resume.c). Raises KernelRefusedError if it did not resume.
     """
-    try:
-        request.refuse_forbidden()
-    except ForbiddenError as error:
-        return error
+    request.refuse_forbidden()
     try:
         clear_efi_location()
     except TorporError as error:
         report(kmsg.INFO, str(error))
+    words = f"resume from its own image on {found.path}"
     try:
         power.name_place(os.stat(found.path).st_rdev, found.page)
     except OSError as error:
-        return KernelRefusedError(
-            f"the kernel does not resume from its own image on {found.path}: {error}"
-        )
-    return KernelRefusedError(f"the kernel did not resume from its own image on {found.path}")
+        raise KernelRefusedError(f"the kernel does not {words}: {error}") from error
+    raise KernelRefusedError(f"the kernel did not {words}")
