@@ -91,7 +91,7 @@ class FirstPage:
     def label(self) -> str:
         """The label of the swap area, "" if it has none."""
         label: bytes = _FIELDS.unpack_from(self.data)[4]
-        return label.split(b"\0", 1)[0].decode("utf-8", "replace")
+        return label.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
     def describe(self, name: str) -> str:
         """Say what `name` is, whose first page has no mark."""

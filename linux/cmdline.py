@@ -9,7 +9,7 @@ _MOST_DIGITS = 15
 
 def read() -> str:
     """Return the command line that this kernel was started with."""
-    with open("/proc/cmdline", encoding="utf-8", errors="replace") as file:
+    with open("/proc/cmdline", encoding="utf-8", errors="surrogateescape") as file:
         return file.read().strip()
 
 

@@ -34,8 +34,8 @@ class KernelLog:
 
     def write(self, level: int, message: str) -> None:
         """Write one line. The kernel may drop lines that come too fast; that is no error."""
-        text = " ".join(message.split())
-        os.write(next(self._next), f"<{level}>{self._name}: {text}\n".encode()[:900])
+        line = f"<{level}>{self._name}: {' '.join(message.split())}\n"
+        os.write(next(self._next), line.encode(errors="backslashreplace")[:900])
 
     def close(self) -> None:
         """Close it."""

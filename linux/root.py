@@ -30,9 +30,9 @@ class Root:
         return f"{self.root}{path}"
 
     def text(self, path: str) -> str | None:
-        """Return the contents of a file, None if it is not there."""
+        """Return the contents of a file, as os.fsdecode has them, None if it is not there."""
         data = self.data(path)
-        return None if data is None else data.decode("utf-8", "replace")
+        return None if data is None else os.fsdecode(data)
 
     def line(self, path: str) -> str:
         """Return the contents of a file of one line, "" if it is not there."""

@@ -31,7 +31,7 @@ class BootRecord:
         lines = [f"{name}={' '.join(str(value).split())}" for name, value in words.items()]
         lines += [f"kept={page} {device}" for device, page in self.kept]
         text = "".join(f"{line}\n" for line in lines)
-        write_text(path or PATH, text.encode(errors="replace").decode())
+        write_text(path or PATH, text)
 
     @classmethod
     def read(cls, path: str | None = None) -> "BootRecord | None":

@@ -11,10 +11,13 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def read_text(path: str) -> str | None:
-    """Return the contents, None where there is no such file. Raises UnreadableError."""
+    """Return the contents, None where there is no such file. Raises UnreadableError.
+
+    Paths in it may be no UTF-8: they come as os.fsdecode has them.
+    """
     with Attempt("read", path):
         try:
-            with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -22,7 +25,7 @@ def read_text(path: str) -> str | None:
 
 def write_text(path: str, text: str) -> None:
     """Replace the file by one with this text, on the disk for good. Raises UnreadableError."""
-    _replace(path, text.encode(), 0o644)
+    _replace(path, os.fsencode(text), 0o644)
 
 
 def write_private(path: str, data: bytes) -> None:

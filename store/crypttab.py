@@ -4,6 +4,7 @@ As systemd reads them (src/cryptsetup/cryptsetup-generator.c, add_crypttab_devic
 scripts of cryptsetup (debian/functions, crypttab_foreach_entry), which know octal escapes, too.
 """
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -111,10 +112,9 @@ def unmangled(dm_name: str) -> str:
     """
     parts = _MANGLED.split(dm_name)
     data = b"".join(
-        bytes([int(part, 16)]) if at % 2 else part.encode("utf-8", "surrogateescape")
-        for at, part in enumerate(parts)
+        bytes([int(part, 16)]) if at % 2 else os.fsencode(part) for at, part in enumerate(parts)
     )
-    return data.decode("utf-8", "replace")
+    return os.fsdecode(data)
 
 
 def _decoded(field: str) -> str:

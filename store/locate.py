@@ -4,6 +4,8 @@ Every boot that looks for an image does this, so it imports little: what udev kn
 its database (systemd's sd-device, device_read_db), as libudev does.
 """
 
+import os
+
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
@@ -161,14 +163,14 @@ def _decode(text: str) -> str:
     A backslash that begins no such byte stands for itself.
     """
     first, *others = text.split("\\x")
-    data = first.encode()
+    data = os.fsencode(first)
     for part in others:
         digits = part[:2].lower()
         if len(digits) == 2 and not digits.strip(_HEX):
-            data += bytes([int(digits, 16)]) + part[2:].encode()
+            data += bytes([int(digits, 16)]) + os.fsencode(part[2:])
         else:
-            data += b"\\x" + part.encode()
-    return data.decode("utf-8", "replace")
+            data += b"\\x" + os.fsencode(part)
+    return os.fsdecode(data)
 
 
 def _header_tag(node: str, tag: str, root: Root) -> str:

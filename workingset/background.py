@@ -103,7 +103,7 @@ def _give_and_exit(work: Callable[[], bytes], writing: int) -> NoReturn:
                 pipe.write(work())
                 status = 0
             except (OSError, ValueError) as error:
-                pipe.write(str(error).encode())
+                pipe.write(str(error).encode(errors="backslashreplace"))
     finally:
         os._exit(status)
 

@@ -71,6 +71,7 @@ PARTS = st.builds(
                 "/dev/zram0 partition 9999999 0",
                 "/file file 1048576 0",
                 r"/gone\040(deleted) file 8888888 0",
+                r"/gr\374n file 524288 0",
                 "/dev/gone partition 7777777 0",
             ]
         ),
@@ -133,7 +134,8 @@ def build(folder: Path, parts: Parts) -> FakeMachine:
     fake.write("/etc/crypttab", parts.crypttab)
     for name, page in (("dm-0", "swap"), ("zram0", "swap"), ("sda4", parts.sda4)):
         fake.write(f"/dev/{name}", PAGES[page])
-    fake.file("/file", PAGES[parts.file], GIB)
+    for name in ("/file", "/gr\udcfcn"):
+        fake.file(name, PAGES[parts.file], GIB)
     fake.replace("/proc/self/mountinfo", "ext4", parts.fs_type)
     lines = [f"{area} -2\n" for area in parts.swaps]
     fake.write("/proc/swaps", "".join(["Filename Type Size Used Priority\n", *lines]))

@@ -200,9 +200,9 @@ def test_log_takes_more_lines_at_once_than_the_kernel_takes_from_one_opening(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "write", write)
         for number in range(40):
-            log.write(kmsg.INFO, f"line\n {number}")
+            log.write(kmsg.INFO, f"\udcffline\n {number}")
     log.close()
-    assert lines == [b"<6>x: line %d\n" % number for number in range(40)]
+    assert lines == [b"<6>x: \\udcffline %d\n" % number for number in range(40)]
 
 
 def test_process_is_described(tmp_path: Path) -> None:

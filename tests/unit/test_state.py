@@ -10,6 +10,7 @@ import pytest
 from errors import ConfigurationError, StateError, UnreadableError
 from state.boot import BootRecord
 from state.conf import Conf, parse_size, read_conf
+from state.files import write_text
 from state.location import Location, read_location
 from state.record import HibernationRecord, Outcome
 
@@ -89,8 +90,9 @@ def test_location_is_read_back(tmp_path: Path) -> None:
     for location in (
         Location("UUID=1-2", 34816, "0123456789abcdef" * 2, "/a=b/swap file"),
         Location("/dev/mapper/vg-swap"),
+        Location("UUID=1", 7, store="/gr\udcfc\udcdf\r"),
     ):
-        path.write_text(location.build())
+        write_text(str(path), location.build())
         assert read_location(str(path)) == location
     assert Location("UUID=1", 7).parameters == "resume=UUID=1 resume_offset=7"
     assert Location("UUID=1").parameters == "resume=UUID=1"
@@ -124,7 +126,7 @@ def test_records_are_read_back(tmp_path: Path) -> None:
     BootRecord(3.5, 7, "what a \n device\udcff is called ü").save(path)
     found = BootRecord.read(path)
     assert found is not None
-    assert found.message == "what a device? is called ü"
+    assert found.message == "what a device\udcff is called ü"
 
 
 @pytest.mark.parametrize(
