@@ -28,7 +28,12 @@ def compare(entries: list[GuardEntry], wait: Callable[[], bool], root: Root = HO
         if not missing:
             return
         if not wait():
-            raise ChangedError(_absence(missing[0]))
+            entry, *_ = missing
+            or_changed = ", or has changed" if entry.method is Method.SAMPLE else ""
+            raise ChangedError(
+                f"the {entry.file_system} of {entry.mount_point}, on {entry.device} then, "
+                f"is not there{or_changed}"
+            )
 
 
 def _open_devices(
@@ -53,39 +58,28 @@ def _is_unchanged(entry: GuardEntry, devices: list[Device]) -> bool:
 
     Raises ChangedError if it has changed. A changed sample cannot be told from an absent device.
     """
-    fingerprint = KINDS[entry.method].fingerprint
-    found = _choose(entry, [device for device in devices if _is_like(entry, device)])
+    found = [device for device in devices if _is_like(entry, device)]
+    if entry.method is Method.SAMPLE:
+        return any(_is_same(entry, device) for device in found)
+    # Of several of one identity the one with the entry's name counts, else all.
+    found = [device for device in found if device.name == entry.device] or found
     for device in found:
-        is_same = fingerprint(device.read, device.size) == entry.fingerprint
-        if entry.method is Method.SAMPLE:
-            if is_same:
-                return True
-        elif not is_same:
+        if not _is_same(entry, device):
             raise ChangedError(
                 f"the {entry.file_system} of {entry.mount_point}, on {device.name}, has changed "
                 "since the image was made: it was mounted or repaired"
             )
-    return bool(found) and entry.method is not Method.SAMPLE
+    return bool(found)
+
+
+def _is_same(entry: GuardEntry, device: Device) -> bool:
+    return KINDS[entry.method].fingerprint(device.read, device.size) == entry.fingerprint
 
 
 def _is_like(entry: GuardEntry, device: Device) -> bool:
-    if device.size != entry.device_size:
-        return False
-    if entry.device_identity and device.identity != entry.device_identity:
+    if device.size != entry.device_size or entry.device_identity not in ("", device.identity):
         return False
     try:
         return KINDS[entry.method].identify(device.read) == entry.identity
     except UnreadableError:
         return False  # perhaps another device
-
-
-def _choose(entry: GuardEntry, found: list[Device]) -> list[Device]:
-    """Return which of several of one identity count: the one with the entry's name, else all."""
-    if entry.method is Method.SAMPLE:
-        return found
-    return [device for device in found if device.name == entry.device] or found
-
-
-def _absence(entry: GuardEntry) -> str:
-    what = f"the {entry.file_system} of {entry.mount_point}, on {entry.device} then, is not there"
-    return f"{what}, or has changed" if entry.method is Method.SAMPLE else what

@@ -40,10 +40,9 @@ class Device(OpenFile):
         """Raise OSError."""
         self._buffer = buffer.view
         layers = stack.layers(path, root)
-        self.path = path
-        self.name = _name(path, layers)
+        self.name = f"/dev/mapper/{layers[0].dm_name}" if layers[0].dm_name else path
         """A path for messages, and to tell two file systems of one identity apart."""
-        self.identity = _identity(layers)
+        self.identity = _identity(layers[0])
         """What a layer of device-mapper or md calls itself at each boot, else ""."""
         self.is_lasting = stack.is_lasting(layers)
         """Whether no layer is a file (its file system is guarded) or memory."""
@@ -66,13 +65,8 @@ class Device(OpenFile):
         return bytes(room[offset - start : min(done, offset - start + size)])
 
 
-def _name(path: str, layers: list[stack.Layer]) -> str:
-    return f"/dev/mapper/{layers[0].dm_name}" if layers[0].dm_name else path
-
-
-def _identity(layers: list[stack.Layer]) -> str:
+def _identity(top: stack.Layer) -> str:
     """Return the UUID of the uppermost layer; LUKS puts the name behind it, which may change."""
-    top = layers[0]
     if top.dm_uuid.startswith("CRYPT-LUKS"):
         return top.dm_uuid.removesuffix(f"-{top.dm_name}")
     return top.dm_uuid or top.md_uuid

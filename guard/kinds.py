@@ -1,38 +1,37 @@
 """Which file system gets which fingerprint."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 from format.tables import Method
-from guard import btrfs, exfat, ext, fat, sample, xfs
+from guard import exfat, fat, sample, xfs
 from guard.device import Read
+from guard.superblock import BTRFS, EXT
 
 OF_TYPE = {
-    "ext2": Method.EXT,
-    "ext3": Method.EXT,
-    "ext4": Method.EXT,
+    **dict.fromkeys(("ext2", "ext3", "ext4"), Method.EXT),
     "xfs": Method.XFS,
     "btrfs": Method.BTRFS,
-    "vfat": Method.FAT,
-    "msdos": Method.FAT,
+    **dict.fromkeys(("vfat", "msdos"), Method.FAT),
     "exfat": Method.EXFAT,
 }
 """By types as in /proc/mounts; all others are sampled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """The two functions of a module of this package."""
+class Kind(Protocol):
+    """A kind of fingerprint: some are modules of this package."""
 
-    identify: Callable[[Read], bytes | None]
-    fingerprint: Callable[[Read, int], bytes]
+    def identify(self, read: Read, /) -> bytes | None:
+        """Return what names a file system of this kind, None if it is none."""
+
+    def fingerprint(self, read: Read, size: int, /) -> bytes:
+        """Return a SHA-256 of what changes with it."""
 
 
-KINDS = {
-    Method.EXT: Kind(ext.identify, ext.fingerprint),
-    Method.XFS: Kind(xfs.identify, xfs.fingerprint),
-    Method.BTRFS: Kind(btrfs.identify, btrfs.fingerprint),
-    Method.FAT: Kind(fat.identify, fat.fingerprint),
-    Method.EXFAT: Kind(exfat.identify, exfat.fingerprint),
-    Method.SAMPLE: Kind(sample.identify, sample.fingerprint),
+KINDS: dict[Method, Kind] = {
+    Method.EXT: EXT,
+    Method.XFS: xfs,
+    Method.BTRFS: BTRFS,
+    Method.FAT: fat,
+    Method.EXFAT: exfat,
+    Method.SAMPLE: sample,
 }

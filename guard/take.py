@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple
 
 from errors import Attempt, DeviceNotFoundError
 from format.tables import GuardEntry, Method
@@ -15,29 +14,22 @@ from linux.root import Root
 from store.locate import node_of_number
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
+class _Subject(NamedTuple):
     device: Device
     method: Method
     identity: bytes
     mount: Mount
 
 
-class Guarded:
+class Guarded(ExitStack):
     """The devices of the mounted file systems, open from `open_all` to the end of a `with`."""
 
     def __init__(self) -> None:
-        self._files = ExitStack()
+        super().__init__()
         self._buffer = new_buffer()
         self._subjects: list[_Subject] = []
         self.notes: list[str] = []
         """A line for each file system that the guard cannot wholly see."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._files.close()
 
     def open_all(self, table: MountTable) -> None:
         """Open what the mounted file systems lie on, but for files (loop) and memory.
@@ -53,7 +45,10 @@ class Guarded:
 
     def entries(self) -> Iterator[GuardEntry]:
         """Yield what the resumer is to compare. Raises UnreadableError."""
-        return map(_entry, self._subjects)
+        for device, method, identity, mount in self._subjects:
+            fingerprint = KINDS[method].fingerprint(device.read, device.size)
+            names = (mount.fs_type, device.name, device.identity, mount.mount_point)
+            yield GuardEntry(method, identity, device.size, fingerprint, *names)
 
     def _nodes(self, mount: Mount, table: MountTable) -> Iterator[str]:
         place, numbers = mount.mount_point, table.devices_below(mount)
@@ -74,7 +69,7 @@ class Guarded:
     def _open(self, node: str, mount: Mount, root: Root) -> None:
         with Attempt("open", f"{node}, mounted at {mount.mount_point}"):
             device = Device(node, self._buffer, root)
-        self._files.enter_context(device)
+        self.enter_context(device)
         if not device.is_lasting:
             return
         method = OF_TYPE.get(mount.fs_type, Method.SAMPLE)
@@ -86,17 +81,3 @@ class Guarded:
                 "only a sample of it can be compared"
             )
         self._subjects.append(_Subject(device, method, identity, mount))
-
-
-def _entry(subject: _Subject) -> GuardEntry:
-    device = subject.device
-    return GuardEntry(
-        subject.method,
-        subject.identity,
-        device.size,
-        KINDS[subject.method].fingerprint(device.read, device.size),
-        subject.mount.fs_type,
-        device.name,
-        device.identity,
-        subject.mount.mount_point,
-    )
