@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from format.working_set import CachedFile, FileSystem, Ranges, pages_in
@@ -15,7 +16,7 @@ from linux import PAGE_SIZE, opening
 from linux.extents import FileExtent, file_extents
 from linux.page_cache import Residency, Runs, largest_readahead
 from workingset.files import check_of
-from workingset.limits import Limits
+from workingset.limits import Limits, in_groups
 from workingset.stats import Skipped, Stats
 from workingset.trees import Tree, find_tree, open_tree
 
@@ -26,10 +27,6 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 _GROUP_BYTES = 2 << 20
 _GROUP_PIECES = 64
 """What one thread asks for before it waits."""
-
-
-class _LeftAloneError(Exception):
-    """A file is not read; the argument is why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +83,9 @@ class FileReplay:
     def _bring_back(self, root: int, files: Sequence[CachedFile], *, with_paths: bool) -> None:
         """Bring back what is missing of a batch."""
         self._limits.check()
-
-        def opened(file: CachedFile) -> _Open | Skipped:
-            try:
-                return _opened(root, file, with_paths=with_paths)
-            except _LeftAloneError as error:
-                return Skipped(error.args[0])
-
         found: list[_Open] = []
         try:
-            for each in self._threads.map(opened, files):
+            for each in self._threads.map(partial(_opened, root, with_paths=with_paths), files):
                 if isinstance(each, _Open):
                     found.append(each)
                 else:
@@ -114,7 +104,8 @@ class FileReplay:
             key=lambda piece: piece.place,
         )
         try:
-            for _ in self._threads.map(self._read_group, _groups(pieces)):
+            groups = in_groups(pieces, lambda piece: piece.size, _GROUP_BYTES, _GROUP_PIECES)
+            for _ in self._threads.map(self._read_group, groups):
                 pass
         finally:
             after = [_total(self._missing(file)) for file in files]
@@ -138,29 +129,24 @@ class FileReplay:
                 os.pread(piece.fd, 1, piece.offset + piece.size - 1)
 
 
-def _opened(root: int, file: CachedFile, *, with_paths: bool) -> _Open:
-    """Open a file if it is what was recorded: nothing else is opened for reading.
-
-    Raises _LeftAloneError.
-    """
+def _opened(root: int, file: CachedFile, *, with_paths: bool) -> _Open | Skipped:
+    """Open a file if it is what was recorded: nothing else is opened for reading."""
+    find = opening.open_below if with_paths else opening.open_handle
     try:
-        if with_paths:
-            found = opening.open_below(root, file.name, os.O_PATH | os.O_NOFOLLOW)
-        else:
-            found = opening.open_handle(root, file.name, os.O_PATH | os.O_NOFOLLOW)
+        found = find(root, file.name, os.O_PATH | os.O_NOFOLLOW)
     except (OSError, ValueError) as error:
         is_gone = isinstance(error, OSError) and error.errno in _GONE
-        raise _LeftAloneError(Skipped.GONE if is_gone else Skipped.REFUSED) from None
+        return Skipped.GONE if is_gone else Skipped.REFUSED
     try:
         status = os.fstat(found)
         if not stat.S_ISREG(status.st_mode) or check_of(status) != file.check:
-            raise _LeftAloneError(Skipped.CHANGED)
+            return Skipped.CHANGED
         pages = -(-status.st_size // PAGE_SIZE)
         ranges = [(first, min(count, pages - first)) for first, count in file.ranges]
         within = tuple((first, count) for first, count in ranges if count > 0)
         return _Open(opening.reopen(found, _READ_FLAGS), within)
     except OSError:
-        raise _LeftAloneError(Skipped.REFUSED) from None
+        return Skipped.REFUSED
     finally:
         os.close(found)
 
@@ -209,16 +195,3 @@ def _place(extents: Sequence[FileExtent], at: int, offset: int, before: int) -> 
     if extent and offset < extent.logical + extent.length:
         return extent.physical + offset - extent.logical, extent.logical + extent.length
     return before, extents[at + 1].logical if at + 1 < len(extents) else 1 << 63
-
-
-def _groups(pieces: Sequence[_Piece]) -> Iterator[list[_Piece]]:
-    group: list[_Piece] = []
-    size = 0
-    for piece in pieces:
-        if group and (len(group) == _GROUP_PIECES or size + piece.size > _GROUP_BYTES):
-            yield group
-            group, size = [], 0
-        group.append(piece)
-        size += piece.size
-    if group:
-        yield group

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from format.working_set import MAX_PATH, Ranges, file_check
 from linux import opening
+from linux.open_file import OpenFile
 from linux.page_cache import Residency
 
 _FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOCTTY
@@ -47,43 +48,35 @@ class Examiner:
             return None
         try:
             fd = opening.open_below(folder, name, _FLAGS | os.O_NOFOLLOW, _CACHED)
+            return self._examined(fd, path)
         except OSError:
             return None
-        return self._examined(fd, path)
 
     def look_unless_special(self, folder: int, path: bytes) -> Found | None:
         """Return the same of what may also be a FIFO or a device: that is not opened."""
         if len(path) > MAX_PATH:
             return None
+        flags = os.O_PATH | os.O_NOFOLLOW
         try:
-            found = opening.open_below(folder, path, os.O_PATH | os.O_NOFOLLOW, _CACHED)
+            with OpenFile(opening.open_below(folder, path, flags, _CACHED)) as found:
+                if not stat.S_ISREG(os.fstat(found.fd).st_mode):
+                    return None
+                return self._examined(opening.reopen(found.fd, _FLAGS), path)
         except OSError:
             return None
-        try:
-            if not stat.S_ISREG(os.fstat(found).st_mode):
-                return None
-            fd = opening.reopen(found, _FLAGS)
-        except OSError:
-            return None
-        finally:
-            os.close(found)
-        return self._examined(fd, path)
 
     def _examined(self, fd: int, path: bytes) -> Found | None:
+        """Look at an open file, and close it. Raises OSError."""
         try:
-            ranges = self._residency.of_file(fd)
-            return self._found(fd, path, tuple(ranges)) if ranges else None
-        except OSError:
-            return None
+            if not (ranges := self._residency.of_file(fd)):
+                return None
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            handle = opening.handle_of(fd) if self._with_handles else b""
+            return Found(path, handle, check_of(status), tuple(ranges))
         finally:
             os.close(fd)
-
-    def _found(self, fd: int, path: bytes, ranges: Ranges) -> Found | None:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        handle = opening.handle_of(fd) if self._with_handles else b""
-        return Found(path, handle, check_of(status), ranges)
 
 
 def check_of(status: os.stat_result) -> int:

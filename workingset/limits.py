@@ -1,6 +1,7 @@
 """When a replay has to stop, so that no task waits for memory because of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from linux.memory import high_watermarks, memory, pressure, scanned
 
@@ -9,6 +10,28 @@ _SPARE = 16 << 20
 
 _MOST_PRESSURE = 10.0
 """Percent of the last ten seconds in which some task waited for memory."""
+
+
+T = TypeVar("T")
+
+
+def in_groups(
+    items: Iterable[T], weight: Callable[[T], int], most: int, count: int = 1 << 62
+) -> Iterator[list[T]]:
+    """Yield the items some at a time: what is asked for before it is waited for.
+
+    At most `count` of them, whose weights are `most` together; one alone may be heavier.
+    """
+    group: list[T] = []
+    total = 0
+    for item in items:
+        if group and (len(group) == count or total + weight(item) > most):
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += weight(item)
+    if group:
+        yield group
 
 
 class StoppedError(Exception):

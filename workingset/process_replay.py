@@ -11,7 +11,7 @@ from itertools import chain, islice
 from format.working_set import ProcessMemory, Ranges
 from linux import PAGE_SIZE, process_memory, tasks
 from linux.process_memory import Mapping, PageMap
-from workingset.limits import Limits
+from workingset.limits import Limits, in_groups
 from workingset.stats import Stats
 
 _WINDOW_PAGES = 512
@@ -134,16 +134,8 @@ def _overlap(ranges: Ranges, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _windows(runs: Sequence[_Run]) -> Iterator[list[_Run]]:
     """Yield runs that are next to each other in swap, some at a time."""
-    window: list[_Run] = []
-    pages = 0
-    for run in chain.from_iterable(map(_parts, runs)):
-        if window and pages + run.count > _WINDOW_PAGES:
-            yield window
-            window, pages = [], 0
-        window.append(run)
-        pages += run.count
-    if window:
-        yield window
+    parts = chain.from_iterable(map(_parts, runs))
+    return in_groups(parts, lambda run: run.count, _WINDOW_PAGES)
 
 
 def _parts(run: _Run) -> Iterator[_Run]:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from uuid import UUID
@@ -136,17 +136,12 @@ def _smaller(whole: WorkingSet) -> WorkingSet:
     if whole.processes and (not unused or _least_of_processes(whole) > _least_of_files(unused)):
         half = whole.processes[: len(whole.processes) // 2]
         return replace(whole, processes=half, complete=False)
-    few = _median([pages_in(file.ranges) for file in unused or files])
-    return _with_files(
-        whole, lambda file: (file.in_use and bool(unused)) or pages_in(file.ranges) > few
-    )
+    pages = sorted(pages_in(file.ranges) for file in unused or files)
+    few = pages[len(pages) // 2]
 
+    def keep(file: CachedFile) -> bool:
+        return (file.in_use and bool(unused)) or pages_in(file.ranges) > few
 
-def _median(numbers: list[int]) -> int:
-    return sorted(numbers)[len(numbers) // 2]
-
-
-def _with_files(whole: WorkingSet, keep: Callable[[CachedFile], bool]) -> WorkingSet:
     systems = (
         replace(system, files=tuple(filter(keep, system.files))) for system in whole.file_systems
     )
