@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,10 @@ FAILED = replace(BEGUN, outcome=Outcome.FAILED, ended=1007, message="no room", e
 REFUSED = replace(
     BEGUN, outcome=Outcome.REFUSED, boot_id=ELSEWHERE, ended=2000, message="noresume", exit_code=10
 )
-NOTHING = BootRecord(2000, 3, "no image: sda2 is swap")
+RESUMED = replace(BEGUN, outcome=Outcome.RESUMED, ended=4600)
+NOT_YET = replace(BEGUN, boot_id=ELSEWHERE)
+ON = f"{TO}, resumed 1970-01-01 01:16:40 UTC"
+NOTHING = BootRecord(2000, 3, "no image")
 UNTOLD = "this boot did not resume, and its initramfs does not say why: run torpor doctor"
 
 
@@ -40,16 +44,8 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
     [
         (None, None, ["no hibernation recorded"]),
         (None, BootRecord(2000, 7, "no disk"), ["no hibernation recorded", f"{BOOT} no disk"]),
-        (
-            replace(BEGUN, outcome=Outcome.RESUMED, ended=4600),
-            None,
-            [f"{TO}, resumed 1970-01-01 01:16:40 UTC"],
-        ),
-        (
-            replace(BEGUN, outcome=Outcome.RESUMED, ended=4600, downtime=3599),
-            None,
-            [f"{TO}, resumed 1970-01-01 01:16:40 UTC, after a downtime of 60.0 min"],
-        ),
+        (RESUMED, None, [ON]),
+        (replace(RESUMED, downtime=3599), None, [f"{ON}, after a downtime of 60.0 min"]),
         (FAILED, None, [f"{TO}, failed after 7 s: no room (exit code 9)"]),
         (
             replace(FAILED, downtime=5.25),
@@ -58,30 +54,14 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
         ),
         (replace(FAILED, store=""), None, [f"{HEAD}, failed after 7 s: no room (exit code 9)"]),
         (BEGUN, None, [f"{TO}, not finished: it is under way, or was killed"]),
-        (
-            replace(BEGUN, boot_id=ELSEWHERE),
-            BootRecord(2000, 4, "chunk 3 is damaged"),
-            [f"{TO}, not resumed", f"{BOOT} chunk 3 is damaged"],
-        ),
-        (replace(BEGUN, boot_id=ELSEWHERE), None, [f"{TO}, not resumed", UNTOLD]),
+        (NOT_YET, BootRecord(2000, 4, "damaged"), [f"{TO}, not resumed", f"{BOOT} damaged"]),
+        (NOT_YET, None, [f"{TO}, not resumed", UNTOLD]),
         (REFUSED, BootRecord(2000, 10, "noresume"), [f"{TO}, not resumed", f"{BOOT} noresume"]),
         (REFUSED, None, [f"{TO}, not resumed by the boot of {LATER}: noresume"]),
         (None, NOTHING, ["no hibernation recorded"]),
-        (
-            replace(BEGUN, outcome=Outcome.RESUMED, ended=4600),
-            NOTHING,
-            [f"{TO}, resumed 1970-01-01 01:16:40 UTC"],
-        ),
-        (
-            replace(BEGUN, boot_id=ELSEWHERE),
-            NOTHING,
-            [f"{TO}, not resumed", f"{BOOT} no image: sda2 is swap"],
-        ),
-        (
-            replace(REFUSED, exit_code=3),
-            NOTHING,
-            [f"{TO}, not resumed", f"{BOOT} no image: sda2 is swap"],
-        ),
+        (RESUMED, NOTHING, [ON]),
+        (NOT_YET, NOTHING, [f"{TO}, not resumed", f"{BOOT} no image"]),
+        (replace(REFUSED, exit_code=3), NOTHING, [f"{TO}, not resumed", f"{BOOT} no image"]),
         (
             REFUSED,
             BootRecord(3000, 7, "no disk"),
@@ -119,8 +99,7 @@ def test_status_for_a_script(torpor: Torpor) -> None:
 
 def test_status_of_damaged_records(torpor: Torpor) -> None:
     BEGUN.save()
-    with open(record.HIBERNATION_PATH, "w", encoding="ascii") as file:
-        file.write("[")
+    Path(record.HIBERNATION_PATH).write_text("[")
     said = torpor("status")
     assert (said.code, "is not what torpor writes" in said.err) == (21, True)
 

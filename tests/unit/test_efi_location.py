@@ -27,10 +27,13 @@ from store.efi_location import (
 )
 from store.header import StoreHeader, read_header
 from store.place import Place
+from tests.forge import PAGE
+from tests.sources import opened
 from tests.unit.conftest import Torpor
 from tests.unit.marked import mark_of, set_mark
 
 UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
+SPEC = f"UUID={UUID_1}"
 HERE = os.uname().release
 DEBIAN = {"ID": "debian", "VERSION_ID": "13", "NAME": "Debian GNU/Linux"}
 ATTRIBUTES = b"\x07\0\0\0"
@@ -61,20 +64,12 @@ def _efi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Firmware:
     return Firmware(tmp_path / "efivars")
 
 
-def parsed(text: str) -> EfiLocation:
-    return EfiLocation.parse(text.encode("utf-16-le"))
-
-
 def test_what_systemd_writes() -> None:
     expected = EfiLocation(UUID_1, 34816, "6.12.1")
-    for text in (
-        OF_SYSTEMD,
-        f"{OF_SYSTEMD}\0",
-        f"{OF_SYSTEMD}\0\0\0",
-        OF_SYSTEMD.replace("-2", "2"),
-    ):
-        assert parsed(text) == expected
-    assert expected.spec == f"UUID={UUID_1}"
+    with_dashes_elsewhere = OF_SYSTEMD.replace("-2", "2")
+    for text in (OF_SYSTEMD, f"{OF_SYSTEMD}\0", f"{OF_SYSTEMD}\0\0\0", with_dashes_elsewhere):
+        assert EfiLocation.parse(text.encode("utf-16-le")) == expected
+    assert expected.spec == SPEC
 
 
 def test_what_systemd_reads(efi: Firmware) -> None:
@@ -167,12 +162,9 @@ def test_a_variable_that_cannot_be_touched(efi: Firmware) -> None:
 
 
 def store(path: Path, at: int) -> StoreHeader:
-    path.write_bytes(bytes(64 * 4096))
-    fd = os.open(path, os.O_RDONLY)
-    try:
+    path.write_bytes(bytes(64 * PAGE))
+    with opened(path) as fd:
         return read_header(fd, str(path), at)
-    finally:
-        os.close(fd)
 
 
 @pytest.fixture(name="device")
@@ -180,17 +172,12 @@ def _device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What UUID_1 names; files of any name lie at page 34 of it."""
     path = tmp_path / "sda"
     path.touch()
-    spec = f"UUID={UUID_1}"
-
-    def place_of(name: str) -> Place:
-        return Place(str(path), 34 if "file" in name else 0)
-
     for module in (efi_location, attempts):
         monkeypatch.setattr(
             module, "place_of", lambda name: Place(str(path), 34 * ("file" in name))
         )
-    monkeypatch.setattr(efi_location, "find_device", {spec: str(path)}.get)
-    monkeypatch.setattr(attempts, "name_of", lambda _: spec)
+    monkeypatch.setattr(efi_location, "find_device", {SPEC: str(path)}.get)
+    monkeypatch.setattr(attempts, "name_of", lambda _: SPEC)
     return path
 
 
@@ -225,21 +212,45 @@ def test_a_store_without_a_place_has_no_name(
     assert efi.variable.exists()
 
 
-def hibernate(
-    name: str, efi: Firmware, *, is_reached: bool = True
-) -> tuple[EfiLocation | None, list[str]]:
-    """Return what the firmware names meanwhile, and what was logged."""
-    said: list[str] = []
-    with named_in_firmware(name, said.append, is_reached=is_reached):
-        found = EfiLocation.parse(efi.variable.read_bytes()[4:]) if efi.variable.exists() else None
-    return found, said
+OF_FAT = "UUID=1234-ABCD"
+ANOTHER = EfiLocation(UUID(int=7), 9, "other")
 
 
 @pytest.mark.usefixtures("device")
-@pytest.mark.parametrize(("name", "page"), [("/dev/sda", 0), ("/file", 34)])
-def test_a_hibernation_names_its_store(efi: Firmware, name: str, page: int) -> None:
-    assert hibernate(name, efi) == (EfiLocation(UUID_1, page, HERE), [])
-    assert not efi.variable.exists()
+@pytest.mark.parametrize(
+    ("name", "spec", "before", "is_reached", "expected"),
+    [
+        ("/dev/sda", SPEC, None, True, EfiLocation(UUID_1, 0, HERE)),
+        ("/file", SPEC, None, True, EfiLocation(UUID_1, 34, HERE)),
+        # What the next boot may not reach is not named, and a stale name goes.
+        ("/dev/sda", SPEC, replace(ANOTHER, kernel_release=HERE), False, None),
+        # Another system that is hibernated keeps its name.
+        ("/dev/sda", SPEC, ANOTHER, True, ANOTHER),
+        # Devices that systemd could not find by these names.
+        ("/dev/sda", "PARTUUID=1", None, True, None),
+        ("/dev/sda", "/dev/mapper/x", None, True, None),
+        ("/dev/sda", OF_FAT, None, True, None),
+    ],
+)
+def test_what_a_hibernation_names(
+    efi: Firmware,
+    name: str,
+    spec: str,
+    before: EfiLocation | None,
+    expected: EfiLocation | None,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_reached: bool,
+) -> None:
+    monkeypatch.setattr(attempts, "name_of", lambda _: spec)
+    if before:
+        write_efi_location(before, DEBIAN)
+    said: list[str] = []
+    with named_in_firmware(name, said.append, is_reached=is_reached):
+        found = EfiLocation.parse(efi.variable.read_bytes()[4:]) if efi.variable.exists() else None
+    assert found == expected
+    assert bool(said) == (spec == OF_FAT), said
+    assert efi.variable.exists() == (before == ANOTHER)
 
 
 @pytest.mark.usefixtures("device")
@@ -252,32 +263,6 @@ def test_one_that_fails_leaves_no_name(efi: Firmware) -> None:
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert not efi.variable.exists()
-
-
-@pytest.mark.usefixtures("device")
-def test_what_the_next_boot_may_not_reach_is_not_named(efi: Firmware) -> None:
-    efi.keep(UUID(int=7))
-    assert hibernate("/dev/sda", efi, is_reached=False) == (None, [])
-    assert not efi.variable.exists(), "a stale one goes"
-
-
-@pytest.mark.usefixtures("device")
-def test_another_system_that_is_hibernated_keeps_its_name(efi: Firmware) -> None:
-    efi.keep(UUID(int=7), 9, "other")
-    found, said = hibernate("/dev/sda", efi)
-    assert found == EfiLocation(UUID(int=7), 9, "other")
-    assert said == []
-    assert efi.variable.exists()
-
-
-@pytest.mark.usefixtures("device")
-@pytest.mark.parametrize("name", ["PARTUUID=1", "/dev/mapper/x", "UUID=1234-ABCD"])
-def test_a_device_that_systemd_could_not_name_is_not_named(
-    efi: Firmware, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attempts, "name_of", lambda _: name)
-    found, _ = hibernate("/dev/sda", efi)
-    assert found is None
 
 
 @pytest.mark.usefixtures("device")
