@@ -1,7 +1,7 @@
 """Where a Debian guest can keep its image, and which guests are tried with which of the places.
 
 What the host and the guest prepare for each; of generator, suite, kernel and place every pair
-occurs, as tests/unit/test_matrix.py proves."""
+occurs, as tests/unit/test_guests.py proves."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,19 +1,25 @@
-"""Where the virtual machines' kernels, modules and packages come from."""
+"""The virtual machines: kernels, modules and packages, the matrix of tests, what consoles say."""
 
 import gzip
 import lzma
 import struct
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from tests.conftest import keep_rows
+from tests.vm.places import PLACES, places_of, rows
+from tests.vm.test_debian_places import SHORT
 from vm import kernels
 from vm.apt import Apt, apt_in, sources
+from vm.debian import GENERATORS
 from vm.host import HostError, run
 from vm.initramfs import guest_modules
 from vm.kernels import Kernel, find_kernel, kernel_of, newest_known
-from vm.suites import NEWEST, SUITES
+from vm.machine import Result
+from vm.suites import NEWEST, SUITES, suites_from_here
 
 RELEASE = "7.3.4+deb13-amd64"
 MAIN = "http://mirror.example/debian/"
@@ -172,3 +178,98 @@ def test_lists_of_our_own_leave_the_hosts_alone(tmp_path: Path) -> None:
         assert places[name].strip('"').startswith(str(tmp_path)), name
     assert places["Dir::Etc::sourceparts"] == '"/dev/null"'
     assert "\nAPT::Update::Post-Invoke-Success:: " not in said  # an entry of that list
+
+
+PLACE_NAMES = [place.name for place in PLACES]
+KERNELS = [(suite.name, series) for suite in SUITES.values() for series in suite.series]
+"""Each suite's own. The newest of 13 is that of its backports, another one than unstable's."""
+FACTORS = ("generator", "suite", "kernel", "place")
+HEAD = ("what", "where", "seconds")
+
+
+def levels(generator: str, suite: str, series: str, place: str) -> dict[str, str]:
+    kernel = f"{suite} {series}" if series == NEWEST else series
+    return dict(zip(FACTORS, (generator, suite, kernel, place), strict=True))
+
+
+WANTED = [
+    levels(generator, suite, series, place)
+    for generator, (suite, series), place in product(GENERATORS, KERNELS, PLACE_NAMES)
+]
+"""All rows that there could be."""
+ROWS = [levels(*kind, place.name) for kind, place in rows()]
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(FACTORS, 2)))
+def test_every_pair_occurs(one: str, other: str) -> None:
+    wanted = {(row[one], row[other]) for row in WANTED}
+    assert {(row[one], row[other]) for row in ROWS} == wanted
+
+
+def test_as_many_levels_as_there_should_be() -> None:
+    assert len(set(PLACE_NAMES)) == len(PLACE_NAMES) == 10
+    assert (len(GENERATORS), len(SUITES), len(KERNELS)) == (3, 3, 5)
+
+
+def test_each_row_runs_once_and_on_few_machines() -> None:
+    named = [(*kind, place.name) for kind, place in rows()]
+    assert len(named) == len(set(named)) == 4 * len(PLACES)
+    machines = list(dict.fromkeys(kind for kind, _ in rows()))
+    assert len(machines) == 12
+    assert [(kind, place) for kind in machines for place in places_of(kind)] == list(rows())
+    assert SHORT in named
+
+
+@pytest.mark.parametrize(
+    ("codename", "names"),
+    [
+        ("bookworm", ["12", "13", "unstable"]),
+        ("trixie", ["13", "unstable"]),
+        ("sid", ["unstable"]),
+        ("noble", ["unstable"]),
+        (None, ["unstable"]),
+    ],
+)
+def test_programs_run_on_suites_no_older_than_the_host(
+    codename: str | None, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = {"VERSION_CODENAME": codename} if codename else {}
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: release)
+    assert [suite.name for suite in suites_from_here()] == names
+
+
+def test_runs_add_to_a_kept_table(tmp_path: Path) -> None:
+    file = tmp_path / "table.md"
+    keep_rows(file, HEAD, [("b", "x", "1"), ("a", "y", "-")], 2)
+    keep_rows(file, HEAD, [("a", "y", "3"), ("a", "x", "4")], 2)
+    assert file.read_text().splitlines() == [
+        "| what | where | seconds |",
+        "| --- | --- | --- |",
+        "| a | x | 4 |",
+        "| a | y | 3 |",
+        "| b | x | 1 |",
+    ]
+
+
+FAILED = "[ 34.2] Freezing of tasks failed after 20.008 seconds (1 tasks refusing to freeze):\n"
+RUNS = "[ 34.2] task:torpor  state:R  running task     stack:0     pid:250   ppid:222\n"
+SLEEPS = "[ 34.2] task:cp      state:D stack:0     pid:305   ppid:121    flags:0x00000006\n"
+TRACE = "[ 34.2] Call Trace:\n[ 34.2]  <TASK>\n"
+AT_THE_BREAKPOINT = "[ 34.2]  ? get_signal+0xa0/0x990\n[ 34.2]  ? get_signal+0xa1/0x990\n"
+ELSEWHERE = "[ 34.2]  __schedule+0x34d/0xa00\n[ 34.2]  mnt_want_write+0x8b/0xc0\n"
+
+
+@pytest.mark.parametrize(
+    ("console", "is_it"),
+    [
+        (FAILED + RUNS + TRACE + AT_THE_BREAKPOINT, True),
+        (FAILED + SLEEPS + TRACE + ELSEWHERE, False),
+        (FAILED + RUNS + TRACE + ELSEWHERE, False),
+        (FAILED + SLEEPS + TRACE + AT_THE_BREAKPOINT, False),
+        (RUNS + TRACE + AT_THE_BREAKPOINT, False),
+    ],
+)
+def test_a_task_that_the_emulator_keeps_is_told_from_one_that_we_do(
+    console: str, is_it: bool
+) -> None:
+    assert Result(0, console, [], 1.0).is_emulators_fault == is_it
