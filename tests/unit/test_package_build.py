@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,15 @@ from package.source import repository_files
 from package.tree import CONFFILE, LINKS, Flavour, make_tree
 from package.wheels import PYTHONS, lock_of_the_wheels
 from tests.initramfs.installed import BUILD, unavailable
-from tests.tools import ROOT, files_of
+from tests.test_linters import lint
+from tests.tools import ROOT, files_of, put
 from tests.unit.test_frozen import OURS
 from torpor import VERSION
 
 DEB = f"torpor_{VERSION}_amd64.deb"
 DSC = f"torpor_{VERSION}.dsc"
-ALL = {DEB, DSC, f"torpor_{VERSION}.tar.gz", f"torpor-{VERSION}-x86_64.tar.gz"}
+TARBALL = f"torpor-{VERSION}-x86_64.tar.gz"
+ALL = {DEB, DSC, f"torpor_{VERSION}.tar.gz", TARBALL}
 
 BUNDLED = {
     "crcmod": "crcmod-plus",
@@ -200,13 +203,8 @@ def make_elsewhere(folder: Path) -> Path:
         "HOME": str(temporary),
     }
     script = 'umask 077; git init -q; "$0" -m package.frozen && "$0" -m package'
-    subprocess.run(
-        ["sh", "-c", script, sys.executable],
-        cwd=folder,
-        env=variables,
-        check=True,
-        capture_output=True,
-    )
+    words = ["sh", "-c", script, sys.executable]
+    subprocess.run(words, cwd=folder, env=variables, check=True, capture_output=True)
     return folder / "build/package"
 
 
@@ -218,3 +216,170 @@ def test_two_builds_are_the_same(made: Path, tmp_path: Path) -> None:
         for folder in (made, other)
     }
     assert sums[made] == sums[other]
+
+
+SPEC = ROOT / "package/rpm/torpor.spec"
+ARCH = ROOT / "package/arch"
+RunScriptlet = Callable[..., list[str]]
+INITRAMFS_TOOLS, INITCPIO = "/usr/share/initramfs-tools/", "/usr/lib/initcpio/"
+
+
+@pytest.fixture
+def laid_out(tmp_path: Path) -> set[str]:
+    """Return the names of what the layout puts into the tarball's root."""
+    make_tree(tmp_path / "tree", Flavour.TARBALL, 0)
+    return files_of(tmp_path / "tree")
+
+
+@pytest.fixture(scope="module")
+def built(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the RPM that rpmbuild makes of the spec; it refuses what %files does not name."""
+    if shutil.which("rpmbuild") is None:
+        unavailable("rpmbuild is missing")
+    top = tmp_path_factory.mktemp("rpm")
+    settings = {"_topdir": top, "_sourcedir": packages, "_binary_payload": "w1.gzdio"}
+    defined = [word for name, value in settings.items() for word in ("-D", f"{name} {value}")]
+    run("rpmbuild", "-bb", "--nodeps", "--quiet", *defined, SPEC)
+    (made,) = top.glob("RPMS/x86_64/*.rpm")
+    return made
+
+
+def test_the_rpm_holds_the_layout(built: Path, laid_out: set[str]) -> None:
+    listed = run(
+        "rpm", "-qp", "--queryformat", "[%{FILEMODES:perms} %{FILENAMES}\n]", built
+    ).splitlines()
+    files = {name for mode, name in (line.split(" ", 1) for line in listed) if mode[0] != "d"}
+    left_out = {name for name in laid_out if name.startswith((INITRAMFS_TOOLS, INITCPIO))}
+    assert len(left_out) == 5
+    licenses = {name for name in files if name.endswith("/LICENSE")}
+    assert files - licenses == laid_out - left_out
+    assert run("rpm", "-qp", "--configfiles", built).split() == ["/etc/torpor.conf"]
+
+
+def test_the_rpm_needs_no_library_that_it_has(built: Path) -> None:
+    needed = run("rpm", "-qp", "--requires", built)
+    assert "libc.so.6(GLIBC_2." in needed
+    assert "dracut" in needed.splitlines()
+    assert not re.search(r"lib(ffi|python|udev)", needed)
+    assert not [
+        line for line in run("rpm", "-qp", "--provides", built).splitlines() if ".so" in line
+    ]
+
+
+def test_the_rpm_undoes_and_rebuilds(built: Path) -> None:
+    """With what makes the initramfs there, which is not dracut itself on openSUSE."""
+    scripts = run("rpm", "-qp", "--scripts", built)
+    before, after = scripts.index("torpor rebuild --print >"), scripts.index("sh -e ")
+    assert scripts.index("torpor disable --no-rebuild") < before < after
+    assert "posttrans scriptlet (using /bin/sh):\ntorpor rebuild || :" in scripts
+
+
+def field(name: str) -> str:
+    """Return what the PKGBUILD's variable holds, as bash reads it."""
+    return run("bash", "-euc", f'. {ARCH}/PKGBUILD; echo "${{{name}[*]}}"').strip()
+
+
+def test_recipes_are_of_this_version() -> None:
+    assert re.search(r"^Version: (.*)$", SPEC.read_text(), re.MULTILINE)[1] == VERSION  # type: ignore[index]
+    assert field("pkgver") == VERSION
+    assert field("source") == TARBALL
+    assert field("backup") == "etc/torpor.conf"
+    assert (ARCH / field("install")).exists()
+
+
+def test_the_arch_package_holds_the_layout(
+    packages: Path, laid_out: set[str], tmp_path: Path
+) -> None:
+    """package() is run as makepkg runs it."""
+    package, sources = tmp_path / "package", tmp_path / "sources"
+    package.mkdir()
+    sources.mkdir()
+    run("tar", "-C", sources, "-xf", packages / TARBALL)
+    run("bash", "-euc", f"cd {sources}; pkgdir={package}; . {ARCH}/PKGBUILD; package")
+    files = files_of(package)
+    assert not [name for name in files if name.startswith("/usr/sbin/")]
+    moved = {
+        name.replace("/usr/sbin/", "/usr/bin/")
+        for name in laid_out
+        if not name.startswith(INITRAMFS_TOOLS)
+    }
+    assert files == moved | {"/usr/share/licenses/torpor/LICENSE"}
+    assert os.access(package / "usr/bin/torpor-resume", os.X_OK)
+    needs = (package / "usr/lib/torpor/resume.needs").read_text().splitlines()
+    others = [name for name in needs if not name.startswith("/usr/lib/torpor/")]
+    assert "/usr/lib/libc.so.6" in others
+    assert all(re.fullmatch(r"/usr/lib/[^/]+", name) for name in others)
+
+
+TORPOR = """#!/bin/sh
+echo "torpor $*" >>"$CALLS"
+[ "$2" != --print ] || printf '%s' "$PRINTED"
+exit "$STATUS"
+"""
+PRINT = "torpor rebuild --print"
+
+
+@pytest.fixture(name="run_scriptlet")
+def _run_scriptlet(tmp_path: Path) -> RunScriptlet:
+    """Return a function that runs scriptlets as pacman does, and returns what they called."""
+    calls, script = tmp_path / "calls", tmp_path / "torpor.install"
+    script.write_text((ARCH / "torpor.install").read_text().replace("/run/", f"{tmp_path}/"))
+    put(tmp_path, {"torpor": TORPOR, "dracut": '#!/bin/sh\necho "dracut $*" >>"$CALLS"\n'})
+    for name in ("torpor", "dracut"):
+        (tmp_path / name).chmod(0o755)
+
+    def called(*scriptlets: str, printed: str, status: int = 0) -> list[str]:
+        calls.write_text("")
+        said = {"CALLS": str(calls), "PRINTED": printed, "STATUS": str(status)}
+        for scriptlet in scriptlets:
+            subprocess.run(
+                ["bash", "-c", f". {script}; {scriptlet} 0.2.0-1 0.1.0-1"],
+                env={"PATH": f"{tmp_path}:/usr/bin:/bin"} | said,
+                check=True,
+            )
+        assert not (tmp_path / "torpor-rebuild").exists()
+        return calls.read_text().splitlines()
+
+    return called
+
+
+DRACUTS = "dracut --force /boot/a a\ndracut --force /boot/b b\n"
+
+
+@pytest.mark.parametrize("scriptlet", ["post_install", "post_upgrade"])
+@pytest.mark.parametrize(
+    ("printed", "rebuilds"),
+    [
+        (DRACUTS, True),
+        ("kernel-install add 6.12 /usr/lib/modules/6.12/vmlinuz\n", True),
+        ("limine-mkinitcpio\n", True),
+        ("", True),
+        ("mkinitcpio -P\n", False),
+    ],
+)
+def test_on_arch_the_initramfs_is_rebuilt(
+    scriptlet: str, printed: str, rebuilds: bool, run_scriptlet: RunScriptlet
+) -> None:
+    """By mkinitcpio's own hook, or by us: with dracut nothing else would do it."""
+    expected = [PRINT, "torpor rebuild"] if rebuilds else [PRINT]
+    assert run_scriptlet(scriptlet, printed=printed) == expected
+    failed = run_scriptlet(scriptlet, printed=printed, status=18)
+    assert failed == expected
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [(DRACUTS, DRACUTS.splitlines()), ("mkinitcpio -P\n", []), ("", [])],
+)
+def test_on_arch_the_resumer_goes_with_the_package(
+    printed: str, expected: list[str], run_scriptlet: RunScriptlet
+) -> None:
+    before = ["torpor disable --no-rebuild", PRINT]
+    for status in (0, 18):
+        called = run_scriptlet("pre_remove", "post_remove", printed=printed, status=status)
+        assert called == [*before, *expected]
+    assert run_scriptlet("post_remove", printed="") == []
+
+
+def test_shellcheck_has_nothing_to_say() -> None:
+    lint("shellcheck", str(ARCH / "PKGBUILD"), str(ARCH / "torpor.install"))
