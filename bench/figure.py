@@ -68,11 +68,7 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     print(f"\n{title}\n")
     for row in (headings, ["-" * width for width in widths], *rows):
-        print(f"| {' | '.join(map(_padded, row, widths))} |")
-
-
-def _padded(word: str, width: int) -> str:
-    return word.ljust(width)
+        print(f"| {' | '.join(map(str.ljust, row, widths))} |")
 
 
 def _number(value: float) -> str:

@@ -1,5 +1,6 @@
 """pack, verify and unpack beside lz4 and zstd, and beside what memory and codec allow."""
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from bench.measure import (
     seconds,
     spread,
 )
-from bench.stream import noise_stream, real_stream, zero_stream
+from bench.stream import real_stream, stream_of
 from vm.host import BUILD
 
 TORPOR = BUILD / "torpor/torpor"
@@ -63,10 +64,8 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
 def _make(kind: str, stream: Path) -> None:
     if kind == "real":
         shutil.copyfile(real_stream(), stream)
-    elif kind == "noise":
-        noise_stream(stream, OTHER_MIB)
-    else:
-        zero_stream(stream, OTHER_MIB)
+    else:  # noise, which no codec makes smaller, or zeros
+        stream_of(os.urandom if kind == "noise" else bytes, stream, OTHER_MIB)
 
 
 def _jobs(stream: Path, image: Path, packed: Path) -> dict[str, Job]:

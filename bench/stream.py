@@ -3,12 +3,12 @@
 The real one is captured once, out of a virtual machine, and kept in the cache.
 """
 
-import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from vm.disks import blank_disk, swap_disk
-from vm.host import BUILD, building, cache, run
+from vm.host import BUILD, kept, run
 from vm.initramfs import new_machine
 from vm.kernels import find_kernel
 from vm.machine import MachineError
@@ -21,28 +21,15 @@ LIMIT_SECONDS = 600
 
 def real_stream() -> Path:
     """Return a stream of at least STREAM_MIB from Debian's 6.1 kernel with mixed memory."""
-    kernel = find_kernel("6.1")
-    home = cache("streams") / f"{kernel.release}-{STREAM_MIB}"
-    if not home.exists():
-        with building(home) as scratch:
-            _capture(scratch)
-    return home / "stream"
+    name = f"{find_kernel('6.1').release}-{STREAM_MIB}"
+    return kept("streams", name, _capture) / "stream"
 
 
-def noise_stream(path: Path, mib: int) -> Path:
-    """Make a stream that no codec makes smaller."""
+def stream_of(block: Callable[[int], bytes], path: Path, mib: int) -> None:
+    """Make a stream of blocks of a MiB each: no holes, a snapshot has none."""
     with path.open("wb") as file:
         for _ in range(mib):
-            file.write(os.urandom(MIB))
-    return path
-
-
-def zero_stream(path: Path, mib: int) -> Path:
-    """Make a stream of nothing but zeros, and without holes: a snapshot has none."""
-    with path.open("wb") as file:
-        for _ in range(mib):
-            file.write(bytes(MIB))
-    return path
+            file.write(block(MIB))
 
 
 def mixed_disk(path: Path, mib: int) -> Path:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vm.disks import forget_oldest
-from vm.host import HostError, building, cache, run
+from vm.host import HostError, cache, kept, run
 from vm.suites import Suite
 
 FOLDER = Path(__file__).resolve().parent
@@ -64,15 +63,15 @@ def apt_of(suite: Suite) -> Apt:
     They lie in the cache. Of the host's apt, only the configuration (proxies and the like) is read,
     and nothing is changed. Raises HostError if they cannot be fetched.
     """
-    home = cache("apt") / f"{suite.name}-{datetime.now(tz=UTC):%Y-%m-%d}"
-    if not home.exists():
-        with building(home) as scratch:
-            for folder in ("state/lists/partial", "cache/archives/partial"):
-                (scratch / folder).mkdir(parents=True)
-            (scratch / "sources.list").write_text("\n".join([*sources(suite), ""]))
-            apt_in(scratch).get("update", "--error-on=any")
-        forget_oldest(home.parent, LISTS_KEPT)
-    return apt_in(home)
+
+    def fetch(folder: Path) -> None:
+        for name in ("state/lists/partial", "cache/archives/partial"):
+            (folder / name).mkdir(parents=True)
+        (folder / "sources.list").write_text("\n".join([*sources(suite), ""]))
+        apt_in(folder).get("update", "--error-on=any")
+
+    today = f"{suite.name}-{datetime.now(tz=UTC):%Y-%m-%d}"
+    return apt_in(kept("apt", today, fetch, LISTS_KEPT))
 
 
 def apt_in(home: Path) -> Apt:

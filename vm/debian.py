@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vm.apt import apt_of, sources
-from vm.disks import blank_disk, forget_oldest
-from vm.host import GUEST_SCRIPTS, HostError, building, cache, run
+from vm.disks import blank_disk
+from vm.host import GUEST_SCRIPTS, HostError, kept, run
 from vm.kernels import Kernel, kernel_of
 from vm.suites import SUITES, Suite
 
@@ -106,24 +106,21 @@ def installed(kind: str, suite: str, series: str, package: Path | None) -> Insta
     base = _base(KINDS[kind], SUITES[suite], kernel.release)
     digest = _file_digest(package) if package else ""
     parts = [base.parent.name, digest, *(_file_digest(SCRIPTS / a) for a in AGENT)]
-    home = cache("debian-roots") / f"{kind}-{suite}-{series}-{text_digest(parts)}"
-    if not home.exists():
-        with building(home) as scratch:
-            tree = _unpack(base, scratch / "tree")
-            if package:
-                shutil.copy(package, tree / "root/package.deb")
-                in_chroot(tree, "dpkg", "-i", *DPKG, "/root/package.deb")
-                (tree / "root/package.deb").unlink()
-            listing = in_chroot(tree, *_lister(kind), f"/boot/initrd.img-{kernel.release}")
-            (scratch / "listing").write_text(listing)
-            make_disk(tree, scratch / "root.img")
-            shutil.rmtree(tree)
-        forget_oldest(home.parent, ROOTS_KEPT)
+
+    def make(folder: Path) -> None:
+        tree = _unpack(base, folder / "tree")
+        if package:
+            shutil.copy(package, tree / "root/package.deb")
+            in_chroot(tree, "dpkg", "-i", *DPKG, "/root/package.deb")
+            (tree / "root/package.deb").unlink()
+        lister = "lsinitrd" if kind.startswith("dracut") else "lsinitramfs"
+        listing = in_chroot(tree, lister, f"/boot/initrd.img-{kernel.release}")
+        (folder / "listing").write_text(listing)
+        make_disk(tree, folder / "root.img")
+        shutil.rmtree(tree)
+
+    home = kept("debian-roots", f"{kind}-{suite}-{series}-{text_digest(parts)}", make, ROOTS_KEPT)
     return Installed(kind, home / "root.img", kernel, (home / "listing").read_text())
-
-
-def _lister(kind: str) -> list[str]:
-    return ["lsinitrd"] if kind.startswith("dracut") else ["lsinitramfs"]
 
 
 def make_disk(tree: Path, image: Path) -> Path:
@@ -168,24 +165,24 @@ def _base(generator: Generator, suite: Suite, release: str) -> Path:
     missing = apt.missing(status, *packages)
     drivers = f"{DRIVERS} {generator.drivers}".rstrip()
     parts = [common.parent.name, missing, WITHOUT, drivers, str(generator.configuration)]
-    home = cache("debian-bases") / f"{generator.name}-{suite.name}-{text_digest(parts)}"
-    if not home.exists():
-        with building(home) as scratch:
-            tree = _unpack(common, scratch / "tree")
-            for name, text in generator.configuration.items():
-                (tree / name).parent.mkdir(parents=True, exist_ok=True)
-                (tree / name).write_text(text)
-            downloaded = apt.download_missing(status, tree / "debs", *packages)
-            debs = [f"/debs/{deb.name}" for deb in downloaded]
-            # apt has found all; dpkg does not put in order what Pre-Depends asks for.
-            options = [*DPKG, "--force-depends", *_left_out("--", drivers)]
-            in_chroot(tree, "dpkg", "-i", *options, *debs)
-            shutil.rmtree(tree / "debs")
-            in_chroot(tree, "systemd-machine-id-setup")
-            run("tar", "-C", tree, "-cf", scratch / "root.tar", ".")
-            shutil.rmtree(tree)
-        forget_oldest(home.parent, BASES_KEPT)
-    return home / "root.tar"
+
+    def make(folder: Path) -> None:
+        tree = _unpack(common, folder / "tree")
+        for name, text in generator.configuration.items():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            (tree / name).write_text(text)
+        downloaded = apt.download_missing(status, tree / "debs", *packages)
+        debs = [f"/debs/{deb.name}" for deb in downloaded]
+        # apt has found all; dpkg does not put in order what Pre-Depends asks for.
+        options = [*DPKG, "--force-depends", *_left_out("--", drivers)]
+        in_chroot(tree, "dpkg", "-i", *options, *debs)
+        shutil.rmtree(tree / "debs")
+        in_chroot(tree, "systemd-machine-id-setup")
+        run("tar", "-C", tree, "-cf", folder / "root.tar", ".")
+        shutil.rmtree(tree)
+
+    name = f"{generator.name}-{suite.name}-{text_digest(parts)}"
+    return kept("debian-bases", name, make, BASES_KEPT) / "root.tar"
 
 
 def _common(suite: Suite) -> Path:
@@ -194,17 +191,20 @@ def _common(suite: Suite) -> Path:
     setup = SCRIPTS / "setup.sh"
     packages = [*COMMON.split(), *suite.packages.split()]
     parts = [*lines, apt_of(suite).uris(*packages), setup.read_text()]
-    home = cache("debian-bases") / f"common-{suite.name}-{text_digest(parts)}"
-    if not home.exists():
-        with building(home) as scratch:
-            options = [f"--include={','.join(packages)}", *_left_out("--dpkgopt=", DRIVERS)]
-            options += [f"--customize-hook=copy-in {setup} /root"]
-            options += ['--customize-hook=chroot "$1" /bin/sh /root/setup.sh']
-            options += ['--customize-hook=rm "$1/root/setup.sh"']
-            options += [f'--customize-hook=download /var/lib/dpkg/status "{scratch}/status"']
-            archive = scratch / "root.tar"
-            run("mmdebstrap", "--variant=essential", *options, suite.codename, archive, *lines)
-    return home / "root.tar"
+
+    def make(folder: Path) -> None:
+        hooks = (
+            f"copy-in {setup} /root",
+            'chroot "$1" /bin/sh /root/setup.sh',
+            'rm "$1/root/setup.sh"',
+            f'download /var/lib/dpkg/status "{folder}/status"',
+        )
+        options = [f"--include={','.join(packages)}", *_left_out("--dpkgopt=", DRIVERS)]
+        options += [f"--customize-hook={hook}" for hook in hooks]
+        archive = folder / "root.tar"
+        run("mmdebstrap", "--variant=essential", *options, suite.codename, archive, *lines)
+
+    return kept("debian-bases", f"common-{suite.name}-{text_digest(parts)}", make) / "root.tar"
 
 
 def _left_out(prefix: str, drivers: str) -> list[str]:
@@ -238,12 +238,11 @@ def bare_root(suite: Suite, variant: str, packages: list[str]) -> Path:
     Raises HostError if it cannot be made; needs the rights of root.
     """
     lines = sources(suite)
+    options = [f"--variant={variant}", f"--include={','.join(packages)}"]
+    options.append('--aptopt=APT::Install-Recommends "false"')
+
+    def make(folder: Path) -> None:
+        run("mmdebstrap", *options, suite.codename, folder / "root.tar", *lines)
+
     digest = text_digest([variant, *lines, apt_of(suite).uris(*packages)])
-    home = cache("bare-roots") / f"{variant}-{suite.name}-{digest}"
-    if not home.exists():
-        with building(home) as scratch:
-            options = [f"--variant={variant}", f"--include={','.join(packages)}"]
-            options.append('--aptopt=APT::Install-Recommends "false"')
-            run("mmdebstrap", *options, suite.codename, scratch / "root.tar", *lines)
-        forget_oldest(home.parent, BARE_KEPT)
-    return home / "root.tar"
+    return kept("bare-roots", f"{variant}-{suite.name}-{digest}", make, BARE_KEPT) / "root.tar"

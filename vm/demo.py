@@ -39,28 +39,24 @@ class Story:
     @contextmanager
     def part(self, key: str, title: str) -> Iterator[None]:
         """Announce a part, and time it as `key`."""
-        self._print(self._paint(BOLD, title))
+        print(self._paint(BOLD, title), flush=True)
         began = time.monotonic()
         yield
         self.seconds[key] = round(time.monotonic() - began, 2)
-        self._print(self._paint(DIM, f"  {self.seconds[key]:.1f} s") + "\n")
+        print(self._paint(DIM, f"  {self.seconds[key]:.1f} s") + "\n", flush=True)
 
     def say(self, text: str) -> None:
         """Tell a fact, or the output of a program."""
         for line in text.splitlines():
-            self._print(f"  {line}")
+            print(f"  {line}", flush=True)
 
     def verdict(self, good: bool, text: str) -> None:
         """Tell how one thing that has to hold came out."""
-        self._print(f"  {self._paint(GREEN, 'ok') if good else self._paint(RED, 'NO')}  {text}")
+        self.say(f"{self._paint(GREEN, 'ok') if good else self._paint(RED, 'NO')}  {text}")
 
-    def end(self) -> float:
-        """Record the seconds since the beginning as `total` and return them."""
+    def end(self) -> None:
+        """Record the seconds since the beginning as `total`."""
         self.seconds["total"] = round(time.monotonic() - self._began, 2)
-        return self.seconds["total"]
-
-    def _print(self, line: str) -> None:
-        print(line, flush=True)
 
     def _paint(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._color else text
@@ -68,40 +64,6 @@ class Story:
 
 class DemoError(Exception):
     """A life went wrong in a way that leaves nothing to compare."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the demonstration found; the keys of report.json besides kernel and seconds."""
-
-    resumed: bool
-    boot_id_same: bool
-    nonce_same: bool
-    data_same: bool
-    counter_before: int
-    counter_after: int
-    swap_in_use: bool
-    fs_clean: bool
-    cached_before: int
-    """MiB of files in the page cache, as the next two."""
-    cached_first: int
-    """When hibernate returned, with little of the working set back."""
-    cached_again: int
-    stream_bytes: int
-    stored_bytes: int
-
-    @property
-    def held(self) -> bool:
-        """Whether everything that has to hold does."""
-        same = self.boot_id_same and self.nonce_same and self.data_same
-        went_on = self.counter_after > self.counter_before > 0
-        disks = self.swap_in_use and self.fs_clean
-        return self.resumed and same and went_on and disks and self.is_warm
-
-    @property
-    def is_warm(self) -> bool:
-        """Whether nearly everything that was cached is cached again."""
-        return self.cached_again >= WARM * self.cached_before > 0
 
 
 def main() -> int:
@@ -136,14 +98,18 @@ def _demonstrate(story: Story, which: str | None) -> bool:
     with story.part("resume", "Second life: power on, and the resumer finds the image"):
         second = _second_life(story, machine)
     with story.part("check", "Off again. What has to hold:"):
-        outcome = _outcome(first, second, saved, stored)
-        _tell_outcome(story, outcome)
+        found = _outcome(first, second)
+        verdicts = _verdicts(found)
+        for good, text in verdicts:
+            story.verdict(good, text)
     story.end()
-    report = dataclasses.asdict(outcome) | {"kernel": kernel.release, "seconds": story.seconds}
+    sizes = {"stream_bytes": saved, "stored_bytes": stored}
+    report = {**found, **sizes, "kernel": kernel.release, "seconds": story.seconds}
     (FOLDER / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    if not outcome.held:
+    held = all(good for good, _ in verdicts)
+    if not held:
         print(f"The console of the second life ended:\n{tail(second.console)}\n")
-    return outcome.held
+    return held
 
 
 def _prepare(kernel: Kernel) -> Machine:
@@ -201,40 +167,47 @@ def _tell_state(story: Story, report: list[str]) -> None:
     story.say(f"the page cache holds {cached} MiB of files")
 
 
-def _outcome(first: Result, second: Result, stream_bytes: int, stored_bytes: int) -> Outcome:
+def _outcome(first: Result, second: Result) -> dict[str, int]:
+    """Return what the demonstration found, as report.json has it; cached is in MiB of files."""
+
     def same(key: str) -> bool:
         return first.told(key) == second.told(key) is not None
 
-    return Outcome(
-        resumed=second.told("code") == "0" and second.status == 0,
-        boot_id_same=same("boot_id"),
-        nonce_same=same("nonce"),
-        data_same=same("data"),
-        counter_before=int(first.told("counter") or 0),
-        counter_after=int(second.told("counter") or 0),
-        swap_in_use=second.told("swaps") == "1",
-        fs_clean=not ext4_complaints(FOLDER / "root.img"),
-        cached_before=int(first.told("cached") or 0),
-        cached_first=int(second.told("cached-first") or 0),
-        cached_again=int(second.told("cached-again") or 0),
-        stream_bytes=stream_bytes,
-        stored_bytes=stored_bytes,
-    )
+    return {
+        "resumed": second.told("code") == "0" and second.status == 0,
+        "boot_id_same": same("boot_id"),
+        "nonce_same": same("nonce"),
+        "data_same": same("data"),
+        "counter_before": int(first.told("counter") or 0),
+        "counter_after": int(second.told("counter") or 0),
+        "swap_in_use": second.told("swaps") == "1",
+        "fs_clean": not ext4_complaints(FOLDER / "root.img"),
+        "cached_before": int(first.told("cached") or 0),
+        "cached_first": int(second.told("cached-first") or 0),
+        "cached_again": int(second.told("cached-again") or 0),
+    }
 
 
-def _tell_outcome(story: Story, outcome: Outcome) -> None:
-    counted = f"from {outcome.counter_before} to {outcome.counter_after}"
-    story.verdict(outcome.resumed, "torpor hibernate returned 0 and the machine powered off itself")
-    story.verdict(outcome.boot_id_same, "the same boot id: the kernel is the one that hibernated")
-    story.verdict(outcome.nonce_same, "the same random number, which no disk ever held as a file")
-    story.verdict(outcome.data_same, "over 100 MiB of files in memory are the same")
-    story.verdict(outcome.counter_after > outcome.counter_before, f"the count went on {counted}")
-    story.verdict(outcome.swap_in_use, "swap is in use again")
-    cached = (outcome.cached_before, outcome.cached_first, outcome.cached_again)
-    story.verdict(
-        outcome.is_warm, "page cache: {} MiB before, {} when it resumed, {} at last".format(*cached)
-    )
-    story.verdict(outcome.fs_clean, "e2fsck -fn finds the root file system clean")
+def _verdicts(found: dict[str, int]) -> list[tuple[bool, str]]:
+    """Return whether each thing that has to hold does, in words.
+
+    `cached_first` is when hibernate returned, with little of the working set back.
+    """
+    before, after = found["counter_before"], found["counter_after"]
+    cached, back, again = (found[f"cached_{when}"] for when in ("before", "first", "again"))
+    return [
+        (bool(found["resumed"]), "torpor hibernate returned 0 and the machine powered off itself"),
+        (bool(found["boot_id_same"]), "the same boot id: the kernel is the one that hibernated"),
+        (bool(found["nonce_same"]), "the same random number, which no disk ever held as a file"),
+        (bool(found["data_same"]), "over 100 MiB of files in memory are the same"),
+        (after > before > 0, f"the count went on from {before} to {after}"),
+        (bool(found["swap_in_use"]), "swap is in use again"),
+        (
+            again >= WARM * cached > 0,
+            f"page cache: {cached} MiB before, {back} when it resumed, {again} at last",
+        ),
+        (bool(found["fs_clean"]), "e2fsck -fn finds the root file system clean"),
+    ]
 
 
 def _mib(size: int) -> str:

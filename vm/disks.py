@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from vm.host import BUILD, GUEST_SCRIPTS, HostError, building, cache, run
+from vm.host import BUILD, GUEST_SCRIPTS, HostError, kept, run
 from vm.tree import BUSYBOX, Tree
 
 MIB = 1 << 20
@@ -40,11 +40,7 @@ def root_disk(path: Path, more: Iterable[str] = ()) -> Path:
     tree = _root_tree()
     for name in more:
         tree.host_program(name)
-    home = cache("roots") / tree.digest()[:32]
-    if not home.exists():
-        with building(home) as scratch:
-            _make_ext4(tree, scratch / "root.img", scratch / "tree")
-        forget_oldest(home.parent, ROOTS_KEPT)
+    home = kept("roots", tree.digest()[:32], lambda folder: _make_ext4(tree, folder), ROOTS_KEPT)
     return copy_disk(home / "root.img", path)
 
 
@@ -136,13 +132,6 @@ def ext4_complaints(path: Path) -> str:
     return said if "skipping journal recovery" in said else ""
 
 
-def forget_oldest(folder: Path, kept: int) -> None:
-    """Keep a cache from growing by an entry for every change of what it is made from."""
-    oldest_first = sorted(folder.iterdir(), key=lambda entry: entry.stat().st_mtime)
-    for entry in oldest_first[:-kept]:
-        shutil.rmtree(entry, ignore_errors=True)
-
-
 def _root_tree() -> Tree:
     tree = Tree()
     for folder in ("/dev", "/proc", "/run", "/sys", "/tmp", "/etc", "/var", "/mnt", "/root"):
@@ -158,9 +147,10 @@ def _root_tree() -> Tree:
     return tree
 
 
-def _make_ext4(tree: Tree, image: Path, staging: Path) -> None:
+def _make_ext4(tree: Tree, folder: Path) -> None:
+    staging = folder / "tree"
     staging.mkdir()
     tree.write_folder(staging)
-    blank_disk(image, ROOT_MIB)
+    image = blank_disk(folder / "root.img", ROOT_MIB)
     run("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", staging, image)
     shutil.rmtree(staging)

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +51,21 @@ def cache(kind: str) -> Path:
     folder = base / kind
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def kept(kind: str, name: str, make: Callable[[Path], None], most: int = 0) -> Path:
+    """Return a result's folder in the cache; `make` fills a new one, if it is not there.
+
+    At most `most` results of the kind stay, the newest; 0 is all.
+    """
+    home = cache(kind) / name
+    if not home.exists():
+        with building(home) as scratch:
+            make(scratch)
+        oldest_first = sorted(home.parent.iterdir(), key=lambda entry: entry.stat().st_mtime)
+        for entry in oldest_first[: -most if most else 0]:
+            shutil.rmtree(entry, ignore_errors=True)
+    return home
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from vm.tree import Tree
 
 RESUMER = BUILD / "torpor-resume"
 APPLETS = ["sh", "cat", "echo", "insmod", "mkdir", "mount", "poweroff", "switch_root"]
-EARLY_APPLETS = ["dmesg", "grep", "pidof", "sleep", "tr"]
+EARLY_APPLETS = ["cut", "dmesg", "grep", "pidof", "sleep", "tr"]
 
 
 def build_initramfs(
@@ -33,6 +33,7 @@ def build_initramfs(
         tree.folder(folder)
     tree.busybox([*APPLETS, *EARLY_APPLETS])
     tree.file("/init", GUEST_SCRIPTS / "initramfs-init.sh", executable=True)
+    tree.file("/guest/lib.sh", GUEST_SCRIPTS / "lib.sh")
     for name in early:
         tree.file(f"/early/{name}", GUEST_SCRIPTS / name)
     tree.program("/usr/lib/torpor/resume", RESUMER)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vm.apt import HOST, Apt, apt_of
-from vm.host import HostError, building, cache, run
+from vm.host import HostError, kept, run
 from vm.suites import NEWEST, SUITES
 
 # linux-image-6.1.0-56-amd64, linux-image-7.3.4+deb13-amd64; not the -rt-, -cloud-, -dbg and
@@ -120,13 +120,14 @@ def _releases(apt: Apt) -> list[tuple[str, str]]:
 def _unpacked(release: str, apt: Apt) -> Kernel:
     there = apt.names("linux-")
     packages = [name for part in PARTS if (name := f"linux-{part}-{release}") in there]
+
+    def unpack(folder: Path) -> None:
+        for archive in apt.download(folder, *packages):
+            run("dpkg-deb", "-x", archive, folder)
+            archive.unlink()
+
     version = _candidate_version(packages[0], apt)
-    home = cache("kernels") / f"{packages[0]}_{version}"
-    if not home.exists():
-        with building(home) as scratch:
-            for archive in apt.download(scratch, *packages):
-                run("dpkg-deb", "-x", archive, scratch)
-                archive.unlink()
+    home = kept("kernels", f"{packages[0]}_{version}", unpack)
     (vmlinuz,) = [*home.glob("boot/vmlinuz-*"), *home.glob("usr/lib/modules/*/vmlinuz")]
     return _kernel_at(vmlinuz)
 

@@ -1,17 +1,17 @@
 """A laptop with Debian on it: UEFI, an NVMe disk that boots by itself, its root encrypted."""
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from vm.accel import EMULATION_WITH_AES, QEMU, accelerator
-from vm.debian import SCRIPTS, Installed
-from vm.disks import blank_disk, changed_pages, copy_disk, forget_oldest
-from vm.host import building, cache, run
+from vm.debian import SCRIPTS, Installed, text_digest
+from vm.disks import blank_disk, changed_pages, copy_disk
+from vm.host import kept, run
 from vm.kernels import Kernel
 from vm.lives import ASKS, Guest, GuestError, RootState
-from vm.machine import RunningMachine, started, tail, wires
+from vm.machine import Off, RunningMachine, tail, wires
 
 FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 """Of the package ovmf; it boots what is not signed."""
@@ -22,19 +22,20 @@ BOOT_AT = 321 << 20
 KEPT = 3
 LIMIT_SECONDS = 2400.0
 """For one life, an installation too: the generator takes an emulated processor minutes."""
-UP_SECONDS = 240.0
 PASSPHRASE = "secret"
 INSTALLER = SCRIPTS / "laptop.sh"
 ROOT = "/dev/mapper/debian--vg-root"
 
 
 @dataclass(frozen=True, slots=True)
-class Laptop:
+class Laptop(Off):
     """A laptop that is off: a q35 machine that its firmware boots from its only disk, nvme0n1.
 
     `variables` is where the firmware keeps its own; `kernel`, one that the accelerator is tried
     with. The console goes to the file `log`, the report beside it; `memory` is in MiB.
     """
+
+    up_seconds: ClassVar[float] = 240.0
 
     kernel: Kernel
     disk: Path
@@ -42,10 +43,6 @@ class Laptop:
     log: Path
     memory: int
     cpus: int = 2
-
-    def start(self, timeout: float) -> RunningMachine:
-        """Power on and return when the kernel runs init; `timeout` seconds later it is lost."""
-        return started(self, timeout, UP_SECONDS)
 
     def command(self, monitor: int, channel: int) -> list[str]:
         """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
@@ -107,12 +104,8 @@ def laptop(installed: Installed) -> Installed:
     is touched, which it need not have, and what an initramfs hook looks at is there. It takes
     minutes.
     """
-    made_from = [str(installed.disk), INSTALLER.read_text()]
-    home = cache("laptops") / hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
-    if not home.exists():
-        with building(home) as scratch:
-            _install(installed, scratch)
-        forget_oldest(home.parent, KEPT)
+    digest = text_digest([str(installed.disk), INSTALLER.read_text()])
+    home = kept("laptops", digest, lambda folder: _install(installed, folder), KEPT)
     return Installed(installed.generator, home / "disk.img", installed.kernel, installed.listing)
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from vm.accel import QEMU, accelerator
 from vm.kernels import Kernel
@@ -17,7 +17,6 @@ from vm.kernels import Kernel
 APPEND = "console=ttyS0 panic=-1 root=/dev/vda rw"
 POLL_SECONDS = 0.05
 TAIL_LINES = 40
-UP_SECONDS = 60.0
 KERNEL_IS_UP = "Run /init as init process"
 STUCK = re.compile(
     r"Freezing of tasks failed after .*\n.* task:\S+ +state:R +running task"
@@ -70,8 +69,34 @@ class Throttle:
     size: int
 
 
+class Off(Protocol):
+    """A machine of any make that is off."""
+
+    up_seconds: ClassVar[float] = 60.0
+    """How long the kernel may take to run init."""
+
+    log: Path
+    """The file of its console; the report lies beside it."""
+
+    def command(self, monitor: int, channel: int) -> list[str]:
+        """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
+
+    def start(self, timeout: float) -> "RunningMachine":
+        """Power on and return when the kernel runs init; `timeout` seconds later it is lost.
+
+        Emulated, with two processors, one may still run an instruction that the kernel has patched
+        away, and the kernel dies of it (enqueue_timer, 6.12, at its second second) or never says
+        a word. What does not come to init is not ours: it is powered on again, once.
+        """
+        running = RunningMachine(self, timeout)
+        if running.is_up(self.up_seconds):
+            return running
+        running.kill()
+        return RunningMachine(self, timeout)
+
+
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Off):
     """A machine that is off. Its disks appear as vda, vdb, …, the first one as the root.
 
     A disk that is a socket is one that speaks NBD there (vm/lossy.py).
@@ -100,10 +125,6 @@ class Machine:
         with self.start(timeout) as running:
             return running.wait()
 
-    def start(self, timeout: float) -> "RunningMachine":
-        """Power on and return when the kernel runs init; `timeout` seconds later it is lost."""
-        return started(self, timeout, UP_SECONDS)
-
     def command(self, monitor: int, channel: int) -> list[str]:
         """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
         command = [QEMU, "-machine", "pc", *accelerator(self.kernel)]
@@ -122,34 +143,6 @@ class Machine:
             return ""
         limits = f"iops-total={self.throttle.requests},throttling.bps-total={self.throttle.size}"
         return f",throttling.{limits},throttling.group=disks"
-
-
-class Off(Protocol):
-    """A machine of any make that is off."""
-
-    @property
-    def log(self) -> Path:
-        """The file of its console; the report lies beside it."""
-
-    def start(self, timeout: float) -> "RunningMachine":
-        """Power on and return when the kernel runs init; `timeout` seconds later it is lost."""
-
-    def command(self, monitor: int, channel: int) -> list[str]:
-        """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
-
-
-def started(machine: Off, timeout: float, up_seconds: float) -> "RunningMachine":
-    """Power on and return when the kernel runs init, which takes `up_seconds` at most.
-
-    Emulated, with two processors, one may still run an instruction that the kernel has patched
-    away, and the kernel dies of it (enqueue_timer, 6.12, at its second second) or never says
-    a word. What does not come to init is not ours: it is powered on again, once.
-    """
-    running = RunningMachine(machine, timeout)
-    if running.is_up(up_seconds):
-        return running
-    running.kill()
-    return RunningMachine(machine, timeout)
 
 
 def wires(log: Path, monitor: int, channel: int | None) -> list[str]:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -26,11 +27,9 @@ from tests.vm.whole_lives import (
 from vm.disks import blank_disk, partitioned_swap_disk
 from vm.laptop import FIRMWARE, VARIABLES, LaptopGuest
 from vm.lives import Guest
-from vm.machine import Machine, RunningMachine, started
+from vm.machine import Machine
 
 LIMIT_SECONDS = 1500
-UP_SECONDS = 240.0
-"""The firmware takes an emulated processor half a minute."""
 IS_SET = f'test -n "$(od -An -tx1 {FOLDER}/{HIBERNATE_LOCATION} 2>/dev/null)"'
 """A restored kernel shows the files of its last life; those of no variable have no bytes."""
 
@@ -39,11 +38,10 @@ IS_SET = f'test -n "$(od -An -tx1 {FOLDER}/{HIBERNATE_LOCATION} 2>/dev/null)"'
 class UefiMachine(Machine):
     """A machine with UEFI, which has variables of its own, and still starts our kernel."""
 
-    variables: Path = field(kw_only=True)
+    up_seconds: ClassVar[float] = 240.0
+    """The firmware takes an emulated processor half a minute."""
 
-    def start(self, timeout: float) -> RunningMachine:
-        """See Machine."""
-        return started(self, timeout, UP_SECONDS)
+    variables: Path = field(kw_only=True)
 
     def command(self, monitor: int, channel: int) -> list[str]:
         """See Machine."""

@@ -17,9 +17,7 @@ append() {
     done
 }
 
-start_keeper
-mkdir /run/data
-dd if=/dev/urandom of=/run/data/random bs=1M count=24 2>/run/dd.log
+keep 24
 dd if=/dev/urandom of=/root/kept bs=1k count=256 conv=fsync 2>/run/dd.log
 report "kept=$(md5sum </root/kept | cut -d ' ' -f 1)"
 append &

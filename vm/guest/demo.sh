@@ -4,7 +4,6 @@
 
 # shellcheck source=/dev/null
 . /guest/memory.sh
-start_keeper
 fill_memory
 swapon "$(findfs "$(parameter resume)")"
 find /usr /bin -type f -exec cat {} + >/dev/null

@@ -8,9 +8,7 @@ groups=/sys/fs/cgroup
 # Make the memory and a cgroup of its own for the keeper, and use the device as swap.
 prepare() {
     swap=$1
-    mkdir /run/data
-    dd if=/dev/urandom of=/run/data/random bs=1M count=40 2>/run/dd.log
-    start_keeper
+    keep 40
     mount -t cgroup2 none $groups
     mkdir $groups/keeper
     echo "${keeper:?}" >$groups/keeper/cgroup.procs

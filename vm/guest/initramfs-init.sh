@@ -2,14 +2,8 @@
 # /init of the guests' initramfs: runs the resumer where a distribution's initramfs would,
 # before the root is mounted, and tells ttyS1 when it began and how it ended.
 
-uptime() {
-    read -r seconds _ </proc/uptime
-    echo "$seconds"
-}
-
-report() {
-    echo "$*" >/dev/ttyS1
-}
+# shellcheck source=/dev/null
+. /guest/lib.sh
 
 mount -t proc proc /proc
 mount -t sysfs sys /sys

@@ -33,10 +33,16 @@ ask() {
     report "$1 $answer boot_id=$(boot_id) data=$(cat /run/data/* | md5sum | cut -d ' ' -f 1)"
 }
 
+# Start the keeper, and have so many MiB in memory that do not compress.
+keep() {
+    start_keeper
+    mkdir /run/data
+    dd if=/dev/urandom of=/run/data/random bs=1M count="$1" 2>/run/dd.log
+}
+
 # Memory worth saving: 48 MiB that do not compress, and five times all of torpor's own files.
 fill_memory() {
-    mkdir /run/data
-    dd if=/dev/urandom of=/run/data/random bs=1M count=48 2>/run/dd.log
+    keep 48
     for part in 1 2 3 4 5; do
         find /usr/lib/torpor -type f -exec cat {} + >"/run/data/programs.$part"
     done

@@ -6,9 +6,7 @@
 . /guest/memory.sh
 # shellcheck source=/dev/null
 . /guest/disks.sh
-start_keeper
-mkdir /run/data
-dd if=/dev/urandom of=/run/data/random bs=1M count=8 2>/run/dd.log
+keep 8
 each_disk fill
 tell_sums
 swapon /dev/vdb

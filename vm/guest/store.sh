@@ -3,7 +3,6 @@
 
 # shellcheck source=/dev/null
 . /guest/memory.sh
-start_keeper
 fill_memory
 torpor mkstore /dev/vdb >/run/mkstore
 report "mkstore code=$?"

@@ -1,6 +1,9 @@
 #!/bin/sh
 # Run by the initramfs: sends the resumer the signal of strike= as soon as it loads an image.
 
+# shellcheck source=/dev/null
+. /guest/lib.sh
+
 strike() {
     until dmesg | grep -q 'torpor-resume: loading'; do
         sleep 0.05
@@ -8,9 +11,5 @@ strike() {
     kill "-$1" "$(pidof torpor-resume)"
 }
 
-read -r line </proc/cmdline
-for word in $line; do
-    case $word in
-        strike=*) strike "${word#strike=}" & ;;
-    esac
-done
+signal=$(parameter strike)
+[ -z "$signal" ] || strike "$signal" &

@@ -13,9 +13,7 @@ write_on() {
     done
 }
 
-start_keeper
-mkdir /run/data
-dd if=/dev/urandom of=/run/data/random bs=1M count=8 2>/run/dd.log
+keep 8
 ntfs-3g /dev/vdc /mnt >/run/said 2>&1 || report "mount=failed $(tr '\n' ' ' </run/said)"
 swapon /dev/vdb
 dd if=/dev/urandom of=/mnt/kept bs=1M count=16 2>/run/dd.log

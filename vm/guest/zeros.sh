@@ -3,9 +3,7 @@
 
 # shellcheck source=/dev/null
 . /guest/memory.sh
-start_keeper
-mkdir /run/data
-dd if=/dev/urandom of=/run/data/random bs=1M count=8 2>/run/dd.log
+keep 8
 mount -t tmpfs -o size=95% zeros /mnt
 free=$(awk '/MemAvailable/ { print int($2 / 1024) - 96 }' /proc/meminfo)
 dd if=/dev/zero of=/mnt/zeros bs=1M count="$free" 2>/run/dd.log
