@@ -8,7 +8,7 @@ import re
 import statistics
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figure import Bar, Figure, print_table
@@ -16,7 +16,8 @@ from bench.stream import mixed_disk
 from vm.disks import root_disk, swap_disk
 from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel
-from vm.machine import Machine, MachineError, RunningMachine
+from vm.machine import Machine, MachineError
+from vm.working_set import sleeps
 
 WAYS = {"6.1": ("lzo", "torpor"), "6.12": ("lzo", "lz4", "torpor")}
 """How each kernel's guest hibernates; a compressor is the kernel's own (6.1 has but one)."""
@@ -25,9 +26,6 @@ LIVES = 5
 MEMORY_MIB = 1024
 DATA_MIB = 256
 SWAP_MIB = 768
-LIMIT_SECONDS = 300
-FIRST_SWAP = "c"
-"""Of /dev/vdX; vda is the root, vdb the data."""
 
 SAVE_BAR = Bar(0.6, 0.4)
 LOAD_BAR = Bar(0.65, 0.45)
@@ -126,7 +124,7 @@ def _lives(
         for nth in range(LIVES):
             order = [*ways[nth % len(ways) :], *ways[: nth % len(ways)]]
             disks = [root_disk(folder / "root.img"), data, *_swaps(folder, len(order))]
-            append = f"scenario=bench methods={','.join(order)}"
+            append = f"scenario=bench ways={','.join(order)}"
             log = folder_above / f"{series}-{nth}.log"
             machine = Machine(kernel, initramfs, disks, log, append, MEMORY_MIB)
             lives.append(_life(machine, order))
@@ -142,36 +140,16 @@ def _swaps(folder: Path, count: int) -> list[Path]:
 
 
 def _life(machine: Machine, order: Sequence[str]) -> dict[str, Sleep]:
-    """Boot, and boot again after each hibernation, until the scenario has come to its end."""
-    sleeps = {}
-    with machine.start(LIMIT_SECONDS) as running:
-        saved = _until_off(running, order[0])
-    for nth, way in enumerate(order):
-        swap = machine.disks[2 + nth]
-        stored = swap.stat().st_blocks * 512
-        resume = f"{machine.append} resume=/dev/vd{chr(ord(FIRST_SWAP) + nth)}"
-        log = machine.log.with_name(f"{machine.log.stem}-{nth + 1}.log")
-        with replace(machine, append=resume, log=log).start(LIMIT_SECONDS) as running:
-            running.wait_report(rf"^returned method={way} code=0 data-differs=0")
-            console = _until_off(running, order[nth + 1] if nth + 1 < len(order) else None)
-        save, load = _TORPOR if way == "torpor" else _KERNEL
+    """Hibernate by each way in turn; the memory has to be the same each time."""
+    found = {}
+    for sleep in sleeps(machine, order):
+        assert f"returned way={sleep.way} code=0 data-differs=0" in sleep.after.report
+        saved, loaded = sleep.before.console, sleep.after.console
+        save, load = _TORPOR if sleep.way == "torpor" else _KERNEL
         pages = int(_last(saved, r"Image created \((\d+) pages copied")[1])
-        sleeps[way] = Sleep(
-            pages * 4096 / 1e6,
-            stored,
-            seconds_between(saved, *save),
-            seconds_between(console, *load),
-        )
-        saved = console
-    return sleeps
-
-
-def _until_off(running: RunningMachine, way: str | None) -> str:
-    """Wait until the machine has hibernated this way, or has ended; return its console."""
-    result = running.wait()
-    if (result.status is None) != (way is not None):
-        raise MachineError(f"{running.machine.log}: no hibernation by {way}: {result.report}")
-    return result.console
+        times = seconds_between(saved, *save), seconds_between(loaded, *load)
+        found[sleep.way] = Sleep(pages * 4096 / 1e6, sleep.stored, *times)
+    return found
 
 
 def seconds_between(console: str, begin: str, end: str) -> float:

@@ -7,7 +7,7 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,30 +106,45 @@ def make_machine(kernel: Kernel, folder: Path, ways: Sequence[str], log: Path) -
     return replace(machine, log=log, throttle=DISK)
 
 
-def live(machine: Machine, ways: Sequence[str]) -> dict[str, Warming]:
-    """Power on, and again after each hibernation; return what each way came to.
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """One hibernation, and the way back."""
 
-    Raises MachineError if the machine does not hibernate, or not come back.
+    way: str
+    before: Result
+    """The life that it ended."""
+    after: Result
+    saved: float
+    power_on: float
+    """Seconds, as in Warming."""
+    stored: int
+    """Bytes of the swap that were written to."""
+
+
+def sleeps(machine: Machine, ways: Sequence[str]) -> Iterator[Sleep]:
+    """Power on, and again after each hibernation, each to a swap of its own from vdc on.
+
+    The guest tells when a way begins and when it is back. Raises MachineError if the machine does
+    not hibernate, or not come back.
     """
-    found = {}
     with machine.start(LIMIT_SECONDS) as running:
         before, saved = _until_off(running, ways[0])
-    for nth, way in enumerate(ways):
+    for nth, (way, following) in enumerate(zip(ways, [*ways[1:], None], strict=True)):
+        stored = machine.disks[2 + nth].stat().st_blocks * 512
         resume = f"{machine.append} resume=/dev/vd{chr(ord(FIRST_SWAP) + nth)}"
         log = machine.log.with_name(f"{machine.log.stem}-{nth + 1}.log")
         with replace(machine, append=resume, log=log).start(LIMIT_SECONDS) as running:
             running.wait_report(rf"^returned way={way} code=0")
             power_on = running.seconds
-            after, then = _until_off(running, ways[nth + 1] if nth + 1 < len(ways) else None)
-        found[way] = _warming(way, before, after, (saved, power_on))
+            after, then = _until_off(running, following)
+        yield Sleep(way, before, after, saved, power_on, stored)
         before, saved = after, then
-    return found
 
 
 def _until_off(running: RunningMachine, way: str | None) -> tuple[Result, float]:
     """Wait until the machine is off; return how long it took to hibernate this way, if it did."""
     if way:
-        running.wait_report(rf"^hibernating way={way} ")
+        running.wait_report(rf"^hibernating way={way}\b")
     begun = running.seconds
     result = running.wait()
     if (result.status is None) != bool(way):
@@ -137,11 +152,17 @@ def _until_off(running: RunningMachine, way: str | None) -> tuple[Result, float]
     return result, running.seconds - begun
 
 
-def _warming(way: str, before: Result, after: Result, clock: tuple[float, float]) -> Warming:
+def live(machine: Machine, ways: Sequence[str]) -> dict[str, Warming]:
+    """Return what each way comes to; raises MachineError as sleeps does."""
+    return {sleep.way: _warming(sleep) for sleep in sleeps(machine, ways)}
+
+
+def _warming(sleep: Sleep) -> Warming:
+    before, after = sleep.before, sleep.after
     words: dict[str, str] = {}
     replay: dict[str, Any] = {}
     for line in [*before.report, *after.report]:
-        if f" way={way} " in line:
+        if f" way={sleep.way} " in line:
             words |= dict(word.split("=", 1) for word in line.split() if "=" in word)
     for line in after.report:
         if line.startswith("replay "):
@@ -164,6 +185,7 @@ def _warming(way: str, before: Result, after: Result, clock: tuple[float, float]
         int(words["swapped-out"]),
         words["differs"] == "0",
         float(recorded[-1]) if recorded else None,
-        *clock,
+        sleep.saved,
+        sleep.power_on,
         replay,
     )

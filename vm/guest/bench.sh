@@ -1,5 +1,5 @@
 #!/bin/sh
-# Hibernates once by each way that methods= names, with the same memory each time and a fresh swap
+# Hibernates once by each way that ways= names, with the same memory each time and a fresh swap
 # for each (vdc, vdd, …): torpor, or the kernel itself with that compressor.
 
 # shellcheck source=/dev/null
@@ -29,14 +29,14 @@ echo shutdown >/sys/power/disk
 echo $image_size >/sys/power/image_size
 before=$(fill)
 set -- /dev/vdc /dev/vdd /dev/vde
-for method in $(parameter methods | tr , ' '); do
+for way in $(parameter ways | tr , ' '); do
     swap=$1
     shift
     swapon "$swap"
-    report "hibernating method=$method"
-    hibernate "$method"
+    report "hibernating way=$way"
+    hibernate "$way"
     code=$?
     [ "$(md5sum </mnt/data)" = "$before" ]
-    report "returned method=$method code=$code data-differs=$?"
+    report "returned way=$way code=$code data-differs=$?"
     swapoff "$swap"
 done
