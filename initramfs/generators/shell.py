@@ -7,14 +7,24 @@ Value = str | list[str] | None
 """None: what bash makes of it cannot be told from the file."""
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
-_EXPANSION = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(\[[@*]\])?\})", re.ASCII)
-_BLANK = " \t"
+_EXPANSION = r"\$(?:(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?P<all>\[[@*]\])?\})"
+_PART = re.compile(
+    rf"""'(?P<single>[^']*)'|"(?P<double>(?:[^"\\`]|\\.)*)"|\\(?P<escaped>.)|{_EXPANSION}|"""
+    r"""(?P<plain>[^'"\\`$])""",
+    re.ASCII | re.DOTALL,
+)
+"""What a word consists of."""
+_INSIDE = re.compile(rf"\\(?P<escaped>.)|{_EXPANSION}|(?P<plain>[^\\$]+)|.", re.ASCII | re.DOTALL)
+"""What double quotes hold."""
+_BETWEEN = re.compile(r"([ \t]|\\\n|#.*)*")
+_BETWEEN_ELEMENTS = re.compile(r"([ \t\n]|\\\n|#.*)*")
+"""Blanks, comments and continued lines."""
 _ENDS_WORD = ("", *" \t\n;()&|<>")
 _ENDS_VALUE = ("", *" \t\n;")
 _EXPANDED = "*[{"
 """Without quotes, in an array, these may stand for names of files or several words. Not `?`:
 MODULES=(one?) is mkinitcpio's own."""
-_ESCAPED = ("$", "`", '"', "\\")
+_ESCAPED = ("$", "`", '"', "\\", "\n")
 """What a backslash between double quotes takes the meaning of."""
 
 
@@ -69,32 +79,23 @@ class _Reader:
         """Return what the next statement assigns: nothing for an empty line."""
         made: dict[str, Value] = {}
         while True:
-            self._skip(_BLANK)
+            self._take(_BETWEEN)
             if self._next() in ("", "\n", ";"):
                 self.at += 1
                 return made
-            found = _ASSIGNMENT.match(self._text, self.at)
-            if not found:
-                raise _NotPlainError
-            self.at = found.end()
+            found = self._take(_ASSIGNMENT)
             self._known = self._variables | made
             made[found[1]] = self._value(found[1], is_added=bool(found[2]))
 
-    def _skip(self, blanks: str) -> None:
-        """Go on behind blanks, comments and continued lines."""
-        while char := self._next():
-            if self._text.startswith("\\\n", self.at):
-                self.at += 2
-            elif char == "#":
-                end = self._text.find("\n", self.at)
-                self.at = len(self._text) if end < 0 else end
-            elif char in blanks:
-                self.at += 1
-            else:
-                return
-
     def _next(self) -> str:
         return self._text[self.at : self.at + 1]
+
+    def _take(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        found = pattern.match(self._text, self.at)
+        if found is None:
+            raise _NotPlainError
+        self.at = found.end()
+        return found
 
     def _value(self, name: str, *, is_added: bool) -> Value:
         before = self._known.get(name)
@@ -114,116 +115,77 @@ class _Reader:
         return made if self._is_known else None
 
     def _elements(self) -> Iterator[str]:
-        while True:
-            self._skip(" \t\n")
-            if self._next() == ")":
-                self.at += 1
-                return
+        while self._take(_BETWEEN_ELEMENTS) and self._next() != ")":
             if self._next() in _ENDS_WORD:
                 raise _NotPlainError
             yield from self._word(is_split=True)
+        self.at += 1
 
-    def _word(self, *, is_split: bool) -> list[str]:
+    def _word(self, *, is_split: bool) -> "_Fields":
         """Return the fields that a word becomes: more than one by an expansion, or none."""
         fields = _Fields()
-        while (char := self._next()) not in _ENDS_WORD:
-            if char == "'":
-                fields.add(self._single_quoted())
-            elif char == '"':
-                self._double_quoted(fields)
-            elif char == "\\":
-                fields.add(self._escaped())
-            elif char == "$":
-                self._expand(fields, is_split=is_split)
-            elif char == "`":
-                raise _NotPlainError
-            else:
+        while self._next() not in _ENDS_WORD:
+            found = self._take(_PART)
+            if found["double"] is not None:
+                self._add_inside(found["double"], fields)
+            elif char := found["plain"]:
                 self._is_known &= char != "~" and not (is_split and char in _EXPANDED)
                 fields.add(char)
-                self.at += 1
-        return fields.done()
-
-    def _single_quoted(self) -> str:
-        end = self._text.find("'", self.at + 1)
-        if end < 0:
-            raise _NotPlainError
-        text = self._text[self.at + 1 : end]
-        self.at = end + 1
-        return text
-
-    def _double_quoted(self, fields: "_Fields") -> None:
-        self.at += 1
-        fields.add("")
-        while (char := self._next()) != '"':
-            if char == "\\":
-                following = self._escaped()
-                is_plain = following and following not in _ESCAPED
-                fields.add(f"\\{following}" if is_plain else following)
-            elif char == "$":
-                self._expand(fields, is_split=False)
-            elif char in ("", "`"):
-                raise _NotPlainError
+            elif found["single"] is not None:
+                fields.add(found["single"])
+            elif found["escaped"]:
+                fields.add(found["escaped"].strip("\n"))
             else:
-                fields.add(char)
-                self.at += 1
-        self.at += 1
+                self._expand(found, fields, is_split=is_split)
+        return fields
 
-    def _escaped(self) -> str:
-        """Return what follows the backslash here, "" for an end of line."""
-        following = self._text[self.at + 1 : self.at + 2]
-        if not following:
-            raise _NotPlainError
-        self.at += 2
-        return following.strip("\n")
+    def _add_inside(self, quoted: str, fields: "_Fields") -> None:
+        fields.add("")
+        for found in _INSIDE.finditer(quoted):
+            if char := found["escaped"]:
+                fields.add(char.strip("\n") if char in _ESCAPED else f"\\{char}")
+            elif found["plain"]:
+                fields.add(found["plain"])
+            else:
+                self._expand(found, fields, is_split=False)
 
-    def _expand(self, fields: "_Fields", *, is_split: bool) -> None:
-        found = _EXPANSION.match(self._text, self.at)
-        if found is None:
+    def _expand(self, found: re.Match[str], fields: "_Fields", *, is_split: bool) -> None:
+        name = found["name"] or found["braced"]
+        if not name:
             raise _NotPlainError
-        self.at = found.end()
-        value = self._known.get(found[1] or found[2])
+        value = self._known.get(name)
         self._is_known &= value is not None
-        elements = _as_list(value) if found[3] else _as_list(value)[:1]
+        elements = _as_list(value) if found["all"] else _as_list(value)[:1]
         if is_split:
             fields.split(" ".join(elements))
-        elif found[3] == "[@]":
+        elif found["all"] == "[@]":
             fields.add_each(elements)
         else:
             fields.add(" ".join(elements))
 
 
-class _Fields:
-    """What a word becomes: letters go to the last field, of which there may be none yet."""
+class _Fields(list[str]):
+    """What a word becomes: letters go to the last field while it is open."""
 
-    def __init__(self) -> None:
-        self._done: list[str] = []
-        self._open: str | None = None
+    is_open = False
 
     def add(self, text: str) -> None:
-        self._open = (self._open or "") + text
+        if self.is_open:
+            self[-1] += text
+        else:
+            self.append(text)
+        self.is_open = True
 
     def add_each(self, elements: list[str]) -> None:
         for number, element in enumerate(elements):
-            if number:
-                self._end()
+            self.is_open &= number == 0
             self.add(element)
 
     def split(self, text: str) -> None:
         """Add what an expansion without quotes gives, a field for each word of it."""
-        if text[:1].isspace():
-            self._end()
+        self.is_open &= not text[:1].isspace()
         self.add_each(text.split())
-        if text[-1:].isspace():
-            self._end()
-
-    def done(self) -> list[str]:
-        self._end()
-        return self._done
-
-    def _end(self) -> None:
-        if self._open is not None:
-            self._done.append(self._open)
-            self._open = None
+        self.is_open &= not text[-1:].isspace()
 
 
 def _as_list(value: Value) -> list[str]:
