@@ -17,6 +17,7 @@ from errors import (
     NoImageError,
     OtherInstallationError,
     OtherKernelError,
+    TorporError,
     UsageError,
 )
 from linux import efivar, power, root
@@ -144,17 +145,47 @@ def test_another_system_s_and_garbage_are_left_alone(
     assert boot.clock.passed == 0
 
 
-def test_a_boot_that_goes_on_forgets_it(boot: Boot, variable: Path, run: Run) -> None:
+OTHER_KERNEL = Made(replace(HERE, kernel_release="1.0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "image", "error", "stays"),
+    [
+        ("quiet", b"", NoImageError, False),
+        ("noresume", KERNEL_IMAGE, ForbiddenError, False),
+        ("quiet", OTHER_KERNEL, OtherKernelError, True),
+        ("quiet", None, DeviceNotFoundError, False),
+        ("resume=LABEL=other", None, NoImageError, False),
+    ],
+)
+def test_a_boot_that_goes_on_forgets_it_unless_the_image_is_kept(
+    boot: Boot,
+    variable: Path,
+    run: Run,
+    text: str,
+    image: bytes | Made | None,
+    error: type[TorporError],
+    stays: bool,
+) -> None:
+    """Else each boot would wait for a device that is gone: only where nothing else is named."""
+    boot.device("LABEL=other")
+    if isinstance(image, Made):
+        boot.image(SPEC, made=image, page=9)
+    elif image is not None:
+        boot.device(SPEC, first=image, page=9)
+    assert run(text) == error.exit_code
+    assert variable.exists() == stays
+    assert boot.clock.passed == (10 if error is DeviceNotFoundError else 0)
+    record = BootRecord.read()
+    assert record is not None
+    assert (SPEC in record.message) == (error is DeviceNotFoundError)
+
+
+def test_a_rehearsal_and_a_machine_that_runs_keep_it(
+    boot: Boot, variable: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     boot.device(SPEC, page=9)
     assert run("quiet", "", "--dry-run") == NoImageError.exit_code
-    assert variable.exists()
-    assert run() == NoImageError.exit_code
-    assert not variable.exists()
-
-
-def test_a_machine_that_runs_keeps_it(
-    variable: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(root, "is_in_memory", lambda: False)
     assert run() == UsageError.exit_code
     assert variable.exists()
@@ -167,33 +198,6 @@ def test_a_page_that_is_not_there_hides_nothing(boot: Boot, variable: Path, run:
     boot.image()
     with pytest.raises(Restored):
         run("quiet", "LABEL=gone")
-
-
-def test_noresume_forgets_it(boot: Boot, variable: Path, run: Run) -> None:
-    boot.device(SPEC, first=KERNEL_IMAGE, page=9)
-    assert run("noresume") == ForbiddenError.exit_code
-    assert not variable.exists()
-
-
-def test_a_device_that_is_gone_is_waited_for_once(boot: Boot, variable: Path, run: Run) -> None:
-    assert run() == DeviceNotFoundError.exit_code
-    assert boot.clock.passed == 10
-    record = BootRecord.read()
-    assert record is not None
-    assert SPEC in record.message
-    assert not variable.exists(), "else each boot would wait for it"
-
-
-def test_nobody_waits_for_it_where_something_else_is_named(boot: Boot, run: Run) -> None:
-    boot.device("LABEL=other")
-    assert run("resume=LABEL=other") == NoImageError.exit_code
-    assert boot.clock.passed == 0
-
-
-def test_it_stays_with_an_image_that_is_kept(boot: Boot, variable: Path, run: Run) -> None:
-    boot.image(SPEC, made=Made(replace(HERE, kernel_release="1.0")), page=9)
-    assert run("quiet", "LABEL=gone") == OtherKernelError.exit_code
-    assert variable.exists()
 
 
 def test_efivarfs_is_mounted_where_nobody_has(

@@ -8,7 +8,6 @@ import pytest
 
 import resume.__main__ as program
 from errors import (
-    ChangedError,
     NoImageError,
     TorporError,
     UnsupportedError,
@@ -20,7 +19,6 @@ from state.boot import BootRecord
 from tests.forge import KERNEL, PAGE, SWAP, USER, header_page
 from tests.test_structure import ROOT
 from tests.unit.booting import PAGES, Boot
-from tests.unit.marked import put_image
 
 HEAVY = {
     *("construct", "pyudev", "ctypes", "dataclasses", "typing", "re", "enum", "json", "argparse"),
@@ -89,14 +87,6 @@ def test_rehearsal_on_a_file(
     path.write_bytes(contents)
     with pytest.raises(error, match=words):
         program.rehearse(f"resume={path}", boot.report)
-
-
-def test_an_image_in_a_copy_of_a_device_is_rehearsed(boot: Boot) -> None:
-    path = boot.folder / "file"
-    path.write_bytes(header_page(PAGES, signature=SWAP).ljust(PAGES * PAGE, b"\0"))
-    put_image(path, bytes(PAGE), [(1, PAGES - 1)])
-    with pytest.raises(ChangedError, match="is not there"):
-        program.rehearse(f"resume={path} torpor.timeout=0", boot.report)
 
 
 def test_a_page_number_that_is_none_is_named_and_page_0_looked_at(boot: Boot) -> None:
