@@ -34,16 +34,15 @@ class Plan:
     """Whether the next boot looks in the store."""
 
     @classmethod
-    def of(cls, store: str, options: Conf, conf: Conf) -> Self:
-        """Return a plan for `store`; `options` come first, then the configuration."""
-        mode = options.mode or conf.mode
+    def of(cls, store: str, conf: Conf) -> Self:
+        """Return a plan for `store`."""
         return cls(
             store,
-            Mode(mode) if mode else default_mode(),
-            conf.image_size if options.image_size is None else options.image_size,
+            Mode(conf.mode) if conf.mode else default_mode(),
+            conf.image_size,
             conf.helpers,
-            codec=options.codec or conf.codec or DEFAULT,
-            working_set=options.working_set or conf.working_set or ON,
+            codec=conf.codec or DEFAULT,
+            working_set=conf.working_set or ON,
         )
 
     def largest_image(self) -> int:

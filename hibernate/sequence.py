@@ -17,7 +17,7 @@ from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
 from linux import power, tasks
 from linux.kmsg import Log
-from linux.memory import expected_image
+from linux.memory import image_of, memory
 from linux.snapshot import SnapshotDevice
 from store.choose import check_room
 from store.find import open_store
@@ -74,7 +74,7 @@ def hibernate(
         # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
         undo.enter_context(Watchdog(marking.clear_alone, *freeze.rescue))
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
-        check_room(store.name, store.room, expected_image(plan.largest_image()))
+        check_room(store.name, store.room, image_of(memory(), plan.largest_image()))
         writing = Writing(store, plan, working_set)
         reclaim_early(plan.largest_image(), log)
         _attach(store, snapshot)

@@ -1,7 +1,7 @@
 """Linux interfaces, one to one, without decisions.
 
 Files and devices: `root` has files below a root, `proc` text of the kernel, `block` open devices,
-`stack` their layers, `swap`, `mounts`, `filesystem` freezing and syncing; `extents` says where
+`stack` their layers, `mounts`, `filesystem` freezing and syncing; `extents` says where
 files lie. To hibernate: `snapshot` is /dev/snapshot, `power` reboot(2) and /sys/power,
 `efivar` the firmware's variables, `cmdline` the kernel command line, `kmsg` the kernel log,
 `machine` kernel and processor. Processes: `tasks`, `cgroups`; `programs` runs others. Memory:

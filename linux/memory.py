@@ -8,6 +8,7 @@ from contextlib import suppress
 from linux import PAGE_SIZE, proc
 from linux.open_file import OpenFile
 from linux.proc import lines
+from linux.root import HOST, Root
 
 PAGE_FLAGS = "/proc/kpageflags"
 # Bits of an entry there: include/uapi/linux/kernel-page-flags.h.
@@ -27,24 +28,14 @@ _SOME = re.compile(r"^some avg10=([\d.]+)", re.MULTILINE)
 _SCANNED = re.compile(r"^pgscan_direct (\d+)$", re.MULTILINE)
 
 
-def memory() -> dict[str, int]:
+def memory(root: Root = HOST) -> dict[str, int]:
     """Return the fields of /proc/meminfo that are sizes, in bytes."""
-    return parse_memory(proc.read("/proc/meminfo"))
-
-
-def parse_memory(text: str) -> dict[str, int]:
-    """Return the sizes in `text`, the contents of /proc/meminfo, in bytes."""
-    fields = (line.split() for line in lines(text))
+    fields = (line.split() for line in lines(root.text("/proc/meminfo") or ""))
     return {
         words[0].rstrip(":"): int(words[1]) * 1024
         for words in fields
         if words[2:] == ["kB"] and words[1].isdecimal()
     }
-
-
-def expected_image(limit: int) -> int:
-    """Return about how large a snapshot of now will be; `limit` as in image_of."""
-    return image_of(memory(), limit)
 
 
 def excess(sizes: dict[str, int], limit: int) -> int:

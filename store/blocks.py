@@ -15,6 +15,7 @@ from format.checksum import Buffer
 from format.extent_map import Extents
 from format.mark import Mark, MarkState
 from format.pipeline import Job, PageBuffer, Threads
+from store.file import read_at
 
 WRITE_SIZE = 2 << 20
 WRITES = 3
@@ -47,7 +48,8 @@ class BlockSource:
             within = page - self._firsts[nth]
             count = min(self.extents.counts[nth] - within, len(room) // PAGE_SIZE)
             part = room[: count * PAGE_SIZE]
-            read_pages(self._fd, self._name, self.extents.starts[nth] + within, part)
+            start = (self.extents.starts[nth] + within) * PAGE_SIZE
+            read_at(self._fd, self._name, start, part)
             room = room[len(part) :]
             page += count
             nth += 1
@@ -61,17 +63,6 @@ def _firsts(extents: Extents) -> "array[int]":
         firsts.append(total)
         total += count
     return firsts
-
-
-def read_pages(fd: int, name: str, page: int, room: memoryview) -> None:
-    """Fill `room`, aligned whole pages, from this page of the device on."""
-    done = 0
-    while done < len(room):
-        with Attempt("read", f"{name} at byte {page * PAGE_SIZE + done}"):
-            got = os.preadv(fd, [room[done:]], page * PAGE_SIZE + done)
-        if not got:
-            raise IncompleteError(f"{name} ends at byte {page * PAGE_SIZE + done}")
-        done += got
 
 
 def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:

@@ -16,8 +16,9 @@ from errors import (
     TorporError,
     command,
 )
-from linux import cmdline, swap
+from linux import cmdline
 from linux.machine import machine_id
+from linux.mounts import active_swaps
 from linux.root import HOST, Root
 from state.conf import Conf
 from state.location import PATH as LOCATION
@@ -121,7 +122,7 @@ def largest_swap(root: Root = HOST) -> Found:
     Raises StoreRefusedError with the reasons why none can.
     """
     reasons = []
-    for area in sorted(swap.active_swaps(root), key=lambda area: area.used - area.size):
+    for area in sorted(active_swaps(root), key=lambda area: area.used - area.size):
         try:
             return look_at(area.path, root)
         except (StoreRefusedError, DeviceNotFoundError) as error:
@@ -136,7 +137,7 @@ def other_swaps(store: Found, root: Root = HOST) -> list[str]:
     """Return the swap areas on disks that are on besides the store: the machine is there, too."""
     return [
         area.path
-        for area in swap.active_swaps(root)
+        for area in active_swaps(root)
         if area != store.area and not os.path.basename(area.path).startswith("zram")
     ]
 

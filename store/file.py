@@ -13,6 +13,17 @@ _WRITE_OUT = 8 << 20
 """Bytes."""
 
 
+def read_at(fd: int, name: str, offset: int, room: memoryview) -> None:
+    """Fill `room` from this byte of a file or device on. Raises IncompleteError at its end."""
+    done = 0
+    while done < len(room):
+        with Attempt("read", f"{name} at byte {offset + done}"):
+            got = os.preadv(fd, [room[done:]], offset + done)
+        if not got:
+            raise IncompleteError(f"{name} ends at byte {offset + done}")
+        done += got
+
+
 class FileSource:
     """A format.reader.Source: the whole of an ordinary file."""
 
@@ -25,13 +36,7 @@ class FileSource:
 
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """See format.reader.Source."""
-        done = 0
-        while done < size:
-            with Attempt("read", f"{self._name} at byte {offset + done}"):
-                got = os.preadv(self._fd, [buffer[done:size]], offset + done)
-            if not got:
-                raise IncompleteError(f"{self._name} ends at byte {offset + done}")
-            done += got
+        read_at(self._fd, self._name, offset, buffer[:size])
         return buffer[:size]
 
 

@@ -11,10 +11,9 @@ from format.extent_map import Extents
 from linux.extents import FileExtent
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
-from store.base import OwnStore, open_device
+from store.device import OwnStore, open_device
 from store.header import new_store_header, read_header
-from store.place import Place, file_place, mount_of, own_extents
-from store.volatile import refuse_volatile
+from store.place import Place, file_place, mount_of, own_extents, refuse_volatile
 
 _FILE_SYSTEMS = ("ext4", "xfs")
 """Those that leave a file's blocks where they are, whatever happens to other files."""

@@ -11,18 +11,16 @@ from enum import StrEnum
 from errors import DeviceNotFoundError, StoreRefusedError, command
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP
-from linux import swap
-from linux.mounts import MountTable, read_mounts
+from linux.mounts import MountTable, SwapArea, active_swaps, read_mounts
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
 from store.device import DeviceStore, claim
 from store.file_store import FileStore, page_runs, store_extents
 from store.header import StoreHeader, read_header
 from store.image import opened
-from store.place import Place, place_of
+from store.place import Place, place_of, refuse_volatile
 from store.protocol import Store
 from store.swap import SwapStore
-from store.volatile import refuse_volatile
 
 
 class Kind(StrEnum):
@@ -43,7 +41,7 @@ class Found:
     place: Place
     room: int
     """Bytes that an image may take."""
-    area: swap.SwapArea | None
+    area: SwapArea | None
     """The swap, where it is one."""
     holds_image: bool
     """Whether an image of ours lies there."""
@@ -128,17 +126,17 @@ def _room_on_device(path: str, root: Root) -> int:
     return root.device_size(path) // PAGE_SIZE * PAGE_SIZE - PAGE_SIZE
 
 
-def find_active(path: str, root: Root = HOST) -> swap.SwapArea | None:
+def find_active(path: str, root: Root = HOST) -> SwapArea | None:
     """Return the active swap area at `path`, by any of its names, or None."""
-    for area in swap.active_swaps(root):
+    for area in active_swaps(root):
         if root.is_same_file(area.path, path):
             return area
     return None
 
 
-def find_active_at(device: str, page: int, root: Root = HOST) -> swap.SwapArea | None:
+def find_active_at(device: str, page: int, root: Root = HOST) -> SwapArea | None:
     """Return the active swap area that begins at this page of the device, or None."""
-    for area in swap.active_swaps(root):
+    for area in active_swaps(root):
         try:
             place = place_of_area(area, root)
         except (StoreRefusedError, DeviceNotFoundError):
@@ -148,6 +146,6 @@ def find_active_at(device: str, page: int, root: Root = HOST) -> swap.SwapArea |
     return None
 
 
-def place_of_area(area: swap.SwapArea, root: Root = HOST) -> Place:
+def place_of_area(area: SwapArea, root: Root = HOST) -> Place:
     """Return the place of an active swap area. Raises as place_of."""
     return Place(area.path, 0) if area.is_partition else place_of(area.path, root)

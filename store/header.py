@@ -22,7 +22,8 @@ from format.layout import MARK_SIZE
 from format.mark import Mark
 from format.pipeline import PageBuffer
 from linux import block
-from store.blocks import BlockSource, read_pages, sync, write_pages
+from store.blocks import BlockSource, sync, write_pages
+from store.file import read_at
 from store.protocol import Slot
 
 _MARK = slice(MARK_OFFSET, MARK_OFFSET + MARK_SIZE)
@@ -71,7 +72,7 @@ class StoreHeader(FirstPage, Slot):
 
     def written_mark(self) -> Mark | None:
         """See Slot."""
-        read_pages(self.fd, self.name, self.page, self.data)
+        read_at(self.fd, self.name, self.page * PAGE_SIZE, self.data)
         return Mark.parse(self.data)
 
     def source(self, mark: Mark) -> BlockSource:
@@ -86,7 +87,7 @@ class StoreHeader(FirstPage, Slot):
 
     def _page_at(self, page: int) -> memoryview:
         buffer = PageBuffer(PAGE_SIZE).view
-        read_pages(self.fd, self.name, page, buffer)
+        read_at(self.fd, self.name, page * PAGE_SIZE, buffer)
         return buffer
 
     def check_markable(self) -> None:
@@ -120,7 +121,7 @@ def read_header(fd: int, name: str, page: int = 0) -> StoreHeader:
     Raises IncompleteError, UnreadableError.
     """
     data = PageBuffer(PAGE_SIZE).view
-    read_pages(fd, name, page, data)
+    read_at(fd, name, page * PAGE_SIZE, data)
     return StoreHeader(fd, name, page, data)
 
 

@@ -1,21 +1,34 @@
-"""Where a store begins: a device, and for a file the page on it."""
+"""Where a store begins: a device, and for a file the page on it; and whether that lasts.
+
+A device has to keep what is written to it over a power-off, and a boot to be able to read it.
+"""
 
 import errno
 import os
+import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
+from linux import stack
 from linux.extents import HARMLESS, SHARED, FileExtent, is_realtime, place_on_btrfs
 from linux.mounts import Mount, MountTable, read_mounts
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
+from store import crypttab
 from store.locate import node_of_number
 
 _FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs")
 """Besides btrfs. Of others the guard sees a sample only, in which the image itself may lie."""
+
+VOLATILE = {
+    "zram": "compressed memory (zram), which a power-off empties",
+    "ram": "a disk in memory, which a power-off empties",
+    "loop": "a loop device, which no initramfs sets up",
+}
+"""By the names of devices without the numbers behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +130,36 @@ def _on_btrfs(fd: int, path: str, address: int) -> tuple[str, int]:
     if found is None:
         raise StoreRefusedError(f"{path} is on more than one device of its btrfs")
     return found
+
+
+def refuse_volatile(device: str, name: str, root: Root = HOST) -> None:
+    """Raise StoreRefusedError if a boot cannot read what is written to the device now.
+
+    That is so of memory, of files, and of what is encrypted with a key of this boot only, below any
+    number of other layers. `name` is what the store is called.
+    """
+    with Attempt("look at", device):
+        layers = stack.layers(device, root)
+    for reason in _losses(layers, root):
+        raise StoreRefusedError(
+            f"{name} is {reason}",
+            "use swap on a disk, or a store (torpor mkstore); encrypted: with LUKS",
+        )
+
+
+def _losses(layers: list[stack.Layer], root: Root) -> Iterator[str]:
+    for layer in layers:
+        driver = re.match(r"[a-z]+", layer.name)
+        if driver and driver[0] in VOLATILE:
+            yield VOLATILE[driver[0]]
+        if layer.dm_uuid.startswith("CRYPT-PLAIN-"):
+            yield from _lost_key(layer.dm_name, root)
+
+
+def _lost_key(dm_name: str, root: Root) -> Iterator[str]:
+    """Yield why a plain dm-crypt device cannot be opened again; not if crypttab(5) has a key."""
+    line = crypttab.parse(root.text(crypttab.PATH) or "").get(crypttab.unmangled(dm_name))
+    if line is None:
+        yield f"encrypted with a key that {crypttab.PATH} does not name ({dm_name})"
+    elif {line.key, os.path.realpath(line.key)} & set(crypttab.RANDOM_KEYS):
+        yield f"encrypted with a new random key at each boot ({dm_name} in {crypttab.PATH})"

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 from format import PAGE_SIZE
 from format.extent_map import Extents
-from linux import swap
+from linux.mounts import SwapArea
 from linux.snapshot import SnapshotDevice
-from store.base import BlockStore, open_device
+from store.device import BlockStore, open_device
 from store.header import read_header
 from store.place import Place
 
@@ -16,7 +16,7 @@ from store.place import Place
 class SwapStore(BlockStore):
     """An active swap partition or file. What is swapped out stays where it is."""
 
-    def __init__(self, area: swap.SwapArea, place: Place) -> None:
+    def __init__(self, area: SwapArea, place: Place) -> None:
         """Open what store.find has found. Raises StoreRefusedError if it cannot be marked."""
         with ExitStack() as on_error:
             device = on_error.enter_context(open_device(place.device))

@@ -19,9 +19,9 @@ from linux import (
     process_memory,
     root,
     snapshot,
-    swap,
     tasks,
 )
+from linux.mounts import SwapArea
 from resume import find, images, restore, wait
 from state import boot, conf, location, record, working_set
 from store.place import Place
@@ -63,7 +63,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(power, "RESUME", "/nonexistent/resume")
     monkeypatch.setattr(power, "RESUME_OFFSET", "/nonexistent/resume_offset")
     monkeypatch.setattr(announce, "PATH", str(tmp_path / "kept/announced"))
-    monkeypatch.setattr(sequence, "expected_image", lambda _limit: 0)
+    monkeypatch.setattr(sequence, "image_of", lambda _sizes, _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
     monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))
     monkeypatch.setattr(boot, "PATH", str(tmp_path / "kept/resume"))
@@ -110,7 +110,7 @@ def swap_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwapFile:
         path = tmp_path / "swap"
         uuid = UUID("11111111-2222-3333-4444-555555555555")
         path.write_bytes(header_page(pages, uuid=uuid) + bytes((pages - 1) * 4096))
-        area = swap.SwapArea(str(path), is_partition=True, size=pages * 4096, used=0)
+        area = SwapArea(str(path), is_partition=True, size=pages * 4096, used=0)
         monkeypatch.setattr(sequence, "open_store", lambda name: SwapStore(area, Place(name, 0)))
         return path
 

@@ -11,7 +11,7 @@ from format.mark import Mark
 from format.records import GUARD, MACHINE_FACTS, WORKING_SET, Identity, Superblock
 from format.tables import Guard, GuardEntry, MachineFacts, Method
 from format.writer import ImageWriter, new_buffers
-from store.base import OwnStore
+from store.device import OwnStore
 from store.header import read_header
 from store.identity import these_facts, this_machine
 from tests.sources import opened, reader_of

@@ -90,7 +90,7 @@ def test_the_firmware_says_how_to_power_off_where_nobody_does(
 ) -> None:
     for has_platform, mode in ((True, Mode.PLATFORM), (False, Mode.SHUTDOWN)):
         monkeypatch.setattr("linux.power.has_platform_mode", lambda has=has_platform: has)
-        assert Plan.of("/dev/x", Conf(), Conf()).mode == mode
+        assert Plan.of("/dev/x", Conf()).mode == mode
 
 
 def test_wrong_configuration_stops_it(plans: list[Plan], torpor: Torpor) -> None:

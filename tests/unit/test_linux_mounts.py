@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from linux import cgroups, memory, proc, stack
-from linux.mounts import Mount, open_mount, parse_mounts, read_mounts
-from linux.swap import SwapArea, parse_swaps
+from linux.mounts import Mount, SwapArea, open_mount, parse_mounts, parse_swaps, read_mounts
+from linux.root import Root
 from tests.unit.fake_root import Disks
 
 SDA, SDB, SDC, LOOP = "8:0", "8:1", "8:2", "8:3"
@@ -184,7 +184,8 @@ def test_escapes(written: str, name: str) -> None:
 
 def test_other_files(tmp_path: Path) -> None:
     assert proc.lines("a\rb\n\nc\u2028d") == ["a\rb", "c\u2028d"]
-    text = "MemTotal:  8 kB\nHugePages: 3\nx\nMemFree: y kB\n"
-    assert memory.parse_memory(text) == {"MemTotal": 8192}
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal:  8 kB\nHugePages: 3\nx\nMemFree: y kB\n")
+    assert memory.memory(Root(str(tmp_path))) == {"MemTotal": 8192}
     (tmp_path / "memory.stat").write_text("anon 4096\nwhat\nfile x\npgfault 7\n")
     assert cgroups.memory_of(str(tmp_path), "") == {"anon": 4096, "pgfault": 7}

@@ -25,8 +25,8 @@ from hibernate.watchdog import Watchdog
 from linux import PAGE_SIZE, power
 from linux.snapshot import SnapshotDevice
 from store import header as store_header
-from store.base import OwnStore
 from store.blocks import write_pages
+from store.device import OwnStore
 from store.header import StoreHeader, read_header
 from store.image import open_image
 from tests.unit.conftest import SwapFile
@@ -162,7 +162,7 @@ def test_device_that_cannot_be_asked_any_more_ends_the_machine(
         raise UnreadableError("cannot read")
 
     ours = Marking(store, OURS, lambda _: None)
-    monkeypatch.setattr(store_header, "read_pages", unreadable)
+    monkeypatch.setattr(store_header, "read_at", unreadable)
     with pytest.raises(UnreadableError):
         ours.clear()
     ours.set(mark_of())
@@ -308,7 +308,7 @@ def test_watchdog_thaws_where_nothing_was_marked_and_the_device_is_gone(
         raise UnreadableError("cannot read")
 
     thawed = tmp_path / "thawed"
-    monkeypatch.setattr(store_header, "read_pages", unreadable)
+    monkeypatch.setattr(store_header, "read_at", unreadable)
     ours = Marking(store, OURS, lambda _: None)
     killed_with(ours.clear_alone, lambda: write(thawed, b""))
     assert thawed.exists()

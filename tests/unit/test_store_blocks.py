@@ -21,8 +21,8 @@ from format.mark import Mark, MarkState
 from format.reader import ImageReader, read_at
 from format.writer import ImageWriter, new_buffers
 from store import blocks
-from store.base import BlockStore
 from store.blocks import BlockSink, BlockSource
+from store.device import BlockStore
 from store.header import read_header
 from tests.forge import PAGE, UUID_A, header_page
 from tests.sources import opened, read_file, reader_of, superblock

@@ -11,8 +11,8 @@ import pytest
 
 from errors import DeviceNotFoundError, StoreRefusedError, TorporError
 from format.writer import ImageWriter, new_buffers
-from linux.swap import SwapArea
-from store import volatile
+from linux.mounts import SwapArea
+from store import place
 from store.device import DeviceStore, make_store
 from store.find import open_store
 from store.place import Place
@@ -42,7 +42,7 @@ def torpor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.delitem(volatile.VOLATILE, "loop")
+    monkeypatch.delitem(place.VOLATILE, "loop")
     losetup, backing = shutil.which("losetup", path=PATH), tmp_path / "disk"
     if losetup is None or os.geteuid() != 0:
         pytest.skip("a loop device takes root and losetup")

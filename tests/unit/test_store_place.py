@@ -12,8 +12,8 @@ import pytest
 from errors import NoSpaceError, StoreRefusedError
 from format.reader import ImageReader
 from format.writer import ImageWriter, new_buffers
-from linux import swap as kernel_swap
-from store import file_store, place, volatile
+from linux.mounts import SwapArea
+from store import file_store, place
 from store.file_store import FileStore, make_file_store, page_runs
 from store.find import open_store
 from store.header import read_header
@@ -58,7 +58,7 @@ def mounted(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Mounted]:
     """A fresh file system of the kind that is asked for, on a loop device taken for a disk."""
-    monkeypatch.delitem(volatile.VOLATILE, "loop")
+    monkeypatch.delitem(place.VOLATILE, "loop")
     kind: str = request.param
     image = tmp_path / "device.img"
     with image.open("wb") as file:
@@ -115,9 +115,7 @@ def test_place_of_a_swap_file_holds_its_header(mounted: Mounted) -> None:
     assert os.path.samefile(place.device, mounted.device)
     run("sync", "-f", path)
     assert page_of(mounted.device, place.page) == path.read_bytes()[:PAGE]
-    store = SwapStore(
-        kernel_swap.SwapArea(str(path), is_partition=False, size=20 * MIB, used=0), place
-    )
+    store = SwapStore(SwapArea(str(path), is_partition=False, size=20 * MIB, used=0), place)
     with store:
         assert store.slot.page == place.page
         assert store.slot.uuid.strip("-0")

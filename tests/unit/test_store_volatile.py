@@ -8,7 +8,7 @@ from errors import StoreRefusedError
 from linux import stack
 from store import crypttab
 from store.locate import whole_devices
-from store.volatile import refuse_volatile
+from store.place import refuse_volatile
 from tests.unit.fake_root import FakeRoot, add_device
 
 

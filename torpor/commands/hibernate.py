@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         settings = Settings(read_conf(), cmdline.read(), read_location())
         store = choose_store(arguments.store, settings)
         plan = replace(
-            Plan.of(store.path, _options(arguments), settings.conf),
+            Plan.of(store.path, _conf(arguments, settings)),
             verify=arguments.verify,
             sleep_hooks=arguments.sleep_hooks,
             is_found=_is_found(store, settings),
@@ -76,13 +76,11 @@ def run(arguments: argparse.Namespace) -> None:
     say("torpor: resumed")
 
 
-def _options(arguments: argparse.Namespace) -> Conf:
-    return Conf(
-        image_size=arguments.image_size,
-        mode=arguments.mode,
-        codec=arguments.codec,
-        working_set=arguments.working_set,
-    )
+def _conf(arguments: argparse.Namespace, settings: Settings) -> Conf:
+    """Return the configuration; what the arguments say comes first."""
+    names = ("image_size", "mode", "codec", "working_set")
+    said = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    return replace(settings.conf, **said)
 
 
 def _is_found(store: Found, settings: Settings) -> bool:

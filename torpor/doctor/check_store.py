@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from errors import NoSpaceError, command
-from linux.memory import image_of, parse_memory
+from linux.memory import image_of, memory
 from store.choose import check_room, doubts
 from store.find import Kind
 from torpor.doctor.facts import Facts
@@ -18,7 +18,7 @@ def store(facts: Facts) -> Iterator[Finding]:
 
 def room(facts: Facts) -> Iterator[Finding]:
     """Compare the room in the store with what an image may take."""
-    found, sizes = facts.store, _memory(facts)
+    found, sizes = facts.store, memory(facts.machine)
     limit = facts.conf.image_size
     if limit is None:
         limit = int(facts.machine.line("/sys/power/image_size") or 0)
@@ -42,13 +42,9 @@ def _mib(size: int) -> str:
     return f"{size >> 20} MiB"
 
 
-def _memory(facts: Facts) -> dict[str, int]:
-    return parse_memory(facts.machine.text("/proc/meminfo") or "")
-
-
-def memory(facts: Facts) -> Iterator[Finding]:
+def free_memory(facts: Facts) -> Iterator[Finding]:
     """See that half of the memory can be free: the snapshot has to fit there."""
-    sizes = _memory(facts)
+    sizes = memory(facts.machine)
     programs = sizes.get("AnonPages", 0) + sizes.get("Shmem", 0)
     fixed = programs + sizes.get("SUnreclaim", 0)
     over = fixed - sizes["MemTotal"] // 2

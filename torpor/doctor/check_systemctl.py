@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from errors import command
 from linux.efivar import EFI
-from linux.swap import active_swaps
+from linux.mounts import active_swaps
 from torpor.doctor import systemd
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning

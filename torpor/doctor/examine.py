@@ -22,7 +22,7 @@ CHECKS: tuple[Check, ...] = (
     check_kernel.power_off,
     check_store.store,
     check_store.room,
-    check_store.memory,
+    check_store.free_memory,
     check_store.old_image,
     check_store.next_boot,
     check_initramfs.generator,
