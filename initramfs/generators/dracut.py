@@ -202,7 +202,7 @@ def _by_systemd(boot: Boot, one: Crypt) -> Fault | None:
 def _untold(root: Root, one: Crypt) -> str:
     """Return how systemd in the initramfs is told of a device that is not the store's."""
     option = _forcing(root)[0]
-    is_hostonly = _is_hostonly(_others(root))
+    is_hostonly = _is_hostonly(root)
     whole = f'put install_items+=" {systemd.TABLE} " into a file in {_CONF}.d'
     lines = crypttab.parse(root.text(crypttab.PATH) or "")
     if one.line_in(lines)[1] is None:
@@ -309,7 +309,7 @@ class _Foreseen:
     def _words(self) -> Iterator[str]:
         """Yield what will stand in etc/cmdline.d: of / and /usr only in a host-only initramfs."""
         yield self._said("kernel_cmdline")
-        is_told = _is_hostonly(self._conf) and self._said("hostonly_cmdline") != "no"
+        is_told = _is_hostonly(self._root) and self._said("hostonly_cmdline") != "no"
         lvm, luks = _words_of([*self._store, *(self._system if is_told else ())])
         yield lvm
         if not self._is_systemd:
@@ -318,7 +318,7 @@ class _Foreseen:
     def _lines(self) -> Iterator[Line]:
         """Yield the lines that will stand in its crypttab."""
         is_all = systemd.TABLE in self._said("install_items").split()
-        hostonly = _is_hostonly(self._conf)
+        hostonly = _is_hostonly(self._root)
         lines = crypttab.parse(self._root.text(crypttab.PATH) or "")
         opened = (*self._store, *(self._system if hostonly else ()))
         names = {one.line_in(lines)[0] for one in opened if isinstance(one, Crypt)}
@@ -328,8 +328,12 @@ class _Foreseen:
                 yield line
 
 
-def _is_hostonly(conf: Sequence[str]) -> bool:
-    return shell.value_of("hostonly", conf) == "yes"
+def _is_hostonly(root: Root) -> bool:
+    """Return whether the initramfs is for this machine only: from 109 on it is, if not told no."""
+    said = shell.value_of("hostonly", _others(root))
+    programs = (root.text(f"/usr/{folder}/dracut") or "" for folder in ("bin", "sbin"))
+    is_default = any('{hostonly-} == "no"' in text for text in programs)
+    return said != "no" if is_default else said == "yes"
 
 
 def _others(root: Root) -> list[str]:

@@ -80,10 +80,10 @@ class Machine(FakeMachine):
             return True
         knows_attach = "x-initrd.attach" in self.text(f"{MODULES}/70crypt/module-setup.sh")
         forced = {"force", *(["x-initrd.attach"] if knows_attach else [])} & wanted
-        return name == STORE or bool(forced and 'hostonly="yes"' in self.conf())
+        return name == STORE or bool(forced and "hostonly" in self.conf())
 
     def conf(self) -> str:
-        return self.text(DRACUT_CONF) + self.text(CONF)
+        return self.text(DRACUT_CONF) + self.text(CONF) + self.text("/usr/bin/dracut")
 
     def _has_cryptsetup(self) -> bool:
         if self.kind == DEBIAN:

@@ -293,6 +293,7 @@ def prepared(folder: Path, kind: str, row: Row) -> Machine:
 
 
 HOSTONLY = {"/etc/dracut.conf.d/mine.conf": 'hostonly="yes"\n'}
+BY_DEFAULT = {"/usr/bin/dracut": '[[ ${hostonly-} == "no" ]] && unset hostonly\n'}
 OF_112 = {"/usr/lib/dracut/modules.d/70crypt/module-setup.sh": "force | x-initrd.attach)\n"}
 OF_059 = {"/usr/lib/dracut/modules.d/90crypt/module-setup.sh": "force)\n"}
 HOME = LINE.replace("swap", "home")
@@ -306,6 +307,7 @@ HOME = LINE.replace("swap", "home")
         (SHELL, {}, "add rd.luks.uuid="),
         (SYSTEMD, {}, 'put install_items+=" /etc/crypttab " into'),
         (SYSTEMD, HOSTONLY | OF_112, "x-initrd.attach"),
+        (SYSTEMD, BY_DEFAULT | OF_112, "x-initrd.attach"),
         (SYSTEMD, HOSTONLY | OF_059, "force"),
         (BUSYBOX, {CONF: "HOOKS=(base udev encrypt torpor)"}, "add cryptdevice="),
         (ARCH, {}, "add rd.luks.name="),
