@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from errors import NotReadyError
+from linux.root import Root
 from tests.initramfs.installed import HERE, UNITS, lay_out, on_a_copy, stock_here, unavailable
-from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_rebuild
 
 LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"
@@ -57,7 +57,7 @@ def doctor_remarks(system: Path, image: Path) -> list[str]:
         path = system / name
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
-    return after_rebuild(Machine(str(system)), "torpor enable", 0)
+    return after_rebuild(Root(str(system)), "torpor enable", 0)
 
 
 def files(tree: Path, folder: str) -> list[str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from initramfs.archive.initramfs import Source
 from initramfs.loaders.find import find_initramfs
+from linux.root import Root
 from tests.unit.fake_initramfs import unified_kernel_image
-from torpor.doctor.facts import Machine
 
 RELEASE = "6.12.1-arch1-1"
 MANJARO = "6.6.32-1-MANJARO"
@@ -66,7 +66,7 @@ class Layout:
             path.write_bytes(data.encode() if isinstance(data, str) else data)
 
     def found(self) -> Source:
-        machine = Machine(str(self.folder))
+        machine = Root(str(self.folder))
         return find_initramfs(machine, machine.release)
 
 

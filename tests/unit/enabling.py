@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from initramfs.generators.generator import Target
+from linux.root import Root
 from state.location import Location
 from tests.unit.fake_initramfs import Link, archive
 from tests.unit.fake_machine import IMAGE, MACHINE_ID, UUID_TEXT, FakeMachine
 from tests.unit.test_doctor_kinds import dracut, mkinitcpio
-from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_disable, after_rebuild
 from torpor.enable.enable import disable, enable
 from torpor.enable.system import System
@@ -59,12 +59,12 @@ class Enabled:
 
     def enable(self) -> list[str]:
         root = str(self.fake.root)
-        look = partial(after_rebuild, Machine(root), "torpor enable", OLD + 1000)
+        look = partial(after_rebuild, Root(root), "torpor enable", OLD + 1000)
         return enable(System(root), TARGET, self.said.append, look)
 
     def disable(self) -> list[str]:
         root = str(self.fake.root)
-        look = partial(after_disable, Machine(root), OLD + 1000)
+        look = partial(after_disable, Root(root), OLD + 1000)
         return disable(System(root), self.said.append, look)
 
     def files(self) -> dict[str, bytes]:

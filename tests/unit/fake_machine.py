@@ -7,7 +7,8 @@ from uuid import UUID
 from tests.forge import SWAP, header_page
 from tests.unit.fake_initramfs import MICROCODE, Link, archive
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, add_device, say_udev
-from torpor.doctor.facts import Machine
+from torpor.doctor.examine import examine
+from torpor.doctor.finding import Finding
 
 RELEASE = "6.1.0-56-amd64"
 UUID_TEXT = "11111111-2222-3333-4444-555555555555"
@@ -38,10 +39,6 @@ BYPASS = "[Service]\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n"
 MOUNTS = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:5 / /dev rw - devtmpfs udev rw\n"
 
 
-class _Machine(FakeRoot, Machine):
-    """What a folder is to doctor."""
-
-
 class FakeMachine:
     """Debian with initramfs-tools; memory 4 GiB; swap of 4 GiB on sda2; root on sda1."""
 
@@ -64,11 +61,15 @@ class FakeMachine:
         (root / f"lib/modules/{RELEASE}").mkdir(parents=True)
         (root / "sys/module").mkdir()
 
-    def machine(self) -> Machine:
+    def machine(self) -> FakeRoot:
         """Write the initramfs and return the machine."""
         if self.initramfs:
             self.write(IMAGE, MICROCODE + archive(self.initramfs))
-        return _Machine(str(self.root), lambda: self.logind)
+        return FakeRoot(str(self.root))
+
+    def examine(self) -> list[Finding]:
+        """Return what doctor finds on it."""
+        return list(examine(self.machine(), lambda: self.logind))
 
     def disabled(self) -> None:
         """Take away what `torpor enable` wrote."""

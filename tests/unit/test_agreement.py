@@ -183,6 +183,7 @@ def on(fake: FakeMachine) -> Iterator[tuple[list[Plan], list[Target]]]:
     """Have all commands see that machine; yield what hibernate and enable come to."""
     plans: list[Plan] = []
     targets: list[Target] = []
+    fake.machine()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(root.HOST, "__class__", FakeRoot)
         patched.setattr(root.HOST, "root", str(fake.root))
@@ -192,7 +193,7 @@ def on(fake: FakeMachine) -> Iterator[tuple[list[Plan], list[Target]]]:
         patched.setattr(cmdline, "read", lambda: text)
         patched.setattr(kmsg, "PATH", "/dev/null")
         patched.setattr(os, "fsync", lambda _fd: None)
-        patched.setattr(doctor, "Machine", lambda **_: fake.machine())
+        patched.setattr(doctor, "can_hibernate", lambda _system: fake.logind)
         patched.setattr(hibernate, "carry_out", lambda plan, *_: plans.append(plan))
         patched.setattr(enable, "enable", partial(note, targets))
         patched.setattr(enable, "take_effect", lambda *_: [])

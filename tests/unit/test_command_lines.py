@@ -15,7 +15,7 @@ from resume.request import Request
 from state.conf import Conf
 from state.location import Location, named_location
 from store.choose import Settings
-from torpor.doctor.facts import Facts, Machine
+from torpor.doctor.facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ EACH = pytest.mark.parametrize("line", LINES, ids=lambda line: line.text[:40])
 def by_doctor(text: str, root: Path) -> dict[str, str]:
     (root / "proc").mkdir()
     (root / "proc/cmdline").write_text(f"{text}\n")
-    return Facts(Machine(str(root))).parameters
+    return Facts(Root(str(root))).parameters
 
 
 def by_dracut(text: str, root: Path) -> dict[str, str]:

@@ -18,7 +18,6 @@ from tests.unit.fake_machine import (
     header,
 )
 from tests.unit.fake_root import FILE_PAGE, say_udev
-from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
 
 LUKS = "CRYPT-LUKS2-" + "c" * 32 + "-swap_crypt"
@@ -35,11 +34,11 @@ def _fake(tmp_path: Path) -> FakeMachine:
 
 
 def bad(fake: FakeMachine) -> list[Finding]:
-    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+    return [finding for finding in fake.examine() if finding.level != Level.OK]
 
 
 def test_sound_machine(fake: FakeMachine) -> None:
-    findings = list(examine(fake.machine()))
+    findings = fake.examine()
     assert [finding for finding in findings if finding.level != Level.OK] == []
     assert len(findings) > 15
     assert not any(finding.remedy for finding in findings)

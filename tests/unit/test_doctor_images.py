@@ -8,6 +8,7 @@ import pytest
 from errors import InitramfsError
 from initramfs.archive.initramfs import Source
 from initramfs.loaders.find import find_initramfs
+from linux.root import Root
 from tests.unit.boot_layouts import (
     ARCH_PRESET,
     BLS,
@@ -27,7 +28,7 @@ from tests.unit.boot_layouts import (
 )
 from tests.unit.boot_names import UNTOLD
 from tests.unit.fake_initramfs import archive
-from torpor.doctor.facts import Facts, Machine
+from torpor.doctor.facts import Facts
 
 
 @pytest.mark.parametrize("name", [*BOOTED, *UNTOLD])
@@ -73,7 +74,7 @@ def test_of_several_files_that_with_init_is_spoken_of(
     }
     words = " ".join(f"initrd=/boot/{name}" for name in order)
     Layout(tmp_path, files, cmdline(words))
-    assert Facts(Machine(str(tmp_path))).initramfs_path == f"/boot/{expected}"
+    assert Facts(Root(str(tmp_path))).initramfs_path == f"/boot/{expected}"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_damaged_variable_is_no_traceback(data: bytes, tmp_path: Path) -> None
 def test_another_kernel_is_not_what_was_booted(tmp_path: Path) -> None:
     told = variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi")
     Layout(tmp_path, UKI, told, f"/boot/initrd.img-{MANJARO}")
-    machine = Machine(str(tmp_path))
+    machine = Root(str(tmp_path))
     assert find_initramfs(machine, MANJARO) == Source((f"/boot/initrd.img-{MANJARO}",))
     with pytest.raises(InitramfsError, match=r"no initramfs of the kernel 9\.9 is found"):
         find_initramfs(machine, "9.9")

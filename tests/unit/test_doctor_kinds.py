@@ -37,7 +37,7 @@ def _fake(tmp_path: Path) -> FakeMachine:
 
 
 def bad(fake: FakeMachine) -> list[str]:
-    return [found.message for found in examine(fake.machine()) if found.level != Level.OK]
+    return [found.message for found in fake.examine() if found.level != Level.OK]
 
 
 def hold(fake: FakeMachine, *names: str, data: bytes = b"x") -> None:
@@ -199,7 +199,7 @@ def test_sound_machines(change: Change, fake: FakeMachine) -> None:
 
 def test_store_is_named_with_its_kind(fake: FakeMachine) -> None:
     store_file(fake)
-    messages = [finding.message for finding in examine(fake.machine())]
+    messages = [finding.message for finding in fake.examine()]
     assert "the store is /hibernation, a store file" in messages
     assert "logind lets systemctl hibernate through, and leaves the room to Torpor" in messages
 
@@ -281,7 +281,7 @@ def test_an_encrypted_stick_may_be_taken_away(fake: FakeMachine) -> None:
     fake.home("luks-stick", LUKS.replace("swap_crypt", "luks-stick"))
     fake.replace("/proc/self/mountinfo", "/home", r"/run/media/me/my\040stick")
     hold(fake, "usr/sbin/cryptsetup")
-    (found,) = (one for one in examine(fake.machine()) if one.level != Level.OK)
+    (found,) = (one for one in fake.examine() if one.level != Level.OK)
     assert found.remedy.startswith("before you hibernate: umount '/run/media/me/my stick'; or ")
 
 

@@ -19,7 +19,6 @@ from tests.unit.enabling import (
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import DASHED, LUKS, ROOT_UUID
 from torpor.commands.doctor import report
-from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
 
 PUT = f"torpor enable will put the resumer into {IMAGE}"
@@ -38,7 +37,7 @@ def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
 
 def bad(fake: FakeMachine) -> list[Finding]:
     fake.initramfs = {}  # what is in the file that is there counts
-    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+    return [finding for finding in fake.examine() if finding.level != Level.OK]
 
 
 def plain_mkinitcpio(machine: Enabled, script: str) -> None:
@@ -72,7 +71,7 @@ def test_a_resumer_that_is_there_is_not_spoken_of(generator: Generator, machine:
     generator(machine, "")
     tree = {name: data for name, data in machine.tree.items() if not name.endswith("location")}
     machine.fake.initramfs = tree
-    found = [one for one in examine(machine.fake.machine()) if one.level != Level.OK]
+    found = [one for one in machine.fake.examine() if one.level != Level.OK]
     hooks = ["torpor enable will put torpor into HOOKS of mkinitcpio"]
     more = hooks if generator is plain_mkinitcpio else []
     assert sorted(one.message for one in found) == sorted([*OTHERS, *more])
@@ -234,5 +233,5 @@ def test_an_older_version_is_made_anew(machine: Enabled) -> None:
     by_initramfs_tools(machine, "")
     machine.fake.initramfs = machine.tree | {"usr/lib/torpor/resume/torpor-resume": b"older"}
     del machine.fake.initramfs["var/lib/torpor/location"]
-    found = [one.message for one in examine(machine.fake.machine()) if one.level == Level.ENABLE]
+    found = [one.message for one in machine.fake.examine() if one.level == Level.ENABLE]
     assert f"torpor enable will make {IMAGE} anew" in found

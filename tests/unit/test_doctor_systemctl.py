@@ -10,7 +10,6 @@ from linux import efivar
 from linux.root import Root
 from tests.unit.fake_machine import RELEASE, UUID_TEXT, FakeMachine
 from torpor.doctor import systemd
-from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
 
 SLEEP = "[Sleep]\nAllowHibernation={}\n"
@@ -23,7 +22,7 @@ def _fake(tmp_path: Path) -> FakeMachine:
 
 
 def bad(fake: FakeMachine) -> list[Finding]:
-    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+    return [finding for finding in fake.examine() if finding.level != Level.OK]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +234,7 @@ def test_nothing_has_to_be_named_where_no_swap_is(fake: FakeMachine, swaps: str)
 
 def test_without_logind_the_files_are_what_there_is(fake: FakeMachine) -> None:
     fake.logind = ""
-    said = [finding.message for finding in examine(fake.machine()) if "logind" in finding.message]
+    said = [finding.message for finding in fake.examine() if "logind" in finding.message]
     assert said == ["logind does not answer here; by the files it lets systemctl hibernate through"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from errors import NoGeneratorError, NotReadyError, SetupError
+from linux.root import Root
 from tests.unit.boot_layouts import ESP, variable
 from tests.unit.enabling import (
     CONF,
@@ -22,7 +23,6 @@ from tests.unit.enabling import (
 from tests.unit.fake_initramfs import unified_kernel_image
 from tests.unit.fake_machine import IMAGE, MOUNTS, UUID_TEXT
 from torpor.commands import rebuild
-from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_disable, after_rebuild
 
 
@@ -125,7 +125,7 @@ def test_the_undo_may_fail_too(machine: Enabled) -> None:
 def test_a_rebuild_before_enable_may_leave_us_out(machine: Enabled) -> None:
     """A host-only dracut takes the resumer in only once it knows where images are."""
     by_dracut(machine, "made=without")
-    root = Machine(str(machine.fake.root))
+    root = Root(str(machine.fake.root))
     assert after_rebuild(root, "torpor rebuild", OLD) == []
     machine.fake.write("/etc/dracut.conf", "omit_dracutmodules=torpor")
     (remark,) = after_rebuild(root, "torpor rebuild", OLD)

@@ -22,7 +22,6 @@ from state.location import Location
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.fake_root import write
 from tests.unit.test_doctor_kinds import mkinitcpio as boots_by_mkinitcpio
-from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
 from torpor.enable.system import NOTE
 
@@ -112,7 +111,7 @@ def test_doctor_does_not_mind_what_enable_made(hooks: str, tmp_path: Path) -> No
 
 
 def bad(fake: FakeMachine) -> list[Finding]:
-    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+    return [finding for finding in fake.examine() if finding.level != Level.OK]
 
 
 FILES: dict[str, tuple[dict[str, str], Hooks]] = {

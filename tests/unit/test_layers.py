@@ -23,7 +23,6 @@ from tests.unit.test_doctor_kinds import (
     mkinitcpio_with_systemd,
     systemd,
 )
-from torpor.doctor.examine import examine
 
 Change = Callable[[FakeMachine], object]
 
@@ -372,11 +371,11 @@ def test_a_blank_in_a_name_is_written_as_each_reader_has_it(fake: FakeMachine) -
     fake.write("/sys/class/block/dm-0/dm/name", "my\\x20swap\n")
     hold(fake, "usr/lib/systemd/systemd-cryptsetup")
     line = rf"my\040swap UUID={UUID} none luks"
-    assert line in next(one.remedy for one in examine(fake.machine()) if one.remedy)
+    assert line in next(one.remedy for one in fake.examine() if one.remedy)
     hold(fake, "etc/crypttab", data=line.encode())
     assert bad(fake) == []
     fake.replace("/proc/cmdline", "quiet", f"rd.luks.uuid={ROOT_UUID}")
-    (found,) = [one.remedy for one in examine(fake.machine()) if one.remedy]
+    (found,) = [one.remedy for one in fake.examine() if one.remedy]
     word = found.removeprefix("add ").removesuffix(" to the boot loader's configuration")
     fake.replace("/proc/cmdline", "rd.luks", f"{word} rd.luks")
     assert bad(fake) == []

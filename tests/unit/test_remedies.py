@@ -16,7 +16,6 @@ from tests.unit.fake_machine import ENABLED, GIB, IMAGE, RELEASE, FakeMachine, h
 from tests.unit.fake_root import FakeRoot
 from tests.unit.test_doctor_faults import FAULTS, both, on_command_line, with_member, written
 from tests.unit.test_doctor_systemctl import ANSWERS
-from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
 from torpor.enable.enable import enable, target_of
 from torpor.enable.system import NOTE, System
@@ -172,7 +171,7 @@ def follow(fake: Followed, finding: Finding) -> None:
 
 
 def bad(fake: FakeMachine) -> list[Finding]:
-    return [finding for finding in examine(fake.machine()) if finding.level != Level.OK]
+    return [finding for finding in fake.examine() if finding.level != Level.OK]
 
 
 SPOILS = {name: ("yes", spoil) for name, (spoil, *_) in FAULTS.items()}

@@ -4,7 +4,7 @@ import argparse
 import time
 from functools import partial
 
-from torpor.doctor.facts import Machine
+from linux.root import HOST
 from torpor.doctor.rebuilt import after_disable
 from torpor.enable.enable import disable
 from torpor.enable.system import System
@@ -18,5 +18,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Undo enable."""
-    look = None if arguments.no_rebuild else partial(after_disable, Machine(), time.time())
+    look = None if arguments.no_rebuild else partial(after_disable, HOST, time.time())
     remark(disable(System(), say, look))

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from functools import partial
 
 from errors import NotReadyError
+from linux.root import HOST
 from torpor.doctor.examine import examine
-from torpor.doctor.facts import Machine
 from torpor.doctor.finding import Finding, Level
 from torpor.enable.system import System
 from torpor.enable.units import can_hibernate
@@ -30,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Examine this machine. Raises NotReadyError if hibernation will not work."""
-    machine = Machine(can_hibernate=partial(can_hibernate, System()))
-    report(examine(machine), as_json=arguments.json)
+    report(examine(HOST, partial(can_hibernate, System())), as_json=arguments.json)
 
 
 def report(findings: Iterable[Finding], *, as_json: bool) -> None:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import partial
 
 from linux import cmdline
+from linux.root import HOST
 from state.conf import read_conf
 from state.location import read_location
 from store.choose import Settings, choose_store, doubts
-from torpor.doctor.facts import Machine
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import enable, take_effect, target_of
 from torpor.enable.system import System
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     began, settings = time.time(), Settings(read_conf(), cmdline.read(), read_location())
     store = choose_store(arguments.store, settings)
     target = target_of(store)
-    system, look = System(), partial(after_rebuild, Machine(), "torpor enable", began)
+    system, look = System(), partial(after_rebuild, HOST, "torpor enable", began)
     found = enable(system, target, say, look)
     say(f"enabled: systemctl hibernate writes to {store.path}, and a boot looks there for an image")
     settings = replace(settings, location=target.location)

@@ -5,7 +5,7 @@ import time
 
 from errors import command
 from initramfs.generators.find import commands, generator_of
-from torpor.doctor.facts import Machine
+from linux.root import Root
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import rebuild
 from torpor.enable.system import System
@@ -31,4 +31,4 @@ def run(arguments: argparse.Namespace, root: str = "/") -> None:
             say(command(*words))
         return
     rebuild(system, generator, say)
-    remark(after_rebuild(Machine(root), "torpor rebuild", began))
+    remark(after_rebuild(Root(root), "torpor rebuild", began))

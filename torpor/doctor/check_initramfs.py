@@ -30,12 +30,12 @@ _FOR_A_WHILE = ("/media/", "/mnt", "/run/media/")
 def generator(facts: Facts) -> Iterator[Finding]:
     """See that there is one for `torpor enable` to run; after that what it made counts."""
     if not facts.is_enabled:
-        yield ok(f"the initramfs is made by {generator_of(facts.machine).name}")
+        yield ok(f"the initramfs is made by {generator_of(facts.root).name}")
 
 
 def resumer(facts: Facts) -> Iterator[Finding]:
     """See that all that the resumer needs is in the initramfs."""
-    needs = (facts.machine.text(NEEDS) or "").split()
+    needs = (facts.root.text(NEEDS) or "").split()
     if not needs:
         yield problem(f"Torpor is not installed: there is no {NEEDS}", "install it anew")
         return
@@ -65,11 +65,11 @@ def resumer(facts: Facts) -> Iterator[Finding]:
 def version(facts: Facts) -> Iterator[Finding]:
     """Compare the resumer in the initramfs with the installed one."""
     initramfs = facts.initramfs
-    paths = [path for path in (facts.machine.text(NEEDS) or "").split() if path.startswith(_OURS)]
+    paths = [path for path in (facts.root.text(NEEDS) or "").split() if path.startswith(_OURS)]
     other = []
     for path in paths:
         kept = initramfs.contents(path)
-        data = None if kept is None else facts.machine.data(path)
+        data = None if kept is None else facts.root.data(path)
         if data is not None and fingerprint(data) != kept:
             other.append(path)
     if other:
@@ -82,7 +82,7 @@ def version(facts: Facts) -> Iterator[Finding]:
 
 def kept_location(facts: Facts) -> Iterator[Finding]:
     """Compare the initramfs's copy of the location with the machine's."""
-    here, there = facts.machine.text(LOCATION), facts.initramfs.text(LOCATION)
+    here, there = facts.root.text(LOCATION), facts.initramfs.text(LOCATION)
     if here == there:
         if here is not None:
             yield ok(f"{LOCATION} in it is the current one")
@@ -119,7 +119,7 @@ def gpu(facts: Facts) -> Iterator[Finding]:
     names = {
         found[1] for name in facts.initramfs.entries if (found := pattern.search(name)) is not None
     }
-    loaded = [name for name in _GPU if name in names and facts.machine.exists(_module_of(name))]
+    loaded = [name for name in _GPU if name in names and facts.root.exists(_module_of(name))]
     if loaded:
         yield warning(
             f"{facts.initramfs_path} holds the graphics driver {', '.join(loaded)}: some machines "

@@ -12,29 +12,27 @@ _CONFIG = ("CONFIG_HIBERNATION", "CONFIG_HIBERNATION_SNAPSHOT_DEV")
 
 def kernel_support(facts: Facts) -> Iterator[Finding]:
     """Look at /sys/power/state, /dev/snapshot and what can take them away."""
-    machine = facts.machine
+    root = facts.root
     if "nohibernate" in facts.parameters or facts.parameters.get("hibernate") == "no":
         yield problem(
             "the kernel command line forbids hibernation",
             "take nohibernate or hibernate=no off it and boot again",
         )
         return
-    release = machine.release
-    config = machine.text(f"/boot/config-{release}") or machine.text(
-        f"/lib/modules/{release}/config"
-    )
+    release = root.release
+    config = root.text(f"/boot/config-{release}") or root.text(f"/lib/modules/{release}/config")
     absent = [name for name in _CONFIG if config and f"{name}=y" not in config.splitlines()]
     if absent:
         yield problem(
             f"the kernel is built without {' and '.join(absent)}",
             "boot a kernel with it: the distribution's own has it, as a rule",
         )
-    elif not machine.exists("/dev/snapshot"):
+    elif not root.exists("/dev/snapshot"):
         yield problem(
             "there is no /dev/snapshot",
             "boot a kernel with CONFIG_HIBERNATION_SNAPSHOT_DEV",
         )
-    elif "disk" not in machine.line("/sys/power/state").split() and not _locked_down(facts):
+    elif "disk" not in root.line("/sys/power/state").split() and not _locked_down(facts):
         yield problem(
             "the kernel offers no hibernation now: there is no disk in /sys/power/state",
             "end programs with secret memory (memfd_secret), or boot a kernel with "
@@ -45,7 +43,7 @@ def kernel_support(facts: Facts) -> Iterator[Finding]:
 
 
 def _locked_down(facts: Facts) -> bool:
-    lockdown = facts.machine.line(LOCKDOWN)
+    lockdown = facts.root.line(LOCKDOWN)
     return bool(lockdown) and "[none]" not in lockdown
 
 
@@ -55,22 +53,22 @@ def lockdown(facts: Facts) -> Iterator[Finding]:
         yield ok("the kernel is not locked down")
         return
     yield problem(
-        f"the kernel is locked down, as it is under Secure Boot: {facts.machine.line(LOCKDOWN)}",
+        f"the kernel is locked down, as it is under Secure Boot: {facts.root.line(LOCKDOWN)}",
         "switch Secure Boot off in the firmware's setup, or lockdown= on the kernel command line",
     )
 
 
 def next_kernel(facts: Facts) -> Iterator[Finding]:
     """See that the next boot starts the very same kernel: no other can restore the image."""
-    machine, release = facts.machine, facts.machine.release
+    root, release = facts.root, facts.root.release
     folder = f"/lib/modules/{release}"
-    if not machine.exists(folder):
+    if not root.exists(folder):
         yield problem(
             f"the running kernel {release} is not installed any more: the next boot starts another",
             "boot once, then hibernate",
         )
         return
-    newest = max([release, *kernels.installed(machine)], key=kernels.order_of_release)
+    newest = max([release, *kernels.installed(root)], key=kernels.order_of_release)
     if newest != release:
         yield warning(
             f"kernel {newest} is newer than the running {release}: if the boot loader starts it, "
@@ -83,7 +81,7 @@ def next_kernel(facts: Facts) -> Iterator[Finding]:
 
 def power_off(facts: Facts) -> Iterator[Finding]:
     """Compare the configured mode with what the firmware offers."""
-    modes = facts.machine.line("/sys/power/disk").replace("[", "").replace("]", "").split()
+    modes = facts.root.line("/sys/power/disk").replace("[", "").replace("]", "").split()
     if facts.conf.mode == "platform" and "platform" not in modes:
         yield problem(
             "/etc/torpor.conf asks for mode = platform, which the firmware does not offer",

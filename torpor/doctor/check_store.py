@@ -18,10 +18,10 @@ def store(facts: Facts) -> Iterator[Finding]:
 
 def room(facts: Facts) -> Iterator[Finding]:
     """Compare the room in the store with what an image may take."""
-    found, sizes = facts.store, memory(facts.machine)
+    found, sizes = facts.store, memory(facts.root)
     limit = facts.conf.image_size
     if limit is None:
-        limit = int(facts.machine.line("/sys/power/image_size") or 0)
+        limit = int(facts.root.line("/sys/power/image_size") or 0)
     expected = image_of(sizes, limit)
     words = f"{found.path} has {_mib(found.room)} for an image of about {_mib(expected)}"
     try:
@@ -44,7 +44,7 @@ def _mib(size: int) -> str:
 
 def free_memory(facts: Facts) -> Iterator[Finding]:
     """See that half of the memory can be free: the snapshot has to fit there."""
-    sizes = memory(facts.machine)
+    sizes = memory(facts.root)
     programs = sizes.get("AnonPages", 0) + sizes.get("Shmem", 0)
     fixed = programs + sizes.get("SUnreclaim", 0)
     over = fixed - sizes["MemTotal"] // 2
@@ -77,7 +77,7 @@ def old_image(facts: Facts) -> Iterator[Finding]:
 
 def next_boot(facts: Facts) -> Iterator[Finding]:
     """See that the next boot finds the store, as far as it can be told."""
-    found = list(doubts(facts.store, facts.settings, facts.machine))
+    found = list(doubts(facts.store, facts.settings, facts.root))
     for doubt in found:
         yield problem(doubt.message, doubt.remedy, doubt.enabling)
     if not found:

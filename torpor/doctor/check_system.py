@@ -16,7 +16,7 @@ _VARIABLE = f"{FOLDER}/{HIBERNATE_LOCATION}"
 
 def zfs_pools(facts: Facts) -> Iterator[Finding]:
     """Look for imported pools, with which `torpor hibernate` refuses to go on."""
-    if pools := filesystem.zfs_pools(facts.machine):
+    if pools := filesystem.zfs_pools(facts.root):
         yield problem(
             f"ZFS cannot be frozen, and the pool {pools[0]} is imported",
             f"export it before you hibernate: {command('zpool', 'export', pools[0])}",
@@ -25,11 +25,11 @@ def zfs_pools(facts: Facts) -> Iterator[Finding]:
 
 def hibernate_location(facts: Facts) -> Iterator[Finding]:
     """Look for a stale variable: systemd's stock resume waits for its device at each boot."""
-    value = facts.machine.data(_VARIABLE)
+    value = facts.root.data(_VARIABLE)
     remedy = f"{command('chattr', '-i', _VARIABLE)}; {command('rm', _VARIABLE)}"
     if not value:  # an empty file is no variable: linux/efivar.py
         yield ok("no HibernateLocation is left in the firmware")
-    elif _is_anothers(value, facts.machine.release):
+    elif _is_anothers(value, facts.root.release):
         yield warning(
             "the EFI variable HibernateLocation names an image of another kernel, which boots may "
             "wait for",
@@ -52,14 +52,14 @@ def _is_anothers(value: bytes, release: str) -> bool:
 
 def _is_there(spec: str, facts: Facts) -> bool:
     try:
-        return find_device(spec, facts.machine) is not None
+        return find_device(spec, facts.root) is not None
     except DeviceNotFoundError:
         return False
 
 
 def stock_resume(facts: Facts) -> Iterator[Finding]:
     """Look at RESUME=: for a wrong one initramfs-tools waits 30 s at each boot."""
-    said, source = initramfs_tools.stock_resume(facts.machine)
+    said, source = initramfs_tools.stock_resume(facts.root)
     if said in ("", "auto", "none"):
         return
     if not _is_there(said, facts):

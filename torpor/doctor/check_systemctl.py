@@ -21,27 +21,27 @@ Reason = tuple[str, str]
 
 def systemctl(facts: Facts) -> Iterator[Finding]:
     """See that `systemctl hibernate` works, and is Torpor's."""
-    if not facts.machine.exists(f"/usr/lib/systemd/system/{_SERVICE}"):
+    if not facts.root.exists(f"/usr/lib/systemd/system/{_SERVICE}"):
         return
     found = list(_hindrances(facts))
     yield from found[:1] or [ok("systemctl hibernate uses Torpor"), *_logind(facts)]
 
 
 def _hindrances(facts: Facts) -> Iterator[Finding]:
-    machine = facts.machine
+    root = facts.root
     for unit in _UNITS:
-        if path := systemd.masked_by(machine, unit):
+        if path := systemd.masked_by(root, unit):
             yield warning(
                 f"systemctl hibernate does not work: {unit} is masked by {path}",
                 _unmask(unit, path),
             )
-    if said_no := systemd.forbidden_by(machine, "sleep.conf", "Sleep", "AllowHibernation"):
+    if said_no := systemd.forbidden_by(root, "sleep.conf", "Sleep", "AllowHibernation"):
         path, value = said_no
         yield warning(
             f"systemctl hibernate does not work: AllowHibernation={value} in {path}",
             "take that line out",
         )
-    drop_ins = systemd.drop_ins_of(machine, _SERVICE)
+    drop_ins = systemd.drop_ins_of(root, _SERVICE)
     starts = systemd.starts_of(drop_ins)
     if any("torpor" in command for _, command in starts):
         return
@@ -69,9 +69,9 @@ def _unmask(unit: str, path: str) -> str:
 
 def _logind(facts: Facts) -> Iterator[Finding]:
     """Say what logind answers (org.freedesktop.login1(5), CanHibernate), and why if it is a no."""
-    if "disk" not in facts.machine.line("/sys/power/state").split():
+    if "disk" not in facts.root.line("/sys/power/state").split():
         return  # what the checks of the kernel say is what logind says
-    answer = facts.machine.can_hibernate()
+    answer = facts.can_hibernate()
     reason = next(_reasons(facts), None)
     if answer in ("no", "na"):
         why, remedy = reason or _unseen(answer)
@@ -97,15 +97,15 @@ def _logind(facts: Facts) -> Iterator[Finding]:
 
 def _reasons(facts: Facts) -> Iterator[Reason]:
     """Yield what logind could refuse for (systemd 257, src/shared/hibernate-util.c)."""
-    machine = facts.machine
+    root = facts.root
     if not _leaves_room_to_us(facts):
         yield "it looks for room in swap only, whatever room there is", f"torpor enable; {_RESTART}"
     if "noresume" in facts.parameters:
         yield "the kernel command line has noresume", "take it off, and boot again"
-    if machine.line("/sys/power/resume") != "0:0":
+    if root.line("/sys/power/resume") != "0:0":
         return
-    by_efi = machine.exists(EFI)
-    if machine.line("/sys/power/resume_offset") not in ("", "0"):
+    by_efi = root.exists(EFI)
+    if root.line("/sys/power/resume_offset") not in ("", "0"):
         yield (
             "/sys/power/resume_offset says at what page images begin, but nothing of which device",
             "echo 0 >/sys/power/resume_offset" if by_efi else _ANNOUNCE,
@@ -115,12 +115,12 @@ def _reasons(facts: Facts) -> Iterator[Reason]:
 
 
 def _leaves_room_to_us(facts: Facts) -> bool:
-    drop_ins = systemd.drop_ins_of(facts.machine, "systemd-logind.service")
+    drop_ins = systemd.drop_ins_of(facts.root, "systemd-logind.service")
     return any(_BYPASS in text for text in drop_ins.values())
 
 
 def _has_swap(facts: Facts) -> bool:
-    areas = active_swaps(facts.machine)
+    areas = active_swaps(facts.root)
     return any(not area.path.startswith("/dev/zram") for area in areas)
 
 

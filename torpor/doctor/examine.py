@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from errors import TorporError
+from linux.root import Root
 from torpor.doctor import (
     check_initramfs,
     check_kernel,
@@ -10,7 +11,7 @@ from torpor.doctor import (
     check_system,
     check_systemctl,
 )
-from torpor.doctor.facts import Facts, Machine
+from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, problem
 
 Check = Callable[[Facts], Iterator[Finding]]
@@ -39,9 +40,9 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def examine(machine: Machine) -> Iterator[Finding]:
-    """Yield what the checks find, each finding once."""
-    facts = Facts(machine)
+def examine(root: Root, can_hibernate: Callable[[], str] = str) -> Iterator[Finding]:
+    """Yield what the checks find, each finding once. `can_hibernate` as in Facts."""
+    facts = Facts(root, can_hibernate)
     seen = set()
     for check in CHECKS:
         for found in made(check, facts):
@@ -69,4 +70,4 @@ def made(check: Check, facts: Facts) -> Iterator[Finding]:
 
 
 def _name(error: OSError, facts: Facts) -> str:
-    return str(error.filename).removeprefix(facts.machine.root)
+    return str(error.filename).removeprefix(facts.root.root)

@@ -27,29 +27,29 @@ STORE = "the store"
 _FINGERPRINTS = "lib/torpor/resume/"
 
 
-class Machine(Root):
-    """Reads files of the machine; a test derives one whose devices are files below a folder."""
-
-    def __init__(self, root: str = "/", can_hibernate: Callable[[], str] = str) -> None:
-        super().__init__(root)
-        self.can_hibernate = can_hibernate
-        """Asks logind, and returns its answer, "" for none: what it makes of all is in no file."""
-
-
 class Facts:
     """Raises TorporError or OSError where a fact cannot be found out: no check without it."""
 
-    def __init__(self, machine: Machine, *, release: str = "", again: str = "") -> None:
+    def __init__(
+        self,
+        root: Root,
+        can_hibernate: Callable[[], str] = str,
+        *,
+        release: str = "",
+        again: str = "",
+    ) -> None:
         """Take another kernel than the running one, and other words for `again`, if given."""
-        self.machine = machine
+        self.root = root
+        self.can_hibernate = can_hibernate
+        """Asks logind, and returns its answer, "" for none: what it makes of all is in no file."""
         self.is_rebuilt = bool(again)
-        self._release = release or machine.release
+        self._release = release or root.release
         self._again = again
 
     @cached_property
     def generator(self) -> Generator | None:
         """What makes the initramfs here."""
-        return find_generator(self.machine)
+        return find_generator(self.root)
 
     @cached_property
     def maker(self) -> Maker | None:
@@ -59,7 +59,7 @@ class Facts:
     @cached_property
     def is_enabled(self) -> bool:
         """Whether `torpor enable` was run."""
-        return self.machine.exists(LOCATION)
+        return self.root.exists(LOCATION)
 
     @cached_property
     def anew(self) -> str:
@@ -69,7 +69,7 @@ class Facts:
     @cached_property
     def again(self) -> str:
         """How the initramfs is made anew, the end of many a remedy."""
-        commands = commands_of(self.machine, self.generator) if self.generator else []
+        commands = commands_of(self.root, self.generator) if self.generator else []
         if self._again or not commands:
             return self._again or "make it anew with your initramfs generator"
         return f"make it anew: {'; '.join(command(*words) for words in commands)}"
@@ -77,7 +77,7 @@ class Facts:
     @cached_property
     def words(self) -> list[tuple[str, str]]:
         """The parameters of the kernel command line, each as often as it is given."""
-        return cmdline.parameters(self.machine.line("/proc/cmdline"))
+        return cmdline.parameters(self.root.line("/proc/cmdline"))
 
     @cached_property
     def parameters(self) -> dict[str, str]:
@@ -87,32 +87,32 @@ class Facts:
     @cached_property
     def conf(self) -> Conf:
         """/etc/torpor.conf."""
-        return Conf.parse(self.machine.text(CONF) or "", CONF)
+        return Conf.parse(self.root.text(CONF) or "", CONF)
 
     @cached_property
     def location(self) -> Location | None:
         """What `torpor enable` wrote."""
-        text = self.machine.text(LOCATION)
+        text = self.root.text(LOCATION)
         return None if text is None else Location.parse(text, LOCATION)
 
     @cached_property
     def store(self) -> Found:
         """Where `torpor hibernate` writes to."""
-        return choose_store(None, self.settings, self.machine)
+        return choose_store(None, self.settings, self.root)
 
     @cached_property
     def settings(self) -> Settings:
         """What says where the store is."""
-        return Settings(self.conf, self.machine.line("/proc/cmdline"), self.location)
+        return Settings(self.conf, self.root.line("/proc/cmdline"), self.location)
 
     @cached_property
     def to_open(self) -> dict[str, list[Opened]]:
         """What has to be opened, from the top: for the store, and by mount point for the guard."""
-        table = MountTable(read_mounts(self.machine), self.machine)
-        opened = {STORE: to_open(stack.layers(self.store.place.device, self.machine))}
+        table = MountTable(read_mounts(self.root), self.root)
+        opened = {STORE: to_open(stack.layers(self.store.place.device, self.root))}
         for mount in table.mounts:
             for number in table.devices_below(mount):
-                layers = stack.layers_of(number, self.machine)
+                layers = stack.layers_of(number, self.root)
                 if stack.is_lasting(layers):  # else the guard leaves it out, too
                     opened.setdefault(mount.mount_point, []).extend(to_open(layers))
         return opened
@@ -121,7 +121,7 @@ class Facts:
     def source(self) -> Source:
         """The files of the initramfs that boots the kernel."""
         try:
-            return find_initramfs(self.machine, self._release)
+            return find_initramfs(self.root, self._release)
         except InitramfsError as error:
             mount = "mount /boot or the EFI system partition if it is not mounted"
             raise InitramfsError(str(error), error.hint or f"{mount}; else {self.again}") from error
@@ -148,11 +148,11 @@ class Facts:
     @cached_property
     def boot(self) -> Boot:
         """A boot by it, with this boot's kernel command line."""
-        return Boot(self.machine, self.initramfs_path, self.initramfs, self.words)
+        return Boot(self.root, self.initramfs_path, self.initramfs, self.words)
 
     @cached_property
     def _initramfs(self) -> Initramfs:
-        paths = tuple(self.machine.path(path) for path in self.source.paths)
+        paths = tuple(self.root.path(path) for path in self.source.paths)
         return read_initramfs(replace(self.source, paths=paths), _keep)
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from errors import InitramfsError, NotReadyError, TorporError
 from initramfs.generators.kernels import installed
 from initramfs.generators.mkinitcpio import MKINITCPIO, hooks_for
+from linux.root import Root
 from torpor.doctor import check_initramfs
 from torpor.doctor.examine import made
-from torpor.doctor.facts import Facts, Machine
+from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, Level
 
 _CHECKS = (
@@ -23,18 +24,18 @@ _TICK = 2
 """Seconds to which FAT rounds times down."""
 
 
-def after_rebuild(machine: Machine, command: str, began: float) -> list[str]:
+def after_rebuild(root: Root, command: str, began: float) -> list[str]:
     """Return what is to be said of the initramfs of the next boot, made anew since `began`.
 
     That is the running kernel's, and the newest one's. `command` is what made it. Raises
     NotReadyError if the resumer is not in it, although `torpor enable` was run.
     """
     again = f"run {command} again"
-    known = installed(machine) or [machine.release]
-    running = machine.release if machine.release in known else known[-1]
+    known = installed(root) or [root.release]
+    running = root.release if root.release in known else known[-1]
     remarks: dict[str, None] = {}
     for release in dict.fromkeys((running, known[-1])):
-        facts = Facts(machine, release=release, again=again)
+        facts = Facts(root, release=release, again=again)
         remarks |= dict.fromkeys(_looked(facts, began))
     return [*remarks]
 
@@ -71,7 +72,7 @@ def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
             _FIND_OUT,
         )
     if lacking.remedy == facts.again:  # nothing is known that keeps it out
-        usual = Facts(facts.machine).again
+        usual = Facts(facts.root).again
         return lacking.message, f"see what is said of torpor when you {usual}"
     return lacking.message, lacking.remedy
 
@@ -79,13 +80,13 @@ def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
 def _is_older(facts: Facts, began: float) -> bool:
     """Return whether it was written before; False if there is none."""
     with suppress(InitramfsError):
-        return facts.machine.modified(facts.initramfs_path) + _TICK < began
+        return facts.root.modified(facts.initramfs_path) + _TICK < began
     return False
 
 
-def after_disable(machine: Machine, began: float) -> list[str]:
+def after_disable(root: Root, began: float) -> list[str]:
     """Return a line if the initramfs of the next boot still holds the resumer."""
-    facts = Facts(machine)
+    facts = Facts(root)
     try:
         if check_initramfs.RESUMER not in facts.initramfs:
             return []
