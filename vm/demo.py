@@ -151,7 +151,7 @@ def _second_life(story: Story, machine: Machine) -> Result:
     with again.start(LIMIT_SECONDS) as running:
         said = running.wait_console(r"torpor-resume: (.*)")
         story.say(f"torpor-resume, before the root is mounted: {said[1].strip()}")
-        replayed = running.wait_report("^(replayed .*said: (.*)|cold-boot .*)\n")
+        replayed = running.wait_report("^(replayed .*said: (.*)|cold-boot .*)$")
         if replayed[2] is None:
             raise DemoError(f"the second boot was a cold one\n{tail(running.console)}")
         story.say(f"torpor status: {replayed[2]}")

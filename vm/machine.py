@@ -352,4 +352,6 @@ def _report(log: Path) -> Path:
 
 
 def _text(file: Path) -> str:
-    return file.read_bytes().decode("utf-8", "replace").replace("\r", "")
+    """Return what a log shows; of a report only the lines that are whole."""
+    text = file.read_bytes().decode("utf-8", "replace").replace("\r", "")
+    return text[: text.rfind("\n") + 1] if file == _report(file) else text

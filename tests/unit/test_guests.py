@@ -18,7 +18,7 @@ from vm.debian import GENERATORS
 from vm.host import HostError, run
 from vm.initramfs import guest_modules
 from vm.kernels import Kernel, find_kernel, kernel_of, newest_known
-from vm.machine import Result
+from vm.machine import Result, _text
 from vm.suites import NEWEST, SUITES, suites_from_here
 
 RELEASE = "7.3.4+deb13-amd64"
@@ -273,3 +273,10 @@ def test_a_task_that_the_emulator_keeps_is_told_from_one_that_we_do(
     console: str, is_it: bool
 ) -> None:
     assert Result(0, console, [], 1.0).is_emulators_fault == is_it
+
+
+def test_a_line_is_told_when_it_is_whole(tmp_path: Path) -> None:
+    """Half a number would be taken for one; what a console asks for ends with no line."""
+    for name, shown in (("a.report", "before a=1\n"), ("a.log", "before a=1\nafter a=")):
+        (tmp_path / name).write_bytes(b"before a=1\r\nafter a=")
+        assert _text(tmp_path / name) == shown
