@@ -27,7 +27,6 @@ from vm.tree import Tree
 
 RESUMER = BUILD / "torpor-resume"
 STARTS = 21
-NO_IMAGE = 3
 SWAP_MIB = 64
 LEVELS = {"initramfs-tools": 9, "dracut": 15, "the most": 19}
 """What the generators give to zstd unless told otherwise."""

@@ -5,7 +5,6 @@ A function about a process raises OSError for one that has ended.
 
 import contextlib
 import os
-import time
 
 from linux.libc import checked, libc, number_of
 
@@ -52,12 +51,6 @@ def start_of(pid: int) -> int:
     """Return when it was started, in clock ticks since the boot (proc(5), stat, starttime)."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         return int(file.read().rpartition(b")")[2].split()[19])
-
-
-def age() -> float:
-    """Return the seconds since our process was started."""
-    started = start_of(os.getpid()) / os.sysconf("SC_CLK_TCK")
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
 def lock_memory() -> None:

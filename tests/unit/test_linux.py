@@ -23,7 +23,6 @@ from linux.machine import machine_id, processor, ram_map, ram_map_digest
 from linux.root import Root
 from linux.snapshot import encode_device
 from tests.sources import opened
-from tests.tools import python
 from tests.unit.fake_root import write
 
 # include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
@@ -102,11 +101,6 @@ def test_memory_map_without_firmware_memmap(tmp_path: Path) -> None:
 
     assert found(IOMEM.replace("PCI", "ISA")) == found(IOMEM)
     assert found(IOMEM.replace("0009fbff", "0009ffff")) != found(IOMEM)
-
-
-def test_age_of_a_process() -> None:
-    program = "from linux.tasks import age; import time; time.sleep(0.5); print(age())"
-    assert 0.4 < float(python(program)) < 60
 
 
 def test_this_machine() -> None:
