@@ -54,19 +54,26 @@ def kernel_of(root: Root, release: str) -> str:
 
 
 def release_of(root: Root, path: str) -> str:
-    """Return the release that a kernel for x86 says it is, "" if it says none.
-
-    Documentation/arch/x86/boot.rst, kernel_version.
-    """
+    """Return the release that a kernel for x86 says it is, "" if it says none."""
     return release_in(root.data(path, KERNEL_HEAD) or b"")
 
 
 def release_in(data: bytes) -> str:
     """Return the release that the head of a kernel says, "" if it says none."""
+    return _said_in(data).partition(" ")[0]
+
+
+def build_of(root: Root, path: str) -> str:
+    """Return which build a kernel for x86 says it is, as `uname -v` does, "" if it says none."""
+    return _said_in(root.data(path, KERNEL_HEAD) or b"").partition(") ")[2]
+
+
+def _said_in(data: bytes) -> str:
+    """See Documentation/arch/x86/boot.rst, kernel_version, and arch/x86/boot/version.c."""
     if data[0x202:0x206] != b"HdrS":
         return ""
     at = int.from_bytes(data[0x20E:0x210], "little") + 0x200
-    return data[at : at + 256].split(b"\0")[0].split(b" ")[0].decode("ascii", "replace")
+    return data[at : at + 256].split(b"\0")[0].decode("ascii", "replace")
 
 
 Key = list[tuple[int, int, str]]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.forge import SWAP, USER
+from tests.unit.boot_layouts import kernel
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
     IMAGE,
@@ -344,3 +345,13 @@ def test_location_only_in_the_image(fake: FakeMachine) -> None:
 def test_what_is_no_newer_kernel(path: str, fake: FakeMachine) -> None:
     fake.write(path, "")
     assert bad(fake) == []
+
+
+@pytest.mark.parametrize(("build", "is_it"), [("#", True), ("# 2", False)])
+def test_a_kernel_that_was_built_anew(build: str, fake: FakeMachine, *, is_it: bool) -> None:
+    """With the release that it had: its own, or by a distribution's update."""
+    path = f"/boot/vmlinuz-{RELEASE}"
+    fake.write(path, kernel(RELEASE))
+    fake.write("/proc/sys/kernel/version", f"{build}\n")
+    message = f"{path} is another build of the running {RELEASE}"
+    assert [one.partition(":")[0] for one in bad(fake)] == ([] if is_it else [message])

@@ -68,11 +68,19 @@ def next_kernel(facts: Facts) -> Iterator[Finding]:
             "boot once, then hibernate",
         )
         return
+    kernel = kernels.kernel_of(root, release)
+    build = kernels.build_of(root, kernel) if kernel else ""
     newest = max([release, *kernels.installed(root)], key=kernels.order_of_release)
     if newest != release:
         yield warning(
             f"kernel {newest} is newer than the running {release}: if the boot loader starts it, "
             "the image is lost",
+            "boot it once, then hibernate",
+        )
+    elif build not in ("", root.line("/proc/sys/kernel/version")):
+        yield warning(
+            f"{kernel} is another build of the running {release}: if the boot loader starts it, "
+            "the image is not restored",
             "boot it once, then hibernate",
         )
     else:
