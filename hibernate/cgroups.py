@@ -46,21 +46,17 @@ _INIT = 1
 """It feeds the watchdog; systemd's also answers who waits for an automount."""
 
 
-def to_freeze(root: str, spared: Collection[str]) -> list[str]:
-    """Return the topmost cgroups that hold none of the cgroups `spared`, not even further below.
+def to_freeze(root: str, spared: Collection[str], cgroup: str = "") -> Iterator[str]:
+    """Yield the topmost cgroups that hold none of the cgroups `spared`, not even further below.
 
-    Left out are those that somebody else has frozen.
+    Below `cgroup`. Left out are those that somebody else has frozen.
     """
-    return list(_below(root, "", spared))
-
-
-def _below(root: str, cgroup: str, spared: Collection[str]) -> Iterator[str]:
     for child in cgroups.children(root, cgroup):
         try:
             if cgroups.is_to_be_frozen(root, child):
                 continue
             if any(name == child or name.startswith(f"{child}/") for name in spared):
-                yield from _below(root, child, spared)
+                yield from to_freeze(root, spared, child)
             else:
                 yield child
         except FileNotFoundError:
@@ -78,7 +74,7 @@ class Cgroups:
         self._root = cgroups.mount_point()
         self._chosen: list[str] = []
         if self._root is not None:
-            self._chosen = to_freeze(self._root, _cgroups_of(helper_pids(helpers)))
+            self._chosen = [*to_freeze(self._root, _cgroups_of(helper_pids(helpers)))]
         self._is_frozen = mmap.mmap(-1, len(self._chosen) + 1)
 
     def freeze(self, log: Log) -> None:

@@ -18,11 +18,6 @@ def size_of(fd: int) -> int:
     return int.from_bytes(size, "little")
 
 
-def number_of(path: str) -> int:
-    """Return the number of the block device at `path`. Raises OSError."""
-    return os.stat(path).st_rdev
-
-
 def block_size(fd: int) -> int:
     """Return the size in bytes of the blocks in which the kernel caches the open block device."""
     size = bytearray(8)
@@ -30,14 +25,9 @@ def block_size(fd: int) -> int:
     return int.from_bytes(size[:4], "little")
 
 
-def is_block_device(path: str) -> bool:
-    """Return whether `path` is a block device. Raises OSError if there is nothing."""
-    return stat.S_ISBLK(os.stat(path).st_mode)
-
-
 def open_direct(path: str, flags: int) -> int:
     """Open a block device past the page cache; an ordinary file as it is."""
-    direct = os.O_DIRECT if is_block_device(path) else 0
+    direct = os.O_DIRECT if stat.S_ISBLK(os.stat(path).st_mode) else 0
     return os.open(path, flags | direct | os.O_CLOEXEC)
 
 

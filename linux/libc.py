@@ -13,12 +13,7 @@ libc.syscall.restype = quick.syscall.restype = ctypes.c_long
 
 _NUMBERS = {
     # arch/x86/entry/syscalls/syscall_64.tbl, asm/unistd_64.h
-    "x86_64": {
-        "ioprio_set": 251,
-        "openat2": 437,
-        "process_madvise": 440,
-        "cachestat": 451,
-    },
+    "x86_64": {"ioprio_set": 251, "openat2": 437, "process_madvise": 440, "cachestat": 451},
 }
 """Numbers of system calls by the machine's name in uname(2): each architecture has its own."""
 

@@ -6,6 +6,7 @@ What kernel-install(8) puts there, too.
 import re
 from collections.abc import Iterator
 
+from initramfs.generators.systemd import configuration
 from linux.machine import machine_id
 from linux.mounts import read_mounts
 from linux.root import Root
@@ -120,20 +121,12 @@ def setting(root: Root, name: str) -> str:
 
     The drop-ins in install.conf.d, by name, come after install.conf.
     """
-    main = [f"{folder}/install.conf" for folder in _SETTINGS]
-    texts = [next((text for path in main if (text := root.text(path)) is not None), "")]
-    parts = {
-        part: f"{folder}/install.conf.d/{part}"
-        for folder in reversed(_SETTINGS)
-        for part in root.names(f"{folder}/install.conf.d")
-        if part.endswith(".conf")
-    }
-    texts += [root.text(parts[part]) or "" for part in sorted(parts)]
     found = ""
-    for line in "\n".join(texts).split("\n"):
-        key, _, value = line.partition("=")
-        if key.strip() == name:
-            found = value.strip().strip("\"'")
+    for path in configuration(root, _SETTINGS, "install.conf"):
+        for line in (root.text(path) or "").split("\n"):
+            key, _, value = line.partition("=")
+            if key.strip() == name:
+                found = value.strip().strip("\"'")
     return found
 
 

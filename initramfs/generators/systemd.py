@@ -1,19 +1,12 @@
-"""What systemd does in an initramfs, whoever made it: dracut, mkinitcpio, mkosi."""
+"""What systemd does in an initramfs, whoever made it, and how it reads its configuration."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from initramfs.generators.generator import (
-    LOADER,
-    REINSTALL,
-    SYSTEMD,
-    Boot,
-    Fault,
-    Maker,
-    add_word,
-)
+from initramfs.generators.generator import LOADER, REINSTALL, SYSTEMD, Boot, Fault, Maker, add_word
 from initramfs.generators.layers import Crypt
+from linux.root import Root
 from store import crypttab
 from store.crypttab import Line
 
@@ -41,6 +34,23 @@ def order(boot: Boot) -> Iterator[Fault]:
         drop_in = f"{_UNITS}/{unit}.d/torpor.conf"
         if f"{_UNITS}/{unit}" in boot.initramfs and drop_in not in boot.initramfs:
             yield Fault(f"{boot.path} does not order {unit} behind Torpor: no {drop_in}")
+
+
+def configuration(root: Root, folders: Sequence[str], name: str) -> list[str]:
+    """Return the file of this name in the first folder that has it, then its drop-ins."""
+    paths = (f"{folder}/{name}" for folder in folders)
+    return [*[path for path in paths if root.exists(path)][:1], *drop_ins(root, folders, name)]
+
+
+def drop_ins(root: Root, folders: Sequence[str], name: str) -> list[str]:
+    """Return the files in NAME.d, by name: each hides those of its name in the folders behind."""
+    found = {
+        part: f"{folder}/{name}.d/{part}"
+        for folder in reversed(folders)
+        for part in root.names(f"{folder}/{name}.d")
+        if part.endswith(".conf") and part[0] != "."
+    }
+    return [found[part] for part in sorted(found)]
 
 
 def boolean(text: str) -> bool | None:

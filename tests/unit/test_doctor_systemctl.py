@@ -9,7 +9,7 @@ from initramfs.generators.systemd import boolean
 from linux import efivar
 from linux.root import Root
 from tests.unit.fake_machine import RELEASE, UUID_TEXT, FakeMachine
-from torpor.doctor import systemd
+from torpor.doctor.check_systemctl import forbidden_by
 from torpor.doctor.finding import Finding, Level
 
 SLEEP = "[Sleep]\nAllowHibernation={}\n"
@@ -41,7 +41,7 @@ def forbidden(root: Path, files: dict[str, str]) -> tuple[str, str] | None:
     for path, text in files.items():
         (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
         (root / path[1:]).write_text(text)
-    return systemd.forbidden_by(Root(str(root)), "sleep.conf", "Sleep", "AllowHibernation")
+    return forbidden_by(Root(str(root)), "sleep.conf", "Sleep", "AllowHibernation")
 
 
 ETC, RUN = "/etc/systemd/sleep.conf", "/run/systemd/sleep.conf"

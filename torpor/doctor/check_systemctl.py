@@ -1,11 +1,12 @@
 """Checks that `systemctl hibernate` is Torpor's, and that logind lets it through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from errors import command
+from initramfs.generators.systemd import boolean, configuration, drop_ins
 from linux.efivar import EFI
 from linux.mounts import active_swaps
-from torpor.doctor import systemd
+from linux.root import Root
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
 
@@ -17,6 +18,26 @@ _RESTART = "boot again, or: systemctl restart systemd-logind"
 
 Reason = tuple[str, str]
 """Why logind says no, and what to do about it."""
+
+CONF_FOLDERS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
+"""The best first: a file hides those of the same name in the folders behind (sleep.conf.d(5))."""
+
+UNIT_FOLDERS = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/etc/systemd/system.attached",
+    "/run/systemd/system",
+    "/run/systemd/system.attached",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/run/systemd/generator.late",
+)
+"""The same for units and their drop-ins (systemd.unit(5), table of the unit load path)."""
 
 
 def systemctl(facts: Facts) -> Iterator[Finding]:
@@ -30,22 +51,22 @@ def systemctl(facts: Facts) -> Iterator[Finding]:
 def _hindrances(facts: Facts) -> Iterator[Finding]:
     root = facts.root
     for unit in _UNITS:
-        if path := systemd.masked_by(root, unit):
+        if path := masked_by(root, unit):
             yield warning(
                 f"systemctl hibernate does not work: {unit} is masked by {path}",
                 _unmask(unit, path),
             )
-    if said_no := systemd.forbidden_by(root, "sleep.conf", "Sleep", "AllowHibernation"):
+    if said_no := forbidden_by(root, "sleep.conf", "Sleep", "AllowHibernation"):
         path, value = said_no
         yield warning(
             f"systemctl hibernate does not work: AllowHibernation={value} in {path}",
             "take that line out",
         )
-    drop_ins = systemd.drop_ins_of(root, _SERVICE)
-    starts = systemd.starts_of(drop_ins)
+    units = drop_ins_of(root, _SERVICE)
+    starts = starts_of(units)
     if any("torpor" in command for _, command in starts):
         return
-    if starts and any(name.endswith("/torpor.conf") for name in drop_ins):
+    if starts and any(name.endswith("/torpor.conf") for name in units):
         path, _ = starts[-1]
         yield warning(
             f"systemctl hibernate does not use Torpor: {path} has the last word",
@@ -115,8 +136,8 @@ def _reasons(facts: Facts) -> Iterator[Reason]:
 
 
 def _leaves_room_to_us(facts: Facts) -> bool:
-    drop_ins = systemd.drop_ins_of(facts.root, "systemd-logind.service")
-    return any(_BYPASS in text for text in drop_ins.values())
+    texts = drop_ins_of(facts.root, "systemd-logind.service").values()
+    return any(_BYPASS in text for text in texts)
 
 
 def _has_swap(facts: Facts) -> bool:
@@ -128,3 +149,69 @@ def _unseen(answer: str) -> Reason:
     if answer == "no":
         return "a rule of polkit does not allow it", "see org.freedesktop.login1.hibernate there"
     return "it has not seen yet what torpor enable wrote", _RESTART
+
+
+def forbidden_by(root: Root, name: str, section: str, key: str) -> tuple[str, str] | None:
+    """Return path and value of what says no in the configuration file, None where nothing does.
+
+    The last assignment in main file and drop-ins counts; an empty one takes the others back, and
+    one that is no boolean is none (conf-parser.c, config_parse_tristate).
+    """
+    found = None
+    for path in configuration(root, CONF_FOLDERS, name):
+        for where, what, value in _assignments(root.text(path) or ""):
+            if (where, what) != (section, key) or (value and boolean(value) is None):
+                continue
+            found = (path, value) if boolean(value) is False else None
+    return found
+
+
+def masked_by(root: Root, unit: str) -> str:
+    """Return the path of the link to /dev/null, or of the empty file, that masks a unit, or ""."""
+    paths = (f"{folder}/{unit}" for folder in UNIT_FOLDERS)
+    path = next((path for path in paths if root.exists(path)), "")
+    return path if path and not root.data(path, 1) else ""
+
+
+def drop_ins_of(root: Root, unit: str) -> dict[str, str]:
+    """Return a unit's drop-ins, path and text, in the order in which they apply."""
+    return {path: root.text(path) or "" for path in drop_ins(root, UNIT_FOLDERS, unit)}
+
+
+def starts_of(texts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return by which of a service's drop-ins what is started, one command after the other.
+
+    An empty one takes back those before it (systemd.service(5), ExecStart=).
+    """
+    found: list[tuple[str, str]] = []
+    for path, text in texts.items():
+        for section, key, value in _assignments(text):
+            if (section, key) == ("Service", "ExecStart"):
+                found = [*(found if value else []), (path, value)]
+    return found
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield section, key and value of each assignment."""
+    section = ""
+    for line in _lines(text):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1]
+        elif "=" in line:
+            key, _, value = line.partition("=")
+            yield section, key.strip(), value.strip()
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines without comments; a backslash at the end joins the next one to a line."""
+    held = ""
+    for line in text.split("\n"):
+        if line.strip()[:1] in ("#", ";") and line.strip():
+            continue
+        held += line.rstrip("\r")
+        if (len(held) - len(held.rstrip("\\"))) % 2:
+            held = held[:-1] + " "
+            continue
+        yield held.strip()
+        held = ""
+    yield held.strip()

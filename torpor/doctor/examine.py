@@ -4,23 +4,17 @@ from collections.abc import Callable, Iterator
 
 from errors import TorporError
 from linux.root import Root
-from torpor.doctor import (
-    check_initramfs,
-    check_kernel,
-    check_store,
-    check_system,
-    check_systemctl,
-)
+from torpor.doctor import check_initramfs, check_store, check_system, check_systemctl
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, problem
 
 Check = Callable[[Facts], Iterator[Finding]]
 
 CHECKS: tuple[Check, ...] = (
-    check_kernel.kernel_support,
-    check_kernel.lockdown,
-    check_kernel.next_kernel,
-    check_kernel.power_off,
+    check_system.kernel_support,
+    check_system.lockdown,
+    check_system.next_kernel,
+    check_system.power_off,
     check_store.store,
     check_store.room,
     check_store.free_memory,
