@@ -40,7 +40,6 @@ _OF_SYSTEMD = {
 """What a hook of busybox's is with systemd."""
 _TABLE = "/etc/crypttab.initramfs"
 _OPENSWAP = "/openswap.conf"
-_KEEP = f"name it in FILES of {conf.CONF}"
 
 
 class _Mkinitcpio(Generator):
@@ -100,7 +99,7 @@ class _Mkinitcpio(Generator):
             if not boot.holds(systemd.CRYPTSETUP):
                 return boot.no_cryptsetup(one, _say_hooks(boot, "sd-encrypt"))
             untold = add_word(f"rd.luks.name={one.uuid}={one.name}") if one.uuid else ONLY_LUKS
-            return systemd.crypt(boot, one, boot.lines(systemd.TABLE), untold, _KEEP, _TABLE)
+            return systemd.crypt(boot, one, boot.lines(systemd.TABLE), untold, _keep(boot), _TABLE)
         if not boot.holds(CRYPTSETUP):
             return boot.no_cryptsetup(one, _say_hooks(boot, "encrypt"))
         return _by_busybox(boot, one)
@@ -122,7 +121,8 @@ class _Mkinitcpio(Generator):
             LVM[0]: bool({"lvm2", "sd-lvm2"} & {*names}),
         }
         files = {path: "" for path, is_there in added.items() if is_there}
-        files |= dict.fromkeys(_files_of(boot), "")
+        said = shell.value_of("FILES", (root.text(path) or "" for path in _conf_files(boot)))
+        files |= dict.fromkeys(conf.words(said), "")
         texts = {"/config": f'HOOKS="{" ".join(names)}"\n', systemd.TABLE: root.text(_TABLE) or ""}
         if "openswap" in names:
             texts[_OPENSWAP] = root.text(f"/etc{_OPENSWAP}") or ""
@@ -145,10 +145,12 @@ def hooks_for(boot: Boot, *, with_ours: bool = False) -> conf.Hooks:
     return conf.hooks_of(boot.root, preset, with_ours=with_ours)
 
 
-def _files_of(boot: Boot) -> list[str]:
-    """Return what FILES= of the configuration says."""
-    paths = conf.conf_files(boot.root, conf.preset_of(boot.root, boot.path))
-    return conf.words(shell.value_of("FILES", (boot.root.text(path) or "" for path in paths)))
+def _conf_files(boot: Boot) -> list[str]:
+    return conf.conf_files(boot.root, conf.preset_of(boot.root, boot.path))
+
+
+def _keep(boot: Boot) -> str:
+    return f"name it in FILES of {_conf_files(boot)[0]}"
 
 
 def _run(boot: Boot) -> list[str]:
@@ -230,10 +232,12 @@ def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
         return boot.nothing_tells(one, f"{add}, and {_say_hooks(boot, 'encrypt')}")
     if _is_meant(boot.root, one, device, name):
         source, _, key = said.get("cryptkey", "").partition(":")
-        return boot.lost_file(one, crypttab.line_of(key if source == "rootfs" else "", ""), _KEEP)
+        line = crypttab.line_of(key if source == "rootfs" else "", "")
+        return boot.lost_file(one, line, _keep(boot))
     if is_old:
         return boot.nothing_tells(one, add, in_initramfs=False)
-    return boot.left_out(one, "cryptdevice=", _go_to_systemd(boot, one), in_initramfs=True)
+    instead = _go_to_systemd(boot, one) if one.uuid else ONLY_LUKS
+    return boot.left_out(one, "cryptdevice=", instead, in_initramfs=True)
 
 
 def _by_openswap(boot: Boot, one: Crypt) -> bool:

@@ -83,7 +83,8 @@ class Machine(FakeMachine):
         return name == STORE or bool(forced and "hostonly" in self.conf())
 
     def conf(self) -> str:
-        return self.text(DRACUT_CONF) + self.text(CONF) + self.text("/usr/bin/dracut")
+        conf = self.text("/etc/mine.conf") or self.text(CONF)  # that of a preset, alone
+        return self.text(DRACUT_CONF) + conf + self.text("/usr/bin/dracut")
 
     def _has_cryptsetup(self) -> bool:
         if self.kind == DEBIAN:

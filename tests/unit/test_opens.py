@@ -217,6 +217,10 @@ OF_DEBIAN = (
     key("/rootfs.key:/dev/mapper/keydisk", "takes /rootfs.key:/dev/mapper/keydisk for the path"),
     key("/keyfile:LABEL=keydev", "takes /keyfile:LABEL=keydev for the path of a file"),
 )
+OF_A_PRESET = {
+    "/etc/mkinitcpio.d/linux.preset": "PRESETS=(default)\ndefault_config=/etc/mine.conf\n",
+    "/etc/mine.conf": "HOOKS=(base udev encrypt torpor)\n",
+}
 # mkinitcpio 41: hooks/encrypt, init_functions; mkinitcpio-openswap of Manjaro.
 OF_BUSYBOX = (
     Row(shut=NOTHING),
@@ -235,6 +239,7 @@ OF_BUSYBOX = (
     Row(f"cryptdevice=UUID={DASHED}:x rd.luks=0 luks.crypttab=no rd.luks.uuid={OTHER}"),
     Row(f"cryptdevice=UUID={DASHED}:x cryptkey=rootfs:/etc/key", LOST),
     Row(f"cryptdevice=UUID={DASHED}:x cryptkey=rootfs:/etc/key", in_it={"etc/key": ""}),
+    Row(f"cryptdevice=UUID={DASHED}:x cryptkey=rootfs:/etc/key", LOST, files=OF_A_PRESET),
     Row(f"cryptdevice=UUID={DASHED}:x cryptkey=UUID=12:ext4:/etc/key"),
     Row(
         f"cryptdevice=UUID={OTHER}:root",
