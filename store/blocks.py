@@ -10,10 +10,9 @@ from functools import partial
 from uuid import UUID
 
 from errors import Attempt, IncompleteError, NoSpaceError, cannot
-from format import PAGE_SIZE, extent_map
+from format import PAGE_SIZE
 from format.checksum import Buffer
-from format.extent_map import Extents
-from format.mark import Mark, MarkState
+from format.mark import MAX_EXTENTS, Extents, Mark, MarkState, build_map, map_pages
 from format.pipeline import Job, PageBuffer, Threads
 from store.file import read_at
 
@@ -125,15 +124,15 @@ class BlockSink:
 
     def _write_map(self, image_uuid: UUID) -> int:
         """Write the map of the image, and wait for it; return its first page."""
-        if len(self.extents) > extent_map.MAX_EXTENTS:
+        if len(self.extents) > MAX_EXTENTS:
             raise NoSpaceError(
                 f"the free room on {self._name} is in {len(self.extents)} pieces, more than can be "
                 "recorded",
                 "use a store device, or empty the swap: swapoff -a; swapon -a",
             )
-        runs = self.allocate(extent_map.map_pages(len(self.extents)))
+        runs = self.allocate(map_pages(len(self.extents)))
         pages = [page for start, count in runs for page in range(start, start + count)]
-        contents = extent_map.build_map(self.extents, image_uuid, pages)
+        contents = build_map(self.extents, image_uuid, pages)
         buffer = PageBuffer(PAGE_SIZE).view
         for page, data in zip(pages, contents, strict=True):
             buffer[:] = data

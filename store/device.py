@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from uuid import UUID
 
 from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot, command
-from format import PAGE_SIZE, extent_map
-from format.extent_map import Extents
+from format import PAGE_SIZE
+from format.mark import Extents
 from linux import block, programs
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
@@ -37,7 +37,7 @@ class BlockStore(OpenFile):
         """See Store."""
         return BlockSink(self.fd, self.name, self.slot.page, self.allocate)
 
-    def allocate(self, pages: int) -> extent_map.Extents:
+    def allocate(self, pages: int) -> Extents:
         """Return runs of so many pages. Raises OSError ENOSPC."""
         raise NotImplementedError
 
@@ -45,7 +45,7 @@ class BlockStore(OpenFile):
 class OwnStore(BlockStore):
     """A device or file of its own: all of `runs` is free for the image."""
 
-    def __init__(self, fd: int, name: str, header: StoreHeader, runs: extent_map.Extents) -> None:
+    def __init__(self, fd: int, name: str, header: StoreHeader, runs: Extents) -> None:
         super().__init__(fd, name, header)
         self.runs = runs
         self._left = sum(runs.counts)
@@ -65,12 +65,12 @@ class OwnStore(BlockStore):
     def attach(self, snapshot: SnapshotDevice) -> None:
         """See Store: the room is ours already."""
 
-    def allocate(self, pages: int) -> extent_map.Extents:
+    def allocate(self, pages: int) -> Extents:
         """See BlockStore."""
         if pages > self._left:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._left -= pages
-        found = extent_map.Extents()
+        found = Extents()
         while pages:
             start, count = self.runs.starts[self._run], self.runs.counts[self._run]
             part = min(count - self._within, pages)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from errors import NoSpaceError, StoreRefusedError, cannot
 from format import PAGE_SIZE
-from format.extent_map import Extents
+from format.mark import Extents
 from linux.extents import FileExtent
 from linux.open_file import OpenFile
 from linux.root import HOST, Root

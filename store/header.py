@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 
 from errors import DamagedError, StoreRefusedError, command
 from format import PAGE_SIZE
-from format.extent_map import read_map
 from format.first_page import (
     MARK_OFFSET,
     SIGNATURE_OFFSET,
@@ -19,7 +18,7 @@ from format.first_page import (
     empty_store,
 )
 from format.layout import MARK_SIZE
-from format.mark import Mark
+from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from linux import block
 from store.blocks import BlockSource, sync, write_pages

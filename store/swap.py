@@ -5,7 +5,7 @@ from array import array
 from contextlib import ExitStack
 
 from format import PAGE_SIZE
-from format.extent_map import Extents
+from format.mark import Extents
 from linux.mounts import SwapArea
 from linux.snapshot import SnapshotDevice
 from store.device import BlockStore, open_device

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from errors import InitramfsError
-from initramfs.archive.stream import Stream
-from initramfs.archive.unpack import unpacked
+from initramfs.archive.unpack import Stream, unpacked
 
 MAGICS = (b"070701", b"070702")
 _HEADER_SIZE = 110

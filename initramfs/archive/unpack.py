@@ -13,8 +13,8 @@ from functools import partial
 from typing import Protocol
 
 from errors import InitramfsError
-from initramfs.archive.stream import PIECE, Stream
 
+PIECE = 1 << 16
 _LZ4_LEGACY = b"\x02\x21\x4c\x18"
 _LZ4_BLOCK = 8 << 20
 """Uncompressed size of the legacy frame's blocks, but for the last one."""
@@ -24,6 +24,52 @@ _ZSTD_WINDOW = 1 << 27
 """As in the kernel's lib/decompress_unzstd.c."""
 _ZSTD_INPUT = 1 << 9
 """Bytes given to zstd at once: each 4 of them may become 128 KiB."""
+
+
+class Stream:
+    """Bytes from an iterator of pieces; bytes that were taken too much can be put back."""
+
+    __slots__ = ("_pending", "_pieces")
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._pending: bytes | memoryview = b""
+
+    def some(self, limit: int = PIECE) -> bytes:
+        """Return at least one byte and at most `limit`, b"" at the end."""
+        while not self._pending:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._pending = piece
+        pending = memoryview(self._pending)
+        self._pending = pending[limit:]
+        return bytes(pending[:limit])
+
+    def take(self, count: int) -> bytes:
+        """Return that many bytes; fewer at the end."""
+        parts = []
+        while count and (part := self.some(count)):
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    def skip(self, count: int) -> int:
+        """Leave that many bytes out; return how many there were."""
+        done = 0
+        while done < count and (part := self.some(min(count - done, PIECE))):
+            done += len(part)
+        return done
+
+    def put_back(self, data: bytes) -> None:
+        """Make `data` the next bytes."""
+        self._pending = data + bytes(self._pending)
+
+    def peek(self, count: int) -> bytes:
+        """Return the next bytes without taking them; fewer at the end."""
+        data = self.take(count)
+        self.put_back(data)
+        return data
 
 
 def unpacked(stream: Stream) -> Iterator[bytes] | None:

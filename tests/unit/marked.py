@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from format.extent_map import Extents
-from format.mark import Mark
+from format.mark import Extents, Mark
 from format.records import GUARD, MACHINE_FACTS, WORKING_SET, Identity, Superblock
 from format.tables import Guard, GuardEntry, MachineFacts, Method
 from format.writer import ImageWriter, new_buffers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from initramfs.archive.program import fingerprint
+from initramfs.archive.initramfs import fingerprint
 from tests.test_structure import ROOT
 
 

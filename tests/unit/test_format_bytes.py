@@ -14,11 +14,10 @@ from construct import Struct
 
 import linux
 from errors import DamagedError, TorporError
-from format import PAGE_SIZE, chunks, extent_map, first_page, layout, records, tables, working_set
+from format import PAGE_SIZE, chunks, first_page, layout, mark, records, tables, working_set
 from format.checksum import definition
-from format.extent_map import Extents, build_map
 from format.first_page import empty_store
-from format.mark import Mark, MarkState
+from format.mark import Extents, Mark, MarkState, build_map
 from format.tables import Guard, PageTypes
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, lz4_run
 from tests.unit.marked import ROOT
@@ -249,7 +248,7 @@ def test_limits() -> None:
     assert "\nchunk size | 4 MiB\nchunks | 2^20\nsections | 16 in" in SPECIFICATION
     assert "\nextents on a device | 2^18\n" in SPECIFICATION
     limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS)
-    assert (*limits, extent_map.MAX_EXTENTS) == (4 << 20, 1 << 20, 16, 1 << 18)
+    assert (*limits, mark.MAX_EXTENTS) == (4 << 20, 1 << 20, 16, 1 << 18)
     assert (records.MAX_TABLE_SIZE, tables.MAX_ENTRIES) == (1 << 20, 4096)
     assert "\na table | 1 MiB\na working set | 16 MiB\n" in SPECIFICATION
     assert records.MAX_WORKING_SET_SIZE == 16 << 20

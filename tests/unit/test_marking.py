@@ -13,8 +13,7 @@ from uuid import UUID
 import pytest
 
 from errors import KernelRefusedError, UnreadableError, cannot
-from format.extent_map import Extents
-from format.mark import Mark, MarkState
+from format.mark import Extents, Mark, MarkState
 from format.reader import ImageReader
 from hibernate import marking, sequence
 from hibernate.marking import Marking

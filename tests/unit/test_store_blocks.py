@@ -15,9 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import AbortedError, DamagedError, IncompleteError, NoSpaceError, UnreadableError
-from format import extent_map
-from format.extent_map import Extents, build_map, read_map
-from format.mark import Mark, MarkState
+from format.mark import Extents, Mark, MarkState, build_map, read_map
 from format.reader import ImageReader, read_at
 from format.writer import ImageWriter, new_buffers
 from store import blocks
@@ -269,7 +267,7 @@ def test_committed_image_is_found_and_sound(store: Scattered) -> None:
 def test_pieces_beyond_the_limit_are_no_space(
     store: Scattered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extent_map, "MAX_EXTENTS", 10)
+    monkeypatch.setattr(blocks, "MAX_EXTENTS", 10)
     with pytest.raises(NoSpaceError, match="is in 11 pieces, more than can be recorded"):
         hibernate_to(store, noise(9 * PAGE))
     assert read_header(store.fd, store.name).mark() is None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from errors import command
-from initramfs.archive.program import fingerprint
+from initramfs.archive.initramfs import fingerprint
 from initramfs.generators.find import generator_of
 from initramfs.generators.generator import Fault, Generator
 from initramfs.generators.layers import Crypt, Opened

@@ -6,8 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from errors import InitramfsError, command
-from initramfs.archive.initramfs import Initramfs, Source, as_text, read_initramfs
-from initramfs.archive.program import fingerprint
+from initramfs.archive.initramfs import Initramfs, Source, as_text, fingerprint, read_initramfs
 from initramfs.generators.find import commands as commands_of
 from initramfs.generators.find import decides, find_generator, maker_of
 from initramfs.generators.generator import Boot, Generator, Maker
