@@ -56,7 +56,7 @@ def encoding(path: str) -> tuple[NewJob[int], int]:
     stream = _in_memory(path)
 
     def new_job() -> Callable[[int], int]:
-        compress = codec.compressor(codec.DEFAULT, CHUNK_SIZE)
+        _, compress = codec.compressor(codec.DEFAULT, CHUNK_SIZE)
         room = PageBuffer(CHUNK_SIZE).view
 
         def encode(number: int) -> int:

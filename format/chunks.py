@@ -32,7 +32,7 @@ class Encoder:
     def __init__(self, chunk_size: int, codec_name: str = codec.DEFAULT) -> None:
         self.raw = PageBuffer(chunk_size)
         self._room = PageBuffer(chunk_size).view
-        self._compress = codec.compressor(codec_name, chunk_size)
+        self._codec, self._compress = codec.compressor(codec_name, chunk_size)
 
     def encode(self, raw_size: int, number: int, seed: int) -> Encoded:
         """Make chunk `number` of the first `raw_size` bytes of `raw`.
@@ -50,7 +50,7 @@ class Encoder:
         if codec.is_fill(raw):
             return codec.FILL, raw[:1]
         size = self._compress(raw, self._room[: len(raw) - 1])
-        return (self._compress.codec, self._room[:size]) if size else (codec.NONE, raw)
+        return (self._codec, self._room[:size]) if size else (codec.NONE, raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ exports none, and is imported by the first that needs it. All run outside Python
 
 import ctypes
 from collections.abc import Callable
-from typing import Protocol
 
 from lz4.block import _block
 
@@ -37,63 +36,48 @@ _decompress = ctypes.CFUNCTYPE(_I, _P, _P, _I, _I)(("LZ4_decompress_safe", _lz4)
 _compare = ctypes.CFUNCTYPE(_I, _P, _P, ctypes.c_size_t)(("memcmp", _libc))
 
 
-class Compressor(Protocol):
-    """Compresses one thing at a time, with memory of its own that was got when it was made."""
+Compress = Callable[[memoryview, memoryview], int]
+"""Compresses the first into the second, returns the size; 0 where the room does not suffice.
 
-    @property
-    def codec(self) -> int:
-        """What the codec field has to say of the result."""
-
-    def __call__(self, raw: memoryview, room: memoryview, /) -> int:
-        """Compress `raw` into `room`; return the size, 0 where the room does not suffice."""
+One thing at a time, with memory of its own that was got when it was made."""
 
 
-class _Lz4:
-    codec = LZ4
+def compressor(name: str, largest: int) -> tuple[int, Compress]:
+    """Return what compresses up to `largest` bytes as `name`, one of NAMES, says.
 
-    def __init__(self, function: Callable[..., int], state_size: int, level: int) -> None:
-        self._function = function
-        self._state = ctypes.create_string_buffer(state_size)
-        self._level = level
-
-    def __call__(self, raw: memoryview, room: memoryview) -> int:
-        sizes = (len(raw), len(room), self._level)
-        done: int = self._function(self._state, address(raw), address(room), *sizes)
-        return done
+    And before it what the codec field has to say of the result.
+    """
+    if name == "lz4":
+        return LZ4, _by_lz4(_fast, _lz4.LZ4_sizeofState(), _ACCELERATION)
+    if name == "lz4hc":
+        return LZ4, _by_lz4(_hc, _lz4.LZ4_sizeofStateHC(), _HC_LEVEL)
+    return (ZSTD, _by_zstd(largest)) if name == "zstd" else (NONE, lambda _raw, _room: 0)
 
 
-class _Zstd:
-    codec = ZSTD
+def _by_lz4(function: Callable[..., int], state_size: int, level: int) -> Compress:
+    state = ctypes.create_string_buffer(state_size)
 
-    def __init__(self, largest: int) -> None:
-        import zstandard
+    def compress(raw: memoryview, room: memoryview) -> int:
+        return function(state, address(raw), address(room), len(raw), len(room), level)
 
-        self._compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
-        # What it needs for a chunk it gets with the first, and keeps.
-        self._compressor.compress(bytes(largest))
+    return compress
 
-    def __call__(self, raw: memoryview, room: memoryview) -> int:
-        stored = self._compressor.compress(raw)
+
+def _by_zstd(largest: int) -> Compress:
+    import zstandard
+
+    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+    # What it needs for a chunk it gets with the first, and keeps.
+    compressor.compress(bytes(largest))
+
+    def compress(raw: memoryview, room: memoryview) -> int:
+        stored = compressor.compress(raw)
         if len(stored) > len(room):
             return 0
         room[: len(stored)] = stored
         return len(stored)
 
-
-class _None:
-    codec = NONE
-
-    def __call__(self, _raw: memoryview, _room: memoryview) -> int:
-        return 0
-
-
-def compressor(name: str, largest: int) -> Compressor:
-    """Return what compresses up to `largest` bytes as `name`, one of NAMES, says."""
-    if name == "lz4":
-        return _Lz4(_fast, _lz4.LZ4_sizeofState(), _ACCELERATION)
-    if name == "lz4hc":
-        return _Lz4(_hc, _lz4.LZ4_sizeofStateHC(), _HC_LEVEL)
-    return _Zstd(largest) if name == "zstd" else _None()
+    return compress
 
 
 def address(view: memoryview) -> int:

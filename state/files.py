@@ -25,15 +25,11 @@ def read_text(path: str) -> str | None:
 
 def write_text(path: str, text: str) -> None:
     """Replace the file by one with this text, on the disk for good. Raises UnreadableError."""
-    _replace(path, os.fsencode(text), 0o644)
+    write_bytes(path, os.fsencode(text), 0o644)
 
 
-def write_private(path: str, data: bytes) -> None:
-    """Replace the file by one with these bytes that is its owner's only, as write_text does."""
-    _replace(path, data, 0o600)
-
-
-def _replace(path: str, data: bytes, mode: int) -> None:
+def write_bytes(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Replace the file by one with these bytes, its owner's only by default, as write_text does."""
     partial = f"{path}.partial"
     with Attempt("write", path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)

@@ -12,7 +12,7 @@ from typing import Self
 from errors import StateError
 from format.working_set import MAX_FILE_SIZE, PAGES_IN_MIB, build_file, parse_file
 from linux import tasks
-from state.files import read_bytes, remove, write_private, write_text
+from state.files import read_bytes, remove, write_bytes, write_text
 from state.record import read_fields
 
 WAITING_PATH = "/run/torpor/workingset"
@@ -21,7 +21,7 @@ REPLAY_PATH = "/run/torpor/replay.json"
 
 def save_working_set(section: bytes, path: str | None = None) -> None:
     """Keep it. Raises UnreadableError."""
-    write_private(path or WAITING_PATH, build_file(section))
+    write_bytes(path or WAITING_PATH, build_file(section))
 
 
 def read_working_set(path: str | None = None) -> bytes | None:

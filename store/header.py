@@ -91,10 +91,7 @@ class StoreHeader(FirstPage, Slot):
 
     def check_markable(self) -> None:
         """Raise StoreRefusedError if this is a swap header that has no room for the mark."""
-        off, make = (
-            command("swapoff", self.name),
-            command("mkswap", "-U", f"{self.uuid}", self.name),
-        )
+        off, make = command("swapoff", self.name), command("mkswap", "-U", self.uuid, self.name)
         anew = f"make its header anew: {off}; {make}"
         if self.signature != SWAP or self.swap_version != 1:
             raise StoreRefusedError(f"{self.name} has no swap header of version 1")

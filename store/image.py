@@ -23,7 +23,9 @@ def open_image(path: str) -> Iterator[Source]:
     Raises NoImageError, DamagedError, UnsupportedError, UnreadableError.
     """
     with opened(path, os.O_RDONLY) as fd:
-        if _is_plain_image(fd, path):
+        status = os.fstat(fd)
+        is_device = stat.S_ISBLK(status.st_mode)  # whose image ends where a mark says
+        if not is_device and (status.st_size < PAGE_SIZE or read_header(fd, path).begins_image):
             yield FileSource(fd, path)
             return
     with open_header(path, os.O_RDONLY) as header:
@@ -71,13 +73,3 @@ def opened(path: str, flags: int, root: Root = HOST) -> Iterator[int]:
         file = OpenFile(block.open_direct(root.path(path), flags))
     with file:
         yield file.fd
-
-
-def _is_plain_image(fd: int, name: str) -> bool:
-    """Return whether this is an image by itself: a device says by a mark where its image ends."""
-    status = os.fstat(fd)
-    if stat.S_ISBLK(status.st_mode):
-        return False
-    if status.st_size < PAGE_SIZE:
-        return True
-    return read_header(fd, name).begins_image

@@ -123,8 +123,11 @@ class _Dracut(Generator):
         return _Foreseen(boot.root, store, system).initramfs()
 
     def keeps_out(self, boot: Boot) -> str:
-        path = leaves_out(boot.root)
-        return f"take torpor out of omit_dracutmodules in {path}" if path else ""
+        said = re.compile(r"^\s*(omit_dracutmodules)\+?=.*\btorpor\b", re.MULTILINE)
+        for path in files(boot.root):
+            if said.search(boot.root.text(path) or ""):
+                return f"take torpor out of omit_dracutmodules in {path}"
+        return ""
 
 
 DRACUT = _Dracut()
@@ -361,12 +364,6 @@ def files(root: Root) -> list[str]:
     }
     by_name = sorted(found, key=lambda name: order(name.removesuffix(".conf")))
     return [_CONF, *(found[name] for name in by_name)]
-
-
-def leaves_out(root: Root) -> str:
-    """Return the file that keeps our module out of the images, "" if none does."""
-    said = re.compile(r"^\s*(omit_dracutmodules)\+?=.*\btorpor\b", re.MULTILINE)
-    return next((path for path in files(root) if said.search(root.text(path) or "")), "")
 
 
 def makes_unified(root: Root) -> bool:

@@ -166,7 +166,7 @@ def stock_resume(root: Root) -> tuple[str, str]:
 
     What only a shell can tell is nothing, too.
     """
-    variables: dict[str, shell.Value] = {}
+    value: shell.Value = None
     source = ""
     for path in _configuration(root):
         said: dict[str, shell.Value] = {}
@@ -174,9 +174,7 @@ def stock_resume(root: Root) -> tuple[str, str]:
         if shell.names(rest, "RESUME"):
             said["RESUME"] = None
         if "RESUME" in said:
-            source = path
-        variables |= said
-    value = variables.get("RESUME")
+            value, source = said["RESUME"], path
     return (value, source) if isinstance(value, str) and value else ("", "")
 
 

@@ -87,10 +87,4 @@ def _is_part(layer: Layer, *, is_top: bool) -> bool:
 
 def _names(dm_name: str) -> list[str]:
     """Return group, volume and layer; a hyphen inside one is doubled (dm_split_lvm_name)."""
-    names = [""]
-    for token in re.findall("--|-|[^-]+", dm_name):
-        if token == "-":
-            names.append("")
-        else:
-            names[-1] += "-" if token == "--" else token
-    return names
+    return [name.replace("--", "-") for name in re.findall("(?:--|[^-])+", dm_name)]

@@ -11,7 +11,8 @@ from linux import cmdline
 from linux.efivar import ATTRIBUTES_SIZE, EFI, FOLDER, text_of
 from linux.root import Root
 
-_KERNEL = re.compile(r"(vmlinuz|vmlinux|kernel|bzImage|linux)(-?)(.*)$")
+KERNEL = re.compile(r"(vmlinuz|vmlinux|kernel|bzImage|linux)(-?)(.*)$")
+"""What is named like a kernel."""
 _VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 
@@ -60,16 +61,11 @@ def beside(root: Root, kernel: str) -> Iterator[str]:
     """Yield what may be the initramfs of the kernel at a path: what lies beside it."""
     folder, _, name = kernel.rpartition("/")
     there = root.names(folder or "/")
-    if match := _KERNEL.match(name):
+    if match := KERNEL.match(name):
         end = match[2] + match[3]
         yield from (f"{folder}/{one}" for one in initramfs_names(end) if one in there)
         if match[1] == "linux":  # of kernel-install, and openSUSE's with a checksum
             yield from newest(root, folder, "initrd")
-
-
-def kernels_in(root: Root, folder: str) -> list[str]:
-    """Return the paths of what is named like a kernel."""
-    return [f"{folder}/{name}" for name in root.names(folder) if _KERNEL.match(name)]
 
 
 def initramfs_names(end: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from initramfs.archive.initramfs import Source
 from initramfs.archive.uki import kernel_in
 from initramfs.generators import dracut, hooks, kernels
 from initramfs.loaders.booted import booted
-from initramfs.loaders.files import beside, entries, initramfs_names, kernels_in, newest
+from initramfs.loaders.files import KERNEL, beside, entries, initramfs_names, newest
 from linux.root import Root
 
 
@@ -89,9 +89,9 @@ def _by_folder(root: Root, release: str) -> Iterator[str]:
 def _by_kernel(root: Root, release: str) -> Iterator[str]:
     """Yield what lies beside a kernel that says this release."""
     for folder in kernels.folders(root):
-        for kernel in kernels_in(root, folder):
-            if kernels.release_of(root, kernel) == release:
-                yield from beside(root, kernel)
+        for path in (f"{folder}/{name}" for name in root.names(folder) if KERNEL.match(name)):
+            if kernels.release_of(root, path) == release:
+                yield from beside(root, path)
 
 
 def _unified(root: Root, release: str) -> Iterator[Source]:
@@ -106,7 +106,8 @@ def _unified(root: Root, release: str) -> Iterator[Source]:
     ]
     for path in found:
         stem = path.rpartition("/")[2][:-4]
-        if _is_of(root, stem, release) or _is_named(stem, base):
+        is_named = base and (stem == base or stem.endswith((f"-{base}", f"_{base}")))
+        if is_named or _is_of(root, stem, release):
             yield Source((path,))
     for path in found:
         with open(root.path(path), "rb") as file:
@@ -116,14 +117,7 @@ def _unified(root: Root, release: str) -> Iterator[Source]:
 
 def _is_of(root: Root, name: str, release: str) -> bool:
     """Return whether a name has the release in it, and no longer one of those that are there."""
-    known = [one for one in {release, *kernels.installed(root)} if _stands_in(one, name)]
-    return release == max(known, key=len, default="")
-
-
-def _stands_in(release: str, name: str) -> bool:
-    alone = rf"(?<![0-9A-Za-z.]){re.escape(release)}(?![0-9A-Za-z]|\.[0-9])"
-    return re.search(alone, name) is not None
-
-
-def _is_named(stem: str, base: str) -> bool:
-    return bool(base) and (stem == base or stem.endswith((f"-{base}", f"_{base}")))
+    alone = r"(?<![0-9A-Za-z.]){}(?![0-9A-Za-z]|\.[0-9])"
+    known = {release, *kernels.installed(root)}
+    found = (one for one in known if re.search(alone.format(re.escape(one)), name))
+    return release == max(found, key=len, default="")

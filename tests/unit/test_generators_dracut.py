@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from initramfs.archive.initramfs import Initramfs
 from initramfs.generators import dracut
-from initramfs.generators.generator import Target
+from initramfs.generators.generator import Boot, Target
 from initramfs.generators.layers import Crypt, Volume
 from linux.root import Root
 from state.location import Location
@@ -64,7 +65,11 @@ def test_a_link_to_nothing_hides_nothing(root: Root) -> None:
     Path(root.path(f"{ETC}/a.conf")).symlink_to("gone")
     assert dracut.makes_unified(root)
     Path(root.path(f"{ETC}/b.conf")).symlink_to("/dev/null")
-    assert not dracut.leaves_out(root)
+    assert not kept_out(root)
+
+
+def kept_out(root: Root) -> str:
+    return dracut.DRACUT.keeps_out(Boot(root, "", Initramfs(), []))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_a_link_to_nothing_hides_nothing(root: Root) -> None:
 )
 def test_the_file_that_leaves_us_out(path: str, is_read: bool, root: Root) -> None:
     write(root, OURS | {path: OMITS})
-    assert dracut.leaves_out(root) == (path if is_read else "")
+    assert kept_out(root) == (f"take torpor out of omit_dracutmodules in {path}" * is_read)
     assert (path in dracut.files(root)) is is_read
 
 

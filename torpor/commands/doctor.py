@@ -15,6 +15,7 @@ from torpor.enable.system import System
 from torpor.enable.units import can_hibernate
 from torpor.output import print_json, say
 
+_FIELDS = ("level", "message", "remedy")
 _WORDS = {
     Level.OK: "ok",
     Level.ENABLE: "not yet",
@@ -43,12 +44,8 @@ def report(findings: Iterable[Finding], *, as_json: bool) -> None:
             if finding.remedy:
                 say(f"{'':8}   {finding.remedy}")
     if as_json:
-        print_json([_as_object(finding) for finding in made])
+        print_json([{name: getattr(finding, name) for name in _FIELDS} for finding in made])
     problems = sum(finding.level == Level.PROBLEM for finding in made)
     if problems:
         count = f"{problems} problems" if problems > 1 else "1 problem"
         raise NotReadyError(f"not ready to hibernate: {count}")
-
-
-def _as_object(finding: Finding) -> dict[str, str]:
-    return {"level": finding.level, "message": finding.message, "remedy": finding.remedy}

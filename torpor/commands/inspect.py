@@ -1,7 +1,6 @@
 """Say what an image holds, without reading all of it."""
 
 import argparse
-from dataclasses import dataclass
 
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE
@@ -22,37 +21,32 @@ def run(arguments: argparse.Namespace) -> None:
     """Say what the image is, from all but its stream, which is not read."""
     with opened_image(arguments.image) as image:
         found = {"path": arguments.image} | facts(image)
-        tables = {
-            "page_types": _table(image, PageTypes),
-            "working_set": _table(image, WorkingSet),
-        }
+        tables = {"page_types": _table(image, PageTypes), "working_set": _table(image, WorkingSet)}
     if arguments.json:
-        print_json(found | {name: table.fields for name, table in tables.items()})
+        print_json(found | {name: fields for name, (fields, _) in tables.items()})
         return
-    lines = found | {name: table.words for name, table in tables.items() if table.words}
+    lines = found | {name: words for name, (_, words) in tables.items() if words}
     width = max(map(len, lines))
     for name, value in lines.items():
         say(f"{name.replace('_', ' '):{width}}  {value}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    fields: dict[str, object] | None
-    """None where the image has none."""
-    words: str
+def _table(
+    image: ImageReader, kind: type[WorkingSet | PageTypes]
+) -> tuple[dict[str, object] | None, str]:
+    """Return the fields of a table, None where there is none, and what to say of it.
 
-
-def _table(image: ImageReader, kind: type[WorkingSet | PageTypes]) -> _Table:
-    """Read a table; one that is damaged is said to be, and hides nothing else."""
+    One that is damaged is said to be, and hides nothing else.
+    """
     try:
         found = image.read(kind)
     except (DamagedError, UnsupportedError) as error:
-        return _Table({"error": str(error)}, str(error))
+        return {"error": str(error)}, str(error)
     if found is None:
-        return _Table(None, "")
+        return None, ""
     if isinstance(found, PageTypes):
-        return _Table(dict(found.by_name()), _shares(found))
-    return _Table(dict(found.counts()), str(found))
+        return dict(found.by_name()), _shares(found)
+    return dict(found.counts()), str(found)
 
 
 def _shares(types: PageTypes) -> str:

@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     ):
 
         def read(buffer: PageBuffer, at: int) -> int:
-            return _read_into(fd, arguments.stream, buffer.view[at:])
+            with Attempt("read", arguments.stream):
+                return os.readv(fd, [buffer.view[at:]])
 
         sink = FileSink(out, arguments.file)
         writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE, arguments.codec))
@@ -60,8 +61,3 @@ def _opened_stream(path: str) -> Iterator[tuple[int, int | None]]:
         file = OpenFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     with file:
         yield file.fd, os.fstat(file.fd).st_size or None
-
-
-def _read_into(fd: int, name: str, room: memoryview) -> int:
-    with Attempt("read", name):
-        return os.readv(fd, [room])

@@ -50,7 +50,10 @@ def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
         units.write_units(system, undo)
         again.callback(_rebuild_again, system, generator, say)
         rebuild(system, generator, say)
-        remarks = _looked(look)
+        try:
+            remarks = list(look())
+        except TorporError as error:
+            raise SetupError(str(error), error.hint) from error
         undo.pop_all()
     return remarks
 
@@ -74,13 +77,6 @@ def rebuild(system: System, generator: Generator, say: Log) -> None:
             raise SetupError(
                 f"the initramfs cannot be rebuilt: {error}", f"see what it says: {line}"
             ) from error
-
-
-def _looked(look: Look) -> list[str]:
-    try:
-        return list(look())
-    except TorporError as error:
-        raise SetupError(str(error), error.hint) from error
 
 
 def _rebuild_again(system: System, generator: Generator, say: Log) -> None:
