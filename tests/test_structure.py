@@ -183,3 +183,12 @@ def test_manual_has_every_exit_code() -> None:
     raised = {error.exit_code for error in all_errors()} | {0, 2}
     assert raised <= documented
     assert documented - raised <= {130, 141}
+
+
+def test_every_scenario_is_a_script_of_the_guest() -> None:
+    """A renamed script would be noticed only by a boot of the virtual machine that runs it."""
+    texts = "".join(path.read_text() for path in sources("bench", "tests", "vm"))
+    named = set(re.findall(r"scenario=\"?([a-z-]+)", texts))
+    scripts = {path.stem for path in (ROOT / "vm/guest").glob("*.sh")}
+    assert len(named) > 10
+    assert named - scripts == set()

@@ -101,7 +101,7 @@ def make_machine(kernel: Kernel, folder: Path, ways: Sequence[str], log: Path) -
     for swap in swaps:
         swap_disk(swap, SWAP_MIB)
     disks = [files_disk(folder / "files.img"), *swaps]
-    append = f"scenario=warm ways={','.join(ways)} hold={HOLD_MIB}"
+    append = f"scenario=working-set ways={','.join(ways)} hold={HOLD_MIB}"
     machine = new_machine(kernel, folder, disks, append, MEMORY_MIB)
     return replace(machine, log=log, throttle=DISK)
 
