@@ -81,11 +81,8 @@ class _InitramfsTools(Generator):
         told = [_line(value) for name, value in boot.words if name == "cryptopts"]
         if told:
             _, line = one.line_in(crypttab.parse("".join(told)))
-            return (
-                boot.left_out(one, "cryptopts=", f"take cryptopts= off {LOADER}")
-                if line is None
-                else None
-            )
+            remedy = f"take cryptopts= off {LOADER}"
+            return None if line else boot.left_out(one, "cryptopts=", remedy)
         _, line = one.line_in(boot.lines(_TABLE))
         if line is None or not line.key:
             return boot.nothing_tells(one, _untold(boot.root, one))
