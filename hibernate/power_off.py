@@ -35,18 +35,12 @@ def power_off(snapshot: SnapshotDevice, mode: Mode) -> None:
         if mode == Mode.REBOOT:
             power.reboot(power.RB_AUTOBOOT)
         if mode == Mode.PLATFORM:
-            _firmware_off(snapshot)
+            with suppress(OSError):
+                snapshot.power_off()
         power.reboot(power.RB_POWER_OFF)
     except OSError as error:
         raise KernelRefusedError(f"the machine does not power off: {error}") from error
     raise KernelRefusedError("the machine does not power off")
-
-
-def _firmware_off(snapshot: SnapshotDevice) -> None:
-    try:
-        snapshot.power_off()
-    except OSError:
-        return
 
 
 def never_go_on(why: str, log: Log) -> NoReturn:

@@ -10,6 +10,7 @@ import os
 from linux.open_file import OpenFile
 
 _OCTAL = b"01234567"
+_HEX = b"0123456789abcdefABCDEF"
 
 
 def read(path: str) -> str:
@@ -29,19 +30,19 @@ def lines(text: str) -> list[str]:
     return [line for line in text.split("\n") if line]
 
 
-def unescaped(name: str) -> str:
-    r"""Return a name with its \ooo as the bytes that they stand for (fs/seq_file.c, mangle_path).
+def unescaped(name: str, mark: str = "\\", base: int = 8) -> str:
+    r"""Return a name with each mark and the digits behind it as the byte that they stand for.
 
-    A backslash that begins no such byte stands for itself.
+    \ooo is the kernel's (fs/seq_file.c, mangle_path); with the mark \x and base 16 it is \xNN, as
+    udev and libdm write (libdm-common.c, mangle_string). A mark that begins no such byte stands for
+    itself.
     """
-    if "\\" not in name:
+    if mark not in name:
         return name
-    first, *others = os.fsencode(name).split(b"\\")
-    return os.fsdecode(first + b"".join(map(_unescaped, others)))
-
-
-def _unescaped(part: bytes) -> bytes:
-    digits = part[:3]
-    if len(digits) < 3 or digits.strip(_OCTAL) or digits > b"377":
-        return b"\\" + part
-    return bytes([int(digits, 8)]) + part[3:]
+    size, known = (3, _OCTAL) if base == 8 else (2, _HEX)
+    data, *others = os.fsencode(name).split(mark.encode())
+    for part in others:
+        digits, rest = part[:size], part[size:]
+        is_byte = len(digits) == size and not digits.strip(known) and int(digits, base) < 256
+        data += bytes([int(digits, base)]) + rest if is_byte else mark.encode() + part
+    return os.fsdecode(data)

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from uuid import UUID
 
 from errors import Attempt, IncompleteError, NoSpaceError, cannot
@@ -31,7 +32,8 @@ class BlockSource:
         self._fd = fd
         self._name = name
         self.extents = extents
-        self._firsts = _firsts(extents)
+        # The number, within the image, of each extent's first page.
+        self._firsts = array("Q", accumulate(extents.counts, initial=0))
         self.mark = mark
         self.size = mark.image_size
         self.image_uuid = mark.image_uuid
@@ -53,15 +55,6 @@ class BlockSource:
             page += count
             nth += 1
         return buffer[skip : skip + size]
-
-
-def _firsts(extents: Extents) -> "array[int]":
-    """Return the number, within the image, of each extent's first page."""
-    firsts, total = array("Q"), 0
-    for count in extents.counts:
-        firsts.append(total)
-        total += count
-    return firsts
 
 
 def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:

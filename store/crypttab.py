@@ -4,7 +4,6 @@ As systemd reads them (src/cryptsetup/cryptsetup-generator.c, add_crypttab_devic
 scripts of cryptsetup (debian/functions, crypttab_foreach_entry), which know octal escapes, too.
 """
 
-import os
 import re
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ RANDOM_KEYS = ("/dev/urandom", "/dev/random", "/dev/hwrng")
 _FIELD = re.compile(r"[^ \t\v\f\r]+")
 _FIELDS = 4
 _ESCAPE = re.compile(r"\\0([0-7]{1,3})")
-_MANGLED = re.compile(r"\\x([0-9a-fA-F]{2})")
 _DEVICES = ("/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID=")
 _NOT_KEPT = ("/dev/", "/proc/", "/run/", "/sys/")
 """Below these are devices, and files that the kernel or a program makes at each boot."""
@@ -103,18 +101,6 @@ def udev_path(spec: str) -> str:
     """Return the path by which udev knows what UUID=, LABEL= and the like name."""
     tag, is_tag, value = spec.partition("=")
     return spec if not is_tag or spec[0] == "/" else f"/dev/disk/by-{tag.lower()}/{value}"
-
-
-def unmangled(dm_name: str) -> str:
-    r"""Return the name that libdm was given: it writes \xNN for what it takes for unusual.
-
-    libdm/libdm-common.c, mangle_string.
-    """
-    parts = _MANGLED.split(dm_name)
-    data = b"".join(
-        bytes([int(part, 16)]) if at % 2 else os.fsencode(part) for at, part in enumerate(parts)
-    )
-    return os.fsdecode(data)
 
 
 def _decoded(field: str) -> str:

@@ -4,13 +4,11 @@ Every boot that looks for an image does this, so it imports little: what udev kn
 its database (systemd's sd-device, device_read_db), as libudev does.
 """
 
-import os
-
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
 from linux.cmdline import decimal
-from linux.proc import lines
+from linux.proc import lines, unescaped
 from linux.root import HOST, Root
 
 _PROPERTIES = {
@@ -130,7 +128,7 @@ def _tag_of(number: str, node: str, tag: str, root: Root) -> str:
     """Return the device's tag: what udev knows, else what the device itself says."""
     properties = _properties(number, root)
     if known := properties.get(_PROPERTIES[tag]):
-        return _decode(known)
+        return unescaped(known, r"\x", 16)
     if tag in _KERNEL_PROPERTIES:
         return properties.get(_KERNEL_PROPERTIES[tag], "")
     return "" if "ID_FS_TYPE" in properties else _header_tag(node, tag, root)
@@ -155,22 +153,6 @@ def _read(path: str, root: Root) -> str:
         return root.text(path) or ""
     except OSError:
         return ""
-
-
-def _decode(text: str) -> str:
-    r"""Undo udev's encoding, \xNN for each byte that may not stand in a name.
-
-    A backslash that begins no such byte stands for itself.
-    """
-    first, *others = text.split("\\x")
-    data = os.fsencode(first)
-    for part in others:
-        digits = part[:2].lower()
-        if len(digits) == 2 and not digits.strip(_HEX):
-            data += bytes([int(digits, 16)]) + os.fsencode(part[2:])
-        else:
-            data += b"\\x" + os.fsencode(part)
-    return os.fsdecode(data)
 
 
 def _header_tag(node: str, tag: str, root: Root) -> str:

@@ -16,6 +16,7 @@ from linux import stack
 from linux.extents import HARMLESS, SHARED, FileExtent, is_realtime, place_on_btrfs
 from linux.mounts import Mount, MountTable, read_mounts
 from linux.open_file import OpenFile
+from linux.proc import unescaped
 from linux.root import HOST, Root
 from store import crypttab
 from store.locate import node_of_number
@@ -158,7 +159,8 @@ def _losses(layers: list[stack.Layer], root: Root) -> Iterator[str]:
 
 def _lost_key(dm_name: str, root: Root) -> Iterator[str]:
     """Yield why a plain dm-crypt device cannot be opened again; not if crypttab(5) has a key."""
-    line = crypttab.parse(root.text(crypttab.PATH) or "").get(crypttab.unmangled(dm_name))
+    lines = crypttab.parse(root.text(crypttab.PATH) or "")
+    line = lines.get(unescaped(dm_name, r"\x", 16))
     if line is None:
         yield f"encrypted with a key that {crypttab.PATH} does not name ({dm_name})"
     elif {line.key, os.path.realpath(line.key)} & set(crypttab.RANDOM_KEYS):

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from linux.proc import unescaped
 from linux.stack import Layer
-from store.crypttab import Line, unmangled
+from store.crypttab import Line
 
 _ENCRYPTED = re.compile(r"CRYPT-(?:LUKS\d-([0-9a-f]{32})|PLAIN|LOOPAES|TCRYPT|BITLK|FVAULT2)-")
 """What cryptsetup calls what it opens (lib/libdevmapper.c, dm_prepare_uuid); not VERITY."""
@@ -68,7 +69,7 @@ def _to_open(layers: Sequence[Layer]) -> Iterator[Opened]:
             others = layers[at + 1 :]
             below = (one.name for one in others if not _CRYPTS_PART.match(one.dm_uuid))
             uuid = str(UUID(found[1])) if found[1] else ""
-            yield Crypt(unmangled(layer.dm_name), uuid, next(below, ""))
+            yield Crypt(unescaped(layer.dm_name, r"\x", 16), uuid, next(below, ""))
         elif layer.dm_uuid.startswith("LVM-") and not _is_part(layer, is_top=at == 0):
             yield Volume(layer.dm_name, "/".join(_names(layer.dm_name)))
 

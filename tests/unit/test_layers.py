@@ -8,6 +8,7 @@ import pytest
 from initramfs.generators.dracut import DRACUT
 from initramfs.generators.generator import Target
 from initramfs.generators.layers import Crypt, Opened, Volume, to_open
+from linux.proc import unescaped
 from linux.stack import Layer
 from state.location import Location
 from store import crypttab
@@ -139,7 +140,7 @@ def test_an_escaped_comma_is_in_a_value() -> None:
     [("swap", "swap"), (r"my\x20swap", "my swap"), (r"gr\xc3\xb6\xc3\x9fe", "größe"), ("ö", "ö")],
 )
 def test_names_of_device_mapper(dm_name: str, name: str) -> None:
-    assert crypttab.unmangled(dm_name) == name
+    assert unescaped(dm_name, r"\x", 16) == name
 
 
 def lv(name: str, layer: str = "") -> Layer:

@@ -89,12 +89,6 @@ class Facts:
         return Conf.parse(self.root.text(CONF) or "", CONF)
 
     @cached_property
-    def location(self) -> Location | None:
-        """What `torpor enable` wrote."""
-        text = self.root.text(LOCATION)
-        return None if text is None else Location.parse(text, LOCATION)
-
-    @cached_property
     def store(self) -> Found:
         """Where `torpor hibernate` writes to."""
         return choose_store(None, self.settings, self.root)
@@ -102,7 +96,9 @@ class Facts:
     @cached_property
     def settings(self) -> Settings:
         """What says where the store is."""
-        return Settings(self.conf, self.root.line("/proc/cmdline"), self.location)
+        text = self.root.text(LOCATION)
+        location = None if text is None else Location.parse(text, LOCATION)
+        return Settings(self.conf, self.root.line("/proc/cmdline"), location)
 
     @cached_property
     def to_open(self) -> dict[str, list[Opened]]:
