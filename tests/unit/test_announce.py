@@ -18,7 +18,6 @@ from tests.forge import KERNEL, SWAP, USER
 from tests.unit.conftest import Torpor
 from tests.unit.fake_machine import FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, say_udev
-from torpor.enable import units
 from torpor.enable.announce import NOWHERE, announce, read_announced, retract
 from torpor.enable.enable import disable, take_effect
 from torpor.enable.system import System
@@ -285,7 +284,7 @@ def test_enable_does_so_too_but_not_in_a_chroot(
         named.append(kernel.named)
         raise SetupError("systemctl: failed")
 
-    monkeypatch.setattr(units, "let_logind_see", see)
+    monkeypatch.setattr("torpor.enable.enable.let_logind_see", see)
     assert take_effect(System(str(tmp_path)), SETTINGS) == []
     assert (kernel.named, named) == (("0:0", "0"), [])
     assert take_effect(system, SETTINGS) == ["systemctl: failed"]
@@ -302,7 +301,7 @@ def test_disable_says_what_the_kernel_keeps(
 
     said: list[str] = []
     monkeypatch.setattr(power, "name_none", refuses)
-    monkeypatch.setattr(units, "remove_units", lambda _: True)
+    monkeypatch.setattr("torpor.enable.enable.remove_units", lambda _: True)
     assert disable(system, said.append, None) == []
     kernel.announce("")
     (remark,) = disable(system, said.append, None)

@@ -18,8 +18,15 @@ from store.choose import Settings
 from store.find import Found, Kind
 from store.place import Place
 from tests.unit.fake_machine import HOME_UUID, MACHINE_ID, FakeMachine
-from torpor.enable import units
-from torpor.enable.enable import disable, enable, take_effect, target_of
+from torpor.enable.enable import (
+    LOGIND,
+    SLEEP,
+    disable,
+    enable,
+    let_logind_see,
+    take_effect,
+    target_of,
+)
 from torpor.enable.system import NOTE, System
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -106,14 +113,14 @@ def test_enable_and_disable(machine: Machine) -> None:
     files = machine.files()
     assert files["var/lib/torpor/location"] == FILE.location.build()
     assert files["etc/initramfs-tools/conf.d/torpor"] == f"{NOTE}RESUME=UUID=aaaa\n"
-    sleep = files[units.SLEEP[1:]]
+    sleep = files[SLEEP[1:]]
     assert sleep.startswith(NOTE)
     lines = sleep.splitlines()
     assert lines[lines.index("[Service]") + 1 :] == [
         "ExecStart=",
         "ExecStart=/usr/bin/torpor hibernate --sleep-hooks",
     ]
-    assert "\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n" in files[units.LOGIND[1:]]
+    assert "\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n" in files[LOGIND[1:]]
     assert machine.disable()
     assert machine.started() == [
         "systemctl daemon-reload",
@@ -134,7 +141,7 @@ def test_logind_is_restarted_where_it_says_no(
     """It may have sessions: where it says yes, the next boot is early enough."""
     machine.runs_systemd()
     machine.program("busctl", f"""echo 's "{answer}"'""")
-    units.let_logind_see(machine.system)
+    let_logind_see(machine.system)
     restart = ["systemctl try-restart systemd-logind.service"] if restarted else []
     assert machine.started() == [ASKED, *restart]
 
@@ -142,7 +149,7 @@ def test_logind_is_restarted_where_it_says_no(
 def test_without_a_running_systemd_nothing_is_reloaded(machine: Machine) -> None:
     machine.enable(FILE)
     assert machine.started() == ["update-initramfs -u -k all"]
-    assert units.SLEEP[1:] in machine.files()
+    assert SLEEP[1:] in machine.files()
     machine.disable()
     assert machine.started() == ["update-initramfs -u -k all"]
 
@@ -227,7 +234,7 @@ def test_the_line_that_says_why(machine: Machine, lines: list[str], said: str) -
     assert str(failed.value) == f"dracut failed with status 1: {said}"
 
 
-@pytest.mark.parametrize("name", [units.SLEEP, units.LOGIND, "/etc/initramfs-tools/conf.d/torpor"])
+@pytest.mark.parametrize("name", [SLEEP, LOGIND, "/etc/initramfs-tools/conf.d/torpor"])
 def test_a_foreign_file_is_never_touched(machine: Machine, name: str) -> None:
     machine.has(name)
     path = machine.root / name[1:]

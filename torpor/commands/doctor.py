@@ -11,8 +11,8 @@ from errors import NotReadyError
 from linux.root import HOST
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
+from torpor.enable.enable import can_hibernate
 from torpor.enable.system import System
-from torpor.enable.units import can_hibernate
 from torpor.output import print_json, say
 
 _FIELDS = ("level", "message", "remedy")

@@ -1,20 +1,19 @@
-"""Enables and disables, step by step."""
+"""Enables and disables, step by step, with what makes `systemctl hibernate` use Torpor."""
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from errors import Attempt, SetupError, TorporError, command
 from initramfs.generators.find import GENERATORS, commands, find_generator, generator_of
 from initramfs.generators.generator import Generator, Target
 from initramfs.generators.layers import to_open
-from linux import stack
+from linux import programs, stack
 from linux.kmsg import Log
 from linux.root import HOST, Root
 from state.location import PATH as LOCATION
 from store.choose import Settings, location_of
 from store.find import Found
-from torpor.enable import units
 from torpor.enable.announce import announce, retract
 from torpor.enable.system import NOTE, System
 
@@ -27,6 +26,26 @@ _KEPT = (
     "until the next boot the kernel keeps what is named in /sys/power/resume, and logind may "
     "refuse systemctl hibernate"
 )
+
+SLEEP = "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"
+LOGIND = "/etc/systemd/system/systemd-logind.service.d/torpor.conf"
+
+_SLEEP_TEXT = f"""{NOTE}
+[Service]
+ExecStart=
+ExecStart=/usr/bin/torpor hibernate --sleep-hooks
+"""
+_LOGIND_TEXT = f"""{NOTE}# logind looks for room by itself, in swap only; Torpor knows better.
+
+[Service]
+Environment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1
+"""
+# logind asks enough_swap_for_hibernation (sleep-config.c, up to 252) or hibernation_is_safe
+# (hibernate-util.c, from 254); both leave it at that with this variable if no swap fits. Besides a
+# store that is no swap, 252 knows no swap file on btrfs ("offset detection is not supported").
+
+NO = ("no", "na")
+"""logind's answers with which `systemctl hibernate` does nothing."""
 
 
 def target_of(store: Found, root: Root = HOST) -> Target:
@@ -47,7 +66,7 @@ def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
         again = undo.enter_context(ExitStack())  # unwound when all files are as they were
         system.write(LOCATION, target.location.build(), undo)
         _configure(system, generator, target, undo)
-        units.write_units(system, undo)
+        write_units(system, undo)
         again.callback(_rebuild_again, system, generator, say)
         rebuild(system, generator, say)
         try:
@@ -94,13 +113,13 @@ def take_effect(system: System, settings: Settings) -> list[str]:
     It is no reason to undo the rest.
     """
     failures = []
-    if units.is_booted(system):
-        for step in (partial(announce, settings, system), partial(units.let_logind_see, system)):
+    if is_booted(system):
+        for step in (partial(announce, settings, system), partial(let_logind_see, system)):
             try:
                 step()
             except TorporError as error:
                 failures.append(str(error))
-    if (answer := units.can_hibernate(system)) in units.NO:
+    if (answer := can_hibernate(system)) in NO:
         failures.append(f"logind says {answer} to systemctl hibernate: torpor doctor says why")
     return failures
 
@@ -113,7 +132,7 @@ def disable(system: System, say: Log, look: Look | None) -> list[str]:
     removed = [
         system.remove(LOCATION),
         *[system.remove(generator.configuration) for generator in GENERATORS],
-        units.remove_units(system),
+        remove_units(system),
     ]
     generator = find_generator(system)
     if any(removed) and look and generator is not None:
@@ -124,3 +143,64 @@ def disable(system: System, say: Log, look: Look | None) -> list[str]:
         return []
     say("disabled: systemctl hibernate is the kernel's again")
     return [*([] if is_retracted else [_KEPT]), *(look() if look else [])]
+
+
+def write_units(system: System, undo: ExitStack) -> None:
+    """Write the drop-ins and make systemd read them."""
+    undo.callback(_reload_again, system)
+    system.write(SLEEP, _SLEEP_TEXT, undo)
+    system.write(LOGIND, _LOGIND_TEXT, undo)
+    _reload_units(system)
+
+
+def _reload_again(system: System) -> None:
+    # What went wrong before is what the user has to hear of.
+    with suppress(SetupError):
+        _reload_units(system)
+
+
+def let_logind_see(system: System) -> None:
+    """Restart logind, which reads its environment then, if it says no. Raises SetupError.
+
+    To be asked last: what is named to the kernel changes the answer, too. It may have sessions, so
+    where it says yes, the next boot is early enough.
+    """
+    if can_hibernate(system) in NO:
+        _restart_logind(system)
+
+
+def remove_units(system: System) -> bool:
+    """Remove the drop-ins, return whether there were any. Raises SetupError."""
+    logind = system.remove(LOGIND)
+    sleep = system.remove(SLEEP)
+    if sleep or logind:
+        _reload_units(system)
+    if logind and is_booted(system):
+        _restart_logind(system)
+    return sleep or logind
+
+
+def _reload_units(system: System) -> None:
+    """Make systemd, where it runs, read its units again. Raises SetupError."""
+    if is_booted(system):
+        system.run(["systemctl", "daemon-reload"])
+
+
+def _restart_logind(system: System) -> None:
+    system.run(["systemctl", "try-restart", "systemd-logind.service"])
+
+
+def is_booted(system: System) -> bool:
+    """Return whether systemd runs the system: it is no chroot."""
+    return system.exists(programs.SYSTEMD_RUNS)
+
+
+def can_hibernate(system: System) -> str:
+    """Return logind's answer: yes, no, na or challenge (org.freedesktop.login1(5)); "" if none."""
+    if not is_booted(system):
+        return ""
+    login = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
+    try:
+        return system.run(["busctl", "call", *login, "CanHibernate"]).split('"')[1]
+    except (SetupError, IndexError):
+        return ""
