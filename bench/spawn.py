@@ -11,18 +11,15 @@ from pathlib import Path
 
 
 def main() -> int:
+    silent = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
     begun = time.monotonic()
-    child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=_silent())
+    child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     took = time.monotonic() - begun
     read = _bytes_read(child)
     _, status, usage = os.wait4(child, 0)
     print(took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, read)
     return os.waitstatus_to_exitcode(status)
-
-
-def _silent() -> list[tuple[int, int, str, int, int]]:
-    return [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
 
 
 def _bytes_read(child: int) -> int:

@@ -164,12 +164,8 @@ def _added(archive: Path) -> tuple[float, dict[int, float]]:
     tree.program("/usr/lib/torpor/resume", RESUMER)
     with archive.open("wb") as file:
         tree.write_cpio(file)
-    sizes = {level: _packed(archive, level) / (1 << 20) for level in LEVELS.values()}
+    sizes = {}
+    for level in LEVELS.values():
+        packed = subprocess.check_output(["zstd", "-q", f"-{level}", "-c", archive])
+        sizes[level] = len(packed) / (1 << 20)
     return archive.stat().st_size / (1 << 20), sizes
-
-
-def _packed(archive: Path, level: int) -> int:
-    done = subprocess.run(
-        ["zstd", "-q", f"-{level}", "-c", archive], stdout=subprocess.PIPE, check=True
-    )
-    return len(done.stdout)

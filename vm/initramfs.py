@@ -74,18 +74,13 @@ NEEDED = ("virtio_pci", "virtio_blk", "ext4")
 WELCOME = ("crc32c_generic",)
 
 
-def _unzstd(packed: bytes) -> bytes:
-    """Unpack a frame that need not tell its size."""
-    return zstandard.ZstdDecompressor().decompressobj().decompress(packed)
-
-
 UNPACK: dict[str, Callable[[bytes], bytes]] = {
     ".ko": bytes,
     ".gz": gzip.decompress,
     ".xz": lzma.decompress,
-    ".zst": _unzstd,
+    ".zst": lambda packed: zstandard.ZstdDecompressor().decompressobj().decompress(packed),
 }
-"""By the suffix of the module's file (kernel/Makefile.modinst)."""
+"""By the suffix of the module's file (kernel/Makefile.modinst); Zstandard's need tell no size."""
 
 
 def guest_modules(kernel: Kernel, more: Sequence[str] = ()) -> dict[str, bytes]:

@@ -2,8 +2,9 @@
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from vm.apt import HOST, Apt, apt_of
@@ -36,7 +37,7 @@ def find_kernel(which: str) -> Kernel:
     HostError when there is none, or its modules are missing.
     """
     if SERIES.fullmatch(which):
-        return _debian_kernel(which, _everywhere())
+        return _debian_kernel(which, chain([HOST], map(apt_of, SUITES.values())))
     vmlinuz = Path(which).resolve()
     if not vmlinuz.is_file():
         raise HostError(f"{which} is neither a kernel series such as 6.12 nor a file")
@@ -92,11 +93,6 @@ def _release(vmlinuz: Path) -> str:
     (offset,) = struct.unpack_from("<H", head, 0x20E)
     text = head[0x200 + offset :].split(b"\0", 1)[0]
     return text.decode("ascii", "replace").split(" ", 1)[0]
-
-
-def _everywhere() -> Iterator[Apt]:
-    yield HOST
-    yield from map(apt_of, SUITES.values())
 
 
 def _debian_kernel(series: str, archives: Iterable[Apt]) -> Kernel:

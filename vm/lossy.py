@@ -103,12 +103,9 @@ class LossyDisk:
             # The power may go off in the middle of a request or an answer.
             off = suppress(EOFError, BrokenPipeError, ConnectionResetError)
             with off, connection, connection.makefile("rwb") as stream:
-                self._talk(stream)
-
-    def _talk(self, stream: BufferedRWPair) -> None:
-        self._shake_hands(stream)
-        while self._answer(stream):
-            pass
+                self._shake_hands(stream)
+                while self._answer(stream):
+                    pass
 
     def _shake_hands(self, stream: BufferedRWPair) -> None:
         stream.write(b"NBDMAGIC" + OPTION_MAGIC + struct.pack(">H", FIXED_NEWSTYLE_NO_ZEROES))

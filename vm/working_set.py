@@ -76,17 +76,14 @@ def files_disk(path: Path) -> Path:
     chance = random.Random(1)
     left = FILES_MIB * MIB
     for number in range(SMALL_FILES):
-        left -= _file(staging / f"small{number % 20:02}/{number:04}", _small(chance), chance)
+        size = chance.randint(*SMALL_KIB) << 10
+        left -= _file(staging / f"small{number % 20:02}/{number:04}", size, chance)
     for number in range(left // (LARGE_MIB * MIB)):
         _file(staging / f"large/{number:02}", LARGE_MIB * MIB, chance)
     blank_disk(path, FILES_MIB + 64)
     run("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", staging, path)
     shutil.rmtree(staging)
     return path
-
-
-def _small(chance: random.Random) -> int:
-    return chance.randint(*SMALL_KIB) << 10
 
 
 def _file(path: Path, size: int, chance: random.Random) -> int:

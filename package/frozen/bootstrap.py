@@ -15,12 +15,8 @@ import sys
 _Module = type(sys)
 
 
-def _find_library(name: str) -> str | None:
-    return {"udev": "libudev.so.1", "c": "libc.so.6"}.get(name)
-
-
 _metadata = _Module("importlib.metadata")
 _metadata.version = lambda _package: ""  # type: ignore[attr-defined]
 _util = _Module("ctypes.util")
-_util.find_library = _find_library  # type: ignore[attr-defined]
+_util.find_library = {"udev": "libudev.so.1", "c": "libc.so.6"}.get  # type: ignore[attr-defined]
 sys.modules |= {"importlib.metadata": _metadata, "ctypes.util": _util, "pdb": _Module("pdb")}

@@ -127,7 +127,11 @@ class Mortal:
                     begun = _await(instant, running, store, steps)
                 is_cut = instant is not None and not running.is_off_within(0)
                 seconds = time.monotonic() - begun
-                result = _cut(running) if is_cut else running.wait()
+                if is_cut:
+                    running.kill()
+                    result = Result(None, running.console, running.report, 0)
+                else:
+                    result = running.wait()
         self.lives.append(Life(result, is_cut, seconds, mark_on(self.store)))
         return self.lives[-1]
 
@@ -207,8 +211,3 @@ def _await(
     else:
         running.is_off_within(instant.seconds)
     return begun
-
-
-def _cut(running: RunningMachine) -> Result:
-    running.kill()
-    return Result(None, running.console, running.report, 0)
