@@ -25,7 +25,7 @@ LIMIT_SECONDS = 600.0
 MEMORY_MIB = 768
 """Half of it is free for the snapshot without swap, and the kernel has nothing to swap out."""
 LATE_SECONDS = 30.0
-ASKS = r"Please unlock disk|[Pp]lease enter passphrase"
+ASKS = r"Please unlock disk|[Ee]nter passphrase"
 """What cryptsetup-initramfs and systemd ask, and cryptsetup itself."""
 LONGEST_COMMAND = 3000
 """The guest's terminal takes lines of 4095 bytes."""
