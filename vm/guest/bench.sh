@@ -2,7 +2,6 @@
 # Hibernates once by each way that ways= names, with the same memory each time and a fresh swap
 # for each (vdc, vdd, …): torpor, or the kernel itself with that compressor.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 compressor=/sys/module/hibernate/parameters/compressor
 image_size=3221225472 # as much as the kernel allows: nothing is thrown away for the snapshot

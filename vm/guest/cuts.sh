@@ -2,7 +2,6 @@
 # Hibernates while a process appends to a file on the root and syncs each line, to the swap or the
 # empty store that the second disk is. The host may cut the power at any moment.
 
-# shellcheck source=/dev/null
 . /guest/memory.sh
 
 # Tell the number of each line once it is on the disk.

@@ -2,7 +2,6 @@
 # Hibernates once to the swap that resume= names, with memory worth saving and files worth having in
 # memory, but as little of both in the image as the kernel can: the rest is for the working set.
 
-# shellcheck source=/dev/null
 . /guest/memory.sh
 fill_memory
 swapon "$(findfs "$(parameter resume)")"

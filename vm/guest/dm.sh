@@ -2,7 +2,6 @@
 # Run by the initramfs: makes /dev/mapper/store of the table in dm=, with commas for spaces and a
 # plus between lines.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 export DM_DISABLE_UDEV=1
 table=$(parameter dm)

@@ -2,9 +2,7 @@
 # Another system has the disks of a hibernated machine: it mounts those that kinds= lists, with the
 # options of options=, and writes to them if it can.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
-# shellcheck source=/dev/null
 . /guest/disks.sh
 
 visit() {

@@ -2,7 +2,6 @@
 # Hibernations that fail late, and leave a machine that goes on: a power-off that returns, a writer
 # that the host kills once the mark is on the disk, a task that does not freeze.
 
-# shellcheck source=/dev/null
 . /guest/goes-on.sh
 prepare "$(findfs "$(parameter resume)")"
 

@@ -1,7 +1,6 @@
 #!/bin/sh
 # Hibernations to a device that fails: dm makes parts of the second disk give errors, or forget.
 
-# shellcheck source=/dev/null
 . /guest/goes-on.sh
 export DM_DISABLE_UDEV=1
 sectors=$(($(blockdev --getsz /dev/vdb) - 2048))

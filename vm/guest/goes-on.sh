@@ -1,7 +1,6 @@
 #!/bin/sh
 # What the scripts tell of a machine after a hibernation that did not come to its end.
 
-# shellcheck source=/dev/null
 . /guest/memory.sh
 groups=/sys/fs/cgroup
 

@@ -1,7 +1,6 @@
 #!/bin/sh
 # Processes that hold random memory, and files of vdb beside them: what a machine is warm with.
 
-# shellcheck source=/dev/null
 . /guest/memory.sh
 HOLDERS=""
 

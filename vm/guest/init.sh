@@ -3,7 +3,6 @@
 # exit status and powers off with the root clean. In a machine that resumed, this very script
 # goes on from within the scenario that hibernated.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 export PATH=/bin:/usr/bin:/sbin:/usr/sbin HOME=/root
 

@@ -2,7 +2,6 @@
 # /init of the guests' initramfs: runs the resumer where a distribution's initramfs would,
 # before the root is mounted, and tells ttyS1 when it began and how it ended.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 
 mount -t proc proc /proc

@@ -1,9 +1,7 @@
 #!/bin/sh
 # A boot that did not resume: mounts what the hibernated machine had mounted, and looks at it.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
-# shellcheck source=/dev/null
 . /guest/disks.sh
 report "cold-boot swaps=$(grep -c /dev/ /proc/swaps)"
 each_disk look

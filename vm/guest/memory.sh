@@ -1,7 +1,6 @@
 #!/bin/sh
 # Memory to tell one life from another: a secret that no disk holds, and data worth saving.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 
 # Start the keeper: it holds a random number in its memory, counts, and tells both to /run/answer

@@ -2,9 +2,7 @@
 # Hibernates to the second disk with a file system of each kind mounted: the third disk and those
 # behind it, of the kinds that kinds= lists.
 
-# shellcheck source=/dev/null
 . /guest/memory.sh
-# shellcheck source=/dev/null
 . /guest/disks.sh
 keep 8
 each_disk fill

@@ -2,7 +2,6 @@
 # Mounts FAT and exFAT, six disks of each, and does to each what its name says. The host compares
 # what is left on the disks.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 
 # Copy a disk to the others.

@@ -2,7 +2,6 @@
 # Names places to the kernel where an image of its own could be, in a running system, and tells what
 # came of each: the code that its log has, and what it calls the place then.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 
 # name WHAT DEVICE

@@ -2,9 +2,7 @@
 # What the kernel does, without our programs: kernel threads that go on while all tasks are frozen,
 # and file systems frozen on disks that the host looks at meanwhile.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
-# shellcheck source=/dev/null
 . /guest/disks.sh
 
 count() {

@@ -2,7 +2,6 @@
 # Replays that cannot bring everything back: others have taken the memory, somebody stops them, a
 # process is gone, the files are not mounted any more. Nothing is hibernated.
 
-# shellcheck source=/dev/null
 . /guest/holders.sh
 
 # MiB of memory that nobody uses.

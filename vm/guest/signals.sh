@@ -1,7 +1,6 @@
 #!/bin/sh
 # As many hibernations as signals= has numbers: each gets that signal when the host types a line.
 
-# shellcheck source=/dev/null
 . /guest/goes-on.sh
 prepare /dev/vdb
 attempt=0

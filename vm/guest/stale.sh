@@ -1,7 +1,6 @@
 #!/bin/sh
 # A boot that did not resume and whose image was kept: it gets its swap back.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 device=$(findfs "$(parameter resume)")
 swapon "$device" 2>/run/swapon

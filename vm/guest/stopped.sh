@@ -2,7 +2,6 @@
 # Two hibernations that do not come to their end: the host types Control-\ and Control-C at the
 # console while they write. The machine goes on each time.
 
-# shellcheck source=/dev/null
 . /guest/goes-on.sh
 prepare "$(findfs "$(parameter resume)")"
 for key in quit int; do

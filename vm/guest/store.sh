@@ -1,7 +1,6 @@
 #!/bin/sh
 # Makes a store of the second disk and hibernates to it, without any swap.
 
-# shellcheck source=/dev/null
 . /guest/memory.sh
 fill_memory
 torpor mkstore /dev/vdb >/run/mkstore

@@ -1,7 +1,6 @@
 #!/bin/sh
 # Run by the initramfs: sends the resumer the signal of strike= as soon as it loads an image.
 
-# shellcheck source=/dev/null
 . /guest/lib.sh
 
 strike() {

@@ -2,7 +2,6 @@
 # Hibernates with a file system in user space mounted that holds data nobody has synced, and that a
 # task writes to all the time.
 
-# shellcheck source=/dev/null
 . /guest/memory.sh
 
 write_on() {

@@ -4,7 +4,6 @@
 # (no working set), on, alone (on, and nobody works meanwhile), min and max (sizes of the image).
 # Tells how long the memory takes to be warm again.
 
-# shellcheck source=/dev/null
 . /guest/holders.sh
 
 sums() {

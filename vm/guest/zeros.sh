@@ -1,7 +1,6 @@
 #!/bin/sh
 # Hibernates with most of the memory full of zeros, so that the last pages of the snapshot are.
 
-# shellcheck source=/dev/null
 . /guest/memory.sh
 keep 8
 mount -t tmpfs -o size=95% zeros /mnt
