@@ -120,7 +120,7 @@ def _perform(arguments: argparse.Namespace, rest: list[str]) -> int:
     if arguments.command == "demo":
         return _module("vm.demo", *(["--kernel", arguments.kernel] if arguments.kernel else []))
     if arguments.command == "bench":
-        return _module("bench", *([f"--{arguments.what}"] if arguments.what else []))
+        return _module("bench", *([arguments.what] if arguments.what else []))
     if arguments.command == "package":
         return _module("package")
     if arguments.command == "test":

@@ -17,39 +17,35 @@ from vm.host import BUILD, ROOT
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--vm", action="store_true")
-    which.add_argument("--scale", action="store_true")
-    which.add_argument("--working-set", action="store_true")
-    arguments = parser.parse_args()
-    folder = BUILD / "bench"
-    folder.mkdir(exist_ok=True)
-    if arguments.vm:
-        _keep("bench-vm", *hibernation.measure(folder))
-        return 0
-    if arguments.working_set:
-        _keep("bench-working-set", *working_set.measure(folder))
-        return 0
+    parser.add_argument("what", nargs="?", choices=("vm", "scale", "working-set"))
+    what = parser.parse_args().what
+    logs = BUILD / "bench"
+    logs.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
-        if arguments.scale:
-            _keep("bench-scale", *scale.measure(Path(name), scale.LONG))
-        else:
-            _keep("bench", *_native(Path(name)))
+        match what:
+            case "vm":
+                _keep("bench-vm", *hibernation.measure(logs))
+            case "working-set":
+                _keep("bench-working-set", *working_set.measure(logs))
+            case "scale":
+                _keep("bench-scale", *scale.measure(Path(name), scale.LONG))
+            case _:
+                _keep("bench", *_native(Path(name)))
     return 0
 
 
 def _native(folder: Path) -> tuple[list[Figure], Mapping[str, object]]:
-    starts, start_report = start.measure(folder)
-    commands, command_report = native.measure(folder)
-    scales, scale_report = scale.measure(folder, scale.SHORT)
-    records, record_report = record.measure(folder)
-    report = {
-        "start": start_report,
-        "commands": command_report,
-        "scale": scale_report,
-        "record": record_report,
-    }
-    return [*starts, *commands, *scales, *records], report
+    figures: list[Figure] = []
+    report = {}
+    for part, measure in (
+        ("start", start.measure),
+        ("commands", native.measure),
+        ("scale", scale.measure),
+        ("record", record.measure),
+    ):
+        found, report[part] = measure(folder)
+        figures += found
+    return figures, report
 
 
 def _keep(name: str, figures: Sequence[Figure], report: Mapping[str, object]) -> None:

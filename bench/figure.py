@@ -35,10 +35,6 @@ class Figure:
     def median(self) -> float:
         return statistics.median(self.values)
 
-    @property
-    def spread(self) -> str:
-        return f"{_number(min(self.values))} to {_number(max(self.values))}"
-
     def facts(self) -> dict[str, object]:
         """Return the figure as it stands in the JSON file."""
         facts: dict[str, object] = {"median": self.median, "values": self.values, "unit": self.unit}
@@ -49,12 +45,13 @@ class Figure:
 
     def row(self) -> list[str]:
         """Return the figure as a row of `print_figures`."""
+        bar = aim = met = ""
+        if self.bar:
+            bar, met = str(self.bar), "yes" if self.bar.is_met(self.median) else "NO"
+            aim = "" if self.bar.aim is None else _number(self.bar.aim)
         value = f"{_number(self.median)} {self.unit}".rstrip()
-        if not self.bar:
-            return [self.name, "", "", value, self.spread, ""]
-        met = "yes" if self.bar.is_met(self.median) else "NO"
-        aim = "" if self.bar.aim is None else _number(self.bar.aim)
-        return [self.name, str(self.bar), aim, value, self.spread, met]
+        spread = f"{_number(min(self.values))} to {_number(max(self.values))}"
+        return [self.name, bar, aim, value, spread, met]
 
 
 def print_figures(title: str, figures: Sequence[Figure]) -> None:

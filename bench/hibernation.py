@@ -8,7 +8,7 @@ import re
 import statistics
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.figure import Bar, Figure, print_table
@@ -50,13 +50,11 @@ To load, Torpor has claimed the image and synced that when it freezes the tasks.
 class Sleep:
     """One hibernation and the resume from it."""
 
-    megabytes: float
-    """Of the snapshot."""
-    stored: int
-    """Bytes of swap that were written to."""
-    save: float
-    load: float
-    """Seconds."""
+    snapshot_mb: float
+    stored_bytes: int
+    """Of swap, that were written to."""
+    save_seconds: float
+    load_seconds: float
 
 
 def measure(folder_above: Path) -> tuple[list[Figure], dict[str, object]]:
@@ -65,7 +63,7 @@ def measure(folder_above: Path) -> tuple[list[Figure], dict[str, object]]:
     report: dict[str, object] = {}
     for series, ways in WAYS.items():
         release, lives = _lives(series, ways, folder_above)
-        report[release] = [{way: _facts(sleep) for way, sleep in life.items()} for life in lives]
+        report[release] = [{way: asdict(sleep) for way, sleep in life.items()} for life in lives]
         _print_sleeps(f"Linux {release}, {LIVES} lives, medians", lives)
         for way in ways[:-1]:
             figures += _compared(release, way, lives)
@@ -76,9 +74,9 @@ def _compared(release: str, way: str, lives: Sequence[dict[str, Sleep]]) -> list
     """Compare Torpor with a compressor of the kernel, life by life; LZO is what the bars name."""
     name = f"{release}, Torpor / kernel {way.upper()}"
     pairs = [(life["torpor"], life[way]) for life in lives]
-    save = [(a.save / a.megabytes) / (b.save / b.megabytes) for a, b in pairs]
-    load = [(a.load / a.megabytes) / (b.load / b.megabytes) for a, b in pairs]
-    stored = [(a.stored / a.megabytes) / (b.stored / b.megabytes) for a, b in pairs]
+    save = [(a.save_seconds / a.snapshot_mb) / (b.save_seconds / b.snapshot_mb) for a, b in pairs]
+    load = [(a.load_seconds / a.snapshot_mb) / (b.load_seconds / b.snapshot_mb) for a, b in pairs]
+    stored = [(a.stored_bytes / a.snapshot_mb) / (b.stored_bytes / b.snapshot_mb) for a, b in pairs]
     bars = (SAVE_BAR, LOAD_BAR) if way == "lzo" else (None, None)
     return [
         Figure(f"{name}: save, time per MB", save, bar=bars[0]),
@@ -92,22 +90,13 @@ def _print_sleeps(title: str, lives: Sequence[dict[str, Sleep]]) -> None:
     for way in sorted(lives[0]):
         sleeps = [life[way] for life in lives]
         numbers = {
-            "MB": [sleep.megabytes for sleep in sleeps],
-            "save, ms/MB": [sleep.save / sleep.megabytes * 1000 for sleep in sleeps],
-            "load, ms/MB": [sleep.load / sleep.megabytes * 1000 for sleep in sleeps],
-            "on disk, MB": [sleep.stored / 1e6 for sleep in sleeps],
+            "MB": [sleep.snapshot_mb for sleep in sleeps],
+            "save, ms/MB": [sleep.save_seconds / sleep.snapshot_mb * 1000 for sleep in sleeps],
+            "load, ms/MB": [sleep.load_seconds / sleep.snapshot_mb * 1000 for sleep in sleeps],
+            "on disk, MB": [sleep.stored_bytes / 1e6 for sleep in sleeps],
         }
         rows.append([way, *(f"{statistics.median(values):.1f}" for values in numbers.values())])
     print_table(title, ["way", *numbers], rows)
-
-
-def _facts(sleep: Sleep) -> dict[str, float]:
-    return {
-        "snapshot_mb": sleep.megabytes,
-        "stored_bytes": sleep.stored,
-        "save_seconds": sleep.save,
-        "load_seconds": sleep.load,
-    }
 
 
 def _lives(

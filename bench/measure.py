@@ -44,9 +44,9 @@ def in_turn(jobs: Mapping[str, Job], runs: int = RUNS, warm_up: int = 1) -> Roun
     return rounds
 
 
-def command(*words: str | Path, status: int = 0) -> Job:
-    """Return the job of running a command, which has to end with this exit status."""
-    return lambda: run_command([str(word) for word in words], status)
+def command(*words: str | Path) -> Job:
+    """Return the job of running a command, which has to succeed."""
+    return lambda: run_command([str(word) for word in words])
 
 
 def run_command(words: Sequence[str], status: int = 0, stdin: int = subprocess.DEVNULL) -> Run:

@@ -43,7 +43,10 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
     report: dict[str, object] = {}
     stream, image, packed = folder / "stream", folder / "image", folder / "packed"
     for kind in ("real", "noise", "zeros"):
-        _make(kind, stream)
+        if kind == "real":
+            shutil.copyfile(real_stream(), stream)
+        else:  # noise, which no codec makes smaller, or zeros
+            stream_of(os.urandom if kind == "noise" else bytes, stream, OTHER_MIB)
         rounds = in_turn(_jobs(stream, image, packed))
         size = stream.stat().st_size
         stored = image.stat().st_size
@@ -59,13 +62,6 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
             "peak_mib": {name: peak_mib(runs) for name, runs in rounds.items()},
         }
     return figures, report
-
-
-def _make(kind: str, stream: Path) -> None:
-    if kind == "real":
-        shutil.copyfile(real_stream(), stream)
-    else:  # noise, which no codec makes smaller, or zeros
-        stream_of(os.urandom if kind == "noise" else bytes, stream, OTHER_MIB)
 
 
 def _jobs(stream: Path, image: Path, packed: Path) -> dict[str, Job]:

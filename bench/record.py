@@ -108,19 +108,18 @@ def _peak_mib(words: list[str]) -> float:
     most = 0
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
     while process.poll() is None:
-        most = max(most, sum(map(_pss_kib, _members(process.pid))))
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "-s", str(process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        most = max(most, sum(map(_pss_kib, listed.stdout.split())))
         time.sleep(POLL_SECONDS)
     return most / 1024
 
 
-def _members(session: int) -> list[int]:
-    done = subprocess.run(
-        ["ps", "-o", "pid=", "-s", str(session)], capture_output=True, text=True, check=False
-    )
-    return [int(pid) for pid in done.stdout.split()]
-
-
-def _pss_kib(pid: int) -> int:
+def _pss_kib(pid: str) -> int:
     """Return the memory of a process, what it shares divided among those that do."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

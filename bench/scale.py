@@ -43,7 +43,7 @@ SPEED_BAR = Bar(0.95, 1.0, at_least=True)
 MEMORY_BAR = Bar(64, 40)
 
 
-def measure(folder: Path, sizes: Sequence[int]) -> tuple[list[Figure], dict[str, object]]:
+def measure(folder: Path, sizes: Sequence[int] = SHORT) -> tuple[list[Figure], dict[str, object]]:
     """Pack streams of so many GiB to /dev/null, and open images of as many chunks.
 
     The stream is the first GiB of the real one, over and over, so that all sizes have the same

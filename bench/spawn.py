@@ -16,16 +16,11 @@ def main() -> int:
     child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     took = time.monotonic() - begun
-    read = _bytes_read(child)
+    # rchar of a process that has ended and waits to be waited for (proc_pid_io(5)).
+    read = Path(f"/proc/{child}/io").read_text().split()[1]
     _, status, usage = os.wait4(child, 0)
     print(took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, read)
     return os.waitstatus_to_exitcode(status)
-
-
-def _bytes_read(child: int) -> int:
-    """Return rchar of a process that has ended and waits to be waited for (proc_pid_io(5))."""
-    first, *_ = Path(f"/proc/{child}/io").read_text().splitlines()
-    return int(first.split()[1])
 
 
 if __name__ == "__main__":
