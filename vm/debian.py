@@ -32,7 +32,6 @@ COMMON = """
     libpam-systemd linux-base lvm2 mount procps systemd systemd-sysv udev util-linux-extra zstd
 """
 INITRAMFS_TOOLS = "initramfs-tools busybox cryptsetup-initramfs"
-DRACUT = "dracut"
 
 # A kernel's package has 400 MB of modules, which these machines have no hardware for.
 WITHOUT = """
@@ -78,8 +77,8 @@ GENERATORS = {
     generator.name: generator
     for generator in (
         Generator("initramfs-tools", INITRAMFS_TOOLS, INITRAMFS_TOOLS_CONF),
-        Generator("dracut", DRACUT, {DRACUT_FILE: DRACUT_CONF}),
-        Generator("dracut-shell", DRACUT, {DRACUT_FILE: DRACUT_CONF + WITHOUT_SYSTEMD}),
+        Generator("dracut", "dracut", {DRACUT_FILE: DRACUT_CONF}),
+        Generator("dracut-shell", "dracut", {DRACUT_FILE: DRACUT_CONF + WITHOUT_SYSTEMD}),
     )
 }
 KINDS = GENERATORS | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme")}

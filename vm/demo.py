@@ -33,7 +33,6 @@ class Story:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._began = time.monotonic()
         self._color = sys.stdout.isatty()
 
     @contextmanager
@@ -54,16 +53,8 @@ class Story:
         """Tell how one thing that has to hold came out."""
         self.say(f"{self._paint(GREEN, 'ok') if good else self._paint(RED, 'NO')}  {text}")
 
-    def end(self) -> None:
-        """Record the seconds since the beginning as `total`."""
-        self.seconds["total"] = round(time.monotonic() - self._began, 2)
-
     def _paint(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self._color else text
-
-
-class DemoError(Exception):
-    """A life went wrong in a way that leaves nothing to compare."""
 
 
 def main() -> int:
@@ -73,7 +64,7 @@ def main() -> int:
     story = Story()
     try:
         held = _demonstrate(story, parser.parse_args().kernel)
-    except (HostError, MachineError, DemoError) as error:
+    except (HostError, MachineError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -85,8 +76,7 @@ def main() -> int:
 def _demonstrate(story: Story, which: str | None) -> bool:
     with story.part("prepare", "Preparing a kernel, an initramfs with the resumer, and two disks"):
         kernel = find_kernel(which or newest_known())
-        machine = _prepare(kernel)
-        _tell_machine(story, machine)
+        machine = _prepare(story, kernel)
     with story.part("hibernate", "First life: the machine boots, works and hibernates"):
         first = _first_life(story, machine)
     with story.part("verify", "It is off. On this host: torpor verify build/demo/swap.img"):
@@ -102,7 +92,7 @@ def _demonstrate(story: Story, which: str | None) -> bool:
         verdicts = _verdicts(found)
         for good, text in verdicts:
             story.verdict(good, text)
-    story.end()
+    story.seconds["total"] = round(sum(story.seconds.values()), 2)
     sizes = {"stream_bytes": saved, "stored_bytes": stored}
     report = {**found, **sizes, "kernel": kernel.release, "seconds": story.seconds}
     (FOLDER / "report.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -112,19 +102,16 @@ def _demonstrate(story: Story, which: str | None) -> bool:
     return held
 
 
-def _prepare(kernel: Kernel) -> Machine:
+def _prepare(story: Story, kernel: Kernel) -> Machine:
+    """Make the machine, and tell of it."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     swap = swap_disk(FOLDER / "swap.img", SWAP_MIB)
     append = f"resume=UUID={swap} scenario=demo"
     machine = new_machine(kernel, FOLDER, [FOLDER / "swap.img"], append, MEMORY_MIB)
-    return dataclasses.replace(machine, log=FOLDER / "first-life.log")
-
-
-def _tell_machine(story: Story, machine: Machine) -> None:
-    with_kvm = accelerator(machine.kernel) == KVM
-    how = "with KVM" if with_kvm else "emulated"
-    story.say(f"Linux {machine.kernel.release}, {machine.memory} MiB, {machine.cpus} CPUs, {how}")
+    how = "with KVM" if accelerator(kernel) == KVM else "emulated"
+    story.say(f"Linux {kernel.release}, {machine.memory} MiB, {machine.cpus} CPUs, {how}")
     story.say(f"initramfs {_mib(machine.initramfs.stat().st_size)}, unpacked")
+    return dataclasses.replace(machine, log=FOLDER / "first-life.log")
 
 
 def _first_life(story: Story, machine: Machine) -> Result:
@@ -140,7 +127,9 @@ def _first_life(story: Story, machine: Machine) -> Result:
         first = running.wait()
     if first.status is not None:
         code = first.told("code")
-        raise DemoError(f"torpor hibernate failed with exit status {code}\n{tail(first.console)}")
+        raise MachineError(
+            f"torpor hibernate failed with exit status {code}\n{tail(first.console)}"
+        )
     return first
 
 
@@ -153,7 +142,7 @@ def _second_life(story: Story, machine: Machine) -> Result:
         story.say(f"torpor-resume, before the root is mounted: {said[1].strip()}")
         replayed = running.wait_report("^(replayed .*said: (.*)|cold-boot .*)$")
         if replayed[2] is None:
-            raise DemoError(f"the second boot was a cold one\n{tail(running.console)}")
+            raise MachineError(f"the second boot was a cold one\n{tail(running.console)}")
         story.say(f"torpor status: {replayed[2]}")
         running.wait_report("^after .*$")
         _tell_state(story, running.report)

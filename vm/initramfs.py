@@ -99,7 +99,10 @@ def guest_modules(kernel: Kernel, more: Sequence[str] = ()) -> dict[str, bytes]:
             return
         if name not in files:
             raise HostError(f"kernel {kernel.release} has no module {name}")
-        contents = _contents(files[name])
+        unpack = UNPACK.get(files[name].suffix)
+        if unpack is None:
+            raise HostError(f"cannot unpack {files[name]}")
+        contents = unpack(files[name].read_bytes())
         for dependency in _dependencies(contents):
             add(dependency)
         loaded[name] = contents
@@ -114,13 +117,6 @@ def guest_modules(kernel: Kernel, more: Sequence[str] = ()) -> dict[str, bytes]:
 
 def _name(path: Path) -> str:
     return path.name.split(".ko", 1)[0].replace("-", "_")
-
-
-def _contents(path: Path) -> bytes:
-    unpack = UNPACK.get(path.suffix)
-    if unpack is None:
-        raise HostError(f"cannot unpack {path}")
-    return unpack(path.read_bytes())
 
 
 def _dependencies(contents: bytes) -> list[str]:

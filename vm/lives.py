@@ -1,12 +1,4 @@
-"""A Debian machine over its lives: boots, hibernates, resumes, and does what it is told.
-
-guest = Guest(disk_with_debian, folder)
-guest.boot()
-guest.run("torpor enable --store /dev/vdb1")
-guest.hibernate()
-guest.resume()
-assert guest.same_life()
-"""
+"""A Debian machine over its lives: boots, hibernates, resumes, and does what it is told."""
 
 import re
 import secrets

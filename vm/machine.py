@@ -297,13 +297,9 @@ class RunningMachine:
             raise self._failure(f"QEMU ended with exit status {code}")
         if "Kernel panic" in self.console:
             raise self._failure("the kernel panicked")
-        status = told(self.report, "status")
-        return Result(
-            None if status is None else int(status),
-            self.console,
-            self.report,
-            time.monotonic() - self._began,
-        )
+        said = told(self.report, "status")
+        status = None if said is None else int(said)
+        return Result(status, self.console, self.report, self.seconds)
 
     def _wait_match(self, file: Path, pattern: str) -> re.Match[str]:
         compiled = re.compile(pattern, re.MULTILINE)

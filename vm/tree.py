@@ -112,11 +112,8 @@ class Tree:
                 place.mkdir(exist_ok=True)
             elif stat.S_ISLNK(entry.mode):
                 place.symlink_to(entry.read().decode())
-            elif isinstance(entry.contents, Path):
-                shutil.copyfile(entry.contents, place)
-                place.chmod(stat.S_IMODE(entry.mode))
             else:
-                place.write_bytes(entry.contents)
+                place.write_bytes(entry.read())
                 place.chmod(stat.S_IMODE(entry.mode))
 
     def _add(self, path: str, entry: Entry) -> None:

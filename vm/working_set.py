@@ -41,9 +41,9 @@ class Warming:
 
     used: int
     """Percent of the memory, before."""
-    files: tuple[int, int, int]
+    files: tuple[int, ...]
     """Pages of the page cache before, when the machine was back, and in the end."""
-    anon: tuple[int, int, int]
+    anon: tuple[int, ...]
     """The same of the processes."""
     worked: float
     """Until the work over all of it was done."""
@@ -157,26 +157,19 @@ def live(machine: Machine, ways: Sequence[str]) -> dict[str, Warming]:
 def _warming(sleep: Sleep) -> Warming:
     before, after = sleep.before, sleep.after
     words: dict[str, str] = {}
-    replay: dict[str, Any] = {}
     for line in [*before.report, *after.report]:
         if f" way={sleep.way} " in line:
             words |= dict(word.split("=", 1) for word in line.split() if "=" in word)
-    for line in after.report:
-        if line.startswith("replay "):
-            replay = json.loads(line.removeprefix("replay "))
-            break
+    replays = [line for line in after.report if line.startswith("replay ")]
     recorded = re.findall(_RECORDED, before.console)
 
-    def three(what: str) -> tuple[int, int, int]:
-        first, second, last = (
-            int(words[f"{what}-{when}"]) for when in ("before", "first", "again")
-        )
-        return first, second, last
+    def pages(what: str) -> tuple[int, ...]:
+        return tuple(int(words[f"{what}-{when}"]) for when in ("before", "first", "again"))
 
     return Warming(
         int(words["used-before"]),
-        three("files"),
-        three("anon"),
+        pages("files"),
+        pages("anon"),
         float(words["worked"]),
         float(words["settled"]),
         int(words["swapped-out"]),
@@ -184,5 +177,5 @@ def _warming(sleep: Sleep) -> Warming:
         float(recorded[-1]) if recorded else None,
         sleep.saved,
         sleep.power_on,
-        replay,
+        json.loads(replays[0].removeprefix("replay ")) if replays else {},
     )
