@@ -33,18 +33,16 @@ def generator(facts: Facts) -> Iterator[Finding]:
         yield ok(f"the initramfs is made by {generator_of(facts.root).name}")
 
 
-def resumer(facts: Facts) -> Iterator[Finding]:
+def resumer(facts: Facts) -> Finding:
     """See that all that the resumer needs is in the initramfs."""
     needs = (facts.root.text(NEEDS) or "").split()
     if not needs:
-        yield problem(f"Torpor is not installed: there is no {NEEDS}", "install it anew")
-        return
+        return problem(f"Torpor is not installed: there is no {NEEDS}", "install it anew")
     initramfs, path = facts.initramfs, facts.initramfs_path
     if RESUMER not in initramfs:
         unknown = Fault(f"{path} does not hold the resumer")
         fault = facts.generator.lacking(facts.boot) if facts.generator else unknown
-        yield of_fault(fault, facts.again)
-        return
+        return of_fault(fault, facts.again)
     names = {name.rpartition("/")[2] for name in initramfs.entries}
     missing = [
         need
@@ -55,11 +53,10 @@ def resumer(facts: Facts) -> Iterator[Finding]:
     ]
     if missing:
         more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
-        yield problem(
+        return problem(
             f"{path} lacks {missing[0]}{more}, which the resumer needs", facts.again, facts.anew
         )
-    else:
-        yield ok(f"{path} holds the resumer and the {len(needs)} files that it needs")
+    return ok(f"{path} holds the resumer and the {len(needs)} files that it needs")
 
 
 def version(facts: Facts) -> Iterator[Finding]:
@@ -113,7 +110,7 @@ def order(facts: Facts) -> Iterator[Finding]:
         yield ok("the initramfs runs it before the stock resume")
 
 
-def gpu(facts: Facts) -> Iterator[Finding]:
+def gpu(facts: Facts) -> Finding:
     """Warn of graphics drivers that run in both the kernel that loads and the one restored."""
     pattern = re.compile(r"lib/modules/.*/([\w-]+)\.ko(\.\w+)?$")
     names = {
@@ -121,13 +118,12 @@ def gpu(facts: Facts) -> Iterator[Finding]:
     }
     loaded = [name for name in _GPU if name in names and facts.root.exists(_module_of(name))]
     if loaded:
-        yield warning(
+        return warning(
             f"{facts.initramfs_path} holds the graphics driver {', '.join(loaded)}: some machines "
             "hang or stay dark after a resume",
             "if yours does: leave it out of the initramfs (early KMS), or boot with nomodeset once",
         )
-    else:
-        yield ok("no graphics driver runs in the initramfs")
+    return ok("no graphics driver runs in the initramfs")
 
 
 def _module_of(name: str) -> str:

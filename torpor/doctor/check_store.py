@@ -10,13 +10,13 @@ from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
 
 
-def store(facts: Facts) -> Iterator[Finding]:
+def store(facts: Facts) -> Finding:
     """Say what the store is."""
     found = facts.store
-    yield ok(f"the store is {found.path}, a {found.kind}")
+    return ok(f"the store is {found.path}, a {found.kind}")
 
 
-def room(facts: Facts) -> Iterator[Finding]:
+def room(facts: Facts) -> Finding:
     """Compare the room in the store with what an image may take."""
     found, sizes = facts.store, memory(facts.root)
     limit = facts.conf.image_size
@@ -27,52 +27,48 @@ def room(facts: Facts) -> Iterator[Finding]:
     try:
         check_room(found.path, found.room, expected)
     except NoSpaceError as error:
-        yield problem(str(error), error.hint)
-        return
+        return problem(str(error), error.hint)
     if found.room < expected:
-        yield warning(
+        return warning(
             f"{words} before compression: it may not fit",
             "use a larger store, or set image-size in /etc/torpor.conf",
         )
-    else:
-        yield ok(words)
+    return ok(words)
 
 
 def _mib(size: int) -> str:
     return f"{size >> 20} MiB"
 
 
-def free_memory(facts: Facts) -> Iterator[Finding]:
+def free_memory(facts: Facts) -> Finding:
     """See that half of the memory can be free: the snapshot has to fit there."""
     sizes = memory(facts.root)
     programs = sizes.get("AnonPages", 0) + sizes.get("Shmem", 0)
     fixed = programs + sizes.get("SUnreclaim", 0)
     over = fixed - sizes["MemTotal"] // 2
     if over > sizes.get("SwapFree", 0):
-        yield problem(
+        return problem(
             f"programs hold {_mib(over)} more than half of the memory, and there is no swap for it",
             "close programs, or add swap",
         )
-    elif over > 0:
-        yield warning(
+    if over > 0:
+        return warning(
             f"programs hold {_mib(over)} more than half of the memory, which has to be swapped out "
             "first",
             "close programs to hibernate faster",
         )
-    else:
-        yield ok("there is memory for a snapshot")
+    return ok("there is memory for a snapshot")
 
 
-def old_image(facts: Facts) -> Iterator[Finding]:
+def old_image(facts: Facts) -> Finding:
     """Look for an image that nobody resumed from."""
     found = facts.store
     if found.kind in (Kind.STORE_DEVICE, Kind.STORE_FILE) and found.holds_image:
-        yield warning(
+        return warning(
             f"an old image lies on {found.path}, of memory that is long gone",
             command("torpor", "discard", found.path),
         )
-    else:
-        yield ok(f"no old image lies on {found.path}")
+    return ok(f"no old image lies on {found.path}")
 
 
 def next_boot(facts: Facts) -> Iterator[Finding]:

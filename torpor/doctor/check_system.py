@@ -16,36 +16,34 @@ LOCKDOWN = "/sys/kernel/security/lockdown"
 _CONFIG = ("CONFIG_HIBERNATION", "CONFIG_HIBERNATION_SNAPSHOT_DEV")
 
 
-def kernel_support(facts: Facts) -> Iterator[Finding]:
+def kernel_support(facts: Facts) -> Finding:
     """Look at /sys/power/state, /dev/snapshot and what can take them away."""
     root = facts.root
     if "nohibernate" in facts.parameters or facts.parameters.get("hibernate") == "no":
-        yield problem(
+        return problem(
             "the kernel command line forbids hibernation",
             "take nohibernate or hibernate=no off it and boot again",
         )
-        return
     release = root.release
     config = root.text(f"/boot/config-{release}") or root.text(f"/lib/modules/{release}/config")
     absent = [name for name in _CONFIG if config and f"{name}=y" not in config.splitlines()]
     if absent:
-        yield problem(
+        return problem(
             f"the kernel is built without {' and '.join(absent)}",
             "boot a kernel with it: the distribution's own has it, as a rule",
         )
-    elif not root.exists("/dev/snapshot"):
-        yield problem(
+    if not root.exists("/dev/snapshot"):
+        return problem(
             "there is no /dev/snapshot",
             "boot a kernel with CONFIG_HIBERNATION_SNAPSHOT_DEV",
         )
-    elif "disk" not in root.line("/sys/power/state").split() and not _locked_down(facts):
-        yield problem(
+    if "disk" not in root.line("/sys/power/state").split() and not _locked_down(facts):
+        return problem(
             "the kernel offers no hibernation now: there is no disk in /sys/power/state",
             "end programs with secret memory (memfd_secret), or boot a kernel with "
             "CONFIG_HIBERNATION",
         )
-    else:
-        yield ok("the kernel supports hibernation from user space")
+    return ok("the kernel supports hibernation from user space")
 
 
 def _locked_down(facts: Facts) -> bool:
@@ -53,63 +51,59 @@ def _locked_down(facts: Facts) -> bool:
     return bool(lockdown) and "[none]" not in lockdown
 
 
-def lockdown(facts: Facts) -> Iterator[Finding]:
+def lockdown(facts: Facts) -> Finding:
     """Lockdown closes /dev/snapshot; Secure Boot is what switches it on."""
     if not _locked_down(facts):
-        yield ok("the kernel is not locked down")
-        return
-    yield problem(
+        return ok("the kernel is not locked down")
+    return problem(
         f"the kernel is locked down, as it is under Secure Boot: {facts.root.line(LOCKDOWN)}",
         "switch Secure Boot off in the firmware's setup, or lockdown= on the kernel command line",
     )
 
 
-def next_kernel(facts: Facts) -> Iterator[Finding]:
+def next_kernel(facts: Facts) -> Finding:
     """See that the next boot starts the very same kernel: no other can restore the image."""
     root, release = facts.root, facts.root.release
     folder = f"/lib/modules/{release}"
     if not root.exists(folder):
-        yield problem(
+        return problem(
             f"the running kernel {release} is not installed any more: the next boot starts another",
             "boot once, then hibernate",
         )
-        return
     kernel = kernels.kernel_of(root, release)
     build = kernels.build_of(root, kernel) if kernel else ""
     newest = max([release, *kernels.installed(root)], key=kernels.order_of_release)
     if newest != release:
-        yield warning(
+        return warning(
             f"kernel {newest} is newer than the running {release}: if the boot loader starts it, "
             "the image is lost",
             "boot it once, then hibernate",
         )
-    elif build not in ("", root.line("/proc/sys/kernel/version")):
-        yield warning(
+    if build not in ("", root.line("/proc/sys/kernel/version")):
+        return warning(
             f"{kernel} is another build of the running {release}: if the boot loader starts it, "
             "the image is not restored",
             "boot it once, then hibernate",
         )
-    else:
-        yield ok(f"the running kernel {release} is the newest installed")
+    return ok(f"the running kernel {release} is the newest installed")
 
 
-def power_off(facts: Facts) -> Iterator[Finding]:
+def power_off(facts: Facts) -> Finding:
     """Compare the configured mode with what the firmware offers."""
     modes = facts.root.line("/sys/power/disk").replace("[", "").replace("]", "").split()
     if facts.conf.mode == "platform" and "platform" not in modes:
-        yield problem(
+        return problem(
             "/etc/torpor.conf asks for mode = platform, which the firmware does not offer",
             "take that line out, or say mode = shutdown",
         )
-    elif facts.conf.mode == "reboot":
-        yield warning(
+    if facts.conf.mode == "reboot":
+        return warning(
             "/etc/torpor.conf asks for mode = reboot: the machine will not stay off",
             "take that line out",
         )
-    elif "platform" in modes and facts.conf.mode != "shutdown":
-        yield ok("the machine is switched off by its firmware (S4)")
-    else:
-        yield ok("the machine is switched off as by a shutdown")
+    if "platform" in modes and facts.conf.mode != "shutdown":
+        return ok("the machine is switched off by its firmware (S4)")
+    return ok("the machine is switched off as by a shutdown")
 
 
 def zfs_pools(facts: Facts) -> Iterator[Finding]:
@@ -121,24 +115,22 @@ def zfs_pools(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def hibernate_location(facts: Facts) -> Iterator[Finding]:
+def hibernate_location(facts: Facts) -> Finding:
     """Look for a stale variable: systemd's stock resume waits for its device at each boot."""
     value = facts.root.data(_VARIABLE)
     remedy = f"{command('chattr', '-i', _VARIABLE)}; {command('rm', _VARIABLE)}"
     if not value:  # an empty file is no variable: linux/efivar.py
-        yield ok("no HibernateLocation is left in the firmware")
-    elif _is_anothers(value, facts.root.release):
-        yield warning(
+        return ok("no HibernateLocation is left in the firmware")
+    if _is_anothers(value, facts.root.release):
+        return warning(
             "the EFI variable HibernateLocation names an image of another kernel, which boots may "
             "wait for",
             f"if no other system is hibernated: {remedy}",
         )
-    else:
-        yield warning(
-            "the EFI variable HibernateLocation is left from an earlier hibernation and delays "
-            "boots",
-            remedy,
-        )
+    return warning(
+        "the EFI variable HibernateLocation is left from an earlier hibernation and delays boots",
+        remedy,
+    )
 
 
 def _is_anothers(value: bytes, release: str) -> bool:

@@ -18,6 +18,11 @@ _RESTART = "boot again, or: systemctl restart systemd-logind"
 
 Reason = tuple[str, str]
 """Why logind says no, and what to do about it."""
+_UNSEEN: dict[str, Reason] = {
+    "no": ("a rule of polkit does not allow it", "see org.freedesktop.login1.hibernate there"),
+    "na": ("it has not seen yet what torpor enable wrote", _RESTART),
+}
+"""By its answer, where nothing in the files speaks against it."""
 
 CONF_FOLDERS = ("/etc/systemd", "/run/systemd", "/usr/local/lib/systemd", "/usr/lib/systemd")
 """The best first: a file hides those of the same name in the folders behind (sleep.conf.d(5))."""
@@ -44,40 +49,41 @@ def systemctl(facts: Facts) -> Iterator[Finding]:
     """See that `systemctl hibernate` works, and is Torpor's."""
     if not facts.root.exists(f"/usr/lib/systemd/system/{_SERVICE}"):
         return
-    found = list(_hindrances(facts))
-    yield from found[:1] or [ok("systemctl hibernate uses Torpor"), *_logind(facts)]
+    hindrance = _hindrance(facts)
+    yield hindrance or ok("systemctl hibernate uses Torpor")
+    if hindrance is None:
+        yield from _logind(facts)
 
 
-def _hindrances(facts: Facts) -> Iterator[Finding]:
+def _hindrance(facts: Facts) -> Finding | None:
     root = facts.root
     for unit in _UNITS:
         if path := masked_by(root, unit):
-            yield warning(
+            return warning(
                 f"systemctl hibernate does not work: {unit} is masked by {path}",
                 _unmask(unit, path),
             )
     if said_no := forbidden_by(root, "sleep.conf", "Sleep", "AllowHibernation"):
         path, value = said_no
-        yield warning(
+        return warning(
             f"systemctl hibernate does not work: AllowHibernation={value} in {path}",
             "take that line out",
         )
     units = drop_ins_of(root, _SERVICE)
     starts = starts_of(units)
     if any("torpor" in command for _, command in starts):
-        return
+        return None
     if starts and any(name.endswith("/torpor.conf") for name in units):
         path, _ = starts[-1]
-        yield warning(
+        return warning(
             f"systemctl hibernate does not use Torpor: {path} has the last word",
             f"take ExecStart= out of {path}",
         )
-    else:
-        yield warning(
-            "systemctl hibernate does not use Torpor",
-            "torpor enable",
-            "make systemctl hibernate use Torpor",
-        )
+    return warning(
+        "systemctl hibernate does not use Torpor",
+        "torpor enable",
+        "make systemctl hibernate use Torpor",
+    )
 
 
 def _unmask(unit: str, path: str) -> str:
@@ -94,8 +100,8 @@ def _logind(facts: Facts) -> Iterator[Finding]:
         return  # what the checks of the kernel say is what logind says
     answer = facts.can_hibernate()
     reason = next(_reasons(facts), None)
-    if answer in ("no", "na"):
-        why, remedy = reason or _unseen(answer)
+    if answer in _UNSEEN:
+        why, remedy = reason or _UNSEEN[answer]
         yield problem(f"logind refuses systemctl hibernate ({answer}): {why}", remedy)
     elif "inhibitor" in answer:
         yield warning(
@@ -131,24 +137,13 @@ def _reasons(facts: Facts) -> Iterator[Reason]:
             "/sys/power/resume_offset says at what page images begin, but nothing of which device",
             "echo 0 >/sys/power/resume_offset" if by_efi else _ANNOUNCE,
         )
-    elif _has_swap(facts) and not by_efi:
+    elif not by_efi and any(not area.path.startswith("/dev/zram") for area in active_swaps(root)):
         yield "nothing is named in /sys/power/resume, and there is no EFI", _ANNOUNCE
 
 
 def _leaves_room_to_us(facts: Facts) -> bool:
     texts = drop_ins_of(facts.root, "systemd-logind.service").values()
     return any(_BYPASS in text for text in texts)
-
-
-def _has_swap(facts: Facts) -> bool:
-    areas = active_swaps(facts.root)
-    return any(not area.path.startswith("/dev/zram") for area in areas)
-
-
-def _unseen(answer: str) -> Reason:
-    if answer == "no":
-        return "a rule of polkit does not allow it", "see org.freedesktop.login1.hibernate there"
-    return "it has not seen yet what torpor enable wrote", _RESTART
 
 
 def forbidden_by(root: Root, name: str, section: str, key: str) -> tuple[str, str] | None:

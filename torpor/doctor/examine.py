@@ -1,6 +1,6 @@
 """The checks in their order, and what becomes of one that cannot be made."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from errors import TorporError
 from linux.root import Root
@@ -8,7 +8,8 @@ from torpor.doctor import check_initramfs, check_store, check_system, check_syst
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, problem
 
-Check = Callable[[Facts], Iterator[Finding]]
+Check = Callable[[Facts], Finding | Iterable[Finding]]
+"""Returns its finding, or yields where there may be none or several."""
 
 CHECKS: tuple[Check, ...] = (
     check_system.kernel_support,
@@ -49,7 +50,8 @@ def examine(root: Root, can_hibernate: Callable[[], str] = str) -> Iterator[Find
 def made(check: Check, facts: Facts) -> Iterator[Finding]:
     """Make a check; where it fails, that is the finding: several may fail for one reason."""
     try:
-        yield from check(facts)
+        found = check(facts)
+        yield from [found] if isinstance(found, Finding) else found
     except TorporError as error:
         yield problem(str(error), error.hint)
     except PermissionError as error:
