@@ -20,7 +20,6 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
-SECTOR = 512
 OPTION_MAGIC = b"IHAVEOPT"
 OPTION_REPLY_MAGIC = 0x3E889045565A9
 REPLY_MAGIC = 0x67446698
@@ -60,7 +59,8 @@ class LossyDisk:
 
     A context manager: on leaving it, when QEMU has ended, `chance` decides what of the unflushed
     writes reaches the file. The first request for which `hangs` returns True is carried out and
-    never answered: `reached` is set, and the disk is stuck.
+    never answered: `reached` is set, and the disk is stuck. A sector
+    of so many bytes is written whole or not at all.
     """
 
     def __init__(
@@ -69,11 +69,13 @@ class LossyDisk:
         place: Path,
         chance: Random,
         hangs: Callable[[Request], bool] = lambda _: False,
+        sector: int = 512,
     ) -> None:
         self.place = place
         self.reached = threading.Event()
         self._chance = chance
         self._hangs = hangs
+        self._sector = sector
         self._unflushed: list[tuple[int, bytes]] = []
         self._file = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         place.unlink(missing_ok=True)
@@ -169,9 +171,9 @@ class LossyDisk:
     def _lose(self) -> None:
         for offset, data in self._unflushed:
             fate = self._chance.choice(("kept", "torn", "lost"))
-            for at in range(0, len(data), SECTOR):
+            for at in range(0, len(data), self._sector):
                 if fate == "kept" or (fate == "torn" and self._chance.random() < 0.5):
-                    os.pwrite(self._file, data[at : at + SECTOR], offset + at)
+                    os.pwrite(self._file, data[at : at + self._sector], offset + at)
         self._unflushed.clear()
 
 

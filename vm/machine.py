@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -225,6 +226,12 @@ class RunningMachine:
     def wait_report(self, pattern: str) -> re.Match[str]:
         """Wait until the report has a match; raises MachineError if it never can."""
         return self._wait_match(_report(self.machine.log), pattern)
+
+    def wait_event(self, event: threading.Event) -> None:
+        """Wait for the event or the machine's end; raises MachineTimeoutError without either."""
+        while not event.wait(POLL_SECONDS) and not self.is_off_within(0):
+            if self._left() <= 0:
+                raise self._too_late("came neither to the event nor to its end")
 
     def send(self, keys: bytes) -> None:
         """Type these bytes at the console; a machine that goes off meanwhile does not get them."""
