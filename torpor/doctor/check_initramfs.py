@@ -11,7 +11,7 @@ from dataclasses import replace
 from errors import command
 from initramfs.archive.initramfs import fingerprint
 from initramfs.generators.find import generator_of
-from initramfs.generators.generator import Fault, Generator
+from initramfs.generators.generator import Fault
 from initramfs.generators.layers import Crypt, Opened
 from state.location import PATH as LOCATION
 from torpor.doctor.facts import STORE, Facts
@@ -158,21 +158,15 @@ def _found(facts: Facts, one: Opened, what: str, fault: Fault | None) -> Finding
     if fault is None:
         return ok(f"the initramfs {verb}s {on_it}")
     # What / lies on was opened at this boot: perhaps by something that is not known.
-    is_lesser = any(one in facts.to_open.get(mount, ()) for mount in _SYSTEM)
+    system = [each for mount in _SYSTEM for each in facts.to_open.get(mount, ())]
     message = f"{fault.message}, on which {what} lies"
-    finding = of_fault(replace(fault, message=message, is_lesser=is_lesser), facts.again)
+    finding = of_fault(replace(fault, message=message, is_lesser=one in system), facts.again)
     if facts.generator is None or facts.is_rebuilt:
         return finding
-    if later := _later(facts, facts.generator, one):
+    # What will still be wrong with the initramfs that is made after enable is the user's.
+    foreseen = facts.generator.foreseen(facts.boot, facts.to_open[STORE], system)
+    if later := facts.generator.shut(replace(facts.boot, initramfs=foreseen), one):
         return replace(finding, remedy=of_fault(later, facts.again).remedy)
     first = "run torpor enable" if what == STORE else facts.again
     remedy = f"{first}; if that is not enough: {finding.remedy}" if fault.remedy else first
     return replace(finding, remedy=remedy, enabling=f"have the initramfs {verb} {on_it}")
-
-
-def _later(facts: Facts, generator: Generator, one: Opened) -> Fault | None:
-    """Return what will be wrong with the initramfs that the generator makes after enable."""
-    lists = facts.to_open
-    system = [one for mount in _SYSTEM for one in lists.get(mount, ())]
-    initramfs = generator.foreseen(facts.boot, lists[STORE], system)
-    return generator.shut(replace(facts.boot, initramfs=initramfs), one)

@@ -1,6 +1,7 @@
 """Checks that the kernel can take a snapshot and boots next, and what else decides over that."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from errors import DeviceNotFoundError, StateError, command
 from initramfs.generators import initramfs_tools, kernels
@@ -140,19 +141,15 @@ def _is_anothers(value: bytes, release: str) -> bool:
         return False
 
 
-def _is_there(spec: str, facts: Facts) -> bool:
-    try:
-        return find_device(spec, facts.root) is not None
-    except DeviceNotFoundError:
-        return False
-
-
 def stock_resume(facts: Facts) -> Iterator[Finding]:
     """Look at RESUME=: for a wrong one initramfs-tools waits 30 s at each boot."""
     said, source = initramfs_tools.stock_resume(facts.root)
     if said in ("", "auto", "none"):
         return
-    if not _is_there(said, facts):
+    device = None
+    with suppress(DeviceNotFoundError):
+        device = find_device(said, facts.root)
+    if device is None:
         yield warning(
             f"{source}: RESUME={said} is not there, and each boot without resume= waits for it",
             f"correct it, or say RESUME=none, and {facts.again}",

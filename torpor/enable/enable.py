@@ -65,8 +65,14 @@ def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
     with ExitStack() as undo:
         again = undo.enter_context(ExitStack())  # unwound when all files are as they were
         system.write(LOCATION, target.location.build(), undo)
-        _configure(system, generator, target, undo)
-        write_units(system, undo)
+        if text := generator.text(target):
+            system.write(generator.configuration, NOTE + text, undo)
+        else:  # what is there is of no use for the target
+            system.remove(generator.configuration, undo)
+        undo.callback(_reload_again, system)
+        system.write(SLEEP, _SLEEP_TEXT, undo)
+        system.write(LOGIND, _LOGIND_TEXT, undo)
+        _reload_units(system)
         again.callback(_rebuild_again, system, generator, say)
         rebuild(system, generator, say)
         try:
@@ -75,14 +81,6 @@ def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
             raise SetupError(str(error), error.hint) from error
         undo.pop_all()
     return remarks
-
-
-def _configure(system: System, generator: Generator, target: Target, undo: ExitStack) -> None:
-    """Write what the generator has to open for the target, or remove what is of no use for it."""
-    if text := generator.text(target):
-        system.write(generator.configuration, NOTE + text, undo)
-    else:
-        system.remove(generator.configuration, undo)
 
 
 def rebuild(system: System, generator: Generator, say: Log) -> None:
@@ -143,14 +141,6 @@ def disable(system: System, say: Log, look: Look | None) -> list[str]:
         return []
     say("disabled: systemctl hibernate is the kernel's again")
     return [*([] if is_retracted else [_KEPT]), *(look() if look else [])]
-
-
-def write_units(system: System, undo: ExitStack) -> None:
-    """Write the drop-ins and make systemd read them."""
-    undo.callback(_reload_again, system)
-    system.write(SLEEP, _SLEEP_TEXT, undo)
-    system.write(LOGIND, _LOGIND_TEXT, undo)
-    _reload_units(system)
 
 
 def _reload_again(system: System) -> None:
