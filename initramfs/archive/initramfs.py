@@ -186,12 +186,10 @@ def _section(data: bytes, wanted: bytes) -> bytes | None:
     if not data.startswith(_ELF64_LITTLE) or len(data) < _HEADER.size:
         return None
     table, entry_size, count, names_index = _HEADER.unpack_from(data)
-    places = [table + number * entry_size for number in range(count)]
-    if entry_size < _SECTION.size or not places or places[-1] + entry_size > len(data):
+    end = table + count * entry_size
+    if entry_size < _SECTION.size or names_index >= count or end > len(data):
         return None
-    sections = [_SECTION.unpack_from(data, place) for place in places]
-    if names_index >= count:
-        return None
+    sections = [_SECTION.unpack_from(data, place) for place in range(table, end, entry_size)]
     names = sections[names_index][1]
     for name, offset, size in sections:
         if data.startswith(wanted + b"\0", names + name):

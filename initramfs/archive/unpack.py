@@ -6,7 +6,6 @@ The kernel knows gzip, bzip2, xz, lzma, lzo, lz4 and zstd by the first bytes of 
 
 import bz2
 import lzma
-import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -146,7 +145,7 @@ def _lz4(stream: Stream) -> Iterator[bytes]:
 
     stream.skip(len(_LZ4_LEGACY))
     while len(head := stream.take(4)) == 4:
-        (size,) = struct.unpack("<I", head)
+        size = int.from_bytes(head, "little")
         if head == _LZ4_LEGACY:
             continue
         if not 0 < size <= _LZ4_COMPRESSED:  # something else begins here: padding, a cpio archive

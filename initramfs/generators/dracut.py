@@ -287,8 +287,17 @@ class _Foreseen:
 
     def initramfs(self) -> Initramfs:
         """Return the initramfs, with no more in it than that."""
-        files = dict.fromkeys(self._programs(), "")
-        files["/etc/cmdline.d/10-default.conf"] = " ".join(self._words())
+        there = {
+            SYSTEMD: self._is_systemd,
+            (systemd.CRYPTSETUP if self._is_systemd else CRYPTSETUP)[0]: not self._omits("crypt"),
+            **{path: not self._omits("lvm") and self._root.exists(path) for path in LVM},
+        }
+        files = {path: "" for path, is_there in there.items() if is_there}
+        # Of / and /usr only a host-only initramfs is told.
+        is_told = _is_hostonly(self._root) and self._said("hostonly_cmdline") != "no"
+        lvm, luks = _words_of([*self._store, *(self._system if is_told else ())])
+        words = (self._said("kernel_cmdline"), lvm, "" if self._is_systemd else luks)
+        files["/etc/cmdline.d/10-default.conf"] = " ".join(words)
         for module in self._root.names(_MODULES):
             for hook in ("parse-crypt.sh", "parse-lvm.sh"):
                 if text := self._root.text(f"{_MODULES}/{module}/{hook}"):
@@ -300,23 +309,6 @@ class _Foreseen:
             for line in self._lines()
         )
         return foresee(files)
-
-    def _programs(self) -> Iterator[str]:
-        if self._is_systemd:
-            yield SYSTEMD
-        if not self._omits("crypt"):
-            yield (systemd.CRYPTSETUP if self._is_systemd else CRYPTSETUP)[0]
-        if not self._omits("lvm"):
-            yield from (path for path in LVM if self._root.exists(path))
-
-    def _words(self) -> Iterator[str]:
-        """Yield what will stand in etc/cmdline.d: of / and /usr only in a host-only initramfs."""
-        yield self._said("kernel_cmdline")
-        is_told = _is_hostonly(self._root) and self._said("hostonly_cmdline") != "no"
-        lvm, luks = _words_of([*self._store, *(self._system if is_told else ())])
-        yield lvm
-        if not self._is_systemd:
-            yield luks
 
     def _lines(self) -> Iterator[Line]:
         """Yield the lines that will stand in its crypttab."""
