@@ -1,4 +1,7 @@
-"""How machines boot: files of a layout, and where the initramfs is that boots there."""
+"""How machines boot: files of a layout, and where the initramfs is that boots there.
+
+Those in BOOTED tell it; of others it is found by its name, or by what it holds.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 from initramfs.archive.initramfs import Source
 from initramfs.loaders.find import find_initramfs
 from linux.root import Root
+from tests.tools import put
 from tests.unit.fake_initramfs import unified_kernel_image
 
 RELEASE = "6.12.1-arch1-1"
@@ -23,6 +27,7 @@ def mounted(*folders: str) -> dict[str, str]:
 FRESH = f"/boot/initramfs-{RELEASE}.img"
 PKGBASE = {f"/lib/modules/{RELEASE}/pkgbase": "linux\n"}
 UKI = "/efi/EFI/Linux/arch-linux.efi"
+ARCH = "/boot/initramfs-linux.img"
 
 
 Files = Mapping[str, str | bytes]
@@ -33,6 +38,16 @@ def variable(name: str, value: str) -> dict[str, bytes]:
     """Return the file of an EFI variable of the boot loader."""
     data = b"\6\0\0\0" + f"{value}\0".encode("utf-16-le")
     return {f"/sys/firmware/efi/efivars/{name}-{VENDOR}": data}
+
+
+def stub(path: str) -> dict[str, bytes]:
+    """Return what a unified kernel image says of itself."""
+    return variable("StubImageIdentifier", path)
+
+
+def chosen(entry: str) -> dict[str, bytes]:
+    """Return what a boot loader says of the entry that it took."""
+    return variable("LoaderEntrySelected", entry)
 
 
 def kernel(release: str) -> bytes:
@@ -60,14 +75,16 @@ class Layout:
             self.write({one: ""} if isinstance(one, str) else one)
 
     def write(self, files: Files) -> None:
-        for name, data in files.items():
-            path = self.folder / name[1:]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data.encode() if isinstance(data, str) else data)
+        put(self.folder, files)
 
     def found(self) -> Source:
         machine = Root(str(self.folder))
         return find_initramfs(machine, machine.release)
+
+
+def boots(path: str, *others: What) -> tuple[list[What], str]:
+    """Return files of a layout, and which of them is the initramfs that boots."""
+    return [path, *others], path
 
 
 def cmdline(words: str) -> dict[str, str]:
@@ -82,214 +99,258 @@ BLS = f"/efi/{TOKEN}/{RELEASE}"
 SUSE = f"/boot/efi/opensuse-tumbleweed/{RELEASE}"
 ARCH_PRESET = "ALL_kver=/boot/vmlinuz-linux\nPRESETS=(default fallback)\n"
 
-BOOTED: dict[str, tuple[list[What], str]] = {
-    "a stub of today tells itself": (
-        [FRESH, UKI, variable("StubImageIdentifier", "\\EFI\\LINUX\\ARCH-LINUX.EFI")],
+BOOTED = {
+    "a stub of today tells itself": boots(UKI, FRESH, stub("\\EFI\\LINUX\\ARCH-LINUX.EFI")),
+    "in a folder of its own": boots(
+        "/efi/EFI/ArchLinux/arch-linux.efi", FRESH, stub("\\EFI\\ArchLinux\\arch-linux.efi")
+    ),
+    "an older stub, booted by the firmware": boots(
         UKI,
-    ),
-    "in a folder of its own": (
-        [
-            FRESH,
-            "/efi/EFI/ArchLinux/arch-linux.efi",
-            variable("StubImageIdentifier", "\\EFI\\ArchLinux\\arch-linux.efi"),
-        ],
-        "/efi/EFI/ArchLinux/arch-linux.efi",
-    ),
-    "an older stub, booted by the firmware": (
-        [
-            FRESH,
-            UKI,
-            variable("StubInfo", "systemd-stub 252"),
-            variable("LoaderImageIdentifier", "\\EFI\\Linux\\arch-linux.efi"),
-        ],
-        UKI,
-    ),
-    "an older stub, booted by systemd-boot": (
-        [
-            FRESH,
-            UKI,
-            variable("StubInfo", "systemd-stub 252"),
-            variable("LoaderImageIdentifier", "\\EFI\\systemd\\systemd-bootx64.efi"),
-            variable("LoaderEntrySelected", "arch-linux.efi"),
-        ],
-        UKI,
-    ),
-    "with counters of boot attempts, which are gone now": (
-        [FRESH, UKI, variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux+2-1.efi")],
-        UKI,
-    ),
-    "an entry of systemd-boot": (
-        [
-            FRESH,
-            f"{BLS}/linux",
-            f"{BLS}/initrd",
-            variable("LoaderEntrySelected", "mine.conf"),
-            entry("/efi/loader/entries/mine.conf", f"initrd /{TOKEN}/{RELEASE}/initrd"),
-        ],
-        f"{BLS}/initrd",
-    ),
-    "an entry on the extended boot partition, with counters": (
-        [
-            mounted("/boot", "/efi"),
-            "/boot/initramfs-linux.img",
-            variable("LoaderEntrySelected", "arch.conf"),
-            entry("/boot/loader/entries/arch+3.conf", "initrd\t/initramfs-linux.img"),
-            entry("/efi/loader/entries/other.conf", "initrd /other.img"),
-            "/efi/other.img",
-        ],
-        "/boot/initramfs-linux.img",
-    ),
-    "an entry of GRUB, /boot on the root file system": (
-        [
-            "/boot/initramfs-linux.img",
-            variable("LoaderInfo", "GRUB 2.14"),
-            variable("LoaderEntrySelected", "arch.conf"),
-            entry("/boot/loader/entries/arch.conf", "initrd /boot/initramfs-linux.img"),
-        ],
-        "/boot/initramfs-linux.img",
-    ),
-    "the partition's file, and one of its name in an ordinary folder": (
-        [
-            "/boot/initramfs-linux.img",
-            "/efi/initramfs-linux.img",
-            variable("LoaderInfo", "systemd-boot 257"),
-            cmdline("initrd=\\initramfs-linux.img"),
-        ],
-        "/efi/initramfs-linux.img",
-    ),
-    "the partition's unified kernel image, and one in an ordinary folder": (
-        [
-            "/boot/EFI/Linux/arch-linux.efi",
-            UKI,
-            variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi"),
-        ],
-        UKI,
-    ),
-    "GRUB on Debian, UEFI, which says nothing of itself": (
-        [
-            *("/sys/firmware/efi/efivars/x", f"/boot/vmlinuz-{RELEASE}"),
-            *(f"/boot/initrd.img-{RELEASE}", f"/efi/boot/initrd.img-{RELEASE}"),
-            cmdline(f"BOOT_IMAGE=/boot/vmlinuz-{RELEASE}"),
-        ],
-        f"/boot/initrd.img-{RELEASE}",
-    ),
-    "rEFInd, UEFI": (
-        [
-            *("/sys/firmware/efi/efivars/x", "/boot/initramfs-linux.img", "/initrd.img"),
-            cmdline("initrd=boot\\initramfs-linux.img"),
-        ],
-        "/boot/initramfs-linux.img",
-    ),
-    "the partition's entry, and one in an ordinary folder": (
-        [
-            *("/boot/initramfs-linux.img", "/efi/initramfs-linux.img"),
-            variable("LoaderEntrySelected", "arch.conf"),
-            entry("/boot/loader/entries/arch.conf", "initrd /initramfs-linux.img"),
-            entry("/efi/loader/entries/arch.conf", "initrd /initramfs-linux.img"),
-        ],
-        "/efi/initramfs-linux.img",
-    ),
-    "an entry that names a unified kernel image": (
-        [
-            FRESH,
-            "/efi/EFI/arch/linux.efi",
-            variable("LoaderEntrySelected", "arch.conf"),
-            entry("/efi/loader/entries/arch.conf", "efi /EFI/arch/linux.efi"),
-        ],
-        "/efi/EFI/arch/linux.efi",
-    ),
-    "an entry that names one as the kernel": (
-        [
-            FRESH,
-            UKI,
-            variable("LoaderEntrySelected", "arch.conf"),
-            entry("/efi/loader/entries/arch.conf", "linux /EFI/Linux/arch-linux.efi"),
-        ],
-        UKI,
-    ),
-    "openSUSE's, with a checksum; what was booted is there for another snapshot": (
-        [
-            mounted("/boot/efi"),
-            cmdline(f"initrd=\\opensuse-tumbleweed\\{RELEASE}\\initrd-cc"),
-            f"{SUSE}/linux-aa",
-            f"{SUSE}/initrd-bb",
-            f"{SUSE}/initrd-cc",
-            variable("LoaderEntrySelected", "opensuse-tumbleweed-6.12.1-1.conf"),
-            entry(
-                "/boot/efi/loader/entries/opensuse-tumbleweed-6.12.1-1.conf",
-                f"initrd /opensuse-tumbleweed/{RELEASE}/initrd-bb",
-            ),
-        ],
-        f"{SUSE}/initrd-bb",
-    ),
-    "the kernel's own stub, and rEFInd": (
-        [FRESH, "/boot/initramfs-linux.img", cmdline("initrd=@\\boot\\initramfs-linux.img quiet")],
-        "/boot/initramfs-linux.img",
-    ),
-    "an initramfs on the EFI system partition": (
-        [
-            "/boot/initramfs-linux.img",
-            "/efi/EFI/arch/initramfs-linux.img",
-            cmdline("initrd=\\EFI\\arch\\initramfs-linux.img"),
-        ],
-        "/efi/EFI/arch/initramfs-linux.img",
-    ),
-    "a name with a blank": (
-        [FRESH, "/efi/my initramfs.img", cmdline('"initrd=\\my initramfs.img" quiet')],
-        "/efi/my initramfs.img",
-    ),
-    "a value that only looks like one": (
-        [FRESH, "/boot/wrong.img", cmdline('dyndbg="func initrd=/wrong.img +p"')],
         FRESH,
+        variable("StubInfo", "systemd-stub 252"),
+        variable("LoaderImageIdentifier", "\\EFI\\Linux\\arch-linux.efi"),
     ),
-    "syslinux": (
-        [
-            "/boot/initramfs-linux.img",
-            "/boot/initramfs-linux-lts.img",
-            cmdline("BOOT_IMAGE=../vmlinuz-linux-lts initrd=../initramfs-linux-lts.img"),
-        ],
-        "/boot/initramfs-linux-lts.img",
+    "an older stub, booted by systemd-boot": boots(
+        UKI,
+        FRESH,
+        variable("StubInfo", "systemd-stub 252"),
+        variable("LoaderImageIdentifier", "\\EFI\\systemd\\systemd-bootx64.efi"),
+        chosen("arch-linux.efi"),
     ),
-    "GRUB on Debian": (
-        [
-            f"/boot/vmlinuz-{RELEASE}",
-            f"/boot/initrd.img-{RELEASE}",
-            cmdline(f"BOOT_IMAGE=/boot/vmlinuz-{RELEASE}"),
-        ],
+    "with counters of boot attempts, which are gone now": boots(
+        UKI, FRESH, stub("\\EFI\\Linux\\arch-linux+2-1.efi")
+    ),
+    "an entry of systemd-boot": boots(
+        f"{BLS}/initrd",
+        FRESH,
+        f"{BLS}/linux",
+        chosen("mine.conf"),
+        entry("/efi/loader/entries/mine.conf", f"initrd /{TOKEN}/{RELEASE}/initrd"),
+    ),
+    "an entry on the extended boot partition, with counters": boots(
+        ARCH,
+        mounted("/boot", "/efi"),
+        chosen("arch.conf"),
+        entry("/boot/loader/entries/arch+3.conf", "initrd\t/initramfs-linux.img"),
+        entry("/efi/loader/entries/other.conf", "initrd /other.img"),
+        "/efi/other.img",
+    ),
+    "an entry of GRUB, /boot on the root file system": boots(
+        ARCH,
+        variable("LoaderInfo", "GRUB 2.14"),
+        chosen("arch.conf"),
+        entry("/boot/loader/entries/arch.conf", "initrd /boot/initramfs-linux.img"),
+    ),
+    "the partition's file, and one of its name in an ordinary folder": boots(
+        "/efi/initramfs-linux.img",
+        ARCH,
+        variable("LoaderInfo", "systemd-boot 257"),
+        cmdline("initrd=\\initramfs-linux.img"),
+    ),
+    "the partition's unified kernel image, and one in an ordinary folder": boots(
+        UKI, "/boot/EFI/Linux/arch-linux.efi", stub("\\EFI\\Linux\\arch-linux.efi")
+    ),
+    "GRUB on Debian, UEFI, which says nothing of itself": boots(
         f"/boot/initrd.img-{RELEASE}",
+        "/sys/firmware/efi/efivars/x",
+        f"/boot/vmlinuz-{RELEASE}",
+        f"/efi/boot/initrd.img-{RELEASE}",
+        cmdline(f"BOOT_IMAGE=/boot/vmlinuz-{RELEASE}"),
     ),
-    "GRUB, /boot on a partition": (
-        [
-            "/boot/vmlinuz-linux",
-            "/boot/initramfs-linux.img",
-            UKI,
-            cmdline("BOOT_IMAGE=(hd0,gpt2)/vmlinuz-linux"),
-        ],
-        "/boot/initramfs-linux.img",
+    "rEFInd, UEFI": boots(
+        ARCH,
+        "/sys/firmware/efi/efivars/x",
+        "/initrd.img",
+        cmdline("initrd=boot\\initramfs-linux.img"),
     ),
-    "GRUB, /boot in a subvolume of btrfs": (
-        [
-            "/boot/vmlinuz-6.6-x86_64",
-            "/boot/initramfs-6.6-x86_64.img",
-            cmdline("BOOT_IMAGE=/@/boot/vmlinuz-6.6-x86_64"),
-        ],
+    "the partition's entry, and one in an ordinary folder": boots(
+        "/efi/initramfs-linux.img",
+        ARCH,
+        chosen("arch.conf"),
+        entry("/boot/loader/entries/arch.conf", "initrd /initramfs-linux.img"),
+        entry("/efi/loader/entries/arch.conf", "initrd /initramfs-linux.img"),
+    ),
+    "an entry that names a unified kernel image": boots(
+        "/efi/EFI/arch/linux.efi",
+        FRESH,
+        chosen("arch.conf"),
+        entry("/efi/loader/entries/arch.conf", "efi /EFI/arch/linux.efi"),
+    ),
+    "an entry that names one as the kernel": boots(
+        UKI,
+        FRESH,
+        chosen("arch.conf"),
+        entry("/efi/loader/entries/arch.conf", "linux /EFI/Linux/arch-linux.efi"),
+    ),
+    "openSUSE's, with a checksum; what was booted is there for another snapshot": boots(
+        f"{SUSE}/initrd-bb",
+        mounted("/boot/efi"),
+        cmdline(f"initrd=\\opensuse-tumbleweed\\{RELEASE}\\initrd-cc"),
+        f"{SUSE}/linux-aa",
+        f"{SUSE}/initrd-cc",
+        chosen("opensuse-tumbleweed-6.12.1-1.conf"),
+        entry(
+            "/boot/efi/loader/entries/opensuse-tumbleweed-6.12.1-1.conf",
+            f"initrd /opensuse-tumbleweed/{RELEASE}/initrd-bb",
+        ),
+    ),
+    "the kernel's own stub, and rEFInd": boots(
+        ARCH, FRESH, cmdline("initrd=@\\boot\\initramfs-linux.img quiet")
+    ),
+    "an initramfs on the EFI system partition": boots(
+        "/efi/EFI/arch/initramfs-linux.img",
+        ARCH,
+        cmdline("initrd=\\EFI\\arch\\initramfs-linux.img"),
+    ),
+    "a name with a blank": boots(
+        "/efi/my initramfs.img", FRESH, cmdline('"initrd=\\my initramfs.img" quiet')
+    ),
+    "a value that only looks like one": boots(
+        FRESH, "/boot/wrong.img", cmdline('dyndbg="func initrd=/wrong.img +p"')
+    ),
+    "syslinux": boots(
+        "/boot/initramfs-linux-lts.img",
+        ARCH,
+        cmdline("BOOT_IMAGE=../vmlinuz-linux-lts initrd=../initramfs-linux-lts.img"),
+    ),
+    "GRUB on Debian": boots(
+        f"/boot/initrd.img-{RELEASE}",
+        f"/boot/vmlinuz-{RELEASE}",
+        cmdline(f"BOOT_IMAGE=/boot/vmlinuz-{RELEASE}"),
+    ),
+    "GRUB, /boot on a partition": boots(
+        ARCH, "/boot/vmlinuz-linux", UKI, cmdline("BOOT_IMAGE=(hd0,gpt2)/vmlinuz-linux")
+    ),
+    "GRUB, /boot in a subvolume of btrfs": boots(
         "/boot/initramfs-6.6-x86_64.img",
+        "/boot/vmlinuz-6.6-x86_64",
+        cmdline("BOOT_IMAGE=/@/boot/vmlinuz-6.6-x86_64"),
     ),
-    "GRUB with entries of kernel-install": (
-        [
-            FRESH,
-            f"/boot/{TOKEN}/{RELEASE}/linux",
-            f"/boot/{TOKEN}/{RELEASE}/initrd",
-            cmdline(f"BOOT_IMAGE=(hd0,gpt2)/{TOKEN}/{RELEASE}/linux"),
-        ],
+    "GRUB with entries of kernel-install": boots(
         f"/boot/{TOKEN}/{RELEASE}/initrd",
+        FRESH,
+        f"/boot/{TOKEN}/{RELEASE}/linux",
+        cmdline(f"BOOT_IMAGE=(hd0,gpt2)/{TOKEN}/{RELEASE}/linux"),
     ),
-    "ostree": (
-        [
-            f"/boot/ostree/fedora-abc/vmlinuz-{RELEASE}",
-            f"/boot/ostree/fedora-abc/initramfs-{RELEASE}.img",
-            cmdline(f"BOOT_IMAGE=(hd0,gpt2)/ostree/fedora-abc/vmlinuz-{RELEASE}"),
-        ],
+    "ostree": boots(
         f"/boot/ostree/fedora-abc/initramfs-{RELEASE}.img",
+        f"/boot/ostree/fedora-abc/vmlinuz-{RELEASE}",
+        cmdline(f"BOOT_IMAGE=(hd0,gpt2)/ostree/fedora-abc/vmlinuz-{RELEASE}"),
+    ),
+}
+
+MANJARO_PRESET = {
+    "/etc/mkinitcpio.d/linux66.preset": "ALL_kver='/boot/vmlinuz-6.6-x86_64'\nPRESETS=(default)\n"
+    'default_image="/boot/initramfs-6.6-x86_64.img"\n'
+}
+
+UNTOLD = {
+    "Debian": boots(f"/boot/initrd.img-{RELEASE}"),
+    "Fedora": boots(FRESH),
+    "openSUSE": boots(f"/boot/initrd-{RELEASE}"),
+    "Arch": boots(ARCH, PKGBASE),
+    "Arch, by its preset": boots(
+        "/boot/other.img",
+        PKGBASE,
+        ARCH,
+        {"/etc/mkinitcpio.d/linux.preset": f"{ARCH_PRESET}default_image=/boot/other.img\n"},
+    ),
+    "Arch, by a preset for this kernel": boots(
+        "/boot/other.img",
+        {"/boot/vmlinuz-linux": kernel(RELEASE)},
+        {"/etc/mkinitcpio.d/a.preset": ARCH_PRESET.replace("linux", "a")},
+        {"/etc/mkinitcpio.d/b.preset": f"{ARCH_PRESET}default_uki=/boot/other.img\n"},
+    ),
+    "Arch, a unified kernel image of its preset": boots(
+        "/boot/EFI/Linux/archlinux-linux.efi",
+        ARCH,
+        PKGBASE,
+        {
+            "/etc/mkinitcpio.d/linux.preset": f"{ARCH_PRESET}"
+            "default_uki=/boot/EFI/Linux/archlinux-linux.efi\n"
+        },
+    ),
+    "Arch, a unified kernel image by name": boots(
+        "/efi/EFI/ArchLinux/arch-linux.efi",
+        PKGBASE,
+        "/efi/EFI/Linux/arch-linux-lts.efi",
+        "/efi/EFI/Linux/arch-linux-fallback.efi",
+        "/efi/EFI/BOOT/BOOTX64.EFI",
+    ),
+    "Manjaro, by its package": boots(
+        "/boot/initramfs-6.6-x86_64.img",
+        {f"/lib/modules/{RELEASE}/kernelbase": "6.6-x86_64\n"},
+        "/boot/initramfs-6.6-x86_64-fallback.img",
+    ),
+    "Manjaro, by its preset": boots(
+        "/boot/initramfs-6.6-x86_64.img",
+        MANJARO_PRESET,
+        {f"/lib/modules/{RELEASE}/pkgbase": "linux66"},
+    ),
+    "kernel-install": boots(f"{BLS}/initrd", f"{BLS}/linux"),
+    "kernel-install with a token": boots(
+        f"/boot/mine/{RELEASE}/initrd", {"/etc/kernel/entry-token": "mine\n"}
+    ),
+    "openSUSE with systemd-boot, by its entry": boots(
+        f"{SUSE}/initrd-cc",
+        f"{SUSE}/initrd-bb",
+        *(
+            entry(
+                f"/boot/efi/loader/entries/{number}.conf",
+                f"version {RELEASE}\nlinux /opensuse-tumbleweed/{RELEASE}/linux-aa\n"
+                f"options root=/dev/sda2 rootflags=subvol=@/{number}\n"
+                f"initrd /opensuse-tumbleweed/{RELEASE}/initrd-{end}",
+            )
+            for number, end in (("1", "bb"), ("2", "cc"))
+        ),
+        cmdline("rootflags=subvol=@/2"),
+    ),
+    "openSUSE with systemd-boot, by its folder": boots(
+        f"{SUSE}/initrd-bb", {"/etc/os-release": 'NAME=x\nID="opensuse-tumbleweed"\n'}
+    ),
+    "openSUSE with systemd-boot, whatever it is called": boots(
+        f"{SUSE}/initrd-bb", "/boot/efi/opensuse-tumbleweed/6.11.9-1-default/initrd-aa"
+    ),
+    "beside the kernel that says so": boots(
+        "/boot/initramfs-mine.img",
+        {"/boot/vmlinuz-mine": kernel(RELEASE), "/boot/vmlinuz-other": kernel("6.1.0")},
+        "/boot/initramfs-other.img",
+    ),
+    "a unified kernel image whose kernel says so": boots(
+        "/efi/EFI/Linux/b.efi",
+        {"/efi/EFI/Linux/a.efi": unified(kernel("6.1.0"))},
+        {"/efi/EFI/Linux/b.efi": unified(kernel(RELEASE)), "/efi/EFI/Linux/c.efi": b"MZ"},
+    ),
+    "a folder that is called like one": boots(
+        "/efi/EFI/Linux/b.efi",
+        {"/efi/EFI/Linux/b.efi": unified(kernel(RELEASE))},
+        "/efi/EFI/Linux/a.efi/x",
+    ),
+    "a package's name below /usr": boots(ARCH, {f"/usr/lib/modules/{RELEASE}/pkgbase": "linux\n"}),
+    "limine": boots(
+        f"/boot/{TOKEN}/linux/initramfs-linux",
+        PKGBASE,
+        f"/boot/{TOKEN}/linux/initramfs-linux-fallback",
+    ),
+    "dracut's unified kernel image": boots(
+        f"/boot/efi/EFI/Linux/linux-{RELEASE}-{TOKEN}-1.efi",
+        FRESH,
+        {"/etc/dracut.conf.d/uki.conf": 'uefi="yes"\n'},
+    ),
+    "kernel-install's unified kernel image": boots(
+        f"/efi/EFI/Linux/{TOKEN}-{RELEASE}.efi", FRESH, {"/etc/kernel/install.conf": "layout=uki\n"}
+    ),
+    "not the one of a longer release": boots(
+        f"/efi/EFI/Linux/{TOKEN}-{RELEASE}.efi",
+        f"/efi/EFI/Linux/{TOKEN}-{RELEASE}-lts.efi",
+        *(f"/efi/EFI/Linux/{name}.efi" for name in (f"1{RELEASE}", f"{RELEASE}0", "x")),
+        f"/lib/modules/{RELEASE}-lts/vmlinuz",
+    ),
+    "a place that nobody would guess": boots(
+        f"/my esp/EFI/Linux/{TOKEN}-{RELEASE}.efi", mounted("/my\\040esp")
+    ),
+    "beside the modules": boots(f"/lib/modules/{RELEASE}/initramfs.img"),
+    "what was booted is gone since": boots(
+        FRESH, "/efi/EFI/Linux/other.efi", stub("\\EFI\\Linux\\old.efi")
     ),
 }

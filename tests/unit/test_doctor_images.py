@@ -17,16 +17,18 @@ from tests.unit.boot_layouts import (
     MANJARO,
     PKGBASE,
     UKI,
+    UNTOLD,
     VENDOR,
     Files,
     Layout,
     What,
+    chosen,
     cmdline,
     entry,
     mounted,
+    stub,
     variable,
 )
-from tests.unit.boot_names import UNTOLD
 from tests.unit.fake_initramfs import archive
 from torpor.doctor.facts import Facts
 
@@ -51,10 +53,10 @@ def test_several_files_and_profiles(tmp_path: Path) -> None:
     paths = ("/boot/intel-ucode.img", "/boot/initramfs-linux.img")
     assert Layout(tmp_path / "1", *files).found() == Source(paths)
     text = "initrd /intel-ucode.img\ninitrd /initramfs-linux.img"
-    chosen = variable("LoaderEntrySelected", "a.conf")
-    files = [*files[:2], mounted("/boot"), entry("/boot/loader/entries/a.conf", text), chosen]
+    files = [*files[:2], mounted("/boot"), entry("/boot/loader/entries/a.conf", text)]
+    files.append(chosen("a.conf"))
     assert Layout(tmp_path / "2", *files).found() == Source(paths)
-    told = variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi")
+    told = stub("\\EFI\\Linux\\arch-linux.efi")
     files = [UKI, told, variable("StubProfile", "1")]
     assert Layout(tmp_path / "3", *files).found() == Source((UKI,), 1)
 
@@ -80,9 +82,9 @@ def test_of_several_files_that_with_init_is_spoken_of(
 @pytest.mark.parametrize(
     "told",
     [
-        variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi"),
-        variable("LoaderEntrySelected", "arch-linux.efi"),
-        variable("LoaderEntrySelected", "arch.conf"),
+        stub("\\EFI\\Linux\\arch-linux.efi"),
+        chosen("arch-linux.efi"),
+        chosen("arch.conf"),
         cmdline("initrd=\\EFI\\arch\\initramfs-linux.img"),
     ],
 )
@@ -122,7 +124,7 @@ def test_a_damaged_variable_is_no_traceback(data: bytes, tmp_path: Path) -> None
 
 
 def test_another_kernel_is_not_what_was_booted(tmp_path: Path) -> None:
-    told = variable("StubImageIdentifier", "\\EFI\\Linux\\arch-linux.efi")
+    told = stub("\\EFI\\Linux\\arch-linux.efi")
     Layout(tmp_path, UKI, told, f"/boot/initrd.img-{MANJARO}")
     machine = Root(str(tmp_path))
     assert find_initramfs(machine, MANJARO) == Source((f"/boot/initrd.img-{MANJARO}",))

@@ -8,7 +8,7 @@ import pytest
 
 from errors import NoGeneratorError, NotReadyError, SetupError
 from linux.root import Root
-from tests.unit.boot_layouts import ESP, variable
+from tests.unit.boot_layouts import ESP, stub
 from tests.unit.enabling import (
     CONF,
     OLD,
@@ -148,7 +148,7 @@ def test_what_boots_is_looked_into(machine: Enabled) -> None:
     stale = (machine.folder / "without").read_bytes()
     machine.fake.write("/efi/EFI/Linux/arch-linux.efi", unified_kernel_image([(b".initrd", stale)]))
     os.utime(uki, (OLD, OLD))
-    for path, data in variable("StubImageIdentifier", "\\EFI\\LINUX\\ARCH-LINUX.EFI").items():
+    for path, data in stub("\\EFI\\LINUX\\ARCH-LINUX.EFI").items():
         machine.fake.write(path, data)
     with pytest.raises(SetupError, match=r"^/efi/EFI/Linux/arch-linux\.efi was not made anew"):
         machine.enable()
