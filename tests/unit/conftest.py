@@ -30,6 +30,8 @@ from tests.command import Result
 from tests.forge import PAGE, header_page
 from tests.unit.booting import Boot
 from tests.unit.cached_files import drop, put_files, resident
+from tests.unit.enabling import Enabled
+from tests.unit.fake_machine import FakeMachine
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
 from torpor.__main__ import main
@@ -124,6 +126,25 @@ def hibernated(swap_file: SwapFile) -> Path:
     path.with_name("header").write_bytes(path.read_bytes()[:PAGE])
     put_image(path, STREAM, RUNS)
     return path
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path: Path) -> root.Root:
+    """An empty system."""
+    return root.Root(str(tmp_path))
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeMachine:
+    """A sound machine."""
+    return FakeMachine(tmp_path)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
+    """A machine before `torpor enable`, whose stand-ins for generators are found."""
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return Enabled(tmp_path)
 
 
 @pytest.fixture(name="boot")

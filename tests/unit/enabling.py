@@ -4,8 +4,6 @@ import os
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from initramfs.generators.generator import Target
 from linux.root import Root
 from state.location import Location
@@ -71,11 +69,6 @@ class Enabled:
         """Return all files that there are."""
         root = self.fake.root
         return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def on_path(machine: Enabled, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the machine's stand-ins found."""
-    monkeypatch.setenv("PATH", f"{machine.folder}/bin:{os.environ['PATH']}")
 
 
 def without_us(tree: dict[str, bytes | Link]) -> dict[str, bytes | Link]:

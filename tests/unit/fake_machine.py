@@ -8,7 +8,7 @@ from tests.forge import SWAP, header_page
 from tests.unit.fake_initramfs import MICROCODE, Link, archive
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, add_device, say_udev
 from torpor.doctor.examine import examine
-from torpor.doctor.finding import Finding
+from torpor.doctor.finding import Finding, Level
 
 RELEASE = "6.1.0-56-amd64"
 UUID_TEXT = "11111111-2222-3333-4444-555555555555"
@@ -70,6 +70,14 @@ class FakeMachine:
     def examine(self) -> list[Finding]:
         """Return what doctor finds on it."""
         return list(examine(self.machine(), lambda: self.logind))
+
+    def bad(self) -> list[Finding]:
+        """Return what of it is not well."""
+        return [finding for finding in self.examine() if finding.level != Level.OK]
+
+    def complaints(self) -> list[str]:
+        """Return what doctor says of that."""
+        return [finding.message for finding in self.bad()]
 
     def disabled(self) -> None:
         """Take away what `torpor enable` wrote."""

@@ -1,7 +1,7 @@
 """Each prepared fault is found with its own message; a sound machine is only ok."""
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.unit.fake_machine import (
     header,
 )
 from tests.unit.fake_root import FILE_PAGE, say_udev
-from torpor.doctor.finding import Finding, Level
+from torpor.doctor.finding import Level
 
 LUKS = "CRYPT-LUKS2-" + "c" * 32 + "-swap_crypt"
 LVM = "LVM-" + "x" * 64
@@ -26,15 +26,6 @@ OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
 STORE_SDA2 = "store = /dev/sda2\n"
 STORE_PAGE = header(USER, b"TORPSTOR")
-
-
-@pytest.fixture(name="fake")
-def _fake(tmp_path: Path) -> FakeMachine:
-    return FakeMachine(tmp_path)
-
-
-def bad(fake: FakeMachine) -> list[Finding]:
-    return [finding for finding in fake.examine() if finding.level != Level.OK]
 
 
 def test_sound_machine(fake: FakeMachine) -> None:
@@ -132,265 +123,233 @@ def unreadable(fake: FakeMachine) -> None:
     fake.write(IMAGE, b"070701 is not all there")
 
 
-FAULTS: dict[str, tuple[Spoil, Level, str, str]] = {
-    "no snapshot device": (
-        removed("/dev/snapshot"),
-        Level.PROBLEM,
-        "there is no /dev/snapshot",
-        "CONFIG_HIBERNATION_SNAPSHOT_DEV",
+class Fault(NamedTuple):
+    """What spoils a machine, and a part of what is said of it."""
+
+    spoil: Spoil
+    message: str
+    remedy: str
+    level: Level = Level.PROBLEM
+
+
+FAULTS = {
+    "no snapshot device": Fault(
+        removed("/dev/snapshot"), "there is no /dev/snapshot", "CONFIG_HIBERNATION_SNAPSHOT_DEV"
     ),
-    "kernel without hibernation": (
+    "kernel without hibernation": Fault(
         written(f"/boot/config-{RELEASE}", "CONFIG_HIBERNATION=y\n"),
-        Level.PROBLEM,
         "is built without CONFIG_HIBERNATION_SNAPSHOT_DEV",
         "boot a kernel",
     ),
-    "nohibernate": (
-        on_command_line("nohibernate"),
-        Level.PROBLEM,
-        "the kernel command line forbids hibernation",
-        "nohibernate",
+    "nohibernate": Fault(
+        on_command_line("nohibernate"), "the kernel command line forbids hibernation", "nohibernate"
     ),
-    "no disk state": (
-        written("/sys/power/state", "freeze mem\n"),
-        Level.PROBLEM,
-        "no disk in /sys/power/state",
-        "memfd_secret",
+    "no disk state": Fault(
+        written("/sys/power/state", "freeze mem\n"), "no disk in /sys/power/state", "memfd_secret"
     ),
-    "lockdown": (
+    "lockdown": Fault(
         written("/sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
-        Level.PROBLEM,
         "the kernel is locked down",
         "Secure Boot",
     ),
-    "kernel replaced": (
+    "kernel replaced": Fault(
         lambda fake: (fake.root / f"lib/modules/{RELEASE}").rmdir(),
-        Level.PROBLEM,
         "is not installed any more",
         "boot once",
     ),
-    "newer kernel": (
+    "newer kernel": Fault(
         written("/lib/modules/6.1.0-100-amd64/vmlinuz", ""),
-        Level.WARNING,
         "kernel 6.1.0-100-amd64 is newer than the running",
         "boot it once",
-    ),
-    "mode": (
-        written("/etc/torpor.conf", "mode = reboot\n"),
         Level.WARNING,
+    ),
+    "mode": Fault(
+        written("/etc/torpor.conf", "mode = reboot\n"),
         "will not stay off",
         "take that line out",
+        Level.WARNING,
     ),
-    "configuration": (
+    "configuration": Fault(
         written("/etc/torpor.conf", "stor = /dev/sda2\n"),
-        Level.PROBLEM,
         "/etc/torpor.conf, line 1: there is no 'stor'",
         "",
     ),
-    "zram only": (zram_only, Level.PROBLEM, "/dev/zram0 is compressed memory", "mkstore"),
-    "random key": (random_key, Level.PROBLEM, "a new random key at each boot (swap_crypt", "LUKS"),
-    "store gone": (
+    "zram only": Fault(zram_only, "/dev/zram0 is compressed memory", "mkstore"),
+    "random key": Fault(random_key, "a new random key at each boot (swap_crypt", "LUKS"),
+    "store gone": Fault(
         lambda fake: say_udev(fake.root, "8:2", ID_FS_TYPE="ext4"),
-        Level.PROBLEM,
         f"UUID={UUID_TEXT}, which torpor enable chose, is not there",
         "torpor enable",
     ),
-    "swap off": (
+    "swap off": Fault(
         written("/proc/swaps", "Filename\n"),
-        Level.PROBLEM,
         "/dev/sda2 is swap that is not in use",
         "swapon /dev/sda2",
     ),
-    "store too small": (
+    "store too small": Fault(
         written("/proc/swaps", "Filename\n/dev/sda2 partition 100000 0 -2\n"),
-        Level.PROBLEM,
         "has 97 MiB for an image of about 1638 MiB before compression: it will not fit",
         "larger store",
     ),
-    "store may be too small": (
+    "store may be too small": Fault(
         written("/proc/swaps", "Filename\n/dev/sda2 partition 1000000 0 -2\n"),
-        Level.WARNING,
         "it may not fit",
         "image-size",
+        Level.WARNING,
     ),
-    "no memory for a snapshot": (
+    "no memory for a snapshot": Fault(
         lambda fake: fake.replace("/proc/meminfo", "Shmem: 0", "Shmem: 6000000"),
-        Level.PROBLEM,
         "more than half of the memory, and there is no swap",
         "add swap",
     ),
-    "old image": (old_image, Level.WARNING, "an old image lies on /dev/sda2", "torpor discard"),
-    "image on swap": (
+    "old image": Fault(
+        old_image, "an old image lies on /dev/sda2", "torpor discard", Level.WARNING
+    ),
+    "image on swap": Fault(
         both(written("/proc/swaps", "\n"), written("/dev/sda2", header(KERNEL))),
-        Level.PROBLEM,
         "holds an image of the kernel's own",
         "mkswap",
     ),
-    "resume= of another device": (
+    "resume= of another device": Fault(
         both(on_command_line("resume=/dev/sda1"), written("/etc/torpor.conf", STORE_SDA2)),
-        Level.PROBLEM,
         "resume=/dev/sda1 on the kernel command line names /dev/sda1, but the store /dev/sda2",
         "boot loader",
     ),
-    "resume= of nothing": (
+    "resume= of nothing": Fault(
         both(on_command_line("resume=UUID=0815"), written("/etc/torpor.conf", STORE_SDA2)),
-        Level.PROBLEM,
         "resume=UUID=0815 on the kernel command line names nothing that is there",
         "boot loader",
     ),
-    "noresume": (on_command_line("noresume"), Level.PROBLEM, "has noresume", "take it off"),
-    "swap file moved": (
+    "noresume": Fault(on_command_line("noresume"), "has noresume", "take it off"),
+    "swap file moved": Fault(
         lambda fake: swap_file(fake, FILE_PAGE - 1),
-        Level.PROBLEM,
         f"location says page {FILE_PAGE - 1}, but /my swap begins at page {FILE_PAGE}",
         "torpor enable --store '/my swap'",
     ),
-    "no location": (
+    "no location": Fault(
         both(removed("/var/lib/torpor/location"), without("var/lib/torpor/location")),
-        Level.ENABLE,
         "torpor enable will tell the next boot where /dev/sda2 is",
         "",
+        Level.ENABLE,
     ),
-    "location of another installation": (
-        written("/etc/machine-id", "f" * 32),
-        Level.PROBLEM,
-        "is another installation's",
-        "torpor enable",
+    "location of another installation": Fault(
+        written("/etc/machine-id", "f" * 32), "is another installation's", "torpor enable"
     ),
-    "no initramfs": (
+    "no initramfs": Fault(
         lambda fake: setattr(fake, "initramfs", {}),
-        Level.PROBLEM,
         f"no initramfs of the kernel {RELEASE} is found",
         "update-initramfs",
     ),
-    "damaged initramfs": (
-        unreadable,
-        Level.PROBLEM,
-        f"{IMAGE} cannot be used: its cpio archive is cut off",
-        "update-initramfs",
+    "damaged initramfs": Fault(
+        unreadable, f"{IMAGE} cannot be used: its cpio archive is cut off", "update-initramfs"
     ),
-    "no resumer": (
+    "no resumer": Fault(
         without("usr/lib/torpor/resume/torpor-resume"),
-        Level.PROBLEM,
         f"{IMAGE} does not hold the resumer",
         "update-initramfs -u -k all",
     ),
-    "a library is missing": (
+    "a library is missing": Fault(
         without("usr/lib/x86_64-linux-gnu/libc.so.6"),
-        Level.PROBLEM,
         f"{IMAGE} lacks /lib/x86_64-linux-gnu/libc.so.6, which the resumer needs",
         "update-initramfs",
     ),
-    "another version": (
+    "another version": Fault(
         with_member("usr/lib/torpor/resume/torpor-resume", b"an older resumer"),
-        Level.PROBLEM,
         "holds another version of /usr/lib/torpor/resume/torpor-resume",
         "update-initramfs",
     ),
-    "older location": (
+    "older location": Fault(
         with_member("var/lib/torpor/location", LOCATION.replace("1", "2").encode()),
-        Level.PROBLEM,
         "holds an older /var/lib/torpor/location",
         "update-initramfs",
     ),
-    "wrong order": (
+    "wrong order": Fault(
         stock_first,
-        Level.WARNING,
         f"{IMAGE} runs the stock resume before Torpor's",
         "update-initramfs",
+        Level.WARNING,
     ),
-    "not run": (
+    "not run": Fault(
         with_member("scripts/local-premount/ORDER", b"/scripts/local-premount/resume\n"),
-        Level.PROBLEM,
         f"{IMAGE} holds the resumer but does not run it",
         "update-initramfs",
     ),
-    "no cryptsetup": (
+    "no cryptsetup": Fault(
         lambda fake: fake.mapped("swap_crypt", LUKS),
-        Level.PROBLEM,
         f"{IMAGE} has no cryptsetup to open swap_crypt",
         "cryptsetup-initramfs",
     ),
-    "LUKS not opened": (
-        on_luks,
-        Level.PROBLEM,
-        f"nothing tells {IMAGE} to open swap_crypt",
-        "crypttab",
+    "LUKS not opened": Fault(on_luks, f"nothing tells {IMAGE} to open swap_crypt", "crypttab"),
+    "no lvm": Fault(
+        lambda fake: fake.mapped("vg-swap", LVM), f"{IMAGE} has no lvm to activate vg-swap", "lvm2"
     ),
-    "no lvm": (
-        lambda fake: fake.mapped("vg-swap", LVM),
-        Level.PROBLEM,
-        f"{IMAGE} has no lvm to activate vg-swap",
-        "lvm2",
-    ),
-    "graphics": (gpu, Level.WARNING, "holds the graphics driver amdgpu", "early KMS"),
-    "RESUME= of nothing": (
+    "graphics": Fault(gpu, "holds the graphics driver amdgpu", "early KMS", Level.WARNING),
+    "RESUME= of nothing": Fault(
         both(
             written("/etc/initramfs-tools/conf.d/resume", "RESUME=UUID=beef\n"),
             written("/etc/initramfs-tools/initramfs.conf", "RESUME=none\n"),
         ),
-        Level.WARNING,
         "RESUME=UUID=beef is not there",
         "update-initramfs -u",
+        Level.WARNING,
     ),
-    "a pool of ZFS": (
+    "a pool of ZFS": Fault(
         written("/proc/spl/kstat/zfs/tank/state", "ONLINE\n"),
-        Level.PROBLEM,
         "the pool tank is imported",
         "zpool export tank",
     ),
-    "HibernateLocation": (
+    "HibernateLocation": Fault(
         written(EFI_VARIABLE, "x"),
-        Level.WARNING,
         "the EFI variable HibernateLocation is left",
         "chattr -i",
-    ),
-    "no drop-in": (
-        removed("/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"),
         Level.WARNING,
+    ),
+    "no drop-in": Fault(
+        removed("/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"),
         "systemctl hibernate does not use Torpor",
         "torpor enable",
+        Level.WARNING,
     ),
-    "another drop-in wins": (
+    "another drop-in wins": Fault(
         written(
             "/etc/systemd/system/systemd-hibernate.service.d/zz.conf",
             "[Service]\nExecStart=\nExecStart=/bin/other\n",
         ),
-        Level.WARNING,
         "systemctl hibernate does not use Torpor",
         "take ExecStart= out of /etc/systemd/system/systemd-hibernate.service.d/zz.conf",
-    ),
-    "masked": (
-        lambda fake: fake.link("/etc/systemd/system/hibernate.target", "/dev/null"),
         Level.WARNING,
+    ),
+    "masked": Fault(
+        lambda fake: fake.link("/etc/systemd/system/hibernate.target", "/dev/null"),
         "hibernate.target is masked",
         "systemctl unmask",
-    ),
-    "forbidden": (
-        written("/etc/systemd/sleep.conf.d/50.conf", "[Sleep]\nAllowHibernation=no\n"),
         Level.WARNING,
+    ),
+    "forbidden": Fault(
+        written("/etc/systemd/sleep.conf.d/50.conf", "[Sleep]\nAllowHibernation=no\n"),
         "AllowHibernation=no",
         "take that line out",
-    ),
-    "logind": (
-        removed("/etc/systemd/system/systemd-logind.service.d/torpor.conf"),
         Level.WARNING,
+    ),
+    "logind": Fault(
+        removed("/etc/systemd/system/systemd-logind.service.d/torpor.conf"),
         "logind may refuse systemctl hibernate: it looks for room in swap only",
         "torpor enable",
+        Level.WARNING,
     ),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found_and_nothing_else(name: str, fake: FakeMachine) -> None:
-    spoil, level, message, remedy = FAULTS[name]
-    spoil(fake)
-    (finding,) = bad(fake)
-    assert finding.level == level
-    assert message in finding.message
-    assert remedy in finding.remedy
+    fault = FAULTS[name]
+    fault.spoil(fake)
+    (finding,) = fake.bad()
+    assert finding.level == fault.level
+    assert fault.message in finding.message
+    assert fault.remedy in finding.remedy
 
 
 def test_faults_have_messages_of_their_own() -> None:
-    messages = {message for _, _, message, _ in FAULTS.values()}
+    messages = {fault.message for fault in FAULTS.values()}
     assert len(messages) >= len(FAULTS) - 1  # of the two about the drop-in

@@ -4,7 +4,6 @@ import builtins
 import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -30,15 +29,6 @@ UNITS = "usr/lib/systemd/system"
 STORE_PAGE = header(USER, b"TORPSTOR")
 
 Change = Callable[[FakeMachine], object]
-
-
-@pytest.fixture(name="fake")
-def _fake(tmp_path: Path) -> FakeMachine:
-    return FakeMachine(tmp_path)
-
-
-def bad(fake: FakeMachine) -> list[str]:
-    return [found.message for found in fake.examine() if found.level != Level.OK]
 
 
 def hold(fake: FakeMachine, *names: str, data: bytes = b"x") -> None:
@@ -195,7 +185,7 @@ SOUND: list[Change] = [
 @pytest.mark.parametrize("change", SOUND, ids=lambda change: change.__name__)
 def test_sound_machines(change: Change, fake: FakeMachine) -> None:
     change(fake)
-    assert bad(fake) == []
+    assert fake.complaints() == []
 
 
 def test_store_is_named_with_its_kind(fake: FakeMachine) -> None:
@@ -232,14 +222,14 @@ def test_store_is_named_with_its_kind(fake: FakeMachine) -> None:
 def test_member_is_missing(kind: Change, gone: str, message: str, fake: FakeMachine) -> None:
     kind(fake)
     del fake.initramfs[gone]
-    (found,) = bad(fake)
+    (found,) = fake.complaints()
     assert message in found
 
 
 def test_dracut_runs_the_stock_resume_first(fake: FakeMachine) -> None:
     dracut(fake)
     hold(fake, "usr/lib/dracut/hooks/pre-mount/01-resume.sh")
-    (found,) = bad(fake)
+    (found,) = fake.complaints()
     assert "runs the stock resume before Torpor's" in found
 
 
@@ -259,7 +249,7 @@ def test_hooks_of_mkinitcpio(built: str, written: str, message: str, fake: FakeM
     mkinitcpio(fake)
     hold(fake, "config", data=f'HOOKS="{built}"\n'.encode())
     fake.write("/etc/mkinitcpio.conf", f"HOOKS=(base {written})\n")
-    (found,) = bad(fake)
+    (found,) = fake.complaints()
     assert message in found
 
 
@@ -275,7 +265,7 @@ def test_hooks_that_the_command_line_disables(word: str, expected: str, fake: Fa
     mkinitcpio(fake)
     fake.replace("/proc/cmdline", "quiet", word)
     message = f"{word} keeps {IMAGE} from running {expected}"
-    assert bad(fake) == ([message] if expected else [])
+    assert fake.complaints() == ([message] if expected else [])
 
 
 def test_an_encrypted_stick_may_be_taken_away(fake: FakeMachine) -> None:
@@ -288,7 +278,7 @@ def test_an_encrypted_stick_may_be_taken_away(fake: FakeMachine) -> None:
 
 def test_unknown_generator(fake: FakeMachine) -> None:
     del fake.initramfs["scripts/local-premount/ORDER"]
-    (found,) = bad(fake)
+    (found,) = fake.complaints()
     assert "a generator that torpor doctor does not know" in found
 
 
@@ -318,16 +308,16 @@ def test_host_library_elsewhere_in_the_image(fake: FakeMachine) -> None:
     """dracut puts a library where its own search finds it first."""
     hold(fake, "usr/lib64/libc.so.6")
     del fake.initramfs["usr/lib/x86_64-linux-gnu/libc.so.6"]
-    assert bad(fake) == []
+    assert fake.complaints() == []
     hold(fake, "usr/lib/elsewhere/base_library.zip")
     del fake.initramfs[NEEDS[1].lstrip("/")]
-    (found,) = bad(fake)
+    (found,) = fake.complaints()
     assert f"lacks {NEEDS[1]}, which" in found
 
 
 def test_location_only_in_the_image(fake: FakeMachine) -> None:
     fake.remove("/var/lib/torpor/location")
-    assert bad(fake)[-1] == f"torpor enable will make {IMAGE} anew"
+    assert fake.complaints()[-1] == f"torpor enable will make {IMAGE} anew"
 
 
 @pytest.mark.parametrize(
@@ -344,7 +334,7 @@ def test_location_only_in_the_image(fake: FakeMachine) -> None:
 )
 def test_what_is_no_newer_kernel(path: str, fake: FakeMachine) -> None:
     fake.write(path, "")
-    assert bad(fake) == []
+    assert fake.complaints() == []
 
 
 @pytest.mark.parametrize(("build", "is_it"), [("#", True), ("# 2", False)])
@@ -354,4 +344,4 @@ def test_a_kernel_that_was_built_anew(build: str, fake: FakeMachine, *, is_it: b
     fake.write(path, kernel(RELEASE))
     fake.write("/proc/sys/kernel/version", f"{build}\n")
     message = f"{path} is another build of the running {RELEASE}"
-    assert [one.partition(":")[0] for one in bad(fake)] == ([] if is_it else [message])
+    assert [one.partition(":")[0] for one in fake.complaints()] == ([] if is_it else [message])

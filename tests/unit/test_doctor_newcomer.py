@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,6 @@ from tests.unit.enabling import (
     by_dracut,
     by_initramfs_tools,
     by_mkinitcpio,
-    on_path,
 )
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import DASHED, LUKS, ROOT_UUID
@@ -28,16 +26,9 @@ OTHERS = [
 ]
 
 
-@pytest.fixture(name="machine")
-def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
-    machine = Enabled(tmp_path)
-    on_path(machine, monkeypatch)
-    return machine
-
-
 def bad(fake: FakeMachine) -> list[Finding]:
     fake.initramfs = {}  # what is in the file that is there counts
-    return [finding for finding in fake.examine() if finding.level != Level.OK]
+    return fake.bad()
 
 
 def plain_mkinitcpio(machine: Enabled, script: str) -> None:
@@ -71,7 +62,7 @@ def test_a_resumer_that_is_there_is_not_spoken_of(generator: Generator, machine:
     generator(machine, "")
     tree = {name: data for name, data in machine.tree.items() if not name.endswith("location")}
     machine.fake.initramfs = tree
-    found = [one for one in machine.fake.examine() if one.level != Level.OK]
+    found = machine.fake.bad()
     hooks = ["torpor enable will put torpor into HOOKS of mkinitcpio"]
     more = hooks if generator is plain_mkinitcpio else []
     assert sorted(one.message for one in found) == sorted([*OTHERS, *more])

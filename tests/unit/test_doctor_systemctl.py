@@ -10,19 +10,10 @@ from linux import efivar
 from linux.root import Root
 from tests.unit.fake_machine import RELEASE, UUID_TEXT, FakeMachine
 from torpor.doctor.check_systemctl import forbidden_by
-from torpor.doctor.finding import Finding, Level
+from torpor.doctor.finding import Level
 
 SLEEP = "[Sleep]\nAllowHibernation={}\n"
 BYPASS = "/etc/systemd/system/systemd-logind.service.d/torpor.conf"
-
-
-@pytest.fixture(name="fake")
-def _fake(tmp_path: Path) -> FakeMachine:
-    return FakeMachine(tmp_path)
-
-
-def bad(fake: FakeMachine) -> list[Finding]:
-    return [finding for finding in fake.examine() if finding.level != Level.OK]
 
 
 @pytest.mark.parametrize(
@@ -99,10 +90,10 @@ def gone(path: str) -> Step:
 @pytest.mark.parametrize("value", ["n", "f", "0", "No"])
 def test_hibernation_that_is_not_allowed(fake: FakeMachine, path: str, value: str) -> None:
     fake.write(path, SLEEP.format(value))
-    (finding,) = bad(fake)
+    (finding,) = fake.bad()
     assert f"AllowHibernation={value} in {path}" in finding.message
     fake.write(path, "[Sleep]\n")
-    assert bad(fake) == []
+    assert fake.bad() == []
 
 
 @pytest.mark.parametrize(
@@ -121,27 +112,27 @@ def test_masked_unit(
         fake.link(f"{path}/{unit}", "/dev/null")
     else:
         fake.write(f"{path}/{unit}", "")
-    (finding,) = bad(fake)
+    (finding,) = fake.bad()
     assert f"{unit} is masked by {path}/{unit}" in finding.message
     assert finding.remedy.startswith(remedy)
     fake.remove(f"{path}/{unit}")
-    assert bad(fake) == []
+    assert fake.bad() == []
 
 
 def test_a_unit_of_the_administrator_hides_a_mask(fake: FakeMachine) -> None:
     fake.link("/run/systemd/system/hibernate.target", "/dev/null")
     fake.write("/etc/systemd/system/hibernate.target", "[Unit]\n")
-    assert bad(fake) == []
+    assert fake.bad() == []
 
 
 @pytest.mark.parametrize("folder", ["/usr/lib", "/run", "/usr/local/lib"])
 def test_a_drop_in_anywhere_can_take_the_service_back(fake: FakeMachine, folder: str) -> None:
     path = f"{folder}/systemd/system/systemd-hibernate.service.d/zz.conf"
     fake.write(path, "[Service]\nExecStart=\nExecStart=/usr/lib/systemd/systemd-sleep hibernate\n")
-    (finding,) = bad(fake)
+    (finding,) = fake.bad()
     assert "does not use Torpor" in finding.message
     fake.link(f"/etc/systemd/system/{Path(path).parent.name}/zz.conf", "/dev/null")
-    assert bad(fake) == []
+    assert fake.bad() == []
 
 
 @pytest.mark.parametrize(
@@ -159,7 +150,7 @@ def test_a_drop_in_behind_ours(text: str, is_ours: bool, fake: FakeMachine) -> N
     fake.write(
         f"{Path(BYPASS).parents[1]}/systemd-hibernate.service.d/zz.conf", f"[Service]\n{text}"
     )
-    assert ["zz.conf has the last word" in finding.message for finding in bad(fake)] == (
+    assert ["zz.conf has the last word" in finding.message for finding in fake.bad()] == (
         [] if is_ours else [True]
     )
 
@@ -202,7 +193,7 @@ ANSWERS: dict[str, tuple[str, Step, Level, str, str]] = {
 def test_what_logind_answers(fake: FakeMachine, name: str) -> None:
     fake.logind, spoil, level, message, remedy = ANSWERS[name]
     spoil(fake)
-    (finding,) = bad(fake)
+    (finding,) = fake.bad()
     assert finding.level == level
     assert message in finding.message
     assert remedy in finding.remedy
@@ -211,7 +202,7 @@ def test_what_logind_answers(fake: FakeMachine, name: str) -> None:
 def test_noresume_is_a_reason(fake: FakeMachine) -> None:
     fake.logind = "na"
     fake.replace("/proc/cmdline", "quiet", "noresume")
-    found = [finding.message for finding in bad(fake) if "logind" in finding.message]
+    found = [finding.message for finding in fake.bad() if "logind" in finding.message]
     assert found == [
         "logind refuses systemctl hibernate (na): the kernel command line has noresume"
     ]
@@ -221,7 +212,7 @@ def test_noresume_is_a_reason(fake: FakeMachine) -> None:
 def test_a_yes_is_a_yes(fake: FakeMachine, spoil: Step) -> None:
     """Before 254 it is, whatever is named."""
     spoil(fake)
-    assert bad(fake) == []
+    assert fake.bad() == []
 
 
 @pytest.mark.parametrize("swaps", ["", "/dev/zram0 partition 4096 0 5\n"])
@@ -229,7 +220,7 @@ def test_nothing_has_to_be_named_where_no_swap_is(fake: FakeMachine, swaps: str)
     fake.logind = ""
     NOT_NAMED(fake)
     fake.write("/proc/swaps", f"Filename Type Size Used Priority\n{swaps}")
-    assert not any("logind" in finding.message for finding in bad(fake))
+    assert not any("logind" in finding.message for finding in fake.bad())
 
 
 def test_without_logind_the_files_are_what_there_is(fake: FakeMachine) -> None:
@@ -241,7 +232,7 @@ def test_without_logind_the_files_are_what_there_is(fake: FakeMachine) -> None:
 def test_a_kernel_that_cannot_is_said_once(fake: FakeMachine) -> None:
     fake.logind = "na"
     fake.write("/sys/power/state", "freeze mem\n")
-    assert not any("logind" in finding.message for finding in bad(fake))
+    assert not any("logind" in finding.message for finding in fake.bad())
 
 
 def test_a_name_in_the_firmware_may_be_another_system_s(fake: FakeMachine) -> None:
@@ -250,8 +241,8 @@ def test_a_name_in_the_firmware_may_be_another_system_s(fake: FakeMachine) -> No
     for release, remedy in (("5.10", "if no other system is hibernated: "), (RELEASE, "")):
         text = f'{{"uuid":"{UUID_TEXT}","offset":0,"kernelVersion":"{release}"}}'
         fake.write(path, b"\x07\0\0\0" + text.encode("utf-16-le") + bytes(2))
-        (finding,) = bad(fake)
+        (finding,) = fake.bad()
         assert finding.level == Level.WARNING
         assert finding.remedy == f"{remedy}chattr -i {path}; rm {path}"
     fake.write(path, b"")
-    assert bad(fake) == []
+    assert fake.bad() == []

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from pathlib import Path
 
 import pytest
 
@@ -18,19 +17,11 @@ from tests.unit.enabling import (
     by_dracut,
     by_initramfs_tools,
     by_mkinitcpio,
-    on_path,
 )
 from tests.unit.fake_initramfs import unified_kernel_image
 from tests.unit.fake_machine import IMAGE, MOUNTS, UUID_TEXT
 from torpor.commands import rebuild
 from torpor.doctor.rebuilt import after_disable, after_rebuild
-
-
-@pytest.fixture(name="machine")
-def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
-    machine = Enabled(tmp_path)
-    on_path(machine, monkeypatch)
-    return machine
 
 
 def test_what_is_in_it_is_fine(machine: Enabled) -> None:

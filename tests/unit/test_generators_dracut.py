@@ -26,11 +26,6 @@ ONLY_A_SHELL = "if [[ -e /efi ]]; then uefi=yes; fi\n"
 OMITS = 'omit_dracutmodules+=" torpor "\n'
 
 
-@pytest.fixture(name="root")
-def _root(tmp_path: Path) -> Root:
-    return Root(str(tmp_path))
-
-
 @pytest.mark.parametrize(
     ("files", "expected"),
     [

@@ -1,7 +1,6 @@
 """Which generator a system uses, and which of its kernels is the newest."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -18,11 +17,6 @@ DRACUT = {"/usr/bin/dracut": "#!/bin/bash\n"}
 DRACUTS_UPDATE = {"/usr/sbin/update-initramfs": 'dracut ${OPTS} --force "${initramfs}"\n'}
 MKINITCPIO = {"/usr/bin/mkinitcpio": "", "/etc/mkinitcpio.d/linux.preset": "PRESETS=()\n"}
 LEFT_OVER = {"/usr/sbin/mkinitramfs": "#!/bin/sh\n"}
-
-
-@pytest.fixture(name="root")
-def _root(tmp_path: Path) -> Root:
-    return Root(str(tmp_path))
 
 
 @pytest.mark.parametrize(

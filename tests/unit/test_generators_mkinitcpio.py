@@ -1,7 +1,6 @@
 """HOOKS of mkinitcpio: what its files lead to, where the drop-in puts ours, what doctor says."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -19,21 +18,17 @@ from initramfs.generators.hooks import (
 from initramfs.generators.mkinitcpio import MKINITCPIO
 from linux.root import Root
 from state.location import Location
+from tests.tools import put
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.fake_root import write
 from tests.unit.test_doctor_kinds import mkinitcpio as boots_by_mkinitcpio
-from torpor.doctor.finding import Finding, Level
+from torpor.doctor.finding import Level
 from torpor.enable.system import NOTE
 
 OURS = NOTE + MKINITCPIO.text(Target(Location("UUID=1", 0)))
 OLDER = f'{NOTE}case " ${{HOOKS[*]}} " in *" torpor "*) ;; *) HOOKS+=(torpor) ;; esac\n'
 RUNTIME = {"udev", "encrypt", "lvm2", "openswap", "torpor", "resume", "keymap", "consolefont"}
 """Hooks that have something to run in the initramfs; others only add files to it."""
-
-
-@pytest.fixture(name="root")
-def _root(tmp_path: Path) -> Root:
-    return Root(str(tmp_path))
 
 
 RESUME_BEFORE_ENCRYPT = (
@@ -97,21 +92,16 @@ def test_hooks_that_have_ours_stay(hooks: str, root: Root) -> None:
 
 
 @pytest.mark.parametrize("hooks", PLACES)
-def test_doctor_does_not_mind_what_enable_made(hooks: str, tmp_path: Path) -> None:
+def test_doctor_does_not_mind_what_enable_made(hooks: str, fake: FakeMachine, root: Root) -> None:
     if "systemd" in hooks or not hooks:
         return
-    fake = FakeMachine(tmp_path)
     boots_by_mkinitcpio(fake)
     fake.write(CONF, f"HOOKS=({hooks})")
     fake.write(DROP_IN, OURS)
-    built = [hook for hook in hooks_of(Root(str(tmp_path))).names or () if hook in RUNTIME]
+    built = [hook for hook in hooks_of(root).names or () if hook in RUNTIME]
     fake.initramfs["config"] = f'HOOKS="{" ".join(built)}"\n'.encode()
     expected = [STOCK] if hooks in RESUME_BEFORE_ENCRYPT else []
-    assert [finding.message for finding in bad(fake)] == expected
-
-
-def bad(fake: FakeMachine) -> list[Finding]:
-    return [finding for finding in fake.examine() if finding.level != Level.OK]
+    assert fake.complaints() == expected
 
 
 FILES: dict[str, tuple[dict[str, str], Hooks]] = {
@@ -236,20 +226,18 @@ REMEDIES: dict[str, tuple[dict[str, str], str, str]] = {
 @pytest.mark.parametrize("with_resumer", [True, False])
 @pytest.mark.parametrize("name", REMEDIES)
 def test_a_remedy_that_is_followed_leaves_nothing_to_say(
-    name: str, tmp_path: Path, *, with_resumer: bool
+    name: str, fake: FakeMachine, *, with_resumer: bool
 ) -> None:
     files, built, source = REMEDIES[name]
-    fake = FakeMachine(tmp_path)
     boots_by_mkinitcpio(fake)
-    for path, text in files.items():
-        fake.write(path, text)
+    put(fake.root, files)
     fake.initramfs["config"] = f'HOOKS="{built}"\n'.encode()
     resumer = "usr/lib/torpor/resume/torpor-resume"
     if not with_resumer:
         if "torpor" in built:
             return
         held = fake.initramfs.pop(resumer)
-    found = bad(fake)
+    found = fake.bad()
     remedy = next(one.remedy for one in found if "say in" in one.remedy)
     where, _, line = remedy.removeprefix("say in ").partition(": ")
     assert where == source
@@ -258,30 +246,28 @@ def test_a_remedy_that_is_followed_leaves_nothing_to_say(
     if not with_resumer:
         fake.initramfs[resumer] = held
     fake.initramfs["config"] = hooks.replace("(", '"').replace(")", '"\n').encode()
-    assert bad(fake) == []
+    assert fake.bad() == []
 
 
-def test_enable_is_the_remedy_where_it_helps(tmp_path: Path) -> None:
-    fake = FakeMachine(tmp_path)
+def test_enable_is_the_remedy_where_it_helps(fake: FakeMachine) -> None:
     boots_by_mkinitcpio(fake)
     fake.write(CONF, "HOOKS=(base udev)")
     fake.write(DROP_IN, OLDER)
-    (found,) = bad(fake)
+    (found,) = fake.bad()
     assert "it cannot be told what HOOKS" in found.message
     assert found.remedy.startswith("run torpor enable")
     fake.remove(DROP_IN)
     fake.remove("/var/lib/torpor/location")
     del fake.initramfs["var/lib/torpor/location"]
     assert "torpor enable will put torpor into HOOKS of mkinitcpio" in [
-        one.message for one in bad(fake)
+        one.message for one in fake.bad()
     ]
 
 
 @pytest.mark.parametrize("text", ["HOOKS=(", "HOOKS=('", "HOOKS=$(", "\0", "HOOKS=\\", "}{)("])
-def test_a_damaged_file_is_said_and_no_more(text: str, tmp_path: Path) -> None:
-    fake = FakeMachine(tmp_path)
+def test_a_damaged_file_is_said_and_no_more(text: str, fake: FakeMachine) -> None:
     boots_by_mkinitcpio(fake)
     fake.write(CONF, text)
-    for finding in bad(fake):
+    for finding in fake.bad():
         assert "it cannot be told" in finding.message
         assert finding.level == Level.WARNING

@@ -1,7 +1,5 @@
 """What has to be run so that the initramfs is made anew: systems differ in who calls whom."""
 
-from pathlib import Path
-
 import pytest
 
 from initramfs.generators import kernels
@@ -26,11 +24,6 @@ ADDED = [
 ]
 NO_PRESETS = {"/usr/bin/mkinitcpio": ""}
 ALL = "dracut --regenerate-all --force"
-
-
-@pytest.fixture(name="root")
-def _root(tmp_path: Path) -> Root:
-    return Root(str(tmp_path))
 
 
 def run(root: Root) -> list[str]:

@@ -1,7 +1,6 @@
 """crypttab, what is to open below a device, and which volumes and disks a boot takes."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,6 @@ from tests.unit.test_doctor_kinds import (
     DASHED,
     LUKS,
     ROOT_UUID,
-    bad,
     dracut,
     hold,
     mkinitcpio,
@@ -26,11 +24,6 @@ from tests.unit.test_doctor_kinds import (
 )
 
 Change = Callable[[FakeMachine], object]
-
-
-@pytest.fixture(name="fake")
-def _fake(tmp_path: Path) -> FakeMachine:
-    return FakeMachine(tmp_path)
 
 
 UUID = "08150815-0815-0815-0815-081508150815"
@@ -289,7 +282,7 @@ def test_volumes_that_dracut_is_told_of(
     hold(fake, "usr/sbin/lvm")
     fake.write("/usr/sbin/lvm", "")
     fake.replace("/proc/cmdline", "quiet", option)
-    assert [message in text for text in bad(fake)] == ([True] if message else [])
+    assert [message in text for text in fake.complaints()] == ([True] if message else [])
 
 
 @pytest.mark.parametrize("kind", [None, mkinitcpio, mkinitcpio_with_systemd])
@@ -299,7 +292,7 @@ def test_volumes_of_which_others_are_not_told(kind: Change | None, fake: FakeMac
     fake.mapped("vg-swap", "LVM-abc")
     hold(fake, "usr/sbin/lvm")
     fake.replace("/proc/cmdline", "quiet", "rd.lvm=0 rd.lvm.lv=vg/root")
-    assert bad(fake) == []
+    assert fake.complaints() == []
 
 
 @pytest.mark.parametrize(
@@ -321,7 +314,9 @@ def test_a_disk_of_several_that_stays_shut(
     fake.replace("/proc/self/mountinfo", "ext4 /dev/mapper/home_crypt", source)
     for name in members:
         (fake.root / f"sys/fs/btrfs/1-2/devices/{name}").mkdir(parents=True)
-    assert bad(fake) == [f"{IMAGE} has no cryptsetup to open home_crypt, on which /home lies"]
+    assert fake.complaints() == [
+        f"{IMAGE} has no cryptsetup to open home_crypt, on which /home lies"
+    ]
 
 
 def test_root_that_systemd_finds_by_itself(fake: FakeMachine) -> None:
@@ -342,7 +337,7 @@ def test_root_that_systemd_finds_by_itself(fake: FakeMachine) -> None:
     ):
         fake.write("/proc/cmdline", words)
         hold(fake, *held)
-        assert ["open root, on which / lies" in one for one in bad(fake)] == [True] * shut
+        assert ["open root, on which / lies" in one for one in fake.complaints()] == [True] * shut
 
 
 @pytest.mark.parametrize(
@@ -363,7 +358,7 @@ def test_an_initramfs_of_systemd_that_no_generator_made(
     hold(fake, "usr/lib/systemd/systemd-cryptsetup")
     hold(fake, "etc/crypttab", data=held.encode())
     fake.replace("/proc/cmdline", "quiet", words)
-    assert [message in found for found in bad(fake)] == ([True] if message else [])
+    assert [message in found for found in fake.complaints()] == ([True] if message else [])
 
 
 def test_a_blank_in_a_name_is_written_as_each_reader_has_it(fake: FakeMachine) -> None:
@@ -374,12 +369,12 @@ def test_a_blank_in_a_name_is_written_as_each_reader_has_it(fake: FakeMachine) -
     line = rf"my\040swap UUID={UUID} none luks"
     assert line in next(one.remedy for one in fake.examine() if one.remedy)
     hold(fake, "etc/crypttab", data=line.encode())
-    assert bad(fake) == []
+    assert fake.complaints() == []
     fake.replace("/proc/cmdline", "quiet", f"rd.luks.uuid={ROOT_UUID}")
     (found,) = [one.remedy for one in fake.examine() if one.remedy]
     word = found.removeprefix("add ").removesuffix(" to the boot loader's configuration")
     fake.replace("/proc/cmdline", "rd.luks", f"{word} rd.luks")
-    assert bad(fake) == []
+    assert fake.complaints() == []
 
 
 @pytest.mark.parametrize("below", ["loop0", "zram0"])
@@ -387,13 +382,13 @@ def test_what_the_guard_leaves_out_is_not_missed(below: str, fake: FakeMachine) 
     """systemd-homed, say: LUKS in a file."""
     fake.device(below, "7:0", 1 << 30, "f")
     fake.home("home-user", LUKS.replace("swap_crypt", "home-user"), below=below)
-    assert bad(fake) == []
+    assert fake.complaints() == []
 
 
 def test_what_another_one_opens_cannot_be_told(fake: FakeMachine) -> None:
     del fake.initramfs["scripts/local-premount/ORDER"]
     fake.mapped("swap_crypt", LUKS)
     hold(fake, "init", "etc/booster.init.yaml")
-    unknown, opens = bad(fake)
+    unknown, opens = fake.complaints()
     assert "a generator that torpor doctor does not know" in unknown
     assert opens == f"it cannot be told what {IMAGE} opens"

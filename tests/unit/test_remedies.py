@@ -170,11 +170,7 @@ def follow(fake: Followed, finding: Finding) -> None:
         step(fake, *words.groups())
 
 
-def bad(fake: FakeMachine) -> list[Finding]:
-    return [finding for finding in fake.examine() if finding.level != Level.OK]
-
-
-SPOILS = {name: ("yes", spoil) for name, (spoil, *_) in FAULTS.items()}
+SPOILS = {name: ("yes", fault.spoil) for name, fault in FAULTS.items()}
 SPOILS |= {
     "resume= of a file system": (
         "yes",
@@ -193,9 +189,9 @@ def test_who_follows_a_remedy_is_rid_of_the_finding(name: str, tmp_path: Path) -
     fake = Followed(tmp_path)
     fake.logind, spoil = SPOILS[name]
     spoil(fake)
-    (finding,) = bad(fake)
+    (finding,) = fake.bad()
     follow(fake, finding)
-    for problem in [one for one in bad(fake) if one.level == Level.PROBLEM]:
+    for problem in [one for one in fake.bad() if one.level == Level.PROBLEM]:
         assert problem != finding
         follow(fake, problem)  # what could not be seen before
-    assert [one for one in bad(fake) if one.level == Level.PROBLEM or one == finding] == []
+    assert [one for one in fake.bad() if one.level == Level.PROBLEM or one == finding] == []
