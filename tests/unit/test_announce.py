@@ -1,8 +1,10 @@
 """What is named to the kernel as the place of images, and what never is."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -15,6 +17,7 @@ from state.location import Location
 from store.choose import Settings
 from store.header import read_header
 from tests.forge import KERNEL, SWAP, USER
+from tests.tools import failing
 from tests.unit.conftest import Torpor
 from tests.unit.fake_machine import FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, say_udev
@@ -22,7 +25,6 @@ from torpor.enable.announce import NOWHERE, announce, read_announced, retract
 from torpor.enable.enable import disable, take_effect
 from torpor.enable.system import System
 
-NUMBER = os.makedev(8, 2)
 KEPT = Location("UUID=kept")
 FILE = Location("/dev/sda1", FILE_PAGE)
 SETTINGS = Settings(Conf(), "quiet", KEPT)
@@ -38,6 +40,8 @@ class Kernel:
         self.resume = folder / "resume"
         self.offset = folder / "resume_offset"
         self.name("0:0", 0)
+        self.block_size = 4096
+        """Of each device, 0 of one that cannot be read."""
         self.fake = FakeMachine(folder / "root")
         say_udev(self.fake.root, "8:2", ID_FS_UUID="kept", ID_PART_ENTRY_UUID="told")
 
@@ -48,6 +52,11 @@ class Kernel:
     @property
     def named(self) -> tuple[str, str]:
         return self.resume.read_text().strip(), self.offset.read_text().strip()
+
+    def size_of_blocks(self, _: object) -> int:
+        if not self.block_size:
+            raise OSError(5, "Input/output error")
+        return self.block_size
 
     def announce(self, words: str, location: Location | None = KEPT) -> None:
         announce(Settings(Conf(), words, location), self.fake.machine())
@@ -63,102 +72,94 @@ def _kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel(tmp_path)
     monkeypatch.setattr(power, "RESUME", str(made.resume))
     monkeypatch.setattr(power, "RESUME_OFFSET", str(made.offset))
-    monkeypatch.setattr(block, "block_size", lambda _: 4096)
+    monkeypatch.setattr(block, "block_size", made.size_of_blocks)
     return made
 
 
-@pytest.fixture(name="file")
-def _file(kernel: Kernel) -> None:
-    """Swap in use in a file on sda1."""
+def swap_file(kernel: Kernel) -> None:
+    """Have swap in use in a file on sda1."""
     kernel.fake.file("/swapfile", header(SWAP))
     kernel.use("/swapfile file")
 
 
-def test_swap_in_use_is_named(kernel: Kernel) -> None:
+def swap_file_on_small_blocks(kernel: Kernel) -> None:
+    swap_file(kernel)
+    kernel.block_size = 1024
+
+
+def blocks_unreadable(kernel: Kernel) -> None:
+    kernel.block_size = 0
+
+
+@pytest.fixture(name="file")
+def _file(kernel: Kernel) -> None:
+    swap_file(kernel)
+
+
+UNNAMED, ELSEWHERE, SDA2 = ("0:0", "0"), ("0:1", "0"), ("8:2", "0")
+IN_FILE = ("8:1", str(FILE_PAGE))
+GONE = Location("UUID=gone")
+
+
+class Case(NamedTuple):
+    """What is named after an announcement, on a machine with a change."""
+
+    named: tuple[str, str]
+    words: str = ""
+    location: Location | None = KEPT
+    change: Callable[[Kernel], object] = lambda _: None
+
+
+CASES = {
+    "swap in use": Case(SDA2),
+    "a swap file that enable kept": Case(IN_FILE, "", FILE, swap_file),
+    "a swap file of the command line": Case(IN_FILE, f"{FILE.parameters}", None, swap_file),
+    # The command line comes first, as at a boot.
+    "the command line's": Case(SDA2, "resume=PARTUUID=told", Location("UUID=other")),
+    "the command line's alone": Case(SDA2, "resume=PARTUUID=told", None),
+    "an empty resume=": Case(SDA2, "resume="),
+    # Nowhere, unless it is the place where a boot looks.
+    "nothing is told": Case(ELSEWHERE, "", None),
+    "what is gone": Case(ELSEWHERE, "", GONE),
+    "no device": Case(ELSEWHERE, "", Location("not a device")),
+    "another page": Case(ELSEWHERE, "", Location("UUID=kept", 34)),
+    "the command line's, gone": Case(ELSEWHERE, "resume=UUID=gone"),
+    "the command line's, another page": Case(ELSEWHERE, "resume=PARTUUID=told resume_offset=34"),
+    "swap that is off": Case(ELSEWHERE, change=lambda kernel: kernel.use("/dev/sda1 partition")),
+    # What could hold an image.
+    "the kernel's": Case(
+        ELSEWHERE, change=lambda kernel: kernel.fake.write("/dev/sda2", header(KERNEL))
+    ),
+    "another's": Case(
+        ELSEWHERE, change=lambda kernel: kernel.fake.write("/dev/sda2", header(USER))
+    ),
+    "a device whose cache an older kernel would take away": Case(
+        ELSEWHERE, "", FILE, swap_file_on_small_blocks
+    ),
+    "a device that cannot be read": Case(ELSEWHERE, change=blocks_unreadable),
+    "a swap file without a place is skipped": Case(
+        SDA2, change=lambda kernel: kernel.use("/gone file", "/dev/sda2 partition")
+    ),
+    "with EFI nothing": Case(
+        UNNAMED, change=lambda kernel: kernel.fake.write(f"{EFI}/fw_platform_size", "64")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_named(name: str, kernel: Kernel) -> None:
+    case = CASES[name]
+    case.change(kernel)
+    kernel.announce(case.words, case.location)
+    assert kernel.named == case.named
+    assert read_announced() == (None if case.named == UNNAMED else power.named_place())
+
+
+def test_what_is_announced_is_kept_as_numbers(kernel: Kernel) -> None:
     kernel.announce("")
-    assert kernel.named == ("8:2", "0")
-    assert power.named_place() == read_announced() == (NUMBER, 0)
-
-
-@pytest.mark.usefixtures("file")
-def test_swap_file_is_named_by_device_and_page(kernel: Kernel) -> None:
-    kernel.announce("", FILE)
-    assert kernel.named == ("8:1", str(FILE_PAGE))
-    kernel.announce(f"{FILE.parameters}", None)
-    assert kernel.named == ("8:1", str(FILE_PAGE))
-
-
-@pytest.mark.parametrize(
-    ("words", "location"),
-    [
-        ("resume=PARTUUID=told", Location("UUID=other")),
-        ("resume=PARTUUID=told", None),
-        ("resume=", KEPT),
-    ],
-)
-def test_the_command_line_comes_first_as_at_a_boot(
-    kernel: Kernel, words: str, location: Location | None
-) -> None:
-    kernel.announce(words, location)
-    assert kernel.named == ("8:2", "0")
-
-
-@pytest.mark.parametrize(
-    ("words", "location"),
-    [
-        ("", None),
-        ("", Location("UUID=gone")),
-        ("", Location("not a device")),
-        ("", Location("UUID=kept", 34)),
-        ("resume=UUID=gone", KEPT),
-        ("resume=PARTUUID=told resume_offset=34", KEPT),
-    ],
-)
-def test_nowhere_unless_it_is_the_place_where_a_boot_looks(
-    kernel: Kernel, words: str, location: Location | None
-) -> None:
-    kernel.announce(words, location)
-    assert kernel.named == ("0:1", "0")
-    assert power.named_place() == read_announced() == NOWHERE
-
-
-def test_swap_that_is_off_is_never_named(kernel: Kernel) -> None:
-    kernel.use("/dev/sda1 partition")
-    kernel.announce("")
-    assert kernel.named == ("0:1", "0")
-
-
-@pytest.mark.parametrize("signature", [KERNEL, USER])
-def test_what_could_hold_an_image_is_never_named(kernel: Kernel, signature: bytes) -> None:
-    kernel.fake.write("/dev/sda2", header(signature))
-    kernel.announce("")
-    assert kernel.named == ("0:1", "0")
-
-
-@pytest.mark.usefixtures("file")
-def test_no_device_whose_cache_an_older_kernel_would_take_away(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(block, "block_size", lambda _: 1024)
-    kernel.announce("", FILE)
-    assert kernel.named == ("0:1", "0")
-
-
-def test_a_device_that_cannot_be_read_is_not_named(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: object) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(block, "block_size", fails)
-    kernel.announce("")
-    assert kernel.named == ("0:1", "0")
-
-
-def test_a_swap_file_without_a_place_is_skipped(kernel: Kernel) -> None:
-    kernel.use("/gone file", "/dev/sda2 partition")
-    kernel.announce("")
-    assert kernel.named == ("8:2", "0")
+    assert read_announced() == (os.makedev(8, 2), 0)
+    kernel.announce("", GONE)
+    assert read_announced() == NOWHERE
 
 
 def test_what_another_has_named_stays(kernel: Kernel) -> None:
@@ -169,11 +170,11 @@ def test_what_another_has_named_stays(kernel: Kernel) -> None:
 
 
 def test_what_was_ours_follows_the_store(kernel: Kernel) -> None:
-    kernel.announce("", Location("UUID=gone"))
+    kernel.announce("", GONE)
     kernel.announce("")
-    assert kernel.named == ("8:2", "0")
-    kernel.announce("", Location("UUID=gone"))
-    assert kernel.named == ("0:1", "0")
+    assert kernel.named == SDA2
+    kernel.announce("", GONE)
+    assert kernel.named == ELSEWHERE
 
 
 def test_what_is_named_is_not_named_again(kernel: Kernel) -> None:
@@ -183,17 +184,11 @@ def test_what_is_named_is_not_named_again(kernel: Kernel) -> None:
     assert kernel.resume.stat().st_mtime_ns == before
 
 
-def test_with_efi_nothing_is_named(kernel: Kernel) -> None:
-    kernel.fake.write(f"{EFI}/fw_platform_size", "64")
-    kernel.announce("")
-    assert kernel.named == ("0:0", "0")
-
-
 def test_retracting(kernel: Kernel) -> None:
     assert retract()
     kernel.announce("")
     assert retract()
-    assert kernel.named == ("0:0", "0")
+    assert kernel.named == UNNAMED
     assert read_announced() is None
 
 
@@ -212,9 +207,9 @@ def test_a_kernel_that_keeps_its_name_keeps_all_of_it(
 
     monkeypatch.setattr(proc, "write", refuses)
     assert not retract()
-    assert kernel.named == ("8:1", str(FILE_PAGE))
-    kernel.announce("", Location("UUID=gone"))
-    assert kernel.named == ("0:1", "0"), "it is still ours"
+    assert kernel.named == IN_FILE
+    kernel.announce("", GONE)
+    assert kernel.named == ELSEWHERE, "it is still ours"
 
 
 @pytest.mark.parametrize("contents", ["", "8\n", "a:b\n"])
@@ -239,7 +234,7 @@ def test_a_note_that_cannot_be_read_is_none(kernel: Kernel, tmp_path: Path, text
     kernel.name("8:2", 0)
     assert read_announced() is None
     kernel.announce("")
-    assert kernel.named == ("8:2", "0")
+    assert kernel.named == SDA2
 
 
 @pytest.mark.usefixtures("file")
@@ -258,7 +253,7 @@ def test_what_each_boot_runs(
     on_it = partial(announce, root=kernel.fake.machine())
     monkeypatch.setattr("torpor.commands.announce.announce", on_it)
     assert torpor("announce").code == 0
-    assert kernel.named == ("8:2", "0")
+    assert kernel.named == SDA2
     kernel.resume.unlink()
     assert torpor("announce").code == SetupError.exit_code
 
@@ -286,9 +281,9 @@ def test_enable_does_so_too_but_not_in_a_chroot(
 
     monkeypatch.setattr("torpor.enable.enable.let_logind_see", see)
     assert take_effect(System(str(tmp_path)), SETTINGS) == []
-    assert (kernel.named, named) == (("0:0", "0"), [])
+    assert (kernel.named, named) == (UNNAMED, [])
     assert take_effect(system, SETTINGS) == ["systemctl: failed"]
-    assert named == [("8:2", "0")]
+    assert named == [SDA2]
     kernel.resume.write_text("nonsense")
     assert len(take_effect(system, SETTINGS)) == 2
 
@@ -296,18 +291,15 @@ def test_enable_does_so_too_but_not_in_a_chroot(
 def test_disable_says_what_the_kernel_keeps(
     kernel: Kernel, system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuses() -> None:
-        raise OSError(22, "Invalid argument")
-
     said: list[str] = []
-    monkeypatch.setattr(power, "name_none", refuses)
+    monkeypatch.setattr(power, "name_none", failing(OSError(22, "Invalid argument")))
     monkeypatch.setattr("torpor.enable.enable.remove_units", lambda _: True)
     assert disable(system, said.append, None) == []
     kernel.announce("")
     (remark,) = disable(system, said.append, None)
     assert remark.startswith("until the next boot the kernel keeps what is named in /sys/power")
     assert said == ["disabled: systemctl hibernate is the kernel's again"] * 2
-    assert kernel.named == ("8:2", "0")
+    assert kernel.named == SDA2
 
 
 def test_the_unit_runs_it_where_it_is_enabled() -> None:
