@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench import hibernation, native, record, scale, start, working_set
-from bench.figure import Figure, print_figures
+from bench.figure import Figure, print_table
 from vm.host import BUILD, ROOT
 
 
@@ -50,7 +50,9 @@ def _native(folder: Path) -> tuple[list[Figure], Mapping[str, object]]:
 
 def _keep(name: str, figures: Sequence[Figure], report: Mapping[str, object]) -> None:
     """Print the figures with their bars, and write them and all that was measured to a file."""
-    print_figures("medians, and the spread of all runs", figures)
+    headings = ["figure", "bar", "aim", "median", "spread", "met"]
+    rows = [figure.row() for figure in figures]
+    print_table("medians, and the spread of all runs", headings, rows)
     facts = {figure.name: figure.facts() for figure in figures}
     path = BUILD / f"{name}.json"
     path.write_text(json.dumps({**_about(), "figures": facts, "runs": report}, indent=2) + "\n")

@@ -44,7 +44,7 @@ class Figure:
         return facts
 
     def row(self) -> list[str]:
-        """Return the figure as a row of `print_figures`."""
+        """Return the figure as a row of the table: bar, aim, median, spread, whether it is met."""
         bar = aim = met = ""
         if self.bar:
             bar, met = str(self.bar), "yes" if self.bar.is_met(self.median) else "NO"
@@ -52,12 +52,6 @@ class Figure:
         value = f"{_number(self.median)} {self.unit}".rstrip()
         spread = f"{_number(min(self.values))} to {_number(max(self.values))}"
         return [self.name, bar, aim, value, spread, met]
-
-
-def print_figures(title: str, figures: Sequence[Figure]) -> None:
-    """Print the figures as a table, each with its bar."""
-    headings = ["figure", "bar", "aim", "median", "spread", "met"]
-    print_table(title, headings, [figure.row() for figure in figures])
 
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -73,11 +73,6 @@ def median_seconds(runs: Sequence[Run]) -> float:
     return statistics.median(seconds(runs))
 
 
-def spread(runs: Sequence[Run]) -> str:
-    """Return the shortest and the longest run."""
-    return f"{min(seconds(runs)):.2f} to {max(seconds(runs)):.2f}"
-
-
 def median_cpu(runs: Sequence[Run]) -> float:
     return statistics.median(run.cpu_seconds for run in runs)
 

@@ -19,9 +19,8 @@ from bench.measure import (
     peak_mib,
     run_measured,
     seconds,
-    spread,
 )
-from bench.stream import real_stream, stream_of
+from bench.stream import real_stream
 from vm.host import BUILD
 
 TORPOR = BUILD / "torpor/torpor"
@@ -45,8 +44,10 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
     for kind in ("real", "noise", "zeros"):
         if kind == "real":
             shutil.copyfile(real_stream(), stream)
-        else:  # noise, which no codec makes smaller, or zeros
-            stream_of(os.urandom if kind == "noise" else bytes, stream, OTHER_MIB)
+        else:  # noise, which no codec makes smaller, or zeros; no holes, a snapshot has none
+            block = os.urandom if kind == "noise" else bytes
+            with stream.open("wb") as file:
+                file.writelines(block(1 << 20) for _ in range(OTHER_MIB))
         rounds = in_turn(_jobs(stream, image, packed))
         size = stream.stat().st_size
         stored = image.stat().st_size
@@ -104,7 +105,7 @@ def _print_rounds(title: str, size: int, rounds: Rounds) -> None:
         [
             name,
             f"{median_seconds(runs):.2f}",
-            spread(runs),
+            f"{min(seconds(runs)):.2f} to {max(seconds(runs)):.2f}",
             f"{size / 1e6 / median_seconds(runs):.0f}",
             f"{median_cpu(runs):.2f}",
             f"{peak_mib(runs):.0f}",

@@ -1,10 +1,9 @@
-"""What the benchmarks pack: a snapshot stream of a real kernel, noise, and zeros.
+"""What the benchmarks pack: a snapshot stream of a real kernel.
 
-The real one is captured once, out of a virtual machine, and kept in the cache.
+It is captured once, out of a virtual machine, and kept in the cache.
 """
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 from vm.disks import blank_disk, swap_disk
@@ -23,13 +22,6 @@ def real_stream() -> Path:
     """Return a stream of at least STREAM_MIB from Debian's 6.1 kernel with mixed memory."""
     name = f"{find_kernel('6.1').release}-{STREAM_MIB}"
     return kept("streams", name, _capture) / "stream"
-
-
-def stream_of(block: Callable[[int], bytes], path: Path, mib: int) -> None:
-    """Make a stream of blocks of a MiB each: no holes, a snapshot has none."""
-    with path.open("wb") as file:
-        for _ in range(mib):
-            file.write(block(MIB))
 
 
 def mixed_disk(path: Path, mib: int) -> Path:
