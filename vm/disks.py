@@ -40,7 +40,16 @@ def root_disk(path: Path, more: Iterable[str] = ()) -> Path:
     tree = _root_tree()
     for name in more:
         tree.host_program(name)
-    home = kept("roots", tree.digest()[:32], lambda folder: _make_ext4(tree, folder), ROOTS_KEPT)
+
+    def make(folder: Path) -> None:
+        staging = folder / "tree"
+        staging.mkdir()
+        tree.write_folder(staging)
+        image = blank_disk(folder / "root.img", ROOT_MIB)
+        run("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", staging, image)
+        shutil.rmtree(staging)
+
+    home = kept("roots", tree.digest()[:32], make, ROOTS_KEPT)
     return copy_disk(home / "root.img", path)
 
 
@@ -145,12 +154,3 @@ def _root_tree() -> Tree:
     for script in sorted([*GUEST_SCRIPTS.glob("*.sh"), *GUEST_SCRIPTS.glob("*.pl")]):
         tree.file(f"/guest/{script.name}", script, executable=True)
     return tree
-
-
-def _make_ext4(tree: Tree, folder: Path) -> None:
-    staging = folder / "tree"
-    staging.mkdir()
-    tree.write_folder(staging)
-    image = blank_disk(folder / "root.img", ROOT_MIB)
-    run("mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", staging, image)
-    shutil.rmtree(staging)

@@ -4,8 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,25 +58,17 @@ def kept(kind: str, name: str, make: Callable[[Path], None], most: int = 0) -> P
     At most `most` results of the kind stay, the newest; 0 is all.
     """
     home = cache(kind) / name
-    if not home.exists():
-        with building(home) as scratch:
-            make(scratch)
-        oldest_first = sorted(home.parent.iterdir(), key=lambda entry: entry.stat().st_mtime)
-        for entry in oldest_first[: -most if most else 0]:
-            shutil.rmtree(entry, ignore_errors=True)
-    return home
-
-
-@contextmanager
-def building(target: Path) -> Iterator[Path]:
-    """Yield a scratch folder beside `target` that becomes `target` if nothing goes wrong.
-
-    So `target` is always complete. If another run was faster, its result stays.
-    """
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    if home.exists():
+        return home
+    # What is there is complete: filled beside it. If another run was faster, its result stays.
+    scratch = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=home.parent))
     try:
-        yield scratch
-        if not target.exists():
-            scratch.rename(target)
+        make(scratch)
+        if not home.exists():
+            scratch.rename(home)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    oldest_first = sorted(home.parent.iterdir(), key=lambda entry: entry.stat().st_mtime)
+    for entry in oldest_first[: -most if most else 0]:
+        shutil.rmtree(entry, ignore_errors=True)
+    return home

@@ -122,7 +122,6 @@ class LossyDisk:
                 info = struct.pack(">HQH", INFO_EXPORT, size, HAS_FLAGS_FLUSH_FUA)
                 self._option_reply(stream, option, INFO, info)
             self._option_reply(stream, option, ACK if option == GO else UNSUPPORTED)
-        stream.flush()
 
     @staticmethod
     def _option_reply(stream: BufferedRWPair, option: int, kind: int, data: bytes = b"") -> None:
