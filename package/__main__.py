@@ -8,8 +8,7 @@ from pathlib import Path
 
 from package.changelog import changelog_date, changelog_version
 from package.source import build_deb, build_source, make_source
-from package.tarball import build_tarball
-from package.tree import ROOT, Flavour, make_tree
+from package.tree import ROOT, Flavour, build_tarball, make_tree
 from torpor import VERSION
 
 OUT = ROOT / "build/package"

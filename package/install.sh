@@ -144,15 +144,6 @@ remove_unchanged() { # NAME CHECKSUM
     fi
 }
 
-# torpor knows what makes the initramfs here, and looks into it.
-rebuild() {
-    if [ -n "$root" ]; then
-        say "to rebuild the initramfs: chroot $root torpor rebuild"
-    else
-        torpor rebuild || say "the initramfs is not as it should be" >&2
-    fi
-}
-
 rebuild_by() { # COMMANDS, one a line
     if [ -n "$root" ]; then
         say "to rebuild the initramfs: chroot $root, and run what makes it there"
@@ -203,5 +194,10 @@ else
     check
     install_all
     say "installed; next: torpor doctor, then torpor enable"
-    rebuild
+    # torpor knows what makes the initramfs here, and looks into it.
+    if [ -n "$root" ]; then
+        say "to rebuild the initramfs: chroot $root torpor rebuild"
+    else
+        torpor rebuild || say "the initramfs is not as it should be" >&2
+    fi
 fi

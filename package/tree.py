@@ -1,7 +1,10 @@
 """What is installed where: one table for Debian package and tarball, laid out as a folder."""
 
+import gzip
+import io
 import os
 import shutil
+import tarfile
 import zlib
 from dataclasses import dataclass
 from enum import Enum
@@ -95,6 +98,28 @@ def make_tree(tree: Path, flavour: Flavour, date: int) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target)
     set_dates(tree, date)
+
+
+def build_tarball(tree: Path, tarball: Path, top: str, date: int) -> None:
+    """Write `tarball`: a folder `top` with the tree as root/, install.sh and the documents."""
+
+    def normal(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid = info.gid = 0
+        info.uname = info.gname = "root"
+        info.mtime = date
+        return info
+
+    with (
+        tarball.open("wb") as file,
+        gzip.GzipFile("", "wb", 9, file, mtime=0) as packed,
+        tarfile.open(mode="w", fileobj=packed, format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for name, mode in (("README.md", 0o644), ("LICENSE", 0o644), ("package/install.sh", 0o755)):
+            data = (ROOT / name).read_bytes()
+            info = tarfile.TarInfo(f"{top}/{os.path.basename(name)}")
+            info.size, info.mode = len(data), mode
+            archive.addfile(normal(info), io.BytesIO(data))
+        archive.add(tree, f"{top}/root", filter=normal)
 
 
 def set_dates(tree: Path, date: int) -> None:

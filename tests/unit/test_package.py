@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from package import tarball as tarball_module
 from package import tree as tree_module
 from package.changelog import changelog_date, changelog_version
 from package.source import repository_files
-from package.tarball import build_tarball
-from package.tree import LINKS, Flavour, make_tree
+from package.tree import LINKS, Flavour, build_tarball, make_tree
 from tests.tools import ROOT, files_of, put
 from torpor import VERSION
 
@@ -47,7 +45,6 @@ def make_repository(folder: Path) -> Path:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = make_repository(tmp_path / "repository")
     monkeypatch.setattr(tree_module, "ROOT", made)
-    monkeypatch.setattr(tarball_module, "ROOT", made)
     return made
 
 
