@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.figure import Bar, Figure, print_table
 from bench.stream import mixed_disk
-from vm.disks import root_disk, swap_disk
+from vm.disks import root_disk, swap_disks
 from vm.initramfs import build_initramfs
 from vm.kernels import find_kernel
 from vm.machine import Machine, MachineError
@@ -112,20 +112,17 @@ def _lives(
         data = mixed_disk(folder / "data.img", DATA_MIB)
         for nth in range(LIVES):
             order = [*ways[nth % len(ways) :], *ways[: nth % len(ways)]]
-            disks = [root_disk(folder / "root.img"), data, *_swaps(folder, len(order))]
+            disks = [
+                root_disk(folder / "root.img"),
+                data,
+                *swap_disks(folder, len(order), SWAP_MIB),
+            ]
             append = f"scenario=bench ways={','.join(order)}"
             log = folder_above / f"{series}-{nth}.log"
             machine = Machine(kernel, initramfs, disks, log, append, MEMORY_MIB)
             lives.append(_life(machine, order))
             print(f"{kernel.release}, life {nth + 1} of {LIVES}: {' '.join(order)}", flush=True)
     return kernel.release, lives
-
-
-def _swaps(folder: Path, count: int) -> list[Path]:
-    swaps = [folder / f"swap{nth}.img" for nth in range(count)]
-    for swap in swaps:
-        swap_disk(swap, SWAP_MIB)
-    return swaps
 
 
 def _life(machine: Machine, order: Sequence[str]) -> dict[str, Sleep]:

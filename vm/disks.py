@@ -69,6 +69,14 @@ def swap_disk(path: Path, mib: int, name: str | None = None) -> str:
     return name
 
 
+def swap_disks(folder: Path, count: int, mib: int) -> list[Path]:
+    """Make so many of them in a folder."""
+    swaps = [folder / f"swap{nth}.img" for nth in range(count)]
+    for swap in swaps:
+        swap_disk(swap, mib)
+    return swaps
+
+
 def partitioned_swap_disk(path: Path, mib: int) -> str:
     """Make a disk whose first partition, at 1 MiB and to its end, is a swap area."""
     area = path.with_name(f"{path.name}.area")

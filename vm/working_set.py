@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vm.disks import MIB, blank_disk, swap_disk
+from vm.disks import MIB, blank_disk, swap_disks
 from vm.host import run
 from vm.initramfs import new_machine
 from vm.kernels import Kernel
@@ -94,9 +94,7 @@ def _file(path: Path, size: int, chance: random.Random) -> int:
 
 def make_machine(kernel: Kernel, folder: Path, ways: Sequence[str], log: Path) -> Machine:
     """Return a machine that is off and hibernates by these ways, one after the other."""
-    swaps = [folder / f"swap{nth}.img" for nth in range(len(ways))]
-    for swap in swaps:
-        swap_disk(swap, SWAP_MIB)
+    swaps = swap_disks(folder, len(ways), SWAP_MIB)
     disks = [files_disk(folder / "files.img"), *swaps]
     append = f"scenario=working-set ways={','.join(ways)} hold={HOLD_MIB}"
     machine = new_machine(kernel, folder, disks, append, MEMORY_MIB)
