@@ -147,10 +147,9 @@ def _without_key(boot: Boot, one: Crypt, line: Line) -> Fault | None:
 
 def _key_pattern(root: Root) -> str | None:
     """Return KEYFILE_PATTERN= as it is at last, None if only a shell can tell."""
-    said: dict[str, shell.Value] = {"KEYFILE_PATTERN": ""}
-    rest = shell.assign(root.text(_CONF_HOOK) or "", said)
-    found = said["KEYFILE_PATTERN"]
-    return None if shell.names(rest, "KEYFILE_PATTERN") or isinstance(found, list) else found
+    texts = ("KEYFILE_PATTERN=\n", root.text(_CONF_HOOK) or "")
+    found = shell.value_of("KEYFILE_PATTERN", texts)
+    return None if isinstance(found, list) else found
 
 
 def is_dracuts(root: Root) -> bool:
