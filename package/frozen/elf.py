@@ -68,9 +68,7 @@ def _blank(path: Path, places: list[bytes]) -> None:
 
 
 def _patchelf(*arguments: str | Path) -> str:
-    return subprocess.run(
-        [_PATCHELF, *arguments], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    return subprocess.check_output([_PATCHELF, *arguments], text=True)
 
 
 def needed_files(frozen: Path, installed: str) -> list[str]:
@@ -87,9 +85,7 @@ def needed_files(frozen: Path, installed: str) -> list[str]:
 
 
 def _libraries(file: Path) -> list[Path]:
-    said = subprocess.run(
-        ["ldd", file], env=environment(), capture_output=True, text=True, check=True
-    ).stdout
+    said = subprocess.check_output(["ldd", file], env=environment(), text=True)
     if "not found" in said:
         raise FileNotFoundError(f"{file} needs a library this machine does not have:\n{said}")
     return [Path(path) for path in re.findall(r"^\t(?:\S+ => )?(/.+) \(0x", said, re.MULTILINE)]

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 from cyclonedx.model.bom import Bom
 
-from package.source import repository_files
+from package.source import PYTHONS, lock_of_the_wheels, repository_files
 from package.tree import CONFFILE, LINKS, Flavour, make_tree
-from package.wheels import PYTHONS, lock_of_the_wheels
 from tests.initramfs.installed import BUILD, unavailable
 from tests.test_linters import lint
 from tests.tools import ROOT, files_of, put
