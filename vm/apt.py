@@ -93,7 +93,11 @@ def sources(suite: Suite) -> list[str]:
     Only Packages are asked for. On a mirror that lags behind, the Release file of a rolling suite
     may have expired; its signature is checked all the same.
     """
-    mirrors = _mirrors()
+    form = "$(ORIGIN)|$(RELEASE)|$(REPO_URI)"
+    listed = HOST.get("indextargets", "--format", form, "Created-By: Packages")
+    lines = [line.split("|") for line in listed.splitlines() if line.startswith("Debian|")]
+    # The addresses of the two archives that the host has.
+    mirrors = {_kind(release): uri for _, release, uri in reversed(lines)}
     if "main" not in mirrors:
         raise HostError("this system has no package lists of Debian\nhint: apt-get update")
     options = f"signed-by={KEYRING} check-valid-until=no target=Packages"
@@ -104,15 +108,8 @@ def sources(suite: Suite) -> list[str]:
     ]
 
 
-def _mirrors() -> dict[str, str]:
-    """Return the addresses of the two archives, `main` and `security`, that the host has."""
-    form = "$(ORIGIN)|$(RELEASE)|$(REPO_URI)"
-    listed = HOST.get("indextargets", "--format", form, "Created-By: Packages")
-    lines = [line.split("|") for line in listed.splitlines() if line.startswith("Debian|")]
-    return {_kind(release): uri for _, release, uri in reversed(lines)}
-
-
 def _kind(release: str) -> str:
+    """Return which of the two archives has a release."""
     return "security" if release.endswith("-security") else "main"
 
 

@@ -122,15 +122,10 @@ def _unpacked(release: str, apt: Apt) -> Kernel:
             run("dpkg-deb", "-x", archive, folder)
             archive.unlink()
 
-    version = _candidate_version(packages[0], apt)
-    home = kept("kernels", f"{packages[0]}_{version}", unpack)
+    shown = run("apt-cache", *apt.options, "show", "--no-all-versions", packages[0])
+    version = re.search(r"^Version: (\S+)$", shown, re.MULTILINE)
+    if version is None:
+        raise HostError(f"apt-cache show {packages[0]} names no version")
+    home = kept("kernels", f"{packages[0]}_{version[1]}", unpack)
     (vmlinuz,) = [*home.glob("boot/vmlinuz-*"), *home.glob("usr/lib/modules/*/vmlinuz")]
     return _kernel_at(vmlinuz)
-
-
-def _candidate_version(package: str, apt: Apt) -> str:
-    shown = run("apt-cache", *apt.options, "show", "--no-all-versions", package)
-    found = re.search(r"^Version: (\S+)$", shown, re.MULTILINE)
-    if found is None:
-        raise HostError(f"apt-cache show {package} names no version")
-    return found[1]

@@ -151,7 +151,9 @@ class LossyDisk:
         if request.command == Command.WRITE:
             self._unflushed.append((request.offset, data))
         if durable or request.command == Command.FLUSH:
-            self._flush()
+            for offset, written in self._unflushed:
+                os.pwrite(self._file, written, offset)
+            self._unflushed.clear()
         return b""
 
     def _read(self, offset: int, length: int) -> bytes:
@@ -161,11 +163,6 @@ class LossyDisk:
             if begin < end:
                 data[begin - offset : end - offset] = written[begin - start : end - start]
         return bytes(data)
-
-    def _flush(self) -> None:
-        for offset, data in self._unflushed:
-            os.pwrite(self._file, data, offset)
-        self._unflushed.clear()
 
     def _lose(self) -> None:
         for offset, data in self._unflushed:

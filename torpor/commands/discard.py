@@ -65,7 +65,10 @@ def _discard_stale(store: str) -> None:
     if not headers:
         say("this boot kept no image: nothing to discard")
     if any(not header.is_store for header in freed):
-        _use_swap()
+        with Attempt("run", "swapon"):
+            done = programs.run(["swapon", "-a"])
+        if done.returncode != 0:  # that some of it does not work is only said
+            remark([f"swapon -a: {done.stderr.strip()}"])
 
 
 def _kept(files: ExitStack) -> list[StoreHeader]:
@@ -88,11 +91,3 @@ def _discard_if_stale(header: StoreHeader) -> bool:
     _discard(header)
     say(f"the image on {header.name} is discarded: {reason}")
     return True
-
-
-def _use_swap() -> None:
-    """Turn on all swap of /etc/fstab that is off. That some of it does not work is only said."""
-    with Attempt("run", "swapon"):
-        done = programs.run(["swapon", "-a"])
-    if done.returncode != 0:
-        remark([f"swapon -a: {done.stderr.strip()}"])

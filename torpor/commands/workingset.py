@@ -41,7 +41,11 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.no_paths:
         arguments.usage_error("--no-paths is for record")
-    _replay(_read(arguments.file) if arguments.file else _waiting())
+    whole = _read(arguments.file) if arguments.file else _waiting()
+    asked: list[int] = []  # to stop, by a signal
+    for number in STOPPING:
+        signal.signal(number, lambda number, _frame: asked.append(number))
+    say(str(replay_and_keep(whole, lambda: bool(asked))))
 
 
 def _record(path: str, *, with_paths: bool) -> None:
@@ -52,14 +56,6 @@ def _record(path: str, *, with_paths: bool) -> None:
     with new_file(path) as fd:
         FileSink(fd, path).write([build_file(section)])
     say(f"{whole}, recorded in {seconds:.1f} s as {len(section) / 1024:.0f} KiB")
-
-
-def _replay(whole: WorkingSet) -> None:
-    """Bring it back until a signal comes, and say how that went."""
-    asked: list[int] = []
-    for number in STOPPING:
-        signal.signal(number, lambda number, _frame: asked.append(number))
-    say(str(replay_and_keep(whole, lambda: bool(asked))))
 
 
 def _read(path: str) -> WorkingSet:

@@ -3,14 +3,8 @@
 
 . /guest/lib.sh
 
-# Start the keeper: it holds a random number in its memory, counts, and tells both to /run/answer
-# when asked by a signal. The root disk never sees the number.
-start_keeper() {
-    mkfifo /run/answer
-    keep_secret &
-    keeper=$!
-}
-
+# The keeper: it holds a random number in its memory, counts, and tells both to /run/answer when
+# asked by a signal. The root disk never sees the number.
 keep_secret() {
     nonce=$(head -c 16 /dev/urandom | hexdump -v -e '/1 "%02x"')
     counter=0
@@ -34,7 +28,9 @@ ask() {
 
 # Start the keeper, and have so many MiB in memory that do not compress.
 keep() {
-    start_keeper
+    mkfifo /run/answer
+    keep_secret &
+    keeper=$!
     mkdir /run/data
     dd if=/dev/urandom of=/run/data/random bs=1M count="$1" 2>/run/dd.log
 }
