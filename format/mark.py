@@ -81,7 +81,7 @@ class Mark:
     def why_spent(self) -> str:
         """Return why the image is never to be restored, "" if it may be."""
         if self.state == MarkState.CLAIMED:
-            return "the power went while it was being restored, or after it was"
+            return "power was lost while it was being restored, or afterwards"
         if self.attempts >= MAX_ATTEMPTS:
             return f"the kernel refused it {self.attempts} times"
         if self.loads >= MAX_LOADS:

@@ -91,7 +91,7 @@ class Cgroups:
                 if not isinstance(error, FileNotFoundError):
                     log(f"cgroup {cgroup} is not frozen: {error.strerror}")
         if late := self._wait(self._root):
-            log(f"not all has stopped in {', '.join(late)}")
+            log(f"tasks have not stopped in {', '.join(late)}")
 
     def _wait(self, root: str) -> list[str]:
         """Wait until all have stopped; return those that have not when time is over."""

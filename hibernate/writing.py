@@ -21,7 +21,7 @@ from linux.snapshot import SnapshotDevice
 from store.identity import these_facts, this_machine
 from store.protocol import Store
 
-_BAD_DEVICE = "do not trust this device with anything: look into its health, and the kernel log"
+_BAD_DEVICE = "keep nothing on this device before you have checked its health and the kernel log"
 
 
 class Writing:

@@ -60,9 +60,7 @@ class Location:
 
 
 def _wrong(message: str, name: str) -> ConfigurationError:
-    return ConfigurationError(
-        message, f"have it written anew: {command('rm', name)}; torpor enable"
-    )
+    return ConfigurationError(message, f"write it again: {command('rm', name)}; torpor enable")
 
 
 def read_location(path: str | None = None) -> Location | None:

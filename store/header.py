@@ -92,7 +92,7 @@ class StoreHeader(FirstPage, Slot):
     def check_markable(self) -> None:
         """Raise StoreRefusedError if this is a swap header that has no room for the mark."""
         off, make = command("swapoff", self.name), command("mkswap", "-U", self.uuid, self.name)
-        anew = f"make its header anew: {off}; {make}"
+        anew = f"rewrite its header: {off}; {make}"
         if self.signature != SWAP or self.swap_version != 1:
             raise StoreRefusedError(f"{self.name} has no swap header of version 1")
         if self.has_store_magic:

@@ -12,7 +12,7 @@ _REASONS = {
         "the kernel does not allow hibernation",
         "Secure Boot (kernel lockdown) or `nohibernate` forbids it",
     ),
-    errno.EACCES: (f"no right to open {PATH}", "run this as root"),
+    errno.EACCES: (f"no permission to open {PATH}", "run this as root"),
     errno.EBUSY: (f"another program has {PATH} open", ""),
 }
 

@@ -1,4 +1,4 @@
-"""Which generator a system uses, what made an initramfs, and what has to be run to make all anew.
+"""Which generator a system uses, what made an initramfs, and what has to be run to rebuild all.
 
 Where another program calls the generator, and puts the initramfs where the boot loader looks for
 it, that is what has to be run: the generator alone would write elsewhere.

@@ -37,7 +37,7 @@ class Fault:
     remedy: str = ""
     """What to change first; "" for nothing."""
     in_initramfs: bool = True
-    """Whether the initramfs has to be made anew then."""
+    """Whether the initramfs has to be rebuilt then."""
     is_lesser: bool = False
     """Whether hibernation works all the same."""
     enabling: str = ""
@@ -162,7 +162,7 @@ class Generator(Maker):
 
     name: str
     rebuild: Command
-    """Makes the initramfs of every kernel anew, where nothing else calls it: see rebuild."""
+    """Rebuilds the initramfs of every kernel, where nothing else calls it: see rebuild."""
     part: str
     """What the package installs for it: without it the resumer does not get into an initramfs."""
     configuration: str

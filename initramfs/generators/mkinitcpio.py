@@ -171,7 +171,7 @@ def _next(boot: Boot) -> Iterator[Fault]:
     """See that the next initramfs will hold us, too."""
     hooks = hooks_for(boot)
     if hooks.names is None:
-        message = f"{hooks.source}: it cannot be told what HOOKS this leads to"
+        message = f"{hooks.source}: the HOOKS that this leads to are unknown"
         yield Fault(message, *_adding(boot), is_lesser=True)
         return
     found = list(MKINITCPIO.amiss(boot))
@@ -189,7 +189,7 @@ def _enable_adds_it(boot: Boot) -> bool:
 
 
 def _adding(boot: Boot) -> tuple[str, bool]:
-    """Return what puts our hook into the next initramfs, and if that has to be made anew then."""
+    """Return what puts our hook into the next initramfs, and if that has to be rebuilt then."""
     hooks = hooks_for(boot)
     is_enabled = boot.root.exists(LOCATION)
     if hooks.source == conf.DROP_IN or not (

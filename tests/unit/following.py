@@ -1,4 +1,4 @@
-"""Follows what doctor says of what a boot opens: edits files, and makes the initramfs anew."""
+"""Follows what doctor says of what a boot opens: edits files, and rebuilds the initramfs."""
 
 import re
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Machine(FakeMachine):
         self.write(path, "".join(f"{line}\n" for line in changed))
 
     def follow(self, finding: str, remedy: str) -> None:
-        """Do what the remedy says, to the letter; what it says of making it anew is `anew`."""
+        """Do what the remedy says, to the letter; what it says of a rebuild is `anew`."""
         remedy, done = remedy.partition("; if that is not enough")[0], 0
         for pattern, step in STEPS:
             for found in re.finditer(pattern, remedy):
@@ -186,6 +186,6 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ),
     (r"install cryptsetup-initramfs", lambda machine, _finding: machine.write(HOOK, "")),
     (r"install lvm2", lambda machine, _finding: machine.write("/usr/sbin/lvm", "")),
-    (r"run torpor enable|make it anew", lambda _machine, _finding: None),
+    (r"run torpor enable|rebuild it", lambda _machine, _finding: None),
 )
 """Words of remedies, and what somebody does who follows them."""

@@ -133,7 +133,7 @@ def test_cgroup_that_is_gone_or_does_not_stop_is_no_reason_to_give_up(
     monkeypatch.setattr(cgroups, "is_frozen", lambda _root, name: name.endswith("1000.slice"))
     said: list[str] = []
     Cgroups(()).freeze(said.append)
-    assert said == ["not all has stopped in /system.slice/cron.service"]
+    assert said == ["tasks have not stopped in /system.slice/cron.service"]
     fail_for("cron.service", FileNotFoundError(), monkeypatch)
     Cgroups(()).freeze(said.append)
     assert len(said) == 1

@@ -223,7 +223,7 @@ def test_image_that_is_still_good_stays(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"state": MarkState.CLAIMED, "attempts": 1}, "the power went"),
+        ({"state": MarkState.CLAIMED, "attempts": 1}, "power was lost"),
         ({"attempts": 2}, "the kernel refused it 2 times"),
         ({"state": MarkState.LOADING, "loads": 3}, "3 boots ended while they loaded it"),
     ],

@@ -192,7 +192,7 @@ def test_store_is_named_with_its_kind(fake: FakeMachine) -> None:
     store_file(fake)
     messages = [finding.message for finding in fake.examine()]
     assert "the store is /hibernation, a store file" in messages
-    assert "logind lets systemctl hibernate through, and leaves the room to Torpor" in messages
+    assert "logind allows systemctl hibernate, and leaves the check for room to Torpor" in messages
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_host_library_elsewhere_in_the_image(fake: FakeMachine) -> None:
 
 def test_location_only_in_the_image(fake: FakeMachine) -> None:
     fake.remove("/var/lib/torpor/location")
-    assert fake.complaints()[-1] == f"torpor enable will make {IMAGE} anew"
+    assert fake.complaints()[-1] == f"torpor enable will rebuild {IMAGE}"
 
 
 @pytest.mark.parametrize(

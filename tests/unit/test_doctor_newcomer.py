@@ -83,7 +83,7 @@ def test_a_configuration_of_a_preset_remains(machine: Enabled) -> None:
     found = remains(machine.fake)
     assert found.message == f"{IMAGE} does not hold the resumer"
     line = f"say in /etc/mine.conf, which {PRESET} names: HOOKS=(base udev torpor filesystems)"
-    assert found.remedy.startswith(f"{line}; and make it anew")
+    assert found.remedy.startswith(f"{line}; and rebuild it")
     machine.fake.write("/etc/mine.conf", "HOOKS=(base udev torpor filesystems)")
     assert {one.level for one in bad(machine.fake)} == {Level.ENABLE}
     assert machine.enable() == []
@@ -225,4 +225,4 @@ def test_an_older_version_is_made_anew(machine: Enabled) -> None:
     machine.fake.initramfs = machine.tree | {"usr/lib/torpor/resume/torpor-resume": b"older"}
     del machine.fake.initramfs["var/lib/torpor/location"]
     found = [one.message for one in machine.fake.examine() if one.level == Level.ENABLE]
-    assert f"torpor enable will make {IMAGE} anew" in found
+    assert f"torpor enable will rebuild {IMAGE}" in found

@@ -150,7 +150,7 @@ def test_a_drop_in_behind_ours(text: str, is_ours: bool, fake: FakeMachine) -> N
     fake.write(
         f"{Path(BYPASS).parents[1]}/systemd-hibernate.service.d/zz.conf", f"[Service]\n{text}"
     )
-    assert ["zz.conf has the last word" in finding.message for finding in fake.bad()] == (
+    assert ["zz.conf comes last" in finding.message for finding in fake.bad()] == (
         [] if is_ours else [True]
     )
 
@@ -170,8 +170,14 @@ def with_efi(fake: FakeMachine) -> None:
 
 ANSWERS: dict[str, tuple[str, Step, Level, str, str]] = {
     "nothing named": ("na", NOT_NAMED, Level.PROBLEM, "(na): nothing is named", "torpor announce"),
-    "half": ("na", half_named, Level.PROBLEM, "resume_offset says at what page", "torpor announce"),
-    "half, EFI": ("na", with_efi, Level.PROBLEM, "resume_offset says", "echo 0 >/sys/power/resume"),
+    "half": ("na", half_named, Level.PROBLEM, "resume_offset names a page", "torpor announce"),
+    "half, EFI": (
+        "na",
+        with_efi,
+        Level.PROBLEM,
+        "resume_offset names",
+        "echo 0 >/sys/power/resume",
+    ),
     "room": ("na", gone(BYPASS), Level.PROBLEM, "(na): it looks for room", "torpor enable"),
     "not seen": ("na", lambda _: 0, Level.PROBLEM, "has not seen", "restart systemd-logind"),
     "polkit": ("no", lambda _: 0, Level.PROBLEM, "(no): a rule of polkit", "login1.hibernate"),
@@ -226,7 +232,7 @@ def test_nothing_has_to_be_named_where_no_swap_is(fake: FakeMachine, swaps: str)
 def test_without_logind_the_files_are_what_there_is(fake: FakeMachine) -> None:
     fake.logind = ""
     said = [finding.message for finding in fake.examine() if "logind" in finding.message]
-    assert said == ["logind does not answer here; by the files it lets systemctl hibernate through"]
+    assert said == ["logind does not answer here; by its files it allows systemctl hibernate"]
 
 
 def test_a_kernel_that_cannot_is_said_once(fake: FakeMachine) -> None:

@@ -39,11 +39,11 @@ def test_what_is_in_it_is_fine(machine: Enabled) -> None:
             by_initramfs_tools,
             "made=without",
             "does not hold the resumer",
-            "make it anew: update-init",
+            "rebuild it: update-init",
         ),
-        (by_dracut, "made=without", "does not hold the resumer", "make it anew: dracut --r"),
-        (by_initramfs_tools, "made=", "was not made anew, and does not hold", "what makes it"),
-        (by_dracut, "made=", "was not made anew, and does not hold", "what makes it"),
+        (by_dracut, "made=without", "does not hold the resumer", "rebuild it: dracut --r"),
+        (by_initramfs_tools, "made=", "was not rebuilt, and does not hold", "what makes it"),
+        (by_dracut, "made=", "was not rebuilt, and does not hold", "what makes it"),
     ],
 )
 def test_an_image_without_us_undoes_everything(
@@ -141,7 +141,7 @@ def test_what_boots_is_looked_into(machine: Enabled) -> None:
     os.utime(uki, (OLD, OLD))
     for path, data in stub("\\EFI\\LINUX\\ARCH-LINUX.EFI").items():
         machine.fake.write(path, data)
-    with pytest.raises(SetupError, match=r"^/efi/EFI/Linux/arch-linux\.efi was not made anew"):
+    with pytest.raises(SetupError, match=r"^/efi/EFI/Linux/arch-linux\.efi was not rebuilt"):
         machine.enable()
     fresh = (machine.folder / "with").read_bytes()
     uki.write_bytes(unified_kernel_image([(b".initrd", fresh)]))
@@ -152,7 +152,7 @@ def test_what_boots_is_looked_into(machine: Enabled) -> None:
     os.utime(uki, (OLD, OLD))
     uki_path = "/efi/EFI/Linux/arch-linux.efi"
     stale_remark, older = machine.enable()
-    assert stale_remark.startswith(f"{uki_path} was not made anew: find out what makes it, and")
+    assert stale_remark.startswith(f"{uki_path} was not rebuilt: find out what makes it, and")
     assert older == f"{uki_path} holds an older /var/lib/torpor/location"
 
 

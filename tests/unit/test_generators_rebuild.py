@@ -1,4 +1,4 @@
-"""What has to be run so that the initramfs is made anew: systems differ in who calls whom."""
+"""What has to be run so that the initramfs is rebuilt: systems differ in who calls whom."""
 
 import pytest
 

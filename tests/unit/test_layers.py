@@ -391,4 +391,4 @@ def test_what_another_one_opens_cannot_be_told(fake: FakeMachine) -> None:
     hold(fake, "init", "etc/booster.init.yaml")
     unknown, opens = fake.complaints()
     assert "a generator that torpor doctor does not know" in unknown
-    assert opens == f"it cannot be told what {IMAGE} opens"
+    assert opens == f"what {IMAGE} opens is unknown"

@@ -55,7 +55,7 @@ class Followed(FakeMachine):
             self.initramfs["usr/sbin/lvm"] = b"x"
 
     def install(self, path: str, text: str = "x\n") -> None:
-        """Write a file, and make the initramfs anew."""
+        """Write a file, and rebuild the initramfs."""
         self.write(path, text)
         self.rebuild()
 
@@ -137,7 +137,7 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
     ("^correct it in the boot loader's", lambda m: m.off_command_line("resume|resume_offset")),
     ("rm (/var/lib/torpor/location); torpor enable", lambda m, path: m.remove(path) or m.enable()),
     ("^take it off the boot", lambda m: m.off_command_line("resume|noresume|resume_offset")),
-    ("mount /boot or|make it anew: update-initramfs -u -k all$", Followed.rebuild),
+    ("mount /boot or|rebuild it: update-initramfs -u -k all$", Followed.rebuild),
     ("^(?:run )?torpor enable(?:;|$)", Followed.enable),
     ("^install cryptsetup-initramfs", lambda m: m.install(HOOK)),
     ("^install lvm2", lambda m: m.install("/usr/sbin/lvm")),

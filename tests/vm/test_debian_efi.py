@@ -119,7 +119,7 @@ TO_UKI = [
     "bootctl install",
 ]
 """From now on the hooks of Debian have kernel-install make a unified kernel image, when the
-initramfs is made anew, and the firmware starts systemd-boot."""
+initramfs is rebuilt, and the firmware starts systemd-boot."""
 
 
 def resume_and_leave_nothing(guest: LaptopGuest) -> None:

@@ -83,7 +83,7 @@ def test_the_kernel_log_has_each_phase(failed: tuple[Result, Path]) -> None:
         "mark cleared",
     )
     assert re.search("(?s)" + ".*?".join(f"torpor: {phase}" for phase in phases), result.console)
-    assert "torpor: not all has stopped in /stuck" in result.console
+    assert "torpor: tasks have not stopped in /stuck" in result.console
 
 
 def test_nothing_is_left_on_the_disks(failed: tuple[Result, Path]) -> None:

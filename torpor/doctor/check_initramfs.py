@@ -37,7 +37,7 @@ def resumer(facts: Facts) -> Finding:
     """See that all that the resumer needs is in the initramfs."""
     needs = (facts.root.text(NEEDS) or "").split()
     if not needs:
-        return problem(f"Torpor is not installed: there is no {NEEDS}", "install it anew")
+        return problem(f"Torpor is not installed: there is no {NEEDS}", "install it again")
     initramfs, path = facts.initramfs, facts.initramfs_path
     if RESUMER not in initramfs:
         unknown = Fault(f"{path} does not hold the resumer")
@@ -140,9 +140,7 @@ def layers(facts: Facts) -> Iterator[Finding]:
         yield ok("the store and all file systems lie on disks or partitions, nothing is to open")
     elif facts.maker is None:
         names = ", ".join(one.name for one in needed)
-        yield warning(
-            f"it cannot be told what {facts.initramfs_path} opens", f"see that it opens {names}"
-        )
+        yield warning(f"what {facts.initramfs_path} opens is unknown", f"see that it opens {names}")
     else:
         for one, what in needed.items():
             found = _found(facts, one, what, facts.maker.shut(facts.boot, one))

@@ -76,7 +76,7 @@ def _hindrance(facts: Facts) -> Finding | None:
     if starts and any(name.endswith("/torpor.conf") for name in units):
         path, _ = starts[-1]
         return warning(
-            f"systemctl hibernate does not use Torpor: {path} has the last word",
+            f"systemctl hibernate does not use Torpor: {path} comes last",
             f"take ExecStart= out of {path}",
         )
     return warning(
@@ -114,12 +114,12 @@ def _logind(facts: Facts) -> Iterator[Finding]:
             "run it as root, or allow org.freedesktop.login1.hibernate in polkit's rules",
         )
     elif answer == "yes" and _leaves_room_to_us(facts):
-        yield ok("logind lets systemctl hibernate through, and leaves the room to Torpor")
+        yield ok("logind allows systemctl hibernate, and leaves the check for room to Torpor")
     elif reason:
         why, remedy = reason
         yield warning(f"logind may refuse systemctl hibernate: {why}", remedy)
     else:
-        yield ok("logind does not answer here; by the files it lets systemctl hibernate through")
+        yield ok("logind does not answer here; by its files it allows systemctl hibernate")
 
 
 def _reasons(facts: Facts) -> Iterator[Reason]:
@@ -134,7 +134,7 @@ def _reasons(facts: Facts) -> Iterator[Reason]:
     by_efi = root.exists(EFI)
     if root.line("/sys/power/resume_offset") not in ("", "0"):
         yield (
-            "/sys/power/resume_offset says at what page images begin, but nothing of which device",
+            "/sys/power/resume_offset names a page, but /sys/power/resume no device",
             "echo 0 >/sys/power/resume_offset" if by_efi else _ANNOUNCE,
         )
     elif not by_efi and any(not area.path.startswith("/dev/zram") for area in active_swaps(root)):

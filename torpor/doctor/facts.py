@@ -63,15 +63,15 @@ class Facts:
     @cached_property
     def anew(self) -> str:
         """What `torpor enable` will do about what is wrong in the initramfs."""
-        return f"make {self.initramfs_path} anew" if self.generator else ""
+        return f"rebuild {self.initramfs_path}" if self.generator else ""
 
     @cached_property
     def again(self) -> str:
-        """How the initramfs is made anew, the end of many a remedy."""
+        """How the initramfs is rebuilt, the end of many a remedy."""
         commands = commands_of(self.root, self.generator) if self.generator else []
         if self._again or not commands:
-            return self._again or "make it anew with your initramfs generator"
-        return f"make it anew: {'; '.join(command(*words) for words in commands)}"
+            return self._again or "rebuild it with your initramfs generator"
+        return f"rebuild it: {'; '.join(command(*words) for words in commands)}"
 
     @cached_property
     def words(self) -> list[tuple[str, str]]:

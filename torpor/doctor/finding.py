@@ -51,7 +51,7 @@ def problem(message: str, remedy: str, enabling: str = "") -> Finding:
 
 
 def of_fault(fault: Fault, again: str) -> Finding:
-    """Return the finding that a boot has a fault; `again` is how the initramfs is made anew."""
+    """Return the finding that a boot has a fault; `again` is how the initramfs is rebuilt."""
     remedy = fault.remedy
     if fault.in_initramfs:
         end = "" if remedy.endswith(";") else ","

@@ -1,4 +1,4 @@
-"""A look into the initramfs that enable, disable or rebuild has had made anew."""
+"""A look into the initramfs that enable, disable or rebuild has had rebuilt."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,7 +25,7 @@ _TICK = 2
 
 
 def after_rebuild(root: Root, command: str, began: float) -> list[str]:
-    """Return what is to be said of the initramfs of the next boot, made anew since `began`.
+    """Return what is to be said of the initramfs of the next boot, rebuilt since `began`.
 
     That is the running kernel's, and the newest one's. `command` is what made it. Raises
     NotReadyError if the resumer is not in it, although `torpor enable` was run.
@@ -52,7 +52,7 @@ def _looked(facts: Facts, began: float) -> Iterator[str]:
         raise NotReadyError(*_explained(facts, lacking, began))
     bad = [found for found in findings if found.level not in (Level.OK, Level.ENABLE)]
     if bad and _is_older(facts, began):
-        yield f"{facts.initramfs_path} was not made anew: {_FIND_OUT}"
+        yield f"{facts.initramfs_path} was not rebuilt: {_FIND_OUT}"
         bad = [replace(found, remedy="") if found.remedy == facts.again else found for found in bad]
     yield from (f"{found.message}: {found.remedy}".rstrip(": ") for found in bad)
 
@@ -68,12 +68,12 @@ def _holds_resumer(facts: Facts) -> bool:
 def _explained(facts: Facts, lacking: Finding, began: float) -> tuple[str, str]:
     if _is_older(facts, began):
         return (
-            f"{facts.initramfs_path} was not made anew, and does not hold the resumer",
+            f"{facts.initramfs_path} was not rebuilt, and does not hold the resumer",
             _FIND_OUT,
         )
     if lacking.remedy == facts.again:  # nothing is known that keeps it out
         usual = Facts(facts.root).again
-        return lacking.message, f"see what is said of torpor when you {usual}"
+        return lacking.message, f"look for torpor in what is printed when you {usual}"
     return lacking.message, lacking.remedy
 
 
@@ -90,7 +90,7 @@ def after_disable(root: Root, began: float) -> list[str]:
     try:
         if check_initramfs.RESUMER not in facts.initramfs:
             return []
-        why = "it was not made anew" if _is_older(facts, began) else _why_it_is_there(facts)
+        why = "it was not rebuilt" if _is_older(facts, began) else _why_it_is_there(facts)
     except (InitramfsError, OSError):
         return []
     return [f"{facts.initramfs_path} still holds the resumer, which finds no image: {why}"]
