@@ -20,10 +20,7 @@ DRACUT = """
     dracut systemd systemd-sysv udev binutils cpio dmsetup e2fsprogs kmod util-linux-extra zstd
 """
 """What dracut makes an initramfs from, for systemd and for its shell: nothing that has libffi8."""
-MODES = {
-    "systemd": "base systemd systemd-initrd dracut-systemd torpor",
-    "shell": "base torpor",
-}
+MODES = {"systemd": "base systemd systemd-initrd dracut-systemd torpor", "shell": "base torpor"}
 
 pytestmark = pytest.mark.long
 

@@ -10,17 +10,7 @@ import pytest
 
 from hibernate import freeze, sequence
 from hibernate.signals import STOPPING
-from linux import (
-    cgroups,
-    efivar,
-    filesystem,
-    kmsg,
-    power,
-    process_memory,
-    root,
-    snapshot,
-    tasks,
-)
+from linux import cgroups, efivar, filesystem, kmsg, power, process_memory, root, snapshot, tasks
 from linux.mounts import SwapArea
 from resume import find, images, restore, wait
 from state import boot, conf, location, record, working_set

@@ -52,11 +52,7 @@ class FakeMachine:
         self.device("sda2", "8:2", 4 * GIB, UUID_TEXT)
         self.write("/dev/sda2", header(SWAP))
         self.write("/boot/vmlinuz-" + RELEASE, b"")
-        for path, data in (
-            (NEEDS[0], RESUMER),
-            (NEEDS[1], b"PK"),
-            (NEEDS[2], b""),
-        ):
+        for path, data in ((NEEDS[0], RESUMER), (NEEDS[1], b"PK"), (NEEDS[2], b"")):
             self.write(path, data)
         (root / f"lib/modules/{RELEASE}").mkdir(parents=True)
         (root / "sys/module").mkdir()

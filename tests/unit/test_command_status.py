@@ -87,10 +87,7 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
     ],
 )
 def test_status(
-    last: HibernationRecord | None,
-    boot: BootRecord | None,
-    expected: list[str],
-    torpor: Torpor,
+    last: HibernationRecord | None, boot: BootRecord | None, expected: list[str], torpor: Torpor
 ) -> None:
     if last:
         last.save()
@@ -265,10 +262,7 @@ def test_nothing_was_kept(machine: Machine, discard_stale: Discard) -> None:
     ],
 )
 def test_later_boots_know_why(
-    outcome: Outcome,
-    boot: str,
-    is_kept: bool,
-    discard_stale: Discard,
+    outcome: Outcome, boot: str, is_kept: bool, discard_stale: Discard
 ) -> None:
     """What the resumer said is in /run: the next boot would have no word of it."""
     last = HibernationRecord(outcome, 1, 0, boot, "/dev/sda2", "uuid", 0, "")

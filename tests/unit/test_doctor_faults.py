@@ -8,15 +8,7 @@ import pytest
 from format.first_page import MARK_MAGIC, MARK_OFFSET
 from tests.forge import KERNEL, SWAP, USER
 from tests.unit.fake_initramfs import Link
-from tests.unit.fake_machine import (
-    GIB,
-    IMAGE,
-    LOCATION,
-    RELEASE,
-    UUID_TEXT,
-    FakeMachine,
-    header,
-)
+from tests.unit.fake_machine import GIB, IMAGE, LOCATION, RELEASE, UUID_TEXT, FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE, say_udev
 from torpor.doctor.finding import Level
 

@@ -10,13 +10,7 @@ import pytest
 from tests.forge import SWAP, USER
 from tests.unit.boot_layouts import kernel
 from tests.unit.fake_initramfs import Link
-from tests.unit.fake_machine import (
-    IMAGE,
-    NEEDS,
-    RELEASE,
-    FakeMachine,
-    header,
-)
+from tests.unit.fake_machine import IMAGE, NEEDS, RELEASE, FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Level
@@ -44,11 +38,7 @@ def luks_in_initramfs_tools(fake: FakeMachine) -> None:
 
 def luks_with_key_file(fake: FakeMachine) -> None:
     luks_in_initramfs_tools(fake)
-    hold(
-        fake,
-        "cryptroot/crypttab",
-        data=b"swap_crypt /dev/sda2 /cryptroot/keyfiles/a.key luks",
-    )
+    hold(fake, "cryptroot/crypttab", data=b"swap_crypt /dev/sda2 /cryptroot/keyfiles/a.key luks")
     hold(fake, "cryptroot/keyfiles/a.key")
 
 

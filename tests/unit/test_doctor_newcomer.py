@@ -6,14 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from errors import NotReadyError, SetupError
-from tests.unit.enabling import (
-    CONF,
-    PRESET,
-    Enabled,
-    by_dracut,
-    by_initramfs_tools,
-    by_mkinitcpio,
-)
+from tests.unit.enabling import CONF, PRESET, Enabled, by_dracut, by_initramfs_tools, by_mkinitcpio
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import DASHED, LUKS, ROOT_UUID
 from torpor.commands.doctor import report

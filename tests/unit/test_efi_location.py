@@ -283,11 +283,7 @@ def test_without_efi_nothing_is_said(tmp_path: Path) -> None:
 
 
 def test_discarding_what_is_stale_forgets_its_name(
-    efi: Firmware,
-    device: Path,
-    hibernated: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    torpor: Torpor,
+    efi: Firmware, device: Path, hibernated: Path, monkeypatch: pytest.MonkeyPatch, torpor: Torpor
 ) -> None:
     hibernated.replace(device)
     efi.keep(release="other")

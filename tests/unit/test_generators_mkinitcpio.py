@@ -129,10 +129,7 @@ FILES: dict[str, tuple[dict[str, str], Hooks]] = {
         Hooks(("b",), f"{CONF}.d/zz.conf"),
     ),
     "ours of another version": ({CONF: "HOOKS=(a)", DROP_IN: OLDER}, Hooks(None, DROP_IN)),
-    "a condition": (
-        {CONF: "HOOKS=(a)\n[[ -e /x ]] && HOOKS+=(b)"},
-        Hooks(None, CONF),
-    ),
+    "a condition": ({CONF: "HOOKS=(a)\n[[ -e /x ]] && HOOKS+=(b)"}, Hooks(None, CONF)),
     "a condition about something else": (
         {CONF: "HOOKS=(a)\n[[ -e /x ]] && MODULES+=(b) # HOOKS"},
         Hooks(("a",), CONF),

@@ -17,6 +17,7 @@ from package import tree as tree_module
 from package.changelog import changelog_date, changelog_version
 from package.source import repository_files
 from package.tree import LINKS, Flavour, build_tarball, make_tree
+from tests.initramfs.installed import on_a_copy
 from tests.tools import ROOT, files_of, put
 from torpor import VERSION
 
@@ -24,8 +25,10 @@ DATE = 1_800_000_000
 LIBRARIES = ("/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2")
 
 
-def make_repository(folder: Path) -> Path:
-    """Return a repository with this one's sources, and something small for the frozen programs."""
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with this one's sources, and something small for the frozen programs."""
+    folder = tmp_path / "repository"
     needs = ("/usr/lib/torpor/resume/torpor-resume", *LIBRARIES)
     listed = "".join(f"{line}\n" for line in needs)
     put(folder, {"build/torpor-resume.needs": listed, "build/torpor.cdx.json": "{}"})
@@ -38,14 +41,8 @@ def make_repository(folder: Path) -> Path:
             put(inside, {library: "no library"})
             (inside / library).chmod(0o755)
         shutil.copy("/bin/true", folder / "build" / name / name)
+    monkeypatch.setattr(tree_module, "ROOT", folder)
     return folder
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    made = make_repository(tmp_path / "repository")
-    monkeypatch.setattr(tree_module, "ROOT", made)
-    return made
 
 
 @pytest.fixture
@@ -180,12 +177,9 @@ class Tarball:
 
 
 @pytest.fixture(params=SHELLS)
-def tarball(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Tarball:
-    monkeypatch.setattr(tree_module, "ROOT", make_repository(tmp_path / "repository"))
+def tarball(request: pytest.FixtureRequest, repository: Path, tmp_path: Path) -> Tarball:
     made = Tarball(tmp_path, SHELLS[request.param])
-    make_tree(made.folder / "root", Flavour.TARBALL, 1_800_000_000)
+    make_tree(made.folder / "root", Flavour.TARBALL, DATE)
     shutil.copy(ROOT / "package/install.sh", made.folder)
     return made
 
@@ -288,3 +282,31 @@ def test_wrong_words(tarball: Tarball) -> None:
     tarball.run("--root", "/no/such/folder", status=1)
     assert tarball.run("--help").startswith("usage: install.sh")
     assert tarball.names() == before
+
+
+COMMAND = """#!/bin/sh
+echo "torpor $*" >&2
+case $* in *--print) echo "echo first rebuild"; echo "false second rebuild" ;; esac
+"""
+
+
+@pytest.mark.usefixtures("repository")
+def test_install_and_uninstall_rebuild(tmp_path: Path) -> None:
+    """On a copy of this system, with a stand-in for the command."""
+    tree, result = tmp_path / "system", tmp_path / "result"
+    result.mkdir()
+    make_tree(tree / "tarball/root", Flavour.TARBALL, DATE)
+    shutil.copy(ROOT / "package/install.sh", tree / "tarball")
+    command = tree / "tarball/root/usr/lib/torpor/torpor/torpor"
+    command.write_text(COMMAND)
+    command.chmod(0o755)
+    both = "/tarball/install.sh && /tarball/install.sh --uninstall && ! [ -e /usr/bin/torpor ]"
+    said = on_a_copy(tree, result, "sh", "-c", both).splitlines()
+    assert "torpor rebuild" in said
+    assert said[-5:] == [
+        "install.sh: removed",
+        "install.sh: rebuilding the initramfs: echo first rebuild",
+        "first rebuild",
+        "install.sh: rebuilding the initramfs: false second rebuild",
+        "install.sh: false second rebuild failed: run it again",
+    ]

@@ -70,10 +70,7 @@ def source(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_package_holds_the_tree_of_the_layout(unpacked: Path, tmp_path: Path) -> None:
     make_tree(tmp_path, Flavour.DEB, 0)
     control = {name for name in files_of(unpacked) if name.startswith("/DEBIAN/")}
-    of_debhelper = {
-        "/usr/share/doc/torpor/changelog.gz",
-        "/usr/share/lintian/overrides/torpor",
-    }
+    of_debhelper = {"/usr/share/doc/torpor/changelog.gz", "/usr/share/lintian/overrides/torpor"}
     assert files_of(unpacked) - control - of_debhelper == files_of(tmp_path)
     for name in files_of(tmp_path):
         one, other = tmp_path / name[1:], unpacked / name[1:]
@@ -367,8 +364,7 @@ def test_on_arch_the_initramfs_is_rebuilt(
 
 
 @pytest.mark.parametrize(
-    ("printed", "expected"),
-    [(DRACUTS, DRACUTS.splitlines()), ("mkinitcpio -P\n", []), ("", [])],
+    ("printed", "expected"), [(DRACUTS, DRACUTS.splitlines()), ("mkinitcpio -P\n", []), ("", [])]
 )
 def test_on_arch_the_resumer_goes_with_the_package(
     printed: str, expected: list[str], run_scriptlet: RunScriptlet

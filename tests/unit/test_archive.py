@@ -1,7 +1,11 @@
-"""The reader of initramfs images, over every compression, and over damage."""
+"""The reader of initramfs images, over every compression and over damage; and fingerprints.
+
+Another version of the resumer has another fingerprint, strip(1) changes nothing of it.
+"""
 
 import shutil
 import stat
+import struct
 import subprocess
 import tracemalloc
 from collections.abc import Callable
@@ -11,7 +15,8 @@ from zlib import crc32
 import pytest
 
 from errors import InitramfsError
-from initramfs.archive.initramfs import Initramfs, Source, as_text, read_initramfs
+from initramfs.archive.initramfs import Initramfs, Source, as_text, fingerprint, read_initramfs
+from tests.test_structure import ROOT
 from tests.unit.fake_initramfs import (
     COMPRESSIONS,
     MICROCODE,
@@ -236,3 +241,48 @@ def test_images_of_the_real_tools(kind: str, read: Read, tmp_path: Path) -> None
     plain = subprocess.run(cpio, cwd=root, input=names.encode(), capture_output=True, check=True)
     packed = subprocess.run(TOOLS[kind], input=plain.stdout, capture_output=True, check=True)
     check_tree(read(MICROCODE + packed.stdout))
+
+
+def elf(archive: bytes, padding: int = 0, name: bytes = b"pydata") -> bytes:
+    """Return an ELF file with one section besides that of the names."""
+    names = b"\0" + name + b"\0.shstrtab\0"
+    offset = 64 + padding
+    table = offset + len(archive) + len(names)
+    head = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", *(2, 62, 1, 0, 0),
+        table, *(0, 64, 0, 0, 64, 3, 2))  # fmt: skip
+    sections = bytes(64)
+    sections += struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, offset, len(archive), 0, 0, 1, 0)
+    at = offset + len(archive)
+    sections += struct.pack("<IIQQQQIIQQ", 2 + len(name), 3, 0, 0, at, len(names), 0, 0, 1, 0)
+    return head + bytes(padding) + archive + names + sections
+
+
+def test_only_the_archive_counts() -> None:
+    one = fingerprint(elf(b"modules"))
+    assert one == fingerprint(elf(b"modules", padding=99)) != "elf"
+    assert one != fingerprint(elf(b"Modules"))
+    assert one != fingerprint(elf(b"module"))
+
+
+def test_other_files() -> None:
+    assert fingerprint(elf(b"x", name=b".text")) == fingerprint(elf(b"yy", name=b".text")) == "elf"
+    assert fingerprint(b"#!/bin/sh") != fingerprint(b"#!/bin/sh\n")
+    assert fingerprint(b"") != "elf"
+
+
+def test_damaged_files_are_no_traceback() -> None:
+    whole = elf(b"modules", padding=50)
+    for at in range(len(whole)):
+        fingerprint(whole[:at])
+        for value in (0, 0xFF):
+            fingerprint(whole[:at] + bytes([value]) + whole[at + 1 :])
+
+
+@pytest.mark.parametrize("option", ["-g", "-s"])
+def test_strip_changes_nothing(option: str, tmp_path: Path) -> None:
+    program = ROOT / "build/torpor-resume/torpor-resume"
+    if not program.exists() or not shutil.which("strip"):
+        pytest.skip("no frozen program, or no strip")
+    stripped = tmp_path / "stripped"
+    subprocess.run(["strip", option, "-o", stripped, program], check=True)
+    assert fingerprint(stripped.read_bytes()) == fingerprint(program.read_bytes()) != "elf"
