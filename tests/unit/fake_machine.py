@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import UUID
 
 from tests.forge import SWAP, header_page
+from tests.tools import put
 from tests.unit.fake_initramfs import MICROCODE, Link, archive
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, add_device, say_udev
 from torpor.doctor.examine import examine
@@ -46,14 +47,12 @@ class FakeMachine:
         self.root = root
         self.initramfs = _initramfs_tools()
         self.logind = "yes"
-        for path, text in _files().items():
-            self.write(path, text)
+        put(root, _files())
         self.device("sda1", "8:1", 20 * GIB, "aaaaaaaa-0000-0000-0000-000000000000")
         self.device("sda2", "8:2", 4 * GIB, UUID_TEXT)
         self.write("/dev/sda2", header(SWAP))
         self.write("/boot/vmlinuz-" + RELEASE, b"")
-        for path, data in ((NEEDS[0], RESUMER), (NEEDS[1], b"PK"), (NEEDS[2], b"")):
-            self.write(path, data)
+        put(root, dict(zip(NEEDS, (RESUMER, b"PK", b""), strict=True)))
         (root / f"lib/modules/{RELEASE}").mkdir(parents=True)
         (root / "sys/module").mkdir()
 
@@ -83,9 +82,12 @@ class FakeMachine:
 
     def write(self, path: str, what: str | bytes) -> None:
         """Make or replace a file."""
+        put(self.root, {path: what})
+
+    def text(self, path: str) -> str:
+        """Return what is in a file, "" if there is none."""
         place = self.root / path.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(what.encode() if isinstance(what, str) else what)
+        return place.read_text() if place.exists() else ""
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -100,7 +102,7 @@ class FakeMachine:
 
     def replace(self, path: str, old: str, new: str) -> None:
         """Change the text of a file, which must have `old` in it."""
-        text = (self.root / path.lstrip("/")).read_text()
+        text = self.text(path)
         assert old in text
         self.write(path, text.replace(old, new))
 

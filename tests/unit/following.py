@@ -30,10 +30,6 @@ class Machine(FakeMachine):
 
     kind = DEBIAN
 
-    def text(self, path: str) -> str:
-        place = self.root / path[1:]
-        return place.read_text() if place.exists() else ""
-
     def line(self, name: str, path: str, change: Callable[[str], str]) -> None:
         """Change the line of a device in a crypttab."""
         lines = self.text(path).splitlines()

@@ -41,12 +41,13 @@ PAGES = {
     "nothing": bytes(4096),
 }
 """What may be in a first page."""
+TOO_LONG = "9" * 5000 + ":1"
 LUKS = f"CRYPT-LUKS2-{'0' * 32}-mapped"
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a machine is made of; in the order of the strategies below."""
+    """What a machine is made of."""
 
     swaps: list[str]
     layer: str
@@ -61,61 +62,48 @@ class Parts:
     location: Location | None
 
 
+def one_of(*values: object) -> st.SearchStrategy[Any]:
+    """Choose one of the values; what is there twice is as likely as two."""
+    return st.sampled_from(values)
+
+
 PARTS = st.builds(
     Parts,
-    st.lists(
-        st.sampled_from(
-            [
-                "/dev/sda2 partition 2097152 0",
-                "/dev/dm-0 partition 3145728 0",
-                "/dev/zram0 partition 9999999 0",
-                "/file file 1048576 0",
-                r"/gone\040(deleted) file 8888888 0",
-                r"/gr\374n file 524288 0",
-                "/dev/gone partition 7777777 0",
-            ]
+    swaps=st.lists(
+        one_of(
+            "/dev/sda2 partition 2097152 0",
+            "/dev/dm-0 partition 3145728 0",
+            "/dev/zram0 partition 9999999 0",
+            "/file file 1048576 0",
+            r"/gone\040(deleted) file 8888888 0",
+            r"/gr\374n file 524288 0",
+            "/dev/gone partition 7777777 0",
         ),
         unique=True,
     ),
-    st.sampled_from([LUKS, "CRYPT-PLAIN-mapped", "LVM-" + "x" * 64]),
-    st.sampled_from(["", "mapped /dev/sda3 /dev/urandom swap\n", "mapped /dev/sda3 /key plain\n"]),
-    st.sampled_from(sorted(PAGES)),
-    st.sampled_from(["store", "swap", "nothing"]),
-    st.sampled_from(["ext4", "ext4", "xfs", "f2fs"]),
-    st.sampled_from(
-        [
-            "",
-            "",
-            "",
-            "",
-            "/dev/sda4",
-            f'"{SDA4}" # slow',
-            "/file",
-            "LABEL=gone",
-            "sda4",
-            "0x804",
-            "9" * 5000 + ":1",
-        ]
+    layer=one_of(LUKS, "CRYPT-PLAIN-mapped", "LVM-" + "x" * 64),
+    crypttab=one_of("", "mapped /dev/sda3 /dev/urandom swap\n", "mapped /dev/sda3 /key plain\n"),
+    sda4=one_of(*sorted(PAGES)),
+    file=one_of("store", "swap", "nothing"),
+    fs_type=one_of("ext4", "ext4", "xfs", "f2fs"),
+    conf=one_of(
+        *[""] * 4, "/dev/sda4", f'"{SDA4}" # slow', "/file", "LABEL=gone", "sda4", "0x804", TOO_LONG
     ),
-    st.sampled_from(
-        ["", "", "", "/dev/sda2", SDA2, SDA2, "8:4", "0x802", "swap:/dev/sda2", "LABEL=gone", SDA1]
+    resume=one_of(
+        *[""] * 3, "/dev/sda2", SDA2, SDA2, "8:4", "0x802", "swap:/dev/sda2", "LABEL=gone", SDA1
     ),
-    st.sampled_from(["", "", "", "resume_offset=4711", "resume_offset=76", "resume_offset=x"]),
-    st.sampled_from(["quiet", "quiet", "ro", "noresume", "hibernate=noresume", "nocompress"]),
-    st.sampled_from(
-        [
-            None,
-            None,
-            Location(SDA2, 0, MACHINE_ID),
-            Location(SDA2, 0, MACHINE_ID),
-            Location(SDA2, 0, "f" * 32),
-            Location(SDA4),
-            Location(SDA1, FILE_PAGE, MACHINE_ID, "/file"),
-            Location(SDA1, 76, MACHINE_ID, "/file"),
-            Location("LABEL=gone"),
-            Location("nonsense"),
-            Location("/dev/sda2\r"),
-        ]
+    offset=one_of(*[""] * 3, "resume_offset=4711", "resume_offset=76", "resume_offset=x"),
+    word=one_of("quiet", "quiet", "ro", "noresume", "hibernate=noresume", "nocompress"),
+    location=one_of(
+        *[None] * 2,
+        *[Location(SDA2, 0, MACHINE_ID)] * 2,
+        Location(SDA2, 0, "f" * 32),
+        Location(SDA4),
+        Location(SDA1, FILE_PAGE, MACHINE_ID, "/file"),
+        Location(SDA1, 76, MACHINE_ID, "/file"),
+        Location("LABEL=gone"),
+        Location("nonsense"),
+        Location("/dev/sda2\r"),
     ),
 )
 

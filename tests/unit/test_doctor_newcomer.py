@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from errors import NotReadyError, SetupError
+from tests.tools import put
 from tests.unit.enabling import CONF, PRESET, Enabled, by_dracut, by_initramfs_tools, by_mkinitcpio
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.test_doctor_kinds import DASHED, LUKS, ROOT_UUID
@@ -82,30 +83,28 @@ def test_a_configuration_of_a_preset_remains(machine: Enabled) -> None:
     assert machine.enable() == []
 
 
-def test_a_later_file_with_hooks_remains(machine: Enabled) -> None:
-    plain_mkinitcpio(machine, "")
-    machine.fake.write(f"{CONF}.d/zz.conf", "HOOKS=(base udev)")
-    assert f"say in {CONF}.d/zz.conf: HOOKS=(base udev torpor)" in remains(machine.fake).remedy
+OMITS = 'omit_dracutmodules+=" torpor "\n'
+LATER, MINE = f"{CONF}.d/zz.conf", "/etc/dracut.conf.d/mine.conf"
 
 
 @pytest.mark.parametrize(
-    ("hooks", "message"),
+    ("generator", "path", "text", "message", "remedy"),
     [
-        ("base systemd encrypt filesystems", "HOOKS has encrypt beside systemd, which never"),
-        ("base udev sd-encrypt", "HOOKS has sd-encrypt without systemd: busybox never runs it"),
+        (plain_mkinitcpio, LATER, "HOOKS=(base udev)", "", f"say in {LATER}: HOOKS=(base udev tor"),
+        (plain_mkinitcpio, CONF, "HOOKS=(base systemd encrypt)", "has encrypt beside systemd", ""),
+        (plain_mkinitcpio, CONF, "HOOKS=(udev sd-encrypt)", "has sd-encrypt without systemd", ""),
+        (plain_mkinitcpio, PRESET, None, "nothing says what images mkinitcpio should make", ""),
+        (by_dracut, MINE, OMITS, "", f"out of omit_dracutmodules in {MINE}"),
     ],
 )
-def test_mixed_hooks_remain(hooks: str, message: str, machine: Enabled) -> None:
-    plain_mkinitcpio(machine, "")
-    machine.fake.write(CONF, f"HOOKS=({hooks})")
-    assert message in remains(machine.fake).message
-
-
-def test_what_keeps_dracuts_module_out_remains(machine: Enabled) -> None:
-    by_dracut(machine, "")
-    machine.fake.write("/etc/dracut.conf.d/mine.conf", 'omit_dracutmodules+=" torpor "\n')
+def test_what_a_file_says_remains(
+    generator: Generator, path: str, text: str | None, message: str, remedy: str, machine: Enabled
+) -> None:
+    generator(machine, "")
+    machine.fake.remove(path) if text is None else machine.fake.write(path, text)
     found = remains(machine.fake)
-    assert "out of omit_dracutmodules in /etc/dracut.conf.d/mine.conf" in found.remedy
+    assert message in found.message
+    assert remedy in found.remedy
 
 
 def test_a_part_that_is_not_installed_remains(machine: Enabled) -> None:
@@ -122,12 +121,6 @@ def test_no_generator_remains(machine: Enabled) -> None:
     machine.fake.remove("/usr/sbin/mkinitramfs")
     said = [one.message for one in bad(machine.fake) if one.level == Level.PROBLEM]
     assert "no initramfs generator is installed: initramfs-tools, mkinitcpio, dracut" in said
-
-
-def test_mkinitcpio_without_presets_remains(machine: Enabled) -> None:
-    plain_mkinitcpio(machine, "")
-    machine.fake.remove(PRESET)
-    assert "nothing says what images mkinitcpio should make" in remains(machine.fake).message
 
 
 def test_a_stale_resume_remains(machine: Enabled) -> None:
@@ -196,8 +189,7 @@ def test_what_keeps_luks_shut_remains(
     machine.fake.mapped("swap_crypt", LUKS)
     generator(machine, "")
     machine.fake.replace("/proc/cmdline", "quiet", words)
-    for path, text in ({"/etc/crypttab": crypttab + "\n"} | files).items():
-        machine.fake.write(path, text)
+    put(machine.fake.root, {"/etc/crypttab": crypttab + "\n"} | files)
     if remedy:
         assert remedy in remains(machine.fake).remedy
     else:

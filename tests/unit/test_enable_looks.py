@@ -7,6 +7,7 @@ import pytest
 
 from errors import NoGeneratorError, NotReadyError, SetupError
 from linux.root import Root
+from tests.tools import put
 from tests.unit.boot_layouts import ESP, stub
 from tests.unit.enabling import (
     CONF,
@@ -139,8 +140,7 @@ def test_what_boots_is_looked_into(machine: Enabled) -> None:
     stale = (machine.folder / "without").read_bytes()
     machine.fake.write("/efi/EFI/Linux/arch-linux.efi", unified_kernel_image([(b".initrd", stale)]))
     os.utime(uki, (OLD, OLD))
-    for path, data in stub("\\EFI\\LINUX\\ARCH-LINUX.EFI").items():
-        machine.fake.write(path, data)
+    put(machine.fake.root, stub("\\EFI\\LINUX\\ARCH-LINUX.EFI"))
     with pytest.raises(SetupError, match=r"^/efi/EFI/Linux/arch-linux\.efi was not rebuilt"):
         machine.enable()
     fresh = (machine.folder / "with").read_bytes()

@@ -2,7 +2,6 @@
 
 import gzip
 import lzma
-import struct
 from itertools import combinations, product
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import zstandard
 
 from tests.conftest import keep_rows
+from tests.unit.boot_layouts import kernel as kernel_head
 from tests.vm.places import PLACES, places_of, rows
 from tests.vm.test_debian_places import SHORT
 from vm import kernels
@@ -28,13 +28,8 @@ NOT_ZERO = b"\x7fELF\0depends=%s\0"
 
 
 def make_vmlinuz(path: Path) -> Path:
-    """Make just enough of a kernel to tell its release."""
-    head = bytearray(0x400)
-    head[0x202:0x206] = b"HdrS"
-    struct.pack_into("<H", head, 0x20E, 0x100)
-    head[0x300 : 0x300 + len(RELEASE) + 6] = f"{RELEASE} (me)"[: len(RELEASE) + 6].encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(head)
+    path.write_bytes(kernel_head(RELEASE))
     return path
 
 

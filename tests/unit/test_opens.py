@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools import put
 from tests.unit.following import (
     ARCH,
     BUSYBOX,
@@ -291,8 +292,7 @@ def prepared(folder: Path, kind: str, row: Row) -> Machine:
     hold(machine, CRYPTSETUP[kind])
     hold(machine, TABLES.get(kind, "etc/crypttab"), data=f"{held}\n".encode())
     machine.initramfs |= {path: text.encode() for path, text in row.in_it.items()}
-    for path, text in row.files.items():
-        machine.write(path, text)
+    put(folder, row.files)
     machine.replace("/proc/cmdline", "root=/dev/sda1 ro quiet", f"ro {row.words}")
     return machine
 
@@ -327,8 +327,7 @@ def test_a_file_system_that_nobody_opens(
     MAKE[kind](machine)
     machine.kind = kind
     hold(machine, CRYPTSETUP[kind])
-    for path, text in (files | {"/etc/crypttab": f"{table}\n"}).items():
-        machine.write(path, text)
+    put(tmp_path, files | {"/etc/crypttab": f"{table}\n"})
     machine.replace("/proc/cmdline", "root=/dev/sda1", "")
     (found,) = shut(machine)
     assert "nothing tells" in found.message

@@ -12,8 +12,9 @@ from state.location import Location
 from store.choose import Settings, choose_store
 from tests.forge import SWAP
 from tests.unit.fake_initramfs import Link
-from tests.unit.fake_machine import ENABLED, GIB, IMAGE, RELEASE, FakeMachine, header
+from tests.unit.fake_machine import ENABLED, GIB, IMAGE, RELEASE, header
 from tests.unit.fake_root import FakeRoot
+from tests.unit.following import HOOK, Machine
 from tests.unit.test_doctor_faults import FAULTS, both, on_command_line, with_member, written
 from tests.unit.test_doctor_systemctl import ANSWERS
 from torpor.doctor.finding import Finding, Level
@@ -22,19 +23,14 @@ from torpor.enable.system import NOTE, System
 
 CONF = "/etc/torpor.conf"
 LOCATION = "/var/lib/torpor/location"
-HOOK = "/usr/share/initramfs-tools/hooks/cryptroot"
 
 
-class Followed(FakeMachine):
+class Followed(Machine):
     """A machine whose user does what doctor says."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.sound = dict(self.initramfs)
-
-    def text(self, path: str) -> str:
-        place = self.root / path[1:]
-        return place.read_text() if place.exists() else ""
 
     def edit(self, path: str, pattern: str, new: str = "") -> None:
         """Change a file; what is to be changed has to be there."""
@@ -47,10 +43,8 @@ class Followed(FakeMachine):
     def rebuild(self) -> None:
         """Make the initramfs as initramfs-tools does."""
         self.initramfs = dict(self.sound)
-        self.initramfs[LOCATION[1:]] = self.text(LOCATION).encode()
-        if (self.root / HOOK[1:]).exists():
-            self.initramfs |= {"usr/sbin/cryptsetup": b"x", "sbin": Link("usr/sbin")}
-            self.initramfs["cryptroot/crypttab"] = self.text("/etc/crypttab").encode()
+        self.initramfs |= {LOCATION[1:]: self.text(LOCATION).encode(), "sbin": Link("usr/sbin")}
+        self.anew()
         if (self.root / "usr/sbin/lvm").exists():
             self.initramfs["usr/sbin/lvm"] = b"x"
 

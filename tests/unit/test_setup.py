@@ -17,13 +17,13 @@ from state.location import Location
 from store.choose import Settings
 from store.find import Found, Kind
 from store.place import Place
+from tests.tools import put
 from tests.unit.fake_machine import HOME_UUID, MACHINE_ID, FakeMachine
 from torpor.enable.enable import (
     LOGIND,
     SLEEP,
     disable,
     enable,
-    let_logind_see,
     take_effect,
     target_of,
 )
@@ -61,10 +61,7 @@ class Machine:
         path.chmod(0o755)
 
     def has(self, *names: str) -> None:
-        for name in names:
-            path = self.root / name[1:]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+        put(self.root, dict.fromkeys(names, ""))
 
     def runs_systemd(self) -> None:
         (self.root / "run/systemd/system").mkdir(parents=True)
@@ -102,6 +99,7 @@ ASKED = (
     "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager "
     "CanHibernate"
 )
+RESTART = "systemctl try-restart systemd-logind.service"
 
 
 def test_enable_and_disable(machine: Machine) -> None:
@@ -124,7 +122,7 @@ def test_enable_and_disable(machine: Machine) -> None:
     assert machine.disable()
     assert machine.started() == [
         "systemctl daemon-reload",
-        "systemctl try-restart systemd-logind.service",
+        RESTART,
         "update-initramfs -u -k all",
     ]
     left = {name for name in machine.files() if name not in running}
@@ -133,17 +131,17 @@ def test_enable_and_disable(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "restarted"), [("yes", False), ("challenge", False), ("no", True), ("na", True)]
+    ("answer", "restarts"), [("yes", 0), ("challenge", 0), ("no", 1), ("na", 1)]
 )
-def test_logind_is_restarted_where_it_says_no(
-    machine: Machine, answer: str, *, restarted: bool
+def test_logind_is_restarted_where_it_says_no_and_has_the_last_word(
+    answer: str, restarts: int, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have sessions: where it says yes, the next boot is early enough."""
     machine.runs_systemd()
     machine.program("busctl", f"""echo 's "{answer}"'""")
-    let_logind_see(machine.system)
-    restart = ["systemctl try-restart systemd-logind.service"] if restarted else []
-    assert machine.started() == [ASKED, *restart]
+    monkeypatch.setattr("torpor.enable.enable.announce", lambda *_: None)
+    assert len(take_effect(machine.system, Settings(Conf(), "quiet", None))) == restarts
+    assert machine.started() == [ASKED, *[RESTART] * restarts, ASKED]
 
 
 def test_without_a_running_systemd_nothing_is_reloaded(machine: Machine) -> None:
@@ -284,16 +282,6 @@ def test_what_lies_below_a_store(tmp_path: Path) -> None:
     assert target_of(store, fake.machine()) == replace(
         FILE, location=Location(f"UUID={HOME_UUID}", 77, MACHINE_ID, "/store")
     )
-
-
-@pytest.mark.parametrize(("answer", "expected"), [("yes", 0), ("challenge", 0), ("na", 1)])
-def test_logind_has_the_last_word(
-    machine: Machine, answer: str, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine.runs_systemd()
-    machine.program("busctl", f"""echo 's "{answer}"'""")
-    monkeypatch.setattr("torpor.enable.enable.announce", lambda *_: None)
-    assert len(take_effect(machine.system, Settings(Conf(), "quiet", None))) == expected
 
 
 def test_a_folder_of_others_stays(machine: Machine) -> None:
