@@ -29,6 +29,8 @@ class Machine(FakeMachine):
     """A machine whose files are edited as somebody does it who reads what doctor says."""
 
     kind = DEBIAN
+    missed = ""
+    """The file that the initramfs should hold."""
 
     def line(self, name: str, path: str, change: Callable[[str], str]) -> None:
         """Change the line of a device in a crypttab."""
@@ -39,12 +41,12 @@ class Machine(FakeMachine):
 
     def follow(self, finding: str, remedy: str) -> None:
         """Do what the remedy says, to the letter; what it says of a rebuild is `anew`."""
-        remedy, done = remedy.partition("; if that is not enough")[0], 0
-        for pattern, step in STEPS:
-            for found in re.finditer(pattern, remedy):
-                step(self, finding, *found.groups())
-                done += 1
-        assert done, remedy
+        self.missed = "".join(re.findall(r"does not hold the (?:key file|header) (\S+),", finding))
+        remedy = remedy.partition("; if that is not enough")[0]
+        found = [(step, words) for pattern, step in STEPS for words in re.finditer(pattern, remedy)]
+        assert found, remedy
+        for step, words in found:
+            step(self, *words.groups())
 
     def anew(self) -> None:
         """Make the initramfs as its generator does, after what `torpor enable` wrote."""
@@ -97,91 +99,78 @@ class Machine(FakeMachine):
         if "lvm2" in hooks:
             self.initramfs["usr/sbin/lvm"] = b"x"
 
+    def add_word(self, word: str) -> None:
+        """Add a word to the kernel command line."""
+        self.write("/proc/cmdline", f"{self.text('/proc/cmdline').strip()} {word}\n")
 
-Step = Callable[..., object]
+    def take_word(self, word: str) -> None:
+        """Take a word off the kernel command line, or all that begin so if it ends in =."""
+        words = self.text("/proc/cmdline").split()
+        left = [one for one in words if one != word]
+        if word[-1] == "=":
+            left = [one for one in words if not one.startswith(word)]
+        assert left != words
+        self.write("/proc/cmdline", " ".join(left) + "\n")
 
+    def name_all(self, word: str) -> None:
+        self.take_word("cryptdevice=")
+        self.add_word(word)
 
-def _add_word(machine: Machine, _finding: str, word: str) -> None:
-    machine.write("/proc/cmdline", f"{machine.text('/proc/cmdline').strip()} {word}\n")
+    def add_line(self, line: str, path: str = "/etc/crypttab") -> None:
+        self.write(path, f"{self.text(path)}{line}\n")
 
-
-def _take_word(machine: Machine, _finding: str, word: str) -> None:
-    words = machine.text("/proc/cmdline").split()
-    left = [one for one in words if not (one == word or (word[-1] == "=" and one.startswith(word)))]
-    assert left != words
-    machine.write("/proc/cmdline", " ".join(left) + "\n")
-
-
-def _add_option(machine: Machine, _finding: str, name: str, option: str, path: str) -> None:
-    machine.line(name, path, lambda line: f"{line},{option}")
-
-
-def _take_option(machine: Machine, _finding: str, option: str, name: str, path: str) -> None:
-    machine.line(name, path, lambda line: line.replace(option, "luks", 1))
-
-
-def _keep(machine: Machine, finding: str, form: str, path: str) -> None:
-    (held,) = re.findall(r"does not hold the (?:key file|header) (\S+),", finding)
-    machine.write(path, machine.text(path) + form.format(held))
+    def set_key(self, key: str, option: str, name: str, path: str) -> None:
+        new = rf"\1 {key} \2,{option}"
+        self.line(name, path, lambda line: re.sub(r"^(\S+ \S+) \S+ (\S+)", new, line))
 
 
-def _name_all(machine: Machine, finding: str, word: str) -> None:
-    _take_word(machine, finding, "cryptdevice=")
-    _add_word(machine, finding, word)
-
-
-STEPS: tuple[tuple[str, Step], ...] = (
-    (r"add ([\w.]+=\S+) to the boot loader's configuration", _add_word),
-    (r"take (\S+) off the boot loader's configuration", _take_word),
-    (r"\(this one by (\S+)\) in the boot", _name_all),
-    (r"name every device there by (rd.luks.uuid=)", lambda m, f, w: _add_word(m, f, w + DASHED)),
+STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
+    (r"add ([\w.]+=\S+) to the boot loader's configuration", Machine.add_word),
+    (r"take (\S+) off the boot loader's configuration", Machine.take_word),
+    (r"\(this one by (\S+)\) in the boot", Machine.name_all),
+    (r"name every device there by (rd.luks.uuid=)", lambda m, word: m.add_word(word + DASHED)),
+    (r"take \S+ out of (rd.luks.options=) in the", Machine.take_word),
+    (r"add the line (\S+ \S+ \S+ [^\s,]+(?:,[^\s,]+)*)", Machine.add_line),
     (
-        r"take (\S+) out of (rd.luks.options=) in the",
-        lambda machine, finding, _option, word: _take_word(machine, finding, word),
+        r"give (\S+) the option (\S+) in ([\w/.]*\w)",
+        lambda m, name, option, path: m.line(name, path, lambda line: f"{line},{option}"),
     ),
     (
-        r"add the line (\S+ \S+ \S+ [^\s,]+(?:,[^\s,]+)*)",
-        lambda machine, _finding, line: machine.write(
-            "/etc/crypttab", machine.text("/etc/crypttab") + line + "\n"
-        ),
+        r"take (\S+) out of the line of (\S+) in ([\w/.]*\w)",
+        lambda m, old, name, path: m.line(name, path, lambda line: line.replace(old, "luks", 1)),
     ),
-    (r"give (\S+) the option (\S+) in ([\w/.]*\w)", _add_option),
-    (r"take (\S+) out of the line of (\S+) in ([\w/.]*\w)", _take_option),
-    (r"name it in (KEYFILE_PATTERN=) of ([\w/-]+)", lambda m, f, w, p: _keep(m, f, w + "{}\n", p)),
     (
-        r"name it in install_items\+= of a file in ([\w/.]+\w)",
-        lambda m, f, folder: _keep(m, f, 'install_items+=" {} "\n', f"{folder}/mine.conf"),
+        r"name it in (KEYFILE_PATTERN=) of ([\w/-]+)",
+        lambda m, word, path: m.add_line(word + m.missed, path),
     ),
-    (r"name it in FILES of ([\w/.]+\w)", lambda m, f, path: _keep(m, f, "FILES=({})\n", path)),
+    (
+        r"name it in (install_items\+=) of a file in ([\w/.]+\w)",
+        lambda m, word, folder: m.add_line(f'{word}" {m.missed} "', f"{folder}/mine.conf"),
+    ),
+    (r"name it in FILES of ([\w/.]+\w)", lambda m, path: m.add_line(f"FILES=({m.missed})", path)),
     (
         r"put (\w+\+=\"[^\"]*\") into a file in ([\w/.]+\w)",
-        lambda m, _finding, line, folder: m.write(f"{folder}/mine.conf", m.conf() + line + "\n"),
+        lambda m, line, folder: m.write(f"{folder}/mine.conf", f"{m.conf()}{line}\n"),
     ),
-    (r"say in (\S+): (HOOKS=\([^)]*\))", lambda machine, _f, path, line: machine.write(path, line)),
+    (r"say in (\S+): (HOOKS=\([^)]*\))", Machine.write),
     (
         r"write (\S+) and the option (\S+) in the line of (\S+) in ([\w/.]*\w)",
-        lambda machine, _finding, key, option, name, path: machine.line(
-            name, path, lambda line: re.sub(r"^(\S+ \S+) \S+ (\S+)", rf"\1 {key} \2,{option}", line)
-        ),
+        Machine.set_key,
     ),
     (
         r"write (UUID=\S+) for (UUID=\S+) in the line of (\S+) in ([\w/.]*\w)",
-        lambda machine, _finding, new, old, name, path: machine.line(
-            name, path, lambda line: line.replace(old, new)
-        ),
+        lambda m, new, old, name, path: m.line(name, path, lambda line: line.replace(old, new)),
     ),
     (
         r"write none for - in the line of (\S+) in ([\w/.]*\w)",
-        lambda machine, _finding, name, path: machine.line(
-            name, path, lambda line: line.replace(" - ", " none ")
-        ),
+        lambda m, name, path: m.line(name, path, lambda line: line.replace(" - ", " none ")),
     ),
     (
         r"end the line of (\S+) in ([\w/.]*\w) with (\S+ [\w,]+\w)",
-        lambda m, _finding, name, path, end: m.line(name, path, lambda line: f"{line} {end}"),
+        lambda m, name, path, end: m.line(name, path, lambda line: f"{line} {end}"),
     ),
-    (r"install cryptsetup-initramfs", lambda machine, _finding: machine.write(HOOK, "")),
-    (r"install lvm2", lambda machine, _finding: machine.write("/usr/sbin/lvm", "")),
-    (r"run torpor enable|rebuild it", lambda _machine, _finding: None),
+    (r"install cryptsetup-initramfs", lambda m: m.write(HOOK, "")),
+    (r"install lvm2", lambda m: m.write("/usr/sbin/lvm", "")),
+    (r"run torpor enable|rebuild it", lambda _: None),
 )
 """Words of remedies, and what somebody does who follows them."""
