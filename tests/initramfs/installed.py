@@ -23,9 +23,10 @@ def stock_here() -> str:
 
 
 def lay_out(tree: Path, location: str | None) -> None:
-    """Install what the Debian package holds below `tree`, an empty folder."""
+    """Install what the Debian package holds below `tree`, a new folder."""
     if not (BUILD / "torpor-resume.needs").exists():
         unavailable("the resumer is not frozen: python3 build.py frozen")
+    tree.mkdir()
     make_tree(tree, Flavour.DEB, 0)
     if location is not None:
         (tree / "var/lib/torpor").mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,11 @@ def unavailable(reason: str) -> None:
 
 
 def on_a_copy(tree: Path, result: Path, *command: str) -> str:
-    """Run a command on a copy of this system with the files of `tree`; return what it said."""
+    """Run a command on a copy of this system with the files of `tree`; return what it said.
+
+    It keeps what it writes into the folder `result`, which is made where it is not there.
+    """
+    result.mkdir(exist_ok=True)
     unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     done = subprocess.run(
         [*unshare, "sh", HERE / "copy.sh", tree, result, *command],

@@ -9,6 +9,7 @@ import pytest
 from errors import NotReadyError
 from linux.root import Root
 from tests.initramfs.installed import HERE, UNITS, lay_out, on_a_copy, stock_here, unavailable
+from tests.tools import put
 from torpor.doctor.rebuilt import after_rebuild
 
 LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"
@@ -18,16 +19,13 @@ STRIPPED = ["", "--aggressive-strip"]
 @pytest.fixture
 def system(tmp_path: Path) -> Path:
     tree = tmp_path / "system"
-    tree.mkdir()
     lay_out(tree, LOCATION)
     return tree
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> Path:
-    folder = tmp_path / "result"
-    folder.mkdir()
-    return folder
+    return tmp_path / "result"
 
 
 def require(program: str) -> None:
@@ -50,13 +48,8 @@ def build(system: Path, result: Path, *command: str) -> Path:
 
 def doctor_remarks(system: Path, image: Path) -> list[str]:
     """Return what torpor enable would say of the image."""
-    for name, data in (
-        ("proc/sys/kernel/osrelease", b"6.1.0\n"),
-        ("boot/initrd.img-6.1.0", image.read_bytes()),
-    ):
-        path = system / name
-        path.parent.mkdir(parents=True)
-        path.write_bytes(data)
+    put(system, {"proc/sys/kernel/osrelease": "6.1.0\n"})
+    put(system, {"boot/initrd.img-6.1.0": image.read_bytes()})
     return after_rebuild(Root(str(system)), "torpor enable", 0)
 
 

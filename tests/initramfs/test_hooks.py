@@ -23,17 +23,9 @@ PREMOUNT = "/usr/share/initramfs-tools/scripts/local-premount/0torpor"
 HOOK = "/usr/lib/initcpio/hooks/torpor"
 
 
-@pytest.fixture
-def result(tmp_path: Path) -> Path:
-    folder = tmp_path / "result"
-    folder.mkdir()
-    return folder
-
-
 def system_with(tmp_path: Path, resumer: str) -> Path:
     """Return the tree of the package with `resumer`, a script, for the real one."""
     tree = tmp_path / "system"
-    tree.mkdir()
     lay_out(tree, None)
     (tree / RESUMER).write_text(f"#!/bin/sh\n{resumer}\n")
     return tree
@@ -66,26 +58,26 @@ def test_dracut_includes_us_by_our_own_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [3, 7, 127])
-def test_dracut_goes_on_whatever_happens(tmp_path: Path, result: Path, status: int) -> None:
+def test_dracut_goes_on_whatever_happens(tmp_path: Path, status: int) -> None:
     tree = system_with(tmp_path, f"echo ran $#; exit {status}")
     script = f'. {DRACUT}/torpor-resume.sh; echo "status $?"'
-    assert on_a_copy(tree, result, "dash", "-c", script) == "ran 0\nstatus 0\n"
+    assert on_a_copy(tree, tmp_path / "result", "dash", "-c", script) == "ran 0\nstatus 0\n"
 
 
 @pytest.mark.parametrize(("status", "stock_waits"), [(3, True), (7, False), (127, True)])
-def test_mkinitcpio(tmp_path: Path, result: Path, status: int, stock_waits: bool) -> None:
+def test_mkinitcpio(tmp_path: Path, status: int, stock_waits: bool) -> None:
     tree = system_with(tmp_path, f"echo ran $#; exit {status}")
     script = (
         f"echo resume=/dev/sda >/tmp/cmdline; . {HOOK}; run_hook; "
         'echo "status $?"; cat /tmp/cmdline'
     )
-    said = on_a_copy(tree, result, "/bin/busybox", "ash", "-c", script)
+    said = on_a_copy(tree, tmp_path / "result", "/bin/busybox", "ash", "-c", script)
     stock = "" if stock_waits else "noresume=y\n"
     assert said == f"ran 0\nstatus 0\nresume=/dev/sda\n{stock}"
 
 
 @pytest.mark.parametrize("status", [3, 7, 126])
-def test_initramfs_tools(tmp_path: Path, result: Path, status: int) -> None:
+def test_initramfs_tools(tmp_path: Path, status: int) -> None:
     """The real functions of initramfs-tools run local-block, and read conf/param.conf."""
     if not Path("/usr/share/initramfs-tools/scripts/functions").exists():
         unavailable("initramfs-tools-core is missing")
@@ -100,7 +92,7 @@ def test_initramfs_tools(tmp_path: Path, result: Path, status: int) -> None:
         [ ! -e /conf/param.conf ] || . /conf/param.conf
         echo "resume=$resume"
     """
-    said = on_a_copy(tree, result, "/bin/busybox", "sh", "-c", script)
+    said = on_a_copy(tree, tmp_path / "result", "/bin/busybox", "sh", "-c", script)
     stock = "" if status == 7 else "/dev/sda"
     assert said == f"local-block UUID=1-2\nresume={stock}\n"
 
@@ -118,12 +110,11 @@ def test_the_generator_does_nothing_outside_an_initramfs(tmp_path: Path) -> None
     assert str(link.readlink()) == f"/{UNITS}/torpor-resume.service"
 
 
-def test_systemd_understands_the_units(tmp_path: Path, result: Path) -> None:
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
     tree = tmp_path / "system"
-    tree.mkdir()
     lay_out(tree, None)
     units = ["torpor-resume.service", stock_here().replace("@", "@dev-sda1")]
-    said = on_a_copy(tree, result, "systemd-analyze", "verify", "--man=no", *units)
+    said = on_a_copy(tree, tmp_path / "result", "systemd-analyze", "verify", "--man=no", *units)
     assert "torpor" not in said
 
 

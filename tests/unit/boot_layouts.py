@@ -97,6 +97,8 @@ def entry(path: str, text: str) -> dict[str, str]:
 
 BLS = f"/efi/{TOKEN}/{RELEASE}"
 SUSE = f"/boot/efi/opensuse-tumbleweed/{RELEASE}"
+ESP_ENTRY = "/efi/loader/entries/arch.conf"
+OLD_STUB = variable("StubInfo", "systemd-stub 252")
 ARCH_PRESET = "ALL_kver=/boot/vmlinuz-linux\nPRESETS=(default fallback)\n"
 
 BOOTED = {
@@ -105,15 +107,12 @@ BOOTED = {
         "/efi/EFI/ArchLinux/arch-linux.efi", FRESH, stub("\\EFI\\ArchLinux\\arch-linux.efi")
     ),
     "an older stub, booted by the firmware": boots(
-        UKI,
-        FRESH,
-        variable("StubInfo", "systemd-stub 252"),
-        variable("LoaderImageIdentifier", "\\EFI\\Linux\\arch-linux.efi"),
+        UKI, FRESH, OLD_STUB, variable("LoaderImageIdentifier", "\\EFI\\Linux\\arch-linux.efi")
     ),
     "an older stub, booted by systemd-boot": boots(
         UKI,
         FRESH,
-        variable("StubInfo", "systemd-stub 252"),
+        OLD_STUB,
         variable("LoaderImageIdentifier", "\\EFI\\systemd\\systemd-bootx64.efi"),
         chosen("arch-linux.efi"),
     ),
@@ -168,19 +167,16 @@ BOOTED = {
         ARCH,
         chosen("arch.conf"),
         entry("/boot/loader/entries/arch.conf", "initrd /initramfs-linux.img"),
-        entry("/efi/loader/entries/arch.conf", "initrd /initramfs-linux.img"),
+        entry(ESP_ENTRY, "initrd /initramfs-linux.img"),
     ),
     "an entry that names a unified kernel image": boots(
         "/efi/EFI/arch/linux.efi",
         FRESH,
         chosen("arch.conf"),
-        entry("/efi/loader/entries/arch.conf", "efi /EFI/arch/linux.efi"),
+        entry(ESP_ENTRY, "efi /EFI/arch/linux.efi"),
     ),
     "an entry that names one as the kernel": boots(
-        UKI,
-        FRESH,
-        chosen("arch.conf"),
-        entry("/efi/loader/entries/arch.conf", "linux /EFI/Linux/arch-linux.efi"),
+        UKI, FRESH, chosen("arch.conf"), entry(ESP_ENTRY, "linux /EFI/Linux/arch-linux.efi")
     ),
     "openSUSE's, with a checksum; what was booted is there for another snapshot": boots(
         f"{SUSE}/initrd-bb",

@@ -16,13 +16,14 @@ LUKS = "CRYPT-LUKS2-" + "c" * 32 + "-swap_crypt"
 LVM = "LVM-" + "x" * 64
 OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
+DROP_INS = "/etc/systemd/system/systemd-hibernate.service.d"
 STORE_SDA2 = "store = /dev/sda2\n"
 STORE_PAGE = header(USER, b"TORPSTOR")
 
 
 def test_sound_machine(fake: FakeMachine) -> None:
     findings = fake.examine()
-    assert [finding for finding in findings if finding.level != Level.OK] == []
+    assert {finding.level for finding in findings} == {Level.OK}
     assert len(findings) > 15
     assert not any(finding.remedy for finding in findings)
 
@@ -122,6 +123,14 @@ class Fault(NamedTuple):
     message: str
     remedy: str
     level: Level = Level.PROBLEM
+
+    def check(self, fake: FakeMachine) -> None:
+        """See that doctor finds this and nothing else."""
+        self.spoil(fake)
+        (finding,) = fake.bad()
+        assert finding.level == self.level
+        assert self.message in finding.message
+        assert self.remedy in finding.remedy
 
 
 FAULTS = {
@@ -297,18 +306,15 @@ FAULTS = {
         Level.WARNING,
     ),
     "no drop-in": Fault(
-        removed("/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"),
+        removed(f"{DROP_INS}/torpor.conf"),
         "systemctl hibernate does not use Torpor",
         "torpor enable",
         Level.WARNING,
     ),
     "another drop-in wins": Fault(
-        written(
-            "/etc/systemd/system/systemd-hibernate.service.d/zz.conf",
-            "[Service]\nExecStart=\nExecStart=/bin/other\n",
-        ),
+        written(f"{DROP_INS}/zz.conf", "[Service]\nExecStart=\nExecStart=/bin/other\n"),
         "systemctl hibernate does not use Torpor",
-        "take ExecStart= out of /etc/systemd/system/systemd-hibernate.service.d/zz.conf",
+        f"take ExecStart= out of {DROP_INS}/zz.conf",
         Level.WARNING,
     ),
     "masked": Fault(
@@ -334,12 +340,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found_and_nothing_else(name: str, fake: FakeMachine) -> None:
-    fault = FAULTS[name]
-    fault.spoil(fake)
-    (finding,) = fake.bad()
-    assert finding.level == fault.level
-    assert fault.message in finding.message
-    assert fault.remedy in finding.remedy
+    FAULTS[name].check(fake)
 
 
 def test_faults_have_messages_of_their_own() -> None:

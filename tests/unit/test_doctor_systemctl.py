@@ -1,6 +1,5 @@
 """What systemd makes of its settings, what logind answers, and what doctor says of both."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,8 @@ from initramfs.generators.systemd import boolean
 from linux import efivar
 from linux.root import Root
 from tests.unit.fake_machine import RELEASE, UUID_TEXT, FakeMachine
+from tests.unit.fake_root import write
+from tests.unit.test_doctor_faults import Fault, Spoil, removed, written
 from torpor.doctor.check_systemctl import forbidden_by
 from torpor.doctor.finding import Level
 
@@ -26,13 +27,6 @@ BYPASS = "/etc/systemd/system/systemd-logind.service.d/torpor.conf"
 )
 def test_booleans(text: str, value: bool | None) -> None:
     assert boolean(text) is value
-
-
-def forbidden(root: Path, files: dict[str, str]) -> tuple[str, str] | None:
-    for path, text in files.items():
-        (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
-        (root / path[1:]).write_text(text)
-    return forbidden_by(Root(str(root)), "sleep.conf", "Sleep", "AllowHibernation")
 
 
 ETC, RUN = "/etc/systemd/sleep.conf", "/run/systemd/sleep.conf"
@@ -70,20 +64,10 @@ NO, YES, NOTHING = SLEEP.format("no"), SLEEP.format("yes"), SLEEP.format("")
         ({ETC: "[Sleep]\nAllowHibernation=no\\"}, ETC),
     ],
 )
-def test_what_forbids(tmp_path: Path, files: dict[str, str], path: str) -> None:
-    found = forbidden(tmp_path, files)
+def test_what_forbids(root: Root, files: dict[str, str], path: str) -> None:
+    write(root, files)
+    found = forbidden_by(root, "sleep.conf", "Sleep", "AllowHibernation")
     assert (found[0] if found else "") == path
-
-
-Step = Callable[[FakeMachine], object]
-
-
-def at(path: str, text: str = "") -> Step:
-    return lambda fake: fake.write(path, text)
-
-
-def gone(path: str) -> Step:
-    return lambda fake: fake.remove(path)
 
 
 @pytest.mark.parametrize("path", [ETC, f"{RUN}.d/n.conf", f"{USR}.d/n.conf"])
@@ -150,12 +134,15 @@ def test_a_drop_in_behind_ours(text: str, is_ours: bool, fake: FakeMachine) -> N
     fake.write(
         f"{Path(BYPASS).parents[1]}/systemd-hibernate.service.d/zz.conf", f"[Service]\n{text}"
     )
-    assert ["zz.conf comes last" in finding.message for finding in fake.bad()] == (
-        [] if is_ours else [True]
-    )
+    others = ["zz.conf comes last" in message for message in fake.complaints()]
+    assert others == ([] if is_ours else [True])
 
 
-NOT_NAMED = at("/sys/power/resume", "0:0\n")
+NOT_NAMED = written("/sys/power/resume", "0:0\n")
+
+
+def nothing(_: FakeMachine) -> None:
+    pass
 
 
 def half_named(fake: FakeMachine) -> None:
@@ -168,54 +155,43 @@ def with_efi(fake: FakeMachine) -> None:
     fake.write("/sys/firmware/efi/runtime", "")
 
 
-ANSWERS: dict[str, tuple[str, Step, Level, str, str]] = {
-    "nothing named": ("na", NOT_NAMED, Level.PROBLEM, "(na): nothing is named", "torpor announce"),
-    "half": ("na", half_named, Level.PROBLEM, "resume_offset names a page", "torpor announce"),
-    "half, EFI": (
-        "na",
-        with_efi,
-        Level.PROBLEM,
-        "resume_offset names",
-        "echo 0 >/sys/power/resume",
+ANSWERS = {
+    "nothing named": ("na", Fault(NOT_NAMED, "(na): nothing is named", "torpor announce")),
+    "half": ("na", Fault(half_named, "resume_offset names a page", "torpor announce")),
+    "half, EFI": ("na", Fault(with_efi, "resume_offset names", "echo 0 >/sys/power/resume")),
+    "room": ("na", Fault(removed(BYPASS), "(na): it looks for room", "torpor enable")),
+    "not seen": ("na", Fault(nothing, "has not seen", "restart systemd-logind")),
+    "polkit": ("no", Fault(nothing, "(no): a rule of polkit", "login1.hibernate")),
+    "password": ("challenge", Fault(nothing, "asks for a password", "polkit", Level.WARNING)),
+    "lock": ("inhibitor-blocked", Fault(nothing, "inhibitor", "systemd-inhibit", Level.WARNING)),
+    "both": (
+        "challenge-inhibitor-blocked",
+        Fault(nothing, "lock", "systemd-inhibit", Level.WARNING),
     ),
-    "room": ("na", gone(BYPASS), Level.PROBLEM, "(na): it looks for room", "torpor enable"),
-    "not seen": ("na", lambda _: 0, Level.PROBLEM, "has not seen", "restart systemd-logind"),
-    "polkit": ("no", lambda _: 0, Level.PROBLEM, "(no): a rule of polkit", "login1.hibernate"),
-    "password": ("challenge", lambda _: 0, Level.WARNING, "asks for a password", "polkit"),
-    "lock": ("inhibitor-blocked", lambda _: 0, Level.WARNING, "inhibitor", "systemd-inhibit"),
-    "both": ("challenge-inhibitor-blocked", lambda _: 0, Level.WARNING, "lock", "systemd-inhibit"),
-    "today only": ("yes", gone(BYPASS), Level.WARNING, "may refuse", "torpor enable"),
+    "today only": ("yes", Fault(removed(BYPASS), "may refuse", "torpor enable", Level.WARNING)),
     "no answer": (
         "",
-        NOT_NAMED,
-        Level.WARNING,
-        "may refuse systemctl hibernate: nothing",
-        "torpor",
+        Fault(NOT_NAMED, "may refuse systemctl hibernate: nothing", "torpor", Level.WARNING),
     ),
 }
+"""What logind answers, and what doctor says then."""
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_what_logind_answers(fake: FakeMachine, name: str) -> None:
-    fake.logind, spoil, level, message, remedy = ANSWERS[name]
-    spoil(fake)
-    (finding,) = fake.bad()
-    assert finding.level == level
-    assert message in finding.message
-    assert remedy in finding.remedy
+    fake.logind, fault = ANSWERS[name]
+    fault.check(fake)
 
 
 def test_noresume_is_a_reason(fake: FakeMachine) -> None:
     fake.logind = "na"
     fake.replace("/proc/cmdline", "quiet", "noresume")
-    found = [finding.message for finding in fake.bad() if "logind" in finding.message]
-    assert found == [
-        "logind refuses systemctl hibernate (na): the kernel command line has noresume"
-    ]
+    said = "logind refuses systemctl hibernate (na): the kernel command line has noresume"
+    assert [message for message in fake.complaints() if "logind" in message] == [said]
 
 
-@pytest.mark.parametrize("spoil", [lambda _: 0, NOT_NAMED])
-def test_a_yes_is_a_yes(fake: FakeMachine, spoil: Step) -> None:
+@pytest.mark.parametrize("spoil", [nothing, NOT_NAMED])
+def test_a_yes_is_a_yes(fake: FakeMachine, spoil: Spoil) -> None:
     """Before 254 it is, whatever is named."""
     spoil(fake)
     assert fake.bad() == []
@@ -226,7 +202,7 @@ def test_nothing_has_to_be_named_where_no_swap_is(fake: FakeMachine, swaps: str)
     fake.logind = ""
     NOT_NAMED(fake)
     fake.write("/proc/swaps", f"Filename Type Size Used Priority\n{swaps}")
-    assert not any("logind" in finding.message for finding in fake.bad())
+    assert not any("logind" in message for message in fake.complaints())
 
 
 def test_without_logind_the_files_are_what_there_is(fake: FakeMachine) -> None:
@@ -238,7 +214,7 @@ def test_without_logind_the_files_are_what_there_is(fake: FakeMachine) -> None:
 def test_a_kernel_that_cannot_is_said_once(fake: FakeMachine) -> None:
     fake.logind = "na"
     fake.write("/sys/power/state", "freeze mem\n")
-    assert not any("logind" in finding.message for finding in fake.bad())
+    assert not any("logind" in message for message in fake.complaints())
 
 
 def test_a_name_in_the_firmware_may_be_another_system_s(fake: FakeMachine) -> None:

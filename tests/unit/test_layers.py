@@ -26,7 +26,7 @@ from tests.unit.test_doctor_kinds import (
 Change = Callable[[FakeMachine], object]
 
 
-UUID = "08150815-0815-0815-0815-081508150815"
+UUID = DASHED
 HEX = UUID.replace("-", "")
 
 

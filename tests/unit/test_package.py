@@ -294,7 +294,6 @@ case $* in *--print) echo "echo first rebuild"; echo "false second rebuild" ;; e
 def test_install_and_uninstall_rebuild(tmp_path: Path) -> None:
     """On a copy of this system, with a stand-in for the command."""
     tree, result = tmp_path / "system", tmp_path / "result"
-    result.mkdir()
     make_tree(tree / "tarball/root", Flavour.TARBALL, DATE)
     shutil.copy(ROOT / "package/install.sh", tree / "tarball")
     command = tree / "tarball/root/usr/lib/torpor/torpor/torpor"

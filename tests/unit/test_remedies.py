@@ -175,7 +175,7 @@ SPOILS |= {
         both(written(LOCATION, "resume="), with_member(LOCATION[1:], b"resume=")),
     ),
 }
-SPOILS |= {f"logind: {name}": (answer, spoil) for name, (answer, spoil, *_) in ANSWERS.items()}
+SPOILS |= {f"logind: {name}": (told, fault.spoil) for name, (told, fault) in ANSWERS.items()}
 
 
 @pytest.mark.parametrize("name", SPOILS)
