@@ -18,13 +18,14 @@ def parameters(text: str) -> list[tuple[str, str]]:
 
     Double quotes hold blanks together (lib/cmdline.c, next_arg), and go: the kernel takes off those
     around a word or a value only, systemd all of them. In a name `-` is `_` (kernel/params.c,
-    parameq). What follows a lone `--` belongs to init.
+    parameq). What follows a lone `--`, in quotes or not, belongs to init.
     """
     found = []
     for word in _split(text):
-        name, _, value = word.replace('"', "").partition("=")
-        if word == "--":
+        plain = word.replace('"', "")
+        if plain == "--":
             break
+        name, _, value = plain.partition("=")
         found.append((name.replace("-", "_"), value))
     return found
 

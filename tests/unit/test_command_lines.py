@@ -57,6 +57,8 @@ LINES = (
     Line("resume", {"resume": ""}),
     named("resume=/dev/a -- resume=/dev/b", "/dev/a"),
     Line("quiet -- resume=/dev/b noresume", {"quiet": ""}, ("resume", "noresume")),
+    named('resume=/dev/a "--" resume=/dev/b', "/dev/a"),
+    named("resume=/dev/a --= '--' resume=/dev/b", "/dev/b"),
     named("resume=/dev/a --x -- y", "/dev/a"),
     named("resume=/dev/a resume-offset=7", "/dev/a", 7),
     # Values have = in them, quotes hold blanks together.
@@ -66,7 +68,9 @@ LINES = (
     named('resume=PARTLABEL="Linux swap" quiet', "PARTLABEL=Linux swap"),
     named('resume=UUID="1-2"', "UUID=1-2"),
     named('resume="UUID=1-2" resume_offset="8"', "UUID=1-2", 8),
+    # Single quotes are letters: they hold nothing together.
     named("resume='LABEL=x'", "'LABEL=x'"),
+    named("resume='PARTLABEL=a resume_offset=9 b'", "'PARTLABEL=a", 9),
     named(r"resume=/dev/disk/by-label/a\x20b", r"/dev/disk/by-label/a\x20b"),
     named("resume=LABEL=größe\u2028\u00a0x ro", "LABEL=größe\u2028\u00a0x"),
     Line(
