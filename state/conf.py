@@ -92,10 +92,11 @@ def _one_of(known: tuple[str, ...], key: str, value: str) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Return a number of bytes with an optional suffix K, M or G. Raises ValueError."""
+    """Return a number of bytes with an optional suffix K, M, G or T. Raises ValueError."""
     number, shift = text, 0
-    if text[-1:].upper() in ("K", "M", "G"):
-        number, shift = text[:-1], {"K": 10, "M": 20, "G": 30}[text[-1].upper()]
+    shifts = {"K": 10, "M": 20, "G": 30, "T": 40}
+    if text[-1:].upper() in shifts:
+        number, shift = text[:-1], shifts[text[-1].upper()]
     if not number.isdecimal() or not number.isascii() or int(number) << shift >= 1 << 63:
         raise ValueError(f"{text!r} is not a number of bytes")
     return int(number) << shift

@@ -4,7 +4,7 @@
 kernel command line. Every boot reads it, so this imports little.
 """
 
-from errors import ConfigurationError, command
+from errors import ConfigurationError, StoreRefusedError, command
 from linux import cmdline
 from state.files import read_text
 
@@ -47,7 +47,12 @@ class Location:
         return cls(values["resume"], page, machine_id, values.get("store", ""))
 
     def build(self) -> str:
-        """Return the file's text."""
+        """Return the file's text, a line for each. Raises StoreRefusedError for one of several."""
+        for name in (self.resume, self.store):
+            if "\n" in name:
+                raise StoreRefusedError(
+                    f"no boot can be told of {name!r}: there is a newline in it", "rename it"
+                )
         offset = f"resume_offset={self.offset}\n" if self.offset else ""
         machine = f"machine_id={self.machine_id}\n" if self.machine_id else ""
         store = f"store={self.store}\n" if self.store else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import ConfigurationError, StateError, UnreadableError
+from errors import ConfigurationError, StateError, StoreRefusedError, UnreadableError
 from state.boot import BootRecord
 from state.conf import Conf, parse_size, read_conf
 from state.files import write_text
@@ -76,12 +76,13 @@ def test_wrong_conf_names_the_line(line: str, message: str) -> None:
 
 
 def test_sizes() -> None:
-    assert [parse_size(text) for text in ("0", "7", "3k", "2M", "1G")] == [
+    assert [parse_size(text) for text in ("0", "7", "3k", "2M", "1G", "2t")] == [
         0,
         7,
         3072,
         2 << 20,
         1 << 30,
+        2 << 40,
     ]
 
 
@@ -96,6 +97,14 @@ def test_location_is_read_back(tmp_path: Path) -> None:
         assert read_location(str(path)) == location
     assert Location("UUID=1", 7).parameters == "resume=UUID=1 resume_offset=7"
     assert Location("UUID=1").parameters == "resume=UUID=1"
+
+
+@pytest.mark.parametrize(
+    "location", [Location("UUID=1", 7, store="/a\nresume=b"), Location("/dev/a\n")]
+)
+def test_a_location_of_two_lines(location: Location) -> None:
+    with pytest.raises(StoreRefusedError, match=r"a\\n.*newline"):
+        location.build()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--image-size",
         metavar="min|max|SIZE",
         type=size(parse_image_size),
-        help="limit the snapshot to this many bytes (suffixes K, M, G); min: the smallest that "
+        help="limit the snapshot to this many bytes (suffixes K, M, G, T); min: the smallest that "
         "the kernel can make, max: the largest; default: what the kernel prefers",
     )
     parser.add_argument(

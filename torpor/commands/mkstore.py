@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=size(parse_size),
         metavar="SIZE",
-        help="make a new file of this size (K, M, G) instead",
+        help="make a new file of this size (K, M, G, T) instead",
     )
     parser.add_argument("device", metavar="DEVICE|FILE", help="a block device, or the new file")
 

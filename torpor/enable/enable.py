@@ -58,8 +58,8 @@ def target_of(store: Found, root: Root = HOST) -> Target:
 def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
     """Make the system hibernate to the target and resume from it; say each step.
 
-    Return what `look` has to say of the initramfs that was made. Raises NoGeneratorError, and
-    SetupError or UnreadableError after undoing all of it.
+    Return what `look` has to say of the initramfs that was made. Raises NoGeneratorError,
+    StoreRefusedError, and SetupError or UnreadableError after undoing all of it.
     """
     generator = generator_of(system)
     with ExitStack() as undo:
