@@ -199,7 +199,7 @@ def file_check(inode: int, size: int, mtime_ns: int) -> int:
     return crc32c(b"".join(part.to_bytes(8, "little") for part in parts))
 
 
-def pages_in(ranges: Ranges) -> int:
+def pages_in(ranges: Iterable[tuple[int, int]]) -> int:
     """Return the pages of all runs."""
     return sum(count for _, count in ranges)
 
@@ -219,16 +219,8 @@ def _front_coded(files: Sequence[CachedFile]) -> bytes:
 def _shared(one: bytes, other: bytes) -> int:
     """Return how many bytes at the beginning are the same."""
     size = min(len(one), len(other))
-    if one[:size] == other[:size]:
-        return size
-    low = 0
-    while low < size:
-        middle = (low + size + 1) // 2
-        if one[:middle] == other[:middle]:
-            low = middle
-        else:
-            size = middle - 1
-    return low
+    differing = int.from_bytes(one[:size], "big") ^ int.from_bytes(other[:size], "big")
+    return size - (differing.bit_length() + 7) // 8
 
 
 def _numbers_of_files(files: Sequence[CachedFile]) -> Iterator[int]:
