@@ -7,6 +7,7 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +20,6 @@ _CACHESTAT = number_of("cachestat")
 # struct cachestat_range and cachestat, include/uapi/linux/mman.h
 _RANGE = struct.Struct("=QQ")
 _COUNTS = struct.Struct("=5Q")
-_WHOLE = _RANGE.pack(0, 0)
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _PIECE = 64 << 20
 """Bytes of a file that are mapped at a time: mincore fills a byte for each page."""
@@ -42,14 +42,13 @@ Runs = list[tuple[int, int]]
 """First page and pages of each run."""
 
 
-def _never() -> bool:
-    return False
+_ONES = re.compile(b"\1+")
 
 
 class Residency:
     """Asks for one file after another; not from several threads."""
 
-    def __init__(self, is_late: Callable[[], bool] = _never) -> None:
+    def __init__(self, is_late: Callable[[], bool] = lambda: False) -> None:
         """`is_late` says whether to stop in the middle of a file, with what was found so far."""
         self._is_late = is_late
         self._counts = ctypes.create_string_buffer(_COUNTS.size)
@@ -69,12 +68,13 @@ class Residency:
             return []
         size = -(-os.fstat(fd).st_size // PAGE_SIZE) * PAGE_SIZE
         found: Runs = []
-        for first, count in self._counted(fd, size) if cached > 0 else self._looked_at(fd, size):
-            _join(found, first, count)
+        if cached > 0:
+            looked_at = self._counted(fd, size)
+        else:
+            looked_at = self._mapped(fd, 0, size) if 0 < size <= _PIECE else self._data(fd)
+        for first, count in looked_at:
+            join(found, first, count)
         return found
-
-    def _looked_at(self, fd: int, size: int) -> Iterator[tuple[int, int]]:
-        return self._mapped(fd, 0, size) if 0 < size <= _PIECE else self._data(fd)
 
     def _counted(self, fd: int, size: int) -> Iterator[tuple[int, int]]:
         """Yield runs: a part that is cached in part only is looked at in halves."""
@@ -111,8 +111,7 @@ class Residency:
 
         A `size` of 0 is all the rest of the file.
         """
-        part = _RANGE.pack(start, size) if start or size else _WHOLE
-        if quick.syscall(_CACHESTAT, fd, part, self._counts, 0) == 0:
+        if quick.syscall(_CACHESTAT, fd, _RANGE.pack(start, size), self._counts, 0) == 0:
             return self._cached_pages.value
         if ctypes.get_errno() == errno.ENOSYS:
             self.has_cachestat = False
@@ -133,18 +132,10 @@ class Residency:
 
 def runs(flags: bytes) -> Runs:
     """Return the runs of bytes that are 1; all others are 0."""
-    found = []
-    start = flags.find(1)
-    while start >= 0:
-        end = flags.find(0, start)
-        if end < 0:
-            end = len(flags)
-        found.append((start, end - start))
-        start = flags.find(1, end)
-    return found
+    return [(ones.start(), len(ones[0])) for ones in _ONES.finditer(flags)]
 
 
-def _join(joined: Runs, first: int, count: int) -> None:
+def join(joined: Runs, first: int, count: int) -> None:
     """Append a run, as part of the last one if it goes on there."""
     if joined and sum(joined[-1]) == first:
         joined[-1] = (joined[-1][0], joined[-1][1] + count)

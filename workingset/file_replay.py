@@ -98,7 +98,7 @@ class FileReplay:
     def _read(self, files: Sequence[_Open]) -> None:
         before = {file.fd: self._missing(file) for file in files}
         pages = self._stats.file_pages
-        pages.resident += sum(pages_in(f.ranges) - _total(before[f.fd]) for f in files)
+        pages.resident += sum(pages_in(f.ranges) - pages_in(before[f.fd]) for f in files)
         pieces = sorted(
             (piece for fd, runs in before.items() for piece in _pieces(fd, runs)),
             key=lambda piece: piece.place,
@@ -108,8 +108,8 @@ class FileReplay:
             for _ in self._threads.map(self._read_group, groups):
                 pass
         finally:
-            after = [_total(self._missing(file)) for file in files]
-            pages.restored += sum(map(_total, before.values())) - sum(after)
+            after = [pages_in(self._missing(file)) for file in files]
+            pages.restored += sum(map(pages_in, before.values())) - sum(after)
             self._stats.restored_files += after.count(0)
 
     def _missing(self, file: _Open) -> Runs:
@@ -163,10 +163,6 @@ def _without(ranges: Ranges, there: Runs) -> Iterator[tuple[int, int]]:
             if at < first:
                 yield at, min(first, end) - at
             at = first + count
-
-
-def _total(runs: Runs) -> int:
-    return sum(count for _, count in runs)
 
 
 def _pieces(fd: int, missing: Runs) -> Iterator[_Piece]:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from format.working_set import ProcessMemory, Ranges, pages_in
 from linux import PAGE_SIZE, process_memory, tasks
 from linux.memory import excess, memory
+from workingset.limits import in_groups
 
 LIMIT = 3.0
 """Seconds that it may take; what is left then the kernel does."""
@@ -62,7 +63,9 @@ def _page_out(process: ProcessMemory, share: int, deadline: float) -> int:
     pidfd = os.pidfd_open(process.pid)
     done = 0
     try:
-        for batch in _batches(process.ranges, share):
+        parts = _first(process.ranges, share)
+        most = _BATCH_PAGES, process_memory.MOST_RANGES
+        for batch in in_groups(parts, lambda part: part[1], *most):
             if time.monotonic() >= deadline:
                 break
             ranges = [(page * PAGE_SIZE, count * PAGE_SIZE) for page, count in batch]
@@ -73,20 +76,10 @@ def _page_out(process: ProcessMemory, share: int, deadline: float) -> int:
     return done
 
 
-def _batches(ranges: Ranges, most: int) -> Iterator[list[tuple[int, int]]]:
-    """Yield the first `most` pages of the ranges, some at a time."""
-    batch: list[tuple[int, int]] = []
-    room = min(_BATCH_PAGES, most)
+def _first(ranges: Ranges, most: int) -> Iterator[tuple[int, int]]:
+    """Yield the first `most` pages of the ranges, in parts that are not larger than a batch."""
     for first, pages in ranges:
-        start, end = first, first + pages
-        while start < end and most:
-            count = min(end - start, room)
-            batch.append((start, count))
-            start += count
-            most -= count
-            room -= count
-            if not room or len(batch) == process_memory.MOST_RANGES:
-                yield batch
-                batch, room = [], min(_BATCH_PAGES, most)
-    if batch:
-        yield batch
+        end = first + min(pages, most)
+        most -= end - first
+        for at in range(first, end, _BATCH_PAGES):
+            yield at, min(_BATCH_PAGES, end - at)

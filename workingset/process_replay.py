@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from format.working_set import ProcessMemory, Ranges
+from format.working_set import ProcessMemory, Ranges, pages_in
 from linux import PAGE_SIZE, process_memory, tasks
 from linux.process_memory import Mapping, PageMap
 from workingset.limits import Limits, in_groups
@@ -78,8 +78,8 @@ class ProcessReplay:
             for mapping in process_memory.mappings(pid):
                 for first, count in _overlap(process.ranges, *mapping.pages):
                     entries = pages.read(first, count)
-                    there = sum(count for _, count in process_memory.resident(entries, shared=True))
-                    self._stats.process_pages.resident += there
+                    there = process_memory.resident(entries, shared=True)
+                    self._stats.process_pages.resident += pages_in(there)
                     yield from self._runs(pid, mapping, first, entries)
 
     def _runs(self, pid: int, mapping: Mapping, first: int, entries: bytes) -> Iterator[_Run]:

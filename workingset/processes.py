@@ -8,6 +8,7 @@ from contextlib import suppress
 from format.working_set import ProcessMemory
 from linux import process_memory, tasks
 from linux.memory import memory
+from linux.page_cache import Runs, join
 from linux.process_memory import Mapping, PageMap
 
 _PIECE = 1 << 18
@@ -62,19 +63,13 @@ class Processes:
                     if maps := process_memory.mappings(pid):
                         yield pid, maps
 
-    def _resident(self, pid: int, maps: list[Mapping]) -> Iterator[tuple[int, int]]:
-        """Yield the runs of pages in memory that are no file's."""
-        end = -1
-        first = 0
+    def _resident(self, pid: int, maps: list[Mapping]) -> Runs:
+        """Return the runs of pages in memory that are no file's."""
+        found: Runs = []
         with PageMap(pid) as pages:
-            for start, count in self._runs(pages, maps):
-                if start != end:
-                    if end >= 0:
-                        yield first, end - first
-                    first = start
-                end = start + count
-        if end >= 0:
-            yield first, end - first
+            for first, count in self._runs(pages, maps):
+                join(found, first, count)
+        return found
 
     def _runs(self, pages: PageMap, maps: list[Mapping]) -> Iterator[tuple[int, int]]:
         for mapping in maps:

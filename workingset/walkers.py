@@ -114,33 +114,28 @@ class Walkers:
 
     def wait(self) -> bool:
         """Wait until all have walked; return whether they came to the end of it in time."""
-        complete = True
-        while self._at_work and time.monotonic() < self._deadline + _GRACE:
-            complete = self._reap() and complete
-            time.sleep(0.002)
-        complete = complete and not self._at_work
+        complete = self._reap(self._deadline + _GRACE)
         self._end()
         return complete
 
-    def _reap(self) -> bool:
-        """Reap those that have ended; return whether each had finished its work."""
+    def _reap(self, until: float) -> bool:
+        """Reap those that end until then; return whether all have, each with its work finished."""
         complete = True
-        for pid, result in list(self._at_work.items()):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                self._results.append(result)
-                del self._at_work[pid]
-                complete = complete and status == 0
-        return complete
+        while self._at_work and time.monotonic() < until:
+            for pid, result in list(self._at_work.items()):
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                if ended:
+                    self._results.append(result)
+                    del self._at_work[pid]
+                    complete = complete and status == 0
+            time.sleep(0.002)
+        return complete and not self._at_work
 
     def _end(self) -> None:
         """End those that are late. One that waits for a disk stays: what it found is not used."""
         for pid in self._at_work:
             os.kill(pid, signal.SIGKILL)
-        until = time.monotonic() + _GRACE
-        while self._at_work and time.monotonic() < until:
-            self._reap()
-            time.sleep(0.002)
+        self._reap(time.monotonic() + _GRACE)
 
     def found(self) -> Iterator[tuple[int, Found]]:
         """Yield what they have found: the number of the tree, and the file."""
