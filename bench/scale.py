@@ -27,8 +27,7 @@ from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
 from format.writer import ImageWriter, new_buffers
-from store.file import FileSink, new_file
-from store.image import open_image
+from store.image import FileSink, new_file, open_image
 from vm.host import BUILD
 
 TORPOR = BUILD / "torpor/torpor"

@@ -15,7 +15,6 @@ from format import PAGE_SIZE
 from format.checksum import Buffer
 from format.mark import MAX_EXTENTS, Extents, Mark, MarkState, build_map, map_pages
 from format.pipeline import Job, PageBuffer, Threads
-from store.file import read_at
 
 WRITE_SIZE = 2 << 20
 WRITES = 3
@@ -55,6 +54,17 @@ class BlockSource:
             page += count
             nth += 1
         return buffer[skip : skip + size]
+
+
+def read_at(fd: int, name: str, offset: int, room: memoryview) -> None:
+    """Fill `room` from this byte of a file or device on. Raises IncompleteError at its end."""
+    done = 0
+    while done < len(room):
+        with Attempt("read", f"{name} at byte {offset + done}"):
+            got = os.preadv(fd, [room[done:]], offset + done)
+        if not got:
+            raise IncompleteError(f"{name} ends at byte {offset + done}")
+        done += got
 
 
 def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:

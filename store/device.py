@@ -16,7 +16,8 @@ from store.blocks import BlockSink
 from store.header import StoreHeader, new_store_header, read_header
 from store.place import refuse_volatile
 
-_SMALLEST_PAGES = 256
+SMALLEST_SIZE = 1 << 20
+"""Bytes of a store."""
 
 
 def open_device(path: str) -> OpenFile:
@@ -112,7 +113,7 @@ def make_store(path: str) -> UUID:
     with claim(path) as device:
         refuse_volatile(path, path)
         pages = block.size_of(device.fd) // PAGE_SIZE
-        if pages < _SMALLEST_PAGES:
+        if pages * PAGE_SIZE < SMALLEST_SIZE:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
         if not read_header(device.fd, path).is_store and (found := _contents(path)):
             raise StoreRefusedError(

@@ -11,14 +11,12 @@ from format.mark import Extents
 from linux.extents import FileExtent
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
-from store.device import OwnStore, open_device
+from store.device import SMALLEST_SIZE, OwnStore, open_device
 from store.header import new_store_header, read_header
 from store.place import Place, file_place, mount_of, own_extents, refuse_volatile
 
 _FILE_SYSTEMS = ("ext4", "xfs")
 """Those that leave a file's blocks where they are, whatever happens to other files."""
-
-SMALLEST = 1 << 20
 
 
 class FileStore(OwnStore):
@@ -80,7 +78,7 @@ def make_file_store(path: str, size: int) -> Place:
     Raises StoreRefusedError if there is something already or the file system will not do,
     NoSpaceError, UnreadableError; there is no file then.
     """
-    if size < SMALLEST:
+    if size < SMALLEST_SIZE:
         raise StoreRefusedError(f"{size} bytes are too small for a store")
     with _open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file, ExitStack() as on_error:
         on_error.callback(os.unlink, path)

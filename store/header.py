@@ -21,8 +21,7 @@ from format.layout import MARK_SIZE
 from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from linux import block
-from store.blocks import BlockSource, sync, write_pages
-from store.file import read_at
+from store.blocks import BlockSource, read_at, sync, write_pages
 from store.protocol import Slot
 
 _MARK = slice(MARK_OFFSET, MARK_OFFSET + MARK_SIZE)

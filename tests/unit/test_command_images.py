@@ -15,7 +15,7 @@ import pytest
 
 from format.reader import ImageReader
 from format.tables import PageTypes
-from store.file import FileSink
+from store.image import FileSink
 from tests.command import Result, finished, one_message, start
 from tests.forge import PAGE
 from tests.sources import read_file

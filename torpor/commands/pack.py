@@ -15,8 +15,8 @@ from format.records import Superblock
 from format.writer import ImageWriter, new_buffers
 from linux.machine import machine_id
 from linux.open_file import OpenFile
-from store.file import FileSink, new_file
 from store.identity import this_machine
+from store.image import FileSink, new_file
 from torpor.arguments import add_codec
 from torpor.output import progress
 

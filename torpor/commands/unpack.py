@@ -5,7 +5,7 @@ import sys
 
 from errors import UnreadableError
 from format.reader import ImageReader
-from store.file import FileSink, new_file
+from store.image import FileSink, new_file
 from torpor.image import opened_image, read_all
 
 

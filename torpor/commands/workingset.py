@@ -11,7 +11,7 @@ from errors import DamagedError, NoImageError, UnsupportedError
 from format.working_set import WorkingSet, build_file
 from hibernate.signals import STOPPING
 from state.working_set import forget_working_set, read_working_set
-from store.file import FileSink, new_file
+from store.image import FileSink, new_file
 from torpor.output import say
 from workingset.record import fit, record
 from workingset.replay import replay_and_keep
