@@ -133,11 +133,16 @@ def test_a_stale_resume_remains(machine: Enabled) -> None:
 
 HOOK = {"/usr/share/initramfs-tools/hooks/cryptroot": ""}
 CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
+PATTERN = "KEYFILE_PATTERN="
 SYSTEMD = {"/usr/lib/systemd/systemd": ""}
 NONE, KEY = "swap_crypt /dev/sda2 none luks", "swap_crypt /dev/sda2 /keys/a luks"
 IN_HOOK, IN_ITEMS = f"name it in KEYFILE_PATTERN= of {CONF_HOOK}", "name it in install_items+="
 NOT_IN = "swap_crypt is not in /etc/crypttab"
 ADD = f"add rd.luks.name={DASHED}=swap_crypt to the boot loader's configuration"
+
+
+def in_hook(*lines: str) -> dict[str, str]:
+    return HOOK | {CONF_HOOK: "".join(f"{line}\n" for line in lines)}
 
 
 def items(path: str) -> dict[str, str]:
@@ -149,20 +154,12 @@ def items(path: str) -> dict[str, str]:
     [
         (by_initramfs_tools, NONE, {}, "", "install cryptsetup-initramfs"),
         (by_initramfs_tools, NONE, HOOK, "", ""),
-        (by_initramfs_tools, KEY, HOOK | {CONF_HOOK: "KEYFILE_PATTERN=/keys/*\n"}, "", ""),
-        (by_initramfs_tools, KEY, HOOK | {CONF_HOOK: "#KEYFILE_PATTERN=/keys/*\n"}, "", IN_HOOK),
-        (by_initramfs_tools, KEY, HOOK | {CONF_HOOK: 'KEYFILE_PATTERN="/else/*"'}, "", IN_HOOK),
-        (
-            *(by_initramfs_tools, KEY),
-            HOOK | {CONF_HOOK: "KEYFILE_PATTERN=/keys/*\nKEYFILE_PATTERN='/else/*'\n"},
-            *("", IN_HOOK),
-        ),
-        (
-            *(by_initramfs_tools, KEY),
-            HOOK | {CONF_HOOK: "KEYFILE_PATTERN=/else\nKEYFILE_PATTERN=/keys/?\n"},
-            *("", ""),
-        ),
-        (by_initramfs_tools, KEY, HOOK | {CONF_HOOK: "[ -e /x ] && KEYFILE_PATTERN=y"}, "", ""),
+        (by_initramfs_tools, KEY, in_hook(f"{PATTERN}/keys/*"), "", ""),
+        (by_initramfs_tools, KEY, in_hook(f"#{PATTERN}/keys/*"), "", IN_HOOK),
+        (by_initramfs_tools, KEY, in_hook(f'{PATTERN}"/else/*"'), "", IN_HOOK),
+        (by_initramfs_tools, KEY, in_hook(f"{PATTERN}/keys/*", f"{PATTERN}'/else/*'"), "", IN_HOOK),
+        (by_initramfs_tools, KEY, in_hook(f"{PATTERN}/else", f"{PATTERN}/keys/?"), "", ""),
+        (by_initramfs_tools, KEY, in_hook(f"[ -e /x ] && {PATTERN}y"), "", ""),
         (by_initramfs_tools, f"#{NONE}\nother UUID=y none\n", HOOK, "", NOT_IN),
         (by_dracut, KEY, SYSTEMD, "", IN_ITEMS),
         (by_dracut, KEY, SYSTEMD | items("/keys/b"), "", IN_ITEMS),

@@ -144,55 +144,41 @@ SDA = Layer("sda2", "", "")
 SWAP = Volume("rhel-swap", "rhel/swap")
 CRYPT = Layer("dm-1", "crypt", f"CRYPT-LUKS2-{HEX}-crypt")
 OPENED = Crypt("crypt", UUID, "sda2")
+
+
+def stack(names: str) -> list[Layer]:
+    """Return a stack of logical volumes, behind whose names is what LVM adds to the UUID."""
+    others = {"sda2": SDA, "crypt": CRYPT}
+    return [others.get(name) or lv(*name.partition("/")[::2]) for name in names.split()]
+
+
+RAID = "rhel-swap rhel-swap_rimage_0 sda2 rhel-swap_rimage_1 sda2 "
+THIN = "rhel-swap rhel-pool-tpool/-tpool rhel-pool_tdata/-tdata sda2 rhel-pool_tmeta/-tmeta sda2"
+CACHED = "rhel-swap rhel-fast_cpool-cdata/-cdata sda2 rhel-fast_cdata rhel-fast_cmeta "
 STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
     "a disk": ([SDA], []),
-    "RAID": (
-        [
-            lv("rhel-swap"),
-            *(lv("rhel-swap_rimage_0"), SDA, lv("rhel-swap_rimage_1"), SDA),
-            *(lv("rhel-swap_rmeta_0"), SDA, lv("rhel-swap_rmeta_1"), SDA),
-        ],
-        [SWAP],
-    ),
-    "RAID of LVM 2.03.37": ([lv("rhel-swap"), lv("rhel-swap_rimage_0", "-real"), SDA], [SWAP]),
+    "RAID": (stack(f"{RAID} rhel-swap_rmeta_0 sda2 rhel-swap_rmeta_1 sda2"), [SWAP]),
+    "RAID of LVM 2.03.37": (stack("rhel-swap rhel-swap_rimage_0/-real sda2"), [SWAP]),
     "RAID with integrity": (
-        [lv("rhel-swap"), lv("rhel-swap_rimage_0"), lv("rhel-swap_rimage_0_iorig"), SDA],
+        stack("rhel-swap rhel-swap_rimage_0 rhel-swap_rimage_0_iorig sda2"),
         [SWAP],
     ),
-    "a thin volume": (
-        [
-            *(lv("rhel-swap"), lv("rhel-pool-tpool", "-tpool"), lv("rhel-pool_tdata", "-tdata")),
-            *(SDA, lv("rhel-pool_tmeta", "-tmeta"), SDA),
-        ],
-        [SWAP],
-    ),
-    "a cached one": (
-        [
-            *(lv("rhel-swap"), lv("rhel-fast_cpool-cdata", "-cdata"), SDA),
-            *(lv("rhel-fast_cdata"), lv("rhel-fast_cmeta"), lv("rhel-swap_corig", "-real"), SDA),
-        ],
-        [SWAP],
-    ),
-    "with a snapshot": ([lv("rhel-swap"), lv("rhel-swap-real", "-real"), SDA], [SWAP]),
-    "a snapshot": (
-        [lv("rhel-snap"), lv("rhel-snap-cow", "-cow")],
-        [Volume("rhel-snap", "rhel/snap")],
-    ),
-    "being moved": ([lv("rhel-swap"), lv("rhel-pvmove0"), SDA, SDA], [SWAP]),
-    "mirrored": ([lv("rhel-swap"), lv("rhel-swap_mlog"), lv("rhel-swap_mimage_0"), SDA], [SWAP]),
-    "VDO": (
-        [lv("rhel-swap"), lv("rhel-vdo-vpool", "-vpool"), lv("rhel-vdo_vdata", "-vdata"), SDA],
-        [SWAP],
-    ),
+    "a thin volume": (stack(THIN), [SWAP]),
+    "a cached one": (stack(f"{CACHED} rhel-swap_corig/-real sda2"), [SWAP]),
+    "with a snapshot": (stack("rhel-swap rhel-swap-real/-real sda2"), [SWAP]),
+    "a snapshot": (stack("rhel-snap rhel-snap-cow/-cow"), [Volume("rhel-snap", "rhel/snap")]),
+    "being moved": (stack("rhel-swap rhel-pvmove0 sda2 sda2"), [SWAP]),
+    "mirrored": (stack("rhel-swap rhel-swap_mlog rhel-swap_mimage_0 sda2"), [SWAP]),
+    "VDO": (stack("rhel-swap rhel-vdo-vpool/-vpool rhel-vdo_vdata/-vdata sda2"), [SWAP]),
     "a name like a part's, of before that was one": (
-        [lv("rhel-my_cvol"), SDA],
+        stack("rhel-my_cvol sda2"),
         [Volume("rhel-my_cvol", "rhel/my_cvol")],
     ),
     "a name with a part's letters": (
-        [CRYPT, lv("vg-vm_systemlog"), SDA],
+        stack("crypt vg-vm_systemlog sda2"),
         [Crypt("crypt", UUID, "dm-0"), Volume("vg-vm_systemlog", "vg/vm_systemlog")],
     ),
-    "hyphens": ([lv("my--vg---a--b")], [Volume("my--vg---a--b", "my-vg-/a-b")]),
+    "hyphens": (stack("my--vg---a--b"), [Volume("my--vg---a--b", "my-vg-/a-b")]),
     "LUKS": ([CRYPT, SDA], [OPENED]),
     "LUKS1, a blank in the name": (
         [Layer("dm-1", r"a\x20b", f"CRYPT-LUKS1-{HEX}-a b"), SDA],
@@ -217,18 +203,10 @@ STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
         [Layer("dm-2", "x", f"CRYPT-LUKS2-{HEX}-x"), CRYPT, SDA],
         [Crypt("x", UUID, "dm-1"), OPENED],
     ),
-    "LVM on LUKS": ([lv("rhel-swap"), CRYPT, SDA], [SWAP, OPENED]),
-    "LUKS on LVM": ([CRYPT, lv("rhel-swap"), SDA], [Crypt("crypt", UUID, "dm-0"), SWAP]),
+    "LVM on LUKS": (stack("rhel-swap crypt sda2"), [SWAP, OPENED]),
+    "LUKS on LVM": (stack("crypt rhel-swap sda2"), [Crypt("crypt", UUID, "dm-0"), SWAP]),
     "LVM in RAID on LUKS, twice the same": (
-        [
-            lv("rhel-swap"),
-            lv("rhel-swap_rimage_0"),
-            CRYPT,
-            SDA,
-            lv("rhel-swap_rmeta_0"),
-            CRYPT,
-            SDA,
-        ],
+        stack("rhel-swap rhel-swap_rimage_0 crypt sda2 rhel-swap_rmeta_0 crypt sda2"),
         [SWAP, OPENED],
     ),
     "multipath": ([Layer("dm-1", "mpatha", "mpath-3600"), SDA], []),

@@ -81,6 +81,8 @@ class Nest:
 
 
 Boot = Callable[[Machine], Result]
+Recorder = Callable[[str, object], None]
+"""Notes a row of a table (tests/conftest.py)."""
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ it done, and the passphrase is typed.
 
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +14,7 @@ import pytest
 
 from linux.efivar import FOLDER, HIBERNATE_LOCATION
 from tests.conftest import HIBERNATED
-from tests.vm.conftest import LAPTOP_SUITE, SWAP_PARTITION_MIB, Guests
+from tests.vm.conftest import LAPTOP_SUITE, SWAP_PARTITION_MIB, Guests, Recorder
 from tests.vm.whole_lives import (
     boot_rebuilt,
     enable,
@@ -133,7 +132,7 @@ def row_of(guest: LaptopGuest, loader: str) -> tuple[str, ...]:
     return hibernated_row(guest, LAPTOP_SUITE, "initramfs-tools", place, dict(guest.seconds))
 
 
-def test_grub(guests: Guests, record_property: Callable[[str, object], None]) -> None:
+def test_grub(guests: Guests, record_property: Recorder) -> None:
     guest = guests.laptop()
     guest.boot()
     guest.run(INSTALL)
@@ -145,9 +144,7 @@ def test_grub(guests: Guests, record_property: Callable[[str, object], None]) ->
     guest.power_off()
 
 
-def test_unified_kernel_image(
-    guests: Guests, record_property: Callable[[str, object], None]
-) -> None:
+def test_unified_kernel_image(guests: Guests, record_property: Recorder) -> None:
     """The doctor looks into the image that was booted, whatever lies in /boot beside it."""
     guest = guests.laptop()
     guest.boot()

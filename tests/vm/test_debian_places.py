@@ -2,13 +2,13 @@
 life of a machine after another, each hibernated to one place and resumed from it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import HIBERNATED
-from tests.vm.conftest import CONSOLE_LINES, Guests
+from tests.vm.conftest import CONSOLE_LINES, Guests, Recorder
 from tests.vm.places import MachineKind, Place, places_of, rows
 from tests.vm.whole_lives import (
     RESUMER,
@@ -98,10 +98,7 @@ def cases() -> list[object]:
 
 @pytest.mark.parametrize(("debian", "place"), cases(), indirect=["debian"], scope="module")
 def test_place(
-    debian: Debian,
-    place: Place,
-    request: pytest.FixtureRequest,
-    record_property: Callable[[str, object], None],
+    debian: Debian, place: Place, request: pytest.FixtureRequest, record_property: Recorder
 ) -> None:
     took: dict[str, float] = {}
     guest = debian.guest()

@@ -2,14 +2,13 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ENDED
-from tests.vm.conftest import Guests
+from tests.vm.conftest import Guests, Recorder
 from tests.vm.places import LUKS, LUKS_UUID, SWAP_PARTITION
 from tests.vm.whole_lives import enable, refusals
 from vm.disks import blank_disk, copy_disk, ext4_complaints, swap_disk
@@ -143,9 +142,7 @@ def hibernated(layer: Layer, guests: Guests) -> tuple[Guest, Path]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-def test_file_system_in_a_layer(
-    layer: Layer, guests: Guests, record_property: Callable[[str, object], None]
-) -> None:
+def test_file_system_in_a_layer(layer: Layer, guests: Guests, record_property: Recorder) -> None:
     """Resumed as it was left; refused when another system has written to it."""
     guest, data = hibernated(layer, guests)
     guest.resume()

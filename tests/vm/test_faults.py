@@ -1,7 +1,7 @@
 """Devices that fail and signals at any moment: the machine goes on as it was, or boots again."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tests.vm.conftest import (
     Boot,
     Nest,
     Nursery,
+    Recorder,
     copied,
     throttle,
 )
@@ -25,7 +26,6 @@ from vm.machine import Machine, MachineError, RunningMachine
 
 pytestmark = pytest.mark.vm
 
-Recorder = Callable[[str, object], None]
 KILL, TERM = 9, 15
 SECTORS = (SWAP_MIB - 1) * MIB // 512
 GOOD = f"0,{SECTORS},linear,/dev/vdb,2048"

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from tests.conftest import ENDED
-from tests.vm.conftest import MEMORY_MIB, MEMORY_WITHOUT_SWAP_MIB, SWAP_MIB, Nursery
+from tests.vm.conftest import MEMORY_MIB, MEMORY_WITHOUT_SWAP_MIB, SWAP_MIB, Nursery, Recorder
 from tests.vm.cuts import LIMIT_SECONDS, MOST_LOADS, Instant, Life, Mortal
 from vm.disks import blank_disk, copy_disks, swap_disk
 from vm.machine import Machine
@@ -104,9 +104,6 @@ def cut_loads(machine: Mortal, template: Template, least: int) -> list[Instant]:
 def seed(request: pytest.FixtureRequest) -> int:
     number: int = request.config.option.seed
     return number
-
-
-Recorder = Callable[[str, object], None]
 
 
 def outcome(machine: Mortal, whens: Sequence[Instant]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ENDED
-from tests.vm.conftest import SWAP_MIB, Boot, Nest, Nursery
+from tests.vm.conftest import SWAP_MIB, Boot, Nest, Nursery, Recorder
 from tests.vm.cuts import check_continues, refusals, words
 from tests.vm.image import is_marked
 from vm.disks import blank_disk, check_disk, file_system_disk, root_disk, swap_disk
@@ -107,7 +107,7 @@ def test_nobody_wrote(
     visit: Visit,
     boot: Boot,
     tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    record_property: Recorder,
 ) -> None:
     """Another system had all of it mounted, read-only; xfs without recovery, which writes."""
     machine = everything_mounted.copy(tmp_path / "machine", "look")
@@ -126,7 +126,7 @@ def test_somebody_wrote(
     visit: Visit,
     boot: Boot,
     tmp_path: Path,
-    record_property: Callable[[str, object], None],
+    record_property: Recorder,
 ) -> None:
     machine = everything_mounted.copy(tmp_path / "machine", "look")
     visit(machine, [kind], "rw")
