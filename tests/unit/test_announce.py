@@ -15,7 +15,6 @@ from state import location as state_location
 from state.conf import Conf
 from state.location import Location
 from store.choose import Settings
-from store.header import read_header
 from tests.forge import KERNEL, SWAP, USER
 from tests.tools import failing
 from tests.unit.conftest import Torpor
@@ -235,13 +234,6 @@ def test_a_note_that_cannot_be_read_is_none(kernel: Kernel, tmp_path: Path, text
     assert read_announced() is None
     kernel.announce("")
     assert kernel.named == SDA2
-
-
-@pytest.mark.usefixtures("file")
-def test_the_page_read_is_the_one_named(kernel: Kernel) -> None:
-    with (kernel.fake.root / "dev/sda1").open("rb") as opened:
-        assert read_header(opened.fileno(), "file", FILE_PAGE).signature == SWAP
-        assert read_header(opened.fileno(), "file", 0).signature != SWAP
 
 
 def test_what_each_boot_runs(

@@ -325,7 +325,7 @@ FAULTS = {
     ),
     "forbidden": Fault(
         written("/etc/systemd/sleep.conf.d/50.conf", "[Sleep]\nAllowHibernation=no\n"),
-        "AllowHibernation=no",
+        "AllowHibernation=no in /etc/systemd/sleep.conf.d/50.conf",
         "take that line out",
         Level.WARNING,
     ),

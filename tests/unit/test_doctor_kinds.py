@@ -266,12 +266,6 @@ def test_an_encrypted_stick_may_be_taken_away(fake: FakeMachine) -> None:
     assert found.remedy.startswith("before you hibernate: umount '/run/media/me/my stick'; or ")
 
 
-def test_unknown_generator(fake: FakeMachine) -> None:
-    del fake.initramfs["scripts/local-premount/ORDER"]
-    (found,) = fake.complaints()
-    assert "a generator that torpor doctor does not know" in found
-
-
 def guarded(
     real: Callable[..., object], secret: set[str], path: str, *arguments: object, **options: object
 ) -> object:

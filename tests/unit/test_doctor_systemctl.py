@@ -70,16 +70,6 @@ def test_what_forbids(root: Root, files: dict[str, str], path: str) -> None:
     assert (found[0] if found else "") == path
 
 
-@pytest.mark.parametrize("path", [ETC, f"{RUN}.d/n.conf", f"{USR}.d/n.conf"])
-@pytest.mark.parametrize("value", ["n", "f", "0", "No"])
-def test_hibernation_that_is_not_allowed(fake: FakeMachine, path: str, value: str) -> None:
-    fake.write(path, SLEEP.format(value))
-    (finding,) = fake.bad()
-    assert f"AllowHibernation={value} in {path}" in finding.message
-    fake.write(path, "[Sleep]\n")
-    assert fake.bad() == []
-
-
 @pytest.mark.parametrize(
     ("unit", "path", "remedy"),
     [
