@@ -95,11 +95,22 @@ def entry(path: str, text: str) -> dict[str, str]:
     return {path: f"title Linux # not\n{text}\n"}
 
 
+def taken(path: str, text: str) -> dict[str, str | bytes]:
+    """Return an entry, and what a boot loader says that took it."""
+    return {**entry(path, text), **chosen(path.rpartition("/")[2])}
+
+
 BLS = f"/efi/{TOKEN}/{RELEASE}"
 SUSE = f"/boot/efi/opensuse-tumbleweed/{RELEASE}"
 ESP_ENTRY = "/efi/loader/entries/arch.conf"
 OLD_STUB = variable("StubInfo", "systemd-stub 252")
 ARCH_PRESET = "ALL_kver=/boot/vmlinuz-linux\nPRESETS=(default fallback)\n"
+
+
+def preset(line: str, name: str = "linux") -> dict[str, str]:
+    """Return a preset of Arch with one line more."""
+    return {f"/etc/mkinitcpio.d/{name}.preset": f"{ARCH_PRESET}{line}\n"}
+
 
 BOOTED = {
     "a stub of today tells itself": boots(UKI, FRESH, stub("\\EFI\\LINUX\\ARCH-LINUX.EFI")),
@@ -123,8 +134,7 @@ BOOTED = {
         f"{BLS}/initrd",
         FRESH,
         f"{BLS}/linux",
-        chosen("mine.conf"),
-        entry("/efi/loader/entries/mine.conf", f"initrd /{TOKEN}/{RELEASE}/initrd"),
+        taken("/efi/loader/entries/mine.conf", f"initrd /{TOKEN}/{RELEASE}/initrd"),
     ),
     "an entry on the extended boot partition, with counters": boots(
         ARCH,
@@ -137,8 +147,7 @@ BOOTED = {
     "an entry of GRUB, /boot on the root file system": boots(
         ARCH,
         variable("LoaderInfo", "GRUB 2.14"),
-        chosen("arch.conf"),
-        entry("/boot/loader/entries/arch.conf", "initrd /boot/initramfs-linux.img"),
+        taken("/boot/loader/entries/arch.conf", "initrd /boot/initramfs-linux.img"),
     ),
     "the partition's file, and one of its name in an ordinary folder": boots(
         "/efi/initramfs-linux.img",
@@ -165,18 +174,14 @@ BOOTED = {
     "the partition's entry, and one in an ordinary folder": boots(
         "/efi/initramfs-linux.img",
         ARCH,
-        chosen("arch.conf"),
-        entry("/boot/loader/entries/arch.conf", "initrd /initramfs-linux.img"),
+        taken("/boot/loader/entries/arch.conf", "initrd /initramfs-linux.img"),
         entry(ESP_ENTRY, "initrd /initramfs-linux.img"),
     ),
     "an entry that names a unified kernel image": boots(
-        "/efi/EFI/arch/linux.efi",
-        FRESH,
-        chosen("arch.conf"),
-        entry(ESP_ENTRY, "efi /EFI/arch/linux.efi"),
+        "/efi/EFI/arch/linux.efi", FRESH, taken(ESP_ENTRY, "efi /EFI/arch/linux.efi")
     ),
     "an entry that names one as the kernel": boots(
-        UKI, FRESH, chosen("arch.conf"), entry(ESP_ENTRY, "linux /EFI/Linux/arch-linux.efi")
+        UKI, FRESH, taken(ESP_ENTRY, "linux /EFI/Linux/arch-linux.efi")
     ),
     "openSUSE's, with a checksum; what was booted is there for another snapshot": boots(
         f"{SUSE}/initrd-bb",
@@ -184,8 +189,7 @@ BOOTED = {
         cmdline(f"initrd=\\opensuse-tumbleweed\\{RELEASE}\\initrd-cc"),
         f"{SUSE}/linux-aa",
         f"{SUSE}/initrd-cc",
-        chosen("opensuse-tumbleweed-6.12.1-1.conf"),
-        entry(
+        taken(
             "/boot/efi/loader/entries/opensuse-tumbleweed-6.12.1-1.conf",
             f"initrd /opensuse-tumbleweed/{RELEASE}/initrd-bb",
         ),
@@ -246,25 +250,19 @@ UNTOLD = {
     "openSUSE": boots(f"/boot/initrd-{RELEASE}"),
     "Arch": boots(ARCH, PKGBASE),
     "Arch, by its preset": boots(
-        "/boot/other.img",
-        PKGBASE,
-        ARCH,
-        {"/etc/mkinitcpio.d/linux.preset": f"{ARCH_PRESET}default_image=/boot/other.img\n"},
+        "/boot/other.img", PKGBASE, ARCH, preset("default_image=/boot/other.img")
     ),
     "Arch, by a preset for this kernel": boots(
         "/boot/other.img",
         {"/boot/vmlinuz-linux": kernel(RELEASE)},
         {"/etc/mkinitcpio.d/a.preset": ARCH_PRESET.replace("linux", "a")},
-        {"/etc/mkinitcpio.d/b.preset": f"{ARCH_PRESET}default_uki=/boot/other.img\n"},
+        preset("default_uki=/boot/other.img", "b"),
     ),
     "Arch, a unified kernel image of its preset": boots(
         "/boot/EFI/Linux/archlinux-linux.efi",
         ARCH,
         PKGBASE,
-        {
-            "/etc/mkinitcpio.d/linux.preset": f"{ARCH_PRESET}"
-            "default_uki=/boot/EFI/Linux/archlinux-linux.efi\n"
-        },
+        preset("default_uki=/boot/EFI/Linux/archlinux-linux.efi"),
     ),
     "Arch, a unified kernel image by name": boots(
         "/efi/EFI/ArchLinux/arch-linux.efi",

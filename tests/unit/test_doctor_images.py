@@ -10,7 +10,6 @@ from initramfs.archive.initramfs import Source
 from initramfs.loaders.find import find_initramfs
 from linux.root import Root
 from tests.unit.boot_layouts import (
-    ARCH_PRESET,
     BLS,
     BOOTED,
     FRESH,
@@ -26,6 +25,7 @@ from tests.unit.boot_layouts import (
     cmdline,
     entry,
     mounted,
+    preset,
     stub,
     variable,
 )
@@ -43,8 +43,8 @@ def test_the_initramfs_that_boots(name: str, tmp_path: Path) -> None:
 def test_what_was_booted_comes_before_what_is_there(name: str, tmp_path: Path) -> None:
     """A fresh file of the usual name beside a stale one that boots."""
     files, expected = BOOTED[name]
-    preset = {"/etc/mkinitcpio.d/linux.preset": f"{ARCH_PRESET}default_image={FRESH}\n"}
-    assert Layout(tmp_path, FRESH, PKGBASE, preset, *files).found() == Source((expected,))
+    usual = preset(f"default_image={FRESH}")
+    assert Layout(tmp_path, FRESH, PKGBASE, usual, *files).found() == Source((expected,))
 
 
 def test_several_files_and_profiles(tmp_path: Path) -> None:
