@@ -98,17 +98,13 @@ class Threads:
 
     def begin(self, run: Callable[[], T]) -> Job[T]:
         """Have it run; return the job, whose result is to be taken."""
-        if not self._threads:
-            self._start()
-        job = Job(run)
-        self._jobs.put(job)
-        return job
-
-    def _start(self) -> None:
-        for _ in range(self._count):
+        while len(self._threads) < self._count:
             thread = threading.Thread(target=self._work, daemon=True)
             thread.start()
             self._threads.append(thread)
+        job = Job(run)
+        self._jobs.put(job)
+        return job
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

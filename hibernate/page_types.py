@@ -6,6 +6,7 @@ what /proc/kpageflags says of a frame now, it would have said before.
 """
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -110,12 +111,7 @@ def _near(frames: Sequence[int]) -> Iterator[Sequence[int]]:
     """Yield the frames, which are in order, in parts that lie in one span of memory."""
     start = 0
     while start < len(frames):
-        if frames[-1] - frames[start] < _SPAN:
-            yield frames[start:]
-            return
-        end = start + 1
-        while frames[end] - frames[start] < _SPAN:
-            end += 1
+        end = bisect_left(frames, frames[start] + _SPAN, start)
         yield frames[start:end]
         start = end
 

@@ -6,8 +6,8 @@ include/uapi/linux/btrfs.h and btrfs_tree.h.
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import starmap
 
 # include/uapi/linux/fs.h
 FS_IOC_FIEMAP = 0xC020660B
@@ -59,23 +59,17 @@ def file_extents(fd: int, *, sync: bool) -> list[FileExtent]:
 
     With `sync` what is dirty is written first; without, a frozen file system can be asked.
     """
-    return list(_extents(fd, _FLAG_SYNC if sync else 0))
-
-
-def _extents(fd: int, flags: int) -> Iterator[FileExtent]:
-    start = 0
+    found: list[FileExtent] = []
+    flags, start = _FLAG_SYNC if sync else 0, 0
     while True:
         buffer = bytearray(_HEAD.size + _AT_ONCE * _EXTENT.size)
         _HEAD.pack_into(buffer, 0, start, (1 << 64) - 1 - start, flags, 0, _AT_ONCE, 0)
         fcntl.ioctl(fd, FS_IOC_FIEMAP, buffer)
-        count = _HEAD.unpack_from(buffer)[3]
-        extent = None
-        for number in range(count):
-            extent = FileExtent(*_EXTENT.unpack_from(buffer, _HEAD.size + number * _EXTENT.size))
-            yield extent
-        if extent is None or extent.flags & LAST:
-            return
-        start = extent.logical + extent.length
+        end = _HEAD.size + _HEAD.unpack_from(buffer)[3] * _EXTENT.size
+        found += starmap(FileExtent, _EXTENT.iter_unpack(buffer[_HEAD.size : end]))
+        if end == _HEAD.size or found[-1].flags & LAST:
+            return found
+        start = found[-1].logical + found[-1].length
 
 
 def is_realtime(fd: int) -> bool:

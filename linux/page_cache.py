@@ -27,14 +27,7 @@ _COUNTED = 2 << 20
 """Bytes that are mapped rather than counted in halves."""
 
 quick.mmap.restype = ctypes.c_void_p
-quick.mmap.argtypes = [
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_long,
-]
+quick.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
 quick.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 quick.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
 

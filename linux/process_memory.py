@@ -147,6 +147,13 @@ class _IoVector(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
+libc.process_vm_readv.argtypes = [
+    ctypes.c_int,
+    *(ctypes.c_void_p, ctypes.c_ulong) * 2,
+    ctypes.c_ulong,
+]
+
+
 def will_need(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
     """Have the kernel begin to read these ranges of a process's memory from swap.
 
@@ -186,14 +193,7 @@ def touch(pid: int, addresses: Sequence[int]) -> int:
         left = len(addresses) - at
         here = _IoVector(ctypes.addressof(room), left)
         there = (_IoVector * left)(*(_IoVector(address, 1) for address in addresses[at:]))
-        got = libc.process_vm_readv(
-            ctypes.c_int(pid),
-            ctypes.byref(here),
-            ctypes.c_ulong(1),
-            there,
-            ctypes.c_ulong(left),
-            ctypes.c_ulong(0),
-        )
+        got = libc.process_vm_readv(pid, ctypes.byref(here), 1, there, left, 0)
         if got < 0 and ctypes.get_errno() != errno.EFAULT:
             checked(got)
         done += max(got, 0)
