@@ -3,28 +3,14 @@
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from format.working_set import MAX_PATH, Ranges, file_check
+from format.working_set import MAX_PATH, CachedFile, file_check
 from linux import opening
 from linux.open_file import OpenFile
 from linux.page_cache import Residency
 
 _FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOCTTY
 _CACHED = opening.BELOW | opening.RESOLVE_CACHED
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file that has pages in the page cache."""
-
-    path: bytes
-    """Below the mount."""
-    handle: bytes
-    """As opening.handle_of gives it; b"" where paths are recorded."""
-    check: int
-    """format.working_set.file_check."""
-    ranges: Ranges
 
 
 class Examiner:
@@ -39,21 +25,21 @@ class Examiner:
         self._residency = Residency(is_late)
         self._with_handles = with_handles
 
-    def look(self, folder: int, name: bytes, path: bytes) -> Found | None:
+    def look(self, folder: int, name: bytes, path: bytes) -> CachedFile | None:
         """Return what is cached of a regular file `name` in the open folder.
 
-        `path` is the one to keep.
+        `path` is the one to keep. No process is known to use it.
         """
         if len(path) > MAX_PATH:
             return None
         try:
             fd = opening.open_below(folder, name, _FLAGS | os.O_NOFOLLOW, _CACHED)
-            return self._examined(fd, path)
+            return self._examined(fd, path, in_use=False)
         except OSError:
             return None
 
-    def look_unless_special(self, folder: int, path: bytes) -> Found | None:
-        """Return the same of what may also be a FIFO or a device: that is not opened."""
+    def look_unless_special(self, folder: int, path: bytes) -> CachedFile | None:
+        """Return the same of what a process uses: a FIFO or a device is not opened."""
         if len(path) > MAX_PATH:
             return None
         flags = os.O_PATH | os.O_NOFOLLOW
@@ -61,11 +47,11 @@ class Examiner:
             with OpenFile(opening.open_below(folder, path, flags, _CACHED)) as found:
                 if not stat.S_ISREG(os.fstat(found.fd).st_mode):
                     return None
-                return self._examined(opening.reopen(found.fd, _FLAGS), path)
+                return self._examined(opening.reopen(found.fd, _FLAGS), path, in_use=True)
         except OSError:
             return None
 
-    def _examined(self, fd: int, path: bytes) -> Found | None:
+    def _examined(self, fd: int, path: bytes, *, in_use: bool) -> CachedFile | None:
         """Look at an open file, and close it. Raises OSError."""
         try:
             if not (ranges := self._residency.of_file(fd)):
@@ -73,8 +59,8 @@ class Examiner:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return None
-            handle = opening.handle_of(fd) if self._with_handles else b""
-            return Found(path, handle, check_of(status), tuple(ranges))
+            name = opening.handle_of(fd) if self._with_handles else path
+            return CachedFile(name, check_of(status), in_use, tuple(ranges))
         finally:
             os.close(fd)
 

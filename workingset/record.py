@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -19,9 +18,9 @@ from format.working_set import (
 )
 from linux.machine import boot_id
 from linux.mounts import MountTable, read_mounts
-from workingset.files import Examiner, Found
+from workingset.files import Examiner
 from workingset.processes import Processes
-from workingset.trees import Places, Tree, open_tree, trees
+from workingset.trees import Places, Tree, trees
 from workingset.walkers import Walkers
 
 LIMIT = 2.0
@@ -57,41 +56,18 @@ def record(
         files: list[Files] = [{} for _ in mounted]
         places = Places(table, mounted)
         examiner = Examiner(using.is_late, with_handles=not with_paths)
-        for number, found in _looked_up(mounted, places, using.files(), examiner):
-            files[number][found.path] = _cached(found, in_use=True)
+        for path in sorted(using.files()):
+            number, below = places.find(path) or (-1, b"")
+            root = walking.roots.get(number)
+            if root is not None and (file := examiner.look_unless_special(root, below)):
+                files[number][below] = file
         processes = list(using.memory())
         complete = not using.is_late()
         complete = walking.wait() and complete
-        for number, found in walking.found():
-            files[number].setdefault(found.path, _cached(found, in_use=False))
+        for number, path, file in walking.found():
+            files[number].setdefault(path, file)
     systems = tuple(_systems(mounted, files, with_paths=with_paths))
     return WorkingSet(UUID(boot_id()), with_paths, complete, systems, tuple(processes))
-
-
-def _looked_up(
-    mounted: list[Tree], places: Places, paths: Iterable[bytes], examiner: Examiner
-) -> Iterator[tuple[int, Found]]:
-    """Yield what of these paths is cached, and in which tree."""
-    with ExitStack() as opened:
-        roots = [_root(tree, opened) for tree in mounted]
-        for path in sorted(paths):
-            number, below = places.find(path) or (-1, b"")
-            root = roots[number] if number >= 0 else None
-            if root is not None and (found := examiner.look_unless_special(root, below)):
-                yield number, found
-
-
-def _root(tree: Tree, opened: ExitStack) -> int | None:
-    try:
-        root = open_tree(tree)
-    except OSError:
-        return None
-    opened.callback(os.close, root)
-    return root
-
-
-def _cached(found: Found, *, in_use: bool) -> CachedFile:
-    return CachedFile(found.handle or found.path, found.check, in_use, found.ranges)
 
 
 def _systems(mounted: list[Tree], files: list[Files], *, with_paths: bool) -> Iterator[FileSystem]:

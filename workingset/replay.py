@@ -35,7 +35,8 @@ def replay(whole: WorkingSet, is_asked: Callable[[], bool], stats: Stats) -> str
     Returns why it ended before all was done, "" if it was. `stats` is filled meanwhile; `is_asked`
     says whether somebody wants it to end. This thread stays idle in the sense of ioprio_set(2).
     """
-    _count(whole, stats)
+    stats.files, stats.processes = whole.files, len(whole.processes)
+    stats.file_pages.recorded, stats.process_pages.recorded = whole.file_pages, whole.process_pages
     tasks.be_idle()
     limits = Limits(is_asked)
     with ThreadPoolExecutor(_THREADS) as threads:
@@ -44,7 +45,10 @@ def replay(whole: WorkingSet, is_asked: Callable[[], bool], stats: Stats) -> str
         try:
             for system in whole.file_systems:
                 files.replay(system, with_paths=whole.with_paths, in_use=True)
-            _replay_processes(whole, ProcessReplay(limits, stats, threads), stats)
+            if whole.boot_id == UUID(boot_id()):
+                ProcessReplay(limits, stats, threads).replay(whole.processes)
+            else:
+                stats.skipped_processes = len(whole.processes)
             for system in whole.file_systems:
                 files.replay(system, with_paths=whole.with_paths, in_use=False)
         except StoppedError as error:
@@ -79,20 +83,6 @@ def replay_and_keep(whole: WorkingSet, is_asked: Callable[[], bool]) -> ReplayRe
     )
     record.save()
     return record
-
-
-def _count(whole: WorkingSet, stats: Stats) -> None:
-    stats.files = whole.files
-    stats.file_pages.recorded = whole.file_pages
-    stats.processes = len(whole.processes)
-    stats.process_pages.recorded = whole.process_pages
-
-
-def _replay_processes(whole: WorkingSet, processes: ProcessReplay, stats: Stats) -> None:
-    if whole.boot_id == UUID(boot_id()):
-        processes.replay(whole.processes)
-    else:
-        stats.skipped_processes = len(whole.processes)
 
 
 def _files_at_once() -> int:

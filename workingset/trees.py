@@ -1,9 +1,10 @@
 """The mounted file systems on disks here, whose files the page cache holds."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from errors import DeviceNotFoundError
 from linux.mounts import Mount, MountTable, open_mount
@@ -45,15 +46,8 @@ def trees(table: MountTable) -> list[Tree]:
     return [
         tree
         for (device, root), tree in found.items()
-        if not any((device, folder) in found for folder in _above(root))
+        if not any((device, str(folder)) in found for folder in PurePosixPath(root).parents)
     ]
-
-
-def _above(root: str) -> Iterator[str]:
-    """Yield the folders above this one."""
-    while root.strip("/"):
-        root = root.rpartition("/")[0]
-        yield root or "/"
 
 
 def _node_below(mount: Mount, table: MountTable) -> str | None:
@@ -89,15 +83,11 @@ class Places:
 def _place(mount: Mount, kept: Sequence[Tree]) -> tuple[int, bytes] | None:
     """Return the tree that the mount shows a part of, and the path of that part in it."""
     for number, tree in enumerate(kept):
-        if mount.device == tree.mount.device and _is_below(mount.root, tree.mount.root):
+        root = PurePosixPath(mount.root)
+        if mount.device == tree.mount.device and root.is_relative_to(tree.mount.root):
             below = mount.root[len(tree.mount.root.rstrip("/")) :].strip("/")
             return number, os.fsencode(below)
     return None
-
-
-def _is_below(path: str, folder: str) -> bool:
-    """Return whether `path` is the folder or in it."""
-    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def find_tree(candidates: Sequence[Tree], device: str, root: str) -> Tree | None:

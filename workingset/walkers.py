@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Self
 
+from format.working_set import CachedFile
 from linux import opening
-from workingset.files import Examiner, Found
+from workingset.files import Examiner
 from workingset.trees import Tree, open_tree
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME | os.O_NOFOLLOW
@@ -80,6 +81,11 @@ class Walkers:
         os.close(queue)
 
     @property
+    def roots(self) -> dict[int, int]:
+        """The open folders of the trees by their numbers, but for those that are hidden."""
+        return self._walk.roots
+
+    @property
     def pids(self) -> list[int]:
         """Return the processes that are still at work."""
         return list(self._at_work)
@@ -137,13 +143,13 @@ class Walkers:
             os.kill(pid, signal.SIGKILL)
         self._reap(time.monotonic() + _GRACE)
 
-    def found(self) -> Iterator[tuple[int, Found]]:
-        """Yield what they have found: the number of the tree, and the file."""
+    def found(self) -> Iterator[tuple[int, bytes, CachedFile]]:
+        """Yield what they have found: the number of the tree, the path in it, and the file."""
         for result in self._results:
             yield from _loaded(os.pread(result, os.fstat(result).st_size, 0))
 
 
-def _loaded(data: bytes) -> Iterator[tuple[int, Found]]:
+def _loaded(data: bytes) -> Iterator[tuple[int, bytes, CachedFile]]:
     """Yield what whole batches hold; a batch that was cut off is left out."""
     at = 0
     while at < len(data):
@@ -151,8 +157,8 @@ def _loaded(data: bytes) -> Iterator[tuple[int, Found]]:
         end = begin + int.from_bytes(data[at:begin], "little")
         if end > len(data):
             return
-        for tree, path, handle, check, ranges in marshal.loads(data[begin:end]):
-            yield tree, Found(path, handle, check, ranges)
+        for tree, path, name, check, ranges in marshal.loads(data[begin:end]):
+            yield tree, path, CachedFile(name, check, in_use=False, ranges=ranges)
         at = end
 
 
@@ -166,14 +172,14 @@ class _Walk:
         self._examiner = Examiner(self.is_over, with_handles=with_handles)
         self._room = _MOST_BYTES
         self._seconds_for_each = _SECONDS_FOR_EACH * walkers
-        self._roots: dict[int, int] = {}
+        self.roots: dict[int, int] = {}
         for number, tree in enumerate(trees):
             with contextlib.suppress(OSError):
-                self._roots[number] = open_tree(tree)
+                self.roots[number] = open_tree(tree)
 
     def close(self) -> None:
         """Close the trees."""
-        for root in self._roots.values():
+        for root in self.roots.values():
             os.close(root)
 
     def is_over(self) -> bool:
@@ -182,7 +188,7 @@ class _Walk:
 
     def jobs(self, wanted: int) -> list[_Job]:
         """Share the trees out as evenly as that goes, by their uppermost folders."""
-        deep = deque(_Job(number, b"", deep=True) for number in self._roots)
+        deep = deque(_Job(number, b"", deep=True) for number in self.roots)
         shallow: list[_Job] = []
         while deep and len(deep) + len(shallow) < wanted and not self.is_over():
             job = deep.popleft()
@@ -208,20 +214,22 @@ class _Walk:
         folders = [job.path]
         while folders and not self.is_over():
             path = folders.pop()
-            for found in self._look_into(job, path, folders):
-                batch.append((job.tree, found.path, found.handle, found.check, found.ranges))
+            for place, file in self._look_into(job, path, folders):
+                batch.append((job.tree, place, file.name, file.check, file.ranges))
                 if len(batch) == _BATCH:
                     self._write(batch, out)
         self._write(batch, out)
 
-    def _look_into(self, job: _Job, path: bytes, folders: list[bytes]) -> Iterator[Found]:
-        """Yield the cached files of one folder; append to `folders` those in it."""
+    def _look_into(
+        self, job: _Job, path: bytes, folders: list[bytes]
+    ) -> Iterator[tuple[bytes, CachedFile]]:
+        """Yield path and file of what is cached of one folder; append to `folders` those in it."""
         with self._opened(job.tree, path) as folder:
             for entry in _entries(folder):
                 if entry.is_file(follow_symlinks=False):
                     place = _below(path, entry)
-                    if found := self._examiner.look(folder, os.fsencode(entry.name), place):
-                        yield found
+                    if file := self._examiner.look(folder, os.fsencode(entry.name), place):
+                        yield place, file
                 elif job.deep and entry.is_dir(follow_symlinks=False):
                     folders.append(_below(path, entry))
                 if self.is_over():
@@ -231,7 +239,7 @@ class _Walk:
     def _opened(self, tree: int, path: bytes) -> Iterator[int]:
         """Open a folder; -1 for one that the kernel's cache does not have: nothing is in it."""
         try:
-            folder = opening.open_below(self._roots[tree], path or b".", _FOLDER_FLAGS, _CACHED)
+            folder = opening.open_below(self.roots[tree], path or b".", _FOLDER_FLAGS, _CACHED)
         except OSError:
             folder = -1
         try:
