@@ -24,16 +24,13 @@ _ZSTD_LEVEL = 1
 """docs/PERFORMANCE.md has what the levels take and give."""
 
 _lz4 = ctypes.CDLL(_block.__file__)
-_libc = ctypes.CDLL(None)
-
-
 _P, _I = ctypes.c_void_p, ctypes.c_int
 _COMPRESS = ctypes.CFUNCTYPE(_I, _P, _P, _P, _I, _I, _I)
 """State, source, destination, their sizes, level; 0 where the destination is too small."""
 _fast = _COMPRESS(("LZ4_compress_fast_extState", _lz4))
 _hc = _COMPRESS(("LZ4_compress_HC_extStateHC", _lz4))
 _decompress = ctypes.CFUNCTYPE(_I, _P, _P, _I, _I)(("LZ4_decompress_safe", _lz4))
-_compare = ctypes.CFUNCTYPE(_I, _P, _P, ctypes.c_size_t)(("memcmp", _libc))
+_compare = ctypes.CFUNCTYPE(_I, _P, _P, ctypes.c_size_t)(("memcmp", ctypes.CDLL(None)))
 
 
 Compress = Callable[[memoryview, memoryview], int]

@@ -141,14 +141,11 @@ class ImageReader:
 
     def _check_header(self, section: records.Section) -> None:
         expected = section.build_header(self._seed)
-        at = self._header_place(section)
+        at = layout.SUPERBLOCK_SIZE
+        if section is not self.index.sections[0]:
+            at = self.index.offsets[section.first_chunk] - layout.SECTION_HEADER_SIZE
         if read_at(self._source, at, len(expected)) != expected:
             raise DamagedError(f"section header at byte {at} is damaged")
-
-    def _header_place(self, section: records.Section) -> int:
-        if section is self.index.sections[0]:
-            return layout.SUPERBLOCK_SIZE
-        return self.index.offsets[section.first_chunk] - layout.SECTION_HEADER_SIZE
 
 
 def _read_superblock(source: Source) -> records.Superblock:

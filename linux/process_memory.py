@@ -21,8 +21,12 @@ MOST_RANGES = 1024
 
 _PROCESS_MADVISE = number_of("process_madvise")
 # include/uapi/asm-generic/mman-common.h
-_MADV_WILLNEED = 3
-_MADV_PAGEOUT = 21
+WILL_NEED = 3
+"""Read it from swap, where nothing or shared memory is mapped: in a file's mapping it is the file
+that is read (mm/madvise.c, madvise_willneed)."""
+PAGE_OUT = 21
+"""Swap it out. What has been written stays in memory until the memory is wanted, and is free to be
+taken then."""
 
 _ENTRY_SIZE = 8
 _PRESENT, _SWAPPED, _FILE = 0x80, 0x40, 0x20
@@ -154,26 +158,13 @@ libc.process_vm_readv.argtypes = [
 ]
 
 
-def will_need(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
-    """Have the kernel begin to read these ranges of a process's memory from swap.
+def advise(pidfd: int, ranges: Sequence[tuple[int, int]], what: int) -> int:
+    """Have the kernel begin to do WILL_NEED or PAGE_OUT with these ranges of a process's memory.
 
-    At most MOST_RANGES, of address and bytes each, where nothing or shared memory is mapped: in a
-    file's mapping it is the file that is read (mm/madvise.c, madvise_willneed). Returns how many
-    bytes it took: it ends before a range that is not mapped any more. Raises OSError for the first
-    one, and as process_madvise.
+    At most MOST_RANGES, of address and bytes each, in order. Returns how many bytes it took: it
+    ends before a range that is not mapped any more. Raises OSError for the first one, and as
+    process_madvise.
     """
-    return _advise(pidfd, ranges, _MADV_WILLNEED)
-
-
-def page_out(pidfd: int, ranges: Sequence[tuple[int, int]]) -> int:
-    """Have the kernel begin to swap these ranges out, in order; as will_need.
-
-    What has been written stays in memory until the memory is wanted, and is free to be taken then.
-    """
-    return _advise(pidfd, ranges, _MADV_PAGEOUT)
-
-
-def _advise(pidfd: int, ranges: Sequence[tuple[int, int]], what: int) -> int:
     vectors = (_IoVector * len(ranges))(*(_IoVector(*each) for each in ranges))
     count = ctypes.c_size_t(len(ranges))
     return checked(libc.syscall(_PROCESS_MADVISE, pidfd, vectors, count, what, 0))

@@ -68,7 +68,9 @@ def file_place(fd: int, path: str, root: Root = HOST) -> Place:
     mount = mount_of(fd, path, root)
     with Attempt("find the place of", path):
         if mount.fs_type == "btrfs":
-            device, offset = _on_btrfs(fd, path, first)
+            if (found := place_on_btrfs(fd, first)) is None:
+                raise StoreRefusedError(f"{path} is on more than one device of its btrfs")
+            device, offset = found
         else:
             device, offset = _device_below(mount, path, root), first
     if offset % PAGE_SIZE:
@@ -124,13 +126,6 @@ def _device_below(mount: Mount, path: str, root: Root) -> str:
             "use a file on ext4, xfs or btrfs, or a partition",
         )
     return node
-
-
-def _on_btrfs(fd: int, path: str, address: int) -> tuple[str, int]:
-    found = place_on_btrfs(fd, address)
-    if found is None:
-        raise StoreRefusedError(f"{path} is on more than one device of its btrfs")
-    return found
 
 
 def refuse_volatile(device: str, name: str, root: Root = HOST) -> None:

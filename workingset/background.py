@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from io import RawIOBase
 from typing import NoReturn
@@ -21,7 +22,8 @@ from workingset.page_out import page_out, to_page_out
 from workingset.record import LIMIT, fit, record
 
 UNIT = "torpor-workingset.service"
-_SYSTEMD_SECONDS = 10.0
+_SECONDS = 10.0
+"""For systemd to take the order."""
 MOST_SECONDS = 2 * (LIMIT + PAGE_OUT_LIMIT)
 """Recording is abandoned after this: it waits for a disk or a server that does not answer."""
 
@@ -109,9 +111,15 @@ def _give_and_exit(work: Callable[[], bytes], writing: int) -> NoReturn:
 
 
 def start_replay() -> None:
-    """Start what brings back the working set that waits; returns at once. Raises OSError."""
-    if not _start_unit():
-        _start_process()
+    """Start what brings back the working set that waits; returns at once. Raises OSError.
+
+    Our service, anew if an older replay goes on; a process where there is no such service.
+    """
+    with suppress(OSError, subprocess.TimeoutExpired):
+        start = ["systemctl", "restart", "--no-block", UNIT]
+        if os.path.isdir(programs.SYSTEMD_RUNS) and not programs.run(start, _SECONDS).returncode:
+            return
+    _start_process()
 
 
 def bring_back(section: bytes, log: Log, start: Callable[[], None] = start_replay) -> None:
@@ -123,17 +131,6 @@ def bring_back(section: bytes, log: Log, start: Callable[[], None] = start_repla
         start()
     except (TorporError, OSError) as error:
         log(f"the working set is not brought back: {error}")
-
-
-def _start_unit() -> bool:
-    """Start our service, anew if an older replay goes on; return whether there is one to start."""
-    if not os.path.isdir(programs.SYSTEMD_RUNS):
-        return False
-    try:
-        done = programs.run(["systemctl", "restart", "--no-block", UNIT], _SYSTEMD_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0
 
 
 def _start_process() -> None:

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from format.working_set import ProcessMemory, Ranges, pages_in
-from linux import PAGE_SIZE, process_memory, tasks
+from linux import PAGE_SIZE, tasks
 from linux.memory import excess, memory
+from linux.process_memory import MOST_RANGES, PAGE_OUT, advise
 from workingset.limits import in_groups
 
 LIMIT = 3.0
@@ -64,13 +65,12 @@ def _page_out(process: ProcessMemory, share: int, deadline: float) -> int:
     done = 0
     try:
         parts = _first(process.ranges, share)
-        most = _BATCH_PAGES, process_memory.MOST_RANGES
-        for batch in in_groups(parts, lambda part: part[1], *most):
+        for batch in in_groups(parts, lambda part: part[1], _BATCH_PAGES, MOST_RANGES):
             if time.monotonic() >= deadline:
                 break
             ranges = [(page * PAGE_SIZE, count * PAGE_SIZE) for page, count in batch]
             with suppress(OSError):  # part of it is no longer mapped
-                done += process_memory.page_out(pidfd, ranges) // PAGE_SIZE
+                done += advise(pidfd, ranges, PAGE_OUT) // PAGE_SIZE
     finally:
         os.close(pidfd)
     return done

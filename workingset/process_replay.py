@@ -113,7 +113,7 @@ def _ask_for(pid: int, runs: Sequence[_Run]) -> int:
     pidfd = os.pidfd_open(pid)
     try:
         ranges = [(run.page * PAGE_SIZE, run.count * PAGE_SIZE) for run in runs]
-        taken = process_memory.will_need(pidfd, ranges)
+        taken = process_memory.advise(pidfd, ranges, process_memory.WILL_NEED)
         process_memory.touch(pid, [(runs[-1].page + runs[-1].count - 1) * PAGE_SIZE])
     finally:
         os.close(pidfd)

@@ -29,11 +29,8 @@ _JOBS_FOR_EACH = 32
 _MOST_JOBS = 1024
 """As many numbers fit in the smallest pipe while nobody reads yet (pipe(7))."""
 
-_JOB = 4
-"""Bytes of a job's number."""
-
-_SIZE = 4
-"""Bytes of a batch's size."""
+_NUMBER = 4
+"""Bytes of a job's number, and of a batch's size."""
 
 _BATCH = 256
 """Files that are written to the shared memory together."""
@@ -93,7 +90,7 @@ class Walkers:
     def _queue(self) -> int:
         """Return a pipe that gives out the number of each job once."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
-        os.write(writing, b"".join(n.to_bytes(_JOB, "little") for n in range(len(self._jobs))))
+        os.write(writing, b"".join(n.to_bytes(_NUMBER, "little") for n in range(len(self._jobs))))
         os.close(writing)
         return reading
 
@@ -103,7 +100,7 @@ class Walkers:
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             with open(result, "wb", closefd=False) as out:
-                while number := os.read(queue, _JOB):
+                while number := os.read(queue, _NUMBER):
                     self._walk.carry_out(self._jobs[int.from_bytes(number, "little")], out)
             status = int(self._walk.is_over())
         finally:
@@ -153,7 +150,7 @@ def _loaded(data: bytes) -> Iterator[tuple[int, bytes, CachedFile]]:
     """Yield what whole batches hold; a batch that was cut off is left out."""
     at = 0
     while at < len(data):
-        begin = at + _SIZE
+        begin = at + _NUMBER
         end = begin + int.from_bytes(data[at:begin], "little")
         if end > len(data):
             return
@@ -250,7 +247,7 @@ class _Walk:
 
     def _write(self, batch: list[tuple[object, ...]], out: BinaryIO) -> None:
         data = marshal.dumps(batch)
-        out.write(len(data).to_bytes(_SIZE, "little") + data)
+        out.write(len(data).to_bytes(_NUMBER, "little") + data)
         out.flush()
         self._room -= len(data)
         self._deadline -= len(batch) * self._seconds_for_each

@@ -10,7 +10,7 @@ import pytest
 
 from hibernate import freeze, sequence
 from hibernate.signals import STOPPING
-from linux import cgroups, efivar, filesystem, kmsg, power, process_memory, root, snapshot, tasks
+from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, tasks
 from linux.mounts import SwapArea
 from resume import find, images, restore, wait
 from state import boot, conf, location, record, working_set
@@ -26,6 +26,7 @@ from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.marked import put_image
 from torpor.__main__ import main
 from torpor.enable import announce
+from workingset import page_out
 
 STREAM = b"".join(bytes([n % 7]) * 4000 + os.urandom(96) for n in range(600)) + bytes(8192)
 RUNS = [(page, 1) for page in range(5, 1500, 2)]
@@ -46,7 +47,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tasks, "lock_memory", lambda: None)
     monkeypatch.setattr(tasks, "forbid_core_dump", lambda: None)
     monkeypatch.setattr(tasks, "be_idle", lambda: None)
-    monkeypatch.setattr(process_memory, "page_out", lambda _pidfd, _ranges: 0)
+    monkeypatch.setattr(page_out, "advise", lambda _pidfd, _ranges, _what: 0)
     monkeypatch.setattr(freeze, "every_mount", list)
     monkeypatch.setattr(freeze, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)

@@ -15,7 +15,7 @@ import pytest
 from linux import PAGE_SIZE, opening, process_memory, tasks
 from linux.libc import quick
 from linux.page_cache import Residency, largest_readahead, runs
-from linux.process_memory import Mapping, page_out
+from linux.process_memory import PAGE_OUT, WILL_NEED, Mapping, advise
 from tests.sources import opened
 from tests.tools import python
 from tests.unit.cached_files import drop, read_pages
@@ -209,11 +209,11 @@ def test_advice_for_a_process() -> None:
         pidfd = file.fileno()
         assert tasks.start_of(pid) > 0
         ranges = [(private, size), (private, PAGE_SIZE)]
-        assert process_memory.will_need(pidfd, ranges) == 11 * PAGE_SIZE
-        assert page_out(pidfd, [(private, size)]) == size
-        for advise in (process_memory.will_need, page_out):
+        assert advise(pidfd, ranges, WILL_NEED) == 11 * PAGE_SIZE
+        assert advise(pidfd, [(private, size)], PAGE_OUT) == size
+        for what in (WILL_NEED, PAGE_OUT):
             with pytest.raises(OSError, match="memory"):
-                advise(pidfd, [(nowhere, PAGE_SIZE)])
+                advise(pidfd, [(nowhere, PAGE_SIZE)], what)
         pages = [private + page * PAGE_SIZE for page in range(300)]
         assert process_memory.touch(pid, pages) == 300
         assert process_memory.touch(pid, [nowhere, private, nowhere, private, nowhere]) == 2

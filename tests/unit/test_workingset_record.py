@@ -214,12 +214,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Ranges:
     """What was asked for: address and bytes of each range."""
     ranges: Ranges = []
 
-    def take(_pidfd: int, some: Ranges) -> int:
+    def take(_pidfd: int, some: Ranges, what: int) -> int:
+        assert what == process_memory.PAGE_OUT
         assert len(some) <= 1024
         ranges.extend(some)
         return sum(size for _, size in some)
 
-    monkeypatch.setattr(process_memory, "page_out", take)
+    monkeypatch.setattr(page_out_module, "advise", take)
     return ranges
 
 
