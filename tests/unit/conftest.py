@@ -18,6 +18,7 @@ from store.place import Place
 from store.swap import SwapStore
 from tests.command import Result
 from tests.forge import PAGE, header_page
+from tests.tools import failing
 from tests.unit.booting import Boot
 from tests.unit.cached_files import drop, put_files, resident
 from tests.unit.enabling import Enabled
@@ -34,14 +35,9 @@ RUNS = [(page, 1) for page in range(5, 1500, 2)]
 
 @pytest.fixture(autouse=True)
 def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def forbidden(*_: object) -> None:
-        raise AssertionError("a unit test touched the machine")
-
-    def off(_command: int) -> None:
-        raise PoweredOff
-
+    forbidden = failing(AssertionError("a unit test touched the machine"))
     monkeypatch.setattr(snapshot, "PATH", "/nonexistent/snapshot")
-    monkeypatch.setattr(power, "reboot", off)
+    monkeypatch.setattr(power, "reboot", failing(PoweredOff()))
     monkeypatch.setattr(filesystem, "freeze", forbidden)
     monkeypatch.setattr(filesystem, "thaw", forbidden)
     monkeypatch.setattr(tasks, "lock_memory", lambda: None)

@@ -19,6 +19,7 @@ from state.conf import OFF, Conf
 from state.location import Location
 from state.record import HibernationRecord, Outcome, recording
 from store.choose import Doubt, Settings
+from tests.tools import failing
 from tests.unit.conftest import Torpor
 from torpor.commands import hibernate as command
 
@@ -165,10 +166,8 @@ def test_failure_is_kept() -> None:
 def test_record_that_cannot_be_written_is_no_reason_not_to_hibernate(
     plans: list[Plan], monkeypatch: pytest.MonkeyPatch, torpor: Torpor
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise UnreadableError("cannot write the record")
-
-    monkeypatch.setattr(record, "write_text", fail)
+    error = UnreadableError("cannot write the record")
+    monkeypatch.setattr(record, "write_text", failing(error))
     said = torpor("hibernate")
     assert (said.code, "torpor status will not know" in said.err) == (0, True)
     assert len(plans) == 1

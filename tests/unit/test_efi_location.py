@@ -29,6 +29,7 @@ from store.header import StoreHeader, read_header
 from store.place import Place
 from tests.forge import PAGE
 from tests.sources import opened
+from tests.tools import failing
 from tests.unit.conftest import Torpor
 from tests.unit.marked import mark_of, set_mark
 
@@ -130,20 +131,16 @@ def test_reading_and_clearing(efi: Firmware) -> None:
     assert not efi.variable.exists()
 
 
-def test_a_file_without_a_byte_is_no_variable(efi: Firmware) -> None:
-    """A restored kernel shows what its firmware had at the hibernation (efivarfs_file_read)."""
-    efi.variable.touch()
-    assert read_efi_location() is None
-    assert not is_efi_location_set()
-    assert not clear_efi_location()
+@pytest.mark.parametrize("release", ["6.1.0-other", "", None])
+def test_what_is_nobodys_to_take(efi: Firmware, release: str | None) -> None:
+    """What another kernel left; and a file without a byte, which is no variable.
 
-
-@pytest.mark.parametrize("release", ["6.1.0-other", ""])
-def test_what_another_kernel_left_is_nobodys_to_take(efi: Firmware, release: str) -> None:
-    efi.keep(release=release)
+    A restored kernel shows what its firmware had at the hibernation (efivarfs_file_read).
+    """
+    efi.variable.touch() if release is None else efi.keep(release=release)
     assert read_efi_location() is None
     assert not clear_efi_location()
-    assert is_efi_location_set()
+    assert is_efi_location_set() == (release is not None)
 
 
 def test_without_efi_there_is_nothing(tmp_path: Path) -> None:
@@ -201,10 +198,7 @@ def test_a_store_takes_its_name_along(
 def test_a_store_without_a_place_has_no_name(
     efi: Firmware, device: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(_name: str) -> Place:
-        raise StoreRefusedError("it has holes")
-
-    monkeypatch.setattr(efi_location, "place_of", refused)
+    monkeypatch.setattr(efi_location, "place_of", failing(StoreRefusedError("it has holes")))
     efi.keep()
     clear_efi_location_of(store(device, 0))
     efi.set("garbage")

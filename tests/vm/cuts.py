@@ -13,6 +13,7 @@ from format.mark import Mark, MarkState
 from tests.vm.image import mark_on
 from vm.debian import copy_out
 from vm.disks import ext4_complaints
+from vm.lives import Guest
 from vm.lossy import Command, LossyDisk, Request
 from vm.machine import Machine, Result, RunningMachine
 
@@ -172,9 +173,9 @@ def words(report: Sequence[str], beginning: str) -> dict[str, str]:
     return dict(re.findall(r"(\S+?)=(\S*)", line))
 
 
-def refusals(result: Result) -> list[str]:
+def refusals(machine: Result | Guest) -> list[str]:
     """Return why the resumer did not resume."""
-    return re.findall(r"torpor-resume: not resuming: (.*)", result.console)
+    return re.findall(r"torpor-resume: not resuming: (.*)", machine.console)
 
 
 def check_alive(before: Mapping[str, str], after: Mapping[str, str]) -> None:

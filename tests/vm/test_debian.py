@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import SWAP_PARTITION_MIB, Guests
+from tests.vm.cuts import refusals
 from tests.vm.whole_lives import (
     RESUMER,
     TRACE,
@@ -17,7 +18,6 @@ from tests.vm.whole_lives import (
     enable,
     executed,
     hibernate_and_resume,
-    refusals,
     see_doctor_content,
     started_at,
     started_for_us,

@@ -9,8 +9,9 @@ import pytest
 
 from tests.conftest import ENDED
 from tests.vm.conftest import Guests, Recorder
+from tests.vm.cuts import refusals
 from tests.vm.places import LUKS, LUKS_UUID, SWAP_PARTITION
-from tests.vm.whole_lives import enable, refusals
+from tests.vm.whole_lives import enable
 from vm.disks import blank_disk, copy_disk, ext4_complaints, swap_disk
 from vm.lives import Guest
 

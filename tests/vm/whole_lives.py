@@ -44,11 +44,6 @@ def hibernate_and_resume(guest: Guest, type_late: str = "", by: str = HIBERNATE)
         assert "resumed" in said, said
 
 
-def refusals(guest: Guest) -> list[str]:
-    """Return why the resumer did not resume."""
-    return re.findall(r"torpor-resume: not resuming: (.*)", guest.console)
-
-
 def hibernated_row(
     guest: Guest, suite: str, generator: str, place: str, took: Mapping[str, float]
 ) -> tuple[str, ...]:
