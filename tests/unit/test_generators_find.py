@@ -100,10 +100,20 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 KERNELS = {f"/lib/modules/{name}/vmlinuz": "" for name in ("6.12.1-arch1-1", "6.6.9-1-lts")}
 KERNEL_INSTALL = {"/usr/bin/kernel-install": "", "/etc/machine-id": TOKEN, **KERNELS}
 CAPITALS = {"/etc/machine-id": TOKEN.upper()}
+ON_DEBIAN = {
+    "/usr/bin/kernel-install": "",
+    "/etc/kernel/entry-token": "debian\n",
+    "/boot/vmlinuz-6.12.1-amd64": "",
+    "/lib/modules/6.12.1-amd64/modules.dep": "",
+    "/boot/efi/debian/6.12.1-amd64/initrd": "",
+}
 ADDED = [
     f"kernel-install add {name} /lib/modules/{name}/vmlinuz"
     for name in ("6.6.9-1-lts", "6.12.1-arch1-1")
 ]
+MINE = {"/etc/kernel/entry-token": "mine\n"}
+UKI = {"/etc/kernel/install.conf": "layout=uki\n"}
+UEFI = {"/etc/dracut.conf.d/uefi.conf": "uefi=yes\n"}
 NO_PRESETS = {"/usr/bin/mkinitcpio": ""}
 ALL = "dracut --regenerate-all --force"
 
@@ -128,20 +138,9 @@ def run(root: Root) -> list[str]:
         (DRACUT | KERNEL_INSTALL | {"/usr/lib/kernel/install.conf": "layout=bls\n"}, [ALL]),
         (DRACUT | KERNEL_INSTALL | {f"/boot/efi/{TOKEN}/6.12.1-arch1-1/initrd": ""}, [ALL]),
         (DRACUT | KERNEL_INSTALL | CAPITALS | {f"/boot/{TOKEN}/6.12.1-arch1-1/initrd": ""}, [ALL]),
-        (DRACUT | KERNEL_INSTALL | {"/etc/kernel/install.conf": "layout=uki\n"}, ADDED),
-        (
-            DRACUT
-            | KERNEL_INSTALL
-            | {"/etc/kernel/entry-token": "mine\n", "/efi/mine/6.12.1-arch1-1/initrd": ""},
-            ADDED,
-        ),
-        (
-            DRACUT
-            | {"/usr/bin/kernel-install": "", "/etc/kernel/entry-token": "debian\n"}
-            | {"/boot/vmlinuz-6.12.1-amd64": "", "/lib/modules/6.12.1-amd64/modules.dep": ""}
-            | {"/boot/efi/debian/6.12.1-amd64/initrd": ""},
-            ["kernel-install add 6.12.1-amd64 /boot/vmlinuz-6.12.1-amd64"],
-        ),
+        (DRACUT | KERNEL_INSTALL | UKI, ADDED),
+        (DRACUT | KERNEL_INSTALL | MINE | {"/efi/mine/6.12.1-arch1-1/initrd": ""}, ADDED),
+        (DRACUT | ON_DEBIAN, ["kernel-install add 6.12.1-amd64 /boot/vmlinuz-6.12.1-amd64"]),
         # EndeavourOS
         (DRACUT | KERNEL_INSTALL | {"/usr/bin/reinstall-kernels": ""}, ["reinstall-kernels"]),
         (DRACUT | {"/usr/bin/dracut-rebuild": ""}, ["dracut-rebuild"]),
@@ -155,7 +154,7 @@ def run(root: Root) -> list[str]:
         (NO_PRESETS, []),
     ],
 )
-def test_what_is_fill(files: dict[str, str], expected: list[str], root: Root) -> None:
+def test_what_is_run(files: dict[str, str], expected: list[str], root: Root) -> None:
     write(root, files)
     assert run(root) == expected
 
@@ -190,15 +189,11 @@ ESP = f"/boot/efi/{TOKEN}/6.12.9-amd64/initrd"
         ({ESP: ""}, BOTH),
         ({"/efi/Default/6.12.9-amd64/initrd": ""}, BOTH),
         ({"/etc/kernel/entry-token": "debian\n", "/boot/debian/6.12.1-amd64/linux": ""}, BOTH),
-        ({"/etc/kernel/install.conf": "layout=uki\n"}, BOTH),
-        ({"/etc/kernel/install.conf": "layout=uki\n", ESP: ""}, BOTH),
+        (UKI, BOTH),
+        (UKI | {ESP: ""}, BOTH),
         # dracut makes the unified kernel images, and would make one there, too.
-        ({"/etc/dracut.conf.d/uefi.conf": "uefi=yes\n", ESP: ""}, [ALL]),
-        (
-            {"/etc/dracut.conf.d/uefi.conf": "uefi=yes\n"}
-            | {"/etc/kernel/install.conf": "layout=uki\n"},
-            BOTH[1::2],
-        ),
+        (UEFI | {ESP: ""}, [ALL]),
+        (UEFI | UKI, BOTH[1::2]),
         (DRACUTS_UPDATE | {ESP: ""}, ["update-initramfs -u -k all"]),
     ],
 )
@@ -254,7 +249,7 @@ def test_on_opensuse_the_boot_loader_decides(
 
 def test_unified_kernel_images_on_opensuse(root: Root) -> None:
     """Without a boot loader of sdbootutil's the rest is as elsewhere."""
-    write(root, SUSE | {"/etc/kernel/install.conf": "layout=uki\n"})
+    write(root, SUSE | UKI)
     (added,) = run(root)
     assert added.startswith("kernel-install add 6.12.1-1-default ")
 

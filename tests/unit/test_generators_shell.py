@@ -1,4 +1,7 @@
-"""Plain assignments are carried out as bash does, all else is not; and what dracut's files say."""
+"""Plain assignments are carried out as bash does, all else is not; and what is read by that.
+
+That is the files of dracut, and RESUME= of initramfs-tools.
+"""
 
 import json
 import subprocess
@@ -9,6 +12,7 @@ import pytest
 from initramfs.archive.initramfs import Initramfs
 from initramfs.generators import dracut
 from initramfs.generators.generator import Boot, Target
+from initramfs.generators.initramfs_tools import stock_resume
 from initramfs.generators.layers import Crypt, Volume
 from initramfs.generators.shell import Value, assign, names, value_of
 from linux.root import Root
@@ -250,3 +254,40 @@ def test_files_are_read_as_dracut_does(root: Root) -> None:
     )
     read = [(root.text(path) or "").strip() for path in dracut.files(root)[1:]]
     assert read == said.stdout.split() != []
+
+
+CONF = "/etc/initramfs-tools/initramfs.conf"
+PART = "/etc/initramfs-tools/conf.d/{}"
+SHARED = "/usr/share/initramfs-tools/conf.d/{}"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, ""),
+        ({CONF: "RESUME=auto\n"}, "auto"),
+        ({CONF: "#RESUME=/dev/a\nMODULES=most\n"}, ""),
+        ({PART.format("resume"): "RESUME='LABEL=my swap'\n"}, "LABEL=my swap"),
+        ({PART.format("resume"): 'RESUME="LABEL=my swap" # here\n'}, "LABEL=my swap"),
+        ({PART.format("resume"): "RESUME=/dev/mapper/vg-swap#1\n"}, "/dev/mapper/vg-swap#1"),
+        ({PART.format("resume"): "export RESUME=/dev/a\n"}, ""),
+        ({PART.format("resume"): "RESUME=$(findmnt swap)\n"}, ""),
+        ({CONF: "RESUME=/dev/a\n", PART.format("resume"): "if true; then RESUME=b; fi\n"}, ""),
+        ({CONF: "RESUME=/dev/a\n", PART.format("resume"): "RESUME=\n"}, ""),
+        ({CONF: "RESUME=/dev/a\n", PART.format("resume"): "RESUME=/dev/b\n"}, "/dev/b"),
+        ({PART.format("a"): "RESUME=/dev/a\n", PART.format("b"): "RESUME=/dev/b\n"}, "/dev/b"),
+        ({PART.format("resume~"): "RESUME=/dev/a\n"}, ""),
+        ({PART.format(".resume"): "RESUME=/dev/a\n"}, ""),
+        ({PART.format("resume.dpkg-old"): "RESUME=/dev/a\n"}, ""),
+        ({SHARED.format("z"): "RESUME=/dev/z\n"}, "/dev/z"),
+        ({SHARED.format("z"): "RESUME=/dev/z\n", PART.format("a"): "RESUME=/dev/a\n"}, "/dev/a"),
+        ({SHARED.format("z"): "RESUME=/dev/z\n", PART.format("z"): "\n"}, ""),
+    ],
+)
+def test_the_resume_of_initramfs_tools(files: dict[str, str], said: str, root: Root) -> None:
+    """As mkinitramfs reads it."""
+    write(root, files)
+    value, source = stock_resume(root)
+    assert value == said
+    assert bool(source) == bool(said)
+    assert not source or said.rsplit("=", maxsplit=1)[-1] in files[source]
