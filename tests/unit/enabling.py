@@ -15,7 +15,6 @@ from torpor.enable.enable import disable, enable
 from torpor.enable.system import System
 
 TARGET = Target(Location(f"UUID={UUID_TEXT}", 0, MACHINE_ID))
-RESUMER = "usr/lib/torpor/resume/torpor-resume"
 CONF = "/etc/mkinitcpio.conf"
 PRESET = "/etc/mkinitcpio.d/linux.preset"
 OLD = 1_000_000_000
