@@ -12,12 +12,44 @@ import pytest
 
 from guard.kinds import KINDS, OF_TYPE
 from linux import filesystem
+from linux.libc import checked, libc
 from tests.sources import opened
 from vm.disks import file_system_disk
 from vm.host import SEARCH_PATH, HostError, run
 
+CLONE_NEWNS = 0x20000
+"""A mount namespace (linux/sched.h)."""
+
 LONG_AGO = 1_000_000_000
 """A time for files: FAT tells seconds apart only by twos."""
+
+
+@contextmanager
+def own_mounts() -> Iterator[None]:
+    """Have this thread, and what it starts, see mounts of their own.
+
+    What is mounted meanwhile is nobody else's: a program that walks through all file systems would
+    have it open when it is unmounted. It goes with this process, however that ends.
+    """
+    folder = os.getcwd()
+    with opened("/proc/thread-self/ns/mnt", os.O_RDONLY) as before:
+        checked(libc.unshare(CLONE_NEWNS))
+        try:
+            run("mount", "--make-rprivate", "/")
+            yield
+        finally:
+            checked(libc.setns(before, CLONE_NEWNS))
+            os.chdir(folder)
+
+
+@contextmanager
+def loop_device(path: Path) -> Iterator[str]:
+    """Yield a loop device over a file."""
+    device = run("losetup", "--find", "--show", path).strip()
+    try:
+        yield device
+    finally:
+        run("losetup", "--detach", device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +64,12 @@ class Volume:
         """Mount it on a device that can be written, also where the mount is read-only."""
         place = self.path.with_name(f"{self.path.name}.mounted")
         place.mkdir(exist_ok=True)
-        device = run("losetup", "--find", "--show", self.path).strip()
-        try:
+        with own_mounts(), loop_device(self.path) as device:
             run("mount", "-t", self.fs_type, "-o", options, device, place)
             try:
                 yield place
             finally:
                 run("umount", place)
-        finally:
-            run("losetup", "--detach", device)
 
     def copy(self, name: str) -> "Volume":
         """Return a copy of what is on the device now."""

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +13,7 @@ import pytest
 from hibernate import freeze, sequence
 from hibernate.signals import STOPPING
 from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, tasks
-from linux.mounts import SwapArea
+from linux.mounts import MountTable, SwapArea, read_mounts
 from resume import find, images, restore, wait
 from state import boot, conf, location, record, working_set
 from store.place import Place
@@ -28,6 +30,8 @@ from tests.unit.marked import put_image
 from torpor.__main__ import main
 from torpor.enable import announce
 from workingset import page_out
+from workingset import record as workingset_record
+from workingset import replay as workingset_replay
 
 STREAM = b"".join(bytes([n % 7]) * 4000 + os.urandom(96) for n in range(600)) + bytes(8192)
 RUNS = [(page, 1) for page in range(5, 1500, 2)]
@@ -69,6 +73,14 @@ def _own_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    """A thread that a test leaves takes the signals that a later one sends to this process."""
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
 
 
 Torpor = Callable[..., Result]
@@ -156,17 +168,6 @@ def device(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     return fake
 
 
-@pytest.fixture(scope="module")
-def few_names() -> None:
-    """Have the kernel forget the names of files that nobody uses.
-
-    A recording walks through all that it knows: after a build of a few systems that is a million,
-    for which no time limit of a test is enough.
-    """
-    if os.geteuid() == 0:
-        Path("/proc/sys/vm/drop_caches").write_text("2")
-
-
 @pytest.fixture
 def on_disk(tmp_path: Path) -> Path:
     """A folder whose files need not be cached: on a tmpfs what is cached cannot be dropped."""
@@ -178,7 +179,17 @@ def on_disk(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cached(on_disk: Path) -> Path:
-    """A folder with the files of put_files, on a disk."""
-    put_files(on_disk / "cached")
-    return on_disk / "cached"
+def cached(on_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files of put_files, taken for all that is mounted.
+
+    A walk through all that is, however long, would depend on what the machine did before.
+    """
+    folder = on_disk / "cached"
+    put_files(folder)
+    mount = MountTable(read_mounts()).mount_above(str(folder))
+    assert mount
+    below = str(folder)[len(mount.mount_point.rstrip("/")) :]
+    only = replace(mount, root=mount.root.rstrip("/") + below, mount_point=str(folder))
+    for module in (workingset_record, workingset_replay):
+        monkeypatch.setattr(module, "read_mounts", lambda: [only])
+    return folder

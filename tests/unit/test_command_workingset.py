@@ -18,18 +18,14 @@ from state.conf import NO_PATHS, OFF, ON
 from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, save_working_set
 from tests import forge
 from tests.tools import failing, wait_until
+from tests.unit.cached_files import LONG_ENOUGH
 from tests.unit.conftest import Torpor
 from tests.unit.test_linux_memory import sleeper
 from workingset.background import bring_back, recorded, start_replay
 from workingset.record import record
 
-pytestmark = pytest.mark.usefixtures("few_names")
-
 ENOUGH = 1 << 50
 """Bytes of an image that has room for everything."""
-
-BUSY_LIMIT = 8.0
-"""Seconds for a recording on a busy machine, and less than those after which it is given up."""
 
 DONE = ReplayRecord(
     ReplayOutcome.STOPPED,
@@ -172,21 +168,26 @@ def test_damaged_record(text: str, torpor: Torpor) -> None:
     assert (said.code, "is not what torpor writes" in said.err) == (21, True)
 
 
+@pytest.mark.usefixtures("cached")
 def test_what_a_hibernation_records() -> None:
     said: list[str] = []
     assert recorded(OFF, ENOUGH, said.append) == b""
     assert said == []
-    with_paths, without = (recorded(wish, ENOUGH, said.append) for wish in (ON, NO_PATHS))
+    with_paths, without = (
+        recorded(wish, ENOUGH, said.append, most=LONG_ENOUGH) for wish in (ON, NO_PATHS)
+    )
     assert with_paths[0] & 1 == 0
     assert without[0] & 1 == 1
     assert all(line.startswith("working set of ") for line in said)
 
 
+@pytest.mark.usefixtures("cached")
 def test_the_command_is_not_recorded() -> None:
     """It is gone when the replay begins."""
-    look = partial(record, limit=BUSY_LIMIT)
+    look = partial(record, limit=LONG_ENOUGH)
     with sleeper() as (pid, _private, _shared):
-        whole = WorkingSet.parse(recorded(ON, ENOUGH, lambda _line: None, look=look))
+        section = recorded(ON, ENOUGH, lambda _line: None, look=look, most=2 * LONG_ENOUGH)
+    whole = WorkingSet.parse(section)
     pids = {process.pid for process in whole.processes}
     assert pid in pids
     assert os.getpid() not in pids

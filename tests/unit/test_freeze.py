@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import select
 import signal
 import time
 from collections.abc import Collection
@@ -23,6 +24,7 @@ from hibernate.freeze import Freeze, freeze_tasks, stuck_tasks
 from hibernate.signals import signals_held_back
 from linux import filesystem, tasks
 from linux.mounts import Mount, MountTable
+from tests.tools import wait_until
 from tests.unit.fake_root import Disks
 from tests.unit.fake_snapshot import FakeSnapshot
 
@@ -117,45 +119,90 @@ def test_autofs_is_not_looked_at() -> None:
     assert without_block_device(table) == [[NFS, NFS], [PROC], [NTFS]]
 
 
-def test_file_system_that_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Clock:
+    """What flush sees of the time: nothing passes until `begun` is there, then 50 s a sleep."""
+
+    def __init__(self, begun: Path) -> None:
+        self._begun = begun
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+        if self._begun.exists():
+            self._now += 50
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that starts the clock; nothing gets written meanwhile."""
+    path = tmp_path / "begun"
+    monkeypatch.setattr(flushing, "time", Clock(path))
+    monkeypatch.setattr(flushing, "unwritten", lambda: 0)
+    return path
+
+
+def test_file_system_that_hangs_is_named(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hung = tmp_path / "hung"
     (tmp_path / "fine").mkdir()
     hung.mkdir()
 
+    def hang() -> None:
+        begun.touch()
+        time.sleep(3600)
+
     def sync(fd: int) -> None:
         if Path(os.readlink(f"/proc/self/fd/{fd}")) == hung:
-            time.sleep(60)
+            hang()
 
     monkeypatch.setattr(filesystem, "sync_file_system", sync)
-    monkeypatch.setattr(flushing, "LIMIT", 0.2)
-    monkeypatch.setattr(flushing, "unwritten", lambda: 0)
     monkeypatch.setattr(os, "sync", lambda: None)
     fine = Mount(1, "0:50", str(tmp_path / "fine"), "fuse.x", "x")
     mounts = [DISK, fine, Mount(2, "0:51", str(hung), "nfs", "server:/x")]
     with pytest.raises(KernelRefusedError, match=rf"^{hung}: .* cannot be written"):
         flush(MountTable(mounts))
+    begun.unlink()
     flush(MountTable(mounts[:2]))
-    monkeypatch.setattr(os, "sync", lambda: time.sleep(60))
+    monkeypatch.setattr(os, "sync", hang)
     with pytest.raises(KernelRefusedError, match=r"^the disks: "):
         flush(MountTable(mounts[:2]))
 
 
-def test_slow_disk_that_gets_on_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = list(range(1000, 0, -1))
-    monkeypatch.setattr(flushing, "LIMIT", 0.1)
-    monkeypatch.setattr(flushing, "unwritten", lambda: left.pop(0))
-    monkeypatch.setattr(os, "sync", lambda: time.sleep(0.6))
+def test_slow_disk_that_gets_on_is_waited_for(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(range(1000, 0, -1))
+    nearly = tmp_path / "nearly"
+
+    def unwritten() -> int:
+        if (size := next(left)) == 980:
+            nearly.touch()
+        return size
+
+    monkeypatch.setattr(flushing, "unwritten", unwritten)
+    monkeypatch.setattr(os, "sync", lambda: wait_until(nearly.exists))
+    begun.touch()
     flush(MountTable([]))
 
 
-def test_hung_sync_holds_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hung_sync_holds_nothing_open(
+    begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the watchdog would not see the writer's end, nor the next run get /dev/snapshot."""
     read_end, write_end = os.pipe()
-    monkeypatch.setattr(os, "sync", lambda: time.sleep(3))
+    disk = tmp_path / "disk"
+    os.mkfifo(disk)
+
+    def hang() -> None:
+        begun.touch()
+        disk.read_bytes()
+
+    monkeypatch.setattr(os, "sync", hang)
     monkeypatch.setattr(os, "kill", lambda *_: None)  # as for one that waits for a device
-    monkeypatch.setattr(flushing, "LIMIT", 0.3)
-    monkeypatch.setattr(flushing, "unwritten", lambda: 0)
-    started = time.monotonic()
     writer = os.fork()
     if writer == 0:
         with contextlib.suppress(KernelRefusedError):
@@ -163,9 +210,12 @@ def test_hung_sync_holds_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
         os._exit(0)
     os.close(write_end)
     os.waitpid(writer, 0)
-    assert os.read(read_end, 1) == b""
-    assert time.monotonic() - started < 2.5
-    os.close(read_end)
+    try:
+        assert select.select([read_end], [], [], 60)[0], "the sync holds the other end"
+        assert os.read(read_end, 1) == b""
+    finally:
+        disk.write_bytes(b"")
+        os.close(read_end)
 
 
 def test_control_c_ends_the_waiting_for_the_disks(monkeypatch: pytest.MonkeyPatch) -> None:

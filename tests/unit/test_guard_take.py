@@ -16,10 +16,9 @@ from guard.kinds import KINDS
 from guard.take import Guarded
 from linux import block
 from linux.mounts import Mount
-from tests.premises.volumes import skip_unless_mountable
+from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.tools import failing
 from tests.unit.fake_root import UUID_1, UUID_2, Disks, ext
-from vm.host import run
 
 
 @pytest.fixture
@@ -129,18 +128,17 @@ def test_a_disk_that_cannot_be_opened(disks: Disks, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def loop_device(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
+def disk(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
     """A device whose end is not a page's."""
     skip_unless_mountable("ext4")
     data = b"".join(bytes([number % 251]) * 512 for number in range(2 * PIECE // 512 + 3))
     (tmp_path / "disk").write_bytes(data)
-    device = run("losetup", "--find", "--show", tmp_path / "disk").strip()
-    yield device, data
-    run("losetup", "--detach", device)
+    with loop_device(tmp_path / "disk") as device:
+        yield device, data
 
 
-def test_reading_past_the_page_cache(loop_device: tuple[str, bytes], tmp_path: Path) -> None:
-    path, data = loop_device
+def test_reading_past_the_page_cache(disk: tuple[str, bytes], tmp_path: Path) -> None:
+    path, data = disk
     with Device(path, new_buffer()) as device, open(path, "rb") as cached:
         assert (cached.read(), device.size) == (data, len(data))
         end = len(data)

@@ -20,8 +20,6 @@ from tests.sources import opened
 from tests.tools import python
 from tests.unit.cached_files import drop, read_pages
 
-pytestmark = pytest.mark.usefixtures("few_names")
-
 SLEEPER = """
 import mmap, sys
 room = mmap.mmap(-1, 300 * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from hibernate import reclaim
+from hibernate import sleep_hooks as sleep_hooks_module
 from hibernate.reclaim import reclaim_early
 from hibernate.sleep_hooks import hooks, run_hooks, sleep_hooks
 from linux import cgroups
 from linux.memory import excess
-from tests.tools import put
+from tests.tools import put, wait_until
 
 MIB = 1 << 20
 SIZES = {
@@ -185,9 +186,9 @@ class Hooks:
         path.chmod(mode)
         return path
 
-    def run(self, limit: float = 60) -> list[str]:
+    def run(self) -> list[str]:
         """Run them as before a hibernation; return what was logged."""
-        run_hooks("pre", self.told.append, str(self.folder), limit=limit)
+        run_hooks("pre", self.told.append, str(self.folder), limit=60)
         return self.told
 
     def said(self) -> list[str]:
@@ -255,7 +256,20 @@ def test_hooks_run_side_by_side(made: Hooks, tmp_path: Path) -> None:
     assert made.run() == []
 
 
-def test_a_hook_without_an_end_is_killed(made: Hooks, tmp_path: Path) -> None:
-    made.make("endless", f"echo $$ >{tmp_path}/pid; exec sleep 1000")
-    assert made.run(limit=1.0) == [f"{made.folder}/endless takes too long and is killed"]
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+def test_a_hook_without_an_end_is_killed(
+    made: Hooks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = tmp_path / "pid"
+    made.make("endless", f"echo $$ >{pid}.new; mv {pid}.new {pid}; exec sleep 1000")
+    begun = iter([0.0])
+
+    def now() -> float:
+        """The time is over as soon as the hook has begun."""
+        if (begin := next(begun, None)) is not None:
+            return begin
+        wait_until(pid.exists)
+        return 60.0
+
+    monkeypatch.setattr(sleep_hooks_module, "time", SimpleNamespace(monotonic=now))
+    assert made.run() == [f"{made.folder}/endless takes too long and is killed"]
+    assert not Path(f"/proc/{pid.read_text().strip()}").exists()

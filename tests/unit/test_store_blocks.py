@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +22,7 @@ from store.blocks import BlockSink, BlockSource
 from store.device import BlockStore
 from store.header import read_header
 from tests.forge import PAGE, UUID_A, header_page
-from tests.sources import opened, read_file, reader_of, superblock
+from tests.sources import read_file, reader_of, superblock
 from tests.vectors.images import noise
 
 PAGES = 2048
@@ -58,15 +57,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scattered
     monkeypatch.setattr(blocks, "WRITE_SIZE", 16 * PAGE)
     path = tmp_path / "device"
     path.write_bytes(header_page(PAGES) + b"\xdb" * ((PAGES - 1) * PAGE))
-    with opened(path) as fd:
-        yield Scattered(os.dup(fd), str(path))
+    with Scattered(os.open(path, os.O_RDWR), str(path)) as made:
+        yield made
 
 
 def write(store: Scattered, pieces: list[bytes]) -> BlockSink:
-    sink = store.sink()
-    for piece in pieces:
-        sink.write([piece])
-    sink.finish(UUID_A, sum(map(len, pieces)))
+    with closing(store.sink()) as sink:
+        for piece in pieces:
+            sink.write([piece])
+        sink.finish(UUID_A, sum(map(len, pieces)))
     return sink
 
 
@@ -134,7 +133,7 @@ def threads() -> int:
     return threading.active_count()
 
 
-def image_to(store: Scattered, sink: BlockSink, stream: bytes, stop_at: int = 1 << 30) -> None:
+def image_to(sink: BlockSink, stream: bytes, stop_at: int = 1 << 30) -> Mark:
     def progress(done: int) -> None:
         if done >= stop_at:
             raise AbortedError("stopped")
@@ -143,7 +142,7 @@ def image_to(store: Scattered, sink: BlockSink, stream: bytes, stop_at: int = 1 
         writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
         writer.write_stream(reader_of(stream), progress)
         writer.finish()
-        sink.finish(UUID_A, writer.size)
+        return sink.finish(UUID_A, writer.size)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
@@ -166,7 +165,7 @@ def test_error_of_any_write_ends_the_image(
     before = threads()
     sink = store.sink()
     with pytest.raises(UnreadableError, match=r"^cannot write .* at byte \d+: "):
-        image_to(store, sink, noise(110 * PAGE))
+        image_to(sink, noise(110 * PAGE))
     assert threads() == before
     assert not synced
     assert len(calls) <= 16 * nth + blocks.WRITES
@@ -176,7 +175,7 @@ def test_no_room_in_the_middle_leaves_no_thread(store: Scattered) -> None:
     before = threads()
     sink = store.sink()
     with pytest.raises(NoSpaceError, match=r"after 2 MiB"):
-        image_to(store, sink, noise(4 << 20))
+        image_to(sink, noise(4 << 20))
     assert threads() == before
 
 
@@ -184,7 +183,7 @@ def test_stop_in_the_middle_leaves_no_thread(store: Scattered) -> None:
     before = threads()
     sink = store.sink()
     with pytest.raises(AbortedError):
-        image_to(store, sink, noise(1 << 20), stop_at=40 * PAGE)
+        image_to(sink, noise(1 << 20), stop_at=40 * PAGE)
     assert threads() == before
     assert sum(sink.extents.counts) < 100
 
@@ -206,10 +205,12 @@ def test_writes_go_on_while_the_next_is_filled(
         sink.write([data[: -PAGE * 2]])
         last = threading.Thread(target=sink.write, args=([data[-PAGE * 2 :]],))
         last.start()
-        last.join(0.2)
-        assert last.is_alive()
-        go.release(1000)
-        last.join()
+        try:
+            last.join(0.2)
+            assert last.is_alive()
+        finally:
+            go.release(1000)
+            last.join()
         sink.finish(UUID_A, len(data))
     assert bytes(read_at(source_of(store, sink.extents, len(data)), 0, len(data))) == data
 
@@ -218,10 +219,13 @@ def test_other_errors_of_the_allocation_say_what_they_are(store: Scattered) -> N
     def broken(_pages: int) -> Extents:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    with pytest.raises(
-        UnreadableError, match=r"^cannot get room on .*device: operation not permitted$"
-    ) as caught:
-        BlockSink(store.fd, store.name, 0, broken).allocate(1)
+    with (
+        closing(BlockSink(store.fd, store.name, 0, broken)) as sink,
+        pytest.raises(
+            UnreadableError, match=r"^cannot get room on .*device: operation not permitted$"
+        ) as caught,
+    ):
+        sink.allocate(1)
     assert isinstance(caught.value.__cause__, PermissionError)
 
 
@@ -243,19 +247,10 @@ def test_errors_of_the_device_have_a_place(
         use()
 
 
-def hibernate_to(store: Scattered, stream: bytes) -> UUID:
-    sink = store.sink()
-    writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
-    writer.write_stream(reader_of(stream), lambda _done: None)
-    writer.finish()
-    store.slot.set_mark(sink.finish(UUID_A, writer.size))
-    return UUID_A
-
-
 def test_committed_image_is_found_and_sound(store: Scattered) -> None:
     """More than 253 extents, so that the map takes two pages."""
     stream = noise(300 * PAGE)
-    hibernate_to(store, stream)
+    store.slot.set_mark(image_to(store.sink(), stream))
     found = read_header(store.fd, store.name).mark()
     assert found is not None
     assert found.extent_count > 253
@@ -269,7 +264,7 @@ def test_pieces_beyond_the_limit_are_no_space(
 ) -> None:
     monkeypatch.setattr(blocks, "MAX_EXTENTS", 10)
     with pytest.raises(NoSpaceError, match="is in 11 pieces, more than can be recorded"):
-        hibernate_to(store, noise(9 * PAGE))
+        image_to(store.sink(), noise(9 * PAGE))
     assert read_header(store.fd, store.name).mark() is None
 
 

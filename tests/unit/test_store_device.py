@@ -1,8 +1,5 @@
 """A store on a block device: a loop device, where there may be one."""
 
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,20 +15,21 @@ from store.find import open_store
 from store.place import Place
 from store.swap import SwapStore
 from tests.forge import PAGE, UUID_A
+from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.sources import read_file, reader_of, superblock
 from tests.vectors import devices
 from tests.vectors.images import noise
 from torpor.__main__ import main
+from vm.host import SEARCH_PATH, run
 
 PAGES = 512
-PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 Torpor = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
 def torpor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Torpor:
     def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setenv("PATH", PATH)
+        monkeypatch.setenv("PATH", SEARCH_PATH)
         monkeypatch.setattr(sys, "argv", ["torpor", *arguments])
         code = main()
         printed = capsys.readouterr()
@@ -43,17 +41,11 @@ def torpor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.delitem(place.VOLATILE, "loop")
-    losetup, backing = shutil.which("losetup", path=PATH), tmp_path / "disk"
-    if losetup is None or os.geteuid() != 0:
-        pytest.skip("a loop device takes root and losetup")
+    skip_unless_mountable("ext4")
+    backing = tmp_path / "disk"
     backing.write_bytes(bytes(PAGES * PAGE))
-    made = subprocess.run(
-        [losetup, "--find", "--show", backing], capture_output=True, text=True, check=False
-    )
-    if made.returncode:
-        pytest.skip(f"no loop devices here: {made.stderr}")
-    yield made.stdout.strip()
-    subprocess.run([losetup, "--detach", made.stdout.strip()], check=True)
+    with loop_device(backing) as device:
+        yield device
 
 
 def hibernate_to(path: str, stream: bytes) -> None:
@@ -93,9 +85,7 @@ def test_store_in_use_is_refused(device: str, torpor: Torpor) -> None:
 
 
 def test_mkstore_spares_what_holds_something(device: str, torpor: Torpor) -> None:
-    mkswap = shutil.which("mkswap", path=PATH)
-    assert mkswap
-    subprocess.run([mkswap, device], check=True, capture_output=True)
+    run("mkswap", device)
     before = Path(device).read_bytes()
     code, said = torpor("mkstore", device)
     assert (code, "holds something already" in said, "wipefs" in said) == (8, True, True)

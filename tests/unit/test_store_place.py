@@ -1,8 +1,6 @@
 """Files as stores on real file systems: on loop devices over files of our own."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,13 +19,14 @@ from store.image import open_image
 from store.place import Place, own_extents, place_of
 from store.swap import SwapStore
 from tests.forge import UUID_A
+from tests.premises.volumes import loop_device, own_mounts
 from tests.sources import reader_of, superblock
 from tests.vectors.images import noise
 from torpor.__main__ import main
+from vm.host import run
 
 PAGE = 4096
 MIB = 1 << 20
-SEARCH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 MAKE = {
     "ext4": ["mke2fs", "-q", "-t", "ext4", "-b", "4096"],
     "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
@@ -36,14 +35,6 @@ MAKE = {
 SIZE = {"ext4": 64, "xfs": 512, "btrfs": 256}
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")
-
-
-def run(*argv: str | Path) -> str:
-    path = shutil.which(str(argv[0]), path=SEARCH)
-    assert path, f"{argv[0]} is not installed"
-    done = subprocess.run([path, *map(str, argv[1:])], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +55,14 @@ def mounted(
     with image.open("wb") as file:
         file.truncate(SIZE[kind] * MIB)
     run(*MAKE[kind], image)
-    device = run("losetup", "--find", "--show", image)
-    try:
-        folder = tmp_path / "mounted"
-        folder.mkdir()
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    with own_mounts(), loop_device(image) as device:
         run("mount", device, folder)
         try:
             yield Mounted(kind, folder, device)
         finally:
             run("umount", folder)
-    finally:
-        run("losetup", "--detach", device)
 
 
 def on(*kinds: str) -> pytest.MarkDecorator:
@@ -169,9 +157,7 @@ def test_store_in_pieces_uses_them_all_and_nothing_else(mounted: Mounted) -> Non
             os.fsync(file.fileno())
     with full.open("r+b") as file:
         for at in range(1, 40, 2):
-            subprocess.run(
-                ["fallocate", "--punch-hole", "-o", str(at * MIB), "-l", str(MIB), full], check=True
-            )
+            run("fallocate", "--punch-hole", "-o", str(at * MIB), "-l", str(MIB), full)
     before = full.read_bytes()
     path = str(mounted.folder / "store")
     free = os.statvfs(mounted.folder).f_bavail * PAGE

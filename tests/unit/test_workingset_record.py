@@ -32,11 +32,9 @@ from workingset.record import fit, record
 from workingset.trees import Places, find_tree, trees
 from workingset.walkers import Walkers
 
-pytestmark = pytest.mark.usefixtures("few_names")
-
 
 def test_cached_files_are_recorded(cached: Path) -> None:
-    files = files_in(recorded(cached), cached)
+    files = files_in(recorded())
     assert set(files) == {b"plain", b"below/deep", ODD}
     assert files[b"plain"].ranges == ((5, 1),)
     assert files[ODD].ranges == ((0, 20),)
@@ -45,7 +43,7 @@ def test_cached_files_are_recorded(cached: Path) -> None:
 
 def test_files_in_use_are_marked(cached: Path) -> None:
     with opened(cached / "plain") as fd, sleeper(fd):
-        files = files_in(record(limit=LONG_ENOUGH), cached)
+        files = files_in(record(limit=LONG_ENOUGH))
     assert [files[name].in_use for name in (b"plain", ODD)] == [True, False]
 
 
@@ -71,7 +69,7 @@ def test_our_helpers_are_not_recorded() -> None:
 def test_time_is_bounded_and_its_end_is_said(cached: Path) -> None:
     begun = time.monotonic()
     whole = record(limit=0.0)
-    assert time.monotonic() - begun < 10  # a process or two have to be ended
+    assert time.monotonic() - begun < LONG_ENOUGH
     assert not whole.complete
     assert whole.files == 0
 
@@ -145,7 +143,7 @@ def test_a_name_that_is_too_long_is_not_recorded(cached: Path) -> None:
     os.close(fd)
     whole, section = fit(record(limit=LONG_ENOUGH))
     assert whole.complete
-    assert ODD in files_in(WorkingSet.parse(section), cached)
+    assert ODD in files_in(WorkingSet.parse(section))
 
 
 def test_what_is_no_file_is_not_opened(cached: Path) -> None:

@@ -20,8 +20,6 @@ from workingset.record import record
 from workingset.replay import replay
 from workingset.stats import Skipped, Stats
 
-pytestmark = pytest.mark.usefixtures("few_names")
-
 
 def never() -> bool:
     return False
@@ -35,7 +33,7 @@ def replayed(whole: WorkingSet) -> Stats:
 
 
 def test_files_come_back(cached: Path) -> None:
-    whole = recorded(cached)
+    whole = recorded()
     drop_all(cached)
     assert resident(cached / "plain") == []
     stats = replayed(whole)
@@ -55,7 +53,7 @@ def test_files_come_back_by_their_inodes(cached: Path) -> None:
 
 
 def test_what_is_there_is_not_read_again(cached: Path) -> None:
-    whole = recorded(cached)
+    whole = recorded()
     stats = replayed(whole)
     assert (stats.file_pages.resident, stats.file_pages.restored) == (41, 0)
 
@@ -74,7 +72,7 @@ def test_what_is_there_is_not_read_again(cached: Path) -> None:
     ],
 )
 def test_a_file_that_is_another_is_left_alone(change: str, reason: Skipped, cached: Path) -> None:
-    whole = recorded(cached)
+    whole = recorded()
     subprocess.run(["sh", "-c", change], cwd=cached, check=True)
     drop_all(cached)
     stats = replayed(whole)
@@ -84,7 +82,7 @@ def test_a_file_that_is_another_is_left_alone(change: str, reason: Skipped, cach
 
 
 def test_a_folder_that_became_a_link_is_not_followed(cached: Path) -> None:
-    whole = recorded(cached)
+    whole = recorded()
     (cached / "below").rename(cached / "moved")
     (cached / "below").symlink_to("moved")
     stats = replayed(whole)
@@ -92,7 +90,7 @@ def test_a_folder_that_became_a_link_is_not_followed(cached: Path) -> None:
 
 
 def test_a_file_system_that_is_not_mounted(cached: Path) -> None:
-    whole = recorded(cached)
+    whole = recorded()
     (system,) = whole.file_systems
     gone = [replace(system, device=device) for device in ("UUID=none", "/dev/none", "nonsense")]
     elsewhere = replace(system, root="/no/such/folder")
@@ -103,7 +101,7 @@ def test_a_file_system_that_is_not_mounted(cached: Path) -> None:
 def test_processes_that_are_gone(cached: Path) -> None:
     with sleeper() as (pid, _private, _shared):
         gone = tuple(ProcessMemory(each, 1, ((0, 5),)) for each in (pid, (1 << 31) - 1))
-        whole = replace(recorded(cached), file_systems=(), processes=gone)
+        whole = replace(recorded(), file_systems=(), processes=gone)
         stats = replayed(whole)
         assert (stats.processes, stats.skipped_processes) == (2, 2)
         assert stats.process_pages.skipped == 10
@@ -121,7 +119,7 @@ def test_memory_that_is_there_counts_as_such(cached: Path) -> None:
 
 
 def test_a_signal_stops_it(cached: Path) -> None:
-    whole = recorded(cached)
+    whole = recorded()
     drop_all(cached)
     stats = Stats()
     assert replay(whole, lambda: True, stats) == "stopped by a signal"
@@ -130,7 +128,7 @@ def test_a_signal_stops_it(cached: Path) -> None:
 
 
 def test_free_memory_stops_it(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = recorded(cached)
+    whole = recorded()
     drop_all(cached)
     high = memory()["MemTotal"]
     monkeypatch.setattr(limits_module, "high_watermarks", lambda: high)
