@@ -123,11 +123,19 @@ class _Dracut(Generator):
         return _Foreseen(boot.root, store, system).initramfs()
 
     def keeps_out(self, boot: Boot) -> str:
-        said = re.compile(r"^\s*(omit_dracutmodules)\+?=.*\btorpor\b", re.MULTILINE)
-        for path in files(boot.root):
-            if said.search(boot.root.text(path) or ""):
-                return f"take torpor out of omit_dracutmodules in {path}"
-        return ""
+        """Return what the user has to change (check_module in dracut-init.sh)."""
+        conf = _others(boot.root)
+        omitted = shell.value_of("omit_dracutmodules", conf)
+        if not isinstance(omitted, str) or "torpor" in omitted.split():
+            said = re.compile(r"^\s*(omit_dracutmodules)\+?=.*\btorpor\b", re.MULTILINE)
+            for path in files(boot.root):
+                if said.search(boot.root.text(path) or ""):
+                    return f"take torpor out of omit_dracutmodules in {path}"
+        only = _said(conf, "dracutmodules").split()
+        added = (_said(conf, f"{how}_dracutmodules").split() for how in ("add", "force_add"))
+        if only in ([], ["auto"], ["all"]) or any("torpor" in words for words in (only, *added)):
+            return ""
+        return f'put add_dracutmodules+=" torpor " into a file in {_CONF}.d'
 
 
 DRACUT = _Dracut()
@@ -278,12 +286,8 @@ class _Foreseen:
         self._conf = _others(root)
         self._is_systemd = root.exists(SYSTEMD) and not self._omits("systemd")
 
-    def _said(self, variable: str) -> str:
-        found = shell.value_of(variable, self._conf)
-        return found if isinstance(found, str) else ""
-
     def _omits(self, module: str) -> bool:
-        return module in self._said("omit_dracutmodules").split()
+        return module in _said(self._conf, "omit_dracutmodules").split()
 
     def initramfs(self) -> Initramfs:
         """Return the initramfs, with no more in it than that."""
@@ -294,15 +298,15 @@ class _Foreseen:
         }
         files = {path: "" for path, is_there in there.items() if is_there}
         # Of / and /usr only a host-only initramfs is told.
-        is_told = _is_hostonly(self._root) and self._said("hostonly_cmdline") != "no"
+        is_told = _is_hostonly(self._root) and _said(self._conf, "hostonly_cmdline") != "no"
         lvm, luks = _words_of([*self._store, *(self._system if is_told else ())])
-        words = (self._said("kernel_cmdline"), lvm, "" if self._is_systemd else luks)
+        words = (_said(self._conf, "kernel_cmdline"), lvm, "" if self._is_systemd else luks)
         files["/etc/cmdline.d/10-default.conf"] = " ".join(words)
         for module in self._root.names(_MODULES):
             for hook in ("parse-crypt.sh", "parse-lvm.sh"):
                 if text := self._root.text(f"{_MODULES}/{module}/{hook}"):
                     files[f"/var/lib/dracut/hooks/cmdline/30-{hook}"] = text
-        items = self._said("install_items") + self._said("install_optional_items")
+        items = _said(self._conf, "install_items") + _said(self._conf, "install_optional_items")
         files |= dict.fromkeys(items.split(), "")
         files[systemd.TABLE] = "".join(
             f"{line.text.replace(line.source, crypttab.udev_path(line.source), 1)}\n"
@@ -312,7 +316,7 @@ class _Foreseen:
 
     def _lines(self) -> Iterator[Line]:
         """Yield the lines that will stand in its crypttab."""
-        is_all = systemd.TABLE in self._said("install_items").split()
+        is_all = systemd.TABLE in _said(self._conf, "install_items").split()
         hostonly = _is_hostonly(self._root)
         lines = crypttab.parse(self._root.text(crypttab.PATH) or "")
         opened = (*self._store, *(self._system if hostonly else ()))
@@ -334,6 +338,12 @@ def _is_hostonly(root: Root) -> bool:
 def _others(root: Root) -> list[str]:
     """Return what the files of configuration say but ours."""
     return [root.text(path) or "" for path in files(root) if path != _OURS]
+
+
+def _said(conf: list[str], variable: str) -> str:
+    """Return what these texts make of a variable, "" for nothing, or if only a shell can tell."""
+    found = shell.value_of(variable, conf)
+    return found if isinstance(found, str) else ""
 
 
 def _forcing(root: Root) -> list[str]:

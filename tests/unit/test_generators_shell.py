@@ -229,6 +229,36 @@ def test_the_file_that_leaves_us_out(path: str, is_read: bool, root: Root) -> No
     assert (path in dracut.files(root)) is is_read
 
 
+TAKE_OUT = f"take torpor out of omit_dracutmodules in {ETC}/a.conf"
+ADD = f'put add_dracutmodules+=" torpor " into a file in {ETC}'
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("", ""),
+        ('omit_dracutmodules+=" my-torpor "', ""),
+        ('omit_dracutmodules+=" torpor "\nomit_dracutmodules=" lvm "', ""),
+        ('omit_dracutmodules=" lvm "\nomit_dracutmodules+=" torpor "', TAKE_OUT),
+        ('[[ -e /x ]] && omit_dracutmodules=""\nomit_dracutmodules+=" torpor "', TAKE_OUT),
+        ('# omit_dracutmodules+=" torpor "', ""),
+        ('dracutmodules="base kernel-modules"', ADD),
+        ('dracutmodules+=" base my-torpor "', ADD),
+        ('dracutmodules+=" base torpor "', ""),
+        ('dracutmodules="base"\nadd_dracutmodules+=" torpor "', ""),
+        ('dracutmodules="base"\nforce_add_dracutmodules+=" torpor "', ""),
+        ('dracutmodules="all"', ""),
+        ('dracutmodules="auto"', ""),
+        ('dracutmodules="base"\nadd_dracutmodules="torpor"\nforce_add_dracutmodules="lvm"', ""),
+        ('dracutmodules="base"\ndracutmodules=""', ""),
+        ('dracutmodules="base torpor"\nomit_dracutmodules="torpor"', TAKE_OUT),
+    ],
+)
+def test_modules_of_which_ours_is_none(said: str, remedy: str, root: Root) -> None:
+    write(root, OURS | {f"{ETC}/a.conf": f"{said}\n"})
+    assert kept_out(root) == remedy
+
+
 READ = """
 for d in "$@"; do
     for i in "$d/"*.conf; do if [[ -e $i ]]; then echo "${i##*/}"; fi; done
