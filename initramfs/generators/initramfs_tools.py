@@ -82,7 +82,10 @@ class _InitramfsTools(Generator):
         if told:
             _, line = one.line_in(crypttab.parse("".join(told)))
             remedy = f"take cryptopts= off {LOADER}"
-            return None if line else boot.left_out(one, "cryptopts=", remedy)
+            if line is None:
+                return boot.left_out(one, "cryptopts=", remedy)
+            fault = _without_key(boot, one, line)
+            return fault and replace(fault, remedy=remedy, in_initramfs=False)
         _, line = one.line_in(boot.lines(_TABLE))
         if line is None or not line.key:
             return boot.nothing_tells(one, _untold(boot.root, one))
@@ -99,6 +102,8 @@ class _InitramfsTools(Generator):
         for name, line in crypttab.parse(root.text(crypttab.PATH) or "").items():
             if line.key and (name in names or line.value("initramfs") in ("", "yes")):
                 text += f"{line.text}\n"
+                if (script := _script(line)) and root.exists(script):
+                    files[script] = ""
                 if pattern is None or fnmatch.fnmatchcase(line.key, pattern):
                     files[line.key] = ""
         return foresee({**files, "/sbin/cryptsetup": "", _TABLE: text})
@@ -129,12 +134,17 @@ def _without_key(boot: Boot, one: Crypt, line: Line) -> Fault | None:
 
     Of a keyscript it is an argument.
     """
-    is_script = line.value("keyscript") is not None
-    line = replace(line, key="none" if is_script else line.key.removeprefix(_ON_THE_ROOT))
+    if script := _script(line):
+        message = f"{boot.path} does not hold the keyscript {script}, which opens {one.name}"
+        remedy = "" if boot.root.exists(script) else f"install {script}, or correct keyscript="
+        return None if script in boot.initramfs else Fault(message, remedy)
+    line = replace(line, key=line.key.removeprefix(_ON_THE_ROOT))
     where = f"the line of {one.name} in {crypttab.PATH}"
     path, device = line.key_device
     if device:
         remedy = f"write {udev_path(device)}:{path} and the option keyscript=passdev in {where}"
+    elif line.key.startswith("/dev/") and ":/" in line.key:
+        remedy = f"give {one.name} the option keyscript=passdev in {crypttab.PATH}"
     elif line.key == "-":
         remedy = f"write none for - in {where}"
     else:
@@ -143,6 +153,12 @@ def _without_key(boot: Boot, one: Crypt, line: Line) -> Fault | None:
         return boot.lost_file(one, line, keep, header)
     message = f"{boot.path} takes {line.key} for the path of a file, and does not open {one.name}"
     return Fault(message, remedy)
+
+
+def _script(line: Line) -> str:
+    """Return the path of the program that says the key, "" for none (debian/functions)."""
+    name = line.value("keyscript") or ""
+    return name if not name or name[0] == "/" else f"/lib/cryptsetup/scripts/{name}"
 
 
 def _key_pattern(root: Root) -> str | None:

@@ -56,6 +56,8 @@ class Machine(FakeMachine):
         if self.kind == DEBIAN:
             pattern = re.sub(r".*KEYFILE_PATTERN=", "", self.text(CONF_HOOK)).strip()
             held.update({key[1:]: b"x" for key in keys if fnmatchcase(key, pattern)})
+            for script in re.findall(r"keyscript=([^\s,]+)", self.text("/etc/crypttab")):
+                held[f"lib/cryptsetup/scripts/{script}" if script[0] != "/" else script[1:]] = b"x"
         table = "/etc/crypttab.initramfs" if self.kind in (BUSYBOX, ARCH) else "/etc/crypttab"
         text = "\n".join(filter(self._takes, self.text(table).splitlines()))
         if self.kind in (SHELL, SYSTEMD):
@@ -170,6 +172,7 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
         lambda m, name, path, end: m.line(name, path, lambda line: f"{line} {end}"),
     ),
     (r"install cryptsetup-initramfs", lambda m: m.write(HOOK, "")),
+    (r"install (/\S+), or correct keyscript=", lambda m, path: m.write(path, "")),
     (r"install lvm2", lambda m: m.write("/usr/sbin/lvm", "")),
     (r"run torpor enable|rebuild it", lambda _: None),
 )

@@ -190,6 +190,8 @@ OF_SHELL = (
     Row(IS_UUID, table=BY_PATH.replace("none", "/etc/key:LABEL=x")),
     Row(IS_UUID, table=BY_PATH.replace("none", "-")),
 )
+SCRIPTS = "lib/cryptsetup/scripts"
+NO_SCRIPT = f"does not hold the keyscript /{SCRIPTS}/decrypt_derived, which opens swap_crypt"
 # cryptsetup-initramfs of 2.6 and 2.8: scripts/local-top/cryptroot, hooks/cryptroot, functions.
 OF_DEBIAN = (
     Row(),
@@ -211,8 +213,17 @@ OF_DEBIAN = (
         held=f"swap_crypt UUID={DASHED} /FIXME-initramfs-rootmnt/etc/key luks",
     ),
     key("/cryptroot/keyfiles/swap_crypt.key", in_it={"cryptroot/keyfiles/swap_crypt.key": ""}),
-    key("/etc/key", options="luks,keyscript=/lib/x"),
-    key("-", options="luks,keyscript=/lib/x"),
+    key("/etc/key", options="luks,keyscript=/lib/x", in_it={"lib/x": ""}),
+    key("-", options="luks,keyscript=/lib/x", in_it={"lib/x": ""}),
+    key("-", "does not hold the keyscript /lib/x, which opens", "luks,keyscript=/lib/x"),
+    key(
+        "-", NO_SCRIPT, "luks,keyscript=decrypt_derived", files={f"/{SCRIPTS}/decrypt_derived": ""}
+    ),
+    key("/dev/sdb1:/key", options="luks,keyscript=passdev", in_it={f"{SCRIPTS}/passdev": ""}),
+    key("/dev/disk/by-label/keys:/key", "takes /dev/disk/by-label/keys:/key for the path"),
+    Row(f"cryptopts=source=UUID={DASHED},target=swap_crypt,key=/etc/key", LOST),
+    Row(f"cryptopts=source=UUID={DASHED},key=/etc/key", in_it={"etc/key": ""}),
+    Row(f"cryptopts=source=UUID={DASHED},key=/etc/key,keyscript=/lib/x", in_it={"lib/x": ""}),
     key("/dev/disk/by-id/usb-x-0:0"),
     key("-", "takes - for the path of a file"),
     key("/rootfs.key:/dev/mapper/keydisk", "takes /rootfs.key:/dev/mapper/keydisk for the path"),
