@@ -148,7 +148,7 @@ class Maker(ABC):
         """
         return boot.no_lvm(one, self.add_lvm)
 
-    def shut(self, boot: Boot, one: Opened) -> Fault | None:
+    def shut(self, boot: Boot, one: Crypt | Volume) -> Fault | None:
         """Return why what has to be opened is not, None if it is."""
         return self.crypt(boot, one) if isinstance(one, Crypt) else self.volume(boot, one)
 

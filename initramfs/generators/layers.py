@@ -1,4 +1,4 @@
-"""What has to be opened for a device: encryption, and logical volumes."""
+"""What has to be opened for a device: encryption, logical volumes, and what is not known."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,8 @@ _COMPONENT = re.compile(
     "vdata|imeta|iorig|pmspare|vorigin)"
 )
 """What names of LVM's own parts have in them, and no other's (lib/misc/lvm-string.c)."""
+_KNOWN = re.compile(r"CRYPT-|LVM-|(part\d+-)?mpath-|DMRAID-")
+"""How the uuids of these begin, and of what needs no word: multipath, partitions of it, dmraid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,15 @@ class Volume:
     """VG/LV."""
 
 
-Opened = Crypt | Volume
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A device that something else makes: Stratis, say, or a unit that calls dmsetup."""
+
+    name: str
+    """In /dev/mapper."""
+
+
+Opened = Crypt | Volume | Other
 
 
 def to_open(layers: Sequence[Layer]) -> list[Opened]:
@@ -62,12 +72,16 @@ def to_open(layers: Sequence[Layer]) -> list[Opened]:
 
 
 def _to_open(layers: Sequence[Layer]) -> Iterator[Opened]:
+    # What makes one makes those below it, too.
+    others = (one for one in layers if one.dm_name and not _KNOWN.match(one.dm_uuid))
+    if other := next(others, None):
+        yield Other(other.dm_name)
     for at, layer in enumerate(layers):
         if at and _CRYPTS_PART.match(layer.dm_uuid):
             continue
         if found := _ENCRYPTED.match(layer.dm_uuid):
-            others = layers[at + 1 :]
-            below = (one.name for one in others if not _CRYPTS_PART.match(one.dm_uuid))
+            lower = layers[at + 1 :]
+            below = (one.name for one in lower if not _CRYPTS_PART.match(one.dm_uuid))
             uuid = str(UUID(found[1])) if found[1] else ""
             yield Crypt(unescaped(layer.dm_name, r"\x", 16), uuid, next(below, ""))
         elif layer.dm_uuid.startswith("LVM-") and not _is_part(layer, is_top=at == 0):

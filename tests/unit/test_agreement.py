@@ -81,7 +81,7 @@ PARTS = st.builds(
         ),
         unique=True,
     ),
-    layer=one_of(LUKS, "CRYPT-PLAIN-mapped", "LVM-" + "x" * 64),
+    layer=one_of(LUKS, "CRYPT-PLAIN-mapped", "LVM-" + "x" * 64, "stratis-1-mapped"),
     crypttab=one_of("", "mapped /dev/sda3 /dev/urandom swap\n", "mapped /dev/sda3 /key plain\n"),
     sda4=one_of(*sorted(PAGES)),
     file=one_of("store", "swap", "nothing"),

@@ -6,7 +6,7 @@ import pytest
 
 from initramfs.generators.dracut import DRACUT
 from initramfs.generators.generator import Target
-from initramfs.generators.layers import Crypt, Opened, Volume, to_open
+from initramfs.generators.layers import Crypt, Opened, Other, Volume, to_open
 from linux.proc import unescaped
 from linux.stack import Layer
 from state.location import Location
@@ -144,6 +144,7 @@ SDA = Layer("sda2", "", "")
 SWAP = Volume("rhel-swap", "rhel/swap")
 CRYPT = Layer("dm-1", "crypt", f"CRYPT-LUKS2-{HEX}-crypt")
 OPENED = Crypt("crypt", UUID, "sda2")
+DM_OPENED = Crypt("crypt", UUID, "dm-2")
 
 
 def stack(names: str) -> list[Layer]:
@@ -210,6 +211,24 @@ STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
         [SWAP, OPENED],
     ),
     "multipath": ([Layer("dm-1", "mpatha", "mpath-3600"), SDA], []),
+    "a partition of it": (
+        [Layer("dm-2", "mpatha2", "part2-mpath-3600"), Layer("dm-1", "mpatha", "mpath-3600"), SDA],
+        [],
+    ),
+    "dmraid": ([Layer("dm-1", "isw_a", "DMRAID-isw_a"), SDA], []),
+    "Stratis": (
+        [
+            Layer("dm-3", "stratis-1-a-thin-fs-b", "stratis-1-a-thin-fs-b"),
+            Layer("dm-2", "stratis-1-private-a", "stratis-1-private-a"),
+            SDA,
+        ],
+        [Other("stratis-1-a-thin-fs-b")],
+    ),
+    "Stratis on LUKS": (
+        [Layer("dm-2", "pool", "stratis-1-a"), CRYPT, SDA],
+        [Other("pool"), OPENED],
+    ),
+    "LUKS on what dmsetup made": ([CRYPT, Layer("dm-2", "x", ""), SDA], [Other("x"), DM_OPENED]),
 }
 
 

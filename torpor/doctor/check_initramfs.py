@@ -12,7 +12,7 @@ from errors import command
 from initramfs.archive.initramfs import fingerprint
 from initramfs.generators.find import generator_of
 from initramfs.generators.generator import Fault
-from initramfs.generators.layers import Crypt, Opened
+from initramfs.generators.layers import Crypt, Opened, Other, Volume
 from state.location import PATH as LOCATION
 from torpor.doctor.facts import STORE, Facts
 from torpor.doctor.finding import Finding, Level, of_fault, ok, problem, warning
@@ -143,14 +143,18 @@ def layers(facts: Facts) -> Iterator[Finding]:
         yield warning(f"what {facts.initramfs_path} opens is unknown", f"see that it opens {names}")
     else:
         for one, what in needed.items():
-            found = _found(facts, one, what, facts.maker.shut(facts.boot, one))
+            if isinstance(one, Other):
+                message = f"what opens {one.name}, on which {what} lies, is unknown"
+                found = warning(message, f"see that {facts.initramfs_path} does")
+            else:
+                found = _found(facts, one, what, facts.maker.shut(facts.boot, one))
             if found.level != Level.OK and what.startswith(_FOR_A_WHILE):
                 remedy = f"before you hibernate: {command('umount', what)}; or {found.remedy}"
                 found = replace(found, remedy=remedy, enabling="")
             yield found
 
 
-def _found(facts: Facts, one: Opened, what: str, fault: Fault | None) -> Finding:
+def _found(facts: Facts, one: Crypt | Volume, what: str, fault: Fault | None) -> Finding:
     verb = "open" if isinstance(one, Crypt) else "activate"
     on_it = f"{one.name}, on which {what} lies"
     if fault is None:
