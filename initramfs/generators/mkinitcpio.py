@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from initramfs.archive.initramfs import Initramfs
 from initramfs.generators import hooks as conf
@@ -65,7 +66,7 @@ class _Mkinitcpio(Generator):
 
     def order(self, boot: Boot) -> Iterator[Fault]:
         """Yield what keeps the resumer from being run, at the right time, and in the next one."""
-        run, off = _run(boot), dict(boot.words).get("disablehooks", "")
+        run, off = _run(boot), _heard(boot).get("disablehooks", "")
         if SYSTEMD in boot.initramfs:
             yield from systemd.order(boot)
         elif missed := {*run} & {*off.split(",")} & {"torpor", *conf.OPENERS}:
@@ -158,6 +159,16 @@ def _run(boot: Boot) -> list[str]:
     return conf.words(shell.value_of("HOOKS", [boot.initramfs.text("/config") or ""]))
 
 
+def _heard(boot: Boot) -> dict[str, str]:
+    """Return the parameters that busybox's init reads, by name."""
+    return dict(takewhile(lambda word: not _is_comment(*word), boot.words))
+
+
+def _is_comment(name: str, value: str) -> bool:
+    """Return whether it reads nothing from here on (init_functions, parse_cmdline)."""
+    return name.startswith("#") and not value
+
+
 def _misplaced(boot: Boot, run: list[str]) -> Iterator[Fault]:
     at = run.index("torpor")
     if late := [hook for hook in run[at:] if hook in conf.OPENERS]:
@@ -220,7 +231,7 @@ def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
 
     hooks/encrypt; parse_cmdline_item in init_functions: the last cryptdevice= counts.
     """
-    run, said = _run(boot), dict(boot.words)
+    run, said = _run(boot), _heard(boot)
     if "openswap" in run and _by_openswap(boot, one):
         return None
     device, name = [*said.get("cryptdevice", "").split(":"), ""][:2]
@@ -234,6 +245,9 @@ def _by_busybox(boot: Boot, one: Crypt) -> Fault | None:
         source, _, key = said.get("cryptkey", "").partition(":")
         line = crypttab.line_of(key if source == "rootfs" else "", "")
         return boot.lost_file(one, line, _keep(boot))
+    if "cryptdevice" not in said and "cryptdevice" in dict(boot.words):
+        comment = next(name for name, value in boot.words if _is_comment(name, value))
+        return boot.forbidden(one, comment)
     if is_old:
         return boot.nothing_tells(one, add, in_initramfs=False)
     instead = _go_to_systemd(boot, one) if one.uuid else ONLY_LUKS

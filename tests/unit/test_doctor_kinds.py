@@ -249,6 +249,7 @@ def test_hooks_of_mkinitcpio(built: str, written: str, message: str, fake: FakeM
         ("disablehooks=keymap,torpor", "torpor"),
         ("disablehooks=encrypt", "encrypt"),
         ("disablehooks=x", ""),
+        ("# disablehooks=encrypt", ""),
     ],
 )
 def test_hooks_that_the_command_line_disables(word: str, expected: str, fake: FakeMachine) -> None:
