@@ -26,6 +26,7 @@ from tests.unit.cached_files import drop, put_files, resident
 from tests.unit.enabling import Enabled
 from tests.unit.fake_machine import FakeMachine
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
+from tests.unit.hibernating import Hibernation
 from tests.unit.marked import put_image
 from torpor.__main__ import main
 from torpor.enable import announce
@@ -116,6 +117,12 @@ def swap_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwapFile:
         return path
 
     return make
+
+
+@pytest.fixture
+def hibernation(swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch) -> Hibernation:
+    """One to a swap file."""
+    return Hibernation(swap_file(2000), monkeypatch)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from errors import AbortedError
 from hibernate import cgroups as groups
 from hibernate.cgroups import Cgroups, helper_pids, to_freeze
 from hibernate.signals import signals_held_back
-from hibernate.watchdog import Watchdog
 from linux import cgroups, tasks
-from tests.tools import failing, wait_until
+from tests.tools import failing
+from tests.unit.hibernating import kill_writer
 
 FROZEN_BEFORE = "/system.slice/frozen.service"
 TREE = [
@@ -116,14 +116,9 @@ def test_cgroup_that_goes_while_it_is_written_to_is_gone(
 
 
 def test_watchdog_thaws_the_cgroups_of_a_killed_writer(tree: Path) -> None:
-    writer = os.fork()
-    if writer == 0:
-        chosen = Cgroups(())
-        with Watchdog(chosen.thaw):
-            chosen.freeze(lambda _: None)
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(writer, 0)
-    wait_until(lambda: frozen_in(tree) == [FROZEN_BEFORE])
+    chosen = Cgroups(())
+    kill_writer(chosen.thaw, at_work=lambda: chosen.freeze(lambda _: None))
+    assert frozen_in(tree) == [FROZEN_BEFORE]
 
 
 def test_cgroup_that_is_gone_or_does_not_stop_is_no_reason_to_give_up(

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import struct
 from array import array
 from dataclasses import replace
@@ -19,8 +18,8 @@ from hibernate.watchdog import Watchdog
 from linux import filesystem, memory, power
 from linux.mounts import Mount, mount_id_of
 from tests.forge import PAGE
-from tests.tools import wait_until
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
+from tests.unit.hibernating import kill_writer
 
 
 class Frozen:
@@ -126,13 +125,8 @@ def test_hidden_mount_is_reached_by_another_of_the_same_file_system(
 
 
 def test_watchdog_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSystems) -> None:
-    writer = os.fork()
-    if writer == 0:
-        with Watchdog(opened.thaw):
-            opened.freeze()
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(writer, 0)
-    wait_until(lambda: frozen.names() == [])
+    kill_writer(opened.thaw, at_work=opened.freeze)
+    assert frozen.names() == []
 
 
 def test_watchdog_leaves_all_as_it_is_when_the_writer_is_well(

@@ -1,11 +1,9 @@
 """No machine goes on with a valid mark on disk: the writer, or else the watchdog, clears it."""
 
 import errno
-import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -14,50 +12,28 @@ import pytest
 
 from errors import KernelRefusedError, UnreadableError, cannot
 from format.mark import Extents, Mark, MarkState
-from format.reader import ImageReader
 from hibernate import marking, sequence
 from hibernate.marking import Marking
-from hibernate.plan import Plan
-from hibernate.power_off import Mode, never_go_on
-from hibernate.sequence import hibernate
-from hibernate.watchdog import Watchdog
+from hibernate.power_off import never_go_on
 from linux import PAGE_SIZE, power
 from linux.snapshot import SnapshotDevice
 from store import header as store_header
 from store.blocks import write_pages
 from store.device import OwnStore
 from store.header import StoreHeader, read_header
-from store.image import open_image
+from tests.forge import SWAP
+from tests.sources import read_file
+from tests.tools import failing
 from tests.unit.conftest import SwapFile
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
+from tests.unit.hibernating import STREAM, Hibernation, kill_writer
+from tests.unit.marked import mark_of, set_mark
 
 OURS = UUID("aaaaaaaa-0000-0000-0000-000000000001")
-STREAM = b"".join(bytes([n % 251]) * 2048 + os.urandom(2048) for n in range(300))
 
 
-@pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
-    fake = FakeSnapshot(STREAM, swap_pages=range(10, 1000))
-    monkeypatch.setattr(sequence, "open_snapshot", fake.open)
-    return fake
-
-
-def plan(path: Path) -> Plan:
-    return Plan(str(path), Mode.PLATFORM, image_uuid=OURS)
-
-
-def mark_of(image_uuid: UUID = OURS, state: MarkState = MarkState.COMPLETE) -> Mark:
+def new_mark(image_uuid: UUID = OURS, state: MarkState = MarkState.COMPLETE) -> Mark:
     return Mark(state, image_uuid, PAGE_SIZE, 20, 1, 0)
-
-
-def put_mark(path: Path, mark: Mark) -> None:
-    fd = os.open(path, os.O_RDWR)
-    read_header(fd, str(path)).set_mark(mark)
-    os.close(fd)
-
-
-def first_page(path: Path) -> bytes:
-    return path.read_bytes()[:PAGE_SIZE]
 
 
 class OneFile(OwnStore):
@@ -70,6 +46,13 @@ class OneFile(OwnStore):
 
     def attach(self, snapshot: SnapshotDevice) -> None:
         self.attached.append(snapshot)
+
+    def first_page(self) -> bytes:
+        return Path(self.slot.name).read_bytes()[:PAGE_SIZE]
+
+    def clear(self) -> None:
+        """Have the mark cleared by somebody who has not set it."""
+        Marking(self, OURS, lambda _: None).clear()
 
 
 @pytest.fixture
@@ -92,31 +75,29 @@ class Failing:
         self._really(fd, name, page, data)
 
 
+REFUSED = KernelRefusedError("the machine does not power off")
+
+
 def test_power_off_that_returns_takes_the_mark_away(
-    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
+    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = swap_file(2000)
-    before = first_page(path)
     marked: list[bool] = []
 
     def refuse(*_: object) -> None:
-        with open_image(str(path)) as source:
-            stream = b"".join(bytes(raw) for raw in ImageReader(source).stream())
-        marked.append(hashlib.sha256(stream).digest() == hashlib.sha256(STREAM).digest())
-        raise KernelRefusedError("the machine does not power off")
+        marked.append(read_file(hibernation.path) == STREAM)
+        raise REFUSED
 
     monkeypatch.setattr(sequence, "power_off", refuse)
-    said: list[str] = []
     with pytest.raises(KernelRefusedError, match="does not power off"):
-        hibernate(plan(path), said.append)
+        hibernation.run()
     assert marked == [True]
-    assert first_page(path) == before
-    assert said[-4:-1] == ["marking", "marked, powering off", "mark cleared"]
-    assert said[-1].startswith("the machine was frozen for ")
+    assert hibernation.first_page() == hibernation.header
+    assert hibernation.said[-4:-1] == ["marking", "marked, powering off", "mark cleared"]
+    assert hibernation.said[-1].startswith("the machine was frozen for ")
 
 
 def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(
-    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
+    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception stands for the restart: what follows it is the fake's."""
     tried: list[int] = []
@@ -124,47 +105,40 @@ def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(
 
     def restart(command: int) -> None:
         tried.append(command)
-        undone.extend({"free_swap_pages", "free", "unfreeze", "close"} & set(device.calls))
+        calls = set(hibernation.device.calls)
+        undone.extend({"free_swap_pages", "free", "unfreeze", "close"} & calls)
         raise PoweredOff
 
     def refuse(*_: object) -> None:
         Failing(monkeypatch, 0)
-        raise KernelRefusedError("the machine does not power off")
+        raise REFUSED
 
     monkeypatch.setattr(sequence, "power_off", refuse)
     monkeypatch.setattr(power, "reboot", restart)
-    path = swap_file(2000)
     with pytest.raises(PoweredOff):
-        hibernate(plan(path), lambda _: None)
+        hibernation.run()
     assert (tried, undone) == ([power.RB_AUTOBOOT], [])
-    fd = os.open(path, os.O_RDONLY)
-    assert read_header(fd, str(path)).mark() is not None
-    os.close(fd)
+    assert mark_of(hibernation.path) is not None
 
 
 def test_mark_that_never_got_there_lets_the_machine_go_on(
-    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
+    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = swap_file(2000)
-    before = first_page(path)
     Failing(monkeypatch, 0)
     with pytest.raises(UnreadableError, match="cannot write"):
-        hibernate(plan(path), lambda _: None)
-    assert first_page(path) == before
-    assert device.calls[-4:] == ["free_swap_pages", "free", "unfreeze", "close"]
+        hibernation.run()
+    assert hibernation.first_page() == hibernation.header
+    assert hibernation.device.calls[-4:] == ["free_swap_pages", "free", "unfreeze", "close"]
 
 
 def test_device_that_cannot_be_asked_any_more_ends_the_machine(
     store: OneFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreadable(*_: object) -> None:
-        raise UnreadableError("cannot read")
-
     ours = Marking(store, OURS, lambda _: None)
-    monkeypatch.setattr(store_header, "read_at", unreadable)
+    monkeypatch.setattr(store_header, "read_at", failing(UnreadableError("cannot read")))
     with pytest.raises(UnreadableError):
         ours.clear()
-    ours.set(mark_of())
+    ours.set(new_mark())
     with pytest.raises(PoweredOff):
         ours.clear()
 
@@ -172,43 +146,38 @@ def test_device_that_cannot_be_asked_any_more_ends_the_machine(
 @pytest.mark.parametrize("state", MarkState)
 def test_our_mark_goes_whatever_its_state(state: MarkState, store: OneFile) -> None:
     before = bytes(store.slot.data)
-    put_mark(Path(store.slot.name), mark_of(state=state))
-    assert first_page(Path(store.slot.name)) != before
-    Marking(store, OURS, lambda _: None).clear()
-    assert first_page(Path(store.slot.name)) == before
+    set_mark(store.slot.name, new_mark(state=state))
+    assert store.first_page() != before
+    store.clear()
+    assert store.first_page() == before
 
 
 def test_mark_without_its_signature_goes_too(store: OneFile) -> None:
     """The writer was killed between its two writes to swap."""
     before = bytes(store.slot.data)
-    put_mark(Path(store.slot.name), mark_of())
-    with open(store.slot.name, "r+b") as file:
-        file.seek(PAGE_SIZE - 10)
-        file.write(b"SWAPSPACE2")
-    Marking(store, OURS, lambda _: None).clear()
-    assert first_page(Path(store.slot.name)) == before
+    set_mark(store.slot.name, new_mark())
+    os.pwrite(store.fd, SWAP, PAGE_SIZE - 10)
+    store.clear()
+    assert store.first_page() == before
 
 
 def test_mark_of_another_image_stays(store: OneFile) -> None:
-    put_mark(Path(store.slot.name), mark_of(UUID(int=7)))
-    before = first_page(Path(store.slot.name))
-    Marking(store, OURS, lambda _: None).clear()
-    assert first_page(Path(store.slot.name)) == before
+    set_mark(store.slot.name, new_mark(UUID(int=7)))
+    before = store.first_page()
+    store.clear()
+    assert store.first_page() == before
 
 
 def test_half_of_a_mark_goes_only_if_it_must_be_ours(store: OneFile) -> None:
-    path = Path(store.slot.name)
     ours = Marking(store, OURS, lambda _: None)
     empty = bytes(store.slot.data)
-    ours.set(mark_of())
-    with path.open("r+b") as file:
-        file.seek(1400)
-        file.write(b"torn")
-    torn = first_page(path)
-    Marking(store, OURS, lambda _: None).clear()
-    assert first_page(path) == torn
+    ours.set(new_mark())
+    os.pwrite(store.fd, b"torn", 1400)
+    torn = store.first_page()
+    store.clear()
+    assert store.first_page() == torn
     ours.clear()
-    assert first_page(path) == empty
+    assert store.first_page() == empty
 
 
 def test_machine_that_must_not_go_on_tries_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,49 +187,34 @@ def test_machine_that_must_not_go_on_tries_everything(monkeypatch: pytest.Monkey
         tried.append(command)
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    def asleep(_seconds: float) -> None:
-        raise PoweredOff
-
-    def closed(_message: str) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
     monkeypatch.setattr(power, "reboot", refuse)
-    monkeypatch.setattr(time, "sleep", asleep)
+    monkeypatch.setattr(time, "sleep", failing(PoweredOff()))
     with pytest.raises(PoweredOff):
-        never_go_on("why", closed)
+        never_go_on("why", failing(OSError(errno.EIO, "Input/output error")))
     assert tried == [power.RB_AUTOBOOT, power.RB_HALT_SYSTEM]
 
 
-def killed_with(*rescue: Callable[[], None]) -> None:
-    """Kill a writer that has this watchdog, and wait until the watchdog has ended."""
-    read_end, write_end = os.pipe()
-    writer = os.fork()
-    if writer == 0:
-        with Watchdog(*rescue):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.close(write_end)
-    os.waitpid(writer, 0)
-    assert os.read(read_end, 1) == b""  # the watchdog had the other end open, too
-    os.close(read_end)
-
-
 def test_watchdog_takes_the_mark_away_before_it_thaws(
-    store: OneFile, device: FakeSnapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: OneFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marking, "open_snapshot", device.open)
-    path = Path(store.slot.name)
-    before = first_page(path)
+    monkeypatch.setattr(marking, "open_snapshot", FakeSnapshot().open)
+    before = store.first_page()
     ours = Marking(store, OURS, lambda _: None)
-    put_mark(path, mark_of())
+    set_mark(store.slot.name, new_mark())
     thawed = tmp_path / "thawed"
-    killed_with(ours.clear_alone, lambda: write(thawed, first_page(path)))
+
+    def thaw() -> None:
+        thawed.write_bytes(store.first_page())
+
+    kill_writer(ours.clear_alone, thaw)
     assert thawed.read_bytes() == before
 
 
 def test_active_swap_is_written_by_who_has_set_it_at_the_snapshot_device(
-    store: OneFile, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    store: OneFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel's rule; the watchdog opens the device for that, and only for that."""
+    device = FakeSnapshot()
     really = StoreHeader.clear
 
     def clear(header: StoreHeader) -> None:
@@ -273,14 +227,10 @@ def test_active_swap_is_written_by_who_has_set_it_at_the_snapshot_device(
     ours = Marking(store, OURS, lambda _: None)
     ours.clear_alone()
     assert (store.attached, device.calls) == ([], [])
-    put_mark(Path(store.slot.name), mark_of())
+    set_mark(store.slot.name, new_mark())
     ours.clear_alone()
     assert store.attached == [device]
     assert device.calls == ["close"]
-
-
-def write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
 
 
 def test_watchdog_restarts_the_machine_and_thaws_nothing_where_the_mark_stays(
@@ -289,27 +239,24 @@ def test_watchdog_restarts_the_machine_and_thaws_nothing_where_the_mark_stays(
     told, thawed = tmp_path / "told", tmp_path / "thawed"
 
     def restart(command: int) -> None:
-        write(told, str(command).encode())
+        told.write_text(str(command))
         os._exit(0)
 
     ours = Marking(store, OURS, lambda _: None)
-    ours.set(mark_of())
+    ours.set(new_mark())
     monkeypatch.setattr(power, "reboot", restart)  # and there is no /dev/snapshot to be had
-    killed_with(ours.clear_alone, lambda: write(thawed, b""))
-    assert told.read_bytes() == str(power.RB_AUTOBOOT).encode()
+    kill_writer(ours.clear_alone, thawed.touch)
+    assert told.read_text() == str(power.RB_AUTOBOOT)
     assert not thawed.exists()
 
 
 def test_watchdog_thaws_where_nothing_was_marked_and_the_device_is_gone(
     store: OneFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreadable(*_: object) -> None:
-        raise UnreadableError("cannot read")
-
     thawed = tmp_path / "thawed"
-    monkeypatch.setattr(store_header, "read_at", unreadable)
+    monkeypatch.setattr(store_header, "read_at", failing(UnreadableError("cannot read")))
     ours = Marking(store, OURS, lambda _: None)
-    killed_with(ours.clear_alone, lambda: write(thawed, b""))
+    kill_writer(ours.clear_alone, thawed.touch)
     assert thawed.exists()
 
 
@@ -321,50 +268,46 @@ def test_watchdog_is_not_ended_by_what_systemd_sends_after_its_writer(tmp_path: 
         time.sleep(0.1)
         done.touch()
 
-    killed_with(slow)
+    kill_writer(slow)
     assert done.exists()
 
 
-def claim_when_restored(device: FakeSnapshot, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a resumer leaves on the disk before it restores us."""
-    really = device.do_create_image
+@pytest.fixture
+def restored(hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch) -> Hibernation:
+    """One in whose second life the disk has what a resumer leaves there before it restores us."""
+    claimed = new_mark(hibernation.plan.image_uuid, MarkState.CLAIMED)
+    really = hibernation.device.do_create_image
 
     def create_image(argument: object) -> int:
-        put_mark(path, replace(mark_of(state=MarkState.CLAIMED), loads=1, attempts=1))
+        set_mark(hibernation.path, replace(claimed, loads=1, attempts=1))
         return really(argument)
 
-    device.second_life = True
-    monkeypatch.setattr(device, "do_create_image", create_image)
+    hibernation.device.second_life = True
+    monkeypatch.setattr(hibernation.device, "do_create_image", create_image)
+    return hibernation
 
 
 def test_restored_machine_clears_the_mark_before_it_thaws(
-    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
+    restored: Hibernation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = swap_file(50)
-    before = first_page(path)
-    claim_when_restored(device, path, monkeypatch)
     at_thaw: list[bytes] = []
-    really = device.do_unfreeze
+    really = restored.device.do_unfreeze
 
     def unfreeze(argument: object) -> None:
-        at_thaw.append(first_page(path))
+        at_thaw.append(restored.first_page())
         really(argument)
 
-    monkeypatch.setattr(device, "do_unfreeze", unfreeze)
-    said: list[str] = []
-    hibernate(plan(path), said.append)
-    assert at_thaw == [before]
-    assert said[-3:-1] == ["mark cleared", "resumed"]
+    monkeypatch.setattr(restored.device, "do_unfreeze", unfreeze)
+    restored.run()
+    assert at_thaw == [restored.header]
+    assert restored.said[-3:-1] == ["mark cleared", "resumed"]
 
 
 def test_restored_machine_goes_on_even_if_the_claimed_mark_stays(
-    device: FakeSnapshot, swap_file: SwapFile, monkeypatch: pytest.MonkeyPatch
+    restored: Hibernation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No boot restores it: the user gets the machine, and the log says what is left."""
-    path = swap_file(50)
-    claim_when_restored(device, path, monkeypatch)
     Failing(monkeypatch, 2)
-    said: list[str] = []
-    hibernate(plan(path), said.append)
-    assert "the mark is not cleared: cannot write" in said[-3]
-    assert device.calls[-3:] == ["free", "unfreeze", "close"]
+    restored.run()
+    assert "the mark is not cleared: cannot write" in restored.said[-3]
+    assert restored.device.calls[-3:] == ["free", "unfreeze", "close"]
