@@ -10,8 +10,11 @@ from linux.open_file import OpenFile
 EFI = "/sys/firmware/efi"
 FOLDER = f"{EFI}/efivars"
 
-HIBERNATE_LOCATION = "HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
-"""systemd's, with the GUID of its vendor (src/basic/efivars.h)."""
+_SYSTEMD = "8cf2644b-4b0b-428f-9387-6d876050dc67"
+"""The GUID of systemd's own (src/basic/efivars.h)."""
+HIBERNATE_LOCATION = f"HibernateLocation-{_SYSTEMD}"
+SYSTEMD_OPTIONS = f"SystemdOptions-{_SYSTEMD}"
+"""What systemd reads in front of the kernel command line, where Secure Boot is off."""
 
 ATTRIBUTES_SIZE = 4
 _ATTRIBUTES = (7).to_bytes(ATTRIBUTES_SIZE, "little")

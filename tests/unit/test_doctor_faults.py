@@ -16,6 +16,7 @@ LUKS = "CRYPT-LUKS2-" + "c" * 32 + "-swap_crypt"
 LVM = "LVM-" + "x" * 64
 OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
+OPTIONS = EFI_VARIABLE.replace("HibernateLocation", "SystemdOptions")
 DROP_INS = "/etc/systemd/system/systemd-hibernate.service.d"
 STORE_SDA2 = "store = /dev/sda2\n"
 STORE_PAGE = header(USER, b"TORPSTOR")
@@ -317,6 +318,18 @@ FAULTS = {
         "chattr -i",
         Level.WARNING,
     ),
+    "resume= for systemd alone": Fault(
+        written(OPTIONS, bytes(4) + "quiet resume=/dev/sdb1\0".encode("utf-16-le")),
+        "the EFI variable SystemdOptions has resume, which systemd alone hears",
+        "bootctl systemd-efi-options ''",
+        Level.WARNING,
+    ),
+    "noresume for systemd alone": Fault(
+        written(OPTIONS, bytes(4) + "noresume".encode("utf-16-le")),
+        "the EFI variable SystemdOptions has noresume",
+        "bootctl systemd-efi-options ''",
+        Level.WARNING,
+    ),
     "no drop-in": Fault(
         removed(f"{DROP_INS}/torpor.conf"),
         "systemctl hibernate does not use Torpor",
@@ -353,6 +366,23 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found_and_nothing_else(name: str, fake: FakeMachine) -> None:
     FAULTS[name].check(fake)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("quiet", "resumewait".encode("utf-16-le")),
+        (f"resume=UUID={UUID_TEXT}", "resume=/dev/sdb1\0".encode("utf-16-le")),
+        ("quiet", b"x"),
+        ("quiet", b""),
+    ],
+)
+def test_options_of_systemd_that_decide_nothing(
+    words: str, value: bytes, fake: FakeMachine
+) -> None:
+    fake.replace("/proc/cmdline", "quiet", words)
+    fake.write(OPTIONS, bytes(4) + value)
+    assert fake.complaints() == []
 
 
 def test_faults_have_messages_of_their_own() -> None:

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from errors import DeviceNotFoundError, StateError, command
 from initramfs.generators import initramfs_tools, kernels
-from linux import efivar, filesystem
-from linux.efivar import FOLDER, HIBERNATE_LOCATION
+from linux import cmdline, efivar, filesystem
+from linux.efivar import FOLDER, HIBERNATE_LOCATION, SYSTEMD_OPTIONS
 from store.efi_location import EfiLocation
 from store.locate import find_device
 from torpor.doctor.facts import Facts
@@ -139,6 +139,20 @@ def _is_anothers(value: bytes, release: str) -> bool:
         return EfiLocation.parse(value[efivar.ATTRIBUTES_SIZE :]).kernel_release != release
     except StateError:
         return False
+
+
+def systemd_options(facts: Facts) -> Iterator[Finding]:
+    """Look for words about a resume that systemd alone hears: neither the kernel nor Torpor do."""
+    value = facts.root.data(f"{FOLDER}/{SYSTEMD_OPTIONS}") or b""
+    said: dict[str, str] = {}
+    with suppress(UnicodeDecodeError):
+        said = cmdline.parse(efivar.text_of(value[efivar.ATTRIBUTES_SIZE :]))
+    for word in ("resume", "noresume"):
+        if word in said and word not in facts.parameters:
+            yield warning(
+                f"the EFI variable SystemdOptions has {word}, which systemd alone hears",
+                f"take it out: {command('bootctl', 'systemd-efi-options', '')}",
+            )
 
 
 def stock_resume(facts: Facts) -> Iterator[Finding]:
