@@ -8,12 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.premises.volumes import (
-    LONG_AGO,
-    Volume,
-    make_volume,
-    skip_unless_mountable,
-)
+from tests.premises.volumes import LONG_AGO, Volume, make_volume, skip_unless_mountable
 from vm.disks import check_disk, ext4_complaints
 
 ALL = ("ext4", "xfs", "btrfs", "vfat", "exfat")

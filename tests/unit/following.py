@@ -155,10 +155,7 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
         lambda m, line, folder: m.write(f"{folder}/mine.conf", f"{m.conf()}{line}\n"),
     ),
     (r"say in (\S+): (HOOKS=\([^)]*\))", Machine.write),
-    (
-        r"write (\S+) and the option (\S+) in the line of (\S+) in ([\w/.]*\w)",
-        Machine.set_key,
-    ),
+    (r"write (\S+) and the option (\S+) in the line of (\S+) in ([\w/.]*\w)", Machine.set_key),
     (
         r"write (UUID=\S+) for (UUID=\S+) in the line of (\S+) in ([\w/.]*\w)",
         lambda m, new, old, name, path: m.line(name, path, lambda line: line.replace(old, new)),

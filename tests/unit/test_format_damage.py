@@ -62,12 +62,7 @@ def test_chunks_of_two_images_do_not_mix() -> None:
     """The same bytes at the same place, sound in themselves, of an older image."""
     older = replace(images.SMALL, superblock=forge.Super(uuid=forge.UUID_B))
     pieces = [
-        forge.chunk(
-            n,
-            forge.lz4_run(b"AB"[n : n + 1], 4096),
-            codec=forge.LZ4,
-            uuid=forge.UUID_B,
-        )
+        forge.chunk(n, forge.lz4_run(b"AB"[n : n + 1], 4096), codec=forge.LZ4, uuid=forge.UUID_B)
         for n in (0, 1)
     ]
     old = replace(older, pieces=tuple(pieces)).build()

@@ -115,9 +115,7 @@ def test_mount_hidden_below_another_is_refused(frozen: Frozen) -> None:
         FileSystems([[replace(mount, mount_id=-1)] for mount in frozen.mounts[1:]])
 
 
-def test_hidden_mount_is_reached_by_another_of_the_same_file_system(
-    frozen: Frozen,
-) -> None:
+def test_hidden_mount_is_reached_by_another_of_the_same_file_system(frozen: Frozen) -> None:
     one, two = frozen.mounts
     hidden = replace(one, mount_id=-1, mount_point=two.mount_point)
     FileSystems([[hidden, one]]).freeze()

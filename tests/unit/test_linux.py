@@ -9,15 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from linux import (
-    cgroups,
-    filesystem,
-    kmsg,
-    mounts,
-    root,
-    snapshot,
-    tasks,
-)
+from linux import cgroups, filesystem, kmsg, mounts, root, snapshot, tasks
 from linux.libc import checked, libc, number_of
 from linux.machine import machine_id, processor, ram_map, ram_map_digest
 from linux.root import Root

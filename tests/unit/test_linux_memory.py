@@ -42,10 +42,7 @@ def sleeper(*fds: int) -> Iterator[tuple[int, int, int]]:
     It has these descriptors open.
     """
     with subprocess.Popen(
-        [sys.executable, "-c", SLEEPER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=fds,
+        [sys.executable, "-c", SLEEPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=fds
     ) as process:
         assert process.stdout
         private, shared = process.stdout.readline().split()

@@ -87,9 +87,7 @@ def test_the_one_device_with_a_mark_is_found(boot: Boot) -> None:
     assert [level for level, _ in boot.said] == [kmsg.INFO]
 
 
-def test_newest_of_this_machine_is_taken_and_the_older_ones_named_and_discarded(
-    boot: Boot,
-) -> None:
+def test_newest_of_this_machine_is_taken_and_the_older_ones_named_and_discarded(boot: Boot) -> None:
     older, newest, foreign = image(boot, 3), image(boot, 5), image(boot, 9, FOREIGN)
     assert restored(boot) == newest
     level, words = boot.said[0]

@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 
 import resume.__main__ as program
-from errors import (
-    NoImageError,
-    TorporError,
-    UnsupportedError,
-    UsageError,
-)
+from errors import NoImageError, TorporError, UnsupportedError, UsageError
 from resume.arguments import USAGE, Arguments
 from state import location
 from state.boot import BootRecord

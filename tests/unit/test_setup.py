@@ -19,14 +19,7 @@ from store.find import Found, Kind
 from store.place import Place
 from tests.tools import put
 from tests.unit.fake_machine import HOME_UUID, MACHINE_ID, FakeMachine
-from torpor.enable.enable import (
-    LOGIND,
-    SLEEP,
-    disable,
-    enable,
-    take_effect,
-    target_of,
-)
+from torpor.enable.enable import LOGIND, SLEEP, disable, enable, take_effect, target_of
 from torpor.enable.system import NOTE, System
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -120,11 +113,7 @@ def test_enable_and_disable(machine: Machine) -> None:
     ]
     assert "\nEnvironment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1\n" in files[LOGIND[1:]]
     assert machine.disable()
-    assert machine.started() == [
-        "systemctl daemon-reload",
-        RESTART,
-        "update-initramfs -u -k all",
-    ]
+    assert machine.started() == ["systemctl daemon-reload", RESTART, "update-initramfs -u -k all"]
     left = {name for name in machine.files() if name not in running}
     assert left <= {"var", "var/lib"}
     assert before.items() <= machine.files().items()
