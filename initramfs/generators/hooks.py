@@ -1,7 +1,8 @@
 """HOOKS and presets of mkinitcpio: what its configuration leads to, as version 41 reads it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from initramfs.generators import shell
 from initramfs.generators.kernels import order
@@ -86,11 +87,20 @@ class Hooks:
     """The file that has the last word on them, or which cannot be understood."""
     preset: str = ""
     """The file of the preset, if that names a configuration."""
+    added: tuple[str, ...] = ()
+    """What the preset's options add behind these."""
+    skipped: tuple[str, ...] = ()
+    """What they leave out of all."""
+
+    @property
+    def taken(self) -> list[str]:
+        """Those that mkinitcpio takes, by the preset's options (compute_hookset)."""
+        return [one for one in (*(self.names or ()), *self.added) if one not in self.skipped]
 
     @property
     def has_ours(self) -> bool:
         """Whether ours is one of them."""
-        return bool({*OURS} & {*(self.names or ())})
+        return bool({*OURS} & {*self.taken})
 
 
 def hooks_of(root: Root, preset: "Preset | None" = None, *, with_ours: bool = False) -> Hooks:
@@ -98,6 +108,11 @@ def hooks_of(root: Root, preset: "Preset | None" = None, *, with_ours: bool = Fa
 
     With `with_ours` as if the drop-in that enable writes were there.
     """
+    hooks = _configured(root, preset, with_ours=with_ours)
+    return replace(hooks, added=preset.added, skipped=preset.skipped) if preset else hooks
+
+
+def _configured(root: Root, preset: "Preset | None", *, with_ours: bool) -> Hooks:
     variables: dict[str, shell.Value] = {}
     source, *_ = paths = conf_files(root, preset, with_ours=with_ours)
     file = preset.file if preset and preset.config else ""
@@ -144,6 +159,11 @@ class Preset:
     config: str
     image: str
     uki: str
+    name: str = ""
+    added: tuple[str, ...] = ()
+    """The hooks that its options add."""
+    skipped: tuple[str, ...] = ()
+    """Those that they leave out."""
 
 
 def presets(root: Root) -> Iterator[Preset]:
@@ -157,9 +177,12 @@ def presets(root: Root) -> Iterator[Preset]:
 
 
 def preset_of(root: Root, path: str) -> Preset | None:
-    """Return the preset that makes a file of this name, else the first; None if there is none."""
+    """Return the preset that makes a file of this name, else the first; None if there is none.
+
+    That is one which is no fallback, if it can be.
+    """
     name = path.rpartition("/")[2].lower()
-    found = list(presets(root))
+    found = sorted(presets(root), key=lambda one: one.name == "fallback")
     made = [
         one
         for one in found
@@ -173,13 +196,32 @@ def _preset(file: str, name: str, variables: dict[str, shell.Value]) -> Preset:
         values = (variables.get(one) for one in names)
         return next((value for value in values if isinstance(value, str) and value), "")
 
+    options = _options(words(variables.get(f"{name}_options")))
     return Preset(
         file,
         said(f"{name}_kver", "ALL_kver"),
-        said(f"{name}_config", "ALL_config"),
+        options.config or said(f"{name}_config", "ALL_config"),
         said(f"{name}_image"),
         said(f"{name}_uki", f"{name}_efi_image"),
+        name,
+        tuple(options.addhooks),
+        tuple(options.skiphooks),
     )
+
+
+def _options(given: Sequence[str]) -> Namespace:
+    """Return what options of mkinitcpio say of the configuration and of hooks.
+
+    Nothing where one lacks its value: mkinitcpio makes no image then.
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-c", "--config", default="")
+    for names in (("-A", "--addhooks", "--add"), ("-S", "--skiphooks")):
+        parser.add_argument(*names, action="extend", type=lambda text: text.split(","), default=[])
+    try:
+        return parser.parse_known_args(given)[0]
+    except ArgumentError:
+        return parser.parse_args([])
 
 
 def has_presets(root: Root) -> bool:

@@ -85,7 +85,7 @@ class _Mkinitcpio(Generator):
     def amiss(self, boot: Boot) -> Iterator[Fault]:
         """Yield a hook that stands where it never runs: enable leaves these to the user."""
         hooks = hooks_for(boot)
-        names = hooks.names or ()
+        names = hooks.taken
         never = ("encrypt", "torpor") if "systemd" in names else ("sd-encrypt", "sd-torpor")
         which = "beside systemd, which" if "systemd" in names else "without systemd: busybox"
         for hook in [name for name in names if name in never][:1]:
@@ -114,7 +114,7 @@ class _Mkinitcpio(Generator):
         """Return what decides of the one that it will make: what the hooks put there."""
         root = boot.root
         hooks = hooks_for(boot, with_ours=True)
-        names, is_systemd = hooks.names or (), "systemd" in (hooks.names or ())
+        names, is_systemd = hooks.taken, "systemd" in hooks.taken
         added = {
             SYSTEMD: is_systemd,
             systemd.CRYPTSETUP[0]: is_systemd and "sd-encrypt" in names,
@@ -215,6 +215,8 @@ def _adding(boot: Boot) -> tuple[str, bool]:
 def _say_hooks(boot: Boot, missing: str = "") -> str:
     """Return what to write, with one hook more, and ours in its place."""
     hooks = hooks_for(boot)
+    if skipped := {missing or "torpor", missing or "sd-torpor"} & {*hooks.skipped}:
+        return f"take {min(skipped)} out of -S in the options of a preset in {conf.PRESETS}"
     source = hooks.source + (f", which {hooks.preset} names" if hooks.preset else "")
     if hooks.names is None:
         what = missing or "torpor"

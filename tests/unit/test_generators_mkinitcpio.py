@@ -172,14 +172,45 @@ def test_presets(root: Root) -> None:
         "/etc/mkinitcpio.d/odd.preset": "PRESETS=(a)\na_image=$(echo x)\n",
     }
     write(root, files)
-    first = Preset(lts, "6.6.1-1-lts", "", "", "/efi/lts.efi")
+    first = Preset(lts, "6.6.1-1-lts", "", "", "/efi/lts.efi", "default")
     kernel, all_conf = "/boot/vmlinuz-linux", "/etc/all.conf"
-    second = Preset(PRESET, kernel, all_conf, "/boot/initramfs-linux.img", "")
-    third = Preset(PRESET, kernel, "/etc/fall.conf", "", "/efi/EFI/Linux/Arch-fallback.efi")
+    second = Preset(PRESET, kernel, all_conf, "/boot/initramfs-linux.img", "", "default")
+    fallback = ("/efi/EFI/Linux/Arch-fallback.efi", "fallback", (), ("autodetect",))
+    third = Preset(PRESET, kernel, "/etc/fall.conf", "", *fallback)
     assert list(presets(root))[:3] == [first, second, third]
     assert preset_of(root, "/boot/initramfs-linux.img") == second
     assert preset_of(root, "/boot/EFI/LINUX/ARCH-FALLBACK.EFI") == third
     assert preset_of(root, "/boot/other.img") == first
+
+
+OPTIONS = {
+    "": ["a", "b", "a"],
+    "-S a": ["b"],
+    "-v -Sa,c --skiphooks=b -z zstd": [],
+    "-A c,b": ["a", "b", "a", "c", "b"],
+    "--addhooks c --add d -S c": ["a", "b", "a", "d"],
+    "--splash /x.bmp -c /etc/mine.conf": ["mine"],
+    "-A": ["a", "b", "a"],
+}
+"""Options of a preset, and the hooks that it takes (process_preset, compute_hookset)."""
+
+
+@pytest.mark.parametrize("form", ['"{}"', "({})"])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_options_of_a_preset(options: str, form: str, root: Root) -> None:
+    text = f"PRESETS=(fallback default)\ndefault_options={form.format(options)}\n"
+    write(root, {CONF: "HOOKS=(a b a)", "/etc/mine.conf": "HOOKS=(mine)", PRESET: text})
+    assert hooks_of(root, preset_of(root, "/boot/other.img")).taken == OPTIONS[options]
+
+
+@pytest.mark.parametrize("hook", ["torpor", "sd-torpor"])
+def test_ours_that_a_preset_skips(hook: str, fake: FakeMachine) -> None:
+    boots_by_mkinitcpio(fake)
+    base = "systemd" if hook == "sd-torpor" else "udev"
+    fake.write(CONF, f"HOOKS=({base} {hook})")
+    fake.write(PRESET, f'PRESETS=(default)\ndefault_options="-S {hook}"\n')
+    (found,) = [one.remedy for one in fake.bad() if "HOOKS has no torpor" in one.message]
+    assert f"take {hook} out of -S in the options of a preset in /etc/mkinitcpio.d" in found
 
 
 def test_a_wrong_order_is_corrected() -> None:
