@@ -80,6 +80,8 @@ class _Told:
     options: dict[str, str] = field(default_factory=dict)
     """By UUID; by "" those of what is not in crypttab."""
     keys: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    """Where the data is that a header elsewhere is for."""
 
     def hear(self, name: str, value: str) -> None:
         """Take in a parameter, which may change what one before it said."""
@@ -98,11 +100,14 @@ class _Told:
                 self.options[uuid] = said
             case "luks.key":
                 self.keys[uuid] = said
+            case "luks.data" if uuid:
+                self.data[uuid] = said
 
     def line(self, name: str, line: Line) -> Line | None:
         """Return a line of crypttab as it is taken, None if it is not (add_crypttab_device)."""
         uuid = line.uuid or (name[5:] if name.startswith("luks-") else "")
-        if self.named and uuid not in {*self.named, *self.options, *self.keys} - {""}:
+        allowed = {*self.named, *self.options, *self.keys, *self.data} - {""}
+        if self.named and uuid not in allowed:
             return None
         options = self.options.get(uuid) if uuid else None
         return line if options is None else crypttab.line_of(line.key, options)

@@ -95,6 +95,8 @@ OF_SYSTEMD = (
     Row(IS_UUID, table=f"luks-{DASHED} /dev/sda2 none luks"),
     Row(IS_UUID, "the option noauto", f"luks-{DASHED} /dev/sda2 none noauto"),
     Row(f"rd.luks.name={OTHER}=root rd.luks.options={DASHED}=discard"),
+    Row(f"rd.luks.name={OTHER}=root rd.luks.data={DASHED}=/dev/sda2"),
+    Row(f"rd.luks.data={DASHED}=/dev/sda2", NOTHING, held=""),
     # Booleans, of which the last counts.
     Row("rd.luks=0", "rd.luks=0 on the kernel command line keeps"),
     Row("luks=no", "luks=no on the kernel command line keeps"),
