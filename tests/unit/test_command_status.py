@@ -146,9 +146,10 @@ BOOT_PATH, LAST_PATH = boot.PATH, record.HIBERNATION_PATH
 
 
 class Machine:
-    """What the guard finds, and the programs that were run."""
+    """What the guard finds, the programs that were run, and `torpor discard --stale` on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, torpor: Torpor) -> None:
+        self.discard = partial(torpor, "discard", "--stale")
         self.changed = ""
         self.ran: list[list[str]] = []
         self.swapon = subprocess.CompletedProcess([""], 0, "", "")
@@ -165,8 +166,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    made = Machine()
+def machine(monkeypatch: pytest.MonkeyPatch, torpor: Torpor) -> Machine:
+    made = Machine(torpor)
     monkeypatch.setattr(stale, "compare", made.compare)
     monkeypatch.setattr(programs, "run", made.run)
     return made
@@ -187,32 +188,20 @@ def is_as_before(swap: Path) -> bool:
     return swap.read_bytes()[:PAGE] == swap.with_name("header").read_bytes()
 
 
-Discard = Callable[..., Result]
-
-
-@pytest.fixture
-def discard_stale(torpor: Torpor) -> Discard:
-    return partial(torpor, "discard", "--stale")
-
-
 @pytest.mark.parametrize("named", [False, True])
-def test_changed_file_system_costs_the_image(
-    named: bool, swap: Path, machine: Machine, discard_stale: Discard
-) -> None:
+def test_changed_file_system_costs_the_image(named: bool, swap: Path, machine: Machine) -> None:
     machine.changed = "ext4 on /dev/vda, mounted at /, has changed"
     said = f"the image on {swap} is discarded: {machine.changed}\n"
-    assert discard_stale(*([swap] if named else [])) == Result(0, said, "")
+    assert machine.discard(*([swap] if named else [])) == Result(0, said, "")
     assert is_as_before(swap)
     assert machine.ran == [["swapon", "-a"]]
-    assert discard_stale() == Result(0, f"no image on {swap}: nothing to discard\n", "")
+    assert machine.discard() == Result(0, f"no image on {swap}: nothing to discard\n", "")
     assert len(machine.ran) == 1
 
 
-def test_image_that_is_still_good_stays(
-    swap: Path, machine: Machine, discard_stale: Discard
-) -> None:
+def test_image_that_is_still_good_stays(swap: Path, machine: Machine) -> None:
     before = swap.read_bytes()
-    assert discard_stale() == Result(0, f"the image on {swap} is still good: kept\n", "")
+    assert machine.discard() == Result(0, f"the image on {swap} is still good: kept\n", "")
     assert swap.read_bytes() == before
     assert machine.ran == []
 
@@ -226,30 +215,28 @@ def test_image_that_is_still_good_stays(
     ],
 )
 def test_spent_image_goes(
-    changes: dict[str, int], words: str, swap: Path, machine: Machine, discard_stale: Discard
+    changes: dict[str, int], words: str, swap: Path, machine: Machine
 ) -> None:
     mark = mark_of(swap)
     assert mark
     set_mark(swap, replace(mark, **changes))  # type: ignore[arg-type]
-    said = discard_stale()
+    said = machine.discard()
     assert (said.code, words in said.out) == (0, True)
     assert is_as_before(swap)
 
 
-def test_image_without_a_guard_goes(
-    swap_file: SwapFile, machine: Machine, discard_stale: Discard
-) -> None:
+def test_image_without_a_guard_goes(swap_file: SwapFile, machine: Machine) -> None:
     path = swap_file(100)
     put_image(path, bytes(PAGE), [(5, 90)], Made(guard=None))
-    assert "does not say what it holds mounted" in discard_stale(path).out
+    assert "does not say what it holds mounted" in machine.discard(path).out
     assert mark_of(path) is None
 
 
-def test_nothing_was_kept(machine: Machine, discard_stale: Discard) -> None:
+def test_nothing_was_kept(machine: Machine) -> None:
     nothing = Result(0, "this boot kept no image: nothing to discard\n", "")
-    assert discard_stale() == nothing
+    assert machine.discard() == nothing
     BootRecord(1.0, 3, "no image").save()
-    assert discard_stale() == nothing
+    assert machine.discard() == nothing
 
 
 @pytest.mark.parametrize(
@@ -261,33 +248,27 @@ def test_nothing_was_kept(machine: Machine, discard_stale: Discard) -> None:
         (Outcome.REFUSED, ELSEWHERE, False),
     ],
 )
-def test_later_boots_know_why(
-    outcome: Outcome, boot: str, is_kept: bool, discard_stale: Discard
-) -> None:
+def test_later_boots_know_why(outcome: Outcome, boot: str, is_kept: bool, machine: Machine) -> None:
     """What the resumer said is in /run: the next boot would have no word of it."""
     last = HibernationRecord(outcome, 1, 0, boot, "/dev/sda2", "uuid", 0, "")
     last.save()
     BootRecord(2.0, 10, "noresume").save()
-    assert discard_stale().code == 0
+    assert machine.discard().code == 0
     told = replace(last, outcome=Outcome.REFUSED, ended=2, exit_code=10, message="noresume")
     assert HibernationRecord.read() == (told if is_kept else last)
 
 
-def test_record_that_cannot_be_read_keeps_no_image(
-    swap: Path, machine: Machine, discard_stale: Discard
-) -> None:
+def test_record_that_cannot_be_read_keeps_no_image(swap: Path, machine: Machine) -> None:
     Path(record.HIBERNATION_PATH).parent.mkdir(parents=True, exist_ok=True)
     Path(record.HIBERNATION_PATH).write_text("[", encoding="ascii")
     machine.changed = "it has changed"
-    said = discard_stale()
+    said = machine.discard()
     assert (said.code, "is discarded" in said.out) == (0, True)
     assert "is not what torpor writes" in said.err
     assert is_as_before(swap)
 
 
-def test_store_that_is_no_swap_turns_none_on(
-    tmp_path: Path, machine: Machine, discard_stale: Discard
-) -> None:
+def test_store_that_is_no_swap_turns_none_on(tmp_path: Path, machine: Machine) -> None:
     """It begins at a page of the device, as a file does."""
     path = tmp_path / "disk"
     path.write_bytes(bytes(100 * PAGE))
@@ -296,41 +277,37 @@ def test_store_that_is_no_swap_turns_none_on(
     put_image(path, bytes(PAGE), [(8, 80)], page=7)
     keep(path, 7)
     machine.changed = "xfs has changed"
-    assert discard_stale().out == f"the image on {path} is discarded: xfs has changed\n"
+    assert machine.discard().out == f"the image on {path} is discarded: xfs has changed\n"
     assert mark_of(path, 7) is None
     assert machine.ran == []
 
 
-def test_swap_that_does_not_work_is_only_said(
-    swap: Path, machine: Machine, discard_stale: Discard
-) -> None:
+def test_swap_that_does_not_work_is_only_said(swap: Path, machine: Machine) -> None:
     machine.changed = "changed"
     machine.swapon = subprocess.CompletedProcess([""], 255, "", "swapon: /dev/x: not found\n")
-    said = discard_stale()
+    said = machine.discard()
     assert (said.code, said.err) == (0, "torpor: swapon -a: swapon: /dev/x: not found\n")
 
 
-def test_damaged_image_goes(swap: Path, machine: Machine, discard_stale: Discard) -> None:
+def test_damaged_image_goes(swap: Path, machine: Machine) -> None:
     with swap.open("r+b") as file:
         file.seek(5 * PAGE + 100)
         file.write(b"\xff" * 9)
-    assert "superblock has a wrong checksum" in discard_stale().out
+    assert "superblock has a wrong checksum" in machine.discard().out
     assert is_as_before(swap)
 
 
-def test_image_that_cannot_be_judged_stays(
-    swap: Path, machine: Machine, discard_stale: Discard
-) -> None:
+def test_image_that_cannot_be_judged_stays(swap: Path, machine: Machine) -> None:
     """A newer Torpor made it, or its device cannot be read."""
     with swap.open("r+b") as file:
         file.seek(MARK_OFFSET + 8)
         file.write(b"\x02")
     before = swap.read_bytes()
-    said = discard_stale()
+    said = machine.discard()
     assert (said.code, one_message(said.err)) == (5, True)
     assert swap.read_bytes() == before
     keep(Path("/nonexistent"))
-    assert discard_stale().code == 6
+    assert machine.discard().code == 6
 
 
 @pytest.mark.parametrize(

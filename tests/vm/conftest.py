@@ -85,6 +85,12 @@ Recorder = Callable[[str, object], None]
 """Notes a row of a table (tests/conftest.py)."""
 
 
+def show(request: pytest.FixtureRequest, log: Path, when: str = "teardown") -> None:
+    """Have the report of a test that fails end with this console."""
+    console = log.read_text(errors="replace").splitlines()[-CONSOLE_LINES:]
+    request.node.add_report_section(when, str(log), "\n".join(console))
+
+
 @pytest.fixture
 def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
     """Run a machine until it is off; its console is shown if the test fails."""
@@ -96,8 +102,7 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
 
     yield run
     for machine in machines:
-        console = machine.log.read_text(errors="replace").splitlines()[-CONSOLE_LINES:]
-        request.node.add_report_section("teardown", str(machine.log), "\n".join(console))
+        show(request, machine.log)
 
 
 @pytest.fixture(scope="session")
@@ -184,8 +189,7 @@ def guests(request: pytest.FixtureRequest, package: Path, tmp_path: Path) -> Ite
     with Guests(package, tmp_path) as made:
         yield made
     for log in [log for guest in made.made for log in guest.logs]:
-        console = log.read_text(errors="replace").splitlines()[-CONSOLE_LINES:]
-        request.node.add_report_section("teardown", str(log), "\n".join(console))
+        show(request, log)
 
 
 class Nursery:
@@ -200,21 +204,11 @@ class Nursery:
         series: str,
         append: str,
         *disks: Path,
-        modules: Sequence[str] = (),
-        early: Sequence[str] = (),
-        programs: Sequence[str] = (),
+        **parts: Sequence[str],
     ) -> Machine:
         """Return a machine with a fresh root and these disks behind it; see new_machine."""
-        return new_machine(
-            find_kernel(series),
-            self.folder(name),
-            disks,
-            append,
-            MEMORY_MIB,
-            modules=modules,
-            early=early,
-            programs=programs,
-        )
+        kernel, folder = find_kernel(series), self.folder(name)
+        return new_machine(kernel, folder, disks, append, MEMORY_MIB, **parts)
 
     def folder(self, name: str) -> Path:
         """Return the folder of the machine with that name."""

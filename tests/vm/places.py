@@ -5,8 +5,10 @@ occurs, as tests/unit/test_guests.py proves."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from vm.debian import GENERATORS
 from vm.disks import blank_disk, file_system_disk, partitioned_swap_disk
 from vm.lives import Guest
 from vm.suites import NEWEST
@@ -18,20 +20,10 @@ LUKS = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000 -q luksFormat DISK"
 LUKS_UUID = "11111111-2222-3333-4444-555555555555"
 
 
-def empty(path: Path) -> None:
-    blank_disk(path, DISK_MIB)
-
-
-def swap_partition(path: Path) -> None:
-    partitioned_swap_disk(path, DISK_MIB)
-
-
-def btrfs(path: Path) -> None:
-    file_system_disk(path, "btrfs", mib=DISK_MIB)
-
-
-def xfs(path: Path) -> None:
-    file_system_disk(path, "xfs", mib=DISK_MIB)
+EMPTY = partial(blank_disk, mib=DISK_MIB)
+PARTITION = partial(partitioned_swap_disk, mib=DISK_MIB)
+BTRFS = partial(file_system_disk, kind="btrfs", mib=DISK_MIB)
+XFS = partial(file_system_disk, kind="xfs", mib=DISK_MIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +34,7 @@ class Place:
     """
 
     name: str
-    disk: Callable[[Path], None]
+    disk: Callable[[Path], object]
     commands: list[str]
     store: str
     passphrase: str = ""
@@ -87,20 +79,20 @@ echo "KEYFILE_PATTERN='/etc/keys/*'" >>/etc/cryptsetup-initramfs/conf-hook; echo
 >/etc/dracut.conf.d/keys.conf; fi"""
 OPENED = ["systemctl daemon-reload", *swap_on("/dev/mapper/safe")]
 
-SWAP_PARTITION = Place("swap partition", swap_partition, swap_on("DISK1"), "DISK1")
+SWAP_PARTITION = Place("swap partition", PARTITION, swap_on("DISK1"), "DISK1")
 PLACES = [
     SWAP_PARTITION,
-    Place("swap file on ext4", empty, swap_file("/swap"), "/swap"),
-    Place("swap file on xfs", xfs, [*mounted("xfs"), *swap_file("DATA/swap")], "DATA/swap"),
+    Place("swap file on ext4", EMPTY, swap_file("/swap"), "/swap"),
+    Place("swap file on xfs", XFS, [*mounted("xfs"), *swap_file("DATA/swap")], "DATA/swap"),
     Place(
         "swap file on btrfs",
-        btrfs,
+        BTRFS,
         [*mounted("btrfs"), "touch DATA/swap", "chattr +C DATA/swap", *swap_file("DATA/swap")],
         "DATA/swap",
     ),
     Place(
         "swap on a logical volume",
-        empty,
+        EMPTY,
         [
             "pvcreate DISK",
             "vgcreate group DISK",
@@ -111,7 +103,7 @@ PLACES = [
     ),
     Place(
         "swap on LUKS, key file",
-        empty,
+        EMPTY,
         [
             "umask 077 && mkdir /etc/keys && head -c 64 /dev/urandom >/etc/keys/safe.key",
             TAKE_KEYS_ALONG,
@@ -125,7 +117,7 @@ PLACES = [
     ),
     Place(
         "swap on LUKS, late passphrase",
-        empty,
+        EMPTY,
         [
             f"printf {PASSPHRASE} | cryptsetup --uuid {LUKS_UUID} {LUKS} -",
             f"echo safe UUID={LUKS_UUID} none luks >>/etc/crypttab",
@@ -136,14 +128,14 @@ PLACES = [
         passphrase=PASSPHRASE,
         inside=True,
     ),
-    Place("store device", empty, ["torpor mkstore DISK"], "DISK"),
+    Place("store device", EMPTY, ["torpor mkstore DISK"], "DISK"),
     Place(
         "store file on xfs",
-        xfs,
+        XFS,
         [*mounted("xfs"), f"torpor mkstore --size {MIB}M DATA/store"],
         "DATA/store",
     ),
-    Place("store file on ext4", empty, [f"torpor mkstore --size {MIB}M /store"], "/store"),
+    Place("store file on ext4", EMPTY, [f"torpor mkstore --size {MIB}M /store"], "/store"),
 ]
 
 
@@ -153,11 +145,8 @@ MachineKind = tuple[str, str, str]
 ROUNDS: list[list[MachineKind]] = [
     [("initramfs-tools", "12", "6.1"), ("dracut", "12", "6.1"), ("dracut-shell", "12", "6.1")],
     [("initramfs-tools", "13", "6.12"), ("dracut", "13", "6.12"), ("dracut-shell", "12", "6.12")],
-    [(generator, "13", NEWEST) for generator in ("initramfs-tools", "dracut", "dracut-shell")],
-    [
-        (generator, "unstable", NEWEST)
-        for generator in ("initramfs-tools", "dracut", "dracut-shell")
-    ],
+    [(generator, "13", NEWEST) for generator in GENERATORS],
+    [(generator, "unstable", NEWEST) for generator in GENERATORS],
 ]
 """One kernel each. In each round all places occur, and each next round gives each place to the
 next generator."""

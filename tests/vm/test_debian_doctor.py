@@ -29,9 +29,10 @@ class Fault:
     undo: str
 
 
-def covered(path: str, text: str) -> tuple[str, str]:
-    """Return the commands that give a file of the kernel other contents, and take them away."""
-    return f"echo '{text}' >/run/fake && mount --bind /run/fake {path}", f"umount {path}"
+def covered(name: str, path: str, text: str, found: str) -> Fault:
+    """A file of the kernel has other contents."""
+    covers = f"echo '{text}' >/run/fake && mount --bind /run/fake {path}"
+    return Fault(name, covers, found, f"umount {path}")
 
 
 def moved(name: str, path: str, found: str) -> Fault:
@@ -44,17 +45,15 @@ def changed(name: str, path: str, command: str, found: str) -> Fault:
 
 
 def faults() -> list[Fault]:
-    elsewhere, back = covered("/proc/cmdline", "root=/dev/vda ro resume=UUID=1234")
-    forbidden, allowed = covered("/proc/cmdline", "root=/dev/vda ro noresume")
-    locked, unlocked = covered("/sys/kernel/security/lockdown", "none [integrity] confidentiality")
-    awake, asleep = covered("/sys/power/state", "freeze mem")
+    cmdline, words = "/proc/cmdline", "root=/dev/vda ro"
+    lockdown, power = "/sys/kernel/security/lockdown", "/sys/power/state"
     image = "/boot/initrd.img-$(uname -r)"
     resumer = "/usr/lib/torpor/resume/_internal/base_library.zip"
     return [
-        Fault("resume= elsewhere", elsewhere, "resume=UUID=1234", back),
-        Fault("noresume", forbidden, "noresume", allowed),
-        Fault("lockdown", locked, "lockdown", unlocked),
-        Fault("kernel without hibernation", awake, "/sys/power/state", asleep),
+        covered("resume= elsewhere", cmdline, f"{words} resume=UUID=1234", "resume=UUID=1234"),
+        covered("noresume", cmdline, f"{words} noresume", "noresume"),
+        covered("lockdown", lockdown, "none [integrity] confidentiality", "lockdown"),
+        covered("kernel without hibernation", power, "freeze mem", power),
         moved("no /dev/snapshot", "/dev/snapshot", "/dev/snapshot"),
         Fault("swap not in use", "swapoff -a", "/dev/vdb1", "swapon -a"),
         changed("store moved", PLACE, f"sed -i s/UUID=.*/UUID=1/ {PLACE}", "torpor enable"),

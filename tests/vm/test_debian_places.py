@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import HIBERNATED
-from tests.vm.conftest import CONSOLE_LINES, Guests, Recorder
+from tests.vm.conftest import Guests, Recorder, show
 from tests.vm.places import MachineKind, Place, places_of, rows
 from tests.vm.whole_lives import (
     RESUMER,
@@ -107,8 +107,7 @@ def test_place(
         hibernate_and_resume(guest, place.passphrase)
         took = dict(guest.seconds)
     except Exception:
-        console = guest.console.splitlines()[-CONSOLE_LINES:]
-        request.node.add_report_section("call", str(guest.logs[-1]), "\n".join(console))
+        show(request, guest.logs[-1], "call")
         guest.kill()
         raise
     finally:
