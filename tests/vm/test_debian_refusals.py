@@ -78,7 +78,8 @@ def test_kept_image_goes_once_the_root_is_mounted(guests: Guests) -> None:
     guest.memory += 128
     guest.boot()
     assert "the image on /dev/vdb1 is kept" in refusals(guest)[0]
-    guest.run("timeout 120 sh -c 'until grep vdb1 /proc/swaps; do sleep 1; done'")
+    is_over = "systemctl show -P ActiveState torpor-stale.service | grep inactive"
+    guest.run(f"timeout 120 sh -c 'until grep vdb1 /proc/swaps && {is_over}; do sleep 1; done'")
     said = guest.run("journalctl --no-pager -o cat -u torpor-stale.service").output
     assert "the image on /dev/vdb1 is discarded: the ext4 of /, on /dev/vda, has changed" in said
     guest.power_off()
