@@ -3,20 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tests.forge import (
-    KERNEL,
-    PAGE,
-    SWAP,
-    USER,
-    UUID_B,
-    Parts,
-    Super,
-    device,
-    header_page,
-    map_page,
-    mark,
-)
-from tests.vectors.images import SMALL, SMALL_STREAM, Broken, flipped, noise, run
+from tests import forge
+from tests.forge import PAGE, UUID_B, Parts, Super, map_page, mark
+from tests.vectors.images import SMALL, SMALL_STREAM, Broken, built, flipped, noise, run
 
 STORE = b"TORPSTOR"
 IMAGE, STREAM = SMALL.build(), SMALL_STREAM
@@ -34,11 +23,11 @@ class Device:
     map: bytes = map_page(RUNS)
     image: bytes = IMAGE
     start: bytes = b""
-    signature: bytes = USER
+    signature: bytes = forge.USER
 
     def build(self) -> bytes:
-        first = header_page(PAGES, self.marked, start=self.start, signature=self.signature)
-        return device(PAGES, first, {MAP: self.map}, self.image, RUNS)
+        first = forge.header_page(PAGES, self.marked, start=self.start, signature=self.signature)
+        return forge.device(PAGES, first, {MAP: self.map}, self.image, RUNS)
 
 
 def sound() -> dict[str, tuple[bytes, bytes]]:
@@ -62,34 +51,31 @@ def broken() -> dict[str, Broken]:
 
 def _marks() -> dict[str, Broken]:
     size = len(IMAGE)
-    good = mark(size, MAP, 2)
+    good, elsewhere = mark(size, MAP, 2), mark(size, MAP, 2, page=3)
     other = replace(SMALL, superblock=Super(uuid=UUID_B))
     cases = {
         "mark-none-on-store": ("R26", "is empty", Device(start=STORE, marked=b"")),
-        "mark-without-signature": ("R26", "swap without an image", Device(signature=SWAP)),
+        "mark-without-signature": ("R26", "swap without an image", Device(signature=forge.SWAP)),
         "mark-none": ("R26", "another program", Device(marked=b"")),
         "mark-magic": ("R26", "another program", Device(marked=flipped(good, 0))),
-        "signature-of-the-kernel": ("R26", "the kernel's own", Device(signature=KERNEL)),
+        "signature-of-the-kernel": ("R26", "the kernel's own", Device(signature=forge.KERNEL)),
         "mark-magic-on-store": ("R26", "is empty", Device(start=STORE, marked=flipped(good, 0))),
         "mark-version": ("R28", "version 2", Device(marked=mark(size, MAP, 2, version=2))),
         "mark-checksum": ("R29", "mark has a wrong", Device(marked=flipped(good, 33))),
         "mark-reserved": ("R29", "mark has a wrong", Device(marked=flipped(good, 99))),
         "mark-state": ("R30", "state 4", Device(marked=mark(size, MAP, 2, state=4))),
         "mark-state-zero": ("R30", "state 0", Device(marked=mark(size, MAP, 2, state=0))),
-        "mark-of-another-place": (
-            "R38",
-            "belongs at page 3, not 0",
-            Device(marked=mark(size, MAP, 2, page=3)),
-        ),
+        "mark-of-another-place": ("R38", "belongs at page 3, not 0", Device(marked=elsewhere)),
         "mark-of-another-image": ("R37", "the mark is of image", Device(image=other.build())),
         "mark-size-too-small": ("R8", "no trailer", Device(marked=mark(size - 1, MAP, 2))),
         "mark-size-too-large": ("R8", "no trailer", Device(marked=mark(size + 1, MAP, 2))),
     }
-    return _built(cases)
+    return built(cases, Device.build)
 
 
 def _maps() -> dict[str, Broken]:
     size, hurt = len(IMAGE), "extent map, page 4, is damaged"
+    absurd = mark(size, MAP, 0xFFFF_FFFF)
 
     def longer(following: int) -> Device:
         """Claim as many extents as take two pages."""
@@ -97,11 +83,7 @@ def _maps() -> dict[str, Broken]:
 
     cases = {
         "mark-no-extents": ("R31", "claims 0", Device(marked=mark(size, MAP, 0))),
-        "mark-absurd-extents": (
-            "R31",
-            "claims 4294967295",
-            Device(marked=mark(size, MAP, 0xFFFF_FFFF)),
-        ),
+        "mark-absurd-extents": ("R31", "claims 4294967295", Device(marked=absurd)),
         "map-off-the-device": ("R32", "leaves", Device(marked=mark(size, PAGES, 2))),
         "map-far-away": ("R32", "leaves", Device(marked=mark(size, (1 << 64) - 1, 2))),
         "map-on-the-header": ("R27", "is taken", Device(marked=mark(size, 0, 2))),
@@ -117,7 +99,7 @@ def _maps() -> dict[str, Broken]:
         "map-too-few": ("R34", "1 of 2", Device(map=map_page(RUNS[:1]))),
         "map-too-many": ("R34", "3 of 2", Device(map=map_page([*RUNS, (5, 1)]))),
     }
-    return _built(cases)
+    return built(cases, Device.build)
 
 
 def _extents() -> dict[str, Broken]:
@@ -137,8 +119,4 @@ def _extents() -> dict[str, Broken]:
         "extents-too-short": ("R36", "too short", having([(6, 1)])),
         "image-absurd-size": ("R36", "too short", having(RUNS, 1 << 63)),
     }
-    return _built(cases)
-
-
-def _built(cases: dict[str, tuple[str, str, Device]]) -> dict[str, Broken]:
-    return {name: (rule, message, made.build()) for name, (rule, message, made) in cases.items()}
+    return built(cases, Device.build)

@@ -1,34 +1,25 @@
 """The vectors that are image files."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
+from uuid import UUID
 
 from tests import forge
-from tests.forge import (
-    FILL,
-    LZ4,
-    PAGE,
-    TRAILER,
-    UUID_B,
-    ZSTD,
-    Parts,
-    Piece,
-    Super,
-    chunk,
-    guard,
-    guard_entry,
-    index,
-    leb,
-    lz4_run,
-    section_header,
-    trailer,
-    working_set,
-    zstd_run,
-)
+from tests.forge import LZ4, PAGE, Parts, Super, chunk, guard, index, leb, lz4_run, working_set
 
 Broken = tuple[str, str, bytes]
 """Rule, part of the message, file."""
+Made = TypeVar("Made")
+
+
+def built(
+    cases: dict[str, tuple[str, str, Made]], build: Callable[[Made], bytes]
+) -> dict[str, Broken]:
+    """Return the cases with the file that is built of the last of each."""
+    return {name: (rule, message, build(made)) for name, (rule, message, made) in cases.items()}
 
 
 def noise(size: int) -> bytes:
@@ -37,7 +28,7 @@ def noise(size: int) -> bytes:
     return b"".join(hashlib.sha256(b"noise %d" % n).digest() for n in blocks)[:size]
 
 
-def run(number: int, byte: bytes, size: int = PAGE) -> Piece:
+def run(number: int, byte: bytes, size: int = PAGE) -> forge.Piece:
     return chunk(number, lz4_run(byte, size), size, codec=LZ4)
 
 
@@ -56,7 +47,7 @@ LONG = Parts(
     (run(0, b"x", 2 * PAGE), chunk(1, noise(2 * PAGE), 2 * PAGE), run(2, b"y")),
 )
 FACTS = forge.facts(b"0x0 0x9ffff System RAM", b"Testing 9000", b"avx fpu sse2")
-TABLES = ((2, guard(guard_entry(), guard_entry(mount_point=b"/home"))), (3, FACTS))
+TABLES = ((2, guard(forge.guard_entry(), forge.guard_entry(mount_point=b"/home"))), (3, FACTS))
 TABLED = SMALL.with_tables(*TABLES)
 PAGE_TYPES = bytes(range(40))
 
@@ -69,7 +60,7 @@ def with_index(table: bytes) -> bytes:
     return replace(SMALL, index=table).build()
 
 
-def with_second(piece: Piece) -> bytes:
+def with_second(piece: forge.Piece) -> bytes:
     return replace(SMALL, pieces=(SMALL.pieces[0], piece)).build()
 
 
@@ -79,11 +70,12 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
     def small(superblock: Super) -> tuple[Parts, bytes]:
         return replace(SMALL, superblock=superblock), SMALL_STREAM
 
-    def second(piece: Piece) -> Parts:
+    def second(piece: forge.Piece) -> Parts:
         return replace(SMALL, pieces=(run(0, b"A"), piece))
 
     long_stream = b"x" * (2 * PAGE) + noise(2 * PAGE) + b"y" * PAGE
     zeros = replace(LONG, pieces=(run(0, b"\0", 2 * PAGE),))
+    zstd = chunk(1, forge.zstd_run(b"z", PAGE), codec=forge.ZSTD)
     streams = {
         "empty": (Parts(Super(), ()), b""),
         "one-page": (Parts(Super(), (chunk(0, noise(PAGE)),)), noise(PAGE)),
@@ -91,8 +83,8 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
         "short-last-chunk": (LONG, long_stream),
         "with-tables": (TABLED, SMALL_STREAM),
         "tables-without-stream": (Parts(Super(), ()).with_tables(*TABLES), b""),
-        "run": (second(chunk(1, b"r", codec=FILL)), A_PAGE + b"r" * PAGE),
-        "zstd": (second(chunk(1, zstd_run(b"z", PAGE), codec=ZSTD)), A_PAGE + b"z" * PAGE),
+        "run": (second(chunk(1, b"r", codec=forge.FILL)), A_PAGE + b"r" * PAGE),
+        "zstd": (second(zstd), A_PAGE + b"z" * PAGE),
         "zero-pages": (zeros, bytes(2 * PAGE)),
         "largest-chunk-size": (Parts(Super(chunk_size=4 << 20), LONG.pieces[:1]), b"xx" * PAGE),
         "host-name-not-ascii": small(Super(host_name="luchs-für-日本".encode())),
@@ -135,16 +127,18 @@ def _superblocks() -> dict[str, Broken]:
 def _ends() -> dict[str, Broken]:
     data = SMALL.build()
     size, no_trailer = len(data), "no trailer"
-    at = size - TRAILER
+    at = size - forge.TRAILER
     offsets = SMALL.offsets()
     table = index(SMALL.rows(), offsets, SMALL.checksums())
     start = at - len(table)
 
-    def ending(end: bytes) -> bytes:
-        return replace(SMALL, trailer=end).build()
+    def ending(claimed: int, first: int, length: int, uuid: UUID = forge.UUID_A) -> bytes:
+        return replace(SMALL, trailer=forge.trailer(claimed, first, length, uuid=uuid)).build()
 
-    other = ending(trailer(size, start, len(table), uuid=UUID_B))
-    longer = ending(trailer(size + 1, start, len(table)))
+    other = ending(size, start, len(table), forge.UUID_B)
+    longer = ending(size + 1, start, len(table))
+    elsewhere = ending(size, start + 1, len(table))
+    wrong = "impossible index"
     return {
         "cut-after-superblock": ("R8", "cut off", data[:PAGE]),
         "cut-in-section-header": ("R8", "cut off", data[: PAGE + 16]),
@@ -159,17 +153,9 @@ def _ends() -> dict[str, Broken]:
         "trailer-of-another-image": ("R8", no_trailer, other),
         "trailer-checksum": ("R9", "trailer has a wrong", flipped(data, size - 10)),
         "trailer-size": ("R10", f"claims to have {size + 1}", longer),
-        "trailer-index-elsewhere": (
-            "R11",
-            "impossible index",
-            ending(trailer(size, start + 1, len(table))),
-        ),
-        "trailer-index-too-low": ("R11", "impossible index", ending(trailer(size, 0, at))),
-        "trailer-index-too-small": (
-            "R11",
-            "impossible index of 10",
-            ending(trailer(size, at - 10, 10)),
-        ),
+        "trailer-index-elsewhere": ("R11", wrong, elsewhere),
+        "trailer-index-too-low": ("R11", wrong, ending(size, 0, at)),
+        "trailer-index-too-small": ("R11", f"{wrong} of 10", ending(size, at - 10, 10)),
     }
 
 
@@ -182,11 +168,9 @@ def _indexes() -> dict[str, Broken]:
         "index-absurd-sections": ("R13", "4294967295 sections", table(counts=(0xFFFF_FFFF, 2))),
         "index-size": ("R14", size, table(counts=(1, 3))),
         "index-checksum": ("R15", wrong_sum, flipped(table(), 45)),
-        "index-of-another-image": ("R15", wrong_sum, table(uuid=UUID_B)),
+        "index-of-another-image": ("R15", wrong_sum, table(uuid=forge.UUID_B)),
     }
-    return {
-        name: (rule, message, with_index(made)) for name, (rule, message, made) in cases.items()
-    }
+    return built(cases, with_index)
 
 
 def _sections() -> dict[str, Broken]:
@@ -194,6 +178,7 @@ def _sections() -> dict[str, Broken]:
     wrong, order = "impossible section", "impossible order"
     too_large = (2, 0, 1, 257, (1 << 20) + PAGE)
     twice = [(1, 0, 0, 0, 0), (2, 0, 0, 1, 9), (2, 0, 1, 1, 9)]
+    before = [(2, 0, 0, 1, PAGE), (1, 0, 1, 1, PAGE)]
     cases: dict[str, tuple[str, str, list[tuple[int, int, int, int, int]]]] = {
         "section-unknown-kind": ("R16", "unknown kind 9", [(9, *stream[1:])]),
         "section-flags": ("R16", "unknown kind", [(1, 1, *stream[2:])]),
@@ -204,20 +189,13 @@ def _sections() -> dict[str, Broken]:
         "section-bytes-absurd": ("R18", wrong, [(1, 0, 0, 2, 1 << 63)]),
         "section-not-whole-pages": ("R18", wrong, [(1, 0, 0, 2, PAGE + 1)]),
         "section-leaves-a-chunk": ("R18", "hold 1 of 2", [(1, 0, 0, 1, PAGE)]),
-        "section-before-the-stream": (
-            "R39",
-            f"{order}: [2, 1]",
-            [(2, 0, 0, 1, PAGE), (1, 0, 1, 1, PAGE)],
-        ),
+        "section-before-the-stream": ("R39", f"{order}: [2, 1]", before),
         "section-table-twice": ("R39", f"{order}: [1, 2, 2]", twice),
         "section-empty-table": ("R18", wrong, [stream, (2, 0, 2, 0, 0)]),
         "section-table-too-large": ("R18", wrong, [(1, 0, 0, 1, PAGE), too_large]),
     }
     offsets, checksums = SMALL.offsets(), SMALL.checksums()
-    return {
-        name: (rule, message, with_index(index(rows, offsets, checksums)))
-        for name, (rule, message, rows) in cases.items()
-    }
+    return built(cases, lambda rows: with_index(index(rows, offsets, checksums)))
 
 
 def _places() -> dict[str, Broken]:
@@ -232,7 +210,9 @@ def _places() -> dict[str, Broken]:
     def heading(section: bytes) -> bytes:
         return replace(SMALL, section=section).build()
 
-    size, header, of_table = "impossible size", "section header at byte", TABLED.offsets()[2] - 32
+    size, header = "impossible size", "section header at byte"
+    of_table = TABLED.offsets()[2] - 32
+    hit = flipped(TABLED.build(), of_table + 12)
     return {
         "index-gap": ("R22", "chunk 0 does not fit", holed.build()),
         "index-first-elsewhere": ("R19", "is at byte 4129", having([4129, offsets[1]])),
@@ -240,12 +220,8 @@ def _places() -> dict[str, Broken]:
         "index-beyond-end": ("R19", size, having([offsets[0], 1 << 63])),
         "index-out-of-order": ("R19", "is at byte", having(offsets[::-1])),
         "section-header-checksum": ("R20", f"{header} 4096", flipped(SMALL.build(), PAGE + 20)),
-        "section-header-kind": ("R20", f"{header} 4096", heading(section_header(kind=2))),
-        "section-header-of-a-table": (
-            "R20",
-            f"{header} {of_table}",
-            flipped(TABLED.build(), of_table + 12),
-        ),
+        "section-header-kind": ("R20", f"{header} 4096", heading(forge.section_header(kind=2))),
+        "section-header-of-a-table": ("R20", f"{header} {of_table}", hit),
         "section-header-missing": ("R20", f"{header} 4096", heading(bytes(32))),
     }
 
@@ -267,56 +243,49 @@ def _chunks() -> dict[str, Broken]:
         "chunk-raw-size": ("R22", fit, with_second(larger)),
         "chunk-stored-size": ("R22", fit, with_second(lz4(stored_size=0xFFFF_FFFF))),
         "chunk-checksum": ("R23", bad_sum, with_second(hit)),
-        "chunk-of-another-image": ("R23", bad_sum, with_second(lz4(uuid=UUID_B))),
+        "chunk-of-another-image": ("R23", bad_sum, with_second(lz4(uuid=forge.UUID_B))),
         "chunk-not-the-indexed": ("R23", bad_sum, with_index(wrong_sum)),
     }
 
 
 def _codecs() -> dict[str, Broken]:
     run_of_b, unknown = lz4_run(b"B", PAGE), "encoded in an unknown way"
-    lz4, zstd = partial(chunk, 1, codec=LZ4), partial(chunk, 1, codec=ZSTD)
+    lz4, zstd = partial(chunk, 1, codec=LZ4), partial(chunk, 1, codec=forge.ZSTD)
     too_short = "holds 2048 bytes instead of 4096"
-    undecodable = {
-        "garbage": lz4(b"\xf3" * 90),
-        "run-of-two": chunk(1, b"BB", codec=FILL),
-        "zstd-garbage": zstd(b"\xf3" * 90),
-        "zstd-cut": zstd(zstd_run(b"B", PAGE)[:-1]),
-        "zstd-longer": zstd(zstd_run(b"B", PAGE) + b"B"),
-        "zstd-too-large": zstd(zstd_run(b"B", 2 * PAGE)),
-        "zstd-lies": zstd(zstd_run(b"B", 2 * PAGE, PAGE)),
-        "bomb": None,
-        "too-short": lz4(lz4_run(b"B", 2048)),
-    }
     # Two pages, which decompress to a MiB.
     bomb = (run(0, b"A", 2 * PAGE), chunk(1, lz4_run(b"\0", 4 << 18), 2 * PAGE, codec=LZ4))
+    undecodable = {
+        "garbage": with_second(lz4(b"\xf3" * 90)),
+        "run-of-two": with_second(chunk(1, b"BB", codec=forge.FILL)),
+        "zstd-garbage": with_second(zstd(b"\xf3" * 90)),
+        "zstd-cut": with_second(zstd(forge.zstd_run(b"B", PAGE)[:-1])),
+        "zstd-longer": with_second(zstd(forge.zstd_run(b"B", PAGE) + b"B")),
+        "zstd-too-large": with_second(zstd(forge.zstd_run(b"B", 2 * PAGE))),
+        "zstd-lies": with_second(zstd(forge.zstd_run(b"B", 2 * PAGE, PAGE))),
+        "bomb": replace(LONG, pieces=bomb).build(),
+        "too-short": with_second(lz4(lz4_run(b"B", 2048))),
+    }
+    failed = "chunk 1 cannot be decompressed"
     return {
         "chunk-codec": ("R24", unknown, with_second(chunk(1, run_of_b, codec=4))),
         "chunk-flags": ("R24", unknown, with_second(lz4(run_of_b, flags=1))),
-        **{
-            f"chunk-{name}": (
-                "R25",
-                "chunk 1 cannot be decompressed",
-                with_second(piece) if piece else replace(LONG, pieces=bomb).build(),
-            )
-            for name, piece in undecodable.items()
-        },
+        **{f"chunk-{name}": ("R25", failed, data) for name, data in undecodable.items()},
         "chunk-raw-too-short": ("R25", too_short, with_second(chunk(1, noise(2048)))),
     }
 
 
 def _tables() -> dict[str, Broken]:
-    entry = guard_entry()
-    no_facts, no_guard, no_types = (
-        f"{what} cannot be read" for what in ("machine facts", "guard", "page types")
-    )
+    entry = forge.guard_entry()
+    read = "cannot be read"
+    no_facts, no_guard, no_types = f"machine facts {read}", f"guard {read}", f"page types {read}"
     cases = {
         "guard-too-few": ("R41", no_guard, 2, guard(entry, count=2)),
         "guard-too-many": ("R41", no_guard, 2, guard(entry, entry, count=1)),
         "guard-absurd-count": ("R41", "more file systems", 2, guard(count=0xFFFF_FFFF)),
         "guard-absurd-text": ("R41", no_guard, 2, guard(entry[:60] + b"\xff\xff" + entry[62:])),
         "guard-cut": ("R41", no_guard, 2, guard(entry)[:-1]),
-        "guard-method": ("R42", "unknown kind 7", 2, guard(guard_entry(method=7))),
-        "guard-flags": ("R42", "unknown kind", 2, guard(guard_entry(flags=1))),
+        "guard-method": ("R42", "unknown kind 7", 2, guard(forge.guard_entry(method=7))),
+        "guard-flags": ("R42", "unknown kind", 2, guard(forge.guard_entry(flags=1))),
         "facts-cut": ("R41", no_facts, 3, FACTS[:-1]),
         "facts-longer": ("R41", no_facts, 3, FACTS + b"\0"),
         "facts-absurd-text": ("R41", no_facts, 3, b"\xff" * 12),
@@ -331,16 +300,13 @@ def _tables() -> dict[str, Broken]:
     hit = flipped(TABLED.build(), TABLED.offsets()[3] + 60)
     hint = SMALL.with_tables((4, working_set()))
     header = hint.offsets()[2] - 32
+    headless = flipped(hint.build(), header + 12)
     return {
         name: (rule, message, SMALL.with_tables((kind, data)).build())
         for name, (rule, message, kind, data) in cases.items()
     } | {
         "table-checksum": ("R23", "chunk 3 has a wrong checksum", hit),
-        "working-set-header": (
-            "R20",
-            f"section header at byte {header}",
-            flipped(hint.build(), header + 12),
-        ),
+        "working-set-header": ("R20", f"section header at byte {header}", headless),
     }
 
 
