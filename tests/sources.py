@@ -5,7 +5,7 @@ import os
 import resource
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from uuid import UUID
@@ -13,13 +13,15 @@ from uuid import UUID
 from errors import IncompleteError, TorporError
 from format.checksum import Buffer
 from format.codec import DEFAULT
+from format.mark import Mark
 from format.pipeline import PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
 from format.tables import TABLES
 from format.writer import ImageWriter, new_buffers
+from store.blocks import BlockSink
 from store.image import open_image
-from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, UUID_A
+from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, PAGE, UUID_A
 
 DAMAGE_CODES: frozenset[int | bytes] = frozenset({3, 4, 5})
 """Exit codes for what is wrong with an image itself."""
@@ -120,6 +122,17 @@ def write_image(
     writer.finish()
     assert writer.size == len(sink.data)
     return bytes(sink.data)
+
+
+def image_to(
+    sink: BlockSink, stream: bytes, progress: Callable[[int], None] = lambda _done: None
+) -> Mark:
+    """Write an image to a store; return the mark that makes it one."""
+    with closing(sink):
+        writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
+        writer.write_stream(reader_of(stream), progress)
+        writer.finish()
+        return sink.finish(UUID_A, writer.size)
 
 
 def reader_of(data: bytes, most: int = 1 << 30) -> Callable[[PageBuffer, int], int]:

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from errors import AbortedError, DamagedError, IncompleteError, NoSpaceError, UnreadableError
 from format.mark import Extents, Mark, MarkState, build_map, read_map
 from format.reader import ImageReader, read_at
-from format.writer import ImageWriter, new_buffers
 from store import blocks
 from store.blocks import BlockSink, BlockSource
 from store.device import BlockStore
 from store.header import read_header
 from tests.forge import PAGE, UUID_A, header_page
-from tests.sources import read_file, reader_of, superblock
+from tests.sources import image_to, read_file
+from tests.tools import failing
 from tests.vectors.images import noise
 
 PAGES = 2048
@@ -122,27 +122,10 @@ def test_adjacent_pages_are_one_extent() -> None:
 
 
 def test_full_device(store: Scattered) -> None:
-    with pytest.raises(
-        NoSpaceError, match=r"no room left on .* after 2 MiB of the image"
-    ) as caught:
+    after = r"no room left on .* after 2 MiB of the image"
+    with pytest.raises(NoSpaceError, match=after) as caught:
         write(store, [noise(4 << 20)])
     assert "--image-size" in caught.value.hint
-
-
-def threads() -> int:
-    return threading.active_count()
-
-
-def image_to(sink: BlockSink, stream: bytes, stop_at: int = 1 << 30) -> Mark:
-    def progress(done: int) -> None:
-        if done >= stop_at:
-            raise AbortedError("stopped")
-
-    with closing(sink):
-        writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
-        writer.write_stream(reader_of(stream), progress)
-        writer.finish()
-        return sink.finish(UUID_A, writer.size)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
@@ -162,29 +145,33 @@ def test_error_of_any_write_ends_the_image(
     monkeypatch.setattr(os, "pwritev", fail)
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    before = threads()
+    before = threading.active_count()
     sink = store.sink()
     with pytest.raises(UnreadableError, match=r"^cannot write .* at byte \d+: "):
         image_to(sink, noise(110 * PAGE))
-    assert threads() == before
+    assert threading.active_count() == before
     assert not synced
     assert len(calls) <= 16 * nth + blocks.WRITES
 
 
 def test_no_room_in_the_middle_leaves_no_thread(store: Scattered) -> None:
-    before = threads()
+    before = threading.active_count()
     sink = store.sink()
     with pytest.raises(NoSpaceError, match=r"after 2 MiB"):
         image_to(sink, noise(4 << 20))
-    assert threads() == before
+    assert threading.active_count() == before
 
 
 def test_stop_in_the_middle_leaves_no_thread(store: Scattered) -> None:
-    before = threads()
+    def progress(done: int) -> None:
+        if done >= 40 * PAGE:
+            raise AbortedError("stopped")
+
+    before = threading.active_count()
     sink = store.sink()
     with pytest.raises(AbortedError):
-        image_to(sink, noise(1 << 20), stop_at=40 * PAGE)
-    assert threads() == before
+        image_to(sink, noise(1 << 20), progress)
+    assert threading.active_count() == before
     assert sum(sink.extents.counts) < 100
 
 
@@ -216,14 +203,11 @@ def test_writes_go_on_while_the_next_is_filled(
 
 
 def test_other_errors_of_the_allocation_say_what_they_are(store: Scattered) -> None:
-    def broken(_pages: int) -> Extents:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
+    broken = failing(OSError(errno.EPERM, "Operation not permitted"))
+    said = r"^cannot get room on .*device: operation not permitted$"
     with (
         closing(BlockSink(store.fd, store.name, 0, broken)) as sink,
-        pytest.raises(
-            UnreadableError, match=r"^cannot get room on .*device: operation not permitted$"
-        ) as caught,
+        pytest.raises(UnreadableError, match=said) as caught,
     ):
         sink.allocate(1)
     assert isinstance(caught.value.__cause__, PermissionError)
@@ -235,10 +219,7 @@ def test_errors_of_the_device_have_a_place(
 ) -> None:
     extents = write(store, [bytes(PAGE)]).extents
 
-    def fail(*_: object) -> int:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, call, fail)
+    monkeypatch.setattr(os, call, failing(OSError(errno.EIO, "Input/output error")))
     place = "" if call == "fsync" else r" at byte \d+"
     verb = {"preadv": "read", "pwritev": "write", "fsync": "sync"}[call]
     source = source_of(store, extents, PAGE)

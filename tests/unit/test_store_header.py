@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from store.image import open_image
 from tests import forge
 from tests.forge import PAGE
 from tests.sources import opened, read_file
+from tests.unit.conftest import Torpor
 from tests.vectors import devices
-from torpor.__main__ import main
 
 UUID = "5a5a5a5a-1111-4222-8333-444444444444"
 MARK = Mark(MarkState.COMPLETE, forge.UUID_A, len(devices.IMAGE), devices.MAP, len(devices.RUNS), 0)
@@ -87,15 +86,6 @@ def test_mark_makes_swap_a_suspended_one_with_the_same_names(swap: Path) -> None
     after = blkid(swap)
     assert (after["TYPE"], after["UUID"], after["LABEL"]) == ("swsuspend", UUID, "sleep")
     assert read_file(swap) == devices.STREAM
-
-
-def test_clear_leaves_what_mkswap_made(swap: Path) -> None:
-    before = swap.read_bytes()
-    with opened(swap) as fd:
-        header_of(fd).set_mark(MARK)
-        assert swap.read_bytes() != before
-        header_of(fd).clear()
-    assert swap.read_bytes() == before
 
 
 def test_only_mark_and_signature_change(swap: Path) -> None:
@@ -288,39 +278,30 @@ def test_device_that_cannot_be_written_is_an_error(swap: Path) -> None:
         os.close(fd)
 
 
-def discard(
-    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["torpor", "discard", str(path)])
-    code = main()
-    printed = capsys.readouterr()
-    return code, printed.out + printed.err
-
-
-def test_discard(
-    either: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_discard(either: Path, torpor: Torpor) -> None:
     before = either.read_bytes()
-    code, said = discard(either, monkeypatch, capsys)
-    assert (code, "nothing changed" in said) == (3, True)
+    done = torpor("discard", either)
+    assert (done.code, "nothing changed" in done.err) == (3, True)
     with opened(either) as fd:
         header_of(fd).set_mark(MARK)
-    code, said = discard(either, monkeypatch, capsys)
-    assert (code, "the image is discarded" in said) == (0, True)
+    done = torpor("discard", either)
+    assert (done.code, "the image is discarded" in done.out) == (0, True)
     assert either.read_bytes() == before
-    assert discard(either, monkeypatch, capsys)[0] == 3
+    assert torpor("discard", either).code == 3
 
 
-def test_discard_touches_nothing_of_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, data in (
-        ("kernel", devices.Device(signature=forge.KERNEL).build()),
-        ("other", devices.Device(marked=b"").build()),
-        ("file", devices.IMAGE),
-        ("text", b"not for us" * 1000),
-    ):
-        path = tmp_path / name
-        path.write_bytes(data)
-        assert discard(path, monkeypatch, capsys)[0] == 3
-        assert path.read_bytes() == data
+@pytest.mark.parametrize(
+    "data",
+    [
+        devices.Device(signature=forge.KERNEL).build(),
+        devices.Device(marked=b"").build(),
+        devices.IMAGE,
+        b"not for us" * 1000,
+    ],
+    ids=["kernel", "other", "file", "text"],
+)
+def test_discard_touches_nothing_of_others(data: bytes, tmp_path: Path, torpor: Torpor) -> None:
+    path = tmp_path / "device"
+    path.write_bytes(data)
+    assert torpor("discard", path).code == 3
+    assert path.read_bytes() == data

@@ -8,24 +8,21 @@ from pathlib import Path
 import pytest
 
 from errors import NoSpaceError, StoreRefusedError
-from format.reader import ImageReader
-from format.writer import ImageWriter, new_buffers
 from linux.mounts import SwapArea
 from store import file_store, place
 from store.file_store import FileStore, make_file_store, page_runs
 from store.find import open_store
 from store.header import read_header
-from store.image import open_image
 from store.place import Place, own_extents, place_of
 from store.swap import SwapStore
-from tests.forge import UUID_A
+from tests.forge import PAGE
 from tests.premises.volumes import loop_device, own_mounts
-from tests.sources import reader_of, superblock
+from tests.sources import image_to, opened, read_file
+from tests.tools import failing
+from tests.unit.conftest import Torpor
 from tests.vectors.images import noise
-from torpor.__main__ import main
 from vm.host import run
 
-PAGE = 4096
 MIB = 1 << 20
 MAKE = {
     "ext4": ["mke2fs", "-q", "-t", "ext4", "-b", "4096"],
@@ -69,12 +66,6 @@ def on(*kinds: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("mounted", kinds, indirect=True)
 
 
-def page_of(device: str, page: int) -> bytes:
-    with open(device, "rb") as file:
-        file.seek(page * PAGE)
-        return file.read(PAGE)
-
-
 def new_swap_file(mounted: Mounted) -> Path:
     """A swap file as mkswap(8) and btrfs(5) want it, behind another file."""
     path = mounted.folder / "swapfile"
@@ -102,23 +93,20 @@ def test_place_of_a_swap_file_holds_its_header(mounted: Mounted) -> None:
     place = place_of(str(path))
     assert os.path.samefile(place.device, mounted.device)
     run("sync", "-f", path)
-    assert page_of(mounted.device, place.page) == path.read_bytes()[:PAGE]
+    with opened(mounted.device) as fd:
+        assert os.pread(fd, PAGE, place.page * PAGE) == path.read_bytes()[:PAGE]
     store = SwapStore(SwapArea(str(path), is_partition=False, size=20 * MIB, used=0), place)
     with store:
         assert store.slot.page == place.page
         assert store.slot.uuid.strip("-0")
 
 
-def write_image(store: FileStore, stream: bytes) -> None:
-    sink = store.sink()
-    writer = ImageWriter(sink, superblock(PAGE * 4), new_buffers(PAGE * 4))
-    writer.write_stream(reader_of(stream), lambda _done: None)
-    writer.finish()
-    store.slot.set_mark(sink.finish(UUID_A, writer.size))
+def put_image(store: FileStore, stream: bytes) -> None:
+    store.slot.set_mark(image_to(store.sink(), stream))
 
 
 @on("ext4", "xfs")
-def test_image_in_a_file_store(mounted: Mounted, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_in_a_file_store(mounted: Mounted, torpor: Torpor) -> None:
     other = mounted.folder / "other"
     other.write_bytes(noise(777 * PAGE))
     path = str(mounted.folder / "store")
@@ -126,25 +114,18 @@ def test_image_in_a_file_store(mounted: Mounted, capsys: pytest.CaptureFixture[s
     stream = noise(6 * MIB)
     with FileStore(path, place_of(path)) as store:
         assert store.room == 8 * MIB - PAGE
-        write_image(store, stream)
-    with open_image(path) as source:
-        assert b"".join(bytes(raw) for raw in ImageReader(source).stream()) == stream
-    assert main_with("verify", path) == 0
-    assert "sound" in capsys.readouterr().out
+        put_image(store, stream)
+    assert read_file(Path(path)) == stream
+    verified = torpor("verify", path)
+    assert (verified.code, "sound" in verified.out) == (0, True)
     assert not Path(path).read_bytes().strip(b"\0"), "the file system knows nothing of it"
-    assert main_with("discard", path) == 0
-    assert main_with("verify", path) == 3
-    assert f"the store {path} is empty" in capsys.readouterr().err
+    assert torpor("discard", path).code == 0
+    verified = torpor("verify", path)
+    assert (verified.code, f"the store {path} is empty" in verified.err) == (3, True)
     run("umount", mounted.folder)
     run("mount", mounted.device, mounted.folder)
     assert other.read_bytes() == noise(777 * PAGE)
     assert place_of(path) == place
-
-
-def main_with(*argv: str) -> int:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("sys.argv", ["torpor", *argv])
-        return main()
 
 
 @on("ext4")
@@ -165,9 +146,8 @@ def test_store_in_pieces_uses_them_all_and_nothing_else(mounted: Mounted) -> Non
     with FileStore(path, place_of(path)) as store:
         assert len(store.runs) > 5
         stream = noise(store.room - 4 * MIB)
-        write_image(store, stream)
-    with open_image(path) as source:
-        assert b"".join(bytes(raw) for raw in ImageReader(source).stream()) == stream
+        put_image(store, stream)
+    assert read_file(Path(path)) == stream
     run("umount", mounted.folder)
     run("e2fsck", "-fn", mounted.device)
     run("mount", mounted.device, mounted.folder)
@@ -182,9 +162,9 @@ def test_full_file_store(mounted: Mounted) -> None:
         FileStore(path, place_of(path)) as store,
         pytest.raises(NoSpaceError, match=f"no room left on {path}"),
     ):
-        write_image(store, noise(2 * MIB))
+        put_image(store, noise(2 * MIB))
     with FileStore(path, place_of(path)) as store:
-        write_image(store, noise(MIB // 2))
+        put_image(store, noise(MIB // 2))
 
 
 @on("ext4")
@@ -282,26 +262,20 @@ def test_sparse_file_and_folder_have_no_place(mounted: Mounted) -> None:
 def test_first_page_is_not_given_away(mounted: Mounted) -> None:
     path = str(mounted.folder / "store")
     place = make_file_store(path, MIB)
-    fd = os.open(path, os.O_RDONLY)
-    try:
+    with opened(path) as fd:
         runs = page_runs(own_extents(fd, path, sync=True), place.page)
-    finally:
-        os.close(fd)
     pages = {page for start, count in runs for page in range(start, start + count)}
     assert len(pages) == MIB // PAGE - 1
     assert place.page not in pages
-    with open(mounted.device, "rb") as device:
-        assert read_header(device.fileno(), path, place.page).is_store
+    with opened(mounted.device) as fd:
+        assert read_header(fd, path, place.page).is_store
 
 
 def test_place_is_refused_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """On zram or a random key, say: the file is gone again and no device was opened."""
-
-    def refuse(_device: str, name: str) -> None:
-        raise StoreRefusedError(f"{name} does not last")
-
+    refuse = failing(StoreRefusedError("it does not last"))
     monkeypatch.setattr(file_store, "refuse_volatile", refuse)
     monkeypatch.setattr(file_store, "check_file_system", lambda *_: None)
     monkeypatch.setattr(file_store, "file_place", lambda *_: Place("/dev/nonexistent", 5))
