@@ -285,18 +285,6 @@ FAULTS = {
     "no lvm": Fault(
         lambda fake: fake.mapped("vg-swap", LVM), f"{IMAGE} has no lvm to activate vg-swap", "lvm2"
     ),
-    "Stratis": Fault(
-        lambda fake: fake.home("stratis-1-a", "stratis-1-a"),
-        "what opens stratis-1-a, on which /home lies, is unknown",
-        f"see that {IMAGE} does",
-        Level.WARNING,
-    ),
-    "dmsetup": Fault(
-        lambda fake: fake.mapped("swap", ""),
-        "what opens swap, on which the store lies, is unknown",
-        f"see that {IMAGE} does",
-        Level.WARNING,
-    ),
     "graphics": Fault(gpu, "holds the graphics driver amdgpu", "early KMS", Level.WARNING),
     "RESUME= of nothing": Fault(
         both(

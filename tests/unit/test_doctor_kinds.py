@@ -330,3 +330,12 @@ def test_a_kernel_that_was_built_anew(build: str, fake: FakeMachine, *, is_it: b
     fake.write("/proc/sys/kernel/version", f"{build}\n")
     message = f"{path} is another build of the running {RELEASE}"
     assert [one.partition(":")[0] for one in fake.complaints()] == ([] if is_it else [message])
+
+
+def test_what_something_unknown_opens(fake: FakeMachine) -> None:
+    fake.mapped("swap", "")
+    fake.home("stratis-1-a", "stratis-1-a")
+    assert [(one.level, one.message) for one in fake.bad()] == [
+        (Level.WARNING, "what opens swap, on which the store lies, is unknown"),
+        (Level.WARNING, "what opens stratis-1-a, on which /home lies, is unknown"),
+    ]

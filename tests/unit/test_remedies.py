@@ -15,7 +15,14 @@ from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import ENABLED, GIB, IMAGE, RELEASE, header
 from tests.unit.fake_root import FakeRoot
 from tests.unit.following import HOOK, Machine
-from tests.unit.test_doctor_faults import FAULTS, both, on_command_line, with_member, written
+from tests.unit.test_doctor_faults import (
+    FAULTS,
+    OPTIONS,
+    both,
+    on_command_line,
+    with_member,
+    written,
+)
 from tests.unit.test_doctor_systemctl import ANSWERS
 from torpor.doctor.finding import Finding, Level
 from torpor.enable.enable import enable, target_of
@@ -143,6 +150,7 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
     ("^correct it, or say RESUME=none", lambda m: m.edit(RESUME_CONF, "RESUME=.*", "RESUME=none")),
     (r"zpool export (\S+)", lambda m, pool: m.remove(f"/proc/spl/kstat/zfs/{pool}/state")),
     (r"chattr -i \S+; rm (\S+)", Followed.remove),
+    ("bootctl systemd-efi-options ''$", lambda m: m.write(OPTIONS, bytes(4))),
     (r"^systemctl unmask (\S+)", lambda m, unit: m.remove(f"/etc/systemd/system/{unit}")),
     (r"^take ExecStart= out of (\S+)", lambda m, path: m.edit(path, "^ExecStart=.*$")),
     ("^torpor announce", lambda m: m.answers_yes(RESUME, "8:2\n")),
