@@ -10,10 +10,12 @@ from resume.request import Request
 from resume.wait import Surroundings, Waiting
 from state.location import Location
 from store.header import new_store_header
-from tests.forge import PAGE
+from tests.forge import KERNEL, PAGE, header_page
 from tests.unit.marked import Made, put_image
 
 PAGES = 64
+KERNEL_IMAGE = header_page(PAGES, signature=KERNEL)
+"""The first page of an image of the kernel's own."""
 Event = Callable[[], object]
 
 

@@ -4,8 +4,10 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -28,16 +30,19 @@ from resume import images
 from resume.outcome import Outcome
 from store import header as headers
 from store.header import StoreHeader
-from tests.test_structure import ROOT
+from tests.sources import opened
+from tests.tools import ROOT, failing
 from tests.unit.booting import Boot
 from tests.unit.conftest import RUNS, STREAM
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import HERE, Made, mark_of, put_image, set_mark
 
 COMPLETE, LOADING, CLAIMED = MarkState.COMPLETE, MarkState.LOADING, MarkState.CLAIMED
-LAST_ATTEMPT = MAX_ATTEMPTS - 1
 State = tuple[MarkState, int, int]
 """State, loads, attempts."""
+FRESH: State = (COMPLETE, 0, 0)
+REFUSED: State = (COMPLETE, 0, 1)
+LAST_ATTEMPT: State = (COMPLETE, 0, MAX_ATTEMPTS - 1)
 
 
 class PowerLost(BaseException):
@@ -57,40 +62,28 @@ class Row:
 
 
 ROWS = [
-    Row("restored", (COMPLETE, 0, 0), "nothing", Restored, (CLAIMED, 1, 1)),
-    Row("cut-before-loading", (COMPLETE, 0, 0), "cut write-1", PowerLost, (COMPLETE, 0, 0)),
-    Row("cut-while-loading", (COMPLETE, 0, 0), "cut load", PowerLost, (LOADING, 1, 0)),
-    Row("cut-before-the-claim", (COMPLETE, 0, 0), "cut write-2", PowerLost, (LOADING, 1, 0)),
-    Row("cut-after-the-claim", (COMPLETE, 0, 0), "cut restore", PowerLost, (CLAIMED, 1, 1)),
+    Row("restored", FRESH, "nothing", Restored, (CLAIMED, 1, 1)),
+    Row("cut-before-loading", FRESH, "cut write-1", PowerLost, FRESH),
+    Row("cut-while-loading", FRESH, "cut load", PowerLost, (LOADING, 1, 0)),
+    Row("cut-before-the-claim", FRESH, "cut write-2", PowerLost, (LOADING, 1, 0)),
+    Row("cut-after-the-claim", FRESH, "cut restore", PowerLost, (CLAIMED, 1, 1)),
     Row("loads-again", (LOADING, MAX_LOADS - 1, 0), "nothing", Restored, (CLAIMED, MAX_LOADS, 1)),
     Row("loaded-too-often", (LOADING, MAX_LOADS, 0), "nothing", SpentError, None),
     Row("claimed", (CLAIMED, 1, 1), "nothing", SpentError, None),
-    Row("freeze-refused", (COMPLETE, 0, 0), "refuse freeze", RestoreRefusedError, (COMPLETE, 0, 1)),
-    Row(
-        "restore-refused",
-        (COMPLETE, 0, 0),
-        "refuse atomic_restore",
-        RestoreRefusedError,
-        (COMPLETE, 0, 1),
-    ),
-    Row("second-try", (COMPLETE, 0, LAST_ATTEMPT), "nothing", Restored, (CLAIMED, 1, MAX_ATTEMPTS)),
-    Row(
-        "refused-again",
-        (COMPLETE, 0, LAST_ATTEMPT),
-        "refuse atomic_restore",
-        KernelRefusedError,
-        None,
-    ),
+    Row("freeze-refused", FRESH, "refuse freeze", RestoreRefusedError, REFUSED),
+    Row("restore-refused", FRESH, "refuse atomic_restore", RestoreRefusedError, REFUSED),
+    Row("second-try", LAST_ATTEMPT, "nothing", Restored, (CLAIMED, 1, MAX_ATTEMPTS)),
+    Row("refused-again", LAST_ATTEMPT, "refuse atomic_restore", KernelRefusedError, None),
     Row("tried-too-often", (COMPLETE, 0, MAX_ATTEMPTS), "nothing", SpentError, None),
     Row(
         "cannot-be-put-back",
-        (COMPLETE, 0, 0),
+        FRESH,
         "refuse atomic_restore, fail write-3",
         KernelRefusedError,
         (CLAIMED, 1, 1),
     ),
-    Row("no-loading", (COMPLETE, 0, 0), "fail write-1", UnreadableError, (COMPLETE, 0, 0)),
-    Row("no-claim", (COMPLETE, 0, 0), "fail write-2", UnreadableError, (LOADING, 1, 0)),
+    Row("no-loading", FRESH, "fail write-1", UnreadableError, FRESH),
+    Row("no-claim", FRESH, "fail write-2", UnreadableError, (LOADING, 1, 0)),
     Row("damaged", (LOADING, 1, 0), "damage", DamagedError, None),
     Row("changed", (LOADING, 1, 0), "change", ChangedError, None),
     Row("other-kernel", (LOADING, 1, 1), "other kernel", OtherKernelError, (LOADING, 1, 1)),
@@ -133,34 +126,29 @@ class Events:
 
     def cut(self, where: str) -> None:
         """No code that still runs here may write a byte after this point."""
+        lose_power = failing(PowerLost())
         if where == "load":
-            self.monkeypatch.setattr(self.device, "write", self.lose_power)
+            self.monkeypatch.setattr(self.device, "write", lose_power)
         elif where == "restore":
-            self.monkeypatch.setattr(self.device, "do_freeze", self.lose_power)
+            self.monkeypatch.setattr(self.device, "do_freeze", lose_power)
         else:
-            self.at_write(int(where[-1]), self.lose_power)
+            self.at_write(int(where[-1]), lose_power)
 
     def refuse(self, call: str) -> None:
         self.device.fail[call] = errno.ENOMEM
 
     def fail(self, where: str) -> None:
         """From this write on the device takes no more."""
-
-        def broken(*_: object) -> None:
-            raise UnreadableError("cannot write the device: input/output error")
-
-        self.at_write(int(where[-1]), broken)
+        error = UnreadableError("cannot write the device: input/output error")
+        self.at_write(int(where[-1]), failing(error))
 
     def damage(self, _argument: str) -> None:
-        with self.path.open("r+b") as file:
-            file.seek(RUNS[3][0] * PAGE_SIZE)
-            file.write(b"no chunk")
+        with opened(self.path) as fd:
+            os.pwrite(fd, b"no chunk", RUNS[3][0] * PAGE_SIZE)
 
     def change(self, _argument: str) -> None:
-        def compare(*_: object) -> None:
-            raise ChangedError("the root has changed")
-
-        self.monkeypatch.setattr(images, "compare", compare)
+        changed = failing(ChangedError("the root has changed"))
+        self.monkeypatch.setattr(images, "compare", changed)
 
     def other(self, _kernel: str) -> None:
         before = state_of(self.path)
@@ -171,17 +159,13 @@ class Events:
     def noresume(self, _argument: str) -> None:
         self.parameters = "noresume"
 
-    def lose_power(self, *_: object) -> None:
-        raise PowerLost
-
-    def at_write(self, nth: int, what: object) -> None:
+    def at_write(self, nth: int, what: Callable[[], NoReturn]) -> None:
         really, count = StoreHeader._write, 0
 
         def write(header: StoreHeader) -> None:
             nonlocal count
             count += 1
             if count >= nth:
-                assert callable(what)
                 what()
             really(header)
 

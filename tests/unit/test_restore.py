@@ -27,6 +27,7 @@ from resume import check, images
 from state.boot import BootRecord
 from state.working_set import read_working_set
 from tests import forge
+from tests.tools import failing
 from tests.unit.booting import Boot
 from tests.unit.conftest import RUNS, STREAM, SwapFile
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
@@ -190,10 +191,7 @@ def test_guard_has_the_last_word_before_anything_is_loaded_or_marked(
 def test_bug_does_not_leave_a_stale_image(
     hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bug(*_: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(images, "restore", bug)
+    monkeypatch.setattr(images, "restore", failing(MemoryError()))
     with pytest.raises(MemoryError):
         boot.resume(f"resume={hibernated}")
     assert header_of(hibernated) == plain_header(hibernated)
@@ -274,11 +272,8 @@ def test_one_line_says_why(
     said: list[tuple[int, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
     monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", "resume=/dev/x"])
-    monkeypatch.setattr(program, "resume", fail)
+    monkeypatch.setattr(program, "resume", failing(error))
     assert program.main() == code
     assert said == [(level, f"not resuming: {error}")]
     kept = BootRecord.read()
@@ -313,67 +308,57 @@ def test_working_set_of_a_refused_image_is_handed_on(
     extra: str,
     flipped: bool,
     error: type[TorporError],
-    swap_file: SwapFile,
+    hibernated: Path,
     boot: Boot,
     device: FakeSnapshot,
 ) -> None:
-    path = swap_file(1500)
-    put_image(path, STREAM, RUNS, Made(identity, working_set=WORKING_SET))
+    put_image(hibernated, STREAM, RUNS, Made(identity, working_set=WORKING_SET))
     if flipped:
-        flip_bit_of_chunk_0(path)
-    outcome = boot.resume(f"resume={path} {extra}")
+        flip_bit_of_chunk_0(hibernated)
+    outcome = boot.resume(f"resume={hibernated} {extra}")
     assert type(outcome.error) is error
-    assert outcome.handed_on == str(path)
-    assert outcome.message.endswith(f"; the working set on {path} is handed on")
+    assert outcome.handed_on == str(hibernated)
+    assert outcome.message.endswith(f"; the working set on {hibernated} is handed on")
     assert read_working_set() == WORKING_SET
     assert "write" not in device.calls
 
 
-def test_damaged_working_set_is_not_handed_on_and_changes_nothing(
-    swap_file: SwapFile, boot: Boot, device: FakeSnapshot
-) -> None:
-    path = swap_file(1500)
+def damage_working_set(path: Path, runs: Sequence[tuple[int, int]], before: int = 0) -> None:
+    """Put an image with one there, a bit of which, or so many bytes before it, is wrong."""
     needle = bytes(range(256)) * 8
-    put_image(path, STREAM, RUNS, Made(working_set=needle + b"x"))
-    data = path.read_bytes()
-    at = data.index(needle[:64])
-    path.write_bytes(data[:at] + b"?" + data[at + 1 :])
-    outcome = boot.resume(f"resume={path} noresume")
+    put_image(path, STREAM, runs, Made(working_set=needle + b"x"))
+    data = bytearray(path.read_bytes())
+    data[data.index(needle[:64]) - before] ^= 1
+    path.write_bytes(data)
+
+
+def test_damaged_working_set_is_not_handed_on_and_changes_nothing(
+    hibernated: Path, boot: Boot, device: FakeSnapshot
+) -> None:
+    damage_working_set(hibernated, RUNS)
+    outcome = boot.resume(f"resume={hibernated} noresume")
     assert isinstance(outcome.error, ForbiddenError)
-    assert (outcome.discarded, outcome.handed_on) == ([str(path)], "")
+    assert (outcome.discarded, outcome.handed_on) == ([str(hibernated)], "")
     assert read_working_set() is None
 
 
 @pytest.mark.parametrize("before", [0, CHUNK_HEADER_SIZE + 20], ids=["contents", "section-header"])
 def test_damaged_working_set_does_not_hinder_the_resume(
-    before: int, swap_file: SwapFile, boot: Boot, device: FakeSnapshot
+    before: int, hibernated: Path, boot: Boot, device: FakeSnapshot
 ) -> None:
-    path = swap_file(1500)
-    needle = bytes(range(256)) * 8
-    put_image(path, STREAM, [(5, 1400)], Made(working_set=needle + b"x"))
-    data = path.read_bytes()
-    at = data.index(needle[:64]) - before
-    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    damage_working_set(hibernated, [(5, 1400)], before)
     with pytest.raises(Restored):
-        boot.resume(f"resume={path}")
+        boot.resume(f"resume={hibernated}")
     assert device.loaded == STREAM
     assert read_working_set() is None
 
 
 @pytest.mark.parametrize("error", [OSError(12, "no memory"), MemoryError()])
 def test_trouble_with_the_working_set_does_not_hide_the_refusal(
-    error: Exception,
-    swap_file: SwapFile,
-    boot: Boot,
-    device: FakeSnapshot,
-    monkeypatch: pytest.MonkeyPatch,
+    error: Exception, hibernated: Path, boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_section: bytes) -> None:
-        raise error
-
-    path = swap_file(1500)
-    put_image(path, STREAM, RUNS, Made(working_set=WORKING_SET))
-    monkeypatch.setattr(images, "save_working_set", fail)
-    outcome = boot.resume(f"resume={path} noresume")
+    put_image(hibernated, STREAM, RUNS, Made(working_set=WORKING_SET))
+    monkeypatch.setattr(images, "save_working_set", failing(error))
+    outcome = boot.resume(f"resume={hibernated} noresume")
     assert isinstance(outcome.error, ForbiddenError)
-    assert (outcome.discarded, outcome.handed_on) == ([str(path)], "")
+    assert (outcome.discarded, outcome.handed_on) == ([str(hibernated)], "")

@@ -26,20 +26,15 @@ from state import location as state_location
 from state.boot import BootRecord
 from state.location import Location
 from store.efi_location import EfiLocation, write_efi_location
-from tests.forge import KERNEL, header_page
-from tests.unit.booting import PAGES, Boot
+from tests.tools import failing
+from tests.unit.booting import KERNEL_IMAGE, PAGES, Boot
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import HERE, INSTALLATION, Made
 
 NAMED = UUID("11111111-2222-3333-4444-555555555555")
 SPEC = f"UUID={NAMED}"
 RELEASE = os.uname().release
-KERNEL_IMAGE = header_page(PAGES, signature=KERNEL)
 Run = Callable[..., int]
-
-
-def restored(*_: object) -> None:
-    raise Restored
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: FakeSnapsh
     folder = tmp_path / "efivars"
     folder.mkdir()
     monkeypatch.setattr(efivar, "FOLDER", str(folder))
-    monkeypatch.setattr(images, "restore", restored)
+    monkeypatch.setattr(images, "restore", failing(Restored()))
     keep()
     return folder / efivar.HIBERNATE_LOCATION
 

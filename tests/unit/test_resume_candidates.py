@@ -27,8 +27,9 @@ from resume.outcome import Outcome
 from state.location import Location
 from store.header import StoreHeader, read_header
 from store.image import open_image
-from tests.forge import KERNEL, PAGE, header_page
-from tests.unit.booting import PAGES, Boot
+from tests.forge import PAGE
+from tests.sources import opened
+from tests.unit.booting import KERNEL_IMAGE, Boot
 from tests.unit.marked import HERE, INSTALLATION, Made, mark_of, set_mark
 
 OURS = Location("", machine_id=INSTALLATION)
@@ -73,11 +74,13 @@ def refused(
 
 
 def holds_image(path: str) -> bool:
-    fd = os.open(path, os.O_RDONLY)
-    try:
+    with opened(path) as fd:
         return read_header(fd, path).holds_image()
-    finally:
-        os.close(fd)
+
+
+def damage(path: str, at: int) -> None:
+    with opened(path) as fd:
+        os.pwrite(fd, b"\xff" * 8, at)
 
 
 def test_the_one_device_with_a_mark_is_found(boot: Boot) -> None:
@@ -99,9 +102,7 @@ def test_newest_of_this_machine_is_taken_and_the_older_ones_named_and_discarded(
 
 def test_damaged_image_is_passed_over(boot: Boot) -> None:
     sound, broken = image(boot, 3), image(boot, 5)
-    with open(broken, "r+b") as file:
-        file.seek(PAGE + 100)
-        file.write(b"\xff" * 8)
+    damage(broken, PAGE + 100)
     assert restored(boot) == sound
     assert f"{broken} (superblock has a wrong checksum)" in boot.said[0][1]
     assert holds_image(broken), "whose it is cannot be told"
@@ -142,9 +143,7 @@ def test_what_cannot_be_restored_is_discarded_if_it_is_ours(boot: Boot) -> None:
 
 def test_image_for_another_boot_is_kept_beside_those_that_are_not(boot: Boot) -> None:
     damaged, other_kernel = image(boot, 3), image(boot, 5, OTHER_KERNEL)
-    with open(damaged, "r+b") as file:
-        file.seek(PAGE * 2)
-        file.write(b"\xff" * 8)
+    damage(damaged, PAGE * 2)
     outcome = refused(boot, DamagedError, f"resume={damaged}")
     assert (outcome.kept, outcome.discarded) == ([], [damaged])
     outcome = refused(boot, OtherKernelError)
@@ -213,10 +212,8 @@ def test_offset_beyond_the_device(boot: Boot) -> None:
 
 
 def test_page_far_out_on_a_large_device(boot: Boot) -> None:
-    path, far = boot.device("LABEL=far"), (48 << 30) // PAGE + 77
-    with open(path, "r+b") as file:
-        file.seek(far * PAGE)
-        file.write(header_page(PAGES, signature=KERNEL))
+    far = (48 << 30) // PAGE + 77
+    boot.device("LABEL=far", first=KERNEL_IMAGE, page=far)
     with pytest.raises(NoImageError, match="holds an image of the kernel's own"):
         program.rehearse(f"quiet resume=LABEL=far resume_offset={far}", boot.report)
 
@@ -239,16 +236,9 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
     return calls
 
 
-def kernel_image(path: str, page: int) -> None:
-    with open(path, "r+b") as file:
-        file.seek(page * PAGE)
-        file.write(header_page(PAGES, signature=KERNEL))
-
-
 @pytest.mark.parametrize("page", [0, 9])
 def test_image_of_the_kernels_own_is_handed_over(page: int, boot: Boot, handed: Handed) -> None:
-    path = boot.device()
-    kernel_image(path, page)
+    path = boot.device(first=KERNEL_IMAGE, page=page)
     text = f"resume={path}" + (f" resume_offset={page}" if page else "")
     outcome = refused(boot, KernelRefusedError, text)
     assert outcome.message == f"the kernel did not resume from its own image on {path}"
@@ -257,8 +247,7 @@ def test_image_of_the_kernels_own_is_handed_over(page: int, boot: Boot, handed: 
 
 
 def test_image_of_the_kernels_own_is_left_alone(boot: Boot, handed: Handed) -> None:
-    path = boot.device()
-    kernel_image(path, 0)
+    path = boot.device(first=KERNEL_IMAGE)
     before = Path(path).read_bytes()
     refused(boot, ForbiddenError, f"resume={path} noresume")
     refused(boot, NoImageError)
