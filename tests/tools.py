@@ -1,5 +1,6 @@
 """Small things that many tests need: files, other processes, stand-ins that fail."""
 
+import os
 import subprocess
 import sys
 import time
@@ -38,6 +39,19 @@ def wait_until(is_so: Callable[[], bool], what: str = "it", seconds: float = 60)
     while not is_so():
         assert time.monotonic() < deadline, f"{what} did not come in {seconds} s"
         time.sleep(0.05)
+
+
+def confined(*words: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Run an interpreter that limits its memory: its threads share what malloc has for them."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=os.environ | {"MALLOC_ARENA_MAX": "1"},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
 
 
 def python(program: str, *words: str) -> str:

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -58,26 +58,17 @@ class Stats:
     def attempt(self, number: int, name: str, program: Callable[[], None]) -> None:
         """Run one program on case `number` and count how it ends."""
         began = time.process_time()
+        code, said = 0, ""
         try:
-            code = _code_of(program)
-        except Exception:  # noqa: BLE001 - whatever it is, it is a finding
-            code = 1
-            self.surprises.append(f"case {number}, {name}:\n{traceback.format_exc()}")
-        else:
-            if code not in CODES[name]:
-                self.surprises.append(f"case {number}, {name}: exit code {code}")
+            with suppress(Restored):
+                program()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            code = error.exit_code if isinstance(error, TorporError) else 1
+            said = traceback.format_exc()
+        if code not in CODES[name]:
+            self.surprises.append(f"case {number}, {name}, exit code {code}:\n{said}")
         self.outcomes[name][code] += 1
         self.slowest = max(self.slowest, time.process_time() - began)
-
-
-def _code_of(program: Callable[[], None]) -> int:
-    try:
-        program()
-    except TorporError as error:
-        return error.exit_code
-    except Restored:
-        return 0
-    return 0
 
 
 def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -1,9 +1,6 @@
 """Whatever an image or a mark contains: a documented exit code, in little memory and time."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,7 @@ from tests.conftest import FUZZED
 from tests.fuzz import mutate
 from tests.fuzz.run import BOOT_CODES, CODES, KINDS, Stats
 from tests.test_structure import all_errors
-from tests.tools import ROOT, failing
+from tests.tools import confined, failing
 
 FEW, MANY = 3000, 200_000
 
@@ -26,23 +23,12 @@ PATIENCE = 2.0
 Record = Callable[[str, object], None]
 
 
-def start(seed: int, count: int, folder: Path, mebibytes: int) -> "subprocess.Popen[str]":
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "1"}
-    words = map(str, (seed, count, folder, mebibytes))
-    command = [sys.executable, "-m", "tests.fuzz.run", *words]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-
 def tried(seed: int, count: int, folder: Path, limit: int) -> dict[str, Any]:
     """Try so many cases; `limit` is in seconds."""
-    with start(seed, count, folder, MEBIBYTES) as process:
-        try:
-            out, err = process.communicate(timeout=limit)
-        finally:
-            process.kill()
-    assert process.returncode == 0, err
-    told: dict[str, Any] = json.loads(out)
+    words = map(str, (seed, count, folder, MEBIBYTES))
+    ended = confined("-m", "tests.fuzz.run", *words, seconds=limit)
+    assert ended.returncode == 0, ended.stderr
+    told: dict[str, Any] = json.loads(ended.stdout)
     return told
 
 
@@ -86,6 +72,5 @@ def test_a_surprise_is_noticed() -> None:
 
 def test_the_memory_limit_is_one(tmp_path: Path) -> None:
     """A process whose limit is below what it already has fails at once."""
-    with start(0, 10, tmp_path, -8) as process:
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode != 0 or json.loads(out)["surprises"]
+    ended = confined("-m", "tests.fuzz.run", "0", "10", str(tmp_path), "-8", seconds=60)
+    assert ended.returncode != 0 or json.loads(ended.stdout)["surprises"]

@@ -161,18 +161,7 @@ class FakeSnapshot(real.SnapshotDevice):
 
 
 _NAMES = {
-    getattr(real, name.upper()): name
-    for name in (
-        "freeze",
-        "unfreeze",
-        "atomic_restore",
-        "free",
-        "free_swap_pages",
-        "set_swap_area",
-        "get_image_size",
-        "platform_support",
-        "power_off",
-        "create_image",
-        "alloc_swap_page",
-    )
+    getattr(real, name.removeprefix("do_").upper()): name.removeprefix("do_")
+    for name in vars(FakeSnapshot)
+    if name.startswith("do_")
 }

@@ -3,7 +3,6 @@
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.premises.volumes import make_volume
@@ -36,13 +35,31 @@ def make_image(folder: Path, fs_type: str, *options: str) -> tuple[bytes, dict[s
     return data, dict(re.findall("^(.*?)=(.*)$", said, re.MULTILINE))
 
 
-@dataclass
-class FatImage:
-    """A FAT whose tables and directories are written by hand."""
+class Clusters:
+    """A file system of clusters whose tables and directories are written by hand."""
 
     data: bytearray
+    heap: int
+    cluster_size: int
 
-    def __post_init__(self) -> None:
+    def place(self, cluster: int) -> int:
+        return self.heap + (cluster - 2) * self.cluster_size
+
+    def write(self, at: int, entries: bytes) -> None:
+        self.data[at : at + len(entries)] = entries
+
+    def fill(self, entries: bytes, *clusters: int) -> None:
+        """Have clusters of a directory be full of these entries, the last of them cut off."""
+        full = entries * -(-self.cluster_size // len(entries))
+        for cluster in clusters:
+            self.write(self.place(cluster), full[: self.cluster_size])
+
+
+class FatImage(Clusters):
+    """A FAT in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = bytearray(data)
         self.sector, per_cluster, reserved, fats, entries = struct.unpack_from(
             "<HBHBH", self.data, 11
         )
@@ -50,8 +67,8 @@ class FatImage:
         (large,) = struct.unpack_from("<I", self.data, 36)
         self.table = reserved * self.sector
         self.root = self.table + fats * (small or large) * self.sector
-        self.heap: int = self.root + entries * 32
-        self.cluster_size: int = per_cluster * self.sector
+        self.heap = self.root + entries * 32
+        self.cluster_size = per_cluster * self.sector
 
     def link(self, bits: int, cluster: int, follower: int) -> None:
         """Write an entry of the first table."""
@@ -64,34 +81,26 @@ class FatImage:
         for cluster, follower in zip(clusters, (*clusters[1:], (1 << bits) - 1), strict=True):
             self.link(bits, cluster, follower)
 
-    def place(self, cluster: int) -> int:
-        return self.heap + (cluster - 2) * self.cluster_size
-
 
 def fat_entry(name: bytes, attributes: int, cluster: int) -> bytes:
     high, low = divmod(cluster, 1 << 16)
     return struct.pack("<11sB8xH4xH4x", name, attributes, high, low)
 
 
-@dataclass
-class ExfatImage:
-    """An exFAT whose table and directories are written by hand."""
+class ExfatImage(Clusters):
+    """An exFAT in memory."""
 
-    data: bytearray
-
-    def __post_init__(self) -> None:
+    def __init__(self, data: bytes) -> None:
+        self.data = bytearray(data)
         table, _, heap, _, self.root = struct.unpack_from("<5I", self.data, 80)
         shift, cluster_shift = self.data[108:110]
         self.table: int = table << shift
-        self.heap: int = heap << shift
+        self.heap = heap << shift
         self.cluster_size = 1 << shift + cluster_shift
 
     def link(self, cluster: int, follower: int) -> None:
         """Write an entry of the table."""
         struct.pack_into("<I", self.data, self.table + 4 * cluster, follower)
-
-    def place(self, cluster: int) -> int:
-        return self.heap + (cluster - 2) * self.cluster_size
 
     def entries(self, cluster: int) -> Iterator[bytes]:
         for at in range(self.place(cluster), self.place(cluster + 1), 32):

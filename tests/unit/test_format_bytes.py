@@ -5,7 +5,7 @@ A round trip cannot see a wrong byte order."""
 import re
 from array import array
 from dataclasses import replace
-from pathlib import Path
+from itertools import accumulate
 from uuid import UUID
 
 import lz4.block
@@ -19,6 +19,7 @@ from format.checksum import definition
 from format.first_page import empty_store
 from format.mark import Extents, Mark, MarkState, build_map
 from format.tables import Guard, PageTypes
+from tests import tools
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, lz4_run
 from tests.unit.marked import ROOT
 from tests.vectors.images import noise
@@ -201,7 +202,7 @@ def test_what_is_too_short_is_damaged(record: Struct) -> None:
         layout.parse(record, b"\1\0\0", "too short")
 
 
-SPECIFICATION = (Path(__file__).parents[2] / "docs/FORMAT.md").read_text()
+SPECIFICATION = (tools.ROOT / "docs/FORMAT.md").read_text()
 ROW = re.compile(r"^(\d+) \| (\d+) \| ", re.MULTILINE)
 
 
@@ -218,11 +219,8 @@ def table_after(heading: str) -> list[tuple[int, int]]:
 
 
 def declared(record: Struct) -> list[tuple[int, int]]:
-    at, rows = 0, []
-    for field in record.subcons:
-        rows.append((at, field.sizeof()))
-        at += field.sizeof()
-    return rows
+    sizes = [field.sizeof() for field in record.subcons]
+    return [*zip(accumulate(sizes, initial=0), sizes, strict=False)]
 
 
 @pytest.mark.parametrize(

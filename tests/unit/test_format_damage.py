@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from errors import DamagedError, IncompleteError
 from tests import forge
 from tests.sources import DAMAGE_CODES, opened, outcome, read_file, read_image
+from tests.tools import confined
 from tests.vectors import build, devices, images
 
 IMAGE = images.SMALL.build()
@@ -193,12 +193,8 @@ for path in paths:
 
 def with_little_memory(mebibytes: int, paths: list[Path]) -> subprocess.CompletedProcess[str]:
     """Read the images in a process that may get so much more memory than it needs to begin."""
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root), "MALLOC_ARENA_MAX": "1"}
-    command = [sys.executable, "-c", _WITH_LITTLE_MEMORY, str(mebibytes), *map(str, paths)]
-    return subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
+    words = map(str, (mebibytes, *paths))
+    return confined("-c", _WITH_LITTLE_MEMORY, *words)
 
 
 def test_no_length_field_costs_memory() -> None:

@@ -1,6 +1,7 @@
 """Guard, machine facts, page types, working set: the bytes of the specification, their cost."""
 
 import time
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -27,11 +28,33 @@ from tests import forge
 from tests.sources import MemorySource, reader_of, write_image
 from tests.vectors.images import FACTS, PAGE_TYPES, TABLED
 
+Table = Guard | MachineFacts | PageTypes | WorkingSet
+
 ROOT = GuardEntry(
     Method.EXT, forge.UUID_B.bytes, 1 << 30, forge.DIGEST, "ext4", "/dev/vda1", "", "/"
 )
 FEATURES = frozenset({"sse2", "fpu", "avx"})
 WORDS = [0x0706050403020100 + 0x0808080808080808 * nth for nth in range(5)]
+
+KNOWN = WorkingSet(
+    forge.UUID_B,
+    with_paths=True,
+    complete=True,
+    file_systems=(
+        FileSystem(
+            "UUID=1-2",
+            "/",
+            "/",
+            (
+                CachedFile(b"bin/a", 0x03020100, in_use=True, ranges=((0, 1), (301, 1000))),
+                CachedFile(b"bin/b", 0x07060504, in_use=False, ranges=((7, 2),)),
+            ),
+        ),
+        FileSystem("/dev/\udcffb", "/", "/srv", (CachedFile(b"c", 0x0B0A0908, False, ()),)),
+    ),
+    processes=(ProcessMemory(1, 17, ((0x7FFF_FFFF, 512),)), ProcessMemory(4194304, 12345, ())),
+)
+BARE = replace(KNOWN, with_paths=False, complete=False)
 
 
 @pytest.mark.parametrize(
@@ -41,20 +64,23 @@ WORDS = [0x0706050403020100 + 0x0808080808080808 * nth for nth in range(5)]
         (Guard(), forge.guard()),
         (MachineFacts("0x0 0x9ffff System RAM", "Testing 9000", FEATURES), FACTS),
         (PageTypes(*WORDS), PAGE_TYPES),
+        (KNOWN, forge.working_set()),
+        (BARE, forge.working_set(flags=3)),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_bytes(table: Guard | MachineFacts | PageTypes, data: bytes) -> None:
+def test_bytes(table: Table, data: bytes) -> None:
     assert table.build() == data
     assert type(table).parse(data) == table
 
 
-def test_all_page_types_make_the_total() -> None:
+def test_sums() -> None:
     assert PageTypes(*WORDS).total == sum(WORDS)
+    assert (KNOWN.files, KNOWN.file_pages, KNOWN.process_pages) == (3, 1003, 512)
 
 
 @pytest.mark.parametrize("table", [Guard, MachineFacts, PageTypes, WorkingSet])
-def test_nothing_is_no_table(table: type[Guard | MachineFacts | PageTypes | WorkingSet]) -> None:
+def test_nothing_is_no_table(table: type[Table]) -> None:
     """tests/vectors has what else is refused."""
     with pytest.raises(DamagedError):
         table.parse(b"")
@@ -88,38 +114,6 @@ def test_table_of_the_largest_size() -> None:
     assert image.read(MachineFacts) is None
     with pytest.raises(TorporError, match="too large"):
         written({GUARD: largest + b"x"})
-
-
-KNOWN = WorkingSet(
-    forge.UUID_B,
-    with_paths=True,
-    complete=True,
-    file_systems=(
-        FileSystem(
-            "UUID=1-2",
-            "/",
-            "/",
-            (
-                CachedFile(b"bin/a", 0x03020100, in_use=True, ranges=((0, 1), (301, 1000))),
-                CachedFile(b"bin/b", 0x07060504, in_use=False, ranges=((7, 2),)),
-            ),
-        ),
-        FileSystem("/dev/\udcffb", "/", "/srv", (CachedFile(b"c", 0x0B0A0908, False, ()),)),
-    ),
-    processes=(ProcessMemory(1, 17, ((0x7FFF_FFFF, 512),)), ProcessMemory(4194304, 12345, ())),
-)
-
-
-def test_bytes_of_the_specification() -> None:
-    assert KNOWN.build() == forge.working_set()
-    assert WorkingSet.parse(forge.working_set()) == KNOWN
-    assert (KNOWN.files, KNOWN.file_pages, KNOWN.process_pages) == (3, 1003, 512)
-
-
-def test_flags() -> None:
-    bare = WorkingSet.parse(forge.working_set(flags=3))
-    assert (bare.with_paths, bare.complete) == (False, False)
-    assert bare.build() == forge.working_set(flags=3)
 
 
 @st.composite

@@ -133,18 +133,14 @@ def fat_image(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[int, FatI
     bits: int = request.param
     path = blank_disk(tmp_path / "disk", 2 if bits == 12 else 16)
     run("mkfs.vfat", "-F", str(bits), "-s", "1", path)
-    image = FatImage(bytearray(path.read_bytes()))
+    image = FatImage(path.read_bytes())
     image.chain(bits, 5, 2730, 3000)
     image.chain(bits, 20)
     entries = fat_entry(b"DIR        ", 0x10, 5) + fat_entry(b"\xe5ONE       ", 0x10, 30)
-    image.data[image.root : image.root + 64] = entries
-    files = fat_entry(b"FILE       ", 0x20, 40) * (image.cluster_size // 32)
-    for cluster in (5, 2730, 3000, 20, 30):
-        at = image.place(cluster)
-        image.data[at : at + image.cluster_size] = files
-    at = image.place(3000)
+    image.write(image.root, entries)
+    image.fill(fat_entry(b"FILE       ", 0x20, 40), 5, 2730, 3000, 20, 30)
     # The bits above a cluster's number are not its own.
-    image.data[at : at + 32] = fat_entry(b"BELOW      ", 0x10, 20 | 0xA << 28)
+    image.write(image.place(3000), fat_entry(b"BELOW      ", 0x10, 20 | 0xA << 28))
     return bits, image
 
 
@@ -158,14 +154,14 @@ def test_fat_sees_all_directories(fat_image: tuple[int, FatImage]) -> None:
 
 def test_fat_leaves_out_what_a_boot_loader_writes(fat_image: tuple[int, FatImage]) -> None:
     bits, image = fat_image
-    image.data[image.root + 64 : image.root + 96] = fat_entry(b"LOADER     ", 0x10, 50)
+    image.write(image.root + 64, fat_entry(b"LOADER     ", 0x10, 50))
     image.chain(bits, 50)
     times = range(13, 20), range(22, 26)
     assert not changes(Method.FAT, image.data, image.place(50))
     for at in range(32):
         is_time = any(at in each for each in times)
         assert changes(Method.FAT, image.data, image.root + 64 + at) is not is_time, at
-    image.data[image.root + 64 : image.root + 96] = fat_entry(b"LOADERS    ", 0x10, 50)
+    image.write(image.root + 64, fat_entry(b"LOADERS    ", 0x10, 50))
     assert changes(Method.FAT, image.data, image.place(50))
     for at in (*times[0], *times[1]):
         assert changes(Method.FAT, image.data, image.root + 64 + at), at
@@ -179,8 +175,7 @@ def test_fat_in_circles_ends(
     """A chain without an end, and a directory that lies in itself."""
     monkeypatch.setattr(clusters, "MAX_DIRECTORIES", 1 << 20)
     bits, image = fat_image
-    at = image.place(20)
-    image.data[at : at + 32] = fat_entry(b"ABOVE      ", 0x10, 5)
+    image.write(image.place(20), fat_entry(b"ABOVE      ", 0x10, 5))
     assert bytes_read(Method.FAT, Memory(image.data)) < 1 << 20
     image.link(bits, 2730, 5)
     assert 1 << 20 <= bytes_read(Method.FAT, Memory(image.data)) < 3 << 20
@@ -198,22 +193,17 @@ def test_fat_beyond_the_devices_end_is_none(tmp_path: Path) -> None:
 def exfat_image(tmp_path: Path) -> ExfatImage:
     """Directories in clusters 50 and 51 without the table, and in 60 and 70 by it."""
     data, _ = make_image(tmp_path, "exfat")
-    image = ExfatImage(bytearray(data))
+    image = ExfatImage(data)
     size = image.cluster_size
     used = sum(1 for entry in image.entries(image.root) if entry[0])
-    at = image.place(image.root) + 32 * used
     directory = exfat_entries(0x10, 0x03, 50, 2 * size)
     file = exfat_entries(0x20, 0x03, 80, size)
-    image.data[at : at + 192] = directory + file
+    image.write(image.place(image.root) + 32 * used, directory + file)
     image.link(60, 70)
     image.link(70, 0xFFFFFFFF)
-    full = file * (size // 96) + file[: size % 96]
-    for cluster in (50, 51, 60, 70, 80):
-        image.data[image.place(cluster) : image.place(cluster) + size] = full
-    below = exfat_entries(0x10, 0x01, 60, 2 * size)
+    image.fill(file, 50, 51, 60, 70, 80)
     # Across the clusters' border: the file's entry in the first, its stream's in the second.
-    border = image.place(51)
-    image.data[border - 32 : border + 64] = below
+    image.write(image.place(51) - 32, exfat_entries(0x10, 0x01, 60, 2 * size))
     return image
 
 
@@ -241,8 +231,7 @@ def test_exfat_sees_its_allocation_bitmap(exfat_image: ExfatImage) -> None:
 def test_exfat_with_many_bitmaps_ends(exfat_image: ExfatImage) -> None:
     image = exfat_image
     _, bitmap, first = bitmap_of(image)
-    at, size = image.place(image.root), image.cluster_size
-    image.data[at : at + size] = bytes(bitmap[:24] + b"\xff" * 8) * (size // 32)
+    image.fill(bitmap[:24] + b"\xff" * 8, image.root)
     image.link(first, image.root)
     image.link(image.root, image.root)
     assert 128 << 20 <= bytes_read(Method.EXFAT, Memory(image.data)) < 256 << 20

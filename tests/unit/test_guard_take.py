@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,19 +127,16 @@ def test_a_disk_that_cannot_be_opened(disks: Disks, monkeypatch: pytest.MonkeyPa
         taken(disks, mount("8:0", "/mnt"))
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[tuple[str, bytes]]:
-    """A device whose end is not a page's."""
+def test_reading_past_the_page_cache(tmp_path: Path) -> None:
+    """Of a device whose end is not a page's."""
     skip_unless_mountable("ext4")
     data = b"".join(bytes([number % 251]) * 512 for number in range(2 * PIECE // 512 + 3))
     (tmp_path / "disk").write_bytes(data)
-    with loop_device(tmp_path / "disk") as device:
-        yield device, data
-
-
-def test_reading_past_the_page_cache(disk: tuple[str, bytes], tmp_path: Path) -> None:
-    path, data = disk
-    with Device(path, new_buffer()) as device, open(path, "rb") as cached:
+    with (
+        loop_device(tmp_path / "disk") as path,
+        Device(path, new_buffer()) as device,
+        open(path, "rb") as cached,
+    ):
         assert (cached.read(), device.size) == (data, len(data))
         end = len(data)
         for offset, size in ((0, 1), (510, 4), (4095, PIECE), (1024, 1024), (end - 700, 600)):

@@ -76,14 +76,8 @@ def test_wrong_conf_names_the_line(line: str, message: str) -> None:
 
 
 def test_sizes() -> None:
-    assert [parse_size(text) for text in ("0", "7", "3k", "2M", "1G", "2t")] == [
-        0,
-        7,
-        3072,
-        2 << 20,
-        1 << 30,
-        2 << 40,
-    ]
+    sizes = [parse_size(text) for text in ("0", "7", "3k", "2M", "1G", "2t")]
+    assert sizes == [0, 7, 3072, 2 << 20, 1 << 30, 2 << 40]
 
 
 def test_location_is_read_back(tmp_path: Path) -> None:
