@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+import resume.__main__ as resume_program
 from hibernate import freeze, sequence
 from hibernate.signals import STOPPING
 from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, tasks
@@ -97,6 +98,17 @@ def torpor(capfd: pytest.CaptureFixture[str]) -> Torpor:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else -1
         return Result(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def torpor_resume(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Torpor:
+    """Run the resumer in this process."""
+
+    def run(*words: str) -> Result:
+        monkeypatch.setattr("sys.argv", ["torpor-resume", *words])
+        return Result(resume_program.main(), *capfd.readouterr())
 
     return run
 

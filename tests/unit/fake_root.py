@@ -105,7 +105,9 @@ class Disks(FakeRoot):
 
     def stack(self, upper: str, lower: str) -> None:
         """Put a device upon another one."""
-        (self.folder / f"sys/class/block/{upper}/slaves/{lower}").mkdir()
+        sysfs = self.folder / "sys/class/block"
+        (sysfs / upper / "slaves" / lower).mkdir()
+        (sysfs / lower / "holders" / upper).mkdir(parents=True)
 
     def hold(self, name: str, file: str) -> None:
         """Have a file hold a loop device."""

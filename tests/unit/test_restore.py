@@ -29,7 +29,7 @@ from state.working_set import read_working_set
 from tests import forge
 from tests.tools import failing
 from tests.unit.booting import Boot
-from tests.unit.conftest import RUNS, STREAM, SwapFile
+from tests.unit.conftest import RUNS, STREAM, SwapFile, Torpor
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import FACTS, HERE, ROOT, Made, mark_of, put_image
 
@@ -217,17 +217,13 @@ def test_swap_without_image_is_not_written_to(
 
 
 def test_running_machine_is_not_overwritten(
-    hibernated: Path,
-    device: FakeSnapshot,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    hibernated: Path, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch, torpor_resume: Torpor
 ) -> None:
     """Nor is what its boot has said."""
     before = hibernated.read_bytes()
     monkeypatch.setattr(root, "is_in_memory", lambda: False)
-    monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", f"resume={hibernated}"])
-    assert program.main() == UsageError.exit_code
-    assert "this is no initramfs" in capsys.readouterr().err
+    done = torpor_resume("--cmdline", f"resume={hibernated}")
+    assert (done.code, "this is no initramfs" in done.err) == (UsageError.exit_code, True)
     assert device.calls == []
     assert hibernated.read_bytes() == before
     assert BootRecord.read() is None
@@ -270,11 +266,11 @@ def test_one_line_says_why(
     code: int,
     boot: Boot,
     said: list[tuple[int, str]],
+    torpor_resume: Torpor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", "resume=/dev/x"])
     monkeypatch.setattr(program, "resume", failing(error))
-    assert program.main() == code
+    assert torpor_resume("--cmdline", "resume=/dev/x").code == code
     assert said == [(level, f"not resuming: {error}")]
     kept = BootRecord.read()
     assert kept is not None
@@ -282,11 +278,10 @@ def test_one_line_says_why(
 
 
 def test_words_that_cannot_be_kept_do_not_stop_the_boot(
-    tmp_path: Path, boot: Boot, said: list[tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, boot: Boot, said: list[tuple[int, str]], torpor_resume: Torpor
 ) -> None:
     (tmp_path / "kept").write_text("in the way")
-    monkeypatch.setattr("sys.argv", ["torpor-resume", "--cmdline", "quiet"])
-    assert program.main() == NoImageError.exit_code
+    assert torpor_resume("--cmdline", "quiet").code == NoImageError.exit_code
     assert "no device carries a mark" in said[0][1]
     assert "cannot write" in said[1][1]
 

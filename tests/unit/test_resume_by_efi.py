@@ -1,7 +1,6 @@
 """What the firmware names is looked at after what was named, and forgotten once looked at."""
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-import resume.__main__ as program
 from errors import (
     DeviceNotFoundError,
     ForbiddenError,
@@ -28,6 +26,7 @@ from state.location import Location
 from store.efi_location import EfiLocation, write_efi_location
 from tests.tools import failing
 from tests.unit.booting import KERNEL_IMAGE, PAGES, Boot
+from tests.unit.conftest import Torpor
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import HERE, INSTALLATION, Made
 
@@ -66,7 +65,7 @@ def handed(monkeypatch: pytest.MonkeyPatch, variable: Path) -> list[tuple[int, i
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, variable: Path) -> Run:
+def run(torpor_resume: Torpor, variable: Path) -> Run:
     """Run the program with a command line and what enable kept; return its exit code."""
 
     def start(text: str = "quiet", kept: str = "", *words: str) -> int:
@@ -74,8 +73,7 @@ def run(monkeypatch: pytest.MonkeyPatch, variable: Path) -> Run:
         place.parent.mkdir(exist_ok=True)
         if kept:
             place.write_text(Location(kept, 0, INSTALLATION).build())
-        monkeypatch.setattr(sys, "argv", ["torpor-resume", *words, "--cmdline", text])
-        return program.main()
+        return torpor_resume(*words, "--cmdline", text).code
 
     return start
 

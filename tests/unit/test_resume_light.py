@@ -11,9 +11,11 @@ from errors import NoImageError, TorporError, UnsupportedError, UsageError
 from resume.arguments import USAGE, Arguments
 from state import location
 from state.boot import BootRecord
+from tests.command import Result
 from tests.forge import KERNEL, PAGE, SWAP, USER, header_page
 from tests.test_structure import ROOT
 from tests.unit.booting import PAGES, Boot
+from tests.unit.conftest import Torpor
 
 HEAVY = {
     *("construct", "pyudev", "ctypes", "dataclasses", "typing", "re", "enum", "json", "argparse"),
@@ -94,11 +96,10 @@ def test_a_page_number_that_is_none_is_named_and_page_0_looked_at(boot: Boot) ->
     )
 
 
-def test_a_damaged_location_is_named(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_location_is_named(boot: Boot, torpor_resume: Torpor) -> None:
     Path(location.PATH).parent.mkdir()
     Path(location.PATH).write_text("resume=\n")
-    monkeypatch.setattr(sys, "argv", ["torpor-resume", "--cmdline", "quiet"])
-    assert program.main() == 15
+    assert torpor_resume("--cmdline", "quiet").code == 15
     record = BootRecord.read()
     assert record is not None
     assert "does not say where the store is" in record.message
@@ -120,21 +121,14 @@ def test_arguments() -> None:
 @pytest.mark.parametrize(
     "words", ["--cmdline", "--meanwhile", "--dry", "quiet", "--no-wait", "--dry-run=1", "-x"]
 )
-def test_wrong_arguments_are_a_usage_error(
-    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["torpor-resume", *words.split()])
-    assert program.main() == UsageError.exit_code
-    said = capsys.readouterr()
+def test_wrong_arguments_are_a_usage_error(words: str, torpor_resume: Torpor) -> None:
+    said = torpor_resume(words)
+    assert said.code == UsageError.exit_code
     assert said.err.startswith(f"torpor-resume: {words} ")
     assert USAGE in said.err
     assert said.out == ""
 
 
 @pytest.mark.parametrize("word", ["--help", "-h"])
-def test_help(
-    word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["torpor-resume", "--dry-run", word])
-    assert program.main() == 0
-    assert capsys.readouterr().out == f"{USAGE}\n"
+def test_help(word: str, torpor_resume: Torpor) -> None:
+    assert torpor_resume("--dry-run", word) == Result(0, f"{USAGE}\n", "")
