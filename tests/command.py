@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-ROOT = Path(__file__).parents[1]
+from tests.tools import ROOT
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.tools import ROOT
 
 HIBERNATED = "hibernated"
 """The user property of a test that hibernated: suite, kernel, generator, place, seconds."""

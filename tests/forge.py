@@ -150,15 +150,16 @@ class Parts:
         made = ((kind, chunk(nth, data, len(data))) for nth, (kind, data) in numbered)
         return replace(self, tables=tuple(made))
 
+    def chunks(self) -> list[Piece]:
+        """Return those of the stream, then those of the tables."""
+        return [*self.pieces, *(piece for _, piece in self.tables)]
+
     def offsets(self) -> list[int]:
-        at = [PAGE + 32]
-        for piece in self.pieces:
-            at.append(at[-1] + len(piece.record))
-        end = at.pop()
-        for _, piece in self.tables:
-            at.append(end + 32)
-            end += 32 + len(piece.record)
-        return at
+        end, starts = PAGE + 32, []
+        for nth, piece in enumerate(self.chunks()):
+            starts.append(end if nth < len(self.pieces) else end + 32)
+            end = starts[-1] + len(piece.record)
+        return starts
 
     def rows(self) -> list[tuple[int, int, int, int, int]]:
         stream = (1, 0, 0, len(self.pieces), sum(piece.raw_size for piece in self.pieces))
@@ -166,7 +167,7 @@ class Parts:
         return [stream, *((kind, 0, nth, 1, piece.raw_size) for nth, (kind, piece) in numbered)]
 
     def checksums(self) -> list[int]:
-        return [piece.checksum for piece in (*self.pieces, *(table[1] for table in self.tables))]
+        return [piece.checksum for piece in self.chunks()]
 
     def build(self) -> bytes:
         uuid = self.superblock.uuid

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from package.source import repository_files
+from tests.tools import ROOT
 
-ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
 

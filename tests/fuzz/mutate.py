@@ -65,8 +65,7 @@ def specimens() -> list[Specimen]:
 
 
 def _places_of(parts: Parts) -> Places:
-    pieces = [*parts.pieces, *(piece for _, piece in parts.tables)]
-    starts = parts.offsets()
+    pieces, starts = parts.chunks(), parts.offsets()
     chunks = tuple(
         (start, len(piece.record) - 48) for start, piece in zip(starts, pieces, strict=True)
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from package.completion import bash_completion, parsers_of, zsh_completion
-from tests.command import ROOT
+from tests.tools import ROOT
 from tests.unit.conftest import Torpor
 from torpor.__main__ import build_parser
 from torpor.commands import COMMANDS

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from time import sleep
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -79,15 +78,6 @@ def test_stream_longer_than_an_image_may_be_is_refused(monkeypatch: pytest.Monke
 def test_error_of_the_stream_comes_out() -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         write_image(failing(OSError(5, "the disk is gone")), PAGE)
-
-
-def test_images_of_two_machines_do_not_share_a_chunk() -> None:
-    stream = images.noise(2 * PAGE)
-    one = write_image(reader_of(stream), PAGE)
-    two = write_image(reader_of(stream), PAGE, UUID(int=7))
-    assert one[4128:8272] != two[4128:8272]
-    with pytest.raises(DamagedError, match="chunk 0 has a wrong checksum"):
-        read_image(one[:4128] + two[4128:8272] + one[8272:])
 
 
 def test_many_chunks() -> None:
