@@ -29,10 +29,14 @@ class Memory:
 def make_image(folder: Path, fs_type: str, *options: str) -> tuple[bytes, dict[str, str]]:
     """Return the first 16 MiB of what mkfs makes, and what blkid says of it."""
     volume = make_volume(folder / f"{fs_type}.img", fs_type, *options)
-    said = run("blkid", "--probe", "--output", "export", volume.path)
     with volume.path.open("rb") as file:
         data = file.read(16 << 20)
-    return data, dict(re.findall("^(.*?)=(.*)$", said, re.MULTILINE))
+    return data, blkid(volume.path)
+
+
+def blkid(path: Path) -> dict[str, str]:
+    said = run("blkid", "--probe", "--output", "export", path)
+    return dict(re.findall("^(.*?)=(.*)$", said, re.MULTILINE))
 
 
 class Clusters:

@@ -100,11 +100,10 @@ def test_what_systemd_reads(efi: Firmware) -> None:
                 OF_SYSTEMD.replace("1111", "", 1),
                 OF_SYSTEMD.replace('"11111111-2222-3333-4444-555555555555"', "7"),
                 OF_SYSTEMD.replace('"offset":34816,', ""),
-                OF_SYSTEMD.replace("34816", "-1"),
-                OF_SYSTEMD.replace("34816", "1.5"),
-                OF_SYSTEMD.replace("34816", "true"),
-                OF_SYSTEMD.replace("34816", "1" + "0" * 15),
-                OF_SYSTEMD.replace("34816", "9" * 1800),
+                *(
+                    OF_SYSTEMD.replace("34816", offset)
+                    for offset in ("-1", "1.5", "true", "1" + "0" * 15, "9" * 1800)
+                ),
                 OF_SYSTEMD.replace('"6.12.1"', "6"),
                 OF_SYSTEMD + " " * 4096,
             )

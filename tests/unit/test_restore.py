@@ -116,22 +116,21 @@ def test_image_of_another_machine_is_refused_before_loading_and_kept(
     made: Made,
     kind: type[TorporError],
     message: str,
-    swap_file: SwapFile,
+    hibernated: Path,
     boot: Boot,
     device: FakeSnapshot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small = replace(FACTS, ram_map="0x0 0x4dfffff System RAM", processor="B 3")
     monkeypatch.setattr(check, "these_facts", lambda: small)
-    path = swap_file(100)
-    put_image(path, bytes(PAGE_SIZE), [(5, 90)], made)
-    before = path.read_bytes()
-    outcome = boot.resume(f"resume={path}")
+    put_image(hibernated, STREAM, RUNS, made)
+    before = hibernated.read_bytes()
+    outcome = boot.resume(f"resume={hibernated}")
     assert type(outcome.error) is kind
     assert message in str(outcome.error)
-    assert outcome.kept == [(str(path), 0)]
+    assert outcome.kept == [(str(hibernated), 0)]
     assert device.calls == []
-    assert path.read_bytes() == before
+    assert hibernated.read_bytes() == before
 
 
 def test_processor_that_can_more_does(
@@ -152,16 +151,14 @@ def test_processor_that_can_more_does(
     ],
 )
 def test_image_that_says_too_little_is_never_restored(
-    made: Made, message: str, swap_file: SwapFile, boot: Boot, device: FakeSnapshot
+    made: Made, message: str, hibernated: Path, boot: Boot, device: FakeSnapshot
 ) -> None:
-    path = swap_file(100)
-    before = path.read_bytes()[:PAGE_SIZE]
-    put_image(path, bytes(PAGE_SIZE), [(5, 90)], made)
-    outcome = boot.resume(f"resume={path}")
+    put_image(hibernated, STREAM, RUNS, made)
+    outcome = boot.resume(f"resume={hibernated}")
     assert isinstance(outcome.error, DamagedError)
     assert message in str(outcome.error)
     assert device.calls == []
-    assert header_of(path) == before
+    assert header_of(hibernated) == plain_header(hibernated)
 
 
 def test_guard_has_the_last_word_before_anything_is_loaded_or_marked(

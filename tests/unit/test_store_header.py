@@ -1,8 +1,6 @@
 """The first page of a store, on a file that mkswap made, and every torn state of it."""
 
 import os
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,18 +17,12 @@ from tests import forge
 from tests.forge import PAGE
 from tests.sources import opened, read_file
 from tests.unit.conftest import Torpor
+from tests.unit.fake_volumes import blkid
 from tests.vectors import devices
+from vm.host import run
 
 UUID = "5a5a5a5a-1111-4222-8333-444444444444"
 MARK = Mark(MarkState.COMPLETE, forge.UUID_A, len(devices.IMAGE), devices.MAP, len(devices.RUNS), 0)
-PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-
-
-def program(name: str) -> str:
-    path = shutil.which(name, path=PATH)
-    if path is None:
-        pytest.skip(f"{name} is missing")
-    return path
 
 
 @pytest.fixture
@@ -39,8 +31,7 @@ def swap(tmp_path: Path) -> Path:
     path = tmp_path / "swap"
     path.write_bytes(bytes(64 * PAGE))
     path.chmod(0o600)
-    command = [program("mkswap"), "--quiet", "--label", "sleep", "--uuid", UUID, str(path)]
-    subprocess.run(command, check=True, capture_output=True)
+    run("mkswap", "--quiet", "--label", "sleep", "--uuid", UUID, path)
     with opened(path) as fd:
         data = devices.Device().build()
         for page in (devices.MAP, *(start for start, _ in devices.RUNS)):
@@ -66,16 +57,6 @@ def either(request: pytest.FixtureRequest) -> Path:
 
 def header_of(fd: int) -> StoreHeader:
     return read_header(fd, "it")
-
-
-def blkid(path: Path) -> dict[str, str]:
-    found = subprocess.run(
-        [program("blkid"), "-p", "-o", "export", str(path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return dict(line.split("=", 1) for line in found.stdout.splitlines() if "=" in line)
 
 
 def test_mark_makes_swap_a_suspended_one_with_the_same_names(swap: Path) -> None:
@@ -246,7 +227,7 @@ def test_store_that_became_swap_is_swap_and_not_marked(store: Path) -> None:
 
 
 def test_mkswap_leaves_nothing_of_a_store(store: Path) -> None:
-    subprocess.run([program("mkswap"), "--quiet", store], check=True, capture_output=True)
+    run("mkswap", "--quiet", store)
     with opened(store) as fd:
         header_of(fd).check_markable()
         assert not any(header_of(fd).data[:1024])
