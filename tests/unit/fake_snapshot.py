@@ -20,8 +20,10 @@ class PoweredOff(BaseException):
     """Where the real machine is off."""
 
 
-def oserror(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+def require(is_so: bool, number: int) -> None:
+    """Refuse as the kernel does, with the error of this number, unless it is so."""
+    if not is_so:
+        raise OSError(number, os.strerror(number))
 
 
 class FakeSnapshot(real.SnapshotDevice):
@@ -42,10 +44,8 @@ class FakeSnapshot(real.SnapshotDevice):
         self.complete = False
 
     def open(self, flags: int) -> "FakeSnapshot":
-        if self.flags != -1:
-            raise oserror(errno.EBUSY)
-        if flags not in (os.O_RDONLY, os.O_WRONLY):
-            raise oserror(errno.ENOSYS)
+        require(self.flags == -1, errno.EBUSY)
+        require(flags in (os.O_RDONLY, os.O_WRONLY), errno.ENOSYS)
         self.flags = flags
         return self
 
@@ -56,11 +56,9 @@ class FakeSnapshot(real.SnapshotDevice):
         self.ready = self.frozen = False
 
     def _call(self, name: str) -> None:
-        if self.flags == -1:
-            raise oserror(errno.EBADF)
+        require(self.flags != -1, errno.EBADF)
         self.calls.append(name)
-        if name in self.fail:
-            raise oserror(self.fail[name])
+        require(name not in self.fail, self.fail.get(name, 0))
 
     def _ioctl(self, request: int, argument: int | bytes | bytearray | memoryview = 0) -> None:
         name = _NAMES[request]
@@ -78,15 +76,13 @@ class FakeSnapshot(real.SnapshotDevice):
             self.frozen = False
 
     def do_create_image(self, _argument: object) -> int:
-        if self.flags != os.O_RDONLY or not self.frozen or self.ready:
-            raise oserror(errno.EPERM)
+        require(self.flags == os.O_RDONLY and self.frozen and not self.ready, errno.EPERM)
         self.ready = True
         self.at = 0
         return int(not self.second_life)
 
     def do_get_image_size(self, _argument: object) -> int:
-        if not self.ready:
-            raise oserror(errno.ENODATA)
+        require(self.ready, errno.ENODATA)
         return len(self.stream)
 
     def do_free(self, _argument: object) -> None:
@@ -97,16 +93,13 @@ class FakeSnapshot(real.SnapshotDevice):
         self.swap_area = argument
 
     def do_alloc_swap_page(self, _argument: object) -> int:
-        if self.swap_area is None:
-            raise oserror(errno.ENODEV)
-        if not self.free_swap:
-            raise oserror(errno.ENOSPC)
+        require(self.swap_area is not None, errno.ENODEV)
+        require(bool(self.free_swap), errno.ENOSPC)
         self.given.append(self.free_swap.pop(0))
         return self.given[-1] * PAGE_SIZE
 
     def do_free_swap_pages(self, _argument: object) -> None:
-        if self.swap_area is None:
-            raise oserror(errno.ENODEV)
+        require(self.swap_area is not None, errno.ENODEV)
         self.free_swap = sorted(self.free_swap + self.given)
         self.given.clear()
 
@@ -118,8 +111,7 @@ class FakeSnapshot(real.SnapshotDevice):
             raise PoweredOff
 
     def do_atomic_restore(self, _argument: object) -> None:
-        if self.flags != os.O_WRONLY or not self.frozen or not self.complete:
-            raise oserror(errno.EPERM)
+        require(self.flags == os.O_WRONLY and self.frozen and self.complete, errno.EPERM)
         raise Restored
 
     def prefer_image_size(self, size: int) -> None:
@@ -128,10 +120,8 @@ class FakeSnapshot(real.SnapshotDevice):
     def read(self, pages: Sequence[memoryview]) -> int:
         """One read(2) per segment, as the VFS does for a device without read_iter."""
         self._call("read")
-        if not self.ready:
-            raise oserror(errno.ENODATA)
-        if len(pages) > os.sysconf("SC_IOV_MAX"):
-            raise oserror(errno.EINVAL)
+        require(self.ready, errno.ENODATA)
+        require(len(pages) <= os.sysconf("SC_IOV_MAX"), errno.EINVAL)
         total = 0
         for segment in pages:
             part = self.stream[self.at : self.at + min(len(segment), PAGE_SIZE)]
@@ -151,8 +141,7 @@ class FakeSnapshot(real.SnapshotDevice):
                 self.complete = True
                 break
             part = bytes(segment[:PAGE_SIZE])
-            if not self.loaded and part != self.stream[:PAGE_SIZE]:
-                raise oserror(errno.EPERM)
+            require(bool(self.loaded) or part == self.stream[:PAGE_SIZE], errno.EPERM)
             self.loaded += part
             total += len(part)
             if len(part) < len(segment):
