@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from package.source import repository_files
-from tests.tools import ROOT
+from tests.tools import ROOT, unavailable
 
 BIN = Path(sys.executable).parent
 
@@ -18,9 +18,7 @@ BIN = Path(sys.executable).parent
 def lint(program: str, *arguments: str) -> None:
     path = shutil.which(program, path=f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     if path is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{program} is missing")
-        pytest.skip(f"{program} is missing")
+        unavailable(f"{program} is missing")
     result = subprocess.run(
         [path, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -54,7 +56,24 @@ def confined(*words: str, seconds: float | None = None) -> subprocess.CompletedP
     )
 
 
+def output(
+    *command: str | Path, text: str = "", cwd: Path = ROOT, env: Mapping[str, str] | None = None
+) -> str:
+    """Run a program that takes this text and complains of nothing; return what it prints."""
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, check=True, cwd=cwd, env=env
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
 def python(program: str, *words: str) -> str:
     """Run a program in an interpreter of its own, and return what it prints."""
-    command = [sys.executable, "-c", program, *words]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return output(sys.executable, "-c", program, *words)
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip a test that this machine cannot run, which continuous integration must not do."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

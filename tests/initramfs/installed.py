@@ -4,9 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from package.tree import Flavour, make_tree
+from tests.tools import unavailable
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
@@ -31,13 +30,6 @@ def lay_out(tree: Path, location: str | None) -> None:
     if location is not None:
         (tree / "var/lib/torpor").mkdir(parents=True, exist_ok=True)
         (tree / "var/lib/torpor/location").write_text(location)
-
-
-def unavailable(reason: str) -> None:
-    """Skip a test that this machine cannot run, which continuous integration must not do."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def on_a_copy(tree: Path, result: Path, *command: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.initramfs.installed import BUILD, HERE, ROOT, unavailable
+from tests.initramfs.installed import BUILD, HERE, ROOT
+from tests.tools import unavailable
 from vm.host import HostError
 from vm.memory_root import command, initramfs_tree, lay_out
 from vm.tree import Tree
@@ -25,7 +26,6 @@ def initramfs(shell: str) -> Tree:
         return initramfs_tree(BUILD / "torpor-resume", shell)
     except HostError as error:
         unavailable(str(error))
-        raise
 
 
 def run(folder: Path, tree: Tree, cmdline: str, script: str, **variables: str) -> tuple[str, float]:

@@ -1,15 +1,14 @@
 """Initramfs images by the real generators, or a stand-in: all that is needed is in them."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from errors import NotReadyError
 from linux.root import Root
-from tests.initramfs.installed import HERE, UNITS, lay_out, on_a_copy, stock_here, unavailable
-from tests.tools import put
+from tests.initramfs.installed import HERE, UNITS, lay_out, on_a_copy, stock_here
+from tests.tools import output, put, unavailable
 from torpor.doctor.rebuilt import after_rebuild
 
 LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"
@@ -160,5 +159,4 @@ def test_what_mkinitcpio_says_no_to(
 def test_help_of_mkinitcpios_hooks(hook: str, system: Path) -> None:
     """As `mkinitcpio -H` asks for it."""
     script = f". {system}/usr/lib/initcpio/install/{hook} && help"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("This hook resumes from an image of Torpor")
+    assert output("bash", "-c", script).startswith("This hook resumes from an image of Torpor")

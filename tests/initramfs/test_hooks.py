@@ -5,16 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.initramfs.installed import (
-    MODULE,
-    ROOT,
-    STOCK,
-    UNITS,
-    lay_out,
-    on_a_copy,
-    stock_here,
-    unavailable,
-)
+from tests.initramfs.installed import MODULE, ROOT, STOCK, UNITS, lay_out, on_a_copy, stock_here
+from tests.tools import output, unavailable
 
 GENERATOR = ROOT / "initramfs/systemd/torpor-resume-generator"
 RESUMER = "usr/lib/torpor/resume/torpor-resume"
@@ -170,7 +162,4 @@ def test_dracut_takes_the_lines_along_that_open_the_store(
     script = f". {ROOT}/initramfs/dracut/module-setup.sh; lines_of_crypttab || :"
     variables = {"dracutsysrootdir": str(tmp_path), "PATH": "/usr/bin:/bin"}
     variables |= {"torpor_luks": named, "install_items": items}
-    said = subprocess.run(
-        ["bash", "-euc", script], env=variables, capture_output=True, text=True, check=True
-    )
-    assert said.stdout == taken
+    assert output("bash", "-euc", script, env=variables) == taken

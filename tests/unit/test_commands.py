@@ -1,18 +1,15 @@
 """The command line: what it knows, says of itself, completes and imports; and the manual."""
 
 import argparse
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from package.completion import bash_completion, parsers_of, zsh_completion
-from tests.tools import ROOT
+from tests.tools import ROOT, output, python, unavailable
 from tests.unit.conftest import Torpor
 from torpor.__main__ import build_parser
 from torpor.commands import COMMANDS
@@ -93,10 +90,7 @@ def test_a_command_imports_what_it_needs(command: str) -> None:
     """All of them would take 0.1 s of the half second that a verification takes."""
     script = "import sys\nfrom torpor.__main__ import build_parser\nbuild_parser(sys.argv[1:])"
     script += "\nprint(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script, command], cwd=ROOT, capture_output=True, check=True
-    )
-    imported = set(done.stdout.decode().split())
+    imported = set(python(script, command).split())
     assert "torpor.commands" in imported
     enable = {"announce": set()}.get(command, {"torpor.enable"})
     assert not imported & ({"hibernate", "workingset", "torpor.doctor", "rich"} | enable)
@@ -177,10 +171,8 @@ def bash(tmp_path: Path) -> Path:
 
 
 def ask(bash: Path, *words: str) -> list[str]:
-    command = ["bash", "-c", _ASK_BASH, "bash", str(bash), "torpor", *words]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=bash.parent)
-    assert not said.stderr
-    return [line for line in said.stdout.splitlines() if line]
+    said = output("bash", "-c", _ASK_BASH, "bash", bash, "torpor", *words, cwd=bash.parent)
+    return [line for line in said.splitlines() if line]
 
 
 def test_bash_offers_the_commands(bash: Path) -> None:
@@ -206,15 +198,10 @@ def test_bash_offers_values(bash: Path) -> None:
 
 def ask_zsh(tmp_path: Path, *words: str) -> list[str]:
     if shutil.which("zsh") is None:
-        if os.environ.get("CI"):
-            pytest.fail("zsh is missing")
-        pytest.skip("zsh is missing")
+        unavailable("zsh is missing")
     path = tmp_path / "_torpor"
     path.write_text(zsh_completion())
-    command = ["zsh", "-fc", _ASK_ZSH, "zsh", str(path), "torpor", *words]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert not said.stderr
-    return said.stdout.splitlines()
+    return output("zsh", "-fc", _ASK_ZSH, "zsh", path, "torpor", *words).splitlines()
 
 
 def test_zsh_offers_the_commands(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from package.frozen import __main__ as freezer
 from package.frozen.elf import elf_files, make_independent
 from package.frozen.programs import ENCODINGS, PROGRAMS, Program
 from package.tree import Flavour, make_tree
-from tests.initramfs.installed import BUILD, unavailable
+from tests.initramfs.installed import BUILD
 from tests.test_structure import ALLOWED, ROOT, imports
+from tests.tools import output, unavailable
 from torpor.commands import COMMANDS
 
 OURS = {"errors", *(folder.partition("/")[0] for folder in ALLOWED)}
@@ -175,9 +176,7 @@ def test_the_progress_bar_runs(program: Program, tmp_path: Path) -> None:
 
 def dynamic(file: Path) -> dict[str, list[str]]:
     """Return NEEDED, RUNPATH and RPATH of an ELF file."""
-    said = subprocess.run(
-        ["objdump", "--private-headers", file], capture_output=True, text=True, check=True
-    ).stdout
+    said = output("objdump", "--private-headers", file)
     found: dict[str, list[str]] = {"NEEDED": [], "RUNPATH": [], "RPATH": []}
     for name, value in re.findall(r"^  (NEEDED|RUNPATH|RPATH) +(.*)$", said, re.MULTILINE):
         found[name] += value.split(":")

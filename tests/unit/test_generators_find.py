@@ -1,13 +1,12 @@
 """Which generator a system uses, its kernels, and what has to be run: who calls whom differs."""
 
-import subprocess
-
 import pytest
 
 from initramfs.generators import kernels
 from initramfs.generators.find import commands, find_generator
 from initramfs.generators.kernels import installed, order, order_of_release
 from linux.root import Root
+from tests.tools import output
 from tests.unit.fake_root import write
 
 INITRAMFS_TOOLS = {
@@ -62,16 +61,8 @@ def test_releases_are_sorted_as_versions() -> None:
 
 def test_names_are_sorted_as_sort_does() -> None:
     names = ["10-b.conf", "9-a.conf", "a.conf", "torpor.conf", "zz.conf", "a-b.conf", "A.conf"]
-    sort = ["sort", "--version-sort"]
-    said = subprocess.run(
-        sort,
-        input="\n".join(names),
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"LC_ALL": "C"},
-    )
-    assert sorted(names, key=lambda name: order(name.removesuffix(".conf"))) == said.stdout.split()
+    said = output("sort", "--version-sort", text="\n".join(names), env={"LC_ALL": "C"})
+    assert sorted(names, key=lambda name: order(name.removesuffix(".conf"))) == said.split()
 
 
 def test_only_kernels_count(root: Root) -> None:

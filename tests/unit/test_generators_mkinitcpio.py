@@ -1,7 +1,5 @@
 """HOOKS of mkinitcpio: what its files lead to, where the drop-in puts ours, what doctor says."""
 
-import subprocess
-
 import pytest
 
 from initramfs.generators.generator import Target
@@ -18,7 +16,7 @@ from initramfs.generators.hooks import (
 from initramfs.generators.mkinitcpio import MKINITCPIO
 from linux.root import Root
 from state.location import Location
-from tests.tools import put
+from tests.tools import output, put
 from tests.unit.fake_machine import IMAGE, FakeMachine
 from tests.unit.fake_root import write
 from tests.unit.test_doctor_kinds import mkinitcpio as boots_by_mkinitcpio
@@ -65,9 +63,7 @@ def by_bash(conf: str) -> list[str]:
         f'{conf}\n[[ ${{HOOKS@a}} != *a* ]] && IFS=" " read -r -a HOOKS <<<"$HOOKS"\n'
         f'printf "%s\\n" ${{_torpor_hook+left}} "${{HOOKS[@]}}"\n{conf}'
     )
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert said.stderr == ""
-    return said.stdout.split()
+    return output("bash", "-c", script).split()
 
 
 @pytest.mark.parametrize("form", ["HOOKS=({})", 'HOOKS="{}"', "HOOKS=()\nHOOKS+=({})"])

@@ -4,7 +4,6 @@ That is the files of dracut, and RESUME= of initramfs-tools.
 """
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from initramfs.generators.layers import Crypt, Volume
 from initramfs.generators.shell import Value, assign, names, value_of
 from linux.root import Root
 from state.location import Location
+from tests.tools import output
 from tests.unit.fake_root import write
 from torpor.enable.system import NOTE
 
@@ -67,8 +67,7 @@ def by_bash(text: str) -> Value:
     if [[ ${HOOKS@a} == *a* ]]; then printf '%s\\0' array "${HOOKS[@]}"
     else printf '%s\\0' string "$HOOKS"; fi"""
     )
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    kind, *values = done.stdout.split("\0")[:-1]
+    kind, *values = output("bash", "-c", script).split("\0")[:-1]
     return values if kind == "array" else values[0]
 
 
@@ -275,15 +274,10 @@ def test_files_are_read_as_dracut_does(root: Root) -> None:
         files = {f"{folder}/{name}.conf": f"{folder}/{name}\n" for name in names[number * 3 :]}
         write(root, files | {f"{folder}/none": "no"})
     folders = [root.path(folder) for folder in (ETC, LIB, RUN)]
-    said = subprocess.run(
-        ["bash", "-c", READ, "bash", *folders],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"},
-    )
+    usual = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+    said = output("bash", "-c", READ, "bash", *folders, env=usual)
     read = [(root.text(path) or "").strip() for path in dracut.files(root)[1:]]
-    assert read == said.stdout.split() != []
+    assert read == said.split() != []
 
 
 CONF = "/etc/initramfs-tools/initramfs.conf"

@@ -16,9 +16,9 @@ from cyclonedx.model.bom import Bom
 
 from package.source import PYTHONS, lock_of_the_wheels, repository_files
 from package.tree import CONFFILE, LINKS, Flavour, make_tree
-from tests.initramfs.installed import BUILD, unavailable
+from tests.initramfs.installed import BUILD
 from tests.test_linters import lint
-from tests.tools import ROOT, files_of, put
+from tests.tools import ROOT, files_of, put, unavailable
 from tests.unit.test_frozen import OURS
 from torpor import VERSION
 

@@ -1,7 +1,6 @@
 """enable and disable on a system in a folder, with stand-ins for the programs that they start."""
 
 import os
-import subprocess
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from state.location import Location
 from store.choose import Settings
 from store.find import Found, Kind
 from store.place import Place
-from tests.tools import put
+from tests.tools import output, put
 from tests.unit.fake_machine import HOME_UUID, MACHINE_ID, FakeMachine
 from torpor.enable.enable import LOGIND, SLEEP, disable, enable, take_effect, target_of
 from torpor.enable.system import NOTE, System
@@ -249,8 +248,7 @@ def dracut_command_line(omitted: str, target: Target) -> list[str]:
     """Return the words that dracut takes, as its shell reads the file."""
     script = f"omit_dracutmodules={omitted!r}\n{generator_text('dracut', target)}\n"
     script += "echo ${kernel_cmdline-} ${add_device-} ${torpor_luks:+($torpor_luks)}"
-    said = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
-    return said.stdout.split()
+    return output("bash", "-euc", script).split()
 
 
 def test_dracut_is_told_what_to_open() -> None:
