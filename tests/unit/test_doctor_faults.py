@@ -308,7 +308,7 @@ FAULTS = {
     ),
     "resume= for systemd alone": Fault(
         written(OPTIONS, bytes(4) + "quiet resume=/dev/sdb1\0".encode("utf-16-le")),
-        "the EFI variable SystemdOptions has resume, which systemd alone hears",
+        "the EFI variable SystemdOptions has resume, which only systemd reads",
         "bootctl systemd-efi-options ''",
         Level.WARNING,
     ),

@@ -142,7 +142,7 @@ def _is_anothers(value: bytes, release: str) -> bool:
 
 
 def systemd_options(facts: Facts) -> Iterator[Finding]:
-    """Look for words about a resume that systemd alone hears: neither the kernel nor Torpor do."""
+    """Look for words about a resume that only systemd reads: neither the kernel nor Torpor do."""
     value = facts.root.data(f"{FOLDER}/{SYSTEMD_OPTIONS}") or b""
     said: dict[str, str] = {}
     with suppress(UnicodeDecodeError):
@@ -150,7 +150,7 @@ def systemd_options(facts: Facts) -> Iterator[Finding]:
     for word in ("resume", "noresume"):
         if word in said and word not in facts.parameters:
             yield warning(
-                f"the EFI variable SystemdOptions has {word}, which systemd alone hears",
+                f"the EFI variable SystemdOptions has {word}, which only systemd reads",
                 f"take it out: {command('bootctl', 'systemd-efi-options', '')}",
             )
 
