@@ -136,7 +136,7 @@ BREAKAGES = {
     "flipped-bit": (4, "chunk 5 has a wrong checksum", with_flipped_bit),
     "cut-off": (4, "no trailer at byte .*", with_end_missing),
     "noresume": (10, "noresume on the kernel command line", with_noresume),
-    "claimed": (20, "not restored any more: the power went .*", with_claimed_mark),
+    "claimed": (20, "not restored any more: power was lost .*", with_claimed_mark),
 }
 """What is done to a hibernated machine before it boots, and what it has to say then."""
 LONG = [pytest.param(name, marks=pytest.mark.long) for name in ("cut-off", "noresume")]
