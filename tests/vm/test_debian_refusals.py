@@ -11,7 +11,7 @@ from tests.conftest import ENDED
 from tests.vm.conftest import Guests, Recorder
 from tests.vm.cuts import refusals
 from tests.vm.places import LUKS, LUKS_UUID, SWAP_PARTITION
-from tests.vm.whole_lives import enable
+from tests.vm.whole_lives import enable, hibernate_and_resume
 from vm.disks import blank_disk, copy_disk, ext4_complaints, swap_disk
 from vm.lives import Guest
 
@@ -71,7 +71,7 @@ def test_newest_of_two_images(guests: Guests) -> None:
 
 @pytest.mark.long
 def test_kept_image_goes_once_the_root_is_mounted(guests: Guests) -> None:
-    """An image for less memory; torpor-stale.service gives the machine its swap back."""
+    """An image for less memory; the machine has its swap back, and hibernates to it again."""
     guest = guests.with_swap(options="sw,nofail")
     enable(guest)
     guest.hibernate()
@@ -81,13 +81,15 @@ def test_kept_image_goes_once_the_root_is_mounted(guests: Guests) -> None:
     is_over = "systemctl show -P ActiveState torpor-stale.service | grep inactive"
     guest.run(f"timeout 120 sh -c 'until grep vdb1 /proc/swaps && {is_over}; do sleep 1; done'")
     said = guest.run("journalctl --no-pager -o cat -u torpor-stale.service").output
-    assert "the image on /dev/vdb1 is discarded: the ext4 of /, on /dev/vda, has changed" in said
+    # swapon(8) may come first: it takes such an image for useless, and puts the signature back.
+    assert re.search(r"/dev/vdb1 is discarded: the ext4 of /, on /dev/vda, has|no image on", said)
     guest.power_off()
     guest.boot()
-    assert refusals(guest) == []
+    assert refusals(guest)[0].startswith("no image: ")
     assert "vdb1" in guest.run("cat /proc/swaps").output
-    skipped = guest.run("systemctl show -P ConditionResult torpor-stale.service").output
-    assert skipped.strip() == "no"
+    skipped = guest.run("systemctl show -P Result torpor-stale.service").output
+    assert skipped.strip() == "exec-condition"
+    hibernate_and_resume(guest)
 
 
 KEY = "/etc/keys/data.key"
