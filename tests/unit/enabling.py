@@ -84,9 +84,10 @@ def by_dracut(machine: Enabled, script: str) -> None:
 
 
 def by_mkinitcpio(machine: Enabled, preset: str) -> None:
+    """Have it made by a preset that says this, too."""
     mkinitcpio(machine.fake)
     machine.fake.write(CONF, "HOOKS=(base udev resume filesystems)\n")
-    machine.fake.write(PRESET, preset)
+    machine.fake.write(PRESET, f"PRESETS=(default)\n{preset}")
     machine.generator("mkinitcpio", MKINITCPIO)
 
 

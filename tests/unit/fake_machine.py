@@ -106,11 +106,18 @@ class FakeMachine:
         assert old in text
         self.write(path, text.replace(old, new))
 
-    def device(self, name: str, number: str, size: int, uuid: str, below: str = "") -> None:
+    def device(self, name: str, number: str, size: int, uuid: str) -> None:
         """Add a block device."""
         add_device(self.root, name, number, size, ID_FS_UUID=uuid)
-        if below:
-            (self.root / f"sys/class/block/{name}/slaves/{below}").mkdir()
+
+    def layer(self, number: int, size: int, uuid: str, below: str, dm: tuple[str, str]) -> None:
+        """Add a device of device-mapper on another one; `dm` are its name and UUID there."""
+        name = f"dm-{number}"
+        self.device(name, f"254:{number}", size, uuid)
+        self.link(f"/dev/mapper/{dm[0]}", f"../{name}")
+        folder = f"/sys/class/block/{name}"
+        put(self.root, {f"{folder}/dm/name": f"{dm[0]}\n", f"{folder}/dm/uuid": f"{dm[1]}\n"})
+        (self.root / f"sys/class/block/{name}/slaves/{below}").mkdir()
 
     def file(self, path: str, first_page: bytes, size: int = 0) -> None:
         """Make a file of so many bytes, whose first page is on sda1."""
@@ -123,19 +130,13 @@ class FakeMachine:
     def mapped(self, dm_name: str, dm_uuid: str) -> None:
         """Put a device-mapper device between swap and sda2."""
         say_udev(self.root, "8:2", ID_FS_TYPE="crypto_LUKS")
-        self.device("dm-0", "254:0", 4 * GIB, UUID_TEXT, below="sda2")
+        self.layer(0, 4 * GIB, UUID_TEXT, "sda2", (dm_name, dm_uuid))
         self.write("/dev/dm-0", header(SWAP))
-        self.link(f"/dev/mapper/{dm_name}", "../dm-0")
-        self.write("/sys/class/block/dm-0/dm/name", dm_name + "\n")
-        self.write("/sys/class/block/dm-0/dm/uuid", dm_uuid + "\n")
         self.replace("/proc/swaps", "/dev/sda2", "/dev/dm-0")
 
     def home(self, dm_name: str, dm_uuid: str, fs_type: str = "ext4", below: str = "sda1") -> None:
         """Mount /home on a device-mapper device of its own."""
-        self.device("dm-5", "254:5", GIB, HOME_UUID, below=below)
-        self.link(f"/dev/mapper/{dm_name}", "../dm-5")
-        self.write("/sys/class/block/dm-5/dm/name", dm_name + "\n")
-        self.write("/sys/class/block/dm-5/dm/uuid", dm_uuid + "\n")
+        self.layer(5, GIB, HOME_UUID, below, (dm_name, dm_uuid))
         number = "0:41" if fs_type == "btrfs" else "254:5"
         line = f"30 21 {number} / /home rw - {fs_type} /dev/mapper/{dm_name} rw\n"
         self.write("/proc/self/mountinfo", MOUNTS + line)

@@ -114,11 +114,9 @@ def build(folder: Path, parts: Parts) -> FakeMachine:
     fake.device("sda3", "8:3", 3 * GIB, "cccccccc-0000-0000-0000-000000000000")
     fake.device("sda4", "8:4", 3 * GIB, SDA4.removeprefix("UUID="))
     fake.device("zram0", "253:0", GIB, "")
-    fake.device("dm-0", "254:0", 3 * GIB, "", below="sda3")
+    fake.layer(0, 3 * GIB, "", "sda3", ("mapped", parts.layer))
     for number in ("253:0", "254:0"):
         say_udev(fake.root, number, ID_FS_TYPE="swap", ID_FS_UUID=f"of-{number}")
-    fake.write("/sys/class/block/dm-0/dm/name", "mapped\n")
-    fake.write("/sys/class/block/dm-0/dm/uuid", f"{parts.layer}\n")
     fake.write("/etc/crypttab", parts.crypttab)
     for name, page in (("dm-0", "swap"), ("zram0", "swap"), ("sda4", parts.sda4)):
         fake.write(f"/dev/{name}", PAGES[page])

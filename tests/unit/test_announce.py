@@ -86,15 +86,6 @@ def swap_file_on_small_blocks(kernel: Kernel) -> None:
     kernel.block_size = 1024
 
 
-def blocks_unreadable(kernel: Kernel) -> None:
-    kernel.block_size = 0
-
-
-@pytest.fixture(name="file")
-def _file(kernel: Kernel) -> None:
-    swap_file(kernel)
-
-
 UNNAMED, ELSEWHERE, SDA2 = ("0:0", "0"), ("0:1", "0"), ("8:2", "0")
 IN_FILE = ("8:1", str(FILE_PAGE))
 GONE = Location("UUID=gone")
@@ -135,7 +126,9 @@ CASES = {
     "a device whose cache an older kernel would take away": Case(
         ELSEWHERE, "", FILE, swap_file_on_small_blocks
     ),
-    "a device that cannot be read": Case(ELSEWHERE, change=blocks_unreadable),
+    "a device that cannot be read": Case(
+        ELSEWHERE, change=lambda kernel: setattr(kernel, "block_size", 0)
+    ),
     "a swap file without a place is skipped": Case(
         SDA2, change=lambda kernel: kernel.use("/gone file", "/dev/sda2 partition")
     ),
@@ -154,13 +147,6 @@ def test_what_is_named(name: str, kernel: Kernel) -> None:
     assert read_announced() == (None if case.named == UNNAMED else power.named_place())
 
 
-def test_what_is_announced_is_kept_as_numbers(kernel: Kernel) -> None:
-    kernel.announce("")
-    assert read_announced() == (os.makedev(8, 2), 0)
-    kernel.announce("", GONE)
-    assert read_announced() == NOWHERE
-
-
 def test_what_another_has_named_stays(kernel: Kernel) -> None:
     kernel.name("8:5", 0)
     kernel.announce("")
@@ -169,11 +155,12 @@ def test_what_another_has_named_stays(kernel: Kernel) -> None:
 
 
 def test_what_was_ours_follows_the_store(kernel: Kernel) -> None:
+    """What is announced is kept as numbers."""
     kernel.announce("", GONE)
     kernel.announce("")
-    assert kernel.named == SDA2
+    assert (kernel.named, read_announced()) == (SDA2, (os.makedev(8, 2), 0))
     kernel.announce("", GONE)
-    assert kernel.named == ELSEWHERE
+    assert (kernel.named, read_announced()) == (ELSEWHERE, NOWHERE)
 
 
 def test_what_is_named_is_not_named_again(kernel: Kernel) -> None:
@@ -191,11 +178,11 @@ def test_retracting(kernel: Kernel) -> None:
     assert read_announced() is None
 
 
-@pytest.mark.usefixtures("file")
 def test_a_kernel_that_keeps_its_name_keeps_all_of_it(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """6.1 does not take 0:0; a device without its page would be another place."""
+    swap_file(kernel)
     kernel.announce("", FILE)
     write = proc.write
 

@@ -159,22 +159,11 @@ def test_parameters(reader: str, line: Line, tmp_path: Path) -> None:
     assert not found.keys() & {*line.absent}
 
 
-def by_location(text: str) -> tuple[str, int]:
-    found = named_location(cmdline.parse(text)) or Location("")
-    return found.resume, found.offset
-
-
-def by_settings(text: str) -> tuple[str, int]:
-    """Ask as hibernate, enable, announce and doctor do."""
-    found = Settings(Conf(), text, None).named or Location("")
-    return found.resume, found.offset
-
-
-PLACES: dict[str, Callable[[str], tuple[str, int]]] = {
-    "location": by_location,
-    "settings": by_settings,
+PLACES: dict[str, Callable[[str], Location | None]] = {
+    "location": lambda text: named_location(cmdline.parse(text)),
+    "hibernate, enable, announce and doctor": lambda text: Settings(Conf(), text, None).named,
 }
-"""Readers of where the store is: device, "" for none, and page. Where that is none they raise."""
+"""Readers of where the store is. Where its page is none they raise."""
 
 
 @EACH
@@ -184,7 +173,8 @@ def test_place(reader: str, line: Line) -> None:
         with pytest.raises(ConfigurationError, match=line.complaint):
             PLACES[reader](line.text)
     else:
-        assert PLACES[reader](line.text) == (line.resume, line.page)
+        found = PLACES[reader](line.text) or Location("")
+        assert (found.resume, found.offset) == (line.resume, line.page)
 
 
 @EACH

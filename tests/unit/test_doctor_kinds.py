@@ -139,9 +139,7 @@ def image_elsewhere(fake: FakeMachine) -> None:
 def luks_below_lvm(fake: FakeMachine) -> None:
     luks_in_initramfs_tools(fake)
     fake.replace("/sys/class/block/dm-0/dm/uuid", LUKS, "LVM-abc")
-    fake.device("dm-1", "254:1", 1 << 32, "eeee", below="sda2")
-    fake.write("/sys/class/block/dm-1/dm/uuid", LUKS)
-    fake.write("/sys/class/block/dm-1/dm/name", "swap_crypt")
+    fake.layer(1, 1 << 32, "eeee", "sda2", ("swap_crypt", LUKS))
     (fake.root / "sys/class/block/dm-0/slaves/sda2").rmdir()
     (fake.root / "sys/class/block/dm-0/slaves/dm-1").mkdir()
     hold(fake, "usr/sbin/lvm")

@@ -9,7 +9,7 @@ from linux import efivar
 from linux.root import Root
 from tests.unit.fake_machine import RELEASE, UUID_TEXT, FakeMachine
 from tests.unit.fake_root import write
-from tests.unit.test_doctor_faults import Fault, Spoil, removed, written
+from tests.unit.test_doctor_faults import Fault, Spoil, both, on_command_line, removed, written
 from torpor.doctor.check_systemctl import forbidden_by
 from torpor.doctor.finding import Level
 
@@ -129,26 +129,18 @@ def test_a_drop_in_behind_ours(text: str, is_ours: bool, fake: FakeMachine) -> N
 
 
 NOT_NAMED = written("/sys/power/resume", "0:0\n")
+HALF_NAMED = both(NOT_NAMED, written("/sys/power/resume_offset", "34816\n"))
+WITH_EFI = both(HALF_NAMED, written("/sys/firmware/efi/runtime", ""))
 
 
 def nothing(_: FakeMachine) -> None:
     pass
 
 
-def half_named(fake: FakeMachine) -> None:
-    fake.write("/sys/power/resume", "0:0\n")
-    fake.write("/sys/power/resume_offset", "34816\n")
-
-
-def with_efi(fake: FakeMachine) -> None:
-    half_named(fake)
-    fake.write("/sys/firmware/efi/runtime", "")
-
-
 ANSWERS = {
     "nothing named": ("na", Fault(NOT_NAMED, "(na): nothing is named", "torpor announce")),
-    "half": ("na", Fault(half_named, "resume_offset names a page", "torpor announce")),
-    "half, EFI": ("na", Fault(with_efi, "resume_offset names", "echo 0 >/sys/power/resume")),
+    "half": ("na", Fault(HALF_NAMED, "resume_offset names a page", "torpor announce")),
+    "half, EFI": ("na", Fault(WITH_EFI, "resume_offset names", "echo 0 >/sys/power/resume")),
     "room": ("na", Fault(removed(BYPASS), "(na): it looks for room", "torpor enable")),
     "not seen": ("na", Fault(nothing, "has not seen", "restart systemd-logind")),
     "polkit": ("no", Fault(nothing, "(no): a rule of polkit", "login1.hibernate")),
@@ -173,11 +165,30 @@ def test_what_logind_answers(fake: FakeMachine, name: str) -> None:
     fault.check(fake)
 
 
-def test_noresume_is_a_reason(fake: FakeMachine) -> None:
-    fake.logind = "na"
-    fake.replace("/proc/cmdline", "quiet", "noresume")
-    said = "logind refuses systemctl hibernate (na): the kernel command line has noresume"
-    assert [message for message in fake.complaints() if "logind" in message] == [said]
+NO_SWAP = "Filename Type Size Used Priority\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "spoil", "said"),
+    [
+        (
+            "na",
+            on_command_line("noresume"),
+            ["logind refuses systemctl hibernate (na): the kernel command line has noresume"],
+        ),
+        # A kernel that cannot is said once.
+        ("na", written("/sys/power/state", "freeze mem\n"), []),
+        # Nothing has to be named where no swap is.
+        ("", both(NOT_NAMED, written("/proc/swaps", NO_SWAP)), []),
+        ("", both(NOT_NAMED, written("/proc/swaps", f"{NO_SWAP}/dev/zram0 partition 9 0 5\n")), []),
+    ],
+)
+def test_what_is_said_of_logind_beside_another_fault(
+    answer: str, spoil: Spoil, said: list[str], fake: FakeMachine
+) -> None:
+    fake.logind = answer
+    spoil(fake)
+    assert [message for message in fake.complaints() if "logind" in message] == said
 
 
 @pytest.mark.parametrize("spoil", [nothing, NOT_NAMED])
@@ -187,24 +198,10 @@ def test_a_yes_is_a_yes(fake: FakeMachine, spoil: Spoil) -> None:
     assert fake.bad() == []
 
 
-@pytest.mark.parametrize("swaps", ["", "/dev/zram0 partition 4096 0 5\n"])
-def test_nothing_has_to_be_named_where_no_swap_is(fake: FakeMachine, swaps: str) -> None:
-    fake.logind = ""
-    NOT_NAMED(fake)
-    fake.write("/proc/swaps", f"Filename Type Size Used Priority\n{swaps}")
-    assert not any("logind" in message for message in fake.complaints())
-
-
 def test_without_logind_the_files_are_what_there_is(fake: FakeMachine) -> None:
     fake.logind = ""
     said = [finding.message for finding in fake.examine() if "logind" in finding.message]
     assert said == ["logind does not answer here; by its files it allows systemctl hibernate"]
-
-
-def test_a_kernel_that_cannot_is_said_once(fake: FakeMachine) -> None:
-    fake.logind = "na"
-    fake.write("/sys/power/state", "freeze mem\n")
-    assert not any("logind" in message for message in fake.complaints())
 
 
 def test_a_name_in_the_firmware_may_be_another_system_s(fake: FakeMachine) -> None:

@@ -319,9 +319,7 @@ def test_a_disk_of_several_that_stays_shut(
 def test_root_that_systemd_finds_by_itself(fake: FakeMachine) -> None:
     """systemd-gpt-auto-generator opens /dev/gpt-auto-root-luks, where nothing names a root."""
     systemd(fake)
-    fake.device("dm-5", "254:5", 1 << 30, "f", below="sda1")
-    fake.write("/sys/class/block/dm-5/dm/name", "root\n")
-    fake.write("/sys/class/block/dm-5/dm/uuid", LUKS.replace("swap_crypt", "root"))
+    fake.layer(5, 1 << 30, "f", "sda1", ("root", LUKS.replace("swap_crypt", "root")))
     fake.replace("/proc/self/mountinfo", "8:1 / / rw - ext4 /dev/sda1", "254:5 / / rw - ext4 x")
     hold(fake, "usr/lib/systemd/systemd-cryptsetup")
     generator = "usr/lib/systemd/system-generators/systemd-gpt-auto-generator"
