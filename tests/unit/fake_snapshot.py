@@ -1,12 +1,12 @@
 """A /dev/snapshot in memory that enforces the real one's rules (kernel/power/user.c, snapshot.c).
 
 Two lives: `create_image` returns True; what the writer then stores can be loaded by a second
-FakeKernel, whose `atomic_restore` raises Restored instead of never returning.
+FakeSnapshot, whose `atomic_restore` raises Restored instead of never returning.
 """
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from linux import PAGE_SIZE
 from linux import snapshot as real
@@ -27,7 +27,10 @@ def require(is_so: bool, number: int) -> None:
 
 
 class FakeSnapshot(real.SnapshotDevice):
-    """The device of one machine; `stream` is the memory that a snapshot would give."""
+    """The device of one machine; `stream` is the memory that a snapshot would give.
+
+    `before` has what is to happen before a call is carried out, `fail` the errors of calls.
+    """
 
     def __init__(self, stream: bytes = b"", *, swap_pages: Sequence[int] = ()) -> None:
         self.stream = stream
@@ -35,6 +38,7 @@ class FakeSnapshot(real.SnapshotDevice):
         self.given: list[int] = []
         self.calls: list[str] = []
         self.fail: dict[str, int] = {}
+        self.before: dict[str, Callable[[], object]] = {}
         self.second_life = False
         self.flags = -1
         self.frozen = self.ready = False
@@ -59,6 +63,7 @@ class FakeSnapshot(real.SnapshotDevice):
         require(self.flags != -1, errno.EBADF)
         self.calls.append(name)
         require(name not in self.fail, self.fail.get(name, 0))
+        self.before.get(name, lambda: None)()
 
     def _ioctl(self, request: int, argument: int | bytes | bytearray | memoryview = 0) -> None:
         name = _NAMES[request]

@@ -273,31 +273,18 @@ def test_watchdog_is_not_ended_by_what_systemd_sends_after_its_writer(tmp_path: 
 
 
 @pytest.fixture
-def restored(hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch) -> Hibernation:
+def restored(hibernation: Hibernation) -> Hibernation:
     """One in whose second life the disk has what a resumer leaves there before it restores us."""
     claimed = new_mark(hibernation.plan.image_uuid, MarkState.CLAIMED)
-    really = hibernation.device.do_create_image
-
-    def create_image(argument: object) -> int:
-        set_mark(hibernation.path, replace(claimed, loads=1, attempts=1))
-        return really(argument)
-
+    left = replace(claimed, loads=1, attempts=1)
     hibernation.device.second_life = True
-    monkeypatch.setattr(hibernation.device, "do_create_image", create_image)
+    hibernation.device.before["create_image"] = lambda: set_mark(hibernation.path, left)
     return hibernation
 
 
-def test_restored_machine_clears_the_mark_before_it_thaws(
-    restored: Hibernation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_restored_machine_clears_the_mark_before_it_thaws(restored: Hibernation) -> None:
     at_thaw: list[bytes] = []
-    really = restored.device.do_unfreeze
-
-    def unfreeze(argument: object) -> None:
-        at_thaw.append(restored.first_page())
-        really(argument)
-
-    monkeypatch.setattr(restored.device, "do_unfreeze", unfreeze)
+    restored.device.before["unfreeze"] = lambda: at_thaw.append(restored.first_page())
     restored.run()
     assert at_thaw == [restored.header]
     assert restored.said[-3:-1] == ["mark cleared", "resumed"]

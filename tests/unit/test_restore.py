@@ -19,7 +19,7 @@ from errors import (
     UsageError,
 )
 from format.layout import CHUNK_HEADER_SIZE
-from format.mark import MarkState
+from format.mark import Mark, MarkState
 from format.records import Identity
 from format.tables import GuardEntry
 from linux import PAGE_SIZE, kmsg, root
@@ -43,23 +43,14 @@ def plain_header(path: Path) -> bytes:
 
 
 def test_whole_stream_is_restored_with_the_image_claimed_before(
-    hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+    hibernated: Path, boot: Boot, device: FakeSnapshot
 ) -> None:
-    at_write, at_restore = [], []
-    really, writing = device.do_atomic_restore, device.write
-
-    def note_at_restore(argument: object) -> None:
-        at_restore.append(mark_of(hibernated))
-        really(argument)
-
-    def note_at_write(pages: Sequence[memoryview]) -> int:
-        at_write.append(mark_of(hibernated))
-        return writing(pages)
-
+    at_write: list[Mark | None] = []
+    at_restore: list[Mark | None] = []
     made = mark_of(hibernated)
     assert made
-    monkeypatch.setattr(device, "do_atomic_restore", note_at_restore)
-    monkeypatch.setattr(device, "write", note_at_write)
+    device.before["write"] = lambda: at_write.append(mark_of(hibernated))
+    device.before["atomic_restore"] = lambda: at_restore.append(mark_of(hibernated))
     with pytest.raises(Restored):
         boot.resume(f"resume={hibernated}")
     assert device.loaded == STREAM

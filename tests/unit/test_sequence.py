@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -140,16 +140,8 @@ def test_too_little_space_says_so_and_leaves_nothing(hibernation: Hibernation) -
         read_file(hibernation.path)
 
 
-def test_a_signal_while_writing_stops_it(
-    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = hibernation.device.read
-
-    def read_then_signal(pages: Sequence[memoryview]) -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return read(pages)
-
-    monkeypatch.setattr(hibernation.device, "read", read_then_signal)
+def test_a_signal_while_writing_stops_it(hibernation: Hibernation) -> None:
+    hibernation.device.before["read"] = lambda: os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(AbortedError, match="SIGTERM"):
         hibernation.run()
     assert hibernation.first_page() == hibernation.header
@@ -188,19 +180,11 @@ def test_swap_without_room_for_a_mark_is_refused_before_anything_happens(
     assert hibernation.path.read_bytes() == data
 
 
-def test_no_worker_is_left_when_writing_fails(
-    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_worker_is_left_when_writing_fails(hibernation: Hibernation) -> None:
     """The kernel warns of threads that the freezer spared when it thaws (thaw_processes)."""
     hibernation.device.free_swap = SCATTERED[:100]
     alive: list[int] = []
-    really = hibernation.device.do_unfreeze
-
-    def unfreeze(argument: object) -> None:
-        alive.append(threading.active_count())
-        really(argument)
-
-    monkeypatch.setattr(hibernation.device, "do_unfreeze", unfreeze)
+    hibernation.device.before["unfreeze"] = lambda: alive.append(threading.active_count())
     before = threading.active_count()
     with pytest.raises(NoSpaceError):
         hibernation.run()
@@ -210,8 +194,7 @@ def test_no_worker_is_left_when_writing_fails(
 def test_memory_that_cannot_be_locked(
     hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error = OSError(errno.ENOMEM, "Cannot allocate memory")
-    monkeypatch.setattr(tasks, "lock_memory", failing(error))
+    monkeypatch.setattr(tasks, "lock_memory", failing(OSError(errno.ENOMEM, "no memory")))
     with pytest.raises(KernelRefusedError, match="memory cannot be locked"):
         hibernation.run()
     assert "freeze" not in hibernation.device.calls
