@@ -10,7 +10,8 @@ from format import codec
 from initramfs.generators import find
 from initramfs.generators.generator import Generator
 from store.find import Kind
-from tests.test_structure import ALLOWED, ROOT, all_errors, sources
+from tests.test_structure import ALLOWED, all_errors, sources
+from tests.tools import ROOT
 from tests.vm.places import PLACES
 from torpor.doctor import examine
 

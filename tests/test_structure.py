@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from errors import TorporError
+from tests.tools import ROOT
 
-ROOT = Path(__file__).parents[1]
 MANUAL = ROOT / "docs/torpor.8"
 FILE_LIMIT, FUNCTION_LIMIT = 400, 50
 """Lines."""

@@ -1,12 +1,14 @@
 """Small things that many tests need: files, other processes, stand-ins that fail."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import pytest
 
@@ -70,6 +72,34 @@ def output(
 def python(program: str, *words: str) -> str:
     """Run a program in an interpreter of its own, and return what it prints."""
     return output(sys.executable, "-c", program, *words)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+def start(
+    *arguments: str | Path,
+    stdin: int | None = None,
+    stdout: int | BinaryIO | None = None,
+    stderr: int | None = subprocess.PIPE,
+) -> "subprocess.Popen[bytes]":
+    """Start the torpor command as a process of its own."""
+    command = [sys.executable, "-m", "torpor", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+def finished(process: "subprocess.Popen[bytes]", stdin: bytes | None = None) -> Result:
+    out, err = process.communicate(stdin, timeout=60)
+    return Result(process.returncode, (out or b"").decode(), (err or b"").decode())
+
+
+def one_message(text: str) -> bool:
+    """Whether the text is a message, with or without a hint, as docs/torpor.8 promises."""
+    return bool(re.fullmatch(r"torpor: [^\n]*[^\n.]\n(  [^\n]+\n)?", text))
 
 
 def unavailable(reason: str) -> NoReturn:

@@ -5,9 +5,8 @@ import subprocess
 from pathlib import Path
 
 from package.tree import Flavour, make_tree
-from tests.tools import unavailable
+from tests.tools import ROOT, put, unavailable
 
-ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 HERE = Path(__file__).parent
 UNITS = "usr/lib/systemd/system"
@@ -28,8 +27,7 @@ def lay_out(tree: Path, location: str | None) -> None:
     tree.mkdir()
     make_tree(tree, Flavour.DEB, 0)
     if location is not None:
-        (tree / "var/lib/torpor").mkdir(parents=True, exist_ok=True)
-        (tree / "var/lib/torpor/location").write_text(location)
+        put(tree, {"var/lib/torpor/location": location})
 
 
 def on_a_copy(tree: Path, result: Path, *command: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.initramfs.installed import BUILD, HERE, ROOT
-from tests.tools import unavailable
+from tests.initramfs.installed import BUILD, HERE
+from tests.tools import ROOT, unavailable
 from vm.host import HostError
 from vm.memory_root import command, initramfs_tree, lay_out
 from vm.tree import Tree

@@ -12,7 +12,6 @@ from tests.tools import output, put, unavailable
 from torpor.doctor.rebuilt import after_rebuild
 
 LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"
-STRIPPED = ["", "--aggressive-strip"]
 
 
 @pytest.fixture
@@ -56,10 +55,9 @@ def files(tree: Path, folder: str) -> list[str]:
     return sorted(path.name for path in (tree / folder).iterdir())
 
 
-@pytest.mark.parametrize("option", STRIPPED)
-def test_dracut(system: Path, result: Path, option: str) -> None:
+@pytest.mark.parametrize("options", [[], ["--aggressive-strip"]], ids=["plain", "stripped"])
+def test_dracut(system: Path, result: Path, options: list[str]) -> None:
     require("dracut")
-    options = [option] if option else []
     tree = build(system, result, "dracut.sh", str(result), "base resume torpor", *options)
     hooks = "usr/lib/dracut/hooks"
     assert files(tree, f"{hooks}/initqueue/finished")[0] == "000-torpor-wait.sh"

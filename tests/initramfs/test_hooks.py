@@ -1,12 +1,13 @@
 """The hooks around the resumer, each in its shell: what they do with what it says."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.initramfs.installed import MODULE, ROOT, STOCK, UNITS, lay_out, on_a_copy, stock_here
-from tests.tools import output, unavailable
+from tests.initramfs.installed import MODULE, STOCK, UNITS, lay_out, on_a_copy, stock_here
+from tests.tools import ROOT, output, put, unavailable
 
 GENERATOR = ROOT / "initramfs/systemd/torpor-resume-generator"
 RESUMER = "usr/lib/torpor/resume/torpor-resume"
@@ -40,12 +41,10 @@ def check(tree: Path, **variables: str) -> int:
 
 def test_dracut_includes_us_by_our_own_configuration(tmp_path: Path) -> None:
     assert check(tmp_path) == 1, "not installed"
-    (tmp_path / "usr/lib/torpor").mkdir(parents=True)
-    (tmp_path / "usr/lib/torpor/resume.needs").touch()
+    put(tmp_path, {"usr/lib/torpor/resume.needs": ""})
     assert check(tmp_path) == 0, "for any host"
     assert check(tmp_path, hostonly="1") == 255, "this host has no store"
-    (tmp_path / "var/lib/torpor").mkdir(parents=True)
-    (tmp_path / "var/lib/torpor/location").write_text("resume=/dev/none\n")
+    put(tmp_path, {"var/lib/torpor/location": "resume=/dev/none\n"})
     assert check(tmp_path, hostonly="1") == 0
 
 
@@ -95,8 +94,7 @@ def test_the_generator_does_nothing_outside_an_initramfs(tmp_path: Path) -> None
     environment = {"TORPOR_ROOT": str(tmp_path), "PATH": "/usr/bin:/bin"}
     subprocess.run([GENERATOR, *folders], env=environment, check=True)
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/initrd-release").touch()
+    put(tmp_path, {"etc/initrd-release": ""})
     subprocess.run([GENERATOR, *folders], env=environment, check=True)
     link = units / "sysinit.target.wants/torpor-resume.service"
     assert str(link.readlink()) == f"/{UNITS}/torpor-resume.service"
@@ -112,12 +110,7 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
 
 def test_nothing_is_mounted_or_checked_before_us() -> None:
     unit = (ROOT / "initramfs/systemd/torpor-resume.service").read_text()
-    before = {
-        name
-        for line in unit.splitlines()
-        if line.startswith("Before=")
-        for name in line.removeprefix("Before=").split()
-    }
+    before = {*" ".join(re.findall("^Before=(.*)$", unit, re.MULTILINE)).split()}
     assert before >= {
         *("local-fs-pre.target", "sysroot.mount", "sysroot-usr.mount", "sysusr-usr.mount"),
         *("systemd-fsck-root.service", "systemd-fsck-usr.service", "initrd-root-fs.target"),
@@ -157,8 +150,7 @@ def test_dracut_takes_the_lines_along_that_open_the_store(
 
     Where the user has dracut take crypttab along, it leaves the file that is there already.
     """
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/crypttab").write_text(CRYPTTAB)
+    put(tmp_path, {"etc/crypttab": CRYPTTAB})
     script = f". {ROOT}/initramfs/dracut/module-setup.sh; lines_of_crypttab || :"
     variables = {"dracutsysrootdir": str(tmp_path), "PATH": "/usr/bin:/bin"}
     variables |= {"torpor_luks": named, "install_items": items}

@@ -19,9 +19,8 @@ from resume import find, images, restore, wait
 from state import boot, conf, location, record, working_set
 from store.place import Place
 from store.swap import SwapStore
-from tests.command import Result
 from tests.forge import PAGE, header_page
-from tests.tools import failing
+from tests.tools import Result, failing
 from tests.unit.booting import Boot
 from tests.unit.cached_files import drop, put_files, resident
 from tests.unit.enabling import Enabled

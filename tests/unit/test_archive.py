@@ -16,7 +16,7 @@ import pytest
 
 from errors import InitramfsError
 from initramfs.archive.initramfs import Initramfs, Source, as_text, fingerprint, read_initramfs
-from tests.test_structure import ROOT
+from tests.tools import ROOT
 from tests.unit.fake_initramfs import (
     COMPRESSIONS,
     MICROCODE,

@@ -16,10 +16,9 @@ import pytest
 from format.reader import ImageReader
 from format.tables import PageTypes
 from store.image import FileSink
-from tests.command import Result, finished, one_message, start
 from tests.forge import PAGE
 from tests.sources import read_file
-from tests.tools import failing
+from tests.tools import Result, failing, finished, one_message, start
 from tests.unit.conftest import Torpor
 from tests.vectors.build import FOLDER
 from tests.vectors.images import BASE_STREAM, SMALL, noise

@@ -20,8 +20,8 @@ from state import boot, record
 from state.boot import BootRecord
 from state.record import HibernationRecord, Outcome
 from store.header import new_store_header
-from tests.command import Result, one_message
 from tests.forge import PAGE
+from tests.tools import Result, one_message
 from tests.unit.conftest import SwapFile, Torpor
 from tests.unit.marked import ROOT, Made, mark_of, put_image, set_mark
 from torpor.commands import discard, status

@@ -23,9 +23,8 @@ from format.reader import ImageReader
 from format.tables import TABLES
 from store.image import open_image
 from tests import forge
-from tests.command import Result, finished, start
 from tests.sources import DAMAGE_CODES, opened, outcome, read_file, read_image
-from tests.tools import ROOT, confined
+from tests.tools import ROOT, Result, confined, finished, start
 from tests.unit.conftest import Torpor
 from tests.vectors import build, devices, images
 

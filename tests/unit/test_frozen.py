@@ -22,8 +22,8 @@ from package.frozen.elf import elf_files, make_independent
 from package.frozen.programs import ENCODINGS, PROGRAMS, Program
 from package.tree import Flavour, make_tree
 from tests.initramfs.installed import BUILD
-from tests.test_structure import ALLOWED, ROOT, imports
-from tests.tools import output, unavailable
+from tests.test_structure import ALLOWED, imports
+from tests.tools import ROOT, output, unavailable
 from torpor.commands import COMMANDS
 
 OURS = {"errors", *(folder.partition("/")[0] for folder in ALLOWED)}

@@ -11,9 +11,8 @@ from errors import NoImageError, TorporError, UnsupportedError, UsageError
 from resume.arguments import USAGE, Arguments
 from state import location
 from state.boot import BootRecord
-from tests.command import Result
 from tests.forge import KERNEL, PAGE, SWAP, USER, header_page
-from tests.test_structure import ROOT
+from tests.tools import ROOT, Result
 from tests.unit.booting import PAGES, Boot
 from tests.unit.conftest import Torpor
 

@@ -12,10 +12,10 @@ from store.device import DeviceStore, make_store
 from store.find import open_store
 from store.place import Place
 from store.swap import SwapStore
-from tests.command import Result
 from tests.forge import PAGE
 from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.sources import image_to, read_file
+from tests.tools import Result
 from tests.unit.conftest import Torpor
 from tests.vectors import devices
 from tests.vectors.images import noise
