@@ -37,6 +37,18 @@ def failing(error: BaseException) -> Callable[..., NoReturn]:
     return fail
 
 
+def failing_after(
+    times: int, really: Callable[..., object], error: BaseException
+) -> Callable[..., object]:
+    """Return a function that does so many times what another one does, and then raises."""
+    calls = iter([really] * times)
+
+    def call(*words: object) -> object:
+        return next(calls, failing(error))(*words)
+
+    return call
+
+
 def wait_until(is_so: Callable[[], bool], what: str = "it", seconds: float = 60) -> None:
     """Wait for another process to have done something."""
     deadline = time.monotonic() + seconds

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from errors import KernelRefusedError, UnreadableError, cannot
+from errors import KernelRefusedError, UnreadableError
 from format.mark import Extents, Mark, MarkState
 from hibernate import marking, sequence
 from hibernate.marking import Marking
@@ -23,7 +23,7 @@ from store.device import OwnStore
 from store.header import StoreHeader, read_header
 from tests.forge import SWAP
 from tests.sources import read_file
-from tests.tools import failing
+from tests.tools import failing, failing_after
 from tests.unit.conftest import SwapFile
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.hibernating import STREAM, Hibernation, kill_writer
@@ -60,19 +60,10 @@ def store(swap_file: SwapFile) -> OneFile:
     return OneFile(swap_file(50))
 
 
-class Failing:
-    """Lets that many writes of the first page through, and fails the later ones."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, passing: int) -> None:
-        self._left = passing
-        self._really = write_pages
-        monkeypatch.setattr(store_header, "write_pages", self.write)
-
-    def write(self, fd: int, name: str, page: int, data: memoryview) -> None:
-        if not self._left:
-            raise cannot("write", name, OSError(errno.EIO, "Input/output error"))
-        self._left -= 1
-        self._really(fd, name, page, data)
+def fail_writes(monkeypatch: pytest.MonkeyPatch, after: int = 0) -> None:
+    """Let that many writes of the first page through, and fail the later ones."""
+    error = UnreadableError("cannot write it")
+    monkeypatch.setattr(store_header, "write_pages", failing_after(after, write_pages, error))
 
 
 REFUSED = KernelRefusedError("the machine does not power off")
@@ -110,7 +101,7 @@ def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(
         raise PoweredOff
 
     def refuse(*_: object) -> None:
-        Failing(monkeypatch, 0)
+        fail_writes(monkeypatch)
         raise REFUSED
 
     monkeypatch.setattr(sequence, "power_off", refuse)
@@ -124,7 +115,7 @@ def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(
 def test_mark_that_never_got_there_lets_the_machine_go_on(
     hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Failing(monkeypatch, 0)
+    fail_writes(monkeypatch)
     with pytest.raises(UnreadableError, match="cannot write"):
         hibernation.run()
     assert hibernation.first_page() == hibernation.header
@@ -294,7 +285,7 @@ def test_restored_machine_goes_on_even_if_the_claimed_mark_stays(
     restored: Hibernation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No boot restores it: the user gets the machine, and the log says what is left."""
-    Failing(monkeypatch, 2)
+    fail_writes(monkeypatch, after=2)
     restored.run()
     assert "the mark is not cleared: cannot write" in restored.said[-3]
     assert restored.device.calls[-3:] == ["free", "unfreeze", "close"]

@@ -4,10 +4,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -28,10 +26,9 @@ from format.mark import MAX_ATTEMPTS, MAX_LOADS, Mark, MarkState
 from linux import PAGE_SIZE
 from resume import images
 from resume.outcome import Outcome
-from store import header as headers
 from store.header import StoreHeader
 from tests.sources import opened
-from tests.tools import ROOT, failing
+from tests.tools import ROOT, failing, failing_after
 from tests.unit.booting import Boot
 from tests.unit.conftest import RUNS, STREAM
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
@@ -132,7 +129,7 @@ class Events:
         elif where == "restore":
             self.device.before["freeze"] = lose_power
         else:
-            self.at_write(int(where[-1]), lose_power)
+            self.at_write(int(where[-1]), PowerLost())
 
     def refuse(self, call: str) -> None:
         self.device.fail[call] = errno.ENOMEM
@@ -140,7 +137,7 @@ class Events:
     def fail(self, where: str) -> None:
         """From this write on the device takes no more."""
         error = UnreadableError("cannot write the device: input/output error")
-        self.at_write(int(where[-1]), failing(error))
+        self.at_write(int(where[-1]), error)
 
     def damage(self, _argument: str) -> None:
         with opened(self.path) as fd:
@@ -159,17 +156,9 @@ class Events:
     def noresume(self, _argument: str) -> None:
         self.parameters = "noresume"
 
-    def at_write(self, nth: int, what: Callable[[], NoReturn]) -> None:
-        really, count = StoreHeader._write, 0
-
-        def write(header: StoreHeader) -> None:
-            nonlocal count
-            count += 1
-            if count >= nth:
-                what()
-            really(header)
-
-        self.monkeypatch.setattr(headers.StoreHeader, "_write", write)
+    def at_write(self, nth: int, error: BaseException) -> None:
+        write = failing_after(nth - 1, StoreHeader._write, error)
+        self.monkeypatch.setattr(StoreHeader, "_write", write)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -1,6 +1,8 @@
 """The first page of a store, on a file that mkswap made, and every torn state of it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +12,14 @@ from errors import DamagedError, NoImageError, StoreRefusedError, UnreadableErro
 from format.first_page import MARK_OFFSET
 from format.mark import Mark, MarkState
 from format.reader import ImageReader
-from store import blocks, header
+from store import header
+from store.blocks import write_pages
 from store.header import StoreHeader, new_store_header, read_header
 from store.image import open_image
 from tests import forge
 from tests.forge import PAGE
 from tests.sources import opened, read_file
+from tests.tools import failing_after
 from tests.unit.conftest import Torpor
 from tests.unit.fake_volumes import blkid
 from tests.vectors import devices
@@ -104,32 +108,23 @@ class PowerLostError(Exception):
     pass
 
 
-@pytest.fixture
-def power_lost_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Fill with the number of the write to the first page in which the power is lost."""
-    left: list[int] = []
-    write_pages = blocks.write_pages
-
-    def write(fd: int, name: str, page: int, data: memoryview) -> None:
-        if left and not left[0]:
-            raise PowerLostError
-        if left:
-            left[0] -= 1
-        write_pages(fd, name, page, data)
-
-    monkeypatch.setattr(header, "write_pages", write)
-    return left
+@contextmanager
+def power_lost(after: int) -> Iterator[None]:
+    """Lose the power at the write to the first page that comes after so many others."""
+    write = failing_after(after, write_pages, PowerLostError())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(header, "write_pages", write)
+        with pytest.raises(PowerLostError):
+            yield
 
 
 @pytest.mark.parametrize("writes", [0, 1])
-def test_power_lost_while_marking_swap(swap: Path, power_lost_at: list[int], writes: int) -> None:
+def test_power_lost_while_marking_swap(swap: Path, writes: int) -> None:
     """Mark without signature: no image, swap as ever, markable, and clear restores the page."""
     before = swap.read_bytes()
     with opened(swap) as fd:
-        power_lost_at.append(writes)
-        with pytest.raises(PowerLostError):
+        with power_lost(writes):
             header_of(fd).set_mark(MARK)
-        power_lost_at.clear()
         found = header_of(fd)
         assert (swap.read_bytes() == before) == (writes == 0)
         assert not found.holds_image()
@@ -141,15 +136,13 @@ def test_power_lost_while_marking_swap(swap: Path, power_lost_at: list[int], wri
 
 
 @pytest.mark.parametrize("writes", [0, 1])
-def test_power_lost_while_clearing_swap(swap: Path, power_lost_at: list[int], writes: int) -> None:
+def test_power_lost_while_clearing_swap(swap: Path, writes: int) -> None:
     """The image is there whole, or it is gone and the swap can be used."""
     before = swap.read_bytes()
     with opened(swap) as fd:
         header_of(fd).set_mark(MARK)
-        power_lost_at.append(writes)
-        with pytest.raises(PowerLostError):
+        with power_lost(writes):
             header_of(fd).clear()
-        power_lost_at.clear()
         if writes == 0:
             assert read_file(swap) == devices.STREAM
         else:
@@ -251,12 +244,11 @@ def test_swap_that_cannot_be_marked(swap: Path) -> None:
 
 
 def test_device_that_cannot_be_written_is_an_error(swap: Path) -> None:
-    fd = os.open(swap, os.O_RDONLY)
-    try:
-        with pytest.raises(UnreadableError, match="cannot write it at byte 0"):
-            header_of(fd).set_mark(MARK)
-    finally:
-        os.close(fd)
+    with (
+        opened(swap, os.O_RDONLY) as fd,
+        pytest.raises(UnreadableError, match="cannot write it at byte 0"),
+    ):
+        header_of(fd).set_mark(MARK)
 
 
 def test_discard(either: Path, torpor: Torpor) -> None:
