@@ -150,7 +150,6 @@ ANSWERS = {
         "challenge-inhibitor-blocked",
         Fault(nothing, "lock", "systemd-inhibit", Level.WARNING),
     ),
-    "today only": ("yes", Fault(removed(BYPASS), "may refuse", "torpor enable", Level.WARNING)),
     "no answer": (
         "",
         Fault(NOT_NAMED, "may refuse systemctl hibernate: nothing", "torpor", Level.WARNING),

@@ -67,7 +67,11 @@ def key(field_: str, shut: str = OPENED, options: str = "luks", **more: object) 
 
 
 LOST = "does not hold the key file /etc/key, which opens swap_crypt"
-OPENSWAP = f"swap_device=/dev/disk/by-uuid/{DASHED}\ncrypt_swap_name=swap_crypt\n"
+OPENSWAP = {
+    "openswap.conf": f"swap_device=/dev/disk/by-uuid/{DASHED}\ncrypt_swap_name=swap_crypt\n"
+}
+WITH_OPENSWAP = {"config": 'HOOKS="udev encrypt openswap torpor"\n', **OPENSWAP}
+OF_ANOTHER = {"openswap.conf": OPENSWAP["openswap.conf"].replace(DASHED, OTHER)}
 
 # systemd: src/cryptsetup/cryptsetup-generator.c of 252 and 257, the same there.
 OF_SYSTEMD = (
@@ -209,11 +213,7 @@ OF_DEBIAN = (
     Row(f"cryptopts=source=UUID={DASHED}", held=""),
     Row("cryptopts=target=other,source=/dev/sdb", "cryptopts= on the kernel command line leaves"),
     Row("cryptopts=", "cryptopts= on the kernel command line leaves out"),
-    Row(
-        shut=LOST,
-        table=f"swap_crypt UUID={DASHED} /etc/key luks",
-        held=f"swap_crypt UUID={DASHED} /FIXME-initramfs-rootmnt/etc/key luks",
-    ),
+    key("/etc/key", LOST, held=f"swap_crypt UUID={DASHED} /FIXME-initramfs-rootmnt/etc/key luks"),
     key("/cryptroot/keyfiles/swap_crypt.key", in_it={"cryptroot/keyfiles/swap_crypt.key": ""}),
     key("/etc/key", options="luks,keyscript=/lib/x", in_it={"lib/x": ""}),
     key("-", options="luks,keyscript=/lib/x", in_it={"lib/x": ""}),
@@ -260,19 +260,9 @@ OF_BUSYBOX = (
     Row(f"cryptdevice=UUID={DASHED}:x cryptkey=rootfs:/etc/key", in_it={"etc/key": ""}),
     Row(f"cryptdevice=UUID={DASHED}:x cryptkey=rootfs:/etc/key", LOST, files=OF_A_PRESET),
     Row(f"cryptdevice=UUID={DASHED}:x cryptkey=UUID=12:ext4:/etc/key"),
-    Row(
-        f"cryptdevice=UUID={OTHER}:root",
-        in_it={"config": 'HOOKS="udev encrypt openswap torpor"\n', "openswap.conf": OPENSWAP},
-    ),
-    Row(
-        f"cryptdevice=UUID={OTHER}:root",
-        LEFT_OUT,
-        in_it={
-            "config": 'HOOKS="udev encrypt openswap torpor"\n',
-            "openswap.conf": OPENSWAP.replace(DASHED, OTHER),
-        },
-    ),
-    Row(f"cryptdevice=UUID={OTHER}:root", LEFT_OUT, in_it={"openswap.conf": OPENSWAP}),
+    Row(f"cryptdevice=UUID={OTHER}:root", in_it=WITH_OPENSWAP),
+    Row(f"cryptdevice=UUID={OTHER}:root", LEFT_OUT, in_it=WITH_OPENSWAP | OF_ANOTHER),
+    Row(f"cryptdevice=UUID={OTHER}:root", LEFT_OUT, in_it=OPENSWAP),
     Row(
         f"cryptdevice=UUID={DASHED}:swap_crypt",
         NOTHING,
@@ -298,20 +288,12 @@ ROWS = {
 }
 
 
-def prepared(folder: Path, kind: str, row: Row) -> Machine:
+def made_by(kind: str, folder: Path) -> Machine:
+    """Return a machine whose initramfs this generator has made, and that can open LUKS."""
     machine = Machine(folder)
-    machine.mapped("swap_crypt", LUKS)
     MAKE[kind](machine)
     machine.kind = kind
-    tables = ("/etc/crypttab", "/etc/crypttab.initramfs") if kind == ARCH else ("/etc/crypttab",)
-    held = row.table if row.held is None else row.held
-    for path in tables:
-        machine.write(path, f"{row.table}\n")
     hold(machine, CRYPTSETUP[kind])
-    hold(machine, TABLES.get(kind, "etc/crypttab"), data=f"{held}\n".encode())
-    machine.initramfs |= {path: text.encode() for path, text in row.in_it.items()}
-    put(folder, row.files)
-    machine.replace("/proc/cmdline", "root=/dev/sda1 ro quiet", f"ro {row.words}")
     return machine
 
 
@@ -340,11 +322,8 @@ def test_a_file_system_that_nobody_opens(
     kind: str, files: dict[str, str], remedy: str, table: str, tmp_path: Path
 ) -> None:
     """enable does not see to it: /home would be missed by each resume."""
-    machine = Machine(tmp_path)
+    machine = made_by(kind, tmp_path)
     machine.home("home_crypt", LUKS.replace("swap", "home"))
-    MAKE[kind](machine)
-    machine.kind = kind
-    hold(machine, CRYPTSETUP[kind])
     put(tmp_path, files | {"/etc/crypttab": f"{table}\n"})
     machine.replace("/proc/cmdline", "root=/dev/sda1", "")
     (found,) = shut(machine)
@@ -360,16 +339,19 @@ def shut(machine: Machine) -> list[Finding]:
     return [found for found in layers(Facts(machine.machine())) if found.level != Level.OK]
 
 
-@pytest.mark.parametrize(
-    ("kind", "row"),
-    [
-        pytest.param(kind, row, id=f"{kind}-{at}")
-        for kind in ROWS
-        for at, row in enumerate(ROWS[kind])
-    ],
-)
+EACH = {f"{kind}-{at}": (kind, row) for kind in ROWS for at, row in enumerate(ROWS[kind])}
+
+
+@pytest.mark.parametrize(("kind", "row"), EACH.values(), ids=EACH)
 def test_what_is_opened(kind: str, row: Row, tmp_path: Path) -> None:
-    machine = prepared(tmp_path, kind, row)
+    machine = made_by(kind, tmp_path)
+    machine.mapped("swap_crypt", LUKS)
+    tables = ("/etc/crypttab", "/etc/crypttab.initramfs") if kind == ARCH else ("/etc/crypttab",)
+    put(tmp_path, dict.fromkeys(tables, f"{row.table}\n") | row.files)
+    held = row.table if row.held is None else row.held
+    hold(machine, TABLES.get(kind, "etc/crypttab"), data=f"{held}\n".encode())
+    machine.initramfs |= {path: text.encode() for path, text in row.in_it.items()}
+    machine.replace("/proc/cmdline", "root=/dev/sda1 ro quiet", f"ro {row.words}")
     found = shut(machine)
     assert [row.shut in one.message for one in found] == ([True] if row.shut else [])
     for _ in range(2):
