@@ -25,28 +25,23 @@ def lint(program: str, *arguments: str) -> None:
     assert result.returncode == 0, f"{result.stdout}{result.stderr}"
 
 
-def test_ruff_check() -> None:
-    lint("ruff", "check", "--no-fix", ".")
-
-
-def test_ruff_format() -> None:
-    lint("ruff", "format", "--check", ".")
-
-
-def test_mypy() -> None:
-    lint("mypy", ".")
+@pytest.mark.parametrize("command", ["ruff check --no-fix .", "ruff format --check .", "mypy ."])
+def test_python(command: str) -> None:
+    lint(*command.split())
 
 
 def test_shellcheck() -> None:
     scripts = [name for name in repository_files("*") if is_shell(ROOT / name)]
-    assert {".ci/run", "package/install.sh", "initramfs/mkinitcpio/hooks/torpor"} < {*scripts}
+    hooks = {"initramfs/mkinitcpio/hooks/torpor", "package/arch/torpor.install"}
+    assert hooks | {".ci/run", "package/install.sh", "package/arch/PKGBUILD"} < {*scripts}
     lint("shellcheck", "--external-sources", *scripts)
 
 
 def is_shell(path: Path) -> bool:
     with path.open("rb") as file:
         first = file.readline(80)
-    return path.suffix == ".sh" or bool(re.match(rb"#!.*[/ ](ba|da|a)?sh\b", first))
+    is_said = re.match(rb"#!.*[/ ](ba|da|a)?sh\b|# shellcheck shell=", first)
+    return path.suffix == ".sh" or bool(is_said)
 
 
 def test_hooks_are_glue() -> None:

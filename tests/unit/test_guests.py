@@ -9,6 +9,7 @@ import pytest
 import zstandard
 
 from tests.conftest import keep_rows
+from tests.tools import put
 from tests.unit.boot_layouts import kernel as kernel_head
 from tests.vm.places import PLACES, places_of, rows
 from tests.vm.test_debian_places import SHORT
@@ -24,19 +25,8 @@ from vm.suites import NEWEST, SUITES, suites_from_here
 RELEASE = "7.3.4+deb13-amd64"
 MAIN = "http://mirror.example/debian/"
 SECURITY = "http://mirror.example/security/"
+BUILTIN = "kernel/fs/builtin.ko\n"
 NOT_ZERO = b"\x7fELF\0depends=%s\0"
-
-
-def make_vmlinuz(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(kernel_head(RELEASE))
-    return path
-
-
-def make_modules(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "modules.builtin").write_text("kernel/fs/builtin.ko\n")
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -49,16 +39,16 @@ def make_modules(folder: Path) -> Path:
     ],
 )
 def test_modules_are_found_beside_the_kernel(vmlinuz: str, modules: str, tmp_path: Path) -> None:
-    kernel = make_vmlinuz(tmp_path / vmlinuz)
-    folder = make_modules(tmp_path / modules)
-    assert find_kernel(str(kernel)) == Kernel(RELEASE, kernel, folder)
+    put(tmp_path, {vmlinuz: kernel_head(RELEASE), f"{modules}/modules.builtin": BUILTIN})
+    kernel = tmp_path / vmlinuz
+    assert find_kernel(str(kernel)) == Kernel(RELEASE, kernel, tmp_path / modules)
 
 
 def test_kernel_without_modules_says_where_they_were_looked_for(tmp_path: Path) -> None:
-    kernel = make_vmlinuz(tmp_path / "boot/vmlinuz")
+    put(tmp_path, {"boot/vmlinuz": kernel_head(RELEASE)})
     (tmp_path / f"lib/modules/{RELEASE}").mkdir(parents=True)  # not the modules, nor beside them
     with pytest.raises(HostError, match="but its modules are not in") as raised:
-        find_kernel(str(kernel))
+        find_kernel(f"{tmp_path}/boot/vmlinuz")
     assert f"is kernel {RELEASE}, " in str(raised.value)
     assert f"{tmp_path}/usr/lib/modules/{RELEASE}" in str(raised.value)
 
@@ -71,40 +61,38 @@ def test_neither_series_nor_file(which: str) -> None:
 
 def test_modules_of_every_compression(tmp_path: Path) -> None:
     """Each needs the one before it, and comes after it."""
-    folder = make_modules(tmp_path / "modules")
     streaming = zstandard.ZstdCompressor().compressobj()  # its frames do not tell their size
     plain, gz, xz, zst = (
         NOT_ZERO % depends for depends in (b"", b"virtio-pci", b"virtio-blk", b"ext4,builtin")
     )
-    (folder / "virtio_pci.ko").write_bytes(plain)
-    (folder / "virtio_blk.ko.gz").write_bytes(gzip.compress(gz))
-    (folder / "ext4.ko.xz").write_bytes(lzma.compress(xz))
-    (folder / "dm-mod.ko.zst").write_bytes(streaming.compress(zst) + streaming.flush())
-    kernel = Kernel(RELEASE, tmp_path / "vmlinuz", folder)
-    found = guest_modules(kernel, ["dm_mod"])
+    packed = {
+        "virtio_pci.ko": plain,
+        "virtio_blk.ko.gz": gzip.compress(gz),
+        "ext4.ko.xz": lzma.compress(xz),
+        "dm-mod.ko.zst": streaming.compress(zst) + streaming.flush(),
+    }
+    put(tmp_path, {"modules.builtin": BUILTIN, **packed})
+    found = guest_modules(Kernel(RELEASE, tmp_path / "vmlinuz", tmp_path), ["dm_mod"])
     wanted = {"virtio_pci": plain, "virtio_blk": gz, "ext4": xz, "dm_mod": zst}
     assert list(found.items()) == list(wanted.items())
 
 
 def test_module_that_nothing_unpacks(tmp_path: Path) -> None:
-    folder = make_modules(tmp_path / "modules")
-    (folder / "virtio_pci.ko.br").write_bytes(b"?")
+    put(tmp_path, {"modules.builtin": BUILTIN, "virtio_pci.ko.br": "?"})
     with pytest.raises(HostError, match=r"cannot unpack .*virtio_pci\.ko\.br"):
-        guest_modules(Kernel(RELEASE, tmp_path / "vmlinuz", folder))
+        guest_modules(Kernel(RELEASE, tmp_path / "vmlinuz", tmp_path))
 
 
-class FakeArchive:
-    """Lists with the kernels of these releases, from which nothing is downloaded."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *releases: str) -> None:
-        names = {f"linux-image-{release}" for release in releases}
-        monkeypatch.setattr(Apt, "names", lambda _, prefix: {n for n in names if prefix in n})
-        monkeypatch.setattr(kernels, "apt_of", lambda _: Apt())
-        monkeypatch.setattr(kernels, "_unpacked", lambda release, _: release)
+def archive_of(monkeypatch: pytest.MonkeyPatch, *releases: str) -> None:
+    """Have lists with the kernels of these releases, from which nothing is downloaded."""
+    names = {f"linux-image-{release}" for release in releases}
+    monkeypatch.setattr(Apt, "names", lambda _, prefix: {n for n in names if prefix in n})
+    monkeypatch.setattr(kernels, "apt_of", lambda _: Apt())
+    monkeypatch.setattr(kernels, "_unpacked", lambda release, _: release)
 
 
 def test_newest_of_a_series_and_of_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
-    FakeArchive(
+    archive_of(
         monkeypatch,
         "6.12.107+deb13-amd64",
         "6.12.117+deb13-amd64",
@@ -125,13 +113,13 @@ def test_newest_of_a_series_and_of_a_suite(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_newest_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the newest of all, nor the greatest as a text."""
-    FakeArchive(monkeypatch, "6.1.0-9-amd64", "6.12.3-amd64", "99.1.2-amd64")
+    archive_of(monkeypatch, "6.1.0-9-amd64", "6.12.3-amd64", "99.1.2-amd64")
     assert newest_known() == "6.12"
-    FakeArchive(monkeypatch, "99.1.2-amd64")
+    archive_of(monkeypatch, "99.1.2-amd64")
     with pytest.raises(HostError, match=r"have kernel 99\.1, .* on kernel 6\.1, 6\.12, ") as raised:
         newest_known()
     assert "--kernel" in str(raised.value)
-    FakeArchive(monkeypatch)
+    archive_of(monkeypatch)
     with pytest.raises(HostError, match="have no kernel"):
         newest_known()
 

@@ -17,7 +17,6 @@ from cyclonedx.model.bom import Bom
 from package.source import PYTHONS, lock_of_the_wheels, repository_files
 from package.tree import CONFFILE, LINKS, Flavour, make_tree
 from tests.initramfs.installed import BUILD
-from tests.test_linters import lint
 from tests.tools import ROOT, files_of, put, unavailable
 from tests.unit.test_frozen import OURS
 from torpor import VERSION
@@ -374,7 +373,3 @@ def test_on_arch_the_resumer_goes_with_the_package(
         called = run_scriptlet("pre_remove", "post_remove", printed=printed, status=status)
         assert called == [*before, *expected]
     assert run_scriptlet("post_remove", printed="") == []
-
-
-def test_shellcheck_has_nothing_to_say() -> None:
-    lint("shellcheck", str(ARCH / "PKGBUILD"), str(ARCH / "torpor.install"))
