@@ -119,6 +119,11 @@ class FakeMachine:
         put(self.root, {f"{folder}/dm/name": f"{dm[0]}\n", f"{folder}/dm/uuid": f"{dm[1]}\n"})
         (self.root / f"sys/class/block/{name}/slaves/{below}").mkdir()
 
+    def swaps(self, *areas: str) -> None:
+        """Have these areas of swap in use, by lines of /proc/swaps but for the priority."""
+        lines = [f"{area} -2\n" for area in areas]
+        self.write("/proc/swaps", "".join(["Filename Type Size Used Priority\n", *lines]))
+
     def file(self, path: str, first_page: bytes, size: int = 0) -> None:
         """Make a file of so many bytes, whose first page is on sda1."""
         self.write(path, first_page)

@@ -123,8 +123,7 @@ def build(folder: Path, parts: Parts) -> FakeMachine:
     for name in ("/file", "/gr\udcfcn"):
         fake.file(name, PAGES[parts.file], GIB)
     fake.replace("/proc/self/mountinfo", "ext4", parts.fs_type)
-    lines = [f"{area} -2\n" for area in parts.swaps]
-    fake.write("/proc/swaps", "".join(["Filename Type Size Used Priority\n", *lines]))
+    fake.swaps(*parts.swaps)
     fake.write("/etc/torpor.conf", f"store = {parts.conf}\n" if parts.conf else "")
     resume = f"resume={parts.resume}" if parts.resume else ""
     fake.write("/proc/cmdline", f"ro {resume} {parts.offset} {parts.word}\n")

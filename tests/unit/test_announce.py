@@ -62,8 +62,7 @@ class Kernel:
 
     def use(self, *areas: str) -> None:
         """Have these areas of swap in use, by the first words of /proc/swaps."""
-        lines = [f"{area} 1000 0 -2\n" for area in areas]
-        self.fake.write("/proc/swaps", "".join(["Filename Type Size Used Priority\n", *lines]))
+        self.fake.swaps(*(f"{area} 1000 0" for area in areas))
 
 
 @pytest.fixture(name="kernel")

@@ -75,7 +75,7 @@ def random_key(fake: FakeMachine) -> None:
 def store_device(fake: FakeMachine) -> None:
     """Make sda2 a store device."""
     fake.write("/dev/sda2", STORE_PAGE)
-    fake.write("/proc/swaps", "Filename Type Size Used Priority\n")
+    fake.swaps()
 
 
 def old_image(fake: FakeMachine) -> None:

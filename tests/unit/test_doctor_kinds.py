@@ -15,9 +15,8 @@ from tests.unit.fake_root import FILE_PAGE
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Level
 
-LUKS_UUID = "0815" * 8
-LUKS = f"CRYPT-LUKS2-{LUKS_UUID}-swap_crypt"
 DASHED = "08150815-0815-0815-0815-081508150815"
+LUKS = f"CRYPT-LUKS2-{DASHED.replace('-', '')}-swap_crypt"
 ROOT_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 UNITS = "usr/lib/systemd/system"
 STORE_PAGE = header(USER, b"TORPSTOR")
@@ -80,20 +79,19 @@ def swap_file_on_command_line(fake: FakeMachine) -> None:
 def made_by(fake: FakeMachine, *programs: str) -> None:
     """Have the machine's initramfs made by another generator."""
     (fake.root / "usr/sbin/update-initramfs").unlink(missing_ok=True)
+    fake.initramfs.pop("scripts/local-premount/ORDER", None)
     for program in programs:
         fake.write(program, "")
 
 
 def dracut(fake: FakeMachine) -> None:
     made_by(fake, "/usr/bin/dracut")
-    del fake.initramfs["scripts/local-premount/ORDER"]
     hooks = "usr/lib/dracut/hooks/pre-mount"
     hold(fake, f"{hooks}/05-torpor-resume.sh", f"{hooks}/10-resume.sh")
 
 
 def systemd(fake: FakeMachine) -> None:
     made_by(fake, "/usr/bin/dracut", "/usr/lib/systemd/systemd")
-    del fake.initramfs["scripts/local-premount/ORDER"]
     hold(
         fake,
         "usr/lib/dracut/modules.txt",
@@ -107,7 +105,6 @@ def systemd(fake: FakeMachine) -> None:
 
 def mkinitcpio(fake: FakeMachine) -> None:
     made_by(fake, "/usr/bin/mkinitcpio", "/etc/mkinitcpio.d/linux.preset")
-    del fake.initramfs["scripts/local-premount/ORDER"]
     hold(fake, "init_functions", "hooks/torpor")
     hold(fake, "config", data=b'EARLYHOOKS="udev"\nHOOKS="udev encrypt torpor resume"\n')
     hooks = "HOOKS=(base udev block\n  encrypt torpor resume filesystems)\n"

@@ -107,6 +107,34 @@ UKI = {"/etc/kernel/install.conf": "layout=uki\n"}
 UEFI = {"/etc/dracut.conf.d/uefi.conf": "uefi=yes\n"}
 NO_PRESETS = {"/usr/bin/mkinitcpio": ""}
 ALL = "dracut --regenerate-all --force"
+DEBIAN = {
+    **DRACUT,
+    "/etc/kernel/postinst.d/dracut": "",
+    "/etc/machine-id": TOKEN,
+    "/etc/os-release": "ID=debian\n",
+    "/boot/vmlinuz-6.12.1-amd64": "",
+    "/boot/vmlinuz-6.12.9-amd64": "",
+    "/lib/modules/6.12.1-amd64/modules.dep": "",
+    "/lib/modules/6.12.9-amd64/modules.dep": "",
+}
+BOTH = [
+    command.format(release)
+    for release in ("6.12.1-amd64", "6.12.9-amd64")
+    for command in (
+        "dracut --force /boot/initrd.img-{0} {0}",
+        "kernel-install add {0} /boot/vmlinuz-{0}",
+    )
+]
+ESP = f"/boot/efi/{TOKEN}/6.12.9-amd64/initrd"
+SUSES_MODULES = "/usr/lib/modules/6.12.1-1-default"
+SUSE = {
+    **DRACUT,
+    "/usr/bin/sdbootutil": "",
+    "/usr/bin/kernel-install": "",
+    "/etc/machine-id": TOKEN,
+    "/etc/os-release": 'ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n',
+    f"{SUSES_MODULES}/vmlinuz": "",
+}
 
 
 def run(root: Root) -> list[str]:
@@ -143,32 +171,15 @@ def run(root: Root) -> list[str]:
         (NO_PRESETS | DRACUT | {"/usr/bin/limine-mkinitcpio": ""}, ["limine-mkinitcpio"]),
         (NO_PRESETS | KERNEL_INSTALL, ADDED),
         (NO_PRESETS, []),
+        # Without kernel-install dracut knows its place on Debian.
+        (DEBIAN | {ESP: ""}, [ALL]),
+        # Without a boot loader of sdbootutil's the rest is as elsewhere.
+        (SUSE | UKI, [f"kernel-install add 6.12.1-1-default {SUSES_MODULES}/vmlinuz"]),
     ],
 )
 def test_what_is_run(files: dict[str, str], expected: list[str], root: Root) -> None:
     write(root, files)
     assert run(root) == expected
-
-
-DEBIAN = {
-    **DRACUT,
-    "/etc/kernel/postinst.d/dracut": "",
-    "/etc/machine-id": TOKEN,
-    "/etc/os-release": "ID=debian\n",
-    "/boot/vmlinuz-6.12.1-amd64": "",
-    "/boot/vmlinuz-6.12.9-amd64": "",
-    "/lib/modules/6.12.1-amd64/modules.dep": "",
-    "/lib/modules/6.12.9-amd64/modules.dep": "",
-}
-BOTH = [
-    command.format(release)
-    for release in ("6.12.1-amd64", "6.12.9-amd64")
-    for command in (
-        "dracut --force /boot/initrd.img-{0} {0}",
-        "kernel-install add {0} /boot/vmlinuz-{0}",
-    )
-]
-ESP = f"/boot/efi/{TOKEN}/6.12.9-amd64/initrd"
 
 
 @pytest.mark.parametrize(
@@ -196,19 +207,6 @@ def test_on_debian_kernel_install_takes_what_lies_in_boot(
     assert run(root) == expected
 
 
-def test_without_kernel_install_dracut_knows_its_place_on_debian(root: Root) -> None:
-    write(root, DEBIAN | {ESP: ""})
-    assert run(root) == [ALL]
-
-
-SUSE = {
-    **DRACUT,
-    "/usr/bin/sdbootutil": "",
-    "/usr/bin/kernel-install": "",
-    "/etc/machine-id": TOKEN,
-    "/etc/os-release": 'ID="opensuse-tumbleweed"\nID_LIKE="opensuse suse"\n',
-    "/usr/lib/modules/6.12.1-1-default/vmlinuz": "",
-}
 ENTRIES = {"/boot/efi/opensuse-tumbleweed/6.12.1-1-default/initrd-1b2c": ""}
 SDBOOTUTIL = ["sdbootutil mkinitrd"]
 
@@ -236,13 +234,6 @@ def test_on_opensuse_the_boot_loader_decides(
     if loader is not None:
         write(root, {"/etc/sysconfig/bootloader": loader})
     assert run(root) == (expected or (SDBOOTUTIL if entries else [ALL]))
-
-
-def test_unified_kernel_images_on_opensuse(root: Root) -> None:
-    """Without a boot loader of sdbootutil's the rest is as elsewhere."""
-    write(root, SUSE | UKI)
-    (added,) = run(root)
-    assert added.startswith("kernel-install add 6.12.1-1-default ")
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,8 @@ def _fake(tmp_path: Path) -> FakeMachine:
     fake.write("/dev/sda3", header(SWAP))
     fake.device("sda4", "8:4", 3 * GIB, "dddddddd-0000-0000-0000-000000000000")
     fake.write("/dev/sda4", STORE_PAGE)
-    use(fake, *SWAPS)
+    fake.swaps(*SWAPS)
     return fake
-
-
-def use(fake: FakeMachine, *areas: str) -> None:
-    """Have the swap areas in use that these lines of /proc/swaps tell, but for the priority."""
-    lines = [f"{area} -2\n" for area in areas]
-    fake.write("/proc/swaps", "".join(["Filename Type Size Used Priority\n", *lines]))
 
 
 def settings(
@@ -85,7 +79,7 @@ def test_store_that_is_not_there(
 
 def test_offset_on_the_command_line_is_a_file(fake: FakeMachine) -> None:
     fake.file("/swapfile", header(SWAP), GIB)
-    use(fake, "/gone file 9999999 0", SWAP_FILE)
+    fake.swaps("/gone file 9999999 0", SWAP_FILE)
     assert chosen(fake, settings(f"resume={SDA1} resume_offset={FILE_PAGE}")) == "/swapfile"
     with pytest.raises(StoreRefusedError, match="no swap file in use begins at page 99"):
         chosen(fake, settings(f"resume={SDA1} resume_offset=99"))
@@ -94,12 +88,12 @@ def test_offset_on_the_command_line_is_a_file(fake: FakeMachine) -> None:
 def test_swap_with_the_most_room_that_can_hold_an_image(fake: FakeMachine) -> None:
     fake.device("zram0", "253:0", GIB, "")
     areas = ["/dev/zram0 partition 9999999 0", r"/swap\040file\040(deleted) file 9999999 0"]
-    use(fake, *areas, *SWAPS)
+    fake.swaps(*areas, *SWAPS)
     assert largest_swap(fake.machine()).path == "/dev/sda3"
-    use(fake, *areas)
+    fake.swaps(*areas)
     with pytest.raises(StoreRefusedError, match="zram0 is compressed memory"):
         largest_swap(fake.machine())
-    use(fake)
+    fake.swaps()
     with pytest.raises(StoreRefusedError, match="none is in use") as caught:
         largest_swap(fake.machine())
     assert "torpor mkstore" in caught.value.hint
@@ -107,7 +101,7 @@ def test_swap_with_the_most_room_that_can_hold_an_image(fake: FakeMachine) -> No
 
 def test_what_is_found(fake: FakeMachine) -> None:
     fake.file("/swapfile", header(SWAP), GIB)
-    use(fake, SWAP_FILE, *SWAPS)
+    fake.swaps(SWAP_FILE, *SWAPS)
     machine = fake.machine()
     found = {path: look_at(path, machine) for path in ("/dev/sda2", "/swapfile", "/dev/sda4")}
     assert [(each.kind, each.place.device, each.place.page) for each in found.values()] == [
