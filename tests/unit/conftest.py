@@ -186,6 +186,22 @@ def device(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     return fake
 
 
+Handed = list[tuple[int, ...]]
+
+
+@pytest.fixture
+def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
+    """What was named to the kernel, which then knows no name in the firmware any more."""
+    calls: Handed = []
+
+    def name_place(*words: int) -> None:
+        assert not Path(efivar.FOLDER, efivar.HIBERNATE_LOCATION).exists()
+        calls.append(words)
+
+    monkeypatch.setattr(power, "name_place", name_place)
+    return calls
+
+
 @pytest.fixture
 def on_disk(tmp_path: Path) -> Path:
     """A folder whose files need not be cached: on a tmpfs what is cached cannot be dropped."""

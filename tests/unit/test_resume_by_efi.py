@@ -18,7 +18,7 @@ from errors import (
     TorporError,
     UsageError,
 )
-from linux import efivar, power, root
+from linux import efivar, root
 from resume import images
 from state import location as state_location
 from state.boot import BootRecord
@@ -26,7 +26,7 @@ from state.location import Location
 from store.efi_location import EfiLocation, write_efi_location
 from tests.tools import failing
 from tests.unit.booting import KERNEL_IMAGE, PAGES, Boot
-from tests.unit.conftest import Torpor
+from tests.unit.conftest import Handed, Torpor
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import HERE, INSTALLATION, Made
 
@@ -49,19 +49,6 @@ def variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: FakeSnapsh
 
 def keep(release: str = RELEASE, page: int = 9) -> None:
     write_efi_location(EfiLocation(NAMED, page, release), {"ID": "debian"})
-
-
-@pytest.fixture
-def handed(monkeypatch: pytest.MonkeyPatch, variable: Path) -> list[tuple[int, int]]:
-    """What was named to the kernel, which then knows no name in the firmware any more."""
-    calls: list[tuple[int, int]] = []
-
-    def name_place(*words: int) -> None:
-        assert not variable.exists()
-        calls.append(words)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(power, "name_place", name_place)
-    return calls
 
 
 @pytest.fixture
@@ -89,7 +76,7 @@ def run(torpor_resume: Torpor, variable: Path) -> Run:
     ],
 )
 def test_image_of_the_kernel_is_handed_over(
-    boot: Boot, handed: list[tuple[int, int]], run: Run, text: str, kept: str
+    boot: Boot, handed: Handed, run: Run, text: str, kept: str
 ) -> None:
     """Where nothing else is named, and where what is named holds nothing or is not there."""
     named = boot.device(SPEC, first=KERNEL_IMAGE, page=9)
@@ -98,7 +85,7 @@ def test_image_of_the_kernel_is_handed_over(
     assert handed == [(os.stat(named).st_rdev, 9)]
 
 
-def test_what_is_named_comes_first(boot: Boot, handed: list[tuple[int, int]], run: Run) -> None:
+def test_what_is_named_comes_first(boot: Boot, handed: Handed, run: Run) -> None:
     boot.device(SPEC, first=KERNEL_IMAGE, page=9)
     boot.image("LABEL=other")
     with pytest.raises(Restored):
@@ -122,7 +109,7 @@ def test_image_of_ours_has_to_be_of_this_installation(boot: Boot, run: Run) -> N
 def test_another_system_s_and_garbage_are_left_alone(
     boot: Boot,
     variable: Path,
-    handed: list[tuple[int, int]],
+    handed: Handed,
     run: Run,
     release: str,
     raw: bytes | None,

@@ -21,7 +21,7 @@ from errors import (
 )
 from format.mark import MarkState
 from format.records import Identity
-from linux import kmsg, power
+from linux import kmsg
 from resume import images
 from resume.outcome import Outcome
 from state.location import Location
@@ -30,6 +30,7 @@ from store.image import open_image
 from tests.forge import PAGE
 from tests.sources import opened
 from tests.unit.booting import KERNEL_IMAGE, Boot
+from tests.unit.conftest import Handed
 from tests.unit.marked import HERE, INSTALLATION, Made, mark_of, set_mark
 
 OURS = Location("", machine_id=INSTALLATION)
@@ -223,17 +224,6 @@ def test_noresume_discards_what_is_ours(boot: Boot) -> None:
     assert "noresume" in refused(boot, ForbiddenError, "noresume").message
     assert not holds_image(ours)
     assert holds_image(foreign)
-
-
-Handed = list[tuple[int, int]]
-
-
-@pytest.fixture
-def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
-    """What the kernel was told to resume from; it does not."""
-    calls: Handed = []
-    monkeypatch.setattr(power, "name_place", lambda *words: calls.append(words))
-    return calls
 
 
 @pytest.mark.parametrize("page", [0, 9])

@@ -50,7 +50,7 @@ def faults() -> list[Fault]:
     image = "/boot/initrd.img-$(uname -r)"
     resumer = "/usr/lib/torpor/resume/_internal/base_library.zip"
     return [
-        covered("resume= elsewhere", cmdline, f"{words} resume=UUID=1234", "resume=UUID=1234"),
+        covered("resume= elsewhere", cmdline, f"{words} resume=UUID=1234", "UUID=1234, which"),
         covered("noresume", cmdline, f"{words} noresume", "noresume"),
         covered("lockdown", lockdown, "none [integrity] confidentiality", "lockdown"),
         covered("kernel without hibernation", power, "freeze mem", power),

@@ -1,4 +1,4 @@
-"""Files as stores on real file systems: on loop devices over files of our own."""
+"""Stores on real devices: loop devices as they are, and files on file systems on them."""
 
 import os
 from collections.abc import Iterator
@@ -7,31 +7,126 @@ from pathlib import Path
 
 import pytest
 
-from errors import NoSpaceError, StoreRefusedError
+from errors import DeviceNotFoundError, NoSpaceError, StoreRefusedError
 from linux.mounts import SwapArea
 from store import file_store, place
+from store.device import DeviceStore, make_store
 from store.file_store import FileStore, make_file_store, page_runs
 from store.find import open_store
 from store.header import read_header
 from store.place import Place, own_extents, place_of
 from store.swap import SwapStore
 from tests.forge import PAGE
-from tests.premises.volumes import loop_device, own_mounts
+from tests.premises.volumes import loop_device, make_volume, own_mounts, skip_unless_mountable
 from tests.sources import image_to, opened, read_file
-from tests.tools import failing
+from tests.tools import Result, failing
 from tests.unit.conftest import Torpor
+from tests.vectors import devices
 from tests.vectors.images import noise
-from vm.host import run
+from vm.host import SEARCH_PATH, run
 
 MIB = 1 << 20
-MAKE = {
-    "ext4": ["mke2fs", "-q", "-t", "ext4", "-b", "4096"],
-    "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
-    "btrfs": ["mkfs.btrfs", "-q"],
-}
-SIZE = {"ext4": 64, "xfs": 512, "btrfs": 256}
+PAGES = 512
+BLOCKS = {"ext4": ("-b", "4096")}
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.delitem(place.VOLATILE, "loop")
+    monkeypatch.setenv("PATH", SEARCH_PATH)
+    skip_unless_mountable("ext4")
+    backing = tmp_path / "disk"
+    backing.write_bytes(bytes(PAGES * PAGE))
+    with loop_device(backing) as device:
+        yield device
+
+
+def put_image(store: DeviceStore | FileStore, stream: bytes) -> None:
+    store.slot.set_mark(image_to(store.sink(), stream))
+
+
+def hibernate_to(path: str, stream: bytes) -> None:
+    with DeviceStore(path) as store:
+        put_image(store, stream)
+
+
+def test_life_of_a_store(device: str, torpor: Torpor) -> None:
+    made = torpor("mkstore", device)
+    assert (made.code, "boot with resume=UUID=" in made.out) == (0, True)
+    said = f"torpor: no image: the store {device} is empty\n"
+    assert torpor("verify", device) == Result(3, "", said)
+    stream = noise(60 * PAGE)
+    hibernate_to(device, stream)
+    assert torpor("verify", device).code == 0
+    assert read_file(Path(device)) == stream
+    assert torpor("discard", device).code == 0
+    assert torpor("verify", device).code == 3
+
+
+def test_mkstore_again_discards(device: str, torpor: Torpor) -> None:
+    torpor("mkstore", device)
+    hibernate_to(device, noise(PAGE))
+    assert torpor("mkstore", device).code == 0
+    assert torpor("verify", device).code == 3
+
+
+def test_store_in_use_is_refused(device: str, torpor: Torpor) -> None:
+    torpor("mkstore", device)
+    with DeviceStore(device):
+        for use in (DeviceStore, make_store):
+            with pytest.raises(StoreRefusedError, match="is in use"):
+                use(device)
+
+
+def test_mkstore_spares_what_holds_something(device: str, torpor: Torpor) -> None:
+    run("mkswap", device)
+    before = Path(device).read_bytes()
+    made = torpor("mkstore", device)
+    assert made.code == 8
+    assert "holds something already" in made.err
+    assert "wipefs" in made.err
+    assert Path(device).read_bytes() == before
+
+
+def test_image_without_a_mark_is_explained(device: str, torpor: Torpor) -> None:
+    """A file written to a device with dd: where it ends, nothing says."""
+    Path(device).write_bytes(devices.IMAGE)
+    verified = torpor("verify", device)
+    assert (verified.code, "holds an image's bytes, but no mark" in verified.err) == (3, True)
+
+
+def test_full_store(device: str, torpor: Torpor) -> None:
+    torpor("mkstore", device)
+    with pytest.raises(NoSpaceError, match="no room left"):
+        hibernate_to(device, noise(PAGES * PAGE))
+    assert torpor("verify", device).code == 3
+
+
+def test_swap_store_wants_swaps_header(device: str) -> None:
+    with pytest.raises(StoreRefusedError, match="no swap header of version 1"):
+        SwapStore(SwapArea(device, is_partition=True, size=PAGES * PAGE, used=0), Place(device, 0))
+    with pytest.raises(StoreRefusedError, match="neither swap in use nor a store"):
+        open_store(device)
+    with pytest.raises(StoreRefusedError, match="is no store any more"):
+        DeviceStore(device)
+
+
+def test_no_device(torpor: Torpor, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(PAGES * PAGE))
+    with pytest.raises(DeviceNotFoundError):
+        make_store(str(tmp_path / "nowhere"))
+    for path in (tmp_path / "file", tmp_path, Path("/dev/null")):
+        said = f"torpor: {path} is not a block device\n"
+        assert torpor("mkstore", path) == Result(8, "", said)
+
+
+def test_images_of_files_do_not_go_to_devices(device: str, torpor: Torpor, tmp_path: Path) -> None:
+    stream = tmp_path / "stream"
+    stream.write_bytes(noise(3 * PAGE))
+    packed = torpor("pack", stream, device)
+    assert (packed.code, "is a block device, not a file" in packed.err) == (8, True)
+    with open(device, "rb") as file:
+        assert not file.read().strip(b"\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +143,11 @@ def mounted(
     """A fresh file system of the kind that is asked for, on a loop device taken for a disk."""
     monkeypatch.delitem(place.VOLATILE, "loop")
     kind: str = request.param
-    image = tmp_path / "device.img"
-    with image.open("wb") as file:
-        file.truncate(SIZE[kind] * MIB)
-    run(*MAKE[kind], image)
+    skip_unless_mountable(kind)
+    volume = make_volume(tmp_path / "device.img", kind, *BLOCKS.get(kind, ()))
     folder = tmp_path / "mounted"
     folder.mkdir()
-    with own_mounts(), loop_device(image) as device:
+    with own_mounts(), loop_device(volume.path) as device:
         run("mount", device, folder)
         try:
             yield Mounted(kind, folder, device)
@@ -99,10 +192,6 @@ def test_place_of_a_swap_file_holds_its_header(mounted: Mounted) -> None:
     with store:
         assert store.slot.page == place.page
         assert store.slot.uuid.strip("-0")
-
-
-def put_image(store: FileStore, stream: bytes) -> None:
-    store.slot.set_mark(image_to(store.sink(), stream))
 
 
 @on("ext4", "xfs")
