@@ -48,7 +48,7 @@ def faults() -> list[Fault]:
     cmdline, words = "/proc/cmdline", "root=/dev/vda ro"
     lockdown, power = "/sys/kernel/security/lockdown", "/sys/power/state"
     image = "/boot/initrd.img-$(uname -r)"
-    resumer = "/usr/lib/torpor/resume/_internal/base_library.zip"
+    resumer = "/usr/lib/torpor/resume/_internal/errors.pyc"
     return [
         covered("resume= elsewhere", cmdline, f"{words} resume=UUID=1234", "UUID=1234, which"),
         covered("noresume", cmdline, f"{words} noresume", "noresume"),
