@@ -239,11 +239,6 @@ BOOTED = {
     ),
 }
 
-MANJARO_PRESET = {
-    "/etc/mkinitcpio.d/linux66.preset": "ALL_kver='/boot/vmlinuz-6.6-x86_64'\nPRESETS=(default)\n"
-    'default_image="/boot/initramfs-6.6-x86_64.img"\n'
-}
-
 UNTOLD = {
     "Debian": boots(f"/boot/initrd.img-{RELEASE}"),
     "Fedora": boots(FRESH),
@@ -278,8 +273,11 @@ UNTOLD = {
     ),
     "Manjaro, by its preset": boots(
         "/boot/initramfs-6.6-x86_64.img",
-        MANJARO_PRESET,
-        {f"/lib/modules/{RELEASE}/pkgbase": "linux66"},
+        {
+            "/etc/mkinitcpio.d/linux66.preset": "ALL_kver='/boot/vmlinuz-6.6-x86_64'\n"
+            'PRESETS=(default)\ndefault_image="/boot/initramfs-6.6-x86_64.img"\n',
+            f"/lib/modules/{RELEASE}/pkgbase": "linux66",
+        },
     ),
     "kernel-install": boots(f"{BLS}/initrd", f"{BLS}/linux"),
     "kernel-install with a token": boots(

@@ -45,7 +45,9 @@ class Enabled:
         tree = self.fake.initramfs | {"var/lib/torpor/location": TARGET.location.build().encode()}
         self.tree = tree
         (self.folder / "with").write_bytes(archive(tree))
-        (self.folder / "without").write_bytes(archive(without_us(tree)))
+        bare = {name: data for name, data in tree.items() if "torpor" not in name}
+        bare |= {"config": b'HOOKS="udev"\n'} if "config" in tree else {}
+        (self.folder / "without").write_bytes(archive(bare))
         image = self.fake.root / IMAGE[1:]
         image.write_bytes((self.folder / "without").read_bytes())
         os.utime(image, (OLD, OLD))
@@ -68,14 +70,6 @@ class Enabled:
         """Return all files that there are."""
         root = self.fake.root
         return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def without_us(tree: dict[str, bytes | Link]) -> dict[str, bytes | Link]:
-    return {
-        name: b'HOOKS="udev"\n' if name == "config" else data
-        for name, data in tree.items()
-        if "torpor" not in name
-    }
 
 
 def by_dracut(machine: Enabled, script: str) -> None:

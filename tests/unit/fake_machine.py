@@ -24,12 +24,6 @@ NEEDS = [
     "/usr/lib/torpor/resume/_internal/base_library.zip",
     "/lib/x86_64-linux-gnu/libc.so.6",
 ]
-PARTS = (
-    "/usr/share/initramfs-tools/hooks/torpor",
-    "/usr/lib/dracut/modules.d/55torpor/module-setup.sh",
-    "/usr/lib/initcpio/install/torpor",
-)
-"""What the package installs for the generators."""
 ENABLED = (
     "/var/lib/torpor/location",
     "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf",
@@ -182,7 +176,10 @@ def _files() -> dict[str, str]:
         "/sys/kernel/security/lockdown": "[none] integrity confidentiality\n",
         "/dev/snapshot": "",
         f"/boot/config-{RELEASE}": "CONFIG_HIBERNATION=y\nCONFIG_HIBERNATION_SNAPSHOT_DEV=y\n",
-        **dict.fromkeys(PARTS, ""),
+        # What the package installs for the generators.
+        "/usr/share/initramfs-tools/hooks/torpor": "",
+        "/usr/lib/dracut/modules.d/55torpor/module-setup.sh": "",
+        "/usr/lib/initcpio/install/torpor": "",
         "/usr/sbin/mkinitramfs": "#!/bin/sh\n",
         "/usr/sbin/update-initramfs": "#!/bin/sh\n",
         "/etc/machine-id": MACHINE_ID + "\n",

@@ -122,15 +122,18 @@ def test_a_device_is_written_to_and_stays_one(tmp_path: Path, torpor: Torpor) ->
     assert [path.name for path in tmp_path.iterdir() if path.name != "kept"] == ["null"]
 
 
-def test_a_link_in_the_way_is_not_followed(tmp_path: Path, torpor: Torpor) -> None:
+def test_what_is_recorded_is_for_its_owner_only(tmp_path: Path, torpor: Torpor) -> None:
+    """It names the files of every user. A link in the way is not followed."""
+    places = (tmp_path / "set", Path(working_set.WAITING_PATH))
     other = tmp_path / "others"
     other.write_bytes(b"theirs")
-    for path in (tmp_path / "set", Path(working_set.WAITING_PATH)):
+    for path in places:
         path.parent.mkdir(exist_ok=True)
         path.with_name(f"{path.name}.partial").symlink_to(other)
-    assert torpor("workingset", "record", tmp_path / "set").code == 0
+    assert torpor("workingset", "record", places[0]).code == 0
     save_working_set(forge.working_set())
     assert other.read_bytes() == b"theirs"
+    assert [path.lstat().st_mode & 0o777 for path in places] == [0o600, 0o600]
 
 
 def test_a_replay_that_was_killed_is_not_running(torpor: Torpor) -> None:
@@ -267,11 +270,3 @@ def test_without_systemd_a_process_of_its_own_does_it(
     monkeypatch.setattr(kmsg, "PATH", str(log))
     start_replay()
     wait_until(lambda: "workingset" in log.read_text())
-
-
-def test_what_is_recorded_is_for_its_owner_only(tmp_path: Path, torpor: Torpor) -> None:
-    """It names the files of every user."""
-    assert torpor("workingset", "record", tmp_path / "set").code == 0
-    save_working_set(forge.working_set())
-    for path in (tmp_path / "set", Path(working_set.WAITING_PATH)):
-        assert path.stat().st_mode & 0o777 == 0o600

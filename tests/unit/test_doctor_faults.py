@@ -19,7 +19,6 @@ EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9
 OPTIONS = EFI_VARIABLE.replace("HibernateLocation", "SystemdOptions")
 DROP_INS = "/etc/systemd/system/systemd-hibernate.service.d"
 STORE_SDA2 = "store = /dev/sda2\n"
-STORE_PAGE = header(USER, b"TORPSTOR")
 
 
 def test_sound_machine(fake: FakeMachine) -> None:
@@ -72,15 +71,10 @@ def random_key(fake: FakeMachine) -> None:
     fake.write("/etc/crypttab", "# a comment\nswap_crypt /dev/sda2 /dev/urandom swap,cipher=aes\n")
 
 
-def store_device(fake: FakeMachine) -> None:
-    """Make sda2 a store device."""
-    fake.write("/dev/sda2", STORE_PAGE)
-    fake.swaps()
-
-
 def old_image(fake: FakeMachine) -> None:
-    store_device(fake)
-    page = bytearray(STORE_PAGE)
+    """Make sda2 a store device with an image."""
+    fake.swaps()
+    page = bytearray(header(USER, b"TORPSTOR"))
     page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] = MARK_MAGIC
     fake.write("/dev/sda2", bytes(page))
 

@@ -1,7 +1,5 @@
 """crypttab, what is to open below a device, and which volumes and disks a boot takes."""
 
-from collections.abc import Callable
-
 import pytest
 
 from initramfs.generators.dracut import DRACUT
@@ -16,15 +14,13 @@ from tests.unit.test_doctor_kinds import (
     DASHED,
     LUKS,
     ROOT_UUID,
+    Change,
     dracut,
     hold,
     mkinitcpio,
     mkinitcpio_with_systemd,
     systemd,
 )
-
-Change = Callable[[FakeMachine], object]
-
 
 UUID = DASHED
 HEX = UUID.replace("-", "")

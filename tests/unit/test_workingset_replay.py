@@ -21,14 +21,10 @@ from workingset.replay import replay
 from workingset.stats import Skipped, Stats
 
 
-def never() -> bool:
-    return False
-
-
 def replayed(whole: WorkingSet) -> Stats:
     """Bring it back, all of it that is still the same; return what came of it."""
     stats = Stats()
-    assert replay(whole, never, stats) == ""
+    assert replay(whole, lambda: False, stats) == ""
     return stats
 
 
@@ -132,7 +128,7 @@ def test_free_memory_stops_it(cached: Path, monkeypatch: pytest.MonkeyPatch) -> 
     drop_all(cached)
     high = memory()["MemTotal"]
     monkeypatch.setattr(limits_module, "high_watermarks", lambda: high)
-    assert replay(whole, never, Stats()) == "free memory runs short"
+    assert replay(whole, lambda: False, Stats()) == "free memory runs short"
     assert resident(cached / "plain") == []
 
 
@@ -143,7 +139,7 @@ def test_pressure_counts_where_memory_is_reclaimed(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(limits_module, "high_watermarks", lambda: 1 << 20)
     monkeypatch.setattr(limits_module, "scanned", lambda: state["scanned"])
     monkeypatch.setattr(limits_module, "pressure", lambda: float(state["pressure"]))
-    limits = Limits(never)
+    limits = Limits(lambda: False)
     limits.check()
     state["scanned"] += 1
     with pytest.raises(StoppedError, match="others wait"):
