@@ -17,12 +17,14 @@ from uuid import UUID
 from construct import (
     Array,
     Bytes,
+    Computed,
     Construct,
     ConstructError,
     Container,
     Default,
     ExprAdapter,
     GreedyBytes,
+    IfThenElse,
     Int8ul,
     Int16ul,
     Int32ul,
@@ -60,6 +62,9 @@ WITHOUT_PATHS = 1
 """Flag of a working set: a file's name is its handle."""
 INCOMPLETE = 2
 """Flag of a working set: there was more, but no time or room for it."""
+
+WITH_LAYERS = 1
+"""Flag of an entry of the guard: it says what the device lies on."""
 
 _PLATFORM = 1
 """Optional flag: the machine was powered off by its firmware (ACPI S4)."""
@@ -252,7 +257,7 @@ MapPage = Struct(
 
 GuardEntry = Struct(
     "method" / Int16ul,
-    "flags" / Default(Int16ul, 0),
+    "flags" / Default(Int16ul, WITH_LAYERS),
     "identity" / Bytes(16),
     "device_size" / Int64ul,
     "fingerprint" / Bytes(32),
@@ -260,6 +265,7 @@ GuardEntry = Struct(
     "device" / _TEXT,
     "device_identity" / _TEXT,
     "mount_point" / _TEXT,
+    "layers" / IfThenElse(this.flags & WITH_LAYERS, _LINES, Computed("")),
 )
 
 Guard = Struct("entries" / PrefixedArray(Int32ul, _each(GuardEntry)), Terminated)

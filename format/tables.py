@@ -45,6 +45,8 @@ class GuardEntry:
     device_identity: str
     """What a layer of device-mapper or md calls itself, else ""."""
     mount_point: str
+    layers: str = ""
+    """A line for each layer below, as guard.layers describes it; "" in images of 0.1.0."""
 
 
 class Guard(list[GuardEntry]):
@@ -68,7 +70,7 @@ class Guard(list[GuardEntry]):
 
 
 def _entry(found: layout.Fields) -> GuardEntry:
-    if found.flags or found.method not in list(Method):
+    if found.flags & ~layout.WITH_LAYERS or found.method not in list(Method):
         raise UnsupportedError(f"the guard has a fingerprint of unknown kind {found.method}")
     return layout.filled(GuardEntry, found, method=Method(found.method))
 

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import cache
+from itertools import zip_longest
 
 from errors import ChangedError, UnreadableError
 from format.pipeline import PageBuffer
 from format.tables import GuardEntry, Method
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS
+from guard.layers import describe
 from linux.root import HOST, Root
 from store.locate import find_device, whole_devices
 
+_SHOWN = 60
+"""Characters of a layer in a message."""
+
 
 def compare(entries: list[GuardEntry], wait: Callable[[], bool], root: Root = HOST) -> None:
-    """Return once the file system of each entry was found, unchanged.
+    """Return once the file system of each entry was found, unchanged and where it was.
 
     `wait` blocks until devices may have come, and returns False when time is over. Raises
     ChangedError at the first one that has changed, or when one has not come in time, and
@@ -24,7 +30,8 @@ def compare(entries: list[GuardEntry], wait: Callable[[], bool], root: Root = HO
     while True:
         with ExitStack() as files:
             devices = list(_open_devices(missing, buffer, files, root))
-            missing = [entry for entry in missing if not _is_unchanged(entry, devices)]
+            there = _There(devices, buffer, root)
+            missing = [entry for entry in missing if not there.has(entry)]
         if not missing:
             return
         if not wait():
@@ -53,33 +60,68 @@ def _open_devices(
                 yield device
 
 
-def _is_unchanged(entry: GuardEntry, devices: list[Device]) -> bool:
-    """Return True if the entry's device is there and unchanged, False if it is not there.
+class _There:
+    """The devices that are there now; of each one nothing is read twice."""
 
-    Raises ChangedError if it has changed. A changed sample cannot be told from an absent device.
-    """
-    found = [device for device in devices if _is_like(entry, device)]
-    if entry.method is Method.SAMPLE:
-        return any(_is_same(entry, device) for device in found)
-    # Of several of one identity the one with the entry's name counts, else all.
-    found = [device for device in found if device.name == entry.device] or found
-    for device in found:
-        if not _is_same(entry, device):
-            raise ChangedError(
-                f"the {entry.file_system} of {entry.mount_point}, on {device.name}, has changed "
-                "since the image was made: it was mounted or repaired"
+    def __init__(self, devices: list[Device], buffer: PageBuffer, root: Root) -> None:
+        self._devices = devices
+        self._identity = cache(_identity)
+        self._fingerprint = cache(_fingerprint)
+        self._layers = cache(lambda device: describe(device.number, root, buffer))
+
+    def has(self, entry: GuardEntry) -> bool:
+        """Return True if the entry's device is there and unchanged, False if it is not there.
+
+        Raises ChangedError if it has changed, or if a copy of it has: the kernel may take either.
+        A changed sample cannot be told from an absent device.
+        """
+        found = [device for device in self._devices if self._is_like(entry, device)]
+        if entry.method is Method.SAMPLE:
+            return any(
+                self._is_same(entry, device) and self._layers(device) == entry.layers
+                for device in found
             )
-    return bool(found)
+        for device in found:
+            if not self._is_same(entry, device):
+                raise ChangedError(
+                    f"the {entry.file_system} of {entry.mount_point}, on {device.name}, has "
+                    "changed since the image was made: it was mounted or repaired"
+                )
+        moved = [_difference(entry.layers, self._layers(device)) for device in found]
+        if all(moved) and moved:
+            raise ChangedError(
+                f"the {entry.file_system} of {entry.mount_point} lies elsewhere than when the "
+                f"image was made: {moved[0]}"
+            )
+        return bool(found)
+
+    def _is_like(self, entry: GuardEntry, device: Device) -> bool:
+        if device.size != entry.device_size or entry.device_identity not in ("", device.identity):
+            return False
+        return self._identity(device, entry.method) == entry.identity
+
+    def _is_same(self, entry: GuardEntry, device: Device) -> bool:
+        return self._fingerprint(device, entry.method) == entry.fingerprint
 
 
-def _is_same(entry: GuardEntry, device: Device) -> bool:
-    return KINDS[entry.method].fingerprint(device.read, device.size) == entry.fingerprint
-
-
-def _is_like(entry: GuardEntry, device: Device) -> bool:
-    if device.size != entry.device_size or entry.device_identity not in ("", device.identity):
-        return False
+def _identity(device: Device, method: Method) -> bytes | None:
     try:
-        return KINDS[entry.method].identify(device.read) == entry.identity
+        return KINDS[method].identify(device.read)
     except UnreadableError:
-        return False  # perhaps another device
+        return None  # perhaps another device
+
+
+def _fingerprint(device: Device, method: Method) -> bytes:
+    return KINDS[method].fingerprint(device.read, device.size)
+
+
+def _difference(then: str, now: str) -> str:
+    """Return the first layer that differs, as it was and is; "" for none."""
+    for one, other in zip_longest(then.splitlines(), now.splitlines(), fillvalue="nothing"):
+        if one != other:
+            return f"{_short(other)}, then {_short(one)}"
+    return ""
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"

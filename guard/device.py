@@ -40,6 +40,8 @@ class Device(OpenFile):
         """Raise OSError."""
         self._buffer = buffer.view
         layers = stack.layers(path, root)
+        self.number = root.device_number(path) or ""
+        """MAJOR:MINOR."""
         self.name = f"/dev/mapper/{layers[0].dm_name}" if layers[0].dm_name else path
         """A path for messages, and to tell two file systems of one identity apart."""
         self.identity = _identity(layers[0])

@@ -9,8 +9,9 @@ from format.tables import GuardEntry, Method
 from guard import sample
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, OF_TYPE
+from guard.layers import describe
 from linux.mounts import Mount, MountTable, file_systems
-from linux.root import Root
+from linux.root import HOST
 from store.locate import node_of_number
 
 
@@ -27,6 +28,7 @@ class Guarded(ExitStack):
     def __init__(self) -> None:
         super().__init__()
         self._buffer = new_buffer()
+        self._root = HOST
         self._subjects: list[_Subject] = []
         self.notes: list[str] = []
         """A line for each file system that the guard cannot wholly see."""
@@ -36,19 +38,21 @@ class Guarded(ExitStack):
 
         Before the freeze. Raises DeviceNotFoundError, UnreadableError.
         """
+        self._root = table.root
         nodes: dict[str, Mount] = {}
         for mount, *_ in file_systems(table.mounts):
             for node in self._nodes(mount, table):
                 nodes.setdefault(node, mount)
         for node, mount in nodes.items():
-            self._open(node, mount, table.root)
+            self._open(node, mount)
 
     def entries(self) -> Iterator[GuardEntry]:
         """Yield what the resumer is to compare. Raises UnreadableError."""
         for device, method, identity, mount in self._subjects:
             fingerprint = KINDS[method].fingerprint(device.read, device.size)
             names = (mount.fs_type, device.name, device.identity, mount.mount_point)
-            yield GuardEntry(method, identity, device.size, fingerprint, *names)
+            layers = describe(device.number, self._root, self._buffer)
+            yield GuardEntry(method, identity, device.size, fingerprint, *names, layers)
 
     def _nodes(self, mount: Mount, table: MountTable) -> Iterator[str]:
         place, numbers = mount.mount_point, table.devices_below(mount)
@@ -66,9 +70,9 @@ class Guarded(ExitStack):
                     f"device {number}, mounted at {place}, has no node in /dev"
                 )
 
-    def _open(self, node: str, mount: Mount, root: Root) -> None:
+    def _open(self, node: str, mount: Mount) -> None:
         with Attempt("open", f"{node}, mounted at {mount.mount_point}"):
-            device = Device(node, self._buffer, root)
+            device = Device(node, self._buffer, self._root)
         self.enter_context(device)
         if not device.is_lasting:
             return

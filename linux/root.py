@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from linux.device_mapper import Target
     from linux.extents import FileExtent
 
 
@@ -100,6 +101,15 @@ class Root:
         of_disk, of_partition = f"{folder}/queue", f"{folder}/../queue"
         said = (self.line(f"{queue}/logical_block_size") for queue in (of_disk, of_partition))
         return int(next(filter(None, said), "512"))
+
+    def dm_table(self, number: str) -> "list[Target]":
+        """Return the table of the device MAJOR:MINOR, [] where device-mapper has none of it."""
+        name = self.device_name(number)
+        if name is None or not self.exists(f"/sys/class/block/{name}/dm"):
+            return []
+        from linux.device_mapper import table  # struct, for an image's devices only
+
+        return table(number)
 
     def is_same_file(self, one: str, other: str) -> bool:
         """Return whether two paths are of one file, or of nodes of one block device."""

@@ -214,9 +214,12 @@ def guard_entry(
     fingerprint: bytes = DIGEST,
     mount_point: bytes = b"/",
     size: int = 1 << 30,
+    layers: bytes | None = None,
 ) -> bytes:
+    """Return an entry; without layers as 0.1.0 wrote it."""
+    below, flags = (b"", flags) if layers is None else (text(layers, "I"), flags | 1)
     head = struct.pack("<HH16sQ32s", method, flags, identity, size, fingerprint)
-    return head + text(b"ext4") + text(b"/dev/vda1") + text(b"") + text(mount_point)
+    return head + text(b"ext4") + text(b"/dev/vda1") + text(b"") + text(mount_point) + below
 
 
 def guard(*entries: bytes, count: int | None = None) -> bytes:

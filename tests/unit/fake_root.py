@@ -5,6 +5,7 @@ import shutil
 import struct
 from pathlib import Path
 
+from linux.device_mapper import Target
 from linux.extents import LAST, FileExtent
 from linux.mounts import Mount, MountTable
 from linux.root import Root
@@ -28,6 +29,12 @@ class FakeRoot(Root):
         names = self.names("/sys/class/block")
         found = (name for name in names if self.line(f"/sys/class/block/{name}/dev") == number)
         return next(found, None)
+
+    def dm_table(self, number: str) -> list[Target]:
+        """Return what `table` of the device has, as dmsetup writes it."""
+        said = self.text(f"/sys/class/block/{self.device_name(number)}/dm/table") or ""
+        words = [line.split(" ", 3) for line in said.splitlines()]
+        return [Target(int(start), int(size), kind, what) for start, size, kind, what in words]
 
     def file_extents(self, fd: int, *, sync: bool) -> list[FileExtent]:
         del sync
@@ -102,6 +109,18 @@ class Disks(FakeRoot):
         path = f"/dev/{name.replace('!', '/')}"
         Path(self.path(path)).write_bytes(data)
         return path
+
+    def partition(self, name: str, disk: str, start: int) -> None:
+        """Have a device be a partition of a disk, from this sector on."""
+        sysfs = self.folder / "sys/class/block"
+        inner = sysfs / disk / name
+        (sysfs / name).rename(inner)
+        (sysfs / name).symlink_to(inner)
+        (inner / "start").write_text(f"{start}\n")
+
+    def map(self, name: str, *lines: str) -> None:
+        """Have a device of device-mapper have this table."""
+        (self.folder / f"sys/class/block/{name}/dm/table").write_text("\n".join(lines))
 
     def stack(self, upper: str, lower: str) -> None:
         """Put a device upon another one."""

@@ -31,7 +31,7 @@ from tests.vectors.images import FACTS, PAGE_TYPES, TABLED
 Table = Guard | MachineFacts | PageTypes | WorkingSet
 
 ROOT = GuardEntry(
-    Method.EXT, forge.UUID_B.bytes, 1 << 30, forge.DIGEST, "ext4", "/dev/vda1", "", "/"
+    Method.EXT, forge.UUID_B.bytes, 1 << 30, forge.DIGEST, "ext4", "/dev/vda1", "", "/", "disk"
 )
 FEATURES = frozenset({"sse2", "fpu", "avx"})
 WORDS = [0x0706050403020100 + 0x0808080808080808 * nth for nth in range(5)]
@@ -60,7 +60,7 @@ BARE = replace(KNOWN, with_paths=False, complete=False)
 @pytest.mark.parametrize(
     ("table", "data"),
     [
-        (Guard([ROOT]), forge.guard(forge.guard_entry())),
+        (Guard([ROOT]), forge.guard(forge.guard_entry(layers=b"disk"))),
         (Guard(), forge.guard()),
         (MachineFacts("0x0 0x9ffff System RAM", "Testing 9000", FEATURES), FACTS),
         (PageTypes(*WORDS), PAGE_TYPES),

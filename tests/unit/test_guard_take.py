@@ -13,6 +13,7 @@ from format.tables import GuardEntry, Method
 from guard.compare import compare
 from guard.device import PIECE, Device, new_buffer
 from guard.kinds import KINDS
+from guard.layers import describe
 from guard.take import Guarded
 from linux import block
 from linux.mounts import Mount
@@ -160,7 +161,8 @@ def entry_of(disks: Disks, path: str, method: Method = Method.EXT) -> GuardEntry
         assert identity
         fingerprint = kind.fingerprint(device.read, device.size)
         names = ("ext4", device.name, device.identity, "/home")
-        return GuardEntry(method, identity, device.size, fingerprint, *names)
+        layers = describe(device.number, disks, new_buffer())
+        return GuardEntry(method, identity, device.size, fingerprint, *names, layers)
 
 
 def in_no_time() -> bool:
@@ -232,15 +234,15 @@ def test_waits_for_what_is_missing_only(disks: Disks) -> None:
     assert waits == 3
 
 
-def test_copies(disks: Disks) -> None:
-    """One that has the recorded name is the one; of others each counts."""
-    entry = entry_of(disks, disks.add("sdb", ext()))
-    disks.add("sda", ext(mounts=8))
-    compare([entry], in_no_time, disks)
-    disks.remove("sdb")
-    disks.add("sdc", ext())
-    assert "sda, has changed" in refusal(disks, entry, wait=in_no_time)
-    disks.add("sda", ext())
+@pytest.mark.parametrize(("copy", "original"), [("sda", "sdb"), ("sdb", "sda"), ("sdc", "sdd")])
+def test_no_copy_may_have_changed(copy: str, original: str, disks: Disks) -> None:
+    """Whatever they are called: one with the name of then may be the copy."""
+    entry = entry_of(disks, disks.add("sda", ext()))
+    disks.remove("sda")
+    disks.add(copy, ext())
+    disks.add(original, ext(mounts=8))
+    assert f"{original}, has changed" in refusal(disks, entry, wait=in_no_time)
+    disks.add(original, ext())
     compare([entry], in_no_time, disks)
 
 

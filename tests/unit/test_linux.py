@@ -1,7 +1,9 @@
 """The thin layer over the kernel, against the kernel's own headers and texts."""
 
+import fcntl
 import os
 import re
+import struct
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from linux import cgroups, filesystem, kmsg, mounts, root, snapshot, tasks
+from linux import cgroups, device_mapper, filesystem, kmsg, mounts, root, snapshot, tasks
 from linux.libc import checked, libc, number_of
 from linux.machine import machine_id, processor, ram_map, ram_map_digest
 from linux.root import Root
@@ -232,3 +234,36 @@ def test_synced_file_system_is_an_open_one(tmp_path: Path) -> None:
         filesystem.sync_file_system(fd)
     with pytest.raises(OSError, match="Bad file"):
         filesystem.sync_file_system(fd)
+
+
+def test_table_of_device_mapper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the kernel writes it (drivers/md/dm-ioctl.c, retrieve_status); the first time it is full.
+
+    tests/vm has a real one.
+    """
+    lines = [(0, 8, b"linear", b"8:1 2048"), (8, 90_000, b"crypt", b"aes " + b"0" * 20_000)]
+    asked: list[tuple[int, int]] = []
+
+    def ioctl(_fd: int, request: int, data: bytearray) -> None:
+        assert request == 3 << 30 | 312 << 16 | 0xFD << 8 | 12
+        size, begin = struct.unpack_from("<II", data, 12)
+        asked.append((size, struct.unpack_from("<Q", data, 40)[0]))
+        following = b""
+        for start, length, kind, parameters in lines:
+            rest = parameters + bytes(8 - len(parameters) % 8)
+            end = len(following) + 40 + len(rest)
+            following += struct.pack("<QQiI16s", start, length, 0, end, kind) + rest
+        is_full = begin + len(following) > size
+        struct.pack_into("<I", data, 20, len(lines))
+        struct.pack_into("<I", data, 28, 1 << 8 if is_full else 0)
+        if not is_full:
+            data[begin : begin + len(following)] = following
+
+    monkeypatch.setattr(device_mapper, "CONTROL", str(tmp_path / "control"))
+    (tmp_path / "control").touch()
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    assert [
+        (start, length, kind.encode(), parameters.encode())
+        for start, length, kind, parameters in device_mapper.table("253:300")
+    ] == lines
+    assert asked == [(16 << 10, 1 << 20 | 253 << 8 | 44), (64 << 10, 1 << 20 | 253 << 8 | 44)]

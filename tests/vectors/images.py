@@ -48,6 +48,7 @@ LONG = Parts(
 )
 FACTS = forge.facts(b"0x0 0x9ffff System RAM", b"Testing 9000", b"avx fpu sse2")
 TABLES = ((2, guard(forge.guard_entry(), forge.guard_entry(mount_point=b"/home"))), (3, FACTS))
+LAYERED = guard(forge.guard_entry(layers=b"partition from sector 2048, of 409600\ndisk"))
 TABLED = SMALL.with_tables(*TABLES)
 PAGE_TYPES = bytes(range(40))
 
@@ -82,6 +83,7 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
         "three-chunks": (BASE, BASE_STREAM),
         "short-last-chunk": (LONG, long_stream),
         "with-tables": (TABLED, SMALL_STREAM),
+        "with-layers": (SMALL.with_tables((2, LAYERED), (3, FACTS)), SMALL_STREAM),
         "tables-without-stream": (Parts(Super(), ()).with_tables(*TABLES), b""),
         "run": (second(chunk(1, b"r", codec=forge.FILL)), A_PAGE + b"r" * PAGE),
         "zstd": (second(zstd), A_PAGE + b"z" * PAGE),
@@ -275,7 +277,7 @@ def _codecs() -> dict[str, Broken]:
 
 
 def _tables() -> dict[str, Broken]:
-    entry = forge.guard_entry()
+    entry, layered = forge.guard_entry(), forge.guard_entry(layers=b"disk")
     read = "cannot be read"
     no_facts, no_guard, no_types = f"machine facts {read}", f"guard {read}", f"page types {read}"
     cases = {
@@ -285,7 +287,8 @@ def _tables() -> dict[str, Broken]:
         "guard-absurd-text": ("R41", no_guard, 2, guard(entry[:60] + b"\xff\xff" + entry[62:])),
         "guard-cut": ("R41", no_guard, 2, guard(entry)[:-1]),
         "guard-method": ("R42", "unknown kind 7", 2, guard(forge.guard_entry(method=7))),
-        "guard-flags": ("R42", "unknown kind", 2, guard(forge.guard_entry(flags=1))),
+        "guard-flags": ("R42", "unknown kind", 2, guard(forge.guard_entry(flags=2))),
+        "guard-layers-cut": ("R41", no_guard, 2, guard(layered)[:-1]),
         "facts-cut": ("R41", no_facts, 3, FACTS[:-1]),
         "facts-longer": ("R41", no_facts, 3, FACTS + b"\0"),
         "facts-absurd-text": ("R41", no_facts, 3, b"\xff" * 12),

@@ -1,11 +1,14 @@
 #!/bin/sh
-# What the scripts do to the file systems on the third disk and those behind it.
+# What the scripts do to the file systems on the third disk and those behind it, or on devices in
+# /dev/mapper that are called as their kind.
 
 # Run a function with device and kind of each.
 each_disk() {
     disks="c d e f g"
     for kind in $(parameter kinds | tr , ' '); do
-        "$1" "/dev/vd${disks%% *}" "$kind"
+        device=/dev/mapper/$kind
+        [ -e "$device" ] || device=/dev/vd${disks%% *}
+        "$1" "$device" "$kind"
         disks=${disks#* }
     done
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Run by the initramfs: makes /dev/mapper/store of the table in dm=, with commas for spaces and a
-# plus between lines.
+# Run by the initramfs: makes a device in /dev/mapper of the table in dm=, with commas for spaces
+# and a plus between lines; it is called store, or what dm-name= says.
 
 . /guest/lib.sh
 export DM_DISABLE_UDEV=1
 table=$(parameter dm)
-[ -z "$table" ] || echo "$table" | tr ',+' ' \n' | dmsetup create store
+name=$(parameter dm-name)
+[ -z "$table" ] || echo "$table" | tr ',+' ' \n' | dmsetup create "${name:-store}"

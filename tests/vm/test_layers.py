@@ -1,0 +1,96 @@
+"""An image is refused once what its file systems lie on has changed, though not their contents."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ENDED
+from tests.vm.conftest import SWAP_MIB, Boot, Nest, Nursery, Recorder
+from tests.vm.cuts import check_continues, refusals, words
+from vm.disks import MIB, blank_disk, check_disk, file_system_disk, swap_disk
+
+pytestmark = pytest.mark.vm
+
+CHANGED = 19
+SIZE = 64 * MIB
+SECTORS = SIZE // 512
+LUKS = b"LUKS\xba\xbe\0\2"
+
+
+def table(start: int) -> str:
+    """Return the table of a device of dm-crypt that begins there: what it shows is not encrypted.
+
+    For dm.sh.
+    """
+    return f"dm=0,{SECTORS},crypt,cipher_null-ecb,-,0,/dev/vdc,{start // 512} dm-name=ext4"
+
+
+@pytest.fixture(scope="module")
+def layered(nursery: Nursery) -> Nest:
+    """A machine that hibernated with an ext4 on dm-crypt, on a disk with a header of LUKS."""
+    folder = nursery.folder("layered")
+    append = f"resume=UUID={swap_disk(folder / 'swap.img', SWAP_MIB)} kinds=ext4"
+    disk = blank_disk(folder / "layers.img", 3 * SIZE // MIB)
+    inner = file_system_disk(folder / "ext4.img", "ext4")
+    with disk.open("r+b") as file:
+        file.write(LUKS)
+        file.seek(MIB)
+        file.write(inner.read_bytes())
+    disks, modules = (folder / "swap.img", disk), ("dm_crypt", "crypto_null")
+    machine = nursery.machine(
+        folder.name, "6.1", f"{append} {table(MIB)}", *disks, modules=modules, early=("dm.sh",)
+    )
+    nest = nursery.first_life(machine, "mounted")
+    assert not any("failed" in line for line in nest.first.report), nest.first.report
+    return nest
+
+
+def move(disk: Path) -> str:
+    """Move it within its disk; return its table."""
+    with disk.open("r+b") as file:
+        file.seek(MIB)
+        data = file.read(SIZE)
+        file.seek(MIB + SIZE)
+        file.write(data)
+    return table(MIB + SIZE)
+
+
+def encrypt_anew(disk: Path) -> str:
+    """Do to the header what `cryptsetup reencrypt` does: a later sequence number."""
+    with disk.open("r+b") as file:
+        file.seek(16)
+        file.write(b"\1")
+    return table(MIB)
+
+
+def leave(disk: Path) -> str:
+    del disk
+    return table(MIB)
+
+
+@pytest.mark.parametrize("change", [move, encrypt_anew, leave])
+def test_what_lies_below(
+    change: Callable[[Path], str],
+    layered: Nest,
+    boot: Boot,
+    tmp_path: Path,
+    record_property: Recorder,
+) -> None:
+    machine = layered.copy(tmp_path / "machine", "look")
+    append = machine.append.replace(table(MIB), change(machine.disks[2]))
+    result = boot(replace(machine, append=append))
+    assert result.status == 0
+    assert not any("failed" in line for line in result.report), result.report
+    assert result.told("sums") == layered.first.told("sums") is not None
+    if change is leave:
+        check_continues(layered.first, result)
+        ended = "resumed, with nonce"
+    else:
+        assert words(result.report, "resumer-exit ")["code"] == str(CHANGED)
+        (refusal,) = refusals(result)
+        assert "lies elsewhere than when the image was made: crypt" in refusal
+        ended = "refused"
+    check_disk(machine.disks[0], "ext4")
+    record_property(ENDED, (f"layers: {change.__name__}", "swap", "-", ended))
