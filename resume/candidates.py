@@ -56,10 +56,10 @@ class Candidate:
             return False
         return self.is_ours and isinstance(self.refusal or error, KeptError)
 
-    def why_skipped(self) -> str:
-        """Return device and reason, for one that is not taken."""
+    def why_skipped(self, refusal: TorporError | None = None) -> str:
+        """Return device and reason, for one that is not taken, `refusal` or its own."""
         made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(self.created_ns // 10**9))
-        return f"{self.slot.name} ({self.refusal or f'older, of {made} UTC'})"
+        return f"{self.slot.name} ({refusal or self.refusal or f'older, of {made} UTC'})"
 
 
 def candidates_of(

@@ -3,14 +3,14 @@
 import os
 import time
 from contextlib import ExitStack
+from itertools import zip_longest
 from typing import NoReturn
 
-from errors import KernelRefusedError, NoImageError, TorporError, UnreadableError
+from errors import ChangedError, KernelRefusedError, NoImageError, TorporError, UnreadableError
 from format import checksum
 from format.pipeline import prepare_process
 from format.reader import ImageReader
 from format.records import WORKING_SET
-from format.tables import GuardEntry
 from guard.compare import compare
 from linux import kmsg, power
 from resume.candidates import Candidate, candidates_of, check_image
@@ -39,10 +39,8 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
         candidates = candidates_of(found, _here(request), files, os.O_RDWR)
         try:
             request.refuse_forbidden()
-            best, image = _choose(candidates, report)
-            waiting.anew()
-            compare(best.guard, waiting.more)
-            _discard_older(candidates[1:], report)
+            best, image = _choose(candidates, waiting, report)
+            _discard_others([one for one in candidates if one is not best], report)
             report(kmsg.INFO, f"loading {_describe(image)}")
             restore(image, best.slot)
         except TorporError as error:
@@ -61,8 +59,8 @@ def check_best(found: list[Found], request: Request, waiting: Waiting, report: R
         raise NoImageError(f"no image: {found[0].first.describe(found[0].path)}")
     with ExitStack() as files:
         candidates = candidates_of(found, _here(request), files, os.O_RDONLY)
-        best, image = _choose(candidates, report)
-        _check(image, best.guard, waiting, report)
+        _, image = _choose(candidates, waiting, report)
+        _check_stream(image, report)
 
 
 def check_file(path: str, request: Request, waiting: Waiting, report: Report) -> None:
@@ -70,12 +68,13 @@ def check_file(path: str, request: Request, waiting: Waiting, report: Report) ->
     with open_image(path) as source:
         mark = source.mark if isinstance(source, BlockSource) else None
         image = ImageReader(source)
-        _check(image, check_image(image, mark, _here(request)), waiting, report)
+        guard = check_image(image, mark, _here(request))
+        waiting.anew()
+        compare(guard, waiting.more)
+        _check_stream(image, report)
 
 
-def _check(image: ImageReader, guard: list[GuardEntry], waiting: Waiting, report: Report) -> None:
-    waiting.anew()
-    compare(guard, waiting.more)
+def _check_stream(image: ImageReader, report: Report) -> None:
     for _ in image.stream():
         pass
     report(kmsg.INFO, f"would resume: {_describe(image)} is sound")
@@ -88,16 +87,45 @@ def _here(request: Request) -> Machine:
     return Machine.here(request.machine_id)
 
 
-def _choose(candidates: list[Candidate], report: Report) -> tuple[Candidate, ImageReader]:
-    """Return the first one, and name the others. Raises what is wrong with it."""
+def _choose(
+    candidates: list[Candidate], waiting: Waiting, report: Report
+) -> tuple[Candidate, ImageReader]:
+    """Return the first one whose file systems are as it left them, and name the others.
+
+    Not always the first of all: where the clock was set back, a stale image seems the newest.
+    Raises what is wrong with the first of all if there is none.
+    """
     if not candidates:
         raise NoImageError("no image: the devices that carried a mark are gone")
-    best, *others = candidates
-    if best.refusal or not best.image:
-        raise best.refusal or NoImageError("no image")
-    if others:
-        report(kmsg.WARNING, f"skipped: {', '.join(other.why_skipped() for other in others)}")
-    return best, best.image
+    refusals: list[TorporError] = []
+    for one in candidates:
+        if one.refusal or not one.image:
+            refusals.append(one.refusal or NoImageError("no image"))
+            break
+        waiting.anew()
+        try:
+            compare(one.guard, waiting.more)
+        except ChangedError as error:
+            refusals.append(error)
+        else:
+            _name_others(candidates, one, refusals, report)
+            return one, one.image
+    if not candidates[0].refusal:
+        _name_others(candidates, candidates[0], refusals, report)
+    raise refusals[0]
+
+
+def _name_others(
+    candidates: list[Candidate], chosen: Candidate, refusals: list[TorporError], report: Report
+) -> None:
+    """Say why each of the others is not taken; `refusals` are of the first ones."""
+    why = [
+        one.why_skipped(refusal)
+        for one, refusal in zip_longest(candidates, refusals)
+        if one is not chosen
+    ]
+    if why:
+        report(kmsg.WARNING, f"skipped: {', '.join(why)}")
 
 
 def _describe(image: ImageReader) -> str:
@@ -107,14 +135,14 @@ def _describe(image: ImageReader) -> str:
     return f"the image of {image.superblock.identity.host_name} of {made} UTC, {size}"
 
 
-def _discard_older(others: list[Candidate], report: Report) -> None:
+def _discard_others(others: list[Candidate], report: Report) -> None:
     """Discard the images that the chosen one outlives; the guard refuses one that stays."""
     for candidate in others:
         try:
             candidate.discard()
         except UnreadableError as error:
             name = candidate.slot.name
-            report(kmsg.WARNING, f"the older image on {name} cannot be discarded: {error}")
+            report(kmsg.WARNING, f"the other image on {name} cannot be discarded: {error}")
 
 
 def _settled(candidates: list[Candidate], error: TorporError) -> Outcome:

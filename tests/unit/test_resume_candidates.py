@@ -8,6 +8,7 @@ import pytest
 
 import resume.__main__ as program
 from errors import (
+    ChangedError,
     DamagedError,
     DeviceNotFoundError,
     ForbiddenError,
@@ -21,6 +22,7 @@ from errors import (
 )
 from format.mark import MarkState
 from format.records import Identity
+from format.tables import GuardEntry
 from linux import kmsg
 from resume import images
 from resume.outcome import Outcome
@@ -31,7 +33,7 @@ from tests.forge import PAGE
 from tests.sources import opened
 from tests.unit.booting import KERNEL_IMAGE, Boot
 from tests.unit.conftest import Handed
-from tests.unit.marked import HERE, INSTALLATION, Made, mark_of, set_mark
+from tests.unit.marked import HERE, INSTALLATION, ROOT, Made, mark_of, set_mark
 
 OURS = Location("", machine_id=INSTALLATION)
 FOREIGN = replace(HERE, machine_id="cd" * 16, host_name="puma")
@@ -99,6 +101,42 @@ def test_newest_of_this_machine_is_taken_and_the_older_ones_named_and_discarded(
     assert f"{older} (older, of 1970-01-04 00:00:00 UTC)" in words
     assert f"{foreign} (image is of another installation, puma)" in words
     assert [holds_image(path) for path in (older, newest, foreign)] == [False, False, True]
+
+
+def image_of_changed(boot: Boot, day: int) -> str:
+    return boot.image(made=Made(guard=[replace(ROOT, mount_point="/changed")], day=day))
+
+
+@pytest.fixture
+def changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is mounted at /changed has changed, nothing else."""
+
+    def compare(guard: list[GuardEntry], _wait: object) -> None:
+        if guard[0].mount_point == "/changed":
+            raise ChangedError("it has changed")
+
+    monkeypatch.setattr(images, "compare", compare)
+
+
+@pytest.mark.usefixtures("changed")
+def test_stale_image_that_seems_the_newest_is_passed_over(boot: Boot) -> None:
+    """The clock was set back between the two."""
+    stale, good, older = image_of_changed(boot, 5), image(boot, 3), image(boot, 2)
+    assert restored(boot) == good
+    assert boot.said[0][1] == (
+        f"skipped: {stale} (it has changed), {older} (older, of 1970-01-03 00:00:00 UTC)"
+    )
+    assert [holds_image(path) for path in (stale, good, older)] == [False] * 3
+
+
+@pytest.mark.usefixtures("changed")
+def test_of_stale_images_none_is_left(boot: Boot) -> None:
+    stale = [image_of_changed(boot, day) for day in (5, 3)]
+    broken = image(boot, 2)
+    damage(broken, PAGE + 100)
+    assert refused(boot, ChangedError).message.startswith("it has changed; the image on ")
+    assert f"{stale[1]} (it has changed), {broken} (superblock has a wrong" in boot.said[0][1]
+    assert [holds_image(path) for path in (*stale, broken)] == [False, False, True]
 
 
 def test_damaged_image_is_passed_over(boot: Boot) -> None:
