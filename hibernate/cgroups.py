@@ -42,25 +42,33 @@ _DEVICES = (
 )
 """Beginnings of the devices that helpers of any name have open."""
 
+_ROOT = 0
 _INIT = 1
 """It feeds the watchdog; systemd's also answers who waits for an automount."""
 
 
-def to_freeze(root: str, spared: Collection[str], cgroup: str = "") -> Iterator[str]:
+def to_freeze(root: str, spared: Collection[str]) -> Iterator[str]:
     """Yield the topmost cgroups that hold none of the cgroups `spared`, not even further below.
 
-    Below `cgroup`. Left out are those that somebody else has frozen.
+    Left out are those that somebody else has frozen. A user may nest cgroups as deep as they like.
     """
-    for child in cgroups.children(root, cgroup):
-        try:
-            if cgroups.is_to_be_frozen(root, child):
+    waiting = _children(root, "")
+    while waiting:
+        cgroup = waiting.pop()
+        with contextlib.suppress(FileNotFoundError):
+            if cgroups.is_to_be_frozen(root, cgroup):
                 continue
-            if any(name == child or name.startswith(f"{child}/") for name in spared):
-                yield from to_freeze(root, spared, child)
+            if any(name == cgroup or name.startswith(f"{cgroup}/") for name in spared):
+                waiting += _children(root, cgroup)
             else:
-                yield child
-        except FileNotFoundError:
-            continue  # it is gone
+                yield cgroup
+
+
+def _children(root: str, cgroup: str) -> list[str]:
+    """Return the cgroups right below, the first one last; none where the cgroup is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return cgroups.children(root, cgroup)[::-1]
+    return []
 
 
 class Cgroups:
@@ -135,15 +143,17 @@ def _has_stopped(root: str, cgroup: str) -> bool:
 def helper_pids(more: Collection[str] = ()) -> set[int]:
     """Return the processes to spare at first: ourselves, init, and all that help.
 
-    `more` are names besides HELPERS.
+    `more` are names besides HELPERS, which count for root's processes only: anybody may call one
+    multipathd.
     """
-    names = {name[: tasks.NAME_SIZE] for name in (*HELPERS, *more)}
-    return {os.getpid(), _INIT, *(pid for pid in tasks.pids() if _helps(pid, names))}
+    more = {name[: tasks.NAME_SIZE] for name in more}
+    return {os.getpid(), _INIT, *(pid for pid in tasks.pids() if _helps(pid, more))}
 
 
-def _helps(pid: int, names: Collection[str]) -> bool:
+def _helps(pid: int, more: Collection[str]) -> bool:
     try:
-        if tasks.name_of(pid) in names:
+        name = tasks.name_of(pid)
+        if name in more or (name in HELPERS and tasks.user_of(pid) == _ROOT):
             return True
         return any(path.startswith(_DEVICES) for path in tasks.open_files(pid))
     except OSError:

@@ -6,6 +6,7 @@ A function about a process raises OSError for one that has ended.
 import contextlib
 import os
 
+from linux import proc
 from linux.libc import checked, libc, number_of
 
 NAME_SIZE = 15
@@ -29,6 +30,14 @@ def name_of(pid: int) -> str:
     """Return its name, as `ps -o comm` shows it: at most NAME_SIZE bytes."""
     with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace", newline="\n") as file:
         return file.read().removesuffix("\n")
+
+
+def user_of(pid: int) -> int:
+    """Return its effective user (proc(5), status, Uid)."""
+    for line in proc.lines(proc.read(f"/proc/{pid}/status")):
+        if line.startswith("Uid:"):
+            return int(line.split()[2])
+    raise ProcessLookupError(pid)
 
 
 def open_files(pid: int) -> set[str]:

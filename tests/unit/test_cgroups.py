@@ -71,6 +71,17 @@ def test_topmost_cgroups_without_anybody_spared_are_chosen(tree: Path) -> None:
     assert "/user.slice" in to_freeze(str(tree), alike), "a name that only begins so"
 
 
+def test_cgroups_may_be_nested_as_deep_as_a_path_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "is_to_be_frozen", lambda *_: False)
+    deepest = "/a" * 2000
+
+    def children(_root: str, cgroup: str) -> list[str]:
+        return [] if cgroup == deepest else [f"{cgroup}/a", f"{cgroup}/b"]
+
+    monkeypatch.setattr(cgroups, "children", children)
+    assert {*to_freeze("/", {deepest})} == {f"{'/a' * depth}/b" for depth in range(2000)}
+
+
 def test_what_others_froze_stays_frozen(tree: Path) -> None:
     chosen = Cgroups(())
     chosen.freeze(lambda _: None)
@@ -155,7 +166,15 @@ def test_machine_without_cgroups_says_so() -> None:
 
 
 def test_who_helps_is_known_by_name_or_by_what_it_has_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = {2: "kthreadd", 7: "rpc.gssd", 8: "sshfs", 9: "bash", 10: "cut-off-at-fift", 11: "gone"}
+    names = {
+        2: "kthreadd",
+        6: "multipathd",
+        7: "rpc.gssd",
+        8: "sshfs",
+        9: "bash",
+        10: "cut-off-at-fift",
+        11: "gone",
+    }
     opened = {8: {"/dev/fuse", "/tmp/x"}, 9: {"/dev/null", "/home/dev/fuse"}}
 
     def open_files(pid: int) -> set[str]:
@@ -166,8 +185,15 @@ def test_who_helps_is_known_by_name_or_by_what_it_has_open(monkeypatch: pytest.M
     monkeypatch.setattr(tasks, "pids", lambda: list(names))
     monkeypatch.setattr(tasks, "name_of", names.__getitem__)
     monkeypatch.setattr(tasks, "open_files", open_files)
+    monkeypatch.setattr(tasks, "user_of", lambda pid: 1000 if pid in (6, 10) else 0)
     assert helper_pids() == {os.getpid(), 1, 7, 8}
     assert helper_pids(["cut-off-at-fifteen"]) == {os.getpid(), 1, 7, 8, 10}
+
+
+def test_whose_a_process_is() -> None:
+    assert tasks.user_of(os.getpid()) == os.geteuid()
+    with pytest.raises(OSError, match="No such"):
+        tasks.user_of(1 << 30)
 
 
 def test_names_of_helpers_are_names_that_the_kernel_can_have() -> None:
