@@ -1,6 +1,8 @@
 """Freezes the machine: nothing changes on its disks, and nothing waits to."""
 
+import errno
 import re
+import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from itertools import islice
@@ -24,6 +26,10 @@ _TASK = re.compile(r"task:(?P<name>.+?)\s+state:\S(?:.*?\bpid:\s*(?P<pid>\d+))?"
 
 _MOST = 3
 """How many are named."""
+
+RETRY = 5.0
+"""Seconds in which a freeze that was interrupted is tried again."""
+_PAUSE = 0.1
 
 
 class Freeze:
@@ -91,21 +97,36 @@ def _refuse_zfs() -> None:
 
 
 def freeze_tasks(snapshot: SnapshotDevice) -> None:
-    """Freeze all tasks but this one. Raises KernelRefusedError, which names those that go on."""
+    """Freeze all tasks but this one.
+
+    Tried again where no task is to blame: a wakeup event ends the freeze, and from 6.19 on the sync
+    before it, with EBUSY, too (pm_sleep_fs_sync in kernel/power/main.c). A task that does not stop
+    takes the kernel 20 s. Raises KernelRefusedError, which names those that go on, AbortedError.
+    """
     with ExitStack() as reading:
         kernel_log = None
         with suppress(OSError):
             kernel_log = reading.enter_context(KernelLogReader())
-        try:
-            snapshot.freeze()
-        except OSError as error:
-            names = stuck_tasks(kernel_log.new_messages()) if kernel_log else []
-            if not names:
+        deadline = time.monotonic() + RETRY
+        while (error := _why_not_frozen(snapshot)) is not None:
+            if names := stuck_tasks(kernel_log.new_messages()) if kernel_log else []:
+                raise KernelRefusedError(
+                    f"the tasks cannot be frozen: {', '.join(names)} does not stop",
+                    "end it, or what it waits for: a file system, a server or a device that is "
+                    "gone",
+                ) from error
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise KernelRefusedError(f"the tasks cannot be frozen: {error}") from error
-            raise KernelRefusedError(
-                f"the tasks cannot be frozen: {', '.join(names)} does not stop",
-                "end it, or what it waits for: a file system, a server or a device that is gone",
-            ) from error
+            stop_if_asked()
+            time.sleep(_PAUSE)
+
+
+def _why_not_frozen(snapshot: SnapshotDevice) -> OSError | None:
+    try:
+        snapshot.freeze()
+    except OSError as error:
+        return error
+    return None
 
 
 def stuck_tasks(messages: list[str]) -> list[str]:

@@ -58,6 +58,7 @@ class FakeSnapshot(real.SnapshotDevice):
         self.flags = -1
         self.given.clear()
         self.ready = self.frozen = False
+        self.swap_area = None
 
     def _call(self, name: str) -> None:
         require(self.flags != -1, errno.EBADF)
@@ -95,6 +96,7 @@ class FakeSnapshot(real.SnapshotDevice):
 
     def do_set_swap_area(self, argument: bytes) -> None:
         assert len(argument) == 12
+        assert self.swap_area is None, "from 7.1 on a second call drops what the first has pinned"
         self.swap_area = argument
 
     def do_alloc_swap_page(self, _argument: object) -> int:

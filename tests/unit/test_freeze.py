@@ -57,10 +57,34 @@ def test_task_that_does_not_freeze_is_in_the_message(
     """The kernel log shows tasks when the freeze has failed."""
     log = nullcontext(SimpleNamespace(new_messages=lambda: messages))
     monkeypatch.setattr(freeze, "KernelLogReader", lambda: log)
+    monkeypatch.setattr(freeze, "RETRY", 0)
     device = FakeSnapshot().open(os.O_RDONLY)
     device.fail["freeze"] = errno.EBUSY
     with pytest.raises(KernelRefusedError, match=expected):
         freeze_tasks(device)
+
+
+@pytest.mark.parametrize(
+    ("number", "messages", "is_tried_again"),
+    [
+        (errno.EBUSY, [], True),
+        (errno.EBUSY, ["Freezing user space processes aborted after 0.001 seconds"], True),
+        (errno.EBUSY, SHOWN, False),
+        (errno.EPERM, [], False),
+    ],
+)
+def test_a_wakeup_event_is_no_task_that_does_not_stop(
+    number: int, messages: list[str], monkeypatch: pytest.MonkeyPatch, *, is_tried_again: bool
+) -> None:
+    """From 6.19 on it ends the sync of SNAPSHOT_FREEZE, too."""
+    log = nullcontext(SimpleNamespace(new_messages=lambda: messages))
+    monkeypatch.setattr(freeze, "KernelLogReader", lambda: log)
+    device = FakeSnapshot().open(os.O_RDONLY)
+    device.fail["freeze"] = number
+    monkeypatch.setattr(time, "sleep", lambda _seconds: device.fail.clear())
+    with nullcontext() if is_tried_again else pytest.raises(KernelRefusedError):
+        freeze_tasks(device)
+    assert device.frozen == is_tried_again
 
 
 def test_steps_of_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
