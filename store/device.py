@@ -1,11 +1,19 @@
 """The stores on block devices: what does not depend on their kind, and a device of its own."""
 
 import errno
+import mmap
 import os
 from contextlib import ExitStack
 from uuid import UUID
 
-from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot, command
+from errors import (
+    Attempt,
+    DeviceNotFoundError,
+    StoreRefusedError,
+    UnreadableError,
+    cannot,
+    command,
+)
 from format import PAGE_SIZE
 from format.mark import Extents
 from linux import block, programs
@@ -105,21 +113,21 @@ class DeviceStore(OwnStore):
         super().__init__(device.fd, path, header, runs)
 
 
-def make_store(path: str) -> UUID:
+def make_store(path: str, *, force: bool = False) -> UUID:
     """Prepare the device as an empty store, return the UUID that finds it.
 
-    Raises StoreRefusedError if it is in use, too small, or holds something that is no store.
+    Raises StoreRefusedError if it is in use, too small, or, unless `force`, holds something that is
+    no store.
     """
     with claim(path) as device:
         refuse_volatile(path, path)
         pages = block.size_of(device.fd) // PAGE_SIZE
         if pages * PAGE_SIZE < SMALLEST_SIZE:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
-        if not read_header(device.fd, path).is_store and (found := _contents(path)):
-            raise StoreRefusedError(
-                f"{path} holds something already: {found}",
-                f"if that can go: {command('wipefs', '--all', path)}",
-            )
+        if force:
+            _wipe(path)
+        elif not read_header(device.fd, path).is_store:
+            _refuse_contents(path, device.fd, pages * PAGE_SIZE)
         return new_store_header(device.fd, path, pages)
 
 
@@ -144,7 +152,38 @@ def claim(path: str, flags: int = os.O_RDWR | os.O_DIRECT, root: Root = HOST) ->
         raise cannot("open", path, error) from error
 
 
-def _contents(path: str) -> str:
+def _wipe(path: str) -> None:
+    """Take away what tells others that the device is theirs, wherever on it that stands."""
+    with Attempt("run", "wipefs, which takes away what the device held"):
+        wiped = programs.run(["wipefs", "--all", "--force", path])
+    if wiped.returncode:
+        raise UnreadableError(f"{path} cannot be wiped: {wiped.stderr.strip()}")
+
+
+def _refuse_contents(path: str, fd: int, size: int) -> None:
+    """Raise StoreRefusedError if the device holds something."""
+    if found := _known(path) or _unknown(path, fd, size):
+        raise StoreRefusedError(
+            f"{path} holds something already: {found}",
+            f"if that can go: {command('torpor', 'mkstore', '--force', path)}",
+        )
+
+
+def _unknown(path: str, fd: int, size: int) -> str:
+    """Return what to call contents that blkid does not know, "" where both ends are zeros.
+
+    An archive, say, or what is encrypted without a header (VeraCrypt, plain dm-crypt).
+    """
+    with mmap.mmap(-1, SMALLEST_SIZE) as piece:  # aligned, to read past the page cache
+        for at in (0, size - SMALLEST_SIZE):
+            with Attempt("read", path):
+                got = os.preadv(fd, [piece], at)
+            if piece[:got].strip(b"\0"):
+                return "bytes that are not zero"
+    return ""
+
+
+def _known(path: str) -> str:
     """Return what blkid finds on the device, "" for nothing (exit code 2, blkid(8))."""
     with Attempt("run", "blkid, which tells whether the device is empty"):
         found = programs.run(["blkid", "--probe", path])

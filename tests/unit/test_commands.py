@@ -97,7 +97,7 @@ def test_a_command_imports_what_it_needs(command: str) -> None:
 
 
 FORMS = {
-    "mkstore": ["DEVICE", "--size SIZE FILE"],
+    "mkstore": ["[--force] DEVICE", "--size SIZE FILE"],
     "discard": ["STORE", "--stale [STORE]"],
     "workingset": ["record [--no-paths] FILE", "replay [FILE]"],
 }
