@@ -19,8 +19,10 @@ DISK = noise(1024 + 56) + b"\x53\xef" + noise(46) + forge.UUID_B.bytes + noise(6
 _EXT = hashlib.sha256(DISK[1024:2048]).digest()
 _SAMPLE = hashlib.sha256(DISK).digest()
 GUARD = forge.guard(
-    forge.guard_entry(fingerprint=_EXT, size=len(DISK)),
-    forge.guard_entry(method=6, identity=bytes(16), fingerprint=_SAMPLE, size=len(DISK)),
+    forge.guard_entry(fingerprint=_EXT, size=len(DISK), layers=b"disk"),
+    forge.guard_entry(
+        method=6, identity=bytes(16), fingerprint=_SAMPLE, size=len(DISK), layers=b"disk"
+    ),
 )
 
 
