@@ -57,7 +57,7 @@ def _lines(number: str, root: Root, buffer: PageBuffer) -> Iterator[str]:
 def _mapped(targets: list[Target], root: Root, buffer: PageBuffer) -> Iterator[str]:
     below: list[str] = []
     for target in targets:
-        numbers = _NUMBER.findall(target.parameters)
+        numbers = [word for word in target.parameters.split() if _NUMBER.fullmatch(word)]
         if target.kind == "multipath":
             yield target.kind  # its paths may come in any number and order
             continue
@@ -81,7 +81,8 @@ def _lasting(target: Target) -> list[str]:
         return [cipher, *place, *(word for word in words[6:] if word.startswith(_CRYPT_OPTIONS))]
     if target.kind == "thin-pool":  # metadata, data, block size; then when it warns, and options
         return words[:3]
-    return words
+    # Of name:algorithm:key the key is nobody's to read (dm-integrity).
+    return [":".join(word.split(":")[:2]) for word in words]
 
 
 def _metadata(target: Target, numbers: list[str], root: Root, buffer: PageBuffer) -> str:

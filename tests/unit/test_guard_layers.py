@@ -71,6 +71,13 @@ def test_what_each_layer_says(disks: Disks) -> None:
     assert rest == partition
 
 
+def test_a_key_is_neither_told_nor_a_device(disks: Disks) -> None:
+    disks.map("dm-0", "0 9 integrity 8:0 0 32 J 1 internal_hash:hmac(sha256):8:2")
+    assert below(disks) == ["integrity 0+9 #0 0 32 J 1 internal_hash:hmac(sha256)", "disk"]
+    disks.map("dm-0", "0 900 crypt aes-xts-plain64 :32:logon:8:2 0 8:0 0")
+    assert below(disks) == ["crypt 0+900 aes-xts-plain64 0 #0 0", "disk"]
+
+
 Change = Callable[[Disks], object]
 CHANGES: dict[str, tuple[Change, Change]] = {
     "the partition begins elsewhere": (
@@ -111,13 +118,19 @@ CHANGES: dict[str, tuple[Change, Change]] = {
 }
 
 
+def then_and_now(disks: Disks, steps: tuple[Change, Change]) -> list[list[str]]:
+    """Return what lies below after each of the two steps."""
+    found = []
+    for step in steps:
+        step(disks)
+        found.append(below(disks))
+    return found
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_is_seen(name: str, disks: Disks) -> None:
-    before, change = CHANGES[name]
-    before(disks)
-    then = below(disks)
-    change(disks)
-    assert below(disks) != then
+    then, now = then_and_now(disks, CHANGES[name])
+    assert then != now
 
 
 SAME: dict[str, tuple[Change, Change]] = {
@@ -144,8 +157,5 @@ SAME: dict[str, tuple[Change, Change]] = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_what_another_boot_may_have(name: str, disks: Disks) -> None:
-    before, change = SAME[name]
-    before(disks)
-    then = below(disks)
-    change(disks)
-    assert below(disks) == then
+    then, now = then_and_now(disks, SAME[name])
+    assert then == now
