@@ -70,7 +70,7 @@ def candidates_of(
     Raises UnreadableError for what was named; of others one that cannot be opened is left out.
     """
     examined = [
-        _examine(slot, here, is_ours=one.is_ours)
+        _examine(slot, here, is_named=one.is_ours)
         for one in found
         for slot in _opened(one, files, flags)
     ]
@@ -86,14 +86,18 @@ def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[Slot]:
             raise
 
 
-def _examine(slot: Slot, here: Machine, *, is_ours: bool) -> Candidate:
-    image = None
+def _examine(slot: Slot, here: Machine, *, is_named: bool) -> Candidate:
+    image, is_ours = None, is_named
     try:
         image = ImageReader(slot.image())
-        if not is_ours:
+        if not is_named:
             _check_installation(image.superblock.identity, here.identity)
         is_ours = True
         guard = check_image(image, slot.mark(), here)
+        if not guard and not is_named:
+            raise DamagedError(
+                "the image holds nothing mounted, and nothing names it: refusing to restore it"
+            )
     except TorporError as error:
         return Candidate(slot, image, error, is_ours)
     return Candidate(slot, image, None, is_ours, guard)

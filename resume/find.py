@@ -14,7 +14,7 @@ from linux import block
 from linux.open_file import OpenFile
 from resume.request import Request
 from resume.wait import Waiting
-from store.locate import find_device, whole_devices
+from store.locate import find_device, is_external, whole_devices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ def find(request: Request, waiting: Waiting) -> list[Found]:
     """Return where an image is: one in a place that is named, else any number.
 
     What the kernel command line names comes first, or what torpor enable kept, then what the
-    firmware names; other devices are for whom the command line names nothing. Raises NoImageError,
-    DeviceNotFoundError for what is named first, UnreadableError, IncompleteError.
+    firmware names. Only where neither of the first two says anything are other devices looked at,
+    those that are built in. Raises NoImageError, DeviceNotFoundError for what is named first,
+    UnreadableError, IncompleteError.
     """
     why_not: TorporError = NoImageError("no image: no device carries a mark")
     path = None
@@ -61,9 +62,9 @@ def find(request: Request, waiting: Waiting) -> list[Found]:
         found = Found(path, place.offset, first, is_ours=is_ours)
         if found.is_kernels or first.holds_image():
             return [found]
-        if request.is_named and is_ours:
+        if request.is_located and is_ours:
             why_not = NoImageError(f"no image: {first.describe(path)}")
-    others = [] if request.is_named else list(_anywhere())
+    others = [] if request.is_located else list(_anywhere())
     if not others:
         raise why_not
     return others
@@ -75,7 +76,7 @@ def _anywhere() -> "Iterator[Found]":
             first = _read(path, 0)
         except TorporError:
             continue  # no medium, or smaller than a page
-        if first.holds_image():
+        if first.holds_image() and not is_external(path):
             yield Found(path, 0, first, is_ours=False)
 
 

@@ -32,6 +32,8 @@ class Request:
         """Whether the command line names the device, and so no other one is meant."""
         self.firmware = firmware
         """What the firmware names, which need not be this installation's."""
+        self.is_located = bool(named or (kept and kept.resume))
+        """Whether somebody who owns the machine said where an image is: then it is nowhere else."""
         self.places = [place for place in (named or kept, firmware) if place and place.resume]
         """Where to look first, in this order."""
         self.delay = min(self._seconds("resumedelay", cmdline.seconds, 0), MAX_DELAY)

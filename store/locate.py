@@ -4,6 +4,8 @@ Every boot that looks for an image does this, so it imports little: what udev kn
 its database (systemd's sd-device, device_read_db), as libudev does.
 """
 
+import os
+
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
@@ -21,7 +23,11 @@ _CLASS = "/sys/class/block"
 _NO_STORE = ("zram", "ram", "loop", "fd", "sr")
 _KERNEL_PROPERTIES = {"PARTUUID": "PARTUUID", "PARTLABEL": "PARTNAME"}
 """What the kernel itself says in a partition's uevent, for an initramfs without udevd."""
+_DIGITS = "0123456789"
 _HEX = "0123456789abcdef"
+_EXTERNAL = ("usb", "fw", "session", "nbd", "rbd", "drbd", "nvme-fabrics", "ublkb")
+"""Parts of a device's place in sysfs, without numbers: buses that anybody may plug into (USB,
+FireWire), and devices that others serve (iSCSI: session)."""
 
 
 def find_device(spec: str, root: Root = HOST) -> str | None:
@@ -70,6 +76,27 @@ def whole_devices(root: Root = HOST) -> list[str]:
         and not root.names(f"{_CLASS}/{name}/holders")
         and root.device_number(_node(name))
     ]
+
+
+def is_external(path: str, root: Root = HOST) -> bool:
+    """Return whether the device, or what it lies on, is removable, on USB, or on another machine.
+
+    Anybody may plug one in, or serve it.
+    """
+    from linux import stack  # re and dataclasses, for images that nothing names
+
+    return any(_is_external(layer.name, root) for layer in stack.layers(path, root))
+
+
+def _is_external(name: str, root: Root) -> bool:
+    """See Documentation/ABI: `removable` of disks (1), of USB and PCI devices (removable)."""
+    place = os.path.realpath(root.path(f"{_CLASS}/{name}")).removeprefix(root.root)
+    while place.count("/") > 2:
+        said = (root.line(f"{place}/removable"), root.line(f"{place}/type"))
+        place, _, part = place.rpartition("/")
+        if part.rstrip(_DIGITS) in _EXTERNAL or said[0] in ("1", "removable") or said[1] == "SD":
+            return True
+    return False
 
 
 def _node(name: str) -> str:

@@ -70,12 +70,16 @@ class Clock(Surroundings):
 
 
 class Boot:
-    """Its devices, by what `resume=` calls them; those in `whole` are found without a name."""
+    """Its devices, by what `resume=` calls them; those in `whole` are found without a name.
+
+    But for those in `external`, which anybody may have plugged in.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names: dict[str, str] = {}
         self.whole: list[str] = []
+        self.external: list[str] = []
         self.clock = Clock()
         self.said: list[tuple[int, str]] = []
         self.console: list[str] = []

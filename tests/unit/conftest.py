@@ -171,6 +171,7 @@ def _boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boot:
     monkeypatch.setattr(wait, "find_device", made.find_device)
     monkeypatch.setattr(find, "find_device", made.find_device)
     monkeypatch.setattr(find, "whole_devices", made.whole_devices)
+    monkeypatch.setattr(find, "is_external", made.external.__contains__)
     monkeypatch.setattr(wait, "Surroundings", lambda: made.clock)
     monkeypatch.setattr(wait, "WAITER", str(tmp_path / "kept/waiter"))
     monkeypatch.setattr(wait, "WAITED", str(tmp_path / "kept/waited"))

@@ -229,11 +229,28 @@ def test_kept_place_comes_first_and_is_ours_whoever_made_the_image(boot: Boot) -
 
 
 @pytest.mark.parametrize("kept", ["empty", "gone"])
-def test_without_an_image_in_the_kept_place_others_are_looked_at(kept: str, boot: Boot) -> None:
+def test_without_an_image_in_the_kept_place_there_is_none(kept: str, boot: Boot) -> None:
+    """Whoever can plug in a disk, or make one, would otherwise supply the memory to restore."""
     place = Location(boot.device() if kept == "empty" else "/dev/gone", 0, INSTALLATION)
     other = image(boot, 5)
-    assert restored(boot, location=place) == other
     refused(boot, DeviceNotFoundError if kept == "gone" else NoImageError, location=place)
+    assert holds_image(other)
+
+
+def test_what_anybody_may_plug_in_holds_no_image_unless_it_is_named(boot: Boot) -> None:
+    stick = image(boot, 5)
+    boot.external.append(stick)
+    refused(boot, NoImageError)
+    assert holds_image(stick)
+    assert restored(boot, f"resume={stick}") == stick
+
+
+def test_image_without_a_guard_s_entries_has_to_be_named(boot: Boot) -> None:
+    """A machine without a disk has none: its root is on the network, or in memory."""
+    empty = boot.image(made=Made(guard=[]))
+    assert restored(boot, f"resume={empty}") == empty
+    boot.image(made=Made(guard=[]))
+    assert "nothing names it" in refused(boot, DamagedError).message
 
 
 def test_image_in_a_file_is_found_by_its_page(boot: Boot) -> None:

@@ -38,7 +38,7 @@ def test_an_ordinary_boot_waits_for_nothing_and_says_nothing(boot: Boot) -> None
     outcome = boot.resume(f"quiet resume={SPEC}")
     assert outcome.message == f"no image: {path} is swap without an image"
     outcome = boot.resume("quiet", Location(SPEC))
-    assert outcome.message == "no image: no device carries a mark"
+    assert outcome.message == f"no image: {path} is swap without an image"
     assert (boot.console, boot.said, boot.clock.passed, boot.clock.settled) == ([], [], 0, 0)
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from errors import DeviceNotFoundError
 from store import locate
-from store.locate import find_device
+from store.locate import find_device, is_external
 from tests import forge
-from tests.unit.fake_root import FakeRoot, add_device
+from tests.tools import put
+from tests.unit.fake_root import Disks, FakeRoot, add_device
 
 UUID_1 = "11111111-2222-3333-4444-abcdefabcdef"
 KERNEL_SAYS = ("PARTUUID", "PARTNAME")
@@ -188,3 +189,44 @@ def test_names_for_the_next_boot(add: Add) -> None:
     add(b"", {"ID_FS_UUID": "c-d", "ID_FS_TYPE": "btrfs", "ID_PART_ENTRY_UUID": "1"})
     assert name(ID_FS_UUID="c-d", ID_FS_TYPE="btrfs", ID_PART_ENTRY_UUID="2") == "PARTUUID=2"
     assert name(DM_NAME="gone") == "/dev/sd4"
+
+
+@pytest.mark.parametrize(
+    ("place", "said", "is_so"),
+    [
+        ("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda", {}, False),
+        ("pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0/block/sda", {"": "1"}, True),
+        ("pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/host6/block/sda", {}, True),
+        ("pci0000:00/0000:05:00.0/nvme/nvme1/nvme1n1", {"../../..": "removable"}, True),
+        ("pci0000:00/0000:05:00.0/nvme/nvme1/nvme1n1", {"../../..": "fixed"}, False),
+        ("platform/host3/session1/target3:0:0/3:0:0:0/block/sdb", {}, True),
+        ("virtual/nvme-fabrics/ctl/nvme2/nvme2n1", {}, True),
+        ("virtual/block/nbd0", {}, True),
+        ("pci0000:00/0000:00:04.0/virtio1/block/vda", {}, False),
+        ("platform/mmc_host/mmc0/mmc0:1234/block/mmcblk0", {"../../type": "SD"}, True),
+        ("platform/mmc_host/mmc0/mmc0:1234/block/mmcblk0", {"../../type": "MMC"}, False),
+    ],
+)
+@pytest.mark.parametrize("above", ["", "partition", "mapper"])
+def test_what_anybody_may_supply(
+    place: str, said: dict[str, str], is_so: bool, above: str, tmp_path: Path
+) -> None:
+    """And what lies on it."""
+    disks = Disks(tmp_path)
+    sysfs = tmp_path / "sys/class/block"
+    name = place.rpartition("/")[2]
+    path = disks.add(name)
+    real = tmp_path / "sys/devices" / place
+    real.parent.mkdir(parents=True)
+    (sysfs / name).rename(real)
+    (sysfs / name).symlink_to(real)
+    for where, text in said.items():
+        put(real, {where if where.endswith("type") else f"{where}/removable".lstrip("/"): text})
+    if above == "partition":
+        path = disks.add("part")
+        (sysfs / "part").rename(real / "part")
+        (sysfs / "part").symlink_to(real / "part")
+    elif above:
+        path = disks.add("dm-0")
+        disks.stack("dm-0", name)
+    assert is_external(path, disks) == is_so
