@@ -22,20 +22,20 @@ it is frozen (nbd_start_device_ioctl in drivers/block/nbd.c)."""
 
 
 def every_mount() -> list[Mount]:
-    """Return the mounts that we see, then those of each other mount namespace that has a process.
+    """Return the mounts that we see, then those that processes see with another namespace or root.
 
-    The mount points of others (mount_namespaces(7)) are given as we reach them, below
-    /proc/PID/root. Raises OSError.
+    A process that is chrooted sees only what is below its root. The mount points of others
+    (mount_namespaces(7)) are given as we reach them, below /proc/PID/root. Raises OSError.
     """
     mounts = mounts_of(os.getpid())
-    seen = {tasks.mount_namespace()}
+    seen = {tasks.mount_view()}
     for pid in tasks.pids():
         try:
-            namespace = tasks.mount_namespace(pid)
-            theirs = [] if namespace in seen else mounts_of(pid)
+            view = tasks.mount_view(pid)
+            theirs = [] if view in seen else mounts_of(pid)
         except OSError:
             continue  # it has ended, or is a kernel thread
-        seen.add(namespace)
+        seen.add(view)
         root = f"/proc/{pid}/root"
         mounts += [replace(mount, mount_point=f"{root}{mount.mount_point}") for mount in theirs]
     return mounts

@@ -15,6 +15,7 @@ from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems, every_mount, refuse_served, to_freeze
 from hibernate.flush import flush
 from hibernate.signals import stop_if_asked
+from hibernate.unlisted import refuse_unlisted
 from linux.filesystem import zfs_pools
 from linux.kmsg import KernelLogReader, Log
 from linux.mounts import MountTable
@@ -35,13 +36,17 @@ _PAUSE = 0.1
 class Freeze:
     """All that is to be frozen, found and opened; a context manager that closes it again."""
 
-    def __init__(self, helpers: Collection[str]) -> None:
-        """`helpers` as for Cgroups. Raises KernelRefusedError, UnreadableError."""
+    def __init__(self, helpers: Collection[str], store: str) -> None:
+        """`helpers` as for Cgroups; `store` is where the image goes.
+
+        Raises KernelRefusedError, UnreadableError.
+        """
         _refuse_zfs()
         with ExitStack() as files:
             self._table = MountTable(every_mount())
             some = to_freeze(self._table)
             refuse_served(some, self._table)
+            refuse_unlisted(self._table, store)
             self._file_systems = files.enter_context(FileSystems(some))
             self._guarded = files.enter_context(Guarded())
             self._guarded.open_all(self._table)

@@ -18,6 +18,11 @@ def size_of(fd: int) -> int:
     return int.from_bytes(size, "little")
 
 
+def decoded(device: int) -> str:
+    """Return MAJOR:MINOR of a number as the kernel writes it down (new_decode_dev, kdev_t.h)."""
+    return f"{(device & 0xFFF00) >> 8}:{(device & 0xFF) | (device >> 12 & 0xFFF00)}"
+
+
 def block_size(fd: int) -> int:
     """Return the size in bytes of the blocks in which the kernel caches the open block device."""
     size = bytearray(8)

@@ -2,16 +2,21 @@
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from linux import proc, stack
+from linux.block import decoded
 from linux.proc import lines, unescaped
 from linux.root import HOST, Root
 
 _BTRFS = "/sys/fs/btrfs"
+_EXT = struct.Struct("<1024x224xII")
+"""Inode of the journal, or 0, and the number of its device: s_journal_inum, s_journal_dev in
+fs/ext4/ext4.h, struct ext4_super_block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Mount:
     source: str
     root: str = "/"
     """The folder of the file system that is mounted; of a bind mount and on btrfs another one."""
+    options: str = ""
+    """Those of the file system, with commas between."""
 
     @property
     def is_served(self) -> bool:
@@ -53,9 +60,9 @@ def _mount(line: str) -> Mount:
     """Return what a line says (fs/proc_namespace.c, show_mountinfo). Raises ValueError."""
     left, _, right = line.partition(" - ")
     mount_id, _, device, root, mount_point, *_ = left.split(" ")
-    fs_type, source, *_ = right.split(" ")
+    fs_type, source, *options = right.split(" ")
     major, minor = map(int, device.split(":"))
-    names = map(unescaped, (mount_point, fs_type, source, root))
+    names = map(unescaped, (mount_point, fs_type, source, root, *options[:1]))
     return Mount(int(mount_id), f"{major}:{minor}", *names)
 
 
@@ -143,13 +150,26 @@ class MountTable:
         no device (/dev/root), of all that are mounted.
         """
         if not mount.device.startswith("0:"):
-            return [mount.device]
+            return [mount.device, *self._beside(mount)]
         if not self.is_on_device(mount):
             return []
         if mount.fs_type == "btrfs":
             return self._btrfs_devices(mount.source)
         sources = [mount.source] if self._number(mount.source) else mount.source.split(":")
         return [number for source in sources if (number := self._number(source))]
+
+    def _beside(self, mount: Mount) -> Iterator[str]:
+        """Yield further devices of a file system: an external journal, a log, a realtime device."""
+        if mount.fs_type == "xfs":
+            options = dict(word.partition("=")[::2] for word in mount.options.split(","))
+            sources = [options[name] for name in ("logdev", "rtdev") if name in options]
+            yield from filter(None, map(self._number, sources))
+        elif mount.fs_type in ("ext3", "ext4"):
+            name = self.root.device_name(mount.device)
+            data = self.root.data(f"/dev/{name}", _EXT.size) if name else None
+            if data and len(data) == _EXT.size:
+                inode, device = _EXT.unpack(data)
+                yield from [] if inode or not device else [decoded(device)]
 
     def layers_below(self, mount: Mount) -> list[stack.Layer]:
         """Return these devices, each with all that lies below it, as far as they are there."""

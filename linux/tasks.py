@@ -50,10 +50,10 @@ def open_files(pid: int) -> set[str]:
     return paths
 
 
-def mount_namespace(pid: int | None = None) -> str:
-    """Return the name of its mount namespace, or of ours: `mnt:[…]` (namespaces(7))."""
+def mount_view(pid: int | None = None) -> tuple[str, str]:
+    """Return what its mountinfo depends on, or ours: the mount namespace and the root in it."""
     process = "self" if pid is None else str(pid)
-    return os.readlink(f"/proc/{process}/ns/mnt")
+    return os.readlink(f"/proc/{process}/ns/mnt"), os.readlink(f"/proc/{process}/root")
 
 
 def start_of(pid: int) -> int:

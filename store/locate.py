@@ -9,6 +9,7 @@ import os
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
+from linux import block
 from linux.cmdline import decimal
 from linux.proc import lines, unescaped
 from linux.root import HOST, Root
@@ -60,8 +61,7 @@ def _number_in(spec: str) -> str:
     digits = spec.lower().removeprefix("0x")
     if not 0 < len(digits) <= 8 or digits.strip(_HEX):
         return ""
-    number = int(digits, 16)  # new_decode_dev, include/linux/kdev_t.h
-    return f"{(number & 0xFFF00) >> 8}:{(number & 0xFF) | ((number >> 12) & 0xFFF00)}"
+    return block.decoded(int(digits, 16))
 
 
 def whole_devices(root: Root = HOST) -> list[str]:

@@ -113,7 +113,7 @@ def test_steps_of_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FileSystems, "freeze", lambda _: steps.append("file systems"))
     monkeypatch.setattr(FileSystems, "thaw", lambda _: steps.append("thaw"))
     monkeypatch.setattr(Guarded, "entries", entries)
-    with pytest.raises(KernelRefusedError), ExitStack() as undo, Freeze(("x",)) as all_of_it:
+    with pytest.raises(KernelRefusedError), ExitStack() as undo, Freeze(("x",), "") as all_of_it:
         all_of_it.begin(device, undo, lambda _: None)
     stopping = ["choose ('x',)", "cgroups", "flush", "freeze", "file systems", "guard"]
     assert steps == [*stopping, "thaw", "unfreeze", "thaw cgroups"]
@@ -126,7 +126,7 @@ def test_zfs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (tmp_path / "tank").mkdir()
     (tmp_path / "tank/state").write_text("ONLINE\n")
     with pytest.raises(KernelRefusedError, match="and tank would not") as refused:
-        Freeze(())
+        Freeze((), "")
     assert "zpool export tank" in refused.value.hint
 
 
@@ -291,17 +291,19 @@ def test_one_that_hides_its_own_file(disks: Disks) -> None:
     assert to_freeze(disks.table(LOOP, ON_SDA1)) == [[LOOP], [ON_SDA1]]
 
 
-def test_mounts_of_other_namespaces_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    spaces = {None: "mnt:[1]", 2: "mnt:[1]", 30: "mnt:[2]", 31: "mnt:[2]"}
+def test_mounts_of_other_namespaces_and_roots_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first process of a namespace may be chrooted, and see only a part of it."""
+    ours, chrooted, theirs = ("mnt:[1]", "/"), ("mnt:[2]", "/jail"), ("mnt:[2]", "/")
+    views = {None: ours, 2: ours, 29: chrooted, 30: theirs, 31: theirs}
 
-    def mount_namespace(pid: int | None = None) -> str:
-        if pid not in spaces:
+    def mount_view(pid: int | None = None) -> tuple[str, str]:
+        if pid not in views:
             raise ProcessLookupError
-        return spaces[pid]
+        return views[pid]
 
-    monkeypatch.setattr(tasks, "pids", lambda: [2, 30, 31, 40])
-    monkeypatch.setattr(tasks, "mount_namespace", mount_namespace)
-    seen = {30: [ON_SDA1, NFS_6]}
+    monkeypatch.setattr(tasks, "pids", lambda: [2, 29, 30, 31, 40])
+    monkeypatch.setattr(tasks, "mount_view", mount_view)
+    seen = {29: [], 30: [ON_SDA1, NFS_6]}
     monkeypatch.setattr(filesystems, "mounts_of", lambda pid: seen.get(pid, [ON_SDA1]))
     points = [mount.mount_point for mount in every_mount()]
     assert points == ["/", "/proc/30/root/", "/proc/30/root/net"]

@@ -202,7 +202,7 @@ def test_process_is_described(tmp_path: Path) -> None:
     with opened("/proc", os.O_RDONLY) as fd:
         number = mounts.mount_id_of(fd)
     assert "/proc" in [m.mount_point for m in mounts.read_mounts() if m.mount_id == number]
-    assert tasks.mount_namespace(os.getpid()) == tasks.mount_namespace()
+    assert tasks.mount_view(os.getpid()) == tasks.mount_view()
     assert 0 < len(tasks.name_of(os.getpid()).encode()) <= tasks.NAME_SIZE
     assert mounts.mounts_of(os.getpid()) == mounts.read_mounts()
 
@@ -210,7 +210,7 @@ def test_process_is_described(tmp_path: Path) -> None:
 def test_process_that_has_ended_is_an_error() -> None:
     child = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(child, 0)
-    for ask in (tasks.name_of, tasks.open_files, tasks.mount_namespace, cgroups.cgroup_of):
+    for ask in (tasks.name_of, tasks.open_files, tasks.mount_view, cgroups.cgroup_of):
         with pytest.raises(OSError, match="No such"):
             ask(child)
 

@@ -1,6 +1,7 @@
 """Which devices lie below a mount, which mount is above a path, and what holds a device."""
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,8 @@ def disks(tmp_path: Path) -> Disks:
     return made
 
 
-def mount(device: str, fs_type: str, source: str, root: str = "/") -> Mount:
-    return Mount(1, device, "/mnt", fs_type, source, root)
+def mount(device: str, fs_type: str, source: str, root: str = "/", options: str = "rw") -> Mount:
+    return Mount(1, device, "/mnt", fs_type, source, root, options)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,12 @@ def mount(device: str, fs_type: str, source: str, root: str = "/") -> Mount:
         (mount("8:0", "ext4", "/dev/root"), [SDA]),
         (mount("8:0", "ext4", "/dev/sdc", "/folder"), [SDA]),
         (mount("8:33", "vfat", "/dev/gone"), ["8:33"]),
+        (
+            mount("8:0", "xfs", "/dev/sda", options="rw,logdev=/dev/cciss/c0d1,rtdev=/dev/sdc"),
+            [SDA, SDB, SDC],
+        ),
+        (mount("8:0", "xfs", "/dev/sda", options="rw,logbufs=8,logdev=/dev/gone"), [SDA]),
+        (mount("8:0", "vfat", "/dev/sda", options="logdev=/dev/sdc"), [SDA]),
         (mount("8:2", "fuseblk", "/dev/sdc"), [SDC]),
         (mount("0:40", "btrfs", "/dev/sda", "/@home"), [SDB, SDA]),
         (mount("0:41", "btrfs", "/dev/cciss/c0d1"), [SDB, SDA]),
@@ -55,6 +62,25 @@ def test_devices_below(disks: Disks, found: Mount, expected: list[str]) -> None:
     assert table.devices_below(found) == expected
     assert table.is_on_device(found) or not expected
     assert found.is_served == found.fs_type.startswith("fuse")
+
+
+@pytest.mark.parametrize(
+    ("fs_type", "journal", "expected"),
+    [
+        ("ext4", (0, 0x802), [SDA, SDC]),
+        ("ext3", (0, 0x802), [SDA, SDC]),
+        ("ext4", (8, 0x802), [SDA]),
+        ("ext4", (0, 0), [SDA]),
+        ("ext4", (0, 0x10300FD), [SDA, "768:4349"]),
+        ("xfs", (0, 0x802), [SDA]),
+    ],
+)
+def test_journal_on_another_device(
+    fs_type: str, journal: tuple[int, int], expected: list[str], disks: Disks
+) -> None:
+    disks.add("sda", bytes(1024 + 224) + struct.pack("<II", *journal) + bytes(800))
+    found = mount("8:0", fs_type, "/dev/sda")
+    assert disks.table(found).devices_below(found) == expected
 
 
 def test_layers_are_those_of_all_devices(disks: Disks) -> None:
@@ -113,10 +139,10 @@ MOUNTINFO = r"""21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 31 21 0:41 / /fuse rw - fuseblk.ntfs /dev/sdc1 rw
 """
 MOUNTS = [
-    Mount(21, "8:1", "/", "ext4", "/dev/sda1"),
-    Mount(22, "0:5", "/dev", "devtmpfs", "udev"),
-    Mount(30, "0:40", "/mnt/with blank", "btrfs", "/dev/sdb", "/sub"),
-    Mount(31, "0:41", "/fuse", "fuseblk.ntfs", "/dev/sdc1"),
+    Mount(21, "8:1", "/", "ext4", "/dev/sda1", options="rw"),
+    Mount(22, "0:5", "/dev", "devtmpfs", "udev", options="rw"),
+    Mount(30, "0:40", "/mnt/with blank", "btrfs", "/dev/sdb", "/sub", "rw"),
+    Mount(31, "0:41", "/fuse", "fuseblk.ntfs", "/dev/sdc1", options="rw"),
 ]
 SWAPS = """Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority
 /dev/sda2                               partition\t1048572\t\t256\t\t-2
@@ -147,8 +173,8 @@ def escaped(name: str) -> str:
 @example(ODD)
 def test_names_come_back_as_they_are(name: str) -> None:
     written = escaped(name)
-    line = f"22 21 0:5 {written} {written} rw - tmpfs {written} rw\n"
-    mount = Mount(22, "0:5", name, "tmpfs", name, name)
+    line = f"22 21 0:5 {written} {written} rw - tmpfs {written} rw,name={written}\n"
+    mount = Mount(22, "0:5", name, "tmpfs", name, name, f"rw,name={name}")
     assert parse_mounts(MOUNTINFO + line) == [*MOUNTS, mount]
     line = f"{written:39} file\t\t100\t\t4\t\t-3\n"
     assert parse_swaps(SWAPS + line) == [*AREAS, SwapArea(name, False, 100 << 10, 4 << 10)]
