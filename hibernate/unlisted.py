@@ -7,6 +7,7 @@ open them exclusively.
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 
 from errors import KernelRefusedError
@@ -17,6 +18,9 @@ from linux.root import Root
 _CLASS = "/sys/class/block"
 _FILE_SYSTEMS = "/sys/fs"
 
+_MOMENT = 1.0
+"""Seconds: so long at most does a program that looks at a device hold it (udev's cdrom_id)."""
+
 
 def refuse_unlisted(table: MountTable, store: str) -> None:
     """Raise KernelRefusedError if a device is in use by what is not in the table.
@@ -24,7 +28,11 @@ def refuse_unlisted(table: MountTable, store: str) -> None:
     Swap and the store do not count.
     """
     root = table.root
-    for name in _unlisted(table, store):
+    held = set(_unlisted(table, store))
+    if held:
+        time.sleep(_MOMENT)
+        held.intersection_update(_unlisted(table, store))
+    for name in sorted(held):
         what = next((kind for kind in root.names(_FILE_SYSTEMS) if _has(kind, name, root)), "")
         raise KernelRefusedError(
             f"/dev/{name} is in use, but {f'its {what}' if what else 'what is on it'} is mounted "

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         return os.open(path, flags)
 
     monkeypatch.setattr(block, "claim", claim)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     return names
 
 
@@ -65,6 +67,14 @@ def test_what_is_mounted_nowhere_is_named(name: str, disks: Disks, held: set[str
     (disks.folder / f"sys/fs/f2fs/{name}").mkdir(parents=True)
     with pytest.raises(KernelRefusedError, match=f"/dev/{name} is in use, but its f2fs is mounted"):
         refuse_unlisted(disks.table(*mounts), "/dev/sdb")
+
+
+def test_a_program_may_look_at_a_device(
+    disks: Disks, held: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held.add("sdd")
+    monkeypatch.setattr(time, "sleep", lambda _seconds: held.discard("sdd"))
+    refuse_unlisted(disks.table(ROOT), "/dev/sdb")
 
 
 def test_a_disk_whose_partition_is_a_layer_s_is_no_surprise(disks: Disks, held: set[str]) -> None:

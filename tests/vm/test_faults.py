@@ -258,11 +258,11 @@ def test_signal_while_saving(
 
 @pytest.fixture(scope="module")
 def failed(nursery: Nursery) -> tuple[Result, Path]:
-    """A machine that failed to hibernate three times, and its root disk."""
+    """A machine that failed to hibernate several times, and its root disk."""
     folder = nursery.folder("failures")
     disks = [folder / "swap.img", blank_disk(folder / "third.img", 16)]
     append = f"resume=UUID={swap_disk(disks[0], 512)} scenario=failures"
-    machine = nursery.machine("failures", "6.1", append, *disks)
+    machine = nursery.machine("failures", "6.1", append, *disks, modules=("overlay",))
     with machine.start(LIMIT_SECONDS) as running:
         running.wait_report("alive-power-off")
         kill_once_marked(running, disks[0])
@@ -297,6 +297,8 @@ def kill_once_marked(running: RunningMachine, disk: Path) -> None:
         ("power-off", "13", "does_not_power_off"),
         ("killed", "131", ""),
         ("stuck", "13", r"cannot_be_frozen:_cp_\(process_\d+\)"),
+        ("lazily", "13", "/dev/vdc_is_in_use,_but_its_ext4_is_mounted_where_nobody_sees_it"),
+        ("below-overlay", "13", "/dev/vdc_is_in_use,_but_its_ext4_is_mounted_where_nobody_sees_it"),
     ],
 )
 def test_machine_goes_on_as_it_was(

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Hibernations that fail late, and leave a machine that goes on: a power-off that returns, a writer
-# that the host kills once the mark is on the disk, a task that does not freeze.
+# that the host kills once the mark is on the disk, a task that does not freeze, file systems that no
+# list of mounts has.
 
 . /guest/goes-on.sh
 prepare "$(findfs "$(parameter resume)")"
@@ -33,4 +34,21 @@ tell stuck $?
 fsfreeze --unfreeze /mnt
 wait "$writer"
 umount /mnt
+
+# Mounted where no list of mounts has it: one that is in use and was unmounted lazily, and one below
+# an overlay.
+mount -t ext4 /dev/vdc /mnt
+exec 3>/mnt/file
+umount -l /mnt
+torpor hibernate --image-size 0 2>/run/said
+tell lazily $?
+exec 3>&-
+
+mount -t ext4 /dev/vdc /mnt
+mkdir /mnt/upper /mnt/work /run/overlay
+mount -t overlay -o lowerdir=/guest,upperdir=/mnt/upper,workdir=/mnt/work none /run/overlay
+umount /mnt
+torpor hibernate --image-size 0 2>/run/said
+tell below-overlay $?
+umount /run/overlay
 finish
