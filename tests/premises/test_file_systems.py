@@ -8,8 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.premises.volumes import LONG_AGO, Volume, make_volume, skip_unless_mountable
-from vm.disks import check_disk, ext4_complaints
+from linux.mounts import MountTable, read_mounts
+from linux.root import HOST
+from tests.premises.volumes import (
+    LONG_AGO,
+    Volume,
+    loop_device,
+    make_volume,
+    mounted,
+    own_mounts,
+    skip_unless_mountable,
+)
+from vm.disks import blank_disk, check_disk, copy_disks, ext4_complaints
+from vm.host import run
 
 ALL = ("ext4", "xfs", "btrfs", "vfat", "exfat")
 JOURNALED = ("ext4", "xfs", "btrfs")
@@ -116,3 +127,31 @@ def test_a_frozen_ext4_is_clean(tmp_path: Path) -> None:
         frozen = volume.frozen_copy(root)
     assert ext4_complaints(frozen.path) == ""
     assert "journal" in ext4_complaints(crashed.path)
+
+
+def test_a_journal_on_another_device_is_its_file_system_s(tmp_path: Path) -> None:
+    """What is written through it changes the file system's superblock, and so does its replay."""
+    skip_unless_mountable("ext4")
+    journal, volume = blank_disk(tmp_path / "journal", 16), blank_disk(tmp_path / "volume", 64)
+    crashed = Volume(volume, "ext4")
+    with own_mounts(), loop_device(journal) as beside, loop_device(volume) as device:
+        run("mke2fs", "-q", "-b", "4096", "-O", "journal_dev", beside)
+        run("mke2fs", "-q", "-b", "4096", "-t", "ext4", "-J", f"device={beside}", device)
+        made = crashed.fingerprint()
+        with mounted(device, tmp_path / "place", "ext4") as place:
+            (mount,) = (each for each in read_mounts() if each.mount_point == str(place))
+            below = MountTable([mount]).devices_below(mount)
+            assert below == [HOST.device_number(path) for path in (device, beside)]
+            sync_written(place / "new")
+            copies = copy_disks((journal, volume), tmp_path / "crashed")
+        assert crashed.fingerprint() != made
+    crashed = Volume(copies[1], "ext4")
+    before = crashed.fingerprint()
+    with (
+        own_mounts(),
+        loop_device(copies[0]) as beside,
+        loop_device(copies[1]) as device,
+        mounted(device, tmp_path / "place", "ext4", f"ro,journal_path={beside}") as place,
+    ):
+        assert (place / "new").read_bytes() == b"z" * 10_000
+    assert crashed.fingerprint() != before

@@ -52,6 +52,17 @@ def loop_device(path: Path) -> Iterator[str]:
         run("losetup", "--detach", device)
 
 
+@contextmanager
+def mounted(device: str, place: Path, fs_type: str, options: str = "rw") -> Iterator[Path]:
+    """Mount it at a folder, which is made."""
+    place.mkdir(exist_ok=True)
+    run("mount", "-t", fs_type, "-o", options, device, place)
+    try:
+        yield place
+    finally:
+        run("umount", place)
+
+
 @dataclass(frozen=True, slots=True)
 class Volume:
     """A file system in a file."""
@@ -63,13 +74,12 @@ class Volume:
     def mounted(self, options: str) -> Iterator[Path]:
         """Mount it on a device that can be written, also where the mount is read-only."""
         place = self.path.with_name(f"{self.path.name}.mounted")
-        place.mkdir(exist_ok=True)
-        with own_mounts(), loop_device(self.path) as device:
-            run("mount", "-t", self.fs_type, "-o", options, device, place)
-            try:
-                yield place
-            finally:
-                run("umount", place)
+        with (
+            own_mounts(),
+            loop_device(self.path) as device,
+            mounted(device, place, self.fs_type, options),
+        ):
+            yield place
 
     def copy(self, name: str) -> "Volume":
         """Return a copy of what is on the device now."""
