@@ -82,18 +82,23 @@ def partitioned_swap_disk(path: Path, mib: int) -> str:
     area = path.with_name(f"{path.name}.area")
     name = swap_disk(area, mib - PARTITION_START // MIB)
     blank_disk(path, mib)
-    # Entry 1 of the MBR's table: not bootable, no CHS, type 0x82 (Linux swap), LBA start and size.
-    sectors = (PARTITION_START // 512, (mib * MIB - PARTITION_START) // 512)
-    entry = struct.pack("<B3xB3xII", 0, 0x82, *sectors)
+    write_partition(path, PARTITION_START, mib * MIB - PARTITION_START)
     with path.open("r+b") as disk, area.open("rb") as source:
-        disk.seek(446)
-        disk.write(entry)
-        disk.seek(510)
-        disk.write(b"\x55\xaa")
         disk.seek(PARTITION_START)
         disk.write(source.read(MIB))  # the header; the rest of a fresh area is zeros
     area.unlink()
     return name
+
+
+def write_partition(path: Path, start: int, size: int) -> None:
+    """Write a partition table with one partition; both are bytes."""
+    # Entry 1 of the MBR's table: not bootable, no CHS, type 0x82 (Linux swap), LBA start and size.
+    entry = struct.pack("<B3xB3xII", 0, 0x82, start // 512, size // 512)
+    with path.open("r+b") as disk:
+        disk.seek(446)
+        disk.write(entry)
+        disk.seek(510)
+        disk.write(b"\x55\xaa")
 
 
 def file_system_disk(path: Path, kind: str, *options: str, mib: int = 64) -> Path:

@@ -105,22 +105,25 @@ class Layer:
     open: list[str]
     """Makes the device appear in a system that has not seen it."""
     device: str
+    change: str
+    """Leaves the contents as they are, but not where they lie, or not their key."""
 
 
-LVM = Layer(
-    "LVM",
-    ["pvcreate /dev/vdc", "vgcreate data /dev/vdc", "lvcreate -L 64M -n files data"],
-    ["vgchange -ay data"],
-    "/dev/data/files",
-)
 OPEN_LUKS = f"cryptsetup open --key-file {KEY} /dev/vdc files"
 LAYERS = [
-    LVM,
+    Layer(
+        "LVM",
+        ["pvcreate /dev/vdc", "vgcreate data /dev/vdc", "lvcreate -L 64M -n files data"],
+        ["vgchange -ay data"],
+        "/dev/data/files",
+        "pvmove --alloc anywhere /dev/vdc:0-15 /dev/vdc:16-31",
+    ),
     Layer(
         "LUKS",
         [f"cryptsetup --uuid {LUKS_UUID} {LUKS.replace('DISK', '/dev/vdc')} {KEY}", OPEN_LUKS],
         [OPEN_LUKS],
         "/dev/mapper/files",
+        f"cryptsetup close files && cryptsetup reencrypt -q --key-file {KEY} /dev/vdc",
     ),
 ]
 MAKE_KEY = f"mkdir -p /etc/keys && printf key-of-the-tests >{KEY}"
@@ -154,21 +157,40 @@ def test_file_system_in_a_layer(layer: Layer, guests: Guests, record_property: R
     assert guest.same_life()
     assert guest.run("cat /mnt/kept").output.strip() == "kept"
     guest.hibernate()
-    write_elsewhere(layer, data, guests)
-    guest.power_on("stale").wait_console("agent.service|not resuming")
-    (refusal,) = refusals(guest)
-    assert re.search("ext4 of /mnt.* has changed", refusal), refusal
-    guest.kill()
+    write = f"mount {layer.device} /mnt && grep -q kept /mnt/kept && echo new >/mnt/new"
+    do_elsewhere([*layer.open, write], data, guests)
+    check_refused("ext4 of /mnt.* has changed", guest)
     record_property(ENDED, (f"ext4 on {layer.name} written elsewhere", "swap", "-", "refused"))
 
 
-def write_elsewhere(layer: Layer, data: Path, guests: Guests) -> None:
+@pytest.mark.long
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_layer_that_has_changed(layer: Layer, guests: Guests, record_property: Recorder) -> None:
+    """The file system in it is as it was."""
+    guest, data = hibernated(layer, guests)
+    do_elsewhere([*layer.open, layer.change], data, guests)
+    check_refused("ext4 of /mnt.* lies elsewhere than when the image was made", guest)
+    guest.power_on("after").wait_console("agent.service")
+    for command in (*layer.open, f"mount {layer.device} /mnt"):
+        guest.run(command)
+    assert guest.run("cat /mnt/kept").output.strip() == "kept"
+    record_property(ENDED, (f"{layer.name} below ext4 changed elsewhere", "swap", "-", "refused"))
+
+
+def check_refused(why: str, guest: Guest) -> None:
+    guest.power_on("stale").wait_console("agent.service|not resuming")
+    (refusal,) = refusals(guest)
+    assert re.search(why, refusal), refusal
+    guest.kill()
+
+
+def do_elsewhere(commands: list[str], data: Path, guests: Guests) -> None:
+    """Run them in another system that has the disk with the data."""
     copy = copy_disk(data, guests.folder / "copy.img")
     other = guests.make("initramfs-tools", "6.1", [blank_disk(guests.folder / "none.img", 1), copy])
     other.boot()
-    for command in (MAKE_KEY, *layer.open):
+    for command in (MAKE_KEY, *commands):
         other.run(command)
-    other.run(f"mount {layer.device} /mnt && grep -q kept /mnt/kept && echo new >/mnt/new")
     other.power_off()
     copy_disk(copy, data)
     assert ext4_complaints(other.root) == ""

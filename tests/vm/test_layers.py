@@ -9,7 +9,14 @@ import pytest
 from tests.conftest import ENDED
 from tests.vm.conftest import SWAP_MIB, Boot, Nest, Nursery, Recorder
 from tests.vm.cuts import check_continues, refusals, words
-from vm.disks import MIB, blank_disk, check_disk, file_system_disk, swap_disk
+from vm.disks import (
+    MIB,
+    blank_disk,
+    check_disk,
+    file_system_disk,
+    swap_disk,
+    write_partition,
+)
 
 pytestmark = pytest.mark.vm
 
@@ -19,24 +26,29 @@ SECTORS = SIZE // 512
 LUKS = b"LUKS\xba\xbe\0\2"
 
 
+PARTITION_SIZE = 2 * SIZE + 2 * MIB
+
+
 def table(start: int) -> str:
     """Return the table of a device of dm-crypt that begins there: what it shows is not encrypted.
 
     For dm.sh.
     """
-    return f"dm=0,{SECTORS},crypt,cipher_null-ecb,-,0,/dev/vdc,{start // 512} dm-name=ext4"
+    return f"dm=0,{SECTORS},crypt,cipher_null-ecb,-,0,/dev/vdc1,{start // 512} dm-name=ext4"
 
 
 @pytest.fixture(scope="module")
 def layered(nursery: Nursery) -> Nest:
-    """A machine that hibernated with an ext4 on dm-crypt, on a disk with a header of LUKS."""
+    """A machine that hibernated with an ext4 on dm-crypt, on a partition with a header of LUKS."""
     folder = nursery.folder("layered")
     append = f"resume=UUID={swap_disk(folder / 'swap.img', SWAP_MIB)} kinds=ext4"
-    disk = blank_disk(folder / "layers.img", 3 * SIZE // MIB)
+    disk = blank_disk(folder / "layers.img", 4 * SIZE // MIB)
     inner = file_system_disk(folder / "ext4.img", "ext4")
+    write_partition(disk, MIB, PARTITION_SIZE)
     with disk.open("r+b") as file:
-        file.write(LUKS)
         file.seek(MIB)
+        file.write(LUKS)
+        file.seek(2 * MIB)
         file.write(inner.read_bytes())
     disks, modules = (folder / "swap.img", disk), ("dm_crypt", "crypto_null")
     machine = nursery.machine(
@@ -47,20 +59,31 @@ def layered(nursery: Nursery) -> Nest:
     return nest
 
 
-def move(disk: Path) -> str:
-    """Move it within its disk; return its table."""
+def copy_within(disk: Path, start: int, size: int, to: int) -> None:
     with disk.open("r+b") as file:
-        file.seek(MIB)
-        data = file.read(SIZE)
-        file.seek(MIB + SIZE)
+        file.seek(start)
+        data = file.read(size)
+        file.seek(to)
         file.write(data)
+
+
+def move(disk: Path) -> str:
+    """Move it within its partition; return its table."""
+    copy_within(disk, 2 * MIB, SIZE, 2 * MIB + SIZE)
     return table(MIB + SIZE)
+
+
+def move_partition(disk: Path) -> str:
+    """Do what `sfdisk --move-data` does."""
+    copy_within(disk, MIB, MIB + SIZE, 3 * MIB)
+    write_partition(disk, 3 * MIB, PARTITION_SIZE)
+    return table(MIB)
 
 
 def encrypt_anew(disk: Path) -> str:
     """Do to the header what `cryptsetup reencrypt` does: a later sequence number."""
     with disk.open("r+b") as file:
-        file.seek(16)
+        file.seek(MIB + 16)
         file.write(b"\1")
     return table(MIB)
 
@@ -70,9 +93,13 @@ def leave(disk: Path) -> str:
     return table(MIB)
 
 
-@pytest.mark.parametrize("change", [move, encrypt_anew, leave])
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [(move, "crypt"), (move_partition, "partition"), (encrypt_anew, "crypt"), (leave, None)],
+)
 def test_what_lies_below(
     change: Callable[[Path], str],
+    differs: str | None,
     layered: Nest,
     boot: Boot,
     tmp_path: Path,
@@ -84,13 +111,13 @@ def test_what_lies_below(
     assert result.status == 0
     assert not any("failed" in line for line in result.report), result.report
     assert result.told("sums") == layered.first.told("sums") is not None
-    if change is leave:
+    if differs is None:
         check_continues(layered.first, result)
         ended = "resumed, with nonce"
     else:
         assert words(result.report, "resumer-exit ")["code"] == str(CHANGED)
         (refusal,) = refusals(result)
-        assert "lies elsewhere than when the image was made: crypt" in refusal
+        assert f"lies elsewhere than when the image was made: {differs}" in refusal
         ended = "refused"
     check_disk(machine.disks[0], "ext4")
     record_property(ENDED, (f"layers: {change.__name__}", "swap", "-", ended))
