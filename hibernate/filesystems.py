@@ -1,24 +1,19 @@
 """Stops the file systems that an image holds mounted: clean on disk, and unchanged from then on.
 
-Which of them, in which order, and which make that impossible.
+Which of them, and in which order.
 """
 
 import errno
 import mmap
 import os
-import re
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Self
 
-from errors import KernelRefusedError, command
+from errors import KernelRefusedError
+from hibernate.served import LoopFiles
 from linux import filesystem, tasks
 from linux.mounts import FileSystem, Mount, MountTable, file_systems, mounts_of, open_mount
-
-_SERVED = re.compile(r"(ublkb|nbd)\d+")
-"""Block devices in user space, and those over a network, whose nbd-client ends the connection when
-it is frozen (nbd_start_device_ioctl in drivers/block/nbd.c)."""
 
 
 def every_mount() -> list[Mount]:
@@ -50,44 +45,10 @@ def to_freeze(table: MountTable) -> list[FileSystem]:
     then.
     """
     mounts = [mount for mount in table.mounts if table.is_on_device(mount) and not mount.is_served]
-    some = MountTable(mounts, table.root)
     last_first = file_systems(mounts)[::-1]
-    last_first.sort(key=lambda each: _depth(each[0], some), reverse=True)
+    loops = LoopFiles(table)
+    last_first.sort(key=lambda each: loops.depth(each[0]), reverse=True)
     return last_first
-
-
-def _depth(mount: Mount, table: MountTable) -> int:
-    """Return how many file systems lie below this one, each in a file of the next."""
-    files = [layer.file for layer in table.layers_below(mount) if layer.file]
-    if not files:
-        return 0
-    others = [each for each in table.mounts if each.device != mount.device]
-    rest = MountTable(others, table.root)
-    holders = filter(None, map(rest.mount_above, files))
-    return max((1 + _depth(holder, rest) for holder in holders), default=0)
-
-
-def refuse_served(some: list[FileSystem], table: MountTable) -> None:
-    """Raise KernelRefusedError if one of these file systems lies on what a process serves.
-
-    When file systems are frozen, all tasks have stopped. Freezing writes, the guard reads, and
-    whoever answers is frozen, too; no signal ends such a wait.
-    """
-    for file_system in some:
-        place = file_system[0].mount_point
-        for what in _served(file_system[0], table):
-            raise KernelRefusedError(
-                f"{place} lies on {what}, served by a process that stops before it",
-                f"unmount it before you hibernate: {command('umount', place)}",
-            )
-
-
-def _served(mount: Mount, table: MountTable) -> Iterator[str]:
-    for layer in table.layers_below(mount):
-        if _SERVED.match(layer.name):
-            yield f"/dev/{layer.name}"
-        elif layer.file and (holder := table.mount_above(layer.file)) and holder.is_served:
-            yield layer.file
 
 
 def _open_reachable(mounts: FileSystem) -> tuple[int, str]:

@@ -12,8 +12,9 @@ from errors import KernelRefusedError, command
 from format.tables import GuardEntry
 from guard.take import Guarded
 from hibernate.cgroups import Cgroups
-from hibernate.filesystems import FileSystems, every_mount, refuse_served, to_freeze
+from hibernate.filesystems import FileSystems, every_mount, to_freeze
 from hibernate.flush import flush
+from hibernate.served import refuse_served, refuse_served_swap
 from hibernate.signals import stop_if_asked
 from hibernate.unlisted import refuse_unlisted
 from linux.filesystem import zfs_pools
@@ -46,6 +47,7 @@ class Freeze:
             self._table = MountTable(every_mount())
             some = to_freeze(self._table)
             refuse_served(some, self._table)
+            refuse_served_swap(self._table)
             refuse_unlisted(self._table, store)
             self._file_systems = files.enter_context(FileSystems(some))
             self._guarded = files.enter_context(Guarded())

@@ -39,6 +39,11 @@ class Mount:
         """Whether a process serves it: fuse, fuseblk, and what is named after them."""
         return self.fs_type.startswith("fuse")
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether no mount of the file system can write to it."""
+        return self.options.split(",")[0] == "ro"
+
 
 FileSystem = list[Mount]
 """All mounts of one file system."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from linux.device_mapper import Target
     from linux.extents import FileExtent
+    from linux.loop import LoopFile
 
 
 class Root:
@@ -110,6 +111,12 @@ class Root:
         from linux.device_mapper import table  # struct, for an image's devices only
 
         return table(number)
+
+    def loop_file(self, name: str) -> "LoopFile":
+        """See linux.loop.file_of; of the device with that name."""
+        from linux.loop import file_of  # fcntl and struct, for hibernations only
+
+        return file_of(self.path(f"/dev/{name}"))
 
     def is_same_file(self, one: str, other: str) -> bool:
         """Return whether two paths are of one file, or of nodes of one block device."""

@@ -44,6 +44,12 @@ def layers_of(number: str, root: Root = HOST) -> list[Layer]:
     return list(_walk(name, root)) if name else []
 
 
+def loop_of(name: str) -> str:
+    """Return the loop device that this one is or is a partition of, "" for any other."""
+    found = re.match(r"loop\d+", name)
+    return found[0] if found else ""
+
+
 def is_lasting(stack: Iterable[Layer]) -> bool:
     """Return whether none of the layers of a device is a file (loop) or memory."""
     return not any(layer.name.startswith(("loop", "zram", "ram")) for layer in stack)
@@ -60,7 +66,7 @@ def _walk(name: str, root: Root) -> Iterator[Layer]:
 
 def _file_of(name: str, root: Root) -> str:
     """See Documentation/ABI/testing/sysfs-block-loop; a partition has the file of the whole."""
-    if not (whole := re.match(r"loop\d+", name)):
+    if not (whole := loop_of(name)):
         return ""
-    path = root.data(f"{_CLASS}/{whole[0]}/loop/backing_file") or b""
+    path = root.data(f"{_CLASS}/{whole}/loop/backing_file") or b""
     return os.fsdecode(path.removesuffix(b"\n"))

@@ -20,6 +20,7 @@ from linux.proc import unescaped
 from linux.root import HOST, Root
 from store import crypttab
 from store.locate import node_of_number
+from store.served import why_served
 
 _FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs")
 """Besides btrfs. Of others the guard sees a sample only, in which the image itself may lie."""
@@ -131,8 +132,9 @@ def _device_below(mount: Mount, path: str, root: Root) -> str:
 def refuse_volatile(device: str, name: str, root: Root = HOST) -> None:
     """Raise StoreRefusedError if a boot cannot read what is written to the device now.
 
-    That is so of memory, of files, and of what is encrypted with a key of this boot only, below any
-    number of other layers. `name` is what the store is called.
+    That is so of memory, of files, of what is encrypted with a key of this boot only, below any
+    number of other layers. Nor can what this machine serves itself be written to when it is frozen.
+    `name` is what the store is called.
     """
     with Attempt("look at", device):
         layers = stack.layers(device, root)
@@ -148,6 +150,8 @@ def _losses(layers: list[stack.Layer], root: Root) -> Iterator[str]:
         driver = re.match(r"[a-z]+", layer.name)
         if driver and driver[0] in VOLATILE:
             yield VOLATILE[driver[0]]
+        if why := why_served(layer.name, root):
+            yield f"on /dev/{layer.name}, which stops when the machine is frozen: {why}"
         if layer.dm_uuid.startswith("CRYPT-PLAIN-"):
             yield from _lost_key(layer.dm_name, root)
 

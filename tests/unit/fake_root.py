@@ -1,5 +1,6 @@
 """A system below a folder: block devices that are files, superblocks, whatever else it holds."""
 
+import errno
 import os
 import shutil
 import struct
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from linux.device_mapper import Target
 from linux.extents import LAST, FileExtent
+from linux.loop import LoopFile
 from linux.mounts import Mount, MountTable
 from linux.root import Root
 from tests.tools import put
@@ -89,6 +91,7 @@ class Disks(FakeRoot):
         super().__init__(str(folder))
         self.folder = folder
         self._added = 0
+        self._held: dict[str, LoopFile] = {}
         (folder / "proc").mkdir()
         types = ("\text4", "\txfs", "\tbtrfs", "\tbcachefs", "\tfuseblk", "nodev\ttmpfs")
         (folder / "proc/filesystems").write_text("".join(f"{kind}\n" for kind in types))
@@ -128,11 +131,18 @@ class Disks(FakeRoot):
         (sysfs / upper / "slaves" / lower).mkdir()
         (sysfs / lower / "holders" / upper).mkdir(parents=True)
 
-    def hold(self, name: str, file: str) -> None:
-        """Have a file hold a loop device."""
+    def hold(self, name: str, file: str, number: str, inode: int = 12, device: str = "") -> None:
+        """Have a file hold a loop device; the rest as in LoopFile."""
         loop = self.folder / f"sys/class/block/{name}/loop"
-        loop.mkdir(parents=True)
+        loop.mkdir(parents=True, exist_ok=True)
         (loop / "backing_file").write_text(f"{file}\n")
+        self._held[name] = LoopFile(number, inode, device)
+
+    def loop_file(self, name: str) -> LoopFile:
+        """Return what `hold` was told, or refuse as the kernel does."""
+        if name not in self._held:
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        return self._held[name]
 
     def btrfs(self, uuid: str, *names: str) -> None:
         """Have a btrfs lie on these devices."""

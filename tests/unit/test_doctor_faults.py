@@ -8,7 +8,16 @@ import pytest
 from format.first_page import MARK_MAGIC, MARK_OFFSET
 from tests.forge import KERNEL, SWAP, USER
 from tests.unit.fake_initramfs import Link
-from tests.unit.fake_machine import GIB, IMAGE, LOCATION, RELEASE, UUID_TEXT, FakeMachine, header
+from tests.unit.fake_machine import (
+    GIB,
+    IMAGE,
+    LOCATION,
+    MOUNTS,
+    RELEASE,
+    UUID_TEXT,
+    FakeMachine,
+    header,
+)
 from tests.unit.fake_root import FILE_PAGE, say_udev
 from torpor.doctor.finding import Level
 
@@ -77,6 +86,16 @@ def old_image(fake: FakeMachine) -> None:
     page = bytearray(header(USER, b"TORPSTOR"))
     page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] = MARK_MAGIC
     fake.write("/dev/sda2", bytes(page))
+
+
+def swap_on_nbd(fake: FakeMachine) -> None:
+    fake.device("nbd0", "43:0", 4 * GIB, OTHER_UUID)
+    fake.swaps("/dev/sda2 partition 4194304 0", "/dev/nbd0 partition 4096 0")
+
+
+def home_on_nbd(fake: FakeMachine) -> None:
+    fake.device("nbd0", "43:0", 4 * GIB, OTHER_UUID)
+    fake.write("/proc/self/mountinfo", f"{MOUNTS}30 21 43:0 / /home rw - ext4 /dev/nbd0 rw\n")
 
 
 def swap_file(fake: FakeMachine, offset: int) -> None:
@@ -293,6 +312,12 @@ FAULTS = {
         written("/proc/spl/kstat/zfs/tank/state", "ONLINE\n"),
         "the pool tank is imported",
         "zpool export tank",
+    ),
+    "swap on a network block device": Fault(
+        swap_on_nbd, "the swap on /dev/nbd0 lies on /dev/nbd0, which cannot", "swapoff /dev/nbd0"
+    ),
+    "a file system on one": Fault(
+        home_on_nbd, "/home lies on /dev/nbd0, which cannot be written to once", "umount /home"
     ),
     "HibernateLocation": Fault(
         written(EFI_VARIABLE, "x"),

@@ -18,7 +18,7 @@ from guard.take import Guarded
 from hibernate import filesystems, freeze
 from hibernate import flush as flushing
 from hibernate.cgroups import Cgroups
-from hibernate.filesystems import FileSystems, every_mount, refuse_served, to_freeze
+from hibernate.filesystems import FileSystems, every_mount, to_freeze
 from hibernate.flush import flush, without_block_device
 from hibernate.freeze import Freeze, freeze_tasks, stuck_tasks
 from hibernate.signals import signals_held_back
@@ -278,17 +278,20 @@ def test_each_stops_once_and_the_last_mounted_first(disks: Disks) -> None:
 
 def test_one_that_lies_in_a_file_stops_before_the_one_that_holds_it(disks: Disks) -> None:
     """Also if it is listed before, as in a copied mount namespace."""
-    disks.hold("loop0", "/srv/image")
-    disks.hold("loop1", "/mnt/inner image")
+    disks.hold("loop0", "/srv/image", BTRFS.device)
+    disks.hold("loop1", "/mnt/inner image", LOOP.device)
     for mounts in ([ON_SDA1, LOOP, OTHER, BTRFS, DATA], [OTHER, LOOP, ON_SDA1, BTRFS, DATA]):
         stopped = to_freeze(disks.table(*mounts))
         assert stopped.index([OTHER]) < stopped.index([LOOP]) < stopped.index([BTRFS])
     assert to_freeze(disks.table(ON_SDA1, BTRFS, DATA)) == [[DATA], [BTRFS], [ON_SDA1]]
 
 
-def test_one_that_hides_its_own_file(disks: Disks) -> None:
-    disks.hold("loop0", "/mnt/image")
-    assert to_freeze(disks.table(LOOP, ON_SDA1)) == [[LOOP], [ON_SDA1]]
+@pytest.mark.parametrize("path", ["/mnt/image", "/var/image", "/srv/image (deleted)", "/"])
+def test_the_file_s_number_decides_and_not_its_path(path: str, disks: Disks) -> None:
+    """Which is of another mount namespace, hidden by its own mount, or gone."""
+    disks.hold("loop0", path, BTRFS.device)
+    stopped = to_freeze(disks.table(LOOP, ON_SDA1, BTRFS))
+    assert stopped.index([LOOP]) < stopped.index([BTRFS])
 
 
 def test_mounts_of_other_namespaces_and_roots_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,32 +310,3 @@ def test_mounts_of_other_namespaces_and_roots_are_seen(monkeypatch: pytest.Monke
     monkeypatch.setattr(filesystems, "mounts_of", lambda pid: seen.get(pid, [ON_SDA1]))
     points = [mount.mount_point for mount in every_mount()]
     assert points == ["/", "/proc/30/root/", "/proc/30/root/net"]
-
-
-@pytest.mark.parametrize("name", ["ublkb0", "nbd3", "nbd3p1"])
-def test_served_devices_are_refused_below_other_layers_too(disks: Disks, name: str) -> None:
-    disks.add(name)
-    disks.add("dm-1")
-    disks.stack("dm-1", name)
-    for number in ("8:7", "8:8"):
-        mount = Mount(9, number, "/mnt", "ext4", "/dev/x")
-        with pytest.raises(KernelRefusedError, match=f"/mnt lies on /dev/{name}") as caught:
-            refuse_served([[ON_SDA1], [mount]], disks.table(ON_SDA1, mount))
-        assert "umount /mnt" in caught.value.hint
-
-
-def test_a_file_on_a_file_system_in_user_space_is_refused(disks: Disks) -> None:
-    disks.hold("loop0", "/ntfs/disk.img")
-    disks.hold("loop1", "/data/disk.img")
-    table = disks.table(ON_SDA1, DATA, ON_SDD1, LOOP, OTHER)
-    refuse_served([[ON_SDA1], [DATA], [OTHER]], table)
-    with pytest.raises(KernelRefusedError, match=r"/mnt lies on /ntfs/disk\.img, served by"):
-        refuse_served([[ON_SDA1], [DATA], [OTHER], [LOOP]], table)
-
-
-def test_of_two_mounts_at_one_place_the_last_one_counts(disks: Disks) -> None:
-    disks.hold("loop0", "/ntfs/disk.img")
-    over = Mount(10, "8:1", "/ntfs", "ext4", "/dev/sdb1")
-    refuse_served([[LOOP]], disks.table(ON_SDA1, ON_SDD1, over, LOOP))
-    with pytest.raises(KernelRefusedError):
-        refuse_served([[LOOP]], disks.table(ON_SDA1, over, ON_SDD1, LOOP))

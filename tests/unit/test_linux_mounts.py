@@ -86,7 +86,7 @@ def test_journal_on_another_device(
 def test_layers_are_those_of_all_devices(disks: Disks) -> None:
     disks.add("dm-0", dm=("vg-a", "LVM-x"))
     disks.stack("dm-0", "loop12p3")
-    disks.hold("loop12", "/srv/disk image\t")
+    disks.hold("loop12", "/srv/disk image\t", "8:1")
     found = mount("0:43", "bcachefs", "/dev/sda:/dev/dm-0")
     assert disks.table(found).layers_below(found) == [
         stack.Layer("sda", "", ""),

@@ -148,6 +148,8 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
     ),
     ("^if yours does: leave it out", Followed.rebuild),
     ("^correct it, or say RESUME=none", lambda m: m.edit(RESUME_CONF, "RESUME=.*", "RESUME=none")),
+    (r"swapoff (\S+)", lambda m, path: m.edit("/proc/swaps", rf"^{path} .*$")),
+    (r"umount (\S+)", lambda m, path: m.edit("/proc/self/mountinfo", f"^.* {path} .*$")),
     (r"zpool export (\S+)", lambda m, pool: m.remove(f"/proc/spl/kstat/zfs/{pool}/state")),
     (r"chattr -i \S+; rm (\S+)", Followed.remove),
     ("bootctl systemd-efi-options ''$", lambda m: m.write(OPTIONS, bytes(4))),

@@ -62,6 +62,14 @@ def test_memory_and_files_do_not_below_any_layer(name: str, what: str, machine: 
     assert what in machine.refused()
 
 
+@pytest.mark.parametrize("name", ["nbd0", "nbd15p2", "ublkb3"])
+def test_what_this_machine_serves_itself_is_no_place(name: str, machine: Machine) -> None:
+    machine.layer(name)
+    assert f"on /dev/{name}, which stops when the machine is frozen" in machine.refused()
+    machine.layer("dm-0", name, dm=("vg-swap", "LVM-abc"))
+    assert f"on /dev/{name}," in machine.refused()
+
+
 @pytest.mark.parametrize("key", ["/dev/urandom", "/dev/random"])
 def test_random_key_does_not_below_any_layer(key: str, machine: Machine) -> None:
     lines = f"# a note\nother /dev/sda9 none luks\ncs /dev/sda2 {key} swap\n"

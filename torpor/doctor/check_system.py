@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from errors import DeviceNotFoundError, StateError, command
+from hibernate.filesystems import to_freeze
+from hibernate.served import refuse_served, refuse_served_swap
 from initramfs.generators import initramfs_tools, kernels
 from linux import cmdline, efivar, filesystem
 from linux.efivar import FOLDER, HIBERNATE_LOCATION, SYSTEMD_OPTIONS
+from linux.mounts import MountTable, read_mounts
 from store.efi_location import EfiLocation
 from store.locate import find_device
 from torpor.doctor.facts import Facts
@@ -114,6 +117,17 @@ def zfs_pools(facts: Facts) -> Iterator[Finding]:
             f"ZFS cannot be frozen, and the pool {pools[0]} is imported",
             f"export it before you hibernate: {command('zpool', 'export', pools[0])}",
         )
+
+
+def served(facts: Facts) -> Iterator[Finding]:
+    """Look for what cannot be written to once the machine is frozen, as `torpor hibernate` does.
+
+    Raises KernelRefusedError.
+    """
+    table = MountTable(read_mounts(facts.root), facts.root)
+    refuse_served(to_freeze(table), table)
+    refuse_served_swap(table)
+    yield from ()
 
 
 def hibernate_location(facts: Facts) -> Finding:
