@@ -6,6 +6,7 @@ a line of its own. Libraries raise; the two programs print.
 """
 
 import errno
+import os
 
 
 class TorporError(Exception):
@@ -21,9 +22,22 @@ class TorporError(Exception):
 
 def command(*words: str) -> str:
     """Return a command for the reader to copy: a shell takes each word as it is."""
-    from shlex import join  # not at every boot
+    return " ".join(map(_word, words))
 
-    return join(words)
+
+def _word(word: str) -> str:
+    r"""Return the word quoted; what is not printable as $'\xNN', which bash and zsh take."""
+    from shlex import quote  # not at every boot
+
+    if word.isprintable():
+        return quote(word)
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(character: str) -> str:
+    if character.isascii() and character.isprintable() and character not in "'\\":
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 class KeptError(TorporError):

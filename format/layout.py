@@ -99,20 +99,19 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _shown(data: bytes, also: str = "") -> str:
-    """Return a text that can be shown: without what is not printable, but for `also`."""
-    text = data.decode("utf-8", "replace")
-    return "".join(c if c.isprintable() or c in also else "?" for c in text)
+def _decoded(data: bytes) -> str:
+    """Return a text as os.fsdecode has it: not to be shown unfiltered (linux/line.py)."""
+    return data.decode("utf-8", "surrogateescape")
 
 
-def _texts(size: Construct, decode: Callable[[bytes], object]) -> Construct:
-    return _adapted(Prefixed(size, GreedyBytes), decode, _encoded)
+def _texts(size: Construct) -> Construct:
+    return _adapted(Prefixed(size, GreedyBytes), _decoded, _encoded)
 
 
 _UUID = _adapted(Bytes(16), lambda data: UUID(bytes=data), lambda uuid: uuid.bytes)
 _NAME = _adapted(
     Bytes(_NAME_SIZE),
-    lambda data: _shown(data.split(b"\0", 1)[0]),
+    lambda data: _decoded(data.split(b"\0", 1)[0]),
     lambda text: _encoded(text)[: _NAME_SIZE - 1].ljust(_NAME_SIZE, b"\0"),
 )
 _MACHINE_ID = _adapted(
@@ -120,10 +119,8 @@ _MACHINE_ID = _adapted(
     lambda data: data.hex() if any(data) else "",
     lambda digits: bytes.fromhex(digits).ljust(16, b"\0"),
 )
-_TEXT = _texts(Int16ul, _shown)
-_SYSTEMS_TEXT = _texts(Int16ul, lambda data: data.decode("utf-8", "surrogateescape"))
-"""For the system, not to be shown unfiltered."""
-_LINES = _texts(Int32ul, lambda data: _shown(data, "\n"))
+_TEXT = _texts(Int16ul)
+_LINES = _texts(Int32ul)
 _WORDS = _adapted(
     _LINES, lambda text: frozenset(text.split()), lambda words: " ".join(sorted(words))
 )
@@ -279,9 +276,9 @@ MachineFacts = Struct(
 
 WorkingSetFileSystem = Struct(
     "file_count" / Rebuild(Int32ul, len_(this.files)),
-    "device" / _SYSTEMS_TEXT,
-    "root" / _SYSTEMS_TEXT,
-    "mount_point" / _SYSTEMS_TEXT,
+    "device" / _TEXT,
+    "root" / _TEXT,
+    "mount_point" / _TEXT,
 )
 
 WorkingSet = Struct(

@@ -1,7 +1,7 @@
 """The records of an image as dataclasses: each with `parse` and `build`.
 
 `parse` checks in one order (magic, version, flags, sizes, checksum) and raises one error class
-for each; what it returns has been checked. Strings come back printable.
+for each; what it returns has been checked. Texts are as os.fsdecode has them.
 """
 
 from dataclasses import dataclass

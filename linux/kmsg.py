@@ -4,6 +4,7 @@ import os
 from _collections_abc import Callable  # `collections` would cost each boot 3 ms
 from itertools import cycle
 
+from linux.line import one_line
 from linux.open_file import OpenFile
 
 Log = Callable[[str], None]
@@ -19,6 +20,8 @@ INFO = 6
 _OPEN = 4
 """The kernel takes ten lines in five seconds from each opening and drops others
 (kernel/printk/printk.c, devkmsg_open: a rate limit of its own): so there are several."""
+_LONGEST = 900
+"""Bytes of a line, which printk may cut off at 1000 (PRINTKRB_RECORD_MAX)."""
 _RECORD_SIZE = 8192
 """A read takes one record or fails (CONSOLE_EXT_LOG_MAX, later PRINTK_MESSAGE_MAX)."""
 
@@ -34,8 +37,8 @@ class KernelLog:
 
     def write(self, level: int, message: str) -> None:
         """Write one line. The kernel may drop lines that come too fast; that is no error."""
-        line = f"<{level}>{self._name}: {' '.join(message.split())}\n"
-        os.write(next(self._next), line.encode(errors="backslashreplace")[:900])
+        line = f"<{level}>{self._name}: {one_line(message)}".encode()[:_LONGEST]
+        os.write(next(self._next), line.decode(errors="ignore").encode())
 
     def close(self) -> None:
         """Close it."""

@@ -38,7 +38,8 @@ def processor(root: Root = HOST) -> tuple[str, frozenset[str]]:
 
     Where the architecture's cpuinfo says neither, the name is "" and there are no features.
     """
-    first = (root.text("/proc/cpuinfo") or "").partition("\n\n")[0]
+    # Not up to an empty line: what a hypervisor calls the processor may have newlines in it.
+    first = re.split(r"\nprocessor\s*:", root.text("/proc/cpuinfo") or "")[0]
     words = (line.partition(":") for line in lines(first))
     fields = {name.strip(): value.strip() for name, _, value in words}
     features = fields.get("flags") or fields.get("Features") or ""

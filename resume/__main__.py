@@ -12,7 +12,7 @@ from linux import kmsg, root
 from resume.arguments import USAGE, Arguments
 from resume.find import find
 from resume.outcome import Outcome
-from resume.report import Report, to_console, to_kernel_log, to_stderr, to_stdout
+from resume.report import Report, show, to_console, to_kernel_log, to_stderr
 from resume.request import Request, read_request
 from resume.wait import Waiting, wait_beside_loop
 
@@ -22,12 +22,13 @@ def main() -> int:
     try:
         arguments = Arguments(sys.argv[1:])
         if arguments.help:
-            to_stdout(USAGE)
+            show(USAGE, sys.stdout)
             return 0
         if not (arguments.dry_run or root.is_in_memory()):
-            raise UsageError("this is no initramfs: a running machine is not overwritten")
+            raise UsageError("this is no initramfs: a running machine is not overwritten", USAGE)
     except UsageError as error:
-        to_stderr(kmsg.ERR, f"{error}\n{error.hint}".rstrip())
+        to_stderr(kmsg.ERR, str(error))
+        show(error.hint, sys.stderr)
         return error.exit_code
     if arguments.wait:
         return _wait(arguments)

@@ -61,8 +61,8 @@ def _check_kernel(image: Identity, here: Identity) -> None:
         )
     if image.kernel_version != here.kernel_version:
         raise OtherKernelError(
-            f"image is of build {image.kernel_version!r} of kernel {image.kernel_release}, "
-            f"this is {here.kernel_version!r}"
+            f"image is of build '{image.kernel_version}' of kernel {image.kernel_release}, "
+            f"this is '{here.kernel_version}'"
         )
 
 

@@ -4,6 +4,11 @@ import sys
 from _collections_abc import Callable  # `collections` would cost each boot 3 ms
 
 from linux import kmsg
+from linux.line import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 Report = Callable[[int, str], None]
 """Says something: a level of kmsg and a message of one line."""
@@ -13,20 +18,20 @@ NAME = "torpor-resume"
 
 def to_stderr(_level: int, message: str) -> None:
     """Print the message: for a dry run, and where there is no kernel log."""
-    print(f"{NAME}: {message}", file=sys.stderr)
+    show(f"{NAME}: {one_line(message)}", sys.stderr)
 
 
-def to_stdout(text: str) -> None:
-    """Print the text as it is, if that can be done."""
+def show(text: str, stream: "TextIO") -> None:
+    """Print a text of our own as it is, of any number of lines, if that can be done."""
     try:
-        print(text, flush=True)
+        print(text, file=stream, flush=True)
     except OSError:
         return
 
 
 def to_console(message: str) -> None:
     """Print the message for who sits before the machine, even with `quiet`."""
-    to_stdout(f"{NAME}: {message}")
+    show(f"{NAME}: {one_line(message)}", sys.stdout)
 
 
 def to_kernel_log(level: int, message: str) -> None:

@@ -4,6 +4,7 @@ A resume that works leaves nothing here, since the memory that held it is replac
 """
 
 from errors import StateError
+from linux.line import one_line
 from state.files import read_text, write_text
 
 PATH = "/run/torpor/resume"
@@ -28,7 +29,7 @@ class BootRecord:
     def save(self, path: str | None = None) -> None:
         """Keep it for this boot. Raises UnreadableError."""
         words = {"when": self.when, "exit_code": self.exit_code, "message": self.message}
-        lines = [f"{name}={' '.join(str(value).split())}" for name, value in words.items()]
+        lines = [f"{name}={one_line(str(value))}" for name, value in words.items()]
         lines += [f"kept={page} {device}" for device, page in self.kept]
         text = "".join(f"{line}\n" for line in lines)
         write_text(path or PATH, text)

@@ -59,7 +59,7 @@ class Conf:
         key, equals, rest = line.partition("=")
         key, value = key.strip(), _value(rest.strip())
         if not equals or not value:
-            raise ValueError(f"{line!r} is not KEY = VALUE")
+            raise ValueError(f"'{line}' is not KEY = VALUE")
         if key == "store":
             return replace(self, store=value)
         if key == "image-size":
@@ -73,7 +73,7 @@ class Conf:
         if key == "working-set":
             return replace(self, working_set=_one_of(WORKING_SETS, key, value))
         known = "store, image-size, mode, codec, working-set or helpers"
-        raise ValueError(f"there is no {key!r}: {known}")
+        raise ValueError(f"there is no '{key}': {known}")
 
 
 def _value(text: str) -> str:
@@ -87,7 +87,7 @@ def _value(text: str) -> str:
 
 def _one_of(known: tuple[str, ...], key: str, value: str) -> str:
     if value not in known:
-        raise ValueError(f"{key} {value!r} is none of {', '.join(known)}")
+        raise ValueError(f"{key} '{value}' is none of {', '.join(known)}")
     return value
 
 
@@ -98,7 +98,7 @@ def parse_size(text: str) -> int:
     if text[-1:].upper() in shifts:
         number, shift = text[:-1], shifts[text[-1].upper()]
     if not number.isdecimal() or not number.isascii() or int(number) << shift >= 1 << 63:
-        raise ValueError(f"{text!r} is not a number of bytes")
+        raise ValueError(f"'{text}' is not a number of bytes")
     return int(number) << shift
 
 
@@ -109,7 +109,7 @@ def parse_image_size(text: str) -> int:
     try:
         return parse_size(text)
     except ValueError:
-        raise ValueError(f"{text!r} is neither min, max nor a number of bytes") from None
+        raise ValueError(f"'{text}' is neither min, max nor a number of bytes") from None
 
 
 def read_conf(path: str | None = None) -> Conf:

@@ -43,7 +43,7 @@ class Location:
         if not values.get("resume") or page is None or not offset.isdecimal():
             raise _wrong(f"{name} does not say where the store is", name)
         if machine_id and (len(machine_id) != _ID_SIZE or machine_id.strip("0123456789abcdef")):
-            raise _wrong(f"{name} has no machine id: {machine_id!r}", name)
+            raise _wrong(f"{name} has no machine id: '{machine_id}'", name)
         return cls(values["resume"], page, machine_id, values.get("store", ""))
 
     def build(self) -> str:
@@ -51,7 +51,7 @@ class Location:
         for name in (self.resume, self.store):
             if "\n" in name:
                 raise StoreRefusedError(
-                    f"no boot can be told of {name!r}: there is a newline in it", "rename it"
+                    f"no boot can be told of '{name}': there is a newline in it", "rename it"
                 )
         offset = f"resume_offset={self.offset}\n" if self.offset else ""
         machine = f"machine_id={self.machine_id}\n" if self.machine_id else ""

@@ -18,6 +18,7 @@ from format import PAGE_SIZE
 from format.mark import Extents
 from linux import block, programs
 from linux.open_file import OpenFile
+from linux.proc import lines
 from linux.root import HOST, Root
 from linux.snapshot import SnapshotDevice
 from store.blocks import BlockSink
@@ -157,7 +158,7 @@ def _wipe(path: str) -> None:
     with Attempt("run", "wipefs, which takes away what the device held"):
         wiped = programs.run(["wipefs", "--all", "--force", path])
     if wiped.returncode:
-        raise UnreadableError(f"{path} cannot be wiped: {wiped.stderr.strip()}")
+        raise UnreadableError(f"{path} cannot be wiped: {'; '.join(lines(wiped.stderr))}")
 
 
 def _refuse_contents(path: str, fd: int, size: int) -> None:
@@ -189,4 +190,5 @@ def _known(path: str) -> str:
         found = programs.run(["blkid", "--probe", path])
     if found.returncode == 2 and not found.stderr:
         return ""
-    return found.stdout.partition(": ")[2].strip() or found.stderr.strip() or "unclear contents"
+    said = found.stdout.partition(": ")[2].strip() or "; ".join(lines(found.stderr))
+    return said or "unclear contents"

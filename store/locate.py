@@ -47,7 +47,7 @@ def find_device(spec: str, root: Root = HOST) -> str | None:
     if number := _number_in(spec):
         return node_of_number(number, root)
     raise DeviceNotFoundError(
-        f"{spec!r} does not name a device",
+        f"'{spec}' does not name a device",
         "use /dev/NAME, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR",
     )
 

@@ -10,8 +10,10 @@ from typing import NoReturn
 
 from errors import TorporError
 from format.pipeline import prepare_process
+from linux.line import one_line
 from torpor import VERSION
 from torpor.commands import COMMANDS, GROUPS
+from torpor.output import complain
 
 _EXAMPLES = """\
 examples:
@@ -27,12 +29,20 @@ examples:
 torpor(8) has the exit codes."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """The parser of the program and of each command: it shows an argument as any other text."""
+
+    def error(self, message: str) -> NoReturn:
+        """See argparse."""
+        super().error(one_line(message))
+
+
 def build_parser(words: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser of a command line; only commands among its `words` get their arguments.
 
     To import all of them would be 0.1 s of a verification's half second.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="torpor",
         usage="torpor [-h] [--version] COMMAND ...",
         description=f"Hibernate this machine, and look after its images.\n\n{_list()}",
@@ -83,9 +93,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except TorporError as error:
-        print(f"torpor: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+        complain(str(error), error.hint)
         return error.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

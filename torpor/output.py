@@ -1,4 +1,7 @@
-"""What the command says: lines and JSON on stdout, remarks and a progress bar on stderr."""
+"""What the command says: lines and JSON on stdout, remarks and a progress bar on stderr.
+
+Every text is a line, whatever names are in it: see linux/line.py.
+"""
 
 import json
 import os
@@ -9,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from errors import cannot
+from linux.line import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -19,6 +23,15 @@ _PATIENCE = 1.0
 
 def say(text: str) -> None:
     """Print a line and see that it is out. Raises UnreadableError, BrokenPipeError."""
+    _print(one_line(text))
+
+
+def print_json(value: object) -> None:
+    """Print a value for a script, as `say` does."""
+    _print(json.dumps(value, indent=2).replace("\x7f", r"\u007f"))
+
+
+def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError as error:
@@ -29,20 +42,22 @@ def say(text: str) -> None:
         raise cannot("write", "the standard output", error) from error
 
 
-def print_json(value: object) -> None:
-    """Print a value for a script, as `say` does."""
-    say(json.dumps(value, indent=2))
+def complain(message: str, hint: str = "") -> None:
+    """Say on stderr what is wrong, and on a line of its own what the user can do."""
+    print(f"torpor: {one_line(message)}", file=sys.stderr)
+    if hint:
+        print(f"  {one_line(hint)}", file=sys.stderr)
 
 
 def remark(lines: Iterable[str]) -> None:
     """Say on stderr what is left to the user."""
     for line in lines:
-        print(f"torpor: {line}", file=sys.stderr)
+        complain(line)
 
 
 def warn(message: str, consequence: str) -> None:
     """Say on stderr what may go wrong, and what comes of it."""
-    print(f"torpor: warning: {message}\n  {consequence}", file=sys.stderr)
+    complain(f"warning: {message}", consequence)
 
 
 @contextmanager

@@ -114,6 +114,9 @@ FIRST = "processor\t: 0\nmodel name\t: Testing\r 9000\nflags\t\t: fpu sse2\nbugs
         (f"{FIRST}\nprocessor\t: 1\nflags\t\t: fpu\n", ("Testing\r 9000", "fpu sse2")),
         ("processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\n", ("", "asimd fp")),
         ("what\n", ("", "")),
+        # What a hypervisor calls it.
+        (FIRST.replace("\r", "\n\n"), ("Testing", "fpu sse2")),
+        (FIRST.replace("\r", "\nflags\t\t: avx\n\n"), ("Testing", "fpu sse2")),
     ],
 )
 def test_processor(cpuinfo: str, expected: tuple[str, str], tmp_path: Path) -> None:
@@ -190,7 +193,7 @@ def test_log_takes_more_lines_at_once_than_the_kernel_takes_from_one_opening(
         for number in range(40):
             log.write(kmsg.INFO, f"\udcffline\n {number}")
     log.close()
-    assert lines == [b"<6>x: \\udcffline %d\n" % number for number in range(40)]
+    assert lines == [rb"<6>x: \udcffline\n %d" % number for number in range(40)]
 
 
 def test_process_is_described(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from errors import Attempt, NoImageError, TorporError
 from guard.stale import why_stale
 from linux import programs
 from linux.machine import boot_id
+from linux.proc import lines
 from state.boot import BootRecord
 from state.record import keep_refusal
 from store.efi_location import clear_efi_location_of
@@ -68,7 +69,7 @@ def _discard_stale(store: str) -> None:
         with Attempt("run", "swapon"):
             done = programs.run(["swapon", "-a"])
         if done.returncode != 0:  # that some of it does not work is only said
-            remark([f"swapon -a: {done.stderr.strip()}"])
+            remark(f"swapon -a: {line}" for line in lines(done.stderr))
 
 
 def _kept(files: ExitStack) -> list[StoreHeader]:
