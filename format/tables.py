@@ -25,6 +25,7 @@ class Method(IntEnum):
     EXFAT = 5
     SAMPLE = 6
     """Of a file system of another type: bytes from all over the device."""
+    NTFS = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,11 @@ class Device(OpenFile):
         super().__init__(block.open_direct(root.path(path), os.O_RDONLY))
         self.size = block.size_of(self.fd)
 
+    def sync(self) -> None:
+        """Write what the page cache has of it. Raises UnreadableError."""
+        with Attempt("write to", self.name):
+            os.fsync(self.fd)
+
     def read(self, offset: int, size: int) -> bytes:
         """See Read."""
         if offset >= self.size:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from format.tables import Method
-from guard import exfat, fat, sample, xfs
+from guard import exfat, fat, ntfs, sample, xfs
 from guard.device import Read
 
 OF_TYPE = {
@@ -14,8 +14,12 @@ OF_TYPE = {
     "btrfs": Method.BTRFS,
     **dict.fromkeys(("vfat", "msdos"), Method.FAT),
     "exfat": Method.EXFAT,
+    **dict.fromkeys(("ntfs", "ntfs3"), Method.NTFS),
 }
 """By types as in /proc/mounts; all others are sampled."""
+
+_SERVED = (Method.NTFS, Method.EXFAT, Method.FAT)
+"""What a process may serve (fuseblk): kinds that show a change whoever made it."""
 
 
 class Kind(Protocol):
@@ -65,4 +69,14 @@ KINDS: dict[Method, Kind] = {
     Method.FAT: fat,
     Method.EXFAT: exfat,
     Method.SAMPLE: sample,
+    Method.NTFS: ntfs,
 }
+
+
+def recognize(fs_type: str, read: Read) -> tuple[Method, bytes]:
+    """Return how to take the fingerprint of what is mounted as a type, and its identity."""
+    methods = _SERVED if fs_type.startswith("fuseblk") else [OF_TYPE.get(fs_type, Method.SAMPLE)]
+    for method in methods:
+        if (identity := KINDS[method].identify(read)) is not None:
+            return method, identity
+    return Method.SAMPLE, sample.identify(read)

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from errors import Attempt, DeviceNotFoundError
 from format.tables import GuardEntry, Method
-from guard import sample
 from guard.device import Device, new_buffer
-from guard.kinds import KINDS, OF_TYPE
+from guard.kinds import KINDS, recognize
 from guard.layers import describe
 from linux.mounts import Mount, MountTable, file_systems
 from linux.root import HOST
@@ -47,8 +46,14 @@ class Guarded(ExitStack):
             self._open(node, mount)
 
     def entries(self) -> Iterator[GuardEntry]:
-        """Yield what the resumer is to compare. Raises UnreadableError."""
+        """Yield what the resumer is to compare. Raises UnreadableError.
+
+        What a process serves cannot be frozen (fuseblk). The process has stopped by now, and what
+        it wrote after the sync is in the page cache of the device.
+        """
         for device, method, identity, mount in self._subjects:
+            if mount.is_served:
+                device.sync()
             fingerprint = KINDS[method].fingerprint(device.read, device.size)
             names = (mount.fs_type, device.name, device.identity, mount.mount_point)
             layers = describe(device.number, self._root, self._buffer)
@@ -76,10 +81,8 @@ class Guarded(ExitStack):
         self.enter_context(device)
         if not device.is_lasting:
             return
-        method = OF_TYPE.get(mount.fs_type, Method.SAMPLE)
-        identity = KINDS[method].identify(device.read)
-        if identity is None or method is Method.SAMPLE:
-            method, identity = Method.SAMPLE, sample.identify(device.read)
+        method, identity = recognize(mount.fs_type, device.read)
+        if method is Method.SAMPLE:
             self.notes.append(
                 f"{mount.fs_type} on {device.name}, mounted at {mount.mount_point}: "
                 "only a sample of it can be compared"

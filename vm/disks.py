@@ -28,6 +28,7 @@ CHECKERS = {
     "btrfs": ("btrfs", "check", "--readonly"),
     "vfat": ("fsck.vfat", "-n"),
     "exfat": ("fsck.exfat", "-n"),
+    "ntfs": ("ntfsfix", "-n"),
 }
 PARTITION_START = MIB
 

@@ -4,25 +4,28 @@ docs/RELIABILITY.md, "The guard", rests on this.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from guard import ntfs
 from linux.mounts import MountTable, read_mounts
 from linux.root import HOST
 from tests.premises.volumes import (
     LONG_AGO,
     Volume,
+    kind_of,
     loop_device,
     make_volume,
     mounted,
     own_mounts,
     skip_unless_mountable,
 )
-from vm.disks import blank_disk, check_disk, copy_disks, ext4_complaints
+from vm.disks import blank_disk, check_disk, copy_disks, ext4_complaints, file_system_disk
 from vm.host import run
 
-ALL = ("ext4", "xfs", "btrfs", "vfat", "exfat")
+ALL = ("ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs-3g")
 JOURNALED = ("ext4", "xfs", "btrfs")
 FILE = "folder/file"
 
@@ -115,7 +118,7 @@ def test_a_replay_changes_it(fs_type: str, tmp_path: Path) -> None:
 def test_a_check_that_only_looks_leaves_it(fs_type: str, tmp_path: Path) -> None:
     volume = make_volume(tmp_path / "volume", fs_type)
     before = volume.fingerprint(), volume.digest()
-    check_disk(volume.path, fs_type)
+    check_disk(volume.path, kind_of(fs_type))
     assert (volume.fingerprint(), volume.digest()) == before
 
 
@@ -155,3 +158,50 @@ def test_a_journal_on_another_device_is_its_file_system_s(tmp_path: Path) -> Non
     ):
         assert (place / "new").read_bytes() == b"z" * 10_000
     assert crashed.fingerprint() != before
+
+
+def test_a_large_ntfs_shows_a_block_that_was_overwritten(tmp_path: Path) -> None:
+    """Whose bytes are a small part of it, anywhere; only the file's record changes besides."""
+    skip_unless_mountable("ntfs-3g")
+    volume = Volume(file_system_disk(tmp_path / "volume", "ntfs", mib=600), "ntfs-3g")
+    with volume.mounted("rw") as root:
+        (root / "file").write_bytes(bytes(8 << 20))
+    before = volume.fingerprint()
+    with volume.mounted("rw") as root, (root / "file").open("r+b") as file:
+        file.seek(4 << 20)
+        file.write(b"y" * 4096)
+    assert volume.fingerprint() != before
+
+
+def test_a_file_table_in_pieces_is_read_whole(tmp_path: Path) -> None:
+    """So many that $MFT takes a list of records for them; ntfscat puts the fixups back."""
+    skip_unless_mountable("ntfs-3g")
+    path = tmp_path / "volume"
+    volume = Volume(file_system_disk(path, "ntfs", "-c", "512", mib=16), "ntfs-3g")
+    with volume.mounted("rw") as root:
+        with suppress(OSError):  # it is full
+            for nth in range(10_000):
+                (root / f"a{nth}").write_bytes(b"x" * 2048)
+        for nth in range(0, 10_000, 2):
+            (root / f"a{nth}").unlink(missing_ok=True)
+        for nth in range(4000):
+            (root / f"b{nth}").touch()
+    with path.open("rb") as file:
+
+        def read(offset: int, size: int) -> bytes:
+            return os.pread(file.fileno(), size, offset)
+
+        found = ntfs.identify(read)
+        boot = ntfs._parse(read)
+        mft = boot.records(read) if boot else None
+        assert found
+        assert boot
+        assert mft
+        assert list(boot._listed(read, read(boot.mft, boot.record_size)))
+        whole = bytearray(b"".join(mft.read(read, 0, mft.size)))
+    run("sh", "-c", 'ntfscat -f -i 0 "$1" >"$2"', "-", path, tmp_path / "table")
+    expected = bytearray((tmp_path / "table").read_bytes())
+    for data in (whole, expected):
+        for at in (510, 511):
+            data[at::512] = bytes(len(data) // 512)
+    assert whole == expected

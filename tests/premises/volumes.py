@@ -24,6 +24,15 @@ LONG_AGO = 1_000_000_000
 """A time for files: FAT tells seconds apart only by twos."""
 
 
+KINDS_OF = {"ntfs3": "ntfs", "ntfs-3g": "ntfs"}
+"""What a type that is mounted has on its device; else it is called the same."""
+
+
+def kind_of(fs_type: str) -> str:
+    """Return which of vm.disks.MAKERS makes what is mounted as a type."""
+    return KINDS_OF.get(fs_type, fs_type)
+
+
 @contextmanager
 def own_mounts() -> Iterator[None]:
     """Have this thread, and what it starts, see mounts of their own.
@@ -98,7 +107,7 @@ class Volume:
 
     def fingerprint(self) -> bytes:
         """Return what the guard would keep of it."""
-        kind = KINDS[OF_TYPE[self.fs_type]]
+        kind = KINDS[OF_TYPE[kind_of(self.fs_type)]]
         with self.path.open("rb") as file:
 
             def read(offset: int, size: int) -> bytes:
@@ -116,8 +125,9 @@ class Volume:
 def make_volume(path: Path, fs_type: str, *options: str) -> Volume:
     """Make a file system; options are mkfs's."""
     fat_32 = ("-F", "32") if fs_type == "vfat" else ()
-    mib = 16 if fs_type in ("vfat", "exfat") else 64
-    return Volume(file_system_disk(path, fs_type, *fat_32, *options, mib=mib), fs_type)
+    kind = kind_of(fs_type)
+    mib = 16 if kind in ("vfat", "exfat", "ntfs") else 64
+    return Volume(file_system_disk(path, kind, *fat_32, *options, mib=mib), fs_type)
 
 
 def skip_unless_mountable(fs_type: str) -> None:
@@ -126,7 +136,8 @@ def skip_unless_mountable(fs_type: str) -> None:
         pytest.skip("a loop device takes root and losetup")
     with suppress(HostError):
         run("modprobe", "--quiet", fs_type)
-    if f"\t{fs_type}\n" not in Path("/proc/filesystems").read_text():
+    needed = "fuseblk" if fs_type == "ntfs-3g" else fs_type
+    if f"\t{needed}\n" not in Path("/proc/filesystems").read_text():
         pytest.skip(f"this kernel has no {fs_type}")
     try:
         run("losetup", "--find")

@@ -5,10 +5,12 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from format.tables import Method
+from guard.kinds import KINDS
 from tests.premises.volumes import make_volume
 from vm.host import run
 
-TYPES = ("ext4", "xfs", "btrfs", "vfat", "exfat")
+TYPES = ("ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs")
 
 
 class Memory:
@@ -24,6 +26,31 @@ class Memory:
         assert offset >= 0
         self.bytes_read += max(size, 512)
         return bytes(self.data[offset : offset + size])
+
+
+class Endless(Memory):
+    """A device of any size: zeros behind its first bytes."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        return super().read(offset, size).ljust(size, b"\0")
+
+
+def fingerprint(method: Method, data: bytes | bytearray) -> bytes:
+    return KINDS[method].fingerprint(Memory(data).read, len(data))
+
+
+def changes(method: Method, data: bytes | bytearray, at: int) -> bool:
+    """Return whether a byte counts."""
+    changed = bytearray(data)
+    changed[at] ^= 0x80
+    return fingerprint(method, changed) != fingerprint(method, data)
+
+
+def bytes_read(method: Method, device: Memory, size: int = 0) -> int:
+    """Return how much of a device of this size, or that of its data, its fingerprint takes."""
+    device.bytes_read = 0
+    KINDS[method].fingerprint(device.read, size or len(device.data))
+    return device.bytes_read
 
 
 def make_image(folder: Path, fs_type: str, *options: str) -> tuple[bytes, dict[str, str]]:
@@ -137,3 +164,61 @@ def xfs_image(head: int, cycle: int, blocks: int = 1024) -> bytearray:
 
 
 XFS_LOG = (1000 + 16) * 4096
+
+
+NTFS_CLUSTER = 1024
+"""A record takes one."""
+
+
+def ntfs_image(*records: bytes, mft: int = 4, mib: int = 1) -> bytearray:
+    """Return a boot sector and an $MFT whose first records are these, one in each cluster."""
+    data = bytearray(mib << 20)
+    struct.pack_into("<3x8sHB", data, 0, b"NTFS    ", 512, NTFS_CLUSTER // 512)
+    struct.pack_into("<Q8xb7x8s", data, 48, mft, -10, b"SERIAL#1")
+    for nth, record in enumerate(records):
+        at = (mft + nth) * NTFS_CLUSTER
+        data[at : at + len(record)] = record
+    return data
+
+
+def ntfs_record(*attributes: bytes) -> bytes:
+    """Return a record: the last two bytes of its sectors stand at its beginning instead."""
+    body = b"".join(attributes) + b"\xff" * 4
+    record = bytearray(struct.pack("<4sHH12xH34x", b"FILE", 48, 3, 56) + body)
+    record = record.ljust(1024, b"\0")
+    struct.pack_into("<H2s2s", record, 48, 7, record[510:512], record[1022:1024])
+    record[510:512] = record[1022:1024] = b"\x07\0"
+    return bytes(record)
+
+
+def ntfs_runs(*runs: tuple[int, int], first: int = 0, size: int | None = None) -> bytes:
+    """Return an attribute that says where contents lie: clusters from one on, and how many.
+
+    `first` is the number of their first cluster in the whole, whose bytes are `size`.
+    """
+    if size is None:
+        size = (first + sum(count for _, count in runs)) * NTFS_CLUSTER
+    said, at = b"", 0
+    for start, count in runs:
+        said += (
+            b"\x88" + count.to_bytes(8, "little") + (start - at).to_bytes(8, "little", signed=True)
+        )
+        at = start
+    return _ntfs_attribute(0x80, 1, struct.pack("<Q8xH14xQ8x", first, 64, size) + said + b"\0")
+
+
+def ntfs_list(*numbers: int) -> bytes:
+    """Return an attribute that names records in which further runs of the contents are."""
+    entries = [struct.pack("<IHBxQQ8x", 0x80, 32, 0, nth, each) for nth, each in enumerate(numbers)]
+    value = b"".join(entries)
+    return _ntfs_attribute(0x20, 0, struct.pack("<IH2x", len(value), 24) + value)
+
+
+def ntfs_padding(size: int) -> bytes:
+    """Return an attribute of this size that says nothing."""
+    return _ntfs_attribute(0x10, 0, bytes(size - 16))
+
+
+def _ntfs_attribute(kind: int, is_elsewhere: int, rest: bytes) -> bytes:
+    length = 16 + len(rest) + -len(rest) % 8
+    return struct.pack("<IIB7x", kind, length, is_elsewhere) + rest + bytes(length - 16 - len(rest))

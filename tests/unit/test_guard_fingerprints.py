@@ -13,34 +13,20 @@ from guard.kinds import KINDS, OF_TYPE
 from tests.unit.fake_volumes import (
     TYPES,
     XFS_LOG,
+    Endless,
     ExfatImage,
     FatImage,
     Memory,
+    bytes_read,
+    changes,
     exfat_entries,
     fat_entry,
+    fingerprint,
     make_image,
     xfs_image,
 )
 from vm.disks import blank_disk
 from vm.host import run
-
-
-def fingerprint(method: Method, data: bytes | bytearray) -> bytes:
-    return KINDS[method].fingerprint(Memory(data).read, len(data))
-
-
-def changes(method: Method, data: bytes | bytearray, at: int) -> bool:
-    """Return whether a byte counts."""
-    changed = bytearray(data)
-    changed[at] ^= 0x80
-    return fingerprint(method, changed) != fingerprint(method, data)
-
-
-def bytes_read(method: Method, device: Memory, size: int = 0) -> int:
-    """Return how much of a device of this size, or that of its data, its fingerprint takes."""
-    device.bytes_read = 0
-    KINDS[method].fingerprint(device.read, size or len(device.data))
-    return device.bytes_read
 
 
 def serial(text: str) -> bytes:
@@ -51,7 +37,7 @@ def serial(text: str) -> bytes:
 @pytest.mark.parametrize("fs_type", TYPES)
 def test_identity_is_the_one_that_blkid_tells(fs_type: str, tmp_path: Path) -> None:
     data, known = make_image(tmp_path, fs_type)
-    if fs_type in ("vfat", "exfat"):
+    if fs_type in ("vfat", "exfat", "ntfs"):
         expected = serial(known["UUID"])
     else:
         expected = UUID(known["UUID_SUB" if fs_type == "btrfs" else "UUID"]).bytes
@@ -243,13 +229,6 @@ def test_exfat_in_circles_ends(exfat_image: ExfatImage, monkeypatch: pytest.Monk
     assert 1 << 20 <= bytes_read(Method.EXFAT, Memory(exfat_image.data)) < 3 << 20
 
 
-class Endless(Memory):
-    """A device of any size: zeros behind its first bytes."""
-
-    def read(self, offset: int, size: int) -> bytes:
-        return super().read(offset, size).ljust(size, b"\0")
-
-
 def test_sizes_that_cannot_be(
     exfat_image: ExfatImage, fat_image: tuple[int, FatImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +279,7 @@ WHERE = {
     "btrfs": [(64 << 10, 4096)],
     "vfat": [(0, 512), (512 * 32, 4096)],
     "exfat": [(64, 64), (0, 512)],
+    "ntfs": [(0, 80), (16 << 10, 2048), ((16 << 10) + 6144, 1024)],
     "xfs": [(0, 8), (48, 8), (84, 4), (96, 4), (124, 1), (XFS_LOG, 4096)],
 }
 """Ranges of each, offset and size, whose bytes are changed."""

@@ -10,6 +10,7 @@ import pytest
 
 from errors import ChangedError, DeviceNotFoundError, UnreadableError
 from format.tables import GuardEntry, Method
+from guard import ntfs
 from guard.compare import compare
 from guard.device import PIECE, Device, new_buffer
 from guard.kinds import KINDS
@@ -20,6 +21,7 @@ from linux.mounts import Mount
 from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.tools import failing
 from tests.unit.fake_root import UUID_1, UUID_2, Disks, ext
+from tests.unit.fake_volumes import Memory, ntfs_image, ntfs_record, ntfs_runs
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_files_and_memory_are_left_out(below: str, disks: Disks) -> None:
     assert taken(disks, mount("8:0", "/mnt")) == ([], [])
 
 
-@pytest.mark.parametrize("fs_type", ["ntfs3", "xfs"])
+@pytest.mark.parametrize("fs_type", ["ntfs3", "fuseblk", "jfs", "xfs"])
 def test_other_types_are_sampled_with_a_note(fs_type: str, disks: Disks) -> None:
     """A superblock that is not its type's, too."""
     path = disks.add("sda", ext())
@@ -101,6 +103,21 @@ def test_all_devices_of_a_btrfs(disks: Disks) -> None:
 def test_btrfs_whose_devices_nobody_knows(disks: Disks) -> None:
     with pytest.raises(DeviceNotFoundError, match="the devices of the btrfs at /mnt"):
         taken(disks, mount("0:30", "/mnt", "btrfs", "/dev/root"))
+
+
+def test_what_a_process_wrote_is_on_the_disk_first(
+    disks: Disks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a device whose file system it serves: it writes to the device's page cache."""
+    before, after = (ntfs_image(ntfs_record(ntfs_runs((4, count)))) for count in (8, 9))
+    disks.add("sda", bytes(before))
+    disks.add("sdb", ext())
+    monkeypatch.setattr(os, "fsync", lambda _fd: disks.add("sda", bytes(after)))
+    with Guarded() as guarded:
+        guarded.open_all(disks.table(mount("8:1", "/"), mount("8:0", "/win", "fuseblk")))
+        _, entry = guarded.entries()
+    assert (entry.method, entry.identity) == (Method.NTFS, b"SERIAL#1".ljust(16, b"\0"))
+    assert entry.fingerprint == ntfs.fingerprint(Memory(after).read, len(after))
 
 
 def test_a_disk_that_was_pulled_out(disks: Disks) -> None:

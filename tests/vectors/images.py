@@ -286,7 +286,7 @@ def _tables() -> dict[str, Broken]:
         "guard-absurd-count": ("R41", "more file systems", 2, guard(count=0xFFFF_FFFF)),
         "guard-absurd-text": ("R41", no_guard, 2, guard(entry[:60] + b"\xff\xff" + entry[62:])),
         "guard-cut": ("R41", no_guard, 2, guard(entry)[:-1]),
-        "guard-method": ("R42", "unknown kind 7", 2, guard(forge.guard_entry(method=7))),
+        "guard-method": ("R42", "unknown kind 99", 2, guard(forge.guard_entry(method=99))),
         "guard-flags": ("R42", "unknown kind", 2, guard(forge.guard_entry(flags=2))),
         "guard-layers-cut": ("R41", no_guard, 2, guard(layered)[:-1]),
         "facts-cut": ("R41", no_facts, 3, FACTS[:-1]),
