@@ -1,4 +1,4 @@
-"""The fingerprint of NTFS: what of its file table counts, and a table that is damaged or hostile."""
+"""The fingerprint of NTFS: what of its file table counts, and tables damaged or hostile."""
 
 from pathlib import Path
 
