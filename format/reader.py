@@ -76,7 +76,7 @@ class ImageReader:
     def __init__(self, source: Source, buffers: list[ReadBuffer] | None = None) -> None:
         self._source = source
         self._buffers = buffers
-        self.superblock = _read_superblock(source)
+        self.superblock = read_superblock(source)
         self._seed = seed(self.superblock.image_uuid)
         self._trailer = _read_trailer(source, self.superblock)
         self.index = _read_index(source, self.superblock, self._trailer)
@@ -148,7 +148,11 @@ class ImageReader:
             raise DamagedError(f"section header at byte {at} is damaged")
 
 
-def _read_superblock(source: Source) -> records.Superblock:
+def read_superblock(source: Source) -> records.Superblock:
+    """Return whose image this is, and of what sizes, sound or not behind that.
+
+    Raises NoImageError, UnsupportedError, DamagedError, IncompleteError, UnreadableError.
+    """
     have = min(source.size, layout.SUPERBLOCK_SIZE)
     data = read_at(source, 0, have)
     if have < layout.SUPERBLOCK_SIZE:

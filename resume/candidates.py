@@ -15,11 +15,11 @@ from errors import (
 )
 from format.mark import Mark
 from format.reader import ImageReader
-from format.records import Identity
 from format.tables import Guard, GuardEntry
 from resume.check import Machine, check_machine
 from resume.find import Found
 from store.header import read_header
+from store.identity import owner_of
 from store.image import opened
 from store.protocol import Slot
 
@@ -35,6 +35,8 @@ class Candidate:
     """Why it is not to be restored."""
     is_ours: bool
     """Whether it belongs to this installation, which may throw it away."""
+    is_named: bool
+    """Whether it lies where this installation looks: it may be restored, whoever made it."""
     guard: list[GuardEntry] = field(default_factory=list)
     """The file systems that it holds mounted."""
 
@@ -52,9 +54,12 @@ class Candidate:
 
     def is_kept(self, error: TorporError) -> bool:
         """Return whether the image stays for another boot; `error` is why this one goes on."""
-        if isinstance(error, ForbiddenError) or not self.slot.holds_image():
+        if not self.slot.holds_image():
             return False
-        return self.is_ours and isinstance(self.refusal or error, KeptError)
+        if not self.is_ours:
+            return self.is_named
+        is_over = isinstance(error, ForbiddenError)
+        return not is_over and isinstance(self.refusal or error, KeptError)
 
     def why_skipped(self, refusal: TorporError | None = None) -> str:
         """Return device and reason, for one that is not taken, `refusal` or its own."""
@@ -87,20 +92,21 @@ def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[Slot]:
 
 
 def _examine(slot: Slot, here: Machine, *, is_named: bool) -> Candidate:
-    image, is_ours = None, is_named
+    owner = owner_of(slot, here.identity)
+    image, is_ours = None, is_named and not owner
     try:
         image = ImageReader(slot.image())
-        if not is_named:
-            _check_installation(image.superblock.identity, here.identity)
-        is_ours = True
+        if owner and not is_named:
+            raise OtherInstallationError(f"image is of {owner}")
+        is_ours = not owner
         guard = check_image(image, slot.mark(), here)
         if not guard and not is_named:
             raise DamagedError(
                 "the image holds nothing mounted, and nothing names it: refusing to restore it"
             )
     except TorporError as error:
-        return Candidate(slot, image, error, is_ours)
-    return Candidate(slot, image, None, is_ours, guard)
+        return Candidate(slot, image, error, is_ours, is_named)
+    return Candidate(slot, image, None, is_ours, is_named, guard)
 
 
 def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[GuardEntry]:
@@ -115,12 +121,3 @@ def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[Gu
         raise DamagedError("the image does not say what it holds mounted: refusing to restore it")
     check_machine(image, here)
     return guard
-
-
-def _check_installation(image: Identity, here: Identity) -> None:
-    """Raise OtherInstallationError for the image of another system or machine."""
-    both_known = image.machine_id and here.machine_id
-    if both_known and image.machine_id != here.machine_id:
-        raise OtherInstallationError(f"image is of another installation, {image.host_name}")
-    if not both_known and image.ram_map_digest != here.ram_map_digest:
-        raise OtherInstallationError(f"image is of another machine, {image.host_name}")

@@ -23,6 +23,7 @@ from linux.root import HOST, Root
 from linux.snapshot import SnapshotDevice
 from store.blocks import BlockSink
 from store.header import StoreHeader, new_store_header, read_header
+from store.identity import refuse_others
 from store.place import refuse_volatile
 
 SMALLEST_SIZE = 1 << 20
@@ -118,7 +119,7 @@ def make_store(path: str, *, force: bool = False) -> UUID:
     """Prepare the device as an empty store, return the UUID that finds it.
 
     Raises StoreRefusedError if it is in use, too small, or, unless `force`, holds something that is
-    no store.
+    no store, OtherInstallationError for an image of another system.
     """
     with claim(path) as device:
         refuse_volatile(path, path)
@@ -127,8 +128,11 @@ def make_store(path: str, *, force: bool = False) -> UUID:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
         if force:
             _wipe(path)
-        elif not read_header(device.fd, path).is_store:
-            _refuse_contents(path, device.fd, pages * PAGE_SIZE)
+        else:
+            header = read_header(device.fd, path)
+            refuse_others(header)
+            if not header.is_store:
+                _refuse_contents(path, device.fd, pages * PAGE_SIZE)
         return new_store_header(device.fd, path, pages)
 
 

@@ -8,7 +8,13 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
-from errors import DeviceNotFoundError, StoreRefusedError, command
+from errors import (
+    DeviceNotFoundError,
+    OtherInstallationError,
+    StoreRefusedError,
+    TorporError,
+    command,
+)
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP
 from linux.mounts import MountTable, SwapArea, active_swaps, read_mounts
@@ -17,6 +23,7 @@ from linux.root import HOST, Root
 from store.device import DeviceStore, claim
 from store.file_store import FileStore, page_runs, store_extents
 from store.header import StoreHeader, read_header
+from store.identity import refuse_others
 from store.image import opened
 from store.place import Place, place_of, refuse_volatile
 from store.protocol import Store
@@ -44,7 +51,9 @@ class Found:
     area: SwapArea | None
     """The swap, where it is one."""
     holds_image: bool
-    """Whether an image of ours lies there."""
+    """Whether an image that Torpor made lies there."""
+    others_image: TorporError | None = None
+    """Why it is not ours to throw away."""
 
 
 def look_at(path: str, root: Root = HOST) -> Found:
@@ -57,24 +66,35 @@ def look_at(path: str, root: Root = HOST) -> Found:
     refuse_volatile(place.device, path, root)
     with opened(place.device, os.O_RDONLY, root) as fd:
         header = read_header(fd, path, place.page)
+        others = _others_image(header, root)
     is_file = bool(place.page)
     if area:
         header.check_markable()
         kind = Kind.SWAP_FILE if is_file else Kind.SWAP_PARTITION
-        return Found(path, kind, place, area.size - area.used, area, header.holds_image())
+        return Found(path, kind, place, area.size - area.used, area, header.holds_image(), others)
     if not header.is_store:
         raise _no_store(header, place, root)
     kind = Kind.STORE_FILE if is_file else Kind.STORE_DEVICE
     room = _room_in_file(path, place, root) if is_file else _room_on_device(path, root)
-    return Found(path, kind, place, room, None, header.holds_image())
+    return Found(path, kind, place, room, None, header.holds_image(), others)
 
 
 def open_store(path: str) -> Store:
-    """Open the store at `path` to hibernate to it. Raises as look_at."""
+    """Open the store at `path` to hibernate to it. Raises as look_at, OtherInstallationError."""
     found = look_at(path)
+    if found.others_image:
+        raise found.others_image
     if found.area:
         return SwapStore(found.area, found.place)
     return FileStore(path, found.place) if found.place.page else DeviceStore(path)
+
+
+def _others_image(header: StoreHeader, root: Root) -> TorporError | None:
+    try:
+        refuse_others(header, root)
+    except OtherInstallationError as error:
+        return error
+    return None
 
 
 def _no_store(header: StoreHeader, place: Place, root: Root) -> StoreRefusedError:

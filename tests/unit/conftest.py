@@ -17,6 +17,7 @@ from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, task
 from linux.mounts import MountTable, SwapArea, read_mounts
 from resume import find, images, restore, wait
 from state import boot, conf, location, record, working_set
+from store import identity
 from store.place import Place
 from store.swap import SwapStore
 from tests.forge import PAGE, header_page
@@ -27,7 +28,7 @@ from tests.unit.enabling import Enabled
 from tests.unit.fake_machine import FakeMachine
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.hibernating import Hibernation
-from tests.unit.marked import put_image
+from tests.unit.marked import INSTALLATION, put_image
 from torpor.__main__ import main
 from torpor.enable import announce
 from workingset import page_out
@@ -66,6 +67,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(working_set, "REPLAY_PATH", str(tmp_path / "kept/replay.json"))
     monkeypatch.setattr(location, "PATH", str(tmp_path / "kept/location"))
     monkeypatch.setattr(conf, "PATH", str(tmp_path / "kept/torpor.conf"))
+    monkeypatch.setattr(identity, "machine_id", lambda _root: INSTALLATION)
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,11 @@ from format.writer import ImageWriter, new_buffers
 from store.device import OwnStore
 from store.header import read_header
 from store.identity import these_facts, this_machine
+from tests.forge import MACHINE_ID
 from tests.sources import opened, reader_of
 
 CHUNK_SIZE = 16384
-INSTALLATION = "ab" * 16
+INSTALLATION = MACHINE_ID
 HERE = this_machine(INSTALLATION)
 FACTS = these_facts()
 ROOT = GuardEntry(Method.EXT, bytes(16), 1 << 30, bytes(32), "ext4", "/dev/vda", "", "/")

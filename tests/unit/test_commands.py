@@ -98,7 +98,7 @@ def test_a_command_imports_what_it_needs(command: str) -> None:
 
 FORMS = {
     "mkstore": ["[--force] DEVICE", "--size SIZE FILE"],
-    "discard": ["STORE", "--stale [STORE]"],
+    "discard": ["[--force] STORE", "--stale [STORE]"],
     "workingset": ["record [--no-paths] FILE", "replay [FILE]"],
 }
 """What the manual has for commands that are used in several ways."""

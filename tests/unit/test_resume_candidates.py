@@ -31,6 +31,7 @@ from store.header import StoreHeader, read_header
 from store.image import open_image
 from tests.forge import PAGE
 from tests.sources import opened
+from tests.tools import failing
 from tests.unit.booting import KERNEL_IMAGE, Boot
 from tests.unit.conftest import Handed
 from tests.unit.marked import HERE, INSTALLATION, ROOT, Made, mark_of, set_mark
@@ -152,6 +153,27 @@ def test_image_of_another_installation_stays(boot: Boot) -> None:
     outcome = refused(boot, OtherInstallationError)
     assert (outcome.kept, outcome.discarded) == ([], [])
     assert holds_image(foreign)
+
+
+@pytest.mark.parametrize("text", ["noresume", "quiet"])
+@pytest.mark.parametrize("at", [None, PAGE * 2, PAGE * 3 - 8], ids=["sound", "chunk", "end"])
+@pytest.mark.parametrize("state", [MarkState.COMPLETE, MarkState.CLAIMED])
+def test_image_of_another_installation_is_never_discarded_where_it_is_named(
+    text: str, at: int | None, state: MarkState, boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two systems share a store; whatever this one finds wrong, the other is hibernated."""
+    foreign = image(boot, 3, replace(FOREIGN, kernel_release="1.0"))
+    mark = mark_of(foreign)
+    assert mark
+    set_mark(foreign, replace(mark, state=state))
+    if at:
+        damage(foreign, at)
+    monkeypatch.setattr(images, "compare", failing(ChangedError("it has changed")))
+    for location in (Location(foreign, 0, INSTALLATION), OURS):
+        outcome = boot.resume(f"{text} resume={foreign}", location)
+        assert (outcome.kept, outcome.discarded) == ([(foreign, 0)], [])
+        assert outcome.handed_on == ""
+        assert holds_image(foreign)
 
 
 def test_without_an_id_the_memory_map_tells_whose_image_it_is(boot: Boot) -> None:

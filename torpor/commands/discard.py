@@ -4,7 +4,7 @@ import argparse
 import os
 from contextlib import ExitStack
 
-from errors import Attempt, NoImageError, TorporError
+from errors import Attempt, NoImageError, OtherInstallationError, TorporError
 from guard.stale import why_stale
 from linux import programs
 from linux.machine import boot_id
@@ -13,6 +13,7 @@ from state.boot import BootRecord
 from state.record import keep_refusal
 from store.efi_location import clear_efi_location_of
 from store.header import StoreHeader, read_header
+from store.identity import refuse_others
 from store.image import open_header, opened
 from torpor.output import remark, say
 
@@ -29,16 +30,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only an image that no boot can restore, and use its swap again; "
         "default: the images that the resumer of this boot kept",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="also an image of another system that shares the store"
+    )
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Throw the image away and put the store in order. Raises NoImageError, UnreadableError."""
+    """Throw the image away and put the store in order.
+
+    Raises NoImageError, UnreadableError, OtherInstallationError.
+    """
     if arguments.stale is not None:
+        if arguments.force:
+            arguments.usage_error("--force is for a STORE, not for --stale")
         _discard_stale(arguments.stale)
         return
     with open_header(arguments.store, os.O_RDWR) as header:
         if not header.holds_image():
             raise NoImageError(f"no marked image on {arguments.store}: nothing changed")
+        if not arguments.force:
+            refuse_others(header)
         _discard(header)
     what = "an empty store" if header.is_store else "swap as before; swapon uses it"
     say(f"the image is discarded: {arguments.store} is {what}")
@@ -84,6 +96,11 @@ def _discard_if_stale(header: StoreHeader) -> bool:
     """Say of one store what becomes of its image; return whether it was discarded."""
     if not header.holds_image():
         say(f"no image on {header.name}: nothing to discard")
+        return False
+    try:
+        refuse_others(header)
+    except OtherInstallationError as error:
+        say(f"{error}: kept")
         return False
     reason = why_stale(header)
     if not reason:

@@ -63,6 +63,8 @@ def free_memory(facts: Facts) -> Finding:
 def old_image(facts: Facts) -> Finding:
     """Look for an image that nobody resumed from."""
     found = facts.store
+    if error := found.others_image:
+        return problem(str(error), error.hint)
     if found.kind in (Kind.STORE_DEVICE, Kind.STORE_FILE) and found.holds_image:
         return warning(
             f"an old image lies on {found.path}, of memory that is long gone",
