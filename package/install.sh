@@ -117,9 +117,10 @@ install_all() {
 
 remove_all() {
     [ -f "$manifest" ] || fail "nothing is installed below ${root:-/}"
-    if [ -f "$root/$state/location" ]; then
-        [ -z "$root" ] || fail "torpor is enabled there" "chroot $root torpor disable"
-        torpor disable --no-rebuild
+    if [ -z "$root" ]; then
+        torpor disable --no-rebuild || "/$lib/undo-enable"
+    elif [ -f "$root/$state/location" ]; then
+        fail "torpor is enabled there" "chroot $root torpor disable"
     fi
     list=$(cat "$manifest")
     rm -rf "${root}/var/lib/torpor"

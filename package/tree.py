@@ -62,6 +62,7 @@ ITEMS = (
     ),
     *(Item(f"package/files/{unit}", f"{_UNITS}/{unit}") for unit in _WANTED),
     Item("package/files/torpor.conf", CONFFILE),
+    Item("package/files/undo-enable", f"{_LIB}/undo-enable", 0o755),
     Item("docs/torpor.8", f"{_MAN}/man8/torpor.8.gz"),
     Item("docs/torpor.conf.5", f"{_MAN}/man5/torpor.conf.5.gz"),
     Item("build/torpor.cdx.json", f"{_DOC}/torpor.cdx.json.gz"),
