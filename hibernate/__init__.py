@@ -4,8 +4,8 @@
 it; `sequence` is one attempt, each step with its undo.
 
 `freeze` freezes the machine: `cgroups` most tasks, but not the helpers of file systems, `flush`
-writes out what is dirty, and `filesystems` stops what is mounted. What would never end then is
-refused before (`served`, `unlisted`).
+writes out what is dirty, and `filesystems` stops what is mounted. What would never end then, or
+not be what the restored kernel remembers, is refused before (`served`, `unlisted`, `stateful`).
 
 `reclaim` makes room in memory before. `writing` puts the snapshot on the store, `marking` sets and
 clears the mark, `watchdog` undoes what must not stay if the writer dies, `power_off` is the end of

@@ -16,6 +16,7 @@ from hibernate.filesystems import FileSystems, every_mount, to_freeze
 from hibernate.flush import flush
 from hibernate.served import refuse_served, refuse_served_swap
 from hibernate.signals import stop_if_asked
+from hibernate.stateful import refuse_stateful
 from hibernate.unlisted import refuse_unlisted
 from linux.filesystem import zfs_pools
 from linux.kmsg import KernelLogReader, Log
@@ -43,6 +44,7 @@ class Freeze:
         Raises KernelRefusedError, UnreadableError.
         """
         _refuse_zfs()
+        refuse_stateful(HOST)
         with ExitStack() as files:
             self._table = MountTable(every_mount())
             some = to_freeze(self._table)

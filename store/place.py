@@ -21,6 +21,7 @@ from linux.root import HOST, Root
 from store import crypttab
 from store.locate import node_of_number
 from store.served import why_served
+from store.stateful import stateful
 
 _FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs")
 """Besides btrfs. Of others the guard sees a sample only, in which the image itself may lie."""
@@ -133,12 +134,13 @@ def refuse_volatile(device: str, name: str, root: Root = HOST) -> None:
     """Raise StoreRefusedError if a boot cannot read what is written to the device now.
 
     That is so of memory, of files, of what is encrypted with a key of this boot only, below any
-    number of other layers. Nor can what this machine serves itself be written to when it is frozen.
-    `name` is what the store is called.
+    number of other layers. Nor can what this machine serves itself be written to when it is frozen,
+    and some layers do not survive that an image is written to them (store/stateful.py). `name` is
+    what the store is called.
     """
     with Attempt("look at", device):
-        layers = stack.layers(device, root)
-    for reason in _losses(layers, root):
+        reason = next(_losses(stack.layers(device, root), root), "")
+    if reason:
         raise StoreRefusedError(
             f"{name} is {reason}",
             "use swap on a disk, or a store (torpor mkstore); encrypted: with LUKS",
@@ -152,6 +154,9 @@ def _losses(layers: list[stack.Layer], root: Root) -> Iterator[str]:
             yield VOLATILE[driver[0]]
         if why := why_served(layer.name, root):
             yield f"on /dev/{layer.name}, which stops when the machine is frozen: {why}"
+        for each in stateful(layer.name, root):
+            if each.no_store:
+                yield f"on {each}, {each.no_store}"
         if layer.dm_uuid.startswith("CRYPT-PLAIN-"):
             yield from _lost_key(layer.dm_name, root)
 

@@ -51,6 +51,7 @@ class Parts:
 
     swaps: list[str]
     layer: str
+    table: str
     crypttab: str
     sda4: str
     file: str
@@ -82,6 +83,7 @@ PARTS = st.builds(
         unique=True,
     ),
     layer=one_of(LUKS, "CRYPT-PLAIN-mapped", "LVM-" + "x" * 64, "stratis-1-mapped"),
+    table=one_of("", "0 1 linear 8:3 0", "0 1 thin 8:3 1", "0 1 integrity 8:3 0 4 J 0"),
     crypttab=one_of("", "mapped /dev/sda3 /dev/urandom swap\n", "mapped /dev/sda3 /key plain\n"),
     sda4=one_of(*sorted(PAGES)),
     file=one_of("store", "swap", "nothing"),
@@ -115,6 +117,7 @@ def build(folder: Path, parts: Parts) -> FakeMachine:
     fake.device("sda4", "8:4", 3 * GIB, SDA4.removeprefix("UUID="))
     fake.device("zram0", "253:0", GIB, "")
     fake.layer(0, 3 * GIB, "", "sda3", ("mapped", parts.layer))
+    fake.write("/sys/class/block/dm-0/dm/table", parts.table)
     for number in ("253:0", "254:0"):
         say_udev(fake.root, number, ID_FS_TYPE="swap", ID_FS_UUID=f"of-{number}")
     fake.write("/etc/crypttab", parts.crypttab)
@@ -240,7 +243,7 @@ def test_three_commands_agree(parts: Parts) -> None:
 
 SOUND = Parts(
     ["/dev/sda2 partition 2097152 0"],
-    *(LUKS, "", "store", "store", "ext4", "", SDA2, "", "quiet"),
+    *(LUKS, "", "", "store", "store", "ext4", "", SDA2, "", "quiet"),
     Location(SDA2, 0, MACHINE_ID),
 )
 

@@ -7,12 +7,12 @@ import pytest
 
 from format.first_page import MARK_MAGIC, MARK_OFFSET
 from tests.forge import KERNEL, SWAP, USER
+from tests.unit import faulty_layers as layers
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
     GIB,
     IMAGE,
     LOCATION,
-    MOUNTS,
     RELEASE,
     UUID_TEXT,
     FakeMachine,
@@ -86,16 +86,6 @@ def old_image(fake: FakeMachine) -> None:
     page = bytearray(header(USER, b"TORPSTOR"))
     page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] = MARK_MAGIC
     fake.write("/dev/sda2", bytes(page))
-
-
-def swap_on_nbd(fake: FakeMachine) -> None:
-    fake.device("nbd0", "43:0", 4 * GIB, OTHER_UUID)
-    fake.swaps("/dev/sda2 partition 4194304 0", "/dev/nbd0 partition 4096 0")
-
-
-def home_on_nbd(fake: FakeMachine) -> None:
-    fake.device("nbd0", "43:0", 4 * GIB, OTHER_UUID)
-    fake.write("/proc/self/mountinfo", f"{MOUNTS}30 21 43:0 / /home rw - ext4 /dev/nbd0 rw\n")
 
 
 def swap_file(fake: FakeMachine, offset: int) -> None:
@@ -314,10 +304,22 @@ FAULTS = {
         "zpool export tank",
     ),
     "swap on a network block device": Fault(
-        swap_on_nbd, "the swap on /dev/nbd0 lies on /dev/nbd0, which cannot", "swapoff /dev/nbd0"
+        layers.swap_on_nbd,
+        "the swap on /dev/nbd0 lies on /dev/nbd0, which cannot",
+        "swapoff /dev/nbd0",
     ),
     "a file system on one": Fault(
-        home_on_nbd, "/home lies on /dev/nbd0, which cannot be written to once", "umount /home"
+        layers.home_on_nbd,
+        "/home lies on /dev/nbd0, which cannot be written to once",
+        "umount /home",
+    ),
+    "swap on a thin volume": Fault(
+        layers.swap_on_a_thin_volume, "/dev/dm-0 is on /dev/mapper/vg-swap (dm-thin)", "use swap on"
+    ),
+    "a file system on a cache": Fault(
+        layers.home_on_a_cache,
+        "/dev/mapper/vg-home is dm-cache, which a boot changes when it sets it up",
+        "dmsetup remove vg-home; or do without the cache: lvconvert --splitcache",
     ),
     "HibernateLocation": Fault(
         written(EFI_VARIABLE, "x"),

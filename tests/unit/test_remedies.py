@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from state.location import Location
 from store.choose import Settings, choose_store
 from tests.forge import SWAP
 from tests.unit.fake_initramfs import Link
-from tests.unit.fake_machine import ENABLED, GIB, IMAGE, RELEASE, header
+from tests.unit.fake_machine import ENABLED, GIB, IMAGE, MOUNTS, RELEASE, header
 from tests.unit.fake_root import FakeRoot
 from tests.unit.following import HOOK, Machine
 from tests.unit.test_doctor_faults import (
@@ -99,6 +100,13 @@ class Followed(Machine):
         self.write(f"/lib/modules/{newest}/vmlinuz", "")
         self.write(f"/boot/initrd.img-{newest}", (self.root / IMAGE[1:]).read_bytes())
 
+    def take_down(self, name: str) -> None:
+        """Unmount what is on /dev/mapper/NAME, and remove that."""
+        self.write("/proc/self/mountinfo", MOUNTS)
+        for folder in (self.root / "sys/class/block").glob("dm-*"):
+            if (folder / "dm/name").read_text().strip() == name:
+                shutil.rmtree(folder)
+
     def answers_yes(self, path: str = "/dev/null", text: str = "") -> None:
         """Write the file, and let logind have seen it."""
         self.write(path, text)
@@ -150,6 +158,7 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
     ("^correct it, or say RESUME=none", lambda m: m.edit(RESUME_CONF, "RESUME=.*", "RESUME=none")),
     (r"swapoff (\S+)", lambda m, path: m.edit("/proc/swaps", rf"^{path} .*$")),
     (r"umount (\S+)", lambda m, path: m.edit("/proc/self/mountinfo", f"^.* {path} .*$")),
+    (r"dmsetup remove (\S+);", Followed.take_down),
     (r"zpool export (\S+)", lambda m, pool: m.remove(f"/proc/spl/kstat/zfs/{pool}/state")),
     (r"chattr -i \S+; rm (\S+)", Followed.remove),
     ("bootctl systemd-efi-options ''$", lambda m: m.write(OPTIONS, bytes(4))),

@@ -6,6 +6,7 @@ from contextlib import suppress
 from errors import DeviceNotFoundError, StateError, command
 from hibernate.filesystems import to_freeze
 from hibernate.served import refuse_served, refuse_served_swap
+from hibernate.stateful import refuse_stateful
 from initramfs.generators import initramfs_tools, kernels
 from linux import cmdline, efivar, filesystem
 from linux.efivar import FOLDER, HIBERNATE_LOCATION, SYSTEMD_OPTIONS
@@ -127,6 +128,15 @@ def served(facts: Facts) -> Iterator[Finding]:
     table = MountTable(read_mounts(facts.root), facts.root)
     refuse_served(to_freeze(table), table)
     refuse_served_swap(table)
+    yield from ()
+
+
+def stateful(facts: Facts) -> Iterator[Finding]:
+    """Look for layers that a boot changes, with which `torpor hibernate` refuses to go on.
+
+    Raises KernelRefusedError, UnreadableError.
+    """
+    refuse_stateful(facts.root)
     yield from ()
 
 

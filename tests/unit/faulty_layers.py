@@ -1,0 +1,30 @@
+"""Machines with block devices below swap or /home that no hibernation survives."""
+
+from tests.unit.fake_initramfs import Link
+from tests.unit.fake_machine import GIB, MOUNTS, FakeMachine
+
+LVM = "LVM-" + "x" * 64
+OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
+
+
+def swap_on_nbd(fake: FakeMachine) -> None:
+    fake.device("nbd0", "43:0", 4 * GIB, OTHER_UUID)
+    fake.swaps("/dev/sda2 partition 4194304 0", "/dev/nbd0 partition 4096 0")
+
+
+def home_on_nbd(fake: FakeMachine) -> None:
+    fake.device("nbd0", "43:0", 4 * GIB, OTHER_UUID)
+    fake.write("/proc/self/mountinfo", f"{MOUNTS}30 21 43:0 / /home rw - ext4 /dev/nbd0 rw\n")
+
+
+def swap_on_a_thin_volume(fake: FakeMachine) -> None:
+    fake.mapped("vg-swap", LVM)
+    fake.write("/sys/class/block/dm-0/dm/table", "0 8388608 thin 8:2 1")
+
+
+def home_on_a_cache(fake: FakeMachine) -> None:
+    fake.home("vg-home", LVM)
+    fake.initramfs |= {"usr/sbin/lvm": b"x", "sbin": Link("usr/sbin")}
+    fake.write("/usr/sbin/lvm", "")
+    table = "0 2097152 cache 8:1 8:1 8:1 128 1 writeback smq 0"
+    fake.write("/sys/class/block/dm-5/dm/table", table)
