@@ -4,9 +4,9 @@ Boot sector, the first FAT, and the directories. A mount sets a bit in the boot 
 unmount takes it back; a file that is changed in place changes in its directory entry only.
 
 Left out is what firmware and boot loader write to an EFI system partition at each boot: FSINFO,
-which says no more than the FAT, systemd-boot's directory, LOADER (src/boot/efi/random-seed.c), and
-the times in its own entry, which the firmware brings up to date with what it holds (edk2's
-FatPkg/EnhancedFatDxe/Flush.c).
+which says no more than the FAT, and the times of systemd-boot's random seed, which it writes in
+place (src/boot/efi/random-seed.c), and of LOADER, in which that lies: the firmware brings them up
+to date, from the file to the root (edk2's FatPkg/EnhancedFatDxe/Flush.c).
 """
 
 import hashlib
@@ -27,22 +27,41 @@ _BITS_32 = 28
 _DELETED = 0xE5
 _DOT = ord(".")
 _IS_LABEL, _IS_DIRECTORY = 0x08, 0x10
-_ENTRY = struct.Struct("<11sB8xH4xH4x")
-_BOOT_LOADERS = b"LOADER".ljust(11)
+_ENTRY = struct.Struct("<20xH4xH4x")
+_SELF = b".".ljust(11)
+"""The first entry of each directory but the root."""
+_LOADER = b"LOADER".ljust(11)
+_RANDOM_SEED = b"RANDOM~1".ljust(11)
 
 
 class _Directories:
-    """A digest of directories without the times of the boot loader's."""
+    """A digest of directories without the times of the boot loader's own, from the root on."""
 
-    def __init__(self, digest: Digest) -> None:
+    def __init__(self, digest: Digest, bits: int) -> None:
         self._digest = digest
+        self._bits = bits
+        self._timeless: bytes | None = _LOADER
+        """The name of an entry whose times are left out, in the directory that is being added."""
+        self._loaders: Run | None = None
 
     def update(self, data: bytes, /) -> None:
         """Add a piece that begins with an entry."""
-        if _BOOT_LOADERS in data:
-            entries = (data[at : at + ENTRY_SIZE] for at in range(0, len(data), ENTRY_SIZE))
-            data = b"".join(map(_without_boot_loaders_times, entries))
+        if data.startswith(_SELF):
+            is_loaders = _run_of(data[:ENTRY_SIZE], self._bits) == self._loaders
+            self._timeless = _RANDOM_SEED if is_loaders else None
+        if self._timeless and self._timeless in data:
+            data = b"".join(map(self._without_times, _entries(data)))
         self._digest.update(data)
+
+    def _without_times(self, entry: bytes) -> bytes:
+        if not entry.startswith(self._timeless or _SELF) or len(entry) < ENTRY_SIZE:
+            return entry
+        if self._timeless == _LOADER:
+            if not _is_directory(entry):
+                return entry
+            self._loaders = _run_of(entry, self._bits)
+        # When it was made and read, 7 bytes; when it was written, 4.
+        return entry[:13] + bytes(7) + entry[20:22] + bytes(4) + entry[26:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +94,7 @@ def fingerprint(read: Read, size: int) -> bytes:
         for piece in volume.table():
             digest.update(piece)
         bits = boot.geometry.entry_bits
-        directories = _Directories(digest)
+        directories = _Directories(digest, bits)
         tree = DirectoryTree(volume, directories, lambda entries: _directories(entries, bits))
         tree.add_below(tree.add(pieces(read, boot.root, boot.root_size)) | {boot.root_run})
     return digest.digest()
@@ -117,21 +136,20 @@ def _is_power(number: int) -> bool:
 
 def _directories(entries: Iterator[bytes], bits: int) -> Iterator[Run]:
     for entry in entries:
-        name, attributes, high, low = _ENTRY.unpack(entry)
-        kind = attributes & (_IS_LABEL | _IS_DIRECTORY)
-        is_used = name[0] not in (_DELETED, _DOT)
-        if kind == _IS_DIRECTORY and is_used and not _is_boot_loaders(entry):
-            yield Run((high << 16 | low) & ((1 << bits) - 1))
+        if entry[0] not in (_DELETED, _DOT) and _is_directory(entry):
+            yield _run_of(entry, bits)
 
 
-def _without_boot_loaders_times(entry: bytes) -> bytes:
-    if not _is_boot_loaders(entry):
-        return entry
-    # When it was made and read, 7 bytes; when it was written, 4.
-    return entry[:13] + bytes(7) + entry[20:22] + bytes(4) + entry[26:]
+def _entries(data: bytes) -> Iterator[bytes]:
+    for at in range(0, len(data), ENTRY_SIZE):
+        yield data[at : at + ENTRY_SIZE]
 
 
-def _is_boot_loaders(entry: bytes) -> bool:
-    if len(entry) < ENTRY_SIZE or not entry.startswith(_BOOT_LOADERS):
-        return False
+def _is_directory(entry: bytes) -> bool:
     return entry[11] & (_IS_LABEL | _IS_DIRECTORY) == _IS_DIRECTORY
+
+
+def _run_of(entry: bytes, bits: int) -> Run:
+    """Return where it lies, by its number as far as that is the table's."""
+    high, low = _ENTRY.unpack(entry)
+    return Run((high << 16 | low) & ((1 << bits) - 1))

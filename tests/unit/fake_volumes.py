@@ -97,7 +97,8 @@ class FatImage(Clusters):
         (small,) = struct.unpack_from("<H", self.data, 22)
         (large,) = struct.unpack_from("<I", self.data, 36)
         self.table = reserved * self.sector
-        self.root = self.table + fats * (small or large) * self.sector
+        self.table_size = (small or large) * self.sector
+        self.root = self.table + fats * self.table_size
         self.heap = self.root + entries * 32
         self.cluster_size = per_cluster * self.sector
 

@@ -1,5 +1,6 @@
 """Each kind of fingerprint: whose it is, what changes it and what does not, and damage."""
 
+import hashlib
 import random
 import time
 from pathlib import Path
@@ -138,21 +139,69 @@ def test_fat_sees_all_directories(fat_image: tuple[int, FatImage]) -> None:
         assert not changes(Method.FAT, image.data, image.place(cluster))
 
 
+TIMES = (*range(13, 20), *range(22, 26))
+"""Bytes of an entry."""
+
+
+def put_folder(image: FatImage, bits: int, cluster: int, *entries: bytes) -> None:
+    """Write a directory of one cluster."""
+    image.chain(bits, cluster)
+    own = fat_entry(b".          ", 0x10, cluster) + fat_entry(b"..         ", 0x10, 0)
+    image.write(image.place(cluster), own + b"".join(entries))
+
+
 def test_fat_leaves_out_what_a_boot_loader_writes(fat_image: tuple[int, FatImage]) -> None:
     bits, image = fat_image
     image.write(image.root + 64, fat_entry(b"LOADER     ", 0x10, 50))
-    image.chain(bits, 50)
-    times = range(13, 20), range(22, 26)
-    assert not changes(Method.FAT, image.data, image.place(50))
-    for at in range(32):
-        is_time = any(at in each for each in times)
-        assert changes(Method.FAT, image.data, image.root + 64 + at) is not is_time, at
-    image.write(image.root + 64, fat_entry(b"LOADERS    ", 0x10, 50))
-    assert changes(Method.FAT, image.data, image.place(50))
-    for at in (*times[0], *times[1]):
-        assert changes(Method.FAT, image.data, image.root + 64 + at), at
+    put_folder(image, bits, 50, fat_entry(b"RANDOM~1   ", 0x20, 60))
+    for place in (image.root + 64, image.place(50) + 64):
+        for at in range(32):
+            assert changes(Method.FAT, image.data, place + at) is not (at in TIMES), at
+    assert not changes(Method.FAT, image.data, image.place(60))
     if bits == 32:
         assert not changes(Method.FAT, image.data, 512 + 488)  # FSINFO's free clusters
+
+
+def test_fat_sees_all_else_in_a_folder_of_a_boot_loader(fat_image: tuple[int, FatImage]) -> None:
+    """What another system keeps in a folder of that name, wherever it is."""
+    bits, image = fat_image
+    seed = fat_entry(b"RANDOM~1   ", 0x20, 60)
+    image.write(image.root + 64, fat_entry(b"LOADER     ", 0x10, 50))
+    put_folder(
+        image, bits, 50, fat_entry(b"ENTRIES    ", 0x10, 51), fat_entry(b"A       CON", 0x20, 61)
+    )
+    put_folder(image, bits, 51, seed, fat_entry(b"LOADER     ", 0x10, 52))
+    put_folder(image, bits, 52, seed)
+    image.write(image.root + 96, seed)
+    inside = (
+        image.place(50) + 64,
+        image.place(50) + 96,
+        image.place(51) + 64,
+        image.place(51) + 96,
+    )
+    for place in (*inside, image.place(52) + 64, image.root + 96):
+        for at in (0, *TIMES):
+            assert changes(Method.FAT, image.data, place + at), (place, at)
+    for name, attributes in ((b"LOADERS    ", 0x10), (b"LOADER     ", 0x20)):
+        image.write(image.root + 64, fat_entry(name, attributes, 50))
+        for at in TIMES:
+            assert changes(Method.FAT, image.data, image.root + 64 + at), (name, at)
+
+
+def test_fat_without_a_boot_loader_is_what_it_was(fat_image: tuple[int, FatImage]) -> None:
+    """Images of 0.1.0 hold this fingerprint: every directory as it is."""
+    bits, image = fat_image
+    digest = hashlib.sha256(image.data[:512])
+    digest.update(image.data[image.table : image.table + image.table_size])
+    if bits != 32:
+        digest.update(image.data[image.root : image.heap])
+    else:
+        digest.update(image.data[image.root : image.root + image.cluster_size])
+    for cluster in (5, 2730, 3000, 20):
+        digest.update(image.data[image.place(cluster) : image.place(cluster) + image.cluster_size])
+    assert (
+        KINDS[Method.FAT].fingerprint(Memory(image.data).read, len(image.data)) == digest.digest()
+    )
 
 
 def test_fat_in_circles_ends(
