@@ -105,7 +105,7 @@ class Machine(Off):
     The console goes to the file `log`, the report beside it with the suffix `.report`; `memory`
     is in MiB; `append` is added to the kernel's command line. With `channel`, ttyS1 is also for
     RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
-    stuck after some 300 bytes.
+    stuck after some 300 bytes. A `stick` appears as sda, by USB.
     """
 
     kernel: Kernel
@@ -117,6 +117,7 @@ class Machine(Off):
     cpus: int = 2
     channel: bool = False
     throttle: Throttle | None = None
+    stick: Path | None = None
 
     def run(self, timeout: float) -> Result:
         """Power on and wait until the machine is off.
@@ -137,6 +138,9 @@ class Machine(Off):
             place = f"nbd+unix:///?socket={disk}" if disk.is_socket() else disk
             drive = f"file={place},if=virtio,format=raw,cache=writeback"
             command += ["-drive", f"{drive}{self._limits()}"]
+        if self.stick is not None:
+            command += ["-drive", f"file={self.stick},if=none,id=stick,format=raw"]
+            command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick"]
         return command
 
     def _limits(self) -> str:
