@@ -53,6 +53,8 @@ _TEST = {
     "mkfs.vfat": "dosfstools",
     "mkfs.exfat": "exfatprogs",
     "mkfs.ntfs": "ntfs-3g",
+    "mkfs.f2fs": "f2fs-tools",
+    "mkfs.nilfs2": "nilfs-tools",
     "debugfs": "e2fsprogs",
     "mkinitramfs": "initramfs-tools-core",
     "dracut": "dracut-core",

@@ -26,6 +26,9 @@ class Method(IntEnum):
     SAMPLE = 6
     """Of a file system of another type: bytes from all over the device."""
     NTFS = 7
+    F2FS = 8
+    NILFS2 = 9
+    BCACHEFS = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 `take` reads the fingerprints of what is mounted, `compare` finds the devices again and compares,
 `stale` says whether that has made an image worthless.
-`kinds` says which file system gets which fingerprint, and has that of ext and btrfs; others are
-`xfs`, `fat`, `exfat`, `ntfs`, and `sample` for all the rest; `clusters` is what the two FATs share.
+`kinds` says which file system gets which fingerprint, and has those that are a superblock; others
+are `xfs`, `fat`, `exfat`, `ntfs`, `f2fs`, `nilfs2`, and `sample` for all the rest; `clusters` is
+what the two FATs share.
 `device` reads past the page cache. docs/RELIABILITY.md says what is read, and why it is enough.
 
 Nothing here writes, and nothing read from a device is trusted: a corrupt file system, or one of

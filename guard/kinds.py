@@ -1,11 +1,11 @@
-"""Which file system gets which fingerprint; of ext and btrfs the superblock alone tells enough."""
+"""Which file system gets which fingerprint; of some one superblock alone tells enough."""
 
 import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
 from format.tables import Method
-from guard import exfat, fat, ntfs, sample, xfs
+from guard import exfat, f2fs, fat, nilfs2, ntfs, sample, xfs
 from guard.device import Read
 
 OF_TYPE = {
@@ -15,6 +15,9 @@ OF_TYPE = {
     **dict.fromkeys(("vfat", "msdos"), Method.FAT),
     "exfat": Method.EXFAT,
     **dict.fromkeys(("ntfs", "ntfs3"), Method.NTFS),
+    "f2fs": Method.F2FS,
+    "nilfs2": Method.NILFS2,
+    "bcachefs": Method.BCACHEFS,
 }
 """By types as in /proc/mounts; all others are sampled."""
 
@@ -41,13 +44,16 @@ class Superblock:
     magic: bytes
     magic_at: int
     uuid_at: int
+    member_at: int = 0
+    """Where the number of this device of the file system is, one byte; 0 if the UUID is its own."""
 
     def identify(self, read: Read) -> bytes | None:
         """Return the UUID of the file system, or of this device of it; None if it is another."""
         data = read(self.start, self.size)
         if len(data) < self.size or not data.startswith(self.magic, self.magic_at):
             return None
-        return data[self.uuid_at : self.uuid_at + 16]
+        uuid = data[self.uuid_at : self.uuid_at + 16]
+        return uuid[:-1] + data[self.member_at :][:1] if self.member_at else uuid
 
     def fingerprint(self, read: Read, _size: int) -> bytes:
         """Return a SHA-256 that differs once it was mounted writable, replayed or repaired."""
@@ -62,6 +68,13 @@ BTRFS = Superblock(64 << 10, 4096, b"_BHRfS_M", 64, 267)
 """include/uapi/linux/btrfs_tree.h, btrfs_super_block. Every transaction ends in it: its generation,
 and the places of the tree roots, are new then. A zoned btrfs keeps it elsewhere, and is sampled."""
 
+BCACHEFS = Superblock(
+    4096, 4096, bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef"), 24, 40, member_at=122
+)
+"""fs/bcachefs/bcachefs_format.h, struct bch_sb. It counts how often it was written; to go from
+clean to in use and back writes it on all devices, and so does to freeze and to thaw
+(bch2_fs_mark_dirty, bch2_fs_mark_clean in fs/bcachefs/sb-clean.c). A checksum covers its rest."""
+
 KINDS: dict[Method, Kind] = {
     Method.EXT: EXT,
     Method.XFS: xfs,
@@ -70,6 +83,9 @@ KINDS: dict[Method, Kind] = {
     Method.EXFAT: exfat,
     Method.SAMPLE: sample,
     Method.NTFS: ntfs,
+    Method.F2FS: f2fs,
+    Method.NILFS2: nilfs2,
+    Method.BCACHEFS: BCACHEFS,
 }
 
 

@@ -1,10 +1,10 @@
 """Takes the fingerprints of what is mounted, while it is frozen."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from errors import Attempt, DeviceNotFoundError
+from errors import Attempt, DeviceNotFoundError, KernelRefusedError, command
 from format.tables import GuardEntry, Method
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, recognize
@@ -24,8 +24,10 @@ class _Subject(NamedTuple):
 class Guarded(ExitStack):
     """The devices of the mounted file systems, open from `open_all` to the end of a `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, unguarded: Collection[str] = ()) -> None:
+        """`unguarded` are types of file systems of which a sample will do, writable or not."""
         super().__init__()
+        self._unguarded = unguarded
         self._buffer = new_buffer()
         self._root = HOST
         self._subjects: list[_Subject] = []
@@ -35,7 +37,8 @@ class Guarded(ExitStack):
     def open_all(self, table: MountTable) -> None:
         """Open what the mounted file systems lie on, but for files (loop) and memory.
 
-        Before the freeze. Raises DeviceNotFoundError, UnreadableError.
+        Before the freeze. Raises DeviceNotFoundError, UnreadableError, and KernelRefusedError for
+        one that is writable, and of which only a sample can be compared.
         """
         self._root = table.root
         nodes: dict[str, Mount] = {}
@@ -82,9 +85,27 @@ class Guarded(ExitStack):
         if not device.is_lasting:
             return
         method, identity = recognize(mount.fs_type, device.read)
-        if method is Method.SAMPLE:
-            self.notes.append(
-                f"{mount.fs_type} on {device.name}, mounted at {mount.mount_point}: "
-                "only a sample of it can be compared"
-            )
+        if method is Method.SAMPLE and mount.is_writable and not _is_beside(device, mount):
+            self._admit_sample(device, mount)
         self._subjects.append(_Subject(device, method, identity, mount))
+
+    def _admit_sample(self, device: Device, mount: Mount) -> None:
+        what = (
+            f"{mount.fs_type} on {device.name}, mounted at {mount.mount_point}: only a sample of "
+            "it can be compared"
+        )
+        if mount.fs_type not in self._unguarded:
+            raise KernelRefusedError(
+                f"{what}, and what another system writes to it may not be seen",
+                f"say unguarded-file-systems = {mount.fs_type} in /etc/torpor.conf, or unmount it "
+                f"before you hibernate: {command('umount', mount.mount_point)}",
+            )
+        self.notes.append(what)
+
+
+def _is_beside(device: Device, mount: Mount) -> bool:
+    """Return whether it is a log or realtime device of XFS.
+
+    Whatever is written there shows in the log.
+    """
+    return mount.fs_type == "xfs" and device.number != mount.device

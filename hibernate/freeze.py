@@ -38,8 +38,10 @@ _PAUSE = 0.1
 class Freeze:
     """All that is to be frozen, found and opened; a context manager that closes it again."""
 
-    def __init__(self, helpers: Collection[str], store: str) -> None:
-        """`helpers` as for Cgroups; `store` is where the image goes.
+    def __init__(
+        self, helpers: Collection[str], store: str, unguarded: Collection[str] = ()
+    ) -> None:
+        """`helpers` as for Cgroups, `unguarded` as for Guarded; `store` is where the image goes.
 
         Raises KernelRefusedError, UnreadableError.
         """
@@ -52,7 +54,7 @@ class Freeze:
             refuse_served_swap(self._table)
             refuse_unlisted(self._table, store)
             self._file_systems = files.enter_context(FileSystems(some))
-            self._guarded = files.enter_context(Guarded())
+            self._guarded = files.enter_context(Guarded(unguarded))
             self._guarded.open_all(self._table)
             self._cgroups = Cgroups(helpers)
             self._files = files.pop_all()

@@ -30,6 +30,8 @@ class Plan:
     """One of state.conf.WORKING_SETS."""
     sleep_hooks: bool = False
     """Whether to run systemd's hooks before and after."""
+    unguarded: tuple[str, ...] = ()
+    """Types of file systems that may be mounted writable though the guard sees a sample only."""
     is_found: bool = False
     """Whether the next boot looks in the store."""
 
@@ -43,6 +45,7 @@ class Plan:
             conf.helpers,
             codec=conf.codec or DEFAULT,
             working_set=conf.working_set or ON,
+            unguarded=conf.unguarded,
         )
 
     def largest_image(self) -> int:

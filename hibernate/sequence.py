@@ -69,7 +69,7 @@ def hibernate(
     checksum.self_test()
     with ExitStack() as undo:
         store = undo.enter_context(open_store(plan.store))
-        freeze = undo.enter_context(Freeze(plan.helpers, plan.store))
+        freeze = undo.enter_context(Freeze(plan.helpers, plan.store, plan.unguarded))
         marking = Marking(store, plan.image_uuid, log)
         # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
         undo.enter_context(Watchdog(marking.clear_alone, *freeze.rescue))

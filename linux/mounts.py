@@ -35,6 +35,11 @@ class Mount:
     """Those of the file system, with commas between."""
 
     @property
+    def is_writable(self) -> bool:
+        """Whether the file system may be written to; a mount of it may be read-only besides."""
+        return "ro" not in self.options.split(",")
+
+    @property
     def is_served(self) -> bool:
         """Whether a process serves it: fuse, fuseblk, and what is named after them."""
         return self.fs_type.startswith("fuse")

@@ -40,6 +40,8 @@ class Conf:
     """One of format.codec.NAMES."""
     working_set: str | None = None
     """One of WORKING_SETS."""
+    unguarded: tuple[str, ...] = ()
+    """Types of file systems that may be mounted writable though the guard sees a sample only."""
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -66,13 +68,15 @@ class Conf:
             return replace(self, image_size=parse_image_size(value))
         if key == "helpers":
             return replace(self, helpers=tuple(value.split()))
+        if key == "unguarded-file-systems":
+            return replace(self, unguarded=tuple(value.split()))
         if key == "codec":
             return replace(self, codec=_one_of(codec.NAMES, key, value))
         if key == "mode":
             return replace(self, mode=_one_of(MODES, key, value))
         if key == "working-set":
             return replace(self, working_set=_one_of(WORKING_SETS, key, value))
-        known = "store, image-size, mode, codec, working-set or helpers"
+        known = "store, image-size, mode, codec, working-set, helpers or unguarded-file-systems"
         raise ValueError(f"there is no '{key}': {known}")
 
 

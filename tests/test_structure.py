@@ -27,7 +27,7 @@ ALLOWED = {
     "initramfs/generators": GROUND | {"format", "store", "state", "initramfs/archive"},
     "initramfs/loaders": GROUND | {"state", "initramfs/archive", "initramfs/generators"},
     "torpor/doctor": GROUND
-    | {"format", "store", "state", "hibernate"}
+    | {"format", "store", "state", "guard", "hibernate"}
     | {"initramfs/archive", "initramfs/generators", "initramfs/loaders"},
     "torpor/enable": GROUND | {"format", "store", "state", "initramfs/generators"},
     "torpor": GROUND

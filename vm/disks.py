@@ -20,6 +20,8 @@ MAKERS = {
     "vfat": ("mkfs.vfat",),
     "exfat": ("mkfs.exfat",),
     "ntfs": ("mkfs.ntfs", "-q", "-F", "-f"),
+    "f2fs": ("mkfs.f2fs", "-q"),
+    "nilfs2": ("mkfs.nilfs2", "-q", "-B", "128"),
 }
 SMALLEST_MIB = {"xfs": 320, "btrfs": 128}
 CHECKERS = {

@@ -7,7 +7,7 @@ from uuid import UUID
 from tests.forge import SWAP, header_page
 from tests.tools import put
 from tests.unit.fake_initramfs import MICROCODE, Link, archive
-from tests.unit.fake_root import FILE_PAGE, FakeRoot, add_device, say_udev
+from tests.unit.fake_root import FILE_PAGE, SUPERBLOCKS, FakeRoot, add_device, say_udev
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Finding, Level
 
@@ -103,6 +103,7 @@ class FakeMachine:
     def device(self, name: str, number: str, size: int, uuid: str) -> None:
         """Add a block device."""
         add_device(self.root, name, number, size, ID_FS_UUID=uuid)
+        self.write(f"/dev/{name}", SUPERBLOCKS)
 
     def layer(self, number: int, size: int, uuid: str, below: str, dm: tuple[str, str]) -> None:
         """Add a device of device-mapper on another one; `dm` are its name and UUID there."""

@@ -84,6 +84,21 @@ def ext(uuid: bytes = UUID_1, mounts: int = 7, size: int = 8192) -> bytes:
     return bytes(data)
 
 
+def btrfs(uuid: bytes = UUID_1) -> bytes:
+    """Return bytes that pass for a superblock of btrfs, and those before it."""
+    return (bytes((64 << 10) + 64) + b"_BHRfS_M").ljust((64 << 10) + 267, b"\0") + uuid.ljust(4096)
+
+
+def bcachefs(uuid: bytes = UUID_1, member: int = 0) -> bytes:
+    """Return bytes that pass for a superblock of bcachefs, and those before it."""
+    magic = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
+    return bytes(4096) + struct.pack("<24x16s16s66xB", magic, uuid, member).ljust(4096, b"\0")
+
+
+SUPERBLOCKS = ext()[:4096] + bcachefs()[4096:] + btrfs()[8192:]
+"""Bytes that pass for each of these file systems."""
+
+
 class Disks(FakeRoot):
     """A system below a folder with block devices, and kinds of file systems to be on them."""
 

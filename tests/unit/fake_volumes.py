@@ -10,7 +10,7 @@ from guard.kinds import KINDS
 from tests.premises.volumes import make_volume
 from vm.host import run
 
-TYPES = ("ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs")
+TYPES = ("ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs", "f2fs", "nilfs2")
 
 
 class Memory:

@@ -7,6 +7,13 @@ LVM = "LVM-" + "x" * 64
 OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 
 
+def zram_only(fake: FakeMachine) -> None:
+    fake.device("zram0", "253:0", 4 * GIB, "dddddddd-0000-0000-0000-000000000000")
+    fake.replace("/proc/swaps", "/dev/sda2", "/dev/zram0")
+    fake.remove("/var/lib/torpor/location")
+    fake.initramfs.pop("var/lib/torpor/location")
+
+
 def swap_on_nbd(fake: FakeMachine) -> None:
     fake.device("nbd0", "43:0", 4 * GIB, OTHER_UUID)
     fake.swaps("/dev/sda2 partition 4194304 0", "/dev/nbd0 partition 4096 0")
@@ -28,3 +35,9 @@ def home_on_a_cache(fake: FakeMachine) -> None:
     fake.write("/usr/sbin/lvm", "")
     table = "0 2097152 cache 8:1 8:1 8:1 128 1 writeback smq 0"
     fake.write("/sys/class/block/dm-5/dm/table", table)
+
+
+def home_on_ufs(fake: FakeMachine) -> None:
+    fake.device("sdb1", "8:17", 4 * GIB, OTHER_UUID)
+    line = "30 21 8:17 / /home rw - ufs /dev/sdb1 rw\n"
+    fake.write("/proc/self/mountinfo", f"{MOUNTS}{line}")

@@ -112,6 +112,8 @@ PARTS = st.builds(
 
 def build(folder: Path, parts: Parts) -> FakeMachine:
     fake = FakeMachine(folder)
+    # Read-only, so that the guard, which only two of the three commands have, does not mind.
+    fake.replace("/proc/self/mountinfo", "/dev/sda1 rw", "/dev/sda1 ro")
     fake.write("/dev/sda1", b"")
     fake.device("sda3", "8:3", 3 * GIB, "cccccccc-0000-0000-0000-000000000000")
     fake.device("sda4", "8:4", 3 * GIB, SDA4.removeprefix("UUID="))

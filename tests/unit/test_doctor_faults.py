@@ -10,7 +10,6 @@ from tests.forge import KERNEL, SWAP, USER
 from tests.unit import faulty_layers as layers
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import (
-    GIB,
     IMAGE,
     LOCATION,
     RELEASE,
@@ -66,13 +65,6 @@ def without(name: str) -> Spoil:
 
 def with_member(name: str, data: bytes) -> Spoil:
     return lambda fake: fake.initramfs.update({name: data})
-
-
-def zram_only(fake: FakeMachine) -> None:
-    fake.device("zram0", "253:0", 4 * GIB, "dddddddd-0000-0000-0000-000000000000")
-    fake.replace("/proc/swaps", "/dev/sda2", "/dev/zram0")
-    fake.remove("/var/lib/torpor/location")
-    fake.initramfs.pop("var/lib/torpor/location")
 
 
 def random_key(fake: FakeMachine) -> None:
@@ -179,7 +171,7 @@ FAULTS = {
         "/etc/torpor.conf, line 1: there is no 'stor'",
         "",
     ),
-    "zram only": Fault(zram_only, "/dev/zram0 is compressed memory", "mkstore"),
+    "zram only": Fault(layers.zram_only, "/dev/zram0 is compressed memory", "mkstore"),
     "random key": Fault(random_key, "a new random key at each boot (swap_crypt", "LUKS"),
     "store gone": Fault(
         lambda fake: say_udev(fake.root, "8:2", ID_FS_TYPE="ext4"),
@@ -320,6 +312,9 @@ FAULTS = {
         layers.home_on_a_cache,
         "/dev/mapper/vg-home is dm-cache, which a boot changes when it sets it up",
         "dmsetup remove vg-home; or do without the cache: lvconvert --splitcache",
+    ),
+    "a file system that nobody knows": Fault(
+        layers.home_on_ufs, "ufs on /dev/sdb1, mounted at /home: only a sample", "umount /home"
     ),
     "HibernateLocation": Fault(
         written(EFI_VARIABLE, "x"),

@@ -12,6 +12,7 @@ from tests.unit.boot_layouts import kernel
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import IMAGE, NEEDS, RELEASE, FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE
+from tests.unit.faulty_layers import home_on_ufs
 from torpor.doctor.examine import examine
 from torpor.doctor.finding import Level
 
@@ -334,3 +335,9 @@ def test_what_something_unknown_opens(fake: FakeMachine) -> None:
         (Level.WARNING, "what opens swap, on which the store lies, is unknown"),
         (Level.WARNING, "what opens stratis-1-a, on which /home lies, is unknown"),
     ]
+
+
+def test_a_file_system_that_nobody_knows_may_be_allowed(fake: FakeMachine) -> None:
+    home_on_ufs(fake)
+    fake.write("/etc/torpor.conf", "unguarded-file-systems = ufs\n")
+    assert {finding.level for finding in fake.examine()} == {Level.OK}

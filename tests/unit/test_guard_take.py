@@ -2,13 +2,13 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from errors import ChangedError, DeviceNotFoundError, UnreadableError
+from errors import ChangedError, DeviceNotFoundError, KernelRefusedError, UnreadableError
 from format.tables import GuardEntry, Method
 from guard import ntfs
 from guard.compare import compare
@@ -20,8 +20,8 @@ from linux import block
 from linux.mounts import Mount
 from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.tools import failing
-from tests.unit.fake_root import UUID_1, UUID_2, Disks, ext
-from tests.unit.fake_volumes import Memory, ntfs_image, ntfs_record, ntfs_runs
+from tests.unit.fake_root import UUID_1, UUID_2, Disks, bcachefs, btrfs, ext
+from tests.unit.fake_volumes import Memory, ntfs_image, ntfs_record, ntfs_runs, xfs_image
 
 
 @pytest.fixture
@@ -33,8 +33,10 @@ def mount(device: str, place: str, fs_type: str = "ext4", source: str = "none") 
     return Mount(1, device, place, fs_type, source)
 
 
-def taken(disks: Disks, *mounts: Mount) -> tuple[list[GuardEntry], list[str]]:
-    with Guarded() as guarded:
+def taken(
+    disks: Disks, *mounts: Mount, unguarded: Collection[str] = ()
+) -> tuple[list[GuardEntry], list[str]]:
+    with Guarded(unguarded) as guarded:
         guarded.open_all(disks.table(*mounts))
         return list(guarded.entries()), guarded.notes
 
@@ -78,17 +80,49 @@ def test_files_and_memory_are_left_out(below: str, disks: Disks) -> None:
     assert taken(disks, mount("8:0", "/mnt")) == ([], [])
 
 
-@pytest.mark.parametrize("fs_type", ["ntfs3", "fuseblk", "jfs", "xfs"])
-def test_other_types_are_sampled_with_a_note(fs_type: str, disks: Disks) -> None:
-    """A superblock that is not its type's, too."""
+SAMPLED = ["ntfs3", "fuseblk", "fuseblk.some", "jfs", "hfsplus", "f2fs", "btrfs", "xfs", "vfat"]
+"""Types that are none of ours, and a superblock that is not its type's."""
+
+
+@pytest.mark.parametrize("fs_type", SAMPLED)
+def test_a_writable_one_of_which_there_is_only_a_sample_is_refused(
+    fs_type: str, disks: Disks
+) -> None:
     path = disks.add("sda", ext())
-    entries, notes = taken(disks, mount("8:0", "/mnt", fs_type))
-    assert [(e.method, e.identity) for e in entries] == [(Method.SAMPLE, bytes(16))]
+    sampled = Mount(1, "8:0", "/my disk", fs_type, path, options="rw,errors=ro")
+    with pytest.raises(KernelRefusedError, match=f"^{fs_type} on {path}, mounted at /my d") as said:
+        taken(disks, sampled)
+    assert "umount '/my disk'" in said.value.hint
+    assert f"unguarded-file-systems = {fs_type} in /etc/torpor.conf" in said.value.hint
+
+
+@pytest.mark.parametrize("fs_type", SAMPLED)
+def test_a_sample_will_do_where_it_is_allowed_or_nothing_is_written(
+    fs_type: str, disks: Disks
+) -> None:
+    """With a note where it is only allowed."""
+    path = disks.add("sda", ext())
+    expected = [(Method.SAMPLE, bytes(16))]
+    entries, notes = taken(disks, Mount(1, "8:0", "/mnt", fs_type, path, options="ro,errors=rw"))
+    assert [(e.method, e.identity) for e in entries] == expected
+    assert notes == []
+    entries, notes = taken(disks, mount("8:0", "/mnt", fs_type), unguarded=("udf", fs_type))
+    assert [(e.method, e.identity) for e in entries] == expected
     assert notes == [f"{fs_type} on {path}, mounted at /mnt: only a sample of it can be compared"]
 
 
+def test_a_realtime_device_is_sampled(disks: Disks) -> None:
+    """What is written there shows in the log."""
+    disks.add("sda", bytes(xfs_image(100, 5)))
+    realtime = disks.add("sdb", b"data" * 2048)
+    options = f"rw,rtdev={realtime}"
+    entries, notes = taken(disks, Mount(1, "8:0", "/mnt", "xfs", "/dev/sda", options=options))
+    assert [e.method for e in entries] == [Method.XFS, Method.SAMPLE]
+    assert notes == []
+
+
 def test_all_devices_of_a_btrfs(disks: Disks) -> None:
-    paths = [disks.add(name, ext()) for name in ("sda", "cciss!c0d1", "sdc")]
+    paths = [disks.add(name, btrfs()) for name in ("sda", "cciss!c0d1", "sdc")]
     disks.btrfs("1-2", "sda", "cciss!c0d1")
     disks.btrfs("3-4", "sdc")
     (disks.folder / "sys/fs/btrfs/features").mkdir()
@@ -98,6 +132,19 @@ def test_all_devices_of_a_btrfs(disks: Disks) -> None:
         ("/dev/sda", "/"),
     ]
     assert len(taken(disks, mount("0:30", "/", "btrfs", "/dev/root"))[0]) == 3
+
+
+def test_all_devices_of_a_bcachefs(disks: Disks) -> None:
+    """Alike but for their numbers: one of them does not stand in for another."""
+    paths = [disks.add(f"sd{nth}", bcachefs(member=nth)) for nth in range(3)]
+    member = mount("0:30", "/mnt", "bcachefs", ":".join(paths))
+    entries, notes = taken(disks, member)
+    assert notes == []
+    assert [(e.method, e.device) for e in entries] == [(Method.BCACHEFS, path) for path in paths]
+    compare(entries, lambda: False, disks)
+    disks.add("sd1", bcachefs(member=1)[:-1] + b"x")
+    with pytest.raises(ChangedError, match=f"the bcachefs of /mnt, on {paths[1]}, has changed"):
+        compare(entries, lambda: False, disks)
 
 
 def test_btrfs_whose_devices_nobody_knows(disks: Disks) -> None:

@@ -14,7 +14,7 @@ from store.choose import Settings, choose_store
 from tests.forge import SWAP
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import ENABLED, GIB, IMAGE, MOUNTS, RELEASE, header
-from tests.unit.fake_root import FakeRoot
+from tests.unit.fake_root import FakeRoot, ext
 from tests.unit.following import HOOK, Machine
 from tests.unit.test_doctor_faults import (
     FAULTS,
@@ -187,7 +187,7 @@ SPOILS = {name: ("yes", fault.spoil) for name, fault in FAULTS.items()}
 SPOILS |= {
     "resume= of a file system": (
         "yes",
-        both(on_command_line("resume=/dev/sda1"), written("/dev/sda1", bytes(4096))),
+        both(on_command_line("resume=/dev/sda1"), written("/dev/sda1", ext())),
     ),
     "location cut off": (
         "yes",

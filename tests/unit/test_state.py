@@ -28,9 +28,17 @@ def test_conf(tmp_path: Path) -> None:
     path = tmp_path / "torpor.conf"
     path.write_text(
         "# a note\n\nstore=/swapfile\n image-size = 2G \nmode = shutdown\nhelpers = a  b-c\n"
+        "unguarded-file-systems = udf  hfsplus\n"
         "codec = zstd\n"
     )
-    assert read_conf(str(path)) == Conf("/swapfile", 2 << 30, "shutdown", ("a", "b-c"), "zstd")
+    assert read_conf(str(path)) == Conf(
+        "/swapfile",
+        2 << 30,
+        "shutdown",
+        ("a", "b-c"),
+        "zstd",
+        unguarded=("udf", "hfsplus"),
+    )
 
 
 @pytest.mark.parametrize(

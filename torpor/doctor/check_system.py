@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from errors import DeviceNotFoundError, StateError, command
+from guard.take import Guarded
 from hibernate.filesystems import to_freeze
 from hibernate.served import refuse_served, refuse_served_swap
 from hibernate.stateful import refuse_stateful
@@ -137,6 +138,16 @@ def stateful(facts: Facts) -> Iterator[Finding]:
     Raises KernelRefusedError, UnreadableError.
     """
     refuse_stateful(facts.root)
+    yield from ()
+
+
+def unguarded(facts: Facts) -> Iterator[Finding]:
+    """Look for what cannot be compared at the resume, as `torpor hibernate` does.
+
+    Raises KernelRefusedError, DeviceNotFoundError, UnreadableError.
+    """
+    with Guarded(facts.conf.unguarded) as guarded:
+        guarded.open_all(MountTable(read_mounts(facts.root), facts.root))
     yield from ()
 
 

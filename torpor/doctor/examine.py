@@ -31,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     check_system.zfs_pools,
     check_system.served,
     check_system.stateful,
+    check_system.unguarded,
     check_system.stock_resume,
     check_system.hibernate_location,
     check_system.systemd_options,
