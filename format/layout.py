@@ -281,10 +281,14 @@ WorkingSetFileSystem = Struct(
     "mount_point" / _TEXT,
 )
 
-WorkingSet = Struct(
+WorkingSetHead = Struct(
     "flags" / Int32ul,
     "boot_id" / _UUID,
     "file_systems" / PrefixedArray(Int32ul, _each(WorkingSetFileSystem)),
+)
+
+WorkingSet = Struct(
+    *WorkingSetHead.subcons,
     "names" / _BYTES,
     "checks" / _BYTES,
     "ranges" / _BYTES,

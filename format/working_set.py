@@ -3,19 +3,27 @@
 docs/FORMAT.md, "Working set". Pages of files and processes are named, none of their bytes is kept.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
-from typing import ClassVar, Self
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format import layout
 from format.checksum import crc32c
-from format.records import MAX_WORKING_SET_SIZE, WORKING_SET
+from format.packed import Unpacked, encode_numbers, number_at, ranges_at
+from format.records import MAX_TABLE_SIZE, MAX_WORKING_SET_SIZE, WORKING_SET
+
+if TYPE_CHECKING:
+    from array import array
 
 MAX_FILES = 1 << 20
 MAX_FILE_SYSTEMS = 4096
+MAX_PROCESSES = 1 << 20
+MAX_RANGES = 1 << 21
+"""Of all files and processes together."""
+
 MAX_PATH = 4096
 """Bytes of a path, and so of a front-coded one when it is put together."""
 
@@ -25,17 +33,17 @@ MAX_NAMES = 64 << 20
 MAX_FILE_SIZE = MAX_WORKING_SET_SIZE + 64
 """Bytes of a whole file with a working set, and a few more."""
 
-_MAX_BYTES = 10
-"""Of a number of 64 bits."""
+_COUNT = slice(20, 24)
+"""Where the number of file systems stands in the section."""
 
-_MOST_PAGES = 1 << 51
-"""No file and no address space has more: a byte of a file has a number of 63 bits."""
+_NAME_BYTES = 3
+"""The most of a number within a name."""
 
 PAGES_IN_MIB = 256
 
 _WORD = (1 << 64) - 1
 
-Ranges = tuple[tuple[int, int], ...]
+Ranges = Sequence[tuple[int, int]]
 """Runs of pages: first page, pages; in order and apart from each other."""
 
 
@@ -63,7 +71,7 @@ class FileSystem:
     """The folder of the file system that is mounted (proc(5), mountinfo); "" without paths."""
     mount_point: str
     """"" without paths."""
-    files: tuple[CachedFile, ...]
+    files: Collection[CachedFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ class ProcessMemory:
     """Of its address space."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkingSet:
     """All of it."""
 
@@ -87,7 +95,7 @@ class WorkingSet:
     complete: bool
     """Whether neither time nor room ran out."""
     file_systems: tuple[FileSystem, ...]
-    processes: tuple[ProcessMemory, ...]
+    processes: Collection[ProcessMemory]
 
     kind: ClassVar[int] = WORKING_SET
 
@@ -96,13 +104,13 @@ class WorkingSet:
         """How many files there are."""
         return sum(len(system.files) for system in self.file_systems)
 
-    @property
+    @cached_property
     def file_pages(self) -> int:
         """Pages of page cache."""
         files = (file for system in self.file_systems for file in system.files)
         return sum(pages_in(file.ranges) for file in files)
 
-    @property
+    @cached_property
     def process_pages(self) -> int:
         """Pages of processes; one that several share counts for each."""
         return sum(pages_in(process.ranges) for process in self.processes)
@@ -125,6 +133,11 @@ class WorkingSet:
             f"{'' if self.complete else ', not all'}"
         )
 
+    @property
+    def head_size(self) -> int:
+        """Bytes of the section up to the names: at most MAX_TABLE_SIZE."""
+        return len(layout.build(layout.WorkingSetHead, self, flags=0))
+
     def build(self) -> bytes:
         """Return the section's bytes."""
         files = [file for system in self.file_systems for file in system.files]
@@ -142,34 +155,35 @@ class WorkingSet:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Return the working set in a section. Raises DamagedError, UnsupportedError."""
-        fields = layout.parse(layout.WorkingSet, data, "the working set cannot be read")
+        """Return the working set in a section. Raises DamagedError, UnsupportedError.
+
+        All of it is checked, and stays packed: as objects it would take a gigabyte.
+        """
+        if int.from_bytes(data[_COUNT], "little") > MAX_FILE_SYSTEMS:
+            raise DamagedError("the working set claims more file systems than there can be")
+        head, refusal = data[:MAX_TABLE_SIZE], "the working set cannot be read"
+        layout.parse(layout.WorkingSetHead, head, refusal)
+        fields = layout.parse(layout.WorkingSet, data, refusal)
         if fields.flags & ~(layout.WITHOUT_PATHS | layout.INCOMPLETE):
             raise UnsupportedError(f"the working set has unknown flags {fields.flags:#x}")
-        counts = [system.file_count for system in fields.file_systems]
-        if len(counts) > MAX_FILE_SYSTEMS or sum(counts) > MAX_FILES:
-            raise DamagedError(f"the working set claims {sum(counts)} files")
-        if len(fields.checks) != 4 * sum(counts):
+        files = sum(system.file_count for system in fields.file_systems)
+        if files > MAX_FILES:
+            raise DamagedError(f"the working set claims {files} files")
+        if len(fields.checks) != 4 * files:
             raise DamagedError("the working set has another number of checks than of files")
-        columns = zip(
-            _names(fields.names, counts),
-            layout.column("I", fields.checks),
-            _file_ranges(decode_numbers(fields.ranges), sum(counts)),
-            strict=True,
-        )
-        # A list: what is left over in a column is noticed at its end only.
-        files = iter([CachedFile(name, check, used, runs) for name, check, (used, runs) in columns])
-        systems = (
-            layout.filled(FileSystem, system, files=tuple(islice(files, system.file_count)))
-            for system in fields.file_systems
-        )
+        columns = _Columns(fields.names, layout.column("I", fields.checks), fields.ranges)
+        sums = _Sums()
+        systems = tuple(_systems(fields.file_systems, columns, sums))
+        unpack = partial(_processes, fields.processes)
+        for process in unpack():
+            sums.add(process.ranges, processes=1)
         return layout.filled(
             cls,
             fields,
             with_paths=not fields.flags & layout.WITHOUT_PATHS,
             complete=not fields.flags & layout.INCOMPLETE,
-            file_systems=tuple(systems),
-            processes=tuple(_processes(decode_numbers(fields.processes))),
+            file_systems=systems,
+            processes=Unpacked(sums.processes, unpack),
         )
 
 
@@ -204,7 +218,7 @@ def pages_in(ranges: Iterable[tuple[int, int]]) -> int:
     return sum(count for _, count in ranges)
 
 
-def _front_coded(files: Sequence[CachedFile]) -> bytes:
+def _front_coded(files: Iterable[CachedFile]) -> bytes:
     """Return the names: of each, how much it shares with the one before, and the rest of it."""
     out = bytearray()
     before = b""
@@ -229,7 +243,7 @@ def _numbers_of_files(files: Sequence[CachedFile]) -> Iterator[int]:
         yield from _gaps(file.ranges)
 
 
-def _numbers_of_processes(processes: Sequence[ProcessMemory]) -> Iterator[int]:
+def _numbers_of_processes(processes: Iterable[ProcessMemory]) -> Iterator[int]:
     for process in processes:
         yield process.pid
         yield process.started
@@ -246,107 +260,102 @@ def _gaps(ranges: Ranges) -> Iterator[int]:
         end = first + count
 
 
-def _names(data: bytes, counts: Sequence[int]) -> Iterator[bytes]:
-    at = total = 0
-    for count in counts:
-        before = b""
-        for _ in range(count):
-            shared, at = _number_at(data, at)
-            size, at = _number_at(data, at)
-            name = before[:shared] + data[at : at + size]
-            total += len(name)
-            if shared > len(before) or len(name) != shared + size or len(name) > MAX_PATH:
-                raise DamagedError("the working set has a name that does not fit")
-            if total > MAX_NAMES:
-                raise DamagedError("the names of the working set are too long")
-            at += size
-            yield name
-            before = name
-    if at != len(data):
+class _Columns(NamedTuple):
+    """What is known of all files: one value behind the other."""
+
+    names: bytes
+    checks: "array[int]"
+    ranges: bytes
+
+
+class _Place(NamedTuple):
+    """Where in each column a file begins."""
+
+    name: int = 0
+    check: int = 0
+    ranges: int = 0
+
+
+@dataclass(slots=True)
+class _Sums:
+    """How much there is of what has a limit."""
+
+    names: int = 0
+    """Bytes."""
+    ranges: int = 0
+    processes: int = 0
+
+    def add(self, ranges: Ranges, name: bytes = b"", processes: int = 0) -> None:
+        """Count these. Raises DamagedError if it is too much in all."""
+        self.names += len(name)
+        self.ranges += len(ranges)
+        self.processes += processes
+        if self.names > MAX_NAMES:
+            raise DamagedError("the names of the working set are too long")
+        if self.ranges > MAX_RANGES or self.processes > MAX_PROCESSES:
+            raise DamagedError("the working set has more ranges or processes than there can be")
+
+
+def _systems(
+    found: Iterable[layout.Fields], columns: _Columns, sums: _Sums
+) -> Iterator[FileSystem]:
+    """Yield the file systems, each once its files were checked."""
+    place = _Place()
+    for system in found:
+        walk = partial(_walk, columns, place, system.file_count)
+        for file, end in walk():
+            sums.add(file.ranges, file.name)
+            place = end
+        files = Unpacked(system.file_count, partial(_files, walk))
+        yield layout.filled(FileSystem, system, files=files)
+    if place.name != len(columns.names):
         raise DamagedError("the working set has more names than files")
-
-
-def _number_at(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number that begins there, and where it ends; at most 16 bits."""
-    value = shift = 0
-    for end in range(at, min(at + 3, len(data))):
-        value |= (data[end] & 0x7F) << shift
-        if data[end] < 0x80:
-            return value, end + 1
-        shift += 7
-    raise DamagedError("the working set has a name without a length")
-
-
-def _file_ranges(numbers: list[int], files: int) -> Iterator[tuple[bool, Ranges]]:
-    at = 0
-    for _ in range(files):
-        head = _number(numbers, at)
-        ranges, at = _ranges_at(numbers, at + 1, head >> 1)
-        yield bool(head & 1), ranges
-    if at != len(numbers):
+    if place.ranges != len(columns.ranges):
         raise DamagedError("the working set has ranges of no file")
 
 
-def _processes(numbers: list[int]) -> Iterator[ProcessMemory]:
+def _files(walk: Callable[[], Iterator[tuple[CachedFile, _Place]]]) -> Iterator[CachedFile]:
+    return (file for file, _ in walk())
+
+
+def _walk(columns: _Columns, place: _Place, count: int) -> Iterator[tuple[CachedFile, _Place]]:
+    """Yield so many files from a place on, each with the place of the next."""
+    name = b""
+    name_at, check_at, at = place
+    for nth in range(check_at, check_at + count):
+        name, name_at = _name_at(columns.names, name_at, name)
+        head, at = number_at(columns.ranges, at)
+        ranges, at = _ranges_at(columns.ranges, at, head >> 1)
+        file = CachedFile(name, columns.checks[nth], bool(head & 1), ranges)
+        yield file, _Place(name_at, nth + 1, at)
+
+
+def _name_at(data: bytes, at: int, before: bytes) -> tuple[bytes, int]:
+    """Return the name that begins there, and where it ends."""
+    shared, at = number_at(data, at, _NAME_BYTES)
+    size, at = number_at(data, at, _NAME_BYTES)
+    name = before[:shared] + data[at : at + size]
+    if shared > len(before) or len(name) != shared + size or len(name) > MAX_PATH:
+        raise DamagedError("the working set has a name that does not fit")
+    return name, at + size
+
+
+def _processes(data: bytes) -> Iterator[ProcessMemory]:
     at = 0
-    while at < len(numbers):
-        pid, started = _number(numbers, at), _number(numbers, at + 1)
-        ranges, at = _ranges_at(numbers, at + 3, _number(numbers, at + 2))
+    while at < len(data):
+        pid, at = number_at(data, at)
+        started, at = number_at(data, at)
+        count, at = number_at(data, at)
+        ranges, at = _ranges_at(data, at, count)
         if not 0 < pid < 1 << 31:
             raise DamagedError(f"the working set has an impossible process {pid}")
         yield ProcessMemory(pid, started, ranges)
 
 
-def _number(numbers: list[int], at: int) -> int:
-    if at >= len(numbers):
+def _ranges_at(data: bytes, at: int, count: int) -> tuple[Ranges, int]:
+    """Return the runs whose gaps and sizes begin there, and where they end."""
+    if 2 * count > len(data) - at:
         raise DamagedError("the working set ends before its ranges do")
-    return numbers[at]
-
-
-def _ranges_at(numbers: list[int], at: int, count: int) -> tuple[Ranges, int]:
-    """Return the `count` runs whose gaps and sizes begin there, and where they end."""
-    end = at + 2 * count
-    if end > len(numbers):
-        raise DamagedError("the working set ends before its ranges do")
-    ranges = []
-    page = 0
-    for gap, more in zip(numbers[at:end:2], numbers[at + 1 : end : 2], strict=True):
-        first = page + gap
-        page = first + more + 1
-        ranges.append((first, more + 1))
-    if page > _MOST_PAGES or any(a[0] + a[1] == b[0] for a, b in pairwise(ranges)):
-        raise DamagedError("the working set has an impossible range")
-    return tuple(ranges), end
-
-
-def encode_numbers(numbers: Iterable[int]) -> bytes:
-    """Return the numbers, which are not negative, one behind the other: LEB128.
-
-    A byte for each seven bits, the low ones first (DWARF 5, section 7.6).
-    """
-    out = bytearray()
-    for number in numbers:
-        rest = number
-        while rest > 0x7F:
-            out.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        out.append(rest)
-    return bytes(out)
-
-
-def decode_numbers(data: bytes) -> list[int]:
-    """Return all the numbers in `data`. Raises DamagedError for half a one, or one of > 64 bits."""
-    numbers = []
-    value = shift = 0
-    for byte in data:
-        if byte < 0x80:
-            numbers.append(value | byte << shift)
-            value = shift = 0
-        else:
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if shift >= _MAX_BYTES * 7:
-                raise DamagedError("a number in the working set has no end")
-    if shift:
-        raise DamagedError("the working set ends within a number")
-    return numbers
+    if count > MAX_RANGES:
+        raise DamagedError(f"the working set claims {count} ranges")
+    return ranges_at(data, at, count) if count else ((), at)

@@ -151,7 +151,11 @@ class MountTable:
         return not mount.device.startswith("0:") or mount.fs_type in self._types
 
     def devices_below(self, mount: Mount) -> list[str]:
-        """Return the numbers MAJOR:MINOR of the block devices that the file system lies on.
+        """Return the numbers MAJOR:MINOR of all block devices that the file system lies on."""
+        return [*self.main_devices(mount), *self._beside(mount)]
+
+    def main_devices(self, mount: Mount) -> list[str]:
+        """Return the numbers MAJOR:MINOR of those that it is mounted from: without journals.
 
         Of a bind mount or a subvolume as of the whole. None for what is on no device: memory, the
         network, processes (fuse), overlays, ZFS. A device that is gone keeps its number. A file
@@ -160,7 +164,7 @@ class MountTable:
         no device (/dev/root), of all that are mounted.
         """
         if not mount.device.startswith("0:"):
-            return [mount.device, *self._beside(mount)]
+            return [mount.device]
         if not self.is_on_device(mount):
             return []
         if mount.fs_type == "btrfs":
@@ -170,6 +174,8 @@ class MountTable:
 
     def _beside(self, mount: Mount) -> Iterator[str]:
         """Yield further devices of a file system: an external journal, a log, a realtime device."""
+        if mount.device.startswith("0:"):
+            return
         if mount.fs_type == "xfs":
             options = dict(word.partition("=")[::2] for word in mount.options.split(","))
             sources = [options[name] for name in ("logdev", "rtdev") if name in options]

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from format.working_set import CachedFile, FileSystem, Ranges, pages_in
 from linux import PAGE_SIZE, opening
@@ -24,17 +24,35 @@ _READ_FLAGS = os.O_RDONLY | os.O_NOATIME | os.O_NONBLOCK | os.O_NOCTTY
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
+_MOST_RANGES = 1 << 16
+"""Ranges that are looked at together, and pieces that are put in the order of the disk: a few
+files, or part of one, may have more than there is room for."""
+
 _GROUP_BYTES = 2 << 20
 _GROUP_PIECES = 64
 """What one thread asks for before it waits."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Open:
     """A file that is what was recorded, and open."""
 
     fd: int
+    pages: int
     ranges: Ranges
+    """Some may begin or end behind the pages that it has."""
+    left: int
+    """Ranges of which it is not known that they are in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some of the ranges of an open file."""
+
+    file: _Open
+    count: int
+    ranges: Runs
+    """As far as the file has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +82,17 @@ class FileReplay:
 
     def replay(self, system: FileSystem, *, with_paths: bool, in_use: bool) -> None:
         """Bring back its files that were in use, or the others. Raises StoppedError."""
-        files = [file for file in system.files if file.in_use == in_use]
+        files = (file for file in system.files if file.in_use == in_use)
         tree = find_tree(self._mounted, system.device, system.root)
         root = None
         if tree:
             with suppress(OSError):
                 root = open_tree(tree)
         if root is None:
-            self._stats.skip_file(Skipped.UNMOUNTED, len(files))
+            self._stats.skip_file(Skipped.UNMOUNTED, sum(1 for _ in files))
             return
         try:
-            remaining = iter(files)
-            while batch := list(islice(remaining, self._batch)):
+            for batch in in_groups(files, _ranges_of, _MOST_RANGES, self._batch):
                 self._bring_back(root, batch, with_paths=with_paths)
         finally:
             os.close(root)
@@ -90,32 +107,37 @@ class FileReplay:
                     found.append(each)
                 else:
                     self._stats.skip_file(each)
-            self._read(found)
+            for parts in in_groups(_parts(found), _ranges_of, _MOST_RANGES):
+                self._read(parts)
         finally:
+            self._stats.restored_files += sum(not file.left for file in found)
             for file in found:
                 os.close(file.fd)
 
-    def _read(self, files: Sequence[_Open]) -> None:
-        before = {file.fd: self._missing(file) for file in files}
+    def _read(self, parts: Sequence[_Part]) -> None:
+        before = [self._missing(part) for part in parts]
         pages = self._stats.file_pages
-        pages.resident += sum(pages_in(f.ranges) - pages_in(before[f.fd]) for f in files)
-        pieces = sorted(
-            (piece for fd, runs in before.items() for piece in _pieces(fd, runs)),
-            key=lambda piece: piece.place,
+        missing = sum(map(pages_in, before))
+        pages.resident += sum(pages_in(part.ranges) for part in parts) - missing
+        pieces = chain.from_iterable(
+            _pieces(part.file.fd, runs) for part, runs in zip(parts, before, strict=True)
         )
         try:
-            groups = in_groups(pieces, lambda piece: piece.size, _GROUP_BYTES, _GROUP_PIECES)
-            for _ in self._threads.map(self._read_group, groups):
-                pass
+            while some := sorted(islice(pieces, _MOST_RANGES), key=lambda piece: piece.place):
+                groups = in_groups(some, lambda piece: piece.size, _GROUP_BYTES, _GROUP_PIECES)
+                for _ in self._threads.map(self._read_group, groups):
+                    pass
         finally:
-            after = [pages_in(self._missing(file)) for file in files]
-            pages.restored += sum(map(pages_in, before.values())) - sum(after)
-            self._stats.restored_files += after.count(0)
+            for part in parts:
+                after = pages_in(self._missing(part))
+                missing -= after
+                part.file.left -= 0 if after else part.count
+            pages.restored += missing
 
-    def _missing(self, file: _Open) -> Runs:
+    def _missing(self, part: _Part) -> Runs:
         """Return the recorded pages that are not in memory."""
         try:
-            return list(_without(file.ranges, self._residency.of_file(file.fd)))
+            return list(_without(part.ranges, self._residency.of_file(part.file.fd)))
         except OSError:
             return []
 
@@ -142,16 +164,27 @@ def _opened(root: int, file: CachedFile, *, with_paths: bool) -> _Open | Skipped
         if not stat.S_ISREG(status.st_mode) or check_of(status) != file.check:
             return Skipped.CHANGED
         pages = -(-status.st_size // PAGE_SIZE)
-        ranges = [(first, min(count, pages - first)) for first, count in file.ranges]
-        within = tuple((first, count) for first, count in ranges if count > 0)
-        return _Open(opening.reopen(found, _READ_FLAGS), within)
+        return _Open(opening.reopen(found, _READ_FLAGS), pages, file.ranges, len(file.ranges))
     except OSError:
         return Skipped.REFUSED
     finally:
         os.close(found)
 
 
-def _without(ranges: Ranges, there: Runs) -> Iterator[tuple[int, int]]:
+def _ranges_of(some: CachedFile | _Part) -> int:
+    return len(some.ranges)
+
+
+def _parts(files: Sequence[_Open]) -> Iterator[_Part]:
+    """Yield all of the files, each in parts of at most _MOST_RANGES."""
+    for file in files:
+        for at in range(0, len(file.ranges), _MOST_RANGES):
+            some = file.ranges[at : at + _MOST_RANGES]
+            within = [(first, min(count, file.pages - first)) for first, count in some]
+            yield _Part(file, len(some), [run for run in within if run[1] > 0])
+
+
+def _without(ranges: Runs | Ranges, there: Runs) -> Iterator[tuple[int, int]]:
     """Yield what of the ranges is not in the runs; both are in order."""
     runs = iter([*there, (1 << 62, 1)])
     first, count = next(runs)

@@ -7,7 +7,7 @@ together, for a replay and for the kernel.
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from format.working_set import ProcessMemory, Ranges, pages_in
@@ -44,7 +44,7 @@ def to_page_out(image_size: int) -> int:
     return max(min(wanted, sizes["SwapFree"] // 2), 0)
 
 
-def page_out(processes: Sequence[ProcessMemory], wanted: int) -> int:
+def page_out(processes: Collection[ProcessMemory], wanted: int) -> int:
     """Have so many bytes swapped out, of each process its share; return how many were asked for."""
     deadline = time.monotonic() + LIMIT
     total = sum(pages_in(process.ranges) for process in processes)

@@ -2,7 +2,7 @@
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,14 +51,14 @@ class ProcessReplay:
         self._threads = threads
         self._shared = process_memory.shared_memory_device()
 
-    def replay(self, processes: Sequence[ProcessMemory]) -> None:
+    def replay(self, processes: Iterable[ProcessMemory]) -> None:
         """Bring it back. Raises StoppedError."""
         absent = self._all_absent(processes)
         while runs := sorted(islice(absent, _MOST_RUNS), key=lambda run: run.place):
             for restored in self._threads.map(self._bring_back, _windows(runs)):
                 self._stats.process_pages.restored += restored
 
-    def _all_absent(self, processes: Sequence[ProcessMemory]) -> Iterator[_Run]:
+    def _all_absent(self, processes: Iterable[ProcessMemory]) -> Iterator[_Run]:
         """Yield what is in swap of all of them, and count those that are gone."""
         for process in processes:
             try:

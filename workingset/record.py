@@ -2,17 +2,21 @@
 
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from uuid import UUID
 
-from format.records import MAX_WORKING_SET_SIZE
+from format.records import MAX_TABLE_SIZE, MAX_WORKING_SET_SIZE
 from format.working_set import (
     MAX_FILE_SYSTEMS,
     MAX_FILES,
     MAX_NAMES,
+    MAX_PROCESSES,
+    MAX_RANGES,
     CachedFile,
     FileSystem,
+    ProcessMemory,
     WorkingSet,
     pages_in,
 )
@@ -91,18 +95,25 @@ def _fits(whole: WorkingSet) -> bool:
     files = [file for system in whole.file_systems for file in system.files]
     return (
         len(files) <= MAX_FILES
+        and len(whole.processes) <= MAX_PROCESSES
         and sum(len(file.name) for file in files) <= MAX_NAMES
+        and _ranges(files) + _ranges(whole.processes) <= MAX_RANGES
+        and whole.head_size <= MAX_TABLE_SIZE
         and _least_of_files(files) + _least_of_processes(whole) <= MAX_WORKING_SET_SIZE
     )
 
 
+def _ranges(some: Iterable[CachedFile | ProcessMemory]) -> int:
+    return sum(len(each.ranges) for each in some)
+
+
 def _least_of_files(files: Sequence[CachedFile]) -> int:
     """Return fewer bytes than the files take, without names: to build it takes longer."""
-    return sum(_LEAST_FILE + _LEAST_RANGE * len(file.ranges) for file in files)
+    return _LEAST_FILE * len(files) + _LEAST_RANGE * _ranges(files)
 
 
 def _least_of_processes(whole: WorkingSet) -> int:
-    return sum(_LEAST_RANGE * len(process.ranges) for process in whole.processes)
+    return _LEAST_RANGE * _ranges(whole.processes)
 
 
 def _smaller(whole: WorkingSet) -> WorkingSet:
@@ -110,7 +121,7 @@ def _smaller(whole: WorkingSet) -> WorkingSet:
     files = [file for system in whole.file_systems for file in system.files]
     unused = [file for file in files if not file.in_use]
     if whole.processes and (not unused or _least_of_processes(whole) > _least_of_files(unused)):
-        half = whole.processes[: len(whole.processes) // 2]
+        half = tuple(islice(whole.processes, len(whole.processes) // 2))
         return replace(whole, processes=half, complete=False)
     pages = sorted(pages_in(file.ranges) for file in unused or files)
     few = pages[len(pages) // 2]

@@ -52,7 +52,7 @@ def trees(table: MountTable) -> list[Tree]:
 
 def _node_below(mount: Mount, table: MountTable) -> str | None:
     """Return the device of the mount; of a btrfs on several the first, which its UUID finds."""
-    numbers = table.devices_below(mount)
+    numbers = table.main_devices(mount)
     return node_of_number(numbers[0], table.root) if numbers else None
 
 

@@ -323,7 +323,7 @@ def _working_sets() -> dict[str, tuple[str, bytes]]:
         "checks": ("another number of checks", working_set(checks=bytes(8))),
         "name-shares-too-much": ("does not fit", working_set(names=b"\x01\x05bin/a")),
         "name-cut": ("does not fit", working_set(names=b"\x00\x05bin/")),
-        "name-length": ("without a length", working_set(names=b"\x00\xff\xff\xff\x01")),
+        "name-length": ("no end", working_set(names=b"\x00\xff\xff\xff\x01")),
         "names-of-no-file": ("more names", working_set(names=forge.NAMES + b"\0\0")),
         "ranges-cut": (ends, working_set(ranges=leb(5, 0, 0, 300))),
         "ranges-absurd-count": (ends, working_set(ranges=leb(1 << 60))),
