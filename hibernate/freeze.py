@@ -46,12 +46,12 @@ class Freeze:
         Raises KernelRefusedError, UnreadableError.
         """
         _refuse_zfs()
-        refuse_stateful(HOST)
         with ExitStack() as files:
             self._table = MountTable(every_mount())
             some = to_freeze(self._table)
             refuse_served(some, self._table)
             refuse_served_swap(self._table)
+            refuse_stateful(self._table)
             refuse_unlisted(self._table, store)
             self._file_systems = files.enter_context(FileSystems(some))
             self._guarded = files.enter_context(Guarded(unguarded))

@@ -120,7 +120,7 @@ def refuse_served_swap(table: MountTable) -> None:
     """
     loops = LoopFiles(table)
     for area in active_swaps(table.root):
-        for layer in loops.with_devices(_layers_of(area, table)):
+        for layer in loops.with_devices(layers_of_swap(area, table)):
             why = why_served(layer.name, table.root)
             if why := why or (layer.file and f"its file {layer.file} is frozen by then"):
                 raise KernelRefusedError(
@@ -130,7 +130,7 @@ def refuse_served_swap(table: MountTable) -> None:
                 )
 
 
-def _layers_of(area: SwapArea, table: MountTable) -> list[stack.Layer]:
+def layers_of_swap(area: SwapArea, table: MountTable) -> list[stack.Layer]:
     """Return what the swap lies on, [] for a file that is not to be found."""
     with suppress(OSError, StoreRefusedError):
         if area.is_partition:

@@ -25,8 +25,9 @@ def home_on_nbd(fake: FakeMachine) -> None:
 
 
 def swap_on_a_thin_volume(fake: FakeMachine) -> None:
-    fake.mapped("vg-swap", LVM)
-    fake.write("/sys/class/block/dm-0/dm/table", "0 8388608 thin 8:2 1")
+    fake.layer(3, GIB, OTHER_UUID, "sda1", ("vg-swap", LVM))
+    fake.write("/sys/class/block/dm-3/dm/table", "0 2097152 thin 8:1 1")
+    fake.swaps("/dev/sda2 partition 4194304 0", "/dev/dm-3 partition 4096 0")
 
 
 def home_on_a_cache(fake: FakeMachine) -> None:

@@ -306,7 +306,7 @@ FAULTS = {
         "umount /home",
     ),
     "swap on a thin volume": Fault(
-        layers.swap_on_a_thin_volume, "/dev/dm-0 is on /dev/mapper/vg-swap (dm-thin)", "use swap on"
+        layers.swap_on_a_thin_volume, "/dev/dm-3 is on /dev/mapper/vg-swap (dm-thin)", "swapoff"
     ),
     "a file system on a cache": Fault(
         layers.home_on_a_cache,

@@ -93,7 +93,7 @@ def store_refusal(disks: Disks, name: str) -> str:
 
 def refusal(disks: Disks) -> str:
     try:
-        refuse_stateful(disks)
+        refuse_stateful(disks.table())
     except KernelRefusedError as error:
         return f"{error}; {error.hint}"
     return ""
@@ -150,6 +150,18 @@ def test_one_line_of_many_and_several_layers_deep(disks: Disks) -> None:
     disks.map("dm-0", table("linear"))
     assert verdict(disks, "dm-3") == (False, True)
     assert verdict(disks, "dm-0") == (True, True)
+
+
+def test_swap_beside_the_store(disks: Disks) -> None:
+    """The kernel writes there, too, and the pool notes it."""
+    disks.add("sdb")
+    disks.map("dm-0", table("thin"))
+    put(disks.folder, {"proc/swaps": "Filename\n/dev/dm-0 partition 100 0 -2\n"})
+    assert verdict(disks, "sdb") == (True, False)
+    assert refusal(disks).startswith("the swap on /dev/dm-0 is on /dev/mapper/vg-lv (dm-thin), ")
+    assert "swapoff /dev/dm-0" in refusal(disks)
+    disks.map("dm-0", table("raid"))
+    assert verdict(disks, "sdb") == (True, True)
 
 
 def test_what_is_beside_the_store_counts_for_the_machine_only(disks: Disks) -> None:
@@ -223,6 +235,6 @@ def test_table_that_cannot_be_read(disks: Disks, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Disks, "dm_table", refuse)
     with pytest.raises(UnreadableError, match="permission denied"):
-        refuse_stateful(disks)
+        refuse_stateful(disks.table())
     with pytest.raises(UnreadableError, match="permission denied"):
         refuse_volatile("/dev/dm-0", "/the/store", disks)

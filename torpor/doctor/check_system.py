@@ -133,11 +133,11 @@ def served(facts: Facts) -> Iterator[Finding]:
 
 
 def stateful(facts: Facts) -> Iterator[Finding]:
-    """Look for layers that a boot changes, with which `torpor hibernate` refuses to go on.
+    """Look for layers that change behind a restored kernel's back, as `torpor hibernate` does.
 
     Raises KernelRefusedError, UnreadableError.
     """
-    refuse_stateful(facts.root)
+    refuse_stateful(MountTable(read_mounts(facts.root), facts.root))
     yield from ()
 
 
