@@ -12,6 +12,10 @@ _CLASS = "/sys/class/block"
 
 _NAMES = ("dm/name", "dm/uuid", "md/uuid")
 
+ENCRYPTED = re.compile(r"CRYPT-(?:LUKS\d-([0-9a-f]{32})|PLAIN|LOOPAES|TCRYPT|BITLK|FVAULT2)-")
+"""What cryptsetup calls what it opens (lib/libdevmapper.c, dm_prepare_uuid), with the UUID of LUKS;
+not VERITY, INTEGRITY."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -29,6 +33,11 @@ class Layer:
     """Path of the file that holds a loop device or a partition of one, as its mount namespace has
     it; "" for any other device."""
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is written to it is encrypted by it."""
+        return bool(ENCRYPTED.match(self.dm_uuid))
+
 
 def layers(path: str, root: Root = HOST) -> list[Layer]:
     """Return the device at `path` and all devices below it, from the top. Raises OSError."""
@@ -42,6 +51,18 @@ def layers_of(number: str, root: Root = HOST) -> list[Layer]:
     """Return the device MAJOR:MINOR and all below it, from the top."""
     name = root.device_name(number)
     return list(_walk(name, root)) if name else []
+
+
+def is_encrypted(path: str, root: Root = HOST) -> bool:
+    """Return whether all that is written to the device at `path` is encrypted by a layer below."""
+    name = root.device_name(root.device_number(path) or "")
+    return bool(name) and _is_encrypted(name or "", root)
+
+
+def _is_encrypted(name: str, root: Root) -> bool:
+    below = _below(name, root)
+    by_others = bool(below) and all(_is_encrypted(one, root) for one in below)
+    return by_others or bool(ENCRYPTED.match(root.line(f"{_CLASS}/{name}/dm/uuid")))
 
 
 def loop_of(name: str) -> str:
@@ -59,9 +80,15 @@ def _walk(name: str, root: Root) -> Iterator[Layer]:
     folder = f"{_CLASS}/{name}"
     dm_name, dm_uuid, md_uuid = (root.line(f"{folder}/{file}") for file in _NAMES)
     yield Layer(name, dm_name, dm_uuid, md_uuid, _file_of(name, root))
-    # A partition, of md or bcache, is on what its whole device is on; only that has slaves.
-    for below in (*root.names(f"{folder}/slaves"), *root.names(f"{folder}/../slaves")):
+    for below in _below(name, root):
         yield from _walk(below, root)
+
+
+def _below(name: str, root: Root) -> list[str]:
+    """Return what a device lies on, directly."""
+    folder = f"{_CLASS}/{name}"
+    # A partition, of md or bcache, is on what its whole device is on; only that has slaves.
+    return [*root.names(f"{folder}/slaves"), *root.names(f"{folder}/../slaves")]
 
 
 def _file_of(name: str, root: Root) -> str:

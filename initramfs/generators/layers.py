@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from linux.proc import unescaped
-from linux.stack import Layer
+from linux.stack import ENCRYPTED, Layer
 from store.crypttab import Line
 
-_ENCRYPTED = re.compile(r"CRYPT-(?:LUKS\d-([0-9a-f]{32})|PLAIN|LOOPAES|TCRYPT|BITLK|FVAULT2)-")
-"""What cryptsetup calls what it opens (lib/libdevmapper.c, dm_prepare_uuid); not VERITY."""
 _CRYPTS_PART = re.compile(r"CRYPT-(SUBDEV-|INTEGRITY-.*_dif$|TCRYPT-.*_\d$)")
 """What it calls a part of one of these, which comes with it: before 2.8 the latter two."""
 _COMPONENT = re.compile(
@@ -79,7 +77,7 @@ def _to_open(layers: Sequence[Layer]) -> Iterator[Opened]:
     for at, layer in enumerate(layers):
         if at and _CRYPTS_PART.match(layer.dm_uuid):
             continue
-        if found := _ENCRYPTED.match(layer.dm_uuid):
+        if found := ENCRYPTED.match(layer.dm_uuid):
             lower = layers[at + 1 :]
             below = (one.name for one in lower if not _CRYPTS_PART.match(one.dm_uuid))
             uuid = str(UUID(found[1])) if found[1] else ""

@@ -61,8 +61,11 @@ class FakeMachine:
         return list(examine(self.machine(), lambda: self.logind))
 
     def bad(self) -> list[Finding]:
-        """Return what of it is not well."""
-        return [finding for finding in self.examine() if finding.level != Level.OK]
+        """Return what of it is not well, but that an image gives away a key: test_secrecy.py."""
+        found = [finding for finding in self.examine() if finding.level != Level.OK]
+        return [
+            finding for finding in found if "an image there holds its key" not in finding.message
+        ]
 
     def complaints(self) -> list[str]:
         """Return what doctor says of that."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hibernate.plan import Plan
 from initramfs.generators.generator import Target
 from linux import cmdline, kmsg, root
+from linux.line import one_line
 from state import conf, location
 from state.conf import Conf
 from state.location import Location
@@ -214,8 +215,9 @@ def compare(fake: FakeMachine) -> str:
     """Compare what the commands say; return what they agree on."""
     answers, machine = ask(fake), fake.machine()
     is_enabled = machine.exists("/var/lib/torpor/location")
+    problems = {one_line(text) for text in answers.doctor["problem"]}
     if not answers.target:
-        assert answers.refusal in answers.doctor["problem"]
+        assert answers.refusal in problems
         assert answers.enable_refusal.startswith(f"torpor: {answers.refusal}\n")
         return "no store"
     (store,) = (text for text in answers.doctor["ok"] if text.startswith("the store is "))
@@ -226,9 +228,7 @@ def compare(fake: FakeMachine) -> str:
     assert answers.store in (path, "")
     told = {f"torpor enable will tell the next boot where {path} is"}
     for reason in filter(None, [*answers.warnings, answers.refusal]):
-        assert reason in answers.doctor["problem"] or (
-            not is_enabled and answers.doctor["enable"] >= told
-        )
+        assert reason in problems or (not is_enabled and answers.doctor["enable"] >= told)
     looks_there = any(text.startswith("the next boot looks") for text in answers.doctor["ok"])
     assert looks_there is not bool(answers.warnings or answers.refusal)
     if answers.refusal:

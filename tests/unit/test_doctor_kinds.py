@@ -259,7 +259,7 @@ def test_an_encrypted_stick_may_be_taken_away(fake: FakeMachine) -> None:
     fake.home("luks-stick", LUKS.replace("swap_crypt", "luks-stick"))
     fake.replace("/proc/self/mountinfo", "/home", r"/run/media/me/my\040stick")
     hold(fake, "usr/sbin/cryptsetup")
-    (found,) = (one for one in fake.examine() if one.level != Level.OK)
+    (found,) = fake.bad()
     assert found.remedy.startswith("before you hibernate: umount '/run/media/me/my stick'; or ")
 
 

@@ -6,6 +6,7 @@ from errors import NoSpaceError, command
 from linux.memory import image_of, memory
 from store.choose import check_room, doubts
 from store.find import Kind
+from store.secrecy import exposure
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
 
@@ -71,6 +72,13 @@ def old_image(facts: Facts) -> Finding:
             command("torpor", "discard", found.path),
         )
     return ok(f"no old image lies on {found.path}")
+
+
+def secrecy(facts: Facts) -> Finding:
+    """See that an image does not give away what is encrypted."""
+    if doubt := exposure(facts.store, facts.root):
+        return warning(doubt.message, doubt.remedy)
+    return ok("an image is as secret as the file systems that are mounted")
 
 
 def next_boot(facts: Facts) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ CHECKS: tuple[Check, ...] = (
     check_store.room,
     check_store.free_memory,
     check_store.old_image,
+    check_store.secrecy,
     check_store.next_boot,
     check_initramfs.generator,
     check_initramfs.resumer,

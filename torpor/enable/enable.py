@@ -35,6 +35,8 @@ _SLEEP_TEXT = f"""{NOTE}
 ExecStart=
 ExecStart=/usr/bin/torpor hibernate --sleep-hooks
 """
+# Nothing is closed to it: it looks at the mounts of all processes and freezes them, and systemd's
+# sleep hooks, which it runs, may need anything.
 _LOGIND_TEXT = f"""{NOTE}# logind looks for room by itself, in swap only; Torpor knows better.
 
 [Service]
