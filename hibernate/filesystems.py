@@ -8,12 +8,16 @@ import mmap
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from itertools import islice
 from typing import Self
 
 from errors import KernelRefusedError
 from hibernate.served import LoopFiles
 from linux import filesystem, tasks
 from linux.mounts import FileSystem, Mount, MountTable, file_systems, mounts_of, open_mount
+
+_SHOWN = 5
+"""Mount points of a file system in a message."""
 
 
 def every_mount() -> list[Mount]:
@@ -53,10 +57,12 @@ def to_freeze(table: MountTable) -> list[FileSystem]:
 
 def _open_reachable(mounts: FileSystem) -> tuple[int, str]:
     """Open the first of these mounts of a file system that no other one hides."""
-    for mount in mounts:
+    # Of several at one place only the last one can be reached.
+    at = {mount.mount_point: mount for mount in mounts}
+    for place, mount in at.items():
         with suppress(OSError):
-            return open_mount(mount, os.O_NONBLOCK), mount.mount_point
-    places = ", ".join(mount.mount_point for mount in mounts)
+            return open_mount(mount, os.O_NONBLOCK), place
+    places = ", ".join(islice(at, _SHOWN)) + (", …" if len(at) > _SHOWN else "")
     raise KernelRefusedError(
         f"the file system mounted at {places} cannot be reached to freeze it",
         "another mount hides it, or it does not answer: unmount one of them",

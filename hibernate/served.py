@@ -31,6 +31,7 @@ class LoopFiles:
     def __init__(self, table: MountTable) -> None:
         self._table = table
         self._root = table.root
+        self._of_id = {mount.mount_id: mount for mount in table.mounts}
         self._of_number = {mount.device: mount for mount in reversed(table.mounts)}
         points = [mount.mount_point for mount in table.mounts]
         self._views = {"", *(view[0] for view in map(_VIEW.match, points) if view)}
@@ -70,13 +71,12 @@ class LoopFiles:
 
         For a file system whose files have another number than its mounts, as on btrfs.
         """
-        of_id = {mount.mount_id: mount for mount in self._table.mounts}
         for view in self._views:
             with suppress(OSError), _opened(view + path, self._root) as file:
                 found = os.fstat(file.fd)
                 number = f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}"
                 if (number, found.st_ino) == (held.file_system, held.inode):
-                    return of_id.get(self._root.mount_id(file.fd))
+                    return self._of_id.get(self._root.mount_id(file.fd))
         return None
 
 

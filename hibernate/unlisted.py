@@ -48,9 +48,9 @@ def _has(kind: str, name: str, root: Root) -> bool:
 
 def _unlisted(table: MountTable, store: str) -> Iterator[str]:
     root = table.root
-    numbers = [number for mount in table.mounts for number in table.devices_below(mount)]
+    numbers = {number for mount in table.mounts for number in table.devices_below(mount)}
     for path in (store, *(area.path for area in active_swaps(root))):
-        numbers += filter(None, [root.device_number(path)])
+        numbers.update(filter(None, [root.device_number(path)]))
     listed = {root.device_name(number) for number in numbers}
     for name in root.names(_CLASS):
         if name not in listed and not _has_used_part(name, listed, root) and _is_held(name, root):

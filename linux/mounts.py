@@ -2,17 +2,19 @@
 
 import errno
 import os
+import select
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from linux import proc, stack
 from linux.block import decoded
 from linux.proc import lines, unescaped
 from linux.root import HOST, Root
 
+_OURS = "/proc/self/mountinfo"
 _BTRFS = "/sys/fs/btrfs"
 _EXT = struct.Struct("<1024x224xII")
 """Inode of the journal, or 0, and the number of its device: s_journal_inum, s_journal_dev in
@@ -72,13 +74,43 @@ def _mount(line: str) -> Mount:
     mount_id, _, device, root, mount_point, *_ = left.split(" ")
     fs_type, source, *options = right.split(" ")
     major, minor = map(int, device.split(":"))
-    names = map(unescaped, (mount_point, fs_type, source, root, *options[:1]))
+    names = [mount_point, fs_type, source, root, *options[:1]]
+    if "\\" in line:
+        names = [unescaped(name) for name in names]
     return Mount(int(mount_id), f"{major}:{minor}", *names)
 
 
 def read_mounts(root: Root = HOST) -> list[Mount]:
     """Return what is mounted in the system, [] where it does not say. Raises OSError."""
-    return parse_mounts(os.fsdecode(root.data("/proc/self/mountinfo") or b""))
+    if not root.root:
+        return _ours(os.getpid()).read()
+    return parse_mounts(os.fsdecode(root.data(_OURS) or b""))
+
+
+class _Ours:
+    """What is mounted in our namespace, read again only where something was mounted since.
+
+    Many ask one after the other, and there may be 100,000 mounts (fs.mount-max).
+    """
+
+    def __init__(self) -> None:
+        self._fd = os.open(_OURS, os.O_RDONLY | os.O_CLOEXEC)
+        self._changed = select.poll()
+        self._changed.register(self._fd, select.POLLPRI)
+        self._mounts: list[Mount] | None = None
+
+    def read(self) -> list[Mount]:
+        """Return all mounts. Raises OSError."""
+        # The kernel tells each open file once of a change (fs/proc_namespace.c, mounts_poll).
+        if self._changed.poll(0) or self._mounts is None:
+            self._mounts = parse_mounts(proc.read(_OURS))
+        return [*self._mounts]
+
+
+@lru_cache(maxsize=1)
+def _ours(_pid: int) -> _Ours:
+    """Return that of a process: if it shared one with its parent, either would miss a change."""
+    return _Ours()
 
 
 def mounts_of(pid: int) -> list[Mount]:
@@ -123,6 +155,8 @@ class MountTable:
         self.root = root
         # Of several mounts at one place the last one hides the others.
         self._at = {mount.mount_point.rstrip("/"): mount for mount in mounts}
+        self._below: dict[tuple[str, ...], list[str]] = {}
+        """What was found of each file system, which may be mounted at any number of places."""
 
     def mount_above(self, path: str) -> Mount | None:
         """Return the mount at a path or nearest above it, as far as the path says.
@@ -152,7 +186,10 @@ class MountTable:
 
     def devices_below(self, mount: Mount) -> list[str]:
         """Return the numbers MAJOR:MINOR of all block devices that the file system lies on."""
-        return [*self.main_devices(mount), *self._beside(mount)]
+        key = mount.device, mount.fs_type, mount.source, mount.options
+        if key not in self._below:
+            self._below[key] = [*self.main_devices(mount), *self._beside(mount)]
+        return self._below[key]
 
     def main_devices(self, mount: Mount) -> list[str]:
         """Return the numbers MAJOR:MINOR of those that it is mounted from: without journals.

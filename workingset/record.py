@@ -9,7 +9,6 @@ from uuid import UUID
 
 from format.records import MAX_TABLE_SIZE, MAX_WORKING_SET_SIZE
 from format.working_set import (
-    MAX_FILE_SYSTEMS,
     MAX_FILES,
     MAX_NAMES,
     MAX_PROCESSES,
@@ -53,7 +52,7 @@ def record(
     """
     deadline = time.monotonic() + limit * _SHARE
     table = MountTable(read_mounts())
-    mounted = trees(table)[:MAX_FILE_SYSTEMS]
+    mounted = trees(table)
     walkers = min(len(os.sched_getaffinity(0)), _MOST_WALKERS)
     with Walkers(mounted, deadline, walkers, with_handles=not with_paths) as walking:
         using = Processes(deadline, {*walking.pids, *leave_out})

@@ -1,12 +1,13 @@
 """The mounted file systems on disks here, whose files the page cache holds."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import cache, partial
 
 from errors import DeviceNotFoundError
+from format.working_set import MAX_FILE_SYSTEMS
 from linux.mounts import Mount, MountTable, open_mount
 from linux.root import HOST
 from store.locate import find_device, name_of, node_of_number
@@ -35,25 +36,30 @@ def trees(table: MountTable) -> list[Tree]:
     Not what a process serves (fuseblk): looking at its files waits for that process.
     """
     found: dict[tuple[str, str], Tree] = {}
-    for mount in table.mounts:
-        place = mount.device, mount.root
-        if place in found or mount.is_served or not (node := _node_below(mount, table)):
+    node_of = cache(partial(node_of_number, root=table.root))
+    # A folder's own mounts come after those of what holds it, which show it, too.
+    for mount in sorted(table.mounts, key=lambda mount: len(mount.root)):
+        if any((mount.device, folder) in found for folder in _folders(mount.root)):
+            continue
+        # Of a btrfs on several devices the first, which its UUID finds.
+        numbers = [] if mount.is_served else table.main_devices(mount)[:1]
+        if not numbers or not (node := node_of(numbers[0])):
             continue
         tree = Tree(mount, node)
         with suppress(OSError):
             os.close(open_tree(tree))
-            found[place] = tree
-    return [
-        tree
-        for (device, root), tree in found.items()
-        if not any((device, str(folder)) in found for folder in PurePosixPath(root).parents)
-    ]
+            found[mount.device, mount.root] = tree
+            if len(found) == MAX_FILE_SYSTEMS:
+                break
+    return list(found.values())
 
 
-def _node_below(mount: Mount, table: MountTable) -> str | None:
-    """Return the device of the mount; of a btrfs on several the first, which its UUID finds."""
-    numbers = table.main_devices(mount)
-    return node_of_number(numbers[0], table.root) if numbers else None
+def _folders(path: str) -> Iterator[str]:
+    """Yield a path and all folders above it."""
+    while path != "/":
+        yield path
+        path = path.rpartition("/")[0] or "/"
+    yield "/"
 
 
 class Places:
@@ -62,7 +68,9 @@ class Places:
     def __init__(self, table: MountTable, kept: Sequence[Tree]) -> None:
         """`table` has all mounts; those of file systems in `kept` may be in it."""
         self._table = table
-        self._kept = kept
+        self._kept = {
+            (tree.mount.device, tree.mount.root): number for number, tree in enumerate(kept)
+        }
         self._known: dict[int, tuple[int, bytes] | None] = {}
         """What _place says of a mount."""
 
@@ -72,22 +80,19 @@ class Places:
         if mount is None:
             return None
         if mount.mount_id not in self._known:
-            self._known[mount.mount_id] = _place(mount, self._kept)
+            self._known[mount.mount_id] = self._place(mount)
         if (place := self._known[mount.mount_id]) is None:
             return None
         number, above = place
         rest = path[len(os.fsencode(mount.mount_point.rstrip("/"))) :].strip(b"/")
         return number, b"/".join(filter(None, (above, rest)))
 
-
-def _place(mount: Mount, kept: Sequence[Tree]) -> tuple[int, bytes] | None:
-    """Return the tree that the mount shows a part of, and the path of that part in it."""
-    for number, tree in enumerate(kept):
-        root = PurePosixPath(mount.root)
-        if mount.device == tree.mount.device and root.is_relative_to(tree.mount.root):
-            below = mount.root[len(tree.mount.root.rstrip("/")) :].strip("/")
-            return number, os.fsencode(below)
-    return None
+    def _place(self, mount: Mount) -> tuple[int, bytes] | None:
+        """Return the tree that the mount shows a part of, and the path of that part in it."""
+        for folder in _folders(mount.root):
+            if (number := self._kept.get((mount.device, folder))) is not None:
+                return number, os.fsencode(mount.root[len(folder.rstrip("/")) :].strip("/"))
+        return None
 
 
 def find_tree(candidates: Sequence[Tree], device: str, root: str) -> Tree | None:
@@ -100,7 +105,7 @@ def find_tree(candidates: Sequence[Tree], device: str, root: str) -> Tree | None
     except DeviceNotFoundError:
         return None
     for tree in candidates:
-        if node and HOST.is_same_device(tree.node, node) and root in ("", tree.mount.root):
+        if node and root in ("", tree.mount.root) and HOST.is_same_device(tree.node, node):
             return tree
     return None
 

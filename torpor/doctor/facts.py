@@ -13,7 +13,7 @@ from initramfs.generators.generator import Boot, Generator, Maker
 from initramfs.generators.layers import Opened, to_open
 from initramfs.loaders.find import find_initramfs
 from linux import cmdline, stack
-from linux.mounts import MountTable, read_mounts
+from linux.mounts import MountTable, file_systems, read_mounts
 from linux.root import Root
 from state.conf import PATH as CONF
 from state.conf import Conf
@@ -105,7 +105,7 @@ class Facts:
         """What has to be opened, from the top: for the store, and by mount point for the guard."""
         table = MountTable(read_mounts(self.root), self.root)
         opened = {STORE: to_open(stack.layers(self.store.place.device, self.root))}
-        for mount in table.mounts:
+        for mount, *_ in file_systems(table.mounts):
             for number in table.devices_below(mount):
                 layers = stack.layers_of(number, self.root)
                 if stack.is_lasting(layers):  # else the guard leaves it out, too
