@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import zip_longest
 
 from errors import ChangedError, UnreadableError
 from format.pipeline import PageBuffer
 from format.tables import GuardEntry, Method
-from guard.device import Device, new_buffer
+from guard.device import Device, new_buffer, read_bytes
 from guard.kinds import KINDS
 from guard.layers import describe
+from linux.block import size_of
 from linux.root import HOST, Root
 from store.locate import find_device, whole_devices
 
@@ -41,6 +42,19 @@ def compare(entries: list[GuardEntry], wait: Callable[[], bool], root: Root = HO
                 f"the {entry.file_system} of {entry.mount_point}, on {entry.device} then, "
                 f"is not there{or_changed}"
             )
+
+
+def is_held(fd: int, name: str, entries: list[GuardEntry]) -> bool:
+    """Return whether one of the entries is of the file system on this open device.
+
+    Raises UnreadableError.
+    """
+    read, size = partial(read_bytes, fd, name, new_buffer().view), size_of(fd)
+    return any(
+        entry.device_size == size and KINDS[entry.method].identify(read) == entry.identity
+        for entry in entries
+        if entry.method is not Method.SAMPLE
+    )
 
 
 def _open_devices(

@@ -58,18 +58,25 @@ class Device(OpenFile):
 
     def read(self, offset: int, size: int) -> bytes:
         """See Read."""
-        if offset >= self.size:
-            return b""
-        start = offset - offset % PAGE_SIZE
-        room = self._buffer[: -(-(offset + size - start) // PAGE_SIZE) * PAGE_SIZE]
-        done = 0
-        while done < len(room):
-            with Attempt("read", f"{self.name} at byte {start + done}"):
-                got = os.preadv(self.fd, [room[done:]], start + done)
-            if not got:
-                break
-            done += got
-        return bytes(room[offset - start : min(done, offset - start + size)])
+        return (
+            read_bytes(self.fd, self.name, self._buffer, offset, size)
+            if offset < self.size
+            else b""
+        )
+
+
+def read_bytes(fd: int, name: str, buffer: memoryview, offset: int, size: int) -> bytes:
+    """Return what an open device or file has there, as Read does, through the buffer."""
+    start = offset - offset % PAGE_SIZE
+    room = buffer[: -(-(offset + size - start) // PAGE_SIZE) * PAGE_SIZE]
+    done = 0
+    while done < len(room):
+        with Attempt("read", f"{name} at byte {start + done}"):
+            got = os.preadv(fd, [room[done:]], start + done)
+        if not got:
+            break
+        done += got
+    return bytes(room[offset - start : min(done, offset - start + size)])
 
 
 def _identity(top: stack.Layer) -> str:

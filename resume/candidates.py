@@ -16,9 +16,10 @@ from errors import (
 from format.mark import Mark
 from format.reader import ImageReader
 from format.tables import Guard, GuardEntry
+from guard.compare import is_held
 from resume.check import Machine, check_machine
 from resume.find import Found
-from store.header import read_header
+from store.header import StoreHeader, read_header
 from store.identity import owner_of
 from store.image import opened
 from store.protocol import Slot
@@ -82,7 +83,7 @@ def candidates_of(
     return sorted(examined, key=lambda one: (one.refusal is None, one.created_ns), reverse=True)
 
 
-def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[Slot]:
+def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[StoreHeader]:
     try:
         fd = files.enter_context(opened(found.path, flags))
         yield read_header(fd, found.path, found.page)
@@ -91,7 +92,9 @@ def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[Slot]:
             raise
 
 
-def _examine(slot: Slot, here: Machine, *, is_named: bool) -> Candidate:
+def _examine(slot: StoreHeader, here: Machine, *, is_named: bool) -> Candidate:
+    # A page that is remembered may be another file's by now, such as a copy's.
+    is_named = is_named and slot.is_in_place()
     owner = owner_of(slot, here.identity)
     image, is_ours = None, is_named and not owner
     try:
@@ -100,6 +103,12 @@ def _examine(slot: Slot, here: Machine, *, is_named: bool) -> Candidate:
             raise OtherInstallationError(f"image is of {owner}")
         is_ours = not owner
         guard = check_image(image, slot.mark(), here)
+        if slot.page and not is_held(slot.fd, slot.name, guard):
+            # Whoever may write to a file there could have made it.
+            raise DamagedError(
+                "the image lies in a file, and does not hold its file system mounted: refusing to "
+                "restore it"
+            )
         if not guard and not is_named:
             raise DamagedError(
                 "the image holds nothing mounted, and nothing names it: refusing to restore it"

@@ -7,7 +7,7 @@ LABEL= find a device, with TORPSTOR at its start and ULSUSPEND always: nobody us
 
 from uuid import UUID, uuid4
 
-from errors import DamagedError, StoreRefusedError, command
+from errors import DamagedError, StoreRefusedError, TorporError, command
 from format import PAGE_SIZE
 from format.first_page import (
     MARK_OFFSET,
@@ -47,6 +47,14 @@ class StoreHeader(FirstPage, Slot):
     def mark(self) -> Mark | None:
         """Return the mark, or None where there is none. Raises DamagedError, UnsupportedError."""
         return Mark.parse(self.data) if self.signature == USER_IMAGE else None
+
+    def is_in_place(self) -> bool:
+        """See Slot: a copy of a swap file has the mark of the original."""
+        try:
+            mark = self.mark()
+        except TorporError:
+            return True
+        return mark is None or mark.page == self.page
 
     def set_mark(self, mark: Mark) -> None:
         """Make the image visible: the mark first, the signature when that is on the device."""

@@ -34,6 +34,10 @@ class Slot(ABC):
         """Return whether an image of ours is visible here, readable or not."""
 
     @abstractmethod
+    def is_in_place(self) -> bool:
+        """Return whether the mark says that it stands here, as far as it can be read."""
+
+    @abstractmethod
     def mark(self) -> Mark | None:
         """Return the mark that makes an image visible, or None. Raises DamagedError etc."""
 

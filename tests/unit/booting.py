@@ -1,6 +1,7 @@
 """A boot in an initramfs: its block devices are ordinary files, its time passes when it waits."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import resume.__main__ as program
@@ -11,7 +12,8 @@ from resume.wait import Surroundings, Waiting
 from state.location import Location
 from store.header import new_store_header
 from tests.forge import KERNEL, PAGE, header_page
-from tests.unit.marked import Made, put_image
+from tests.unit.fake_root import ext
+from tests.unit.marked import ROOT, Made, put_image
 
 PAGES = 64
 KERNEL_IMAGE = header_page(PAGES, signature=KERNEL)
@@ -95,6 +97,9 @@ class Boot:
         path = self.folder / f"sd{len(self.whole)}"
         path.write_bytes(bytes(PAGES * PAGE))
         with path.open("r+b") as file:
+            if page:  # of a file, on a file system
+                file.write(ext(ROOT.identity))
+                file.flush()
             new_store_header(file.fileno(), str(path), PAGES, page)
             if first:
                 file.seek(page * PAGE)
@@ -106,6 +111,9 @@ class Boot:
     def image(self, *names: str, made: Made | None = None, page: int = 0) -> str:
         """Make a store with an image, that begins at a page."""
         path = self.device(*names, page=page)
+        made = made or Made()
+        if page and made.guard:
+            made = replace(made, guard=[replace(e, device_size=PAGES * PAGE) for e in made.guard])
         put_image(Path(path), bytes(3 * PAGE), [(page + 1, PAGES - 1 - page)], made, page)
         return path
 

@@ -22,7 +22,7 @@ from errors import (
 )
 from format.mark import MarkState
 from format.records import Identity
-from format.tables import GuardEntry
+from format.tables import GuardEntry, Method
 from linux import kmsg
 from resume import images
 from resume.outcome import Outcome
@@ -32,7 +32,7 @@ from store.image import open_image
 from tests.forge import PAGE
 from tests.sources import opened
 from tests.tools import failing
-from tests.unit.booting import KERNEL_IMAGE, Boot
+from tests.unit.booting import KERNEL_IMAGE, PAGES, Boot
 from tests.unit.conftest import Handed
 from tests.unit.marked import HERE, INSTALLATION, ROOT, Made, mark_of, set_mark
 
@@ -280,6 +280,38 @@ def test_image_in_a_file_is_found_by_its_page(boot: Boot) -> None:
     refused(boot, NoImageError, f"resume={path}")
     assert restored(boot, f"resume={path} resume_offset=7") == path
     refused(boot, NoImageError, f"resume={path} resume_offset=7")
+
+
+def test_remembered_page_of_another_file_supplies_no_memory(boot: Boot) -> None:
+    """The store was deleted or moved: whoever gets the page could forge an image there.
+
+    All but the superblock of the file system, which the last unmount has written.
+    """
+    for guard in ([], [replace(ROOT, identity=b"x" * 16)], [replace(ROOT, method=Method.XFS)]):
+        path = boot.image(made=Made(guard=guard), page=7)
+        outcome = refused(boot, DamagedError, location=Location(path, 7, INSTALLATION))
+        assert "does not hold its file system mounted" in str(outcome.error)
+        assert outcome.discarded == [path]
+
+
+def test_copy_in_the_remembered_page_is_not_touched(boot: Boot) -> None:
+    """A backup of a swap file that has an image says where the original lay."""
+    original = image(boot, 3, page=7)
+    copy = boot.device(page=9)
+    pages = Path(original).read_bytes()
+    with Path(copy).open("r+b") as file:
+        file.seek(9 * PAGE)
+        file.write(pages[7 * PAGE : (PAGES - 2) * PAGE])
+    before = Path(copy).read_bytes()
+    for text in ("quiet", "noresume", f"resume={copy} resume_offset=9"):
+        outcome = boot.resume(text, Location(copy, 9, INSTALLATION))
+        assert (outcome.kept, outcome.discarded) == ([], [])
+        assert outcome.error.exit_code in (DamagedError.exit_code, ForbiddenError.exit_code)
+        assert Path(copy).read_bytes() == before
+    assert (
+        "belongs at page 7, not 9"
+        in refused(boot, DamagedError, f"resume={copy} resume_offset=9").message
+    )
 
 
 def test_offset_beyond_the_device(boot: Boot) -> None:
