@@ -8,8 +8,8 @@ writes out what is dirty, and `filesystems` stops what is mounted. What would ne
 not be what the restored kernel remembers, is refused before (`served`, `unlisted`, `stateful`).
 
 `reclaim` makes room in memory before. `writing` puts the snapshot on the store, `marking` sets and
-clears the mark, `watchdog` undoes what must not stay if the writer dies, `power_off` is the end of
-the first life. `signals` wait in between.
+clears the mark, `watchdog` undoes what must not stay if the writer dies, `last_resort` ends what
+hangs, `power_off` is the end of the first life. `signals` wait in between.
 
 Between freeze and thaw nothing is written to a file system and nothing printed: whoever reads
 a terminal or a pipe is frozen too. What there is to say goes to the kernel log.

@@ -6,6 +6,9 @@ Which of them, and in which order.
 import errno
 import mmap
 import os
+import threading
+import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import islice
@@ -18,6 +21,12 @@ from linux.mounts import FileSystem, Mount, MountTable, file_systems, mounts_of,
 
 _SHOWN = 5
 """Mount points of a file system in a message."""
+
+_GOES_ON, _FREEZING, _FROZEN = range(3)
+"""States of a file system."""
+
+_ANSWERS_WITHIN = 5.0
+"""Seconds for file systems to thaw whose devices may not answer."""
 
 
 def every_mount() -> list[Mount]:
@@ -72,7 +81,7 @@ def _open_reachable(mounts: FileSystem) -> tuple[int, str]:
 class FileSystems:
     """The file systems to stop, opened before the freeze; those that we froze can be thawed.
 
-    The flags of what is frozen lie in memory shared with the watchdog, which thaws the same if
+    The states lie in memory shared with the watchdog, which thaws the same if
     this process dies. A context manager: leaving it closes them.
     """
 
@@ -85,7 +94,7 @@ class FileSystems:
         except KernelRefusedError:
             self.close()
             raise
-        self._is_frozen = mmap.mmap(-1, len(self._open) + 1)
+        self._state = mmap.mmap(-1, len(self._open) + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -93,17 +102,20 @@ class FileSystems:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def freeze(self) -> None:
+    def freeze(self, progress: Callable[[], None]) -> None:
         """Stop them. Raises KernelRefusedError; what was frozen so far is for `thaw`.
 
-        One that is frozen already stays so; one that cannot be frozen (vfat) is synced.
+        One that is frozen already stays so; one that cannot be frozen (vfat) is synced. `progress`
+        is told before each.
         """
         for number, (fd, mount_point) in enumerate(self._open):
-            self._is_frozen[number] = 1
+            progress()
+            self._state[number] = _FREEZING
             try:
                 filesystem.freeze(fd)
+                self._state[number] = _FROZEN
             except OSError as error:
-                self._is_frozen[number] = 0
+                self._state[number] = _GOES_ON
                 if error.errno == errno.EOPNOTSUPP:
                     _sync(fd, mount_point)
                 elif error.errno != errno.EBUSY:
@@ -113,7 +125,7 @@ class FileSystems:
         """Let those go on that `freeze` stopped, all of them whatever one says."""
         with ExitStack() as last_to_first:
             for number, (fd, _) in enumerate(self._open):
-                if self._is_frozen[number]:
+                if self._state[number] != _GOES_ON:
                     last_to_first.callback(self._thaw_one, number, fd)
 
     def _thaw_one(self, number: int, fd: int) -> None:
@@ -122,7 +134,28 @@ class FileSystems:
         except OSError as error:
             if error.errno != errno.EINVAL:  # it is not frozen any more
                 raise
-        self._is_frozen[number] = 0
+        self._state[number] = _GOES_ON
+
+    def thaw_apart(self) -> None:
+        """Let those go on that `freeze` has stopped, while it hangs in one that does not answer.
+
+        To thaw is to write, so that may hang as well: each is thawed by a thread of its own, for
+        which we do not wait long.
+        """
+        threads = [
+            threading.Thread(target=self._try_to_thaw, args=(number, fd), daemon=True)
+            for number, (fd, _) in enumerate(self._open)
+            if self._state[number] == _FROZEN
+        ]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + _ANSWERS_WITHIN
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+
+    def _try_to_thaw(self, number: int, fd: int) -> None:
+        with suppress(OSError):
+            self._thaw_one(number, fd)
 
     def close(self) -> None:
         """Close them."""

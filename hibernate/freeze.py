@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import islice
 from typing import Self
 
@@ -14,12 +15,13 @@ from guard.take import Guarded
 from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems, every_mount, to_freeze
 from hibernate.flush import flush
+from hibernate.last_resort import LastResort
 from hibernate.served import refuse_served, refuse_served_swap
 from hibernate.signals import stop_if_asked
 from hibernate.stateful import refuse_stateful
 from hibernate.unlisted import refuse_unlisted
 from linux.filesystem import zfs_pools
-from linux.kmsg import KernelLogReader, Log
+from linux.kmsg import KernelLogReader
 from linux.mounts import MountTable
 from linux.root import HOST
 from linux.snapshot import SnapshotDevice
@@ -70,11 +72,29 @@ class Freeze:
         """What the watchdog does, in this order, when the kernel has thawed all tasks."""
         return self._file_systems.thaw, self._cgroups.thaw
 
-    def begin(self, snapshot: SnapshotDevice, undo: ExitStack, log: Log) -> list[GuardEntry]:
+    def thaw_early(self) -> None:
+        """Let the cgroups go on, for the watchdog, while the writer hangs in FREEZE's sync."""
+        self._cgroups.thaw()
+
+    def let_go(self, snapshot: SnapshotDevice) -> None:
+        """Let everything go on while the writer hangs, which may undo the rest once it can.
+
+        Raises OSError if the kernel does not let it. The pages of swap that the image has stay
+        taken: what hangs may still be written there.
+        """
+        snapshot.free()
+        self._file_systems.thaw_apart()
+        snapshot.unfreeze()
+        self._cgroups.thaw()
+
+    def begin(
+        self, snapshot: SnapshotDevice, undo: ExitStack, last_resort: LastResort
+    ) -> list[GuardEntry]:
         """Stop everything; return what the guard says of the disks from then on.
 
         `undo` gets what lets it go on. Raises KernelRefusedError, AbortedError, UnreadableError.
         """
+        log = last_resort.log
         if self._guarded.notes:
             log("; ".join(self._guarded.notes))
         log("freezing tasks")
@@ -83,14 +103,18 @@ class Freeze:
         log("syncing")
         flush(self._table)
         log("freezing everything")
+        undo.enter_context(last_resort.armed())
         freeze_tasks(snapshot)
         undo.callback(snapshot.unfreeze)
+        undo.enter_context(last_resort.guarding(partial(self.let_go, snapshot)))
         undo.callback(self._file_systems.thaw)
-        self._file_systems.freeze()
+        self._file_systems.freeze(last_resort.progress)
+        last_resort.progress()
         entries = []
         for entry in self._guarded.entries():
-            stop_if_asked()
             entries.append(entry)
+            last_resort.progress()
+            stop_if_asked()
         return entries
 
 

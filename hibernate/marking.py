@@ -27,16 +27,23 @@ class Marking:
         self._log = log
         self._is_begun = mmap.mmap(-1, 1)
 
-    def set(self, mark: Mark) -> None:
-        """Make the image visible. Raises UnreadableError: it may be visible or not."""
+    def is_begun(self) -> bool:
+        """Return whether the mark may be on the disk."""
+        return bool(self._is_begun[0])
+
+    def begin(self) -> None:
+        """Say that the mark is about to be set."""
         self._is_begun[0] = 1
+
+    def set(self, mark: Mark) -> None:
+        """Make the image visible, after `begin`. Raises UnreadableError: it is visible or not."""
         self._store.slot.set_mark(mark)
 
     def clear(self) -> None:
         """Clear what is there of the mark, on the device for good, whatever state it is in.
 
-        If `set` was begun, this returns only when no valid mark is there. Else UnreadableError:
-        the device did not say whether there is one, or a resumer's was not cleared.
+        After `begin` this returns only when no valid mark is there. Else UnreadableError: the
+        device did not say whether there is one, or a resumer's was not cleared.
         """
         self._clear(self._store.slot.clear)
 
@@ -50,7 +57,7 @@ class Marking:
                 clear()
                 self._log("mark cleared")
         except BaseException as error:
-            if self._is_begun[0]:
+            if self.is_begun():
                 never_go_on(f"the mark cannot be cleared: {error}", self._log)
             raise
         self._is_begun[0] = 0
@@ -59,7 +66,7 @@ class Marking:
         try:
             mark = self._store.slot.written_mark()
         except (DamagedError, UnsupportedError):  # half of a mark: an older one was cleared before
-            return bool(self._is_begun[0])
+            return self.is_begun()
         return mark is not None and mark.image_uuid == self._image_uuid
 
     def _clear_by_own_snapshot(self) -> None:

@@ -4,10 +4,13 @@ import errno
 import os
 import time
 from contextlib import ExitStack
+from functools import partial
 
 from errors import KernelRefusedError, TorporError
 from format import checksum
+from format.mark import Mark
 from hibernate.freeze import Freeze
+from hibernate.last_resort import LastResort
 from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, power_off
@@ -71,8 +74,11 @@ def hibernate(
         store = undo.enter_context(open_store(plan.store))
         freeze = undo.enter_context(Freeze(plan.helpers, plan.store, plan.unguarded))
         marking = Marking(store, plan.image_uuid, log)
+        last_resort = LastResort(plan.stall_timeout, log, marking.is_begun)
+        log = last_resort.log
         # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
-        undo.enter_context(Watchdog(marking.clear_alone, *freeze.rescue))
+        thaw_early = partial(last_resort.thaw_early, freeze.thaw_early)
+        undo.enter_context(Watchdog(marking.clear_alone, *freeze.rescue, meanwhile=thaw_early))
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         check_room(store.name, store.room, image_of(memory(), plan.largest_image()))
         writing = Writing(store, plan, working_set)
@@ -83,7 +89,7 @@ def hibernate(
         undo.enter_context(signals_held_back())
         downtime.begin()
         undo.callback(downtime.end, log)
-        guard = freeze.begin(snapshot, undo, log)
+        guard = freeze.begin(snapshot, undo, last_resort)
         log("taking the snapshot")
         stopped = downtime.so_far()
         if not _take_snapshot(snapshot, plan, undo):
@@ -93,16 +99,23 @@ def hibernate(
         taken = downtime.so_far() - stopped
         log(f"snapshot of {snapshot.image_size() >> 20} MiB taken, writing it to {plan.store}")
         undo.callback(store.give_back)
-        mark = writing.write(snapshot, guard, log)
+        mark = writing.write(snapshot, guard, last_resort)
         if plan.verify:
-            writing.read_back(mark, log)
+            writing.read_back(mark, last_resort)
         frozen = downtime.so_far()
         log(f"frozen for {frozen:.1f} s: {stopped:.1f} s to stop, {taken:.1f} s for the snapshot")
         log("marking")
-        undo.callback(marking.clear)
-        marking.set(mark)
+        _mark(marking, mark, undo, last_resort)
         log("marked, powering off")
         power_off(snapshot, plan.mode)
+
+
+def _mark(marking: Marking, mark: Mark, undo: ExitStack, last_resort: LastResort) -> None:
+    """Make the image visible, unless the machine goes on without us: who is first says so."""
+    undo.callback(marking.clear)
+    marking.begin()
+    last_resort.progress()
+    marking.set(mark)
 
 
 def _attach(store: Store, snapshot: SnapshotDevice) -> None:

@@ -7,6 +7,7 @@ does that.
 """
 
 import os
+import select
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,19 +16,25 @@ from typing import Self
 from hibernate.signals import STOPPING
 
 _ALL_WELL = b"."
+_LOOK = 1.0
 
 
 class Watchdog:
     """Watches over the writer from here to the end of the `with` block."""
 
-    def __init__(self, *rescue: Callable[[], None]) -> None:
-        """`rescue` is what to do, in this order; if one fails, the others are done all the same."""
+    def __init__(
+        self, *rescue: Callable[[], None], meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """`rescue` is what to do, in this order; if one fails, the others are done all the same.
+
+        `meanwhile` is done each second while the writer lives and the watchdog is not frozen.
+        """
         self._read_end, self._write_end = os.pipe()
         # For good in the watchdog: systemd sends SIGTERM to what a dead service leaves behind.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         self._pid = os.fork()
         if self._pid == 0:
-            self._watch(rescue)
+            self._watch(rescue, meanwhile)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> Self:
@@ -39,11 +46,13 @@ class Watchdog:
         os.close(self._write_end)
         os.close(self._read_end)
 
-    def _watch(self, rescue: tuple[Callable[[], None], ...]) -> None:
+    def _watch(self, rescue: tuple[Callable[[], None], ...], meanwhile: Callable[[], None]) -> None:
         """Wait for the writer's word or its end; never returns."""
         try:
             os.setsid()  # a key that kills the terminal's foreground processes is not for us
             os.close(self._write_end)
+            while not select.select([self._read_end], [], [], _LOOK)[0]:
+                meanwhile()
             if os.read(self._read_end, 1) != _ALL_WELL:
                 with ExitStack() as last_to_first:
                     for step in reversed(rescue):

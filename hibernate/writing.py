@@ -11,11 +11,11 @@ from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader, new_read_buffers
 from format.tables import Guard, GuardEntry
 from format.writer import ImageWriter, new_buffers
+from hibernate.last_resort import LastResort
 from hibernate.page_types import PageTypeCounter
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.signals import stop_if_asked
-from linux.kmsg import Log
 from linux.machine import machine_id
 from linux.snapshot import SnapshotDevice
 from store.identity import these_facts, this_machine
@@ -44,12 +44,15 @@ class Writing:
             plan.mode == Mode.PLATFORM,
         )
 
-    def write(self, snapshot: SnapshotDevice, guard: list[GuardEntry], log: Log) -> Mark:
+    def write(
+        self, snapshot: SnapshotDevice, guard: list[GuardEntry], last_resort: LastResort
+    ) -> Mark:
         """Write the image and its map; return the mark that makes it visible."""
+        log = last_resort.log
         begun = time.monotonic()
         with closing(self._sink), closing(self._types):
             writer = ImageWriter(self._sink, self._superblock, self._buffers)
-            raw = writer.write_stream(partial(self._read, snapshot), stop_if_asked)
+            raw = writer.write_stream(partial(self._read, snapshot), partial(_go_on, last_resort))
             writer.write_table(records.GUARD, Guard(guard).build())
             writer.write_table(records.MACHINE_FACTS, self._facts)
             if self._working_set:
@@ -72,7 +75,7 @@ class Writing:
         self._types.see(buffer.view[at : at + got])
         return got
 
-    def read_back(self, mark: Mark, log: Log) -> None:
+    def read_back(self, mark: Mark, last_resort: LastResort) -> None:
         """Check every byte of the image, from its map on, as the device gives it.
 
         Past the page cache. Raises DamagedError, UnreadableError, AbortedError.
@@ -80,16 +83,24 @@ class Writing:
         begun = time.monotonic()
         try:
             image = ImageReader(self._store.slot.source(mark), self._read_buffers)
-            _read_all(image)
+            _read_all(image, last_resort)
         except DamagedError as error:
             what = f"{self._store.name} does not give back what was written: {error}"
             raise DamagedError(what, _BAD_DEVICE) from error
-        log(f"{image.stored_bytes >> 20} MiB read back in {time.monotonic() - begun:.1f} s")
+        last_resort.log(
+            f"{image.stored_bytes >> 20} MiB read back in {time.monotonic() - begun:.1f} s"
+        )
 
 
-def _read_all(image: ImageReader) -> None:
+def _go_on(last_resort: LastResort, _done: int = 0) -> None:
+    """Say after each chunk that there was progress; stop if asked to."""
+    last_resort.progress()
+    stop_if_asked()
+
+
+def _read_all(image: ImageReader, last_resort: LastResort) -> None:
     with closing(image.stream()) as stream:
         for _ in stream:
-            stop_if_asked()
+            _go_on(last_resort)
     for section in image.index.sections[1:]:
         image.table(section.kind)

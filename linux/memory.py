@@ -25,6 +25,7 @@ _ENTRY_SIZE = 8
 
 _HIGH = re.compile(r"^\s+high\s+(\d+)$", re.MULTILINE)
 _SOME = re.compile(r"^some avg10=([\d.]+)", re.MULTILINE)
+_RECLAIMED = re.compile(r"^pgsteal_\w+ (\d+)$", re.MULTILINE)
 _SCANNED = re.compile(r"^pgscan_direct (\d+)$", re.MULTILINE)
 
 
@@ -75,6 +76,13 @@ def scanned() -> int:
     larger blocks of what is free (mm/page_alloc.c, boost_watermark).
     """
     return sum(_numbers("/proc/vmstat", _SCANNED))
+
+
+def reclaimed() -> int:
+    """Return a number that grows as the kernel reclaims memory, 0 where it does not tell."""
+    with suppress(OSError):
+        return sum(_numbers("/proc/vmstat", _RECLAIMED))
+    return 0
 
 
 def _numbers(path: str, pattern: re.Pattern[str]) -> list[int]:

@@ -23,6 +23,19 @@ def reboot(command: int) -> None:
     checked(libc.reboot(ctypes.c_uint(command)))
 
 
+def restart_at_once() -> None:
+    """Restart although the kernel is stuck; as after a power cut.
+
+    reboot(2) waits for whoever takes a snapshot, and for each device (kernel/reboot.c). A kernel
+    without the key (CONFIG_MAGIC_SYSRQ) is asked so; the mask of allowed keys counts for the
+    keyboard only (Documentation/admin-guide/sysrq.rst). Raises OSError if it cannot.
+    """
+    try:
+        proc.write("/proc/sysrq-trigger", "b")
+    except OSError:
+        reboot(RB_AUTOBOOT)
+
+
 def has_platform_mode() -> bool:
     """Return whether the firmware offers S4."""
     try:

@@ -42,6 +42,8 @@ class Conf:
     """One of WORKING_SETS."""
     unguarded: tuple[str, ...] = ()
     """Types of file systems that may be mounted writable though the guard sees a sample only."""
+    stall_timeout: int | None = None
+    """Seconds without progress after which a frozen machine goes on, or restarts."""
 
     @classmethod
     def parse(cls, text: str, name: str) -> Self:
@@ -76,7 +78,12 @@ class Conf:
             return replace(self, mode=_one_of(MODES, key, value))
         if key == "working-set":
             return replace(self, working_set=_one_of(WORKING_SETS, key, value))
-        known = "store, image-size, mode, codec, working-set, helpers or unguarded-file-systems"
+        if key == "stall-timeout":
+            return replace(self, stall_timeout=_seconds(key, value))
+        known = (
+            "store, image-size, mode, codec, working-set, stall-timeout, helpers or "
+            "unguarded-file-systems"
+        )
         raise ValueError(f"there is no '{key}': {known}")
 
 
@@ -93,6 +100,12 @@ def _one_of(known: tuple[str, ...], key: str, value: str) -> str:
     if value not in known:
         raise ValueError(f"{key} '{value}' is none of {', '.join(known)}")
     return value
+
+
+def _seconds(key: str, value: str) -> int:
+    if not (value.isdecimal() and value.isascii() and 10 <= int(value) <= 86400):
+        raise ValueError(f"{key} '{value}' is not a number of seconds from 10 to 86400")
+    return int(value)
 
 
 def parse_size(text: str) -> int:

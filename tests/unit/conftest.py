@@ -44,6 +44,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forbidden = failing(AssertionError("a unit test touched the machine"))
     monkeypatch.setattr(snapshot, "PATH", "/nonexistent/snapshot")
     monkeypatch.setattr(power, "reboot", failing(PoweredOff()))
+    monkeypatch.setattr(power, "restart_at_once", forbidden)
     monkeypatch.setattr(filesystem, "freeze", forbidden)
     monkeypatch.setattr(filesystem, "thaw", forbidden)
     monkeypatch.setattr(tasks, "lock_memory", lambda: None)

@@ -21,6 +21,7 @@ from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems, every_mount, to_freeze
 from hibernate.flush import flush, without_block_device
 from hibernate.freeze import Freeze, freeze_tasks, stuck_tasks
+from hibernate.last_resort import LastResort
 from hibernate.signals import signals_held_back
 from linux import filesystem, tasks
 from linux.mounts import Mount, MountTable
@@ -110,11 +111,11 @@ def test_steps_of_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(freeze, "flush", lambda _mounts: steps.append("flush"))
     monkeypatch.setattr(device, "freeze", lambda: steps.append("freeze"))
     monkeypatch.setattr(device, "unfreeze", lambda: steps.append("unfreeze"))
-    monkeypatch.setattr(FileSystems, "freeze", lambda _: steps.append("file systems"))
+    monkeypatch.setattr(FileSystems, "freeze", lambda *_: steps.append("file systems"))
     monkeypatch.setattr(FileSystems, "thaw", lambda _: steps.append("thaw"))
     monkeypatch.setattr(Guarded, "entries", entries)
     with pytest.raises(KernelRefusedError), ExitStack() as undo, Freeze(("x",), "") as all_of_it:
-        all_of_it.begin(device, undo, lambda _: None)
+        all_of_it.begin(device, undo, LastResort(60, lambda _: None, lambda: False))
     stopping = ["choose ('x',)", "cgroups", "flush", "freeze", "file systems", "guard"]
     assert steps == [*stopping, "thaw", "unfreeze", "thaw cgroups"]
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import struct
+import threading
 from array import array
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from errors import KernelRefusedError
 from format.tables import PageTypes
+from hibernate import filesystems
 from hibernate.filesystems import FileSystems
 from hibernate.page_types import PageTypeCounter
 from hibernate.power_off import Mode, power_off
@@ -18,6 +20,7 @@ from hibernate.watchdog import Watchdog
 from linux import filesystem, memory, power
 from linux.mounts import Mount, mount_id_of
 from tests.forge import PAGE
+from tests.tools import wait_until
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.hibernating import kill_writer
 
@@ -60,6 +63,10 @@ def frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Frozen:
     return state
 
 
+def on() -> None:
+    """Hear of progress."""
+
+
 @pytest.fixture
 def opened(frozen: Frozen) -> FileSystems:
     return FileSystems([[mount] for mount in frozen.mounts])
@@ -68,7 +75,7 @@ def opened(frozen: Frozen) -> FileSystems:
 def test_only_what_we_froze_is_thawed(frozen: Frozen, opened: FileSystems) -> None:
     (frozen.folder / "two").touch()
     frozen.fail["two"] = errno.EBUSY
-    opened.freeze()
+    opened.freeze(on)
     assert frozen.names() == ["one", "two"]
     opened.thaw()
     assert frozen.names() == ["two"]
@@ -83,7 +90,7 @@ def test_file_system_that_cannot_be_thawed_keeps_no_other_one_frozen(
         frozen.thaw(fd)
 
     monkeypatch.setattr(filesystem, "thaw", thaw)
-    opened.freeze()
+    opened.freeze(on)
     with pytest.raises(OSError, match="input/output error"):
         opened.thaw()
     assert frozen.names() == ["two"]
@@ -94,7 +101,7 @@ def test_file_system_that_fails_stops_it_and_the_others_can_be_thawed(
 ) -> None:
     frozen.fail["one"] = errno.EIO
     with pytest.raises(KernelRefusedError, match=r"cannot freeze .*/one"):
-        opened.freeze()
+        opened.freeze(on)
     opened.thaw()
     assert frozen.names() == []
 
@@ -105,7 +112,7 @@ def test_file_system_that_cannot_be_frozen_is_synced(
     synced: list[str] = []
     monkeypatch.setattr(filesystem, "sync_file_system", lambda fd: synced.append(frozen.name(fd)))
     frozen.fail["one"] = errno.EOPNOTSUPP
-    opened.freeze()
+    opened.freeze(on)
     assert synced == ["one"]
     assert frozen.names() == ["two"]
 
@@ -118,12 +125,49 @@ def test_mount_hidden_below_another_is_refused(frozen: Frozen) -> None:
 def test_hidden_mount_is_reached_by_another_of_the_same_file_system(frozen: Frozen) -> None:
     one, two = frozen.mounts
     hidden = replace(one, mount_id=-1, mount_point=two.mount_point)
-    FileSystems([[hidden, one]]).freeze()
+    FileSystems([[hidden, one]]).freeze(on)
     assert frozen.names() == ["one"]
 
 
+def test_others_are_thawed_while_one_hangs_in_being_frozen(
+    frozen: Frozen, opened: FileSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+
+    def freeze(fd: int) -> None:
+        frozen.freeze(fd)
+        if frozen.name(fd) == "two":
+            opened.thaw_apart()
+            seen.append(frozen.names())
+
+    monkeypatch.setattr(filesystem, "freeze", freeze)
+    opened.freeze(on)
+    assert seen == [["two"]]
+    opened.thaw()
+    assert frozen.names() == []
+
+
+def test_others_are_thawed_while_one_hangs_in_its_thaw(
+    frozen: Frozen, opened: FileSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def thaw(fd: int) -> None:
+        if frozen.name(fd) == "one":
+            answers.wait(60)
+        frozen.thaw(fd)
+
+    monkeypatch.setattr(filesystem, "thaw", thaw)
+    monkeypatch.setattr(filesystems, "_ANSWERS_WITHIN", 0.2)
+    opened.freeze(on)
+    opened.thaw_apart()
+    assert frozen.names() == ["one"]
+    answers.set()
+    wait_until(lambda: frozen.names() == [])
+
+
 def test_watchdog_thaws_when_the_writer_is_killed(frozen: Frozen, opened: FileSystems) -> None:
-    kill_writer(opened.thaw, at_work=opened.freeze)
+    kill_writer(opened.thaw, at_work=lambda: opened.freeze(on))
     assert frozen.names() == []
 
 
@@ -131,7 +175,7 @@ def test_watchdog_leaves_all_as_it_is_when_the_writer_is_well(
     frozen: Frozen, opened: FileSystems
 ) -> None:
     with Watchdog(opened.thaw):
-        opened.freeze()
+        opened.freeze(on)
     assert frozen.names() == ["one", "two"]
 
 

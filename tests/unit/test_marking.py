@@ -129,6 +129,7 @@ def test_device_that_cannot_be_asked_any_more_ends_the_machine(
     monkeypatch.setattr(store_header, "read_at", failing(UnreadableError("cannot read")))
     with pytest.raises(UnreadableError):
         ours.clear()
+    ours.begin()
     ours.set(new_mark())
     with pytest.raises(PoweredOff):
         ours.clear()
@@ -162,6 +163,7 @@ def test_mark_of_another_image_stays(store: OneFile) -> None:
 def test_half_of_a_mark_goes_only_if_it_must_be_ours(store: OneFile) -> None:
     ours = Marking(store, OURS, lambda _: None)
     empty = bytes(store.slot.data)
+    ours.begin()
     ours.set(new_mark())
     os.pwrite(store.fd, b"torn", 1400)
     torn = store.first_page()
@@ -234,6 +236,7 @@ def test_watchdog_restarts_the_machine_and_thaws_nothing_where_the_mark_stays(
         os._exit(0)
 
     ours = Marking(store, OURS, lambda _: None)
+    ours.begin()
     ours.set(new_mark())
     monkeypatch.setattr(power, "reboot", restart)  # and there is no /dev/snapshot to be had
     kill_writer(ours.clear_alone, thawed.touch)

@@ -31,11 +31,11 @@ from format.reader import ImageReader
 from format.tables import Guard, GuardEntry, MachineFacts
 from guard.take import Guarded
 from hibernate import sequence
+from hibernate.last_resort import LastResort
 from hibernate.power_off import Mode
 from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
 from linux import PAGE_SIZE, power, tasks
-from linux.kmsg import Log
 from linux.open_file import OpenFile
 from linux.snapshot import SnapshotDevice
 from store import device as store_device
@@ -220,9 +220,9 @@ def test_watchdog_does_not_keep_the_device_open(
     order: list[str] = []
 
     class Noted(Watchdog):
-        def __init__(self, *rescue: Callable[[], None]) -> None:
+        def __init__(self, *rescue: Callable[[], None], **meanwhile: Callable[[], None]) -> None:
             order.append("watchdog")
-            super().__init__(*rescue)
+            super().__init__(*rescue, **meanwhile)
 
     def noted_open(flags: int) -> FakeSnapshot:
         order.append("open")
@@ -251,8 +251,10 @@ def test_what_the_device_gives_back_wrong_is_never_marked(
     path, device = hibernation.path, hibernation.device
     really = Writing.write
 
-    def write(self: Writing, snapshot: SnapshotDevice, guard: list[GuardEntry], log: Log) -> Mark:
-        mark = really(self, snapshot, guard, log)
+    def write(
+        self: Writing, snapshot: SnapshotDevice, guard: list[GuardEntry], resort: LastResort
+    ) -> Mark:
+        mark = really(self, snapshot, guard, resort)
         with opened(path) as fd:
             source = read_header(fd, str(path)).source(mark)
             image = ImageReader(source)

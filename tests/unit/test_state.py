@@ -29,7 +29,7 @@ def test_conf(tmp_path: Path) -> None:
     path.write_text(
         "# a note\n\nstore=/swapfile\n image-size = 2G \nmode = shutdown\nhelpers = a  b-c\n"
         "unguarded-file-systems = udf  hfsplus\n"
-        "codec = zstd\n"
+        "codec = zstd\nstall-timeout = 600\n"
     )
     assert read_conf(str(path)) == Conf(
         "/swapfile",
@@ -38,6 +38,7 @@ def test_conf(tmp_path: Path) -> None:
         ("a", "b-c"),
         "zstd",
         unguarded=("udf", "hfsplus"),
+        stall_timeout=600,
     )
 
 
@@ -75,6 +76,9 @@ def test_quotes_and_comments_in_conf(value: str, store: str) -> None:
         ("image-size = 2X", "'2X' is neither min, max nor a number of bytes"),
         ("image-size = ²", "nor a number of bytes"),
         ("image-size = 9999999999G", "nor a number of bytes"),
+        ("stall-timeout = 9", "'9' is not a number of seconds from 10 to 86400"),
+        ("stall-timeout = 86401", "is not a number of seconds"),
+        ("stall-timeout = never", "is not a number of seconds"),
         ("working-set = maybe", "working-set 'maybe' is none of on, no-paths, off"),
     ],
 )
