@@ -15,10 +15,11 @@ from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, power_off
 from hibernate.reclaim import reclaim_early
+from hibernate.reserve import Reserve
 from hibernate.signals import signals_held_back
 from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
-from linux import power, tasks
+from linux import tasks
 from linux.kmsg import Log
 from linux.memory import image_of, memory
 from linux.snapshot import SnapshotDevice
@@ -78,14 +79,15 @@ def hibernate(
         log = last_resort.log
         # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
         thaw_early = partial(last_resort.thaw_early, freeze.thaw_early)
-        undo.enter_context(Watchdog(marking.clear_alone, *freeze.rescue, meanwhile=thaw_early))
+        reserve = Reserve(plan.image_size)
+        rescue = (marking.clear_alone, *freeze.rescue, reserve.put_back)
+        undo.enter_context(Watchdog(*rescue, meanwhile=thaw_early))
+        undo.enter_context(reserve)
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         check_room(store.name, store.room, image_of(memory(), plan.largest_image()))
         writing = Writing(store, plan, working_set)
         reclaim_early(plan.largest_image(), log)
         _attach(store, snapshot)
-        if store.slot.holds_image():
-            store.slot.clear()
         undo.enter_context(signals_held_back())
         downtime.begin()
         undo.callback(downtime.end, log)
@@ -104,21 +106,22 @@ def hibernate(
             writing.read_back(mark, last_resort)
         frozen = downtime.so_far()
         log(f"frozen for {frozen:.1f} s: {stopped:.1f} s to stop, {taken:.1f} s for the snapshot")
-        log("marking")
         _mark(marking, mark, undo, last_resort)
-        log("marked, powering off")
         power_off(snapshot, plan.mode)
 
 
 def _mark(marking: Marking, mark: Mark, undo: ExitStack, last_resort: LastResort) -> None:
     """Make the image visible, unless the machine goes on without us: who is first says so."""
+    last_resort.log("marking")
     undo.callback(marking.clear)
     marking.begin()
     last_resort.progress()
     marking.set(mark)
+    last_resort.log("marked, powering off")
 
 
 def _attach(store: Store, snapshot: SnapshotDevice) -> None:
+    """Get ready to write there, without what lies there of an older image."""
     try:
         store.attach(snapshot)
     except OSError as error:
@@ -128,6 +131,8 @@ def _attach(store: Store, snapshot: SnapshotDevice) -> None:
     except OSError as error:
         raise KernelRefusedError(f"memory cannot be locked: {error}", _NO_MEMORY) from error
     tasks.forbid_core_dump()  # onto a frozen file system, it would never end
+    if store.slot.holds_image():
+        store.slot.clear()
 
 
 def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> bool:
@@ -136,9 +141,6 @@ def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> boo
     In both the image has to be freed before the kernel lets the tasks go (user.c, UNFREEZE).
     """
     try:
-        if plan.image_size is not None:
-            undo.callback(snapshot.prefer_image_size, power.preferred_image_size())
-            snapshot.prefer_image_size(plan.image_size)
         snapshot.platform_support(enabled=plan.mode == Mode.PLATFORM)
         first_life = snapshot.create_image()
     except OSError as error:

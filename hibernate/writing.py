@@ -17,6 +17,7 @@ from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.signals import stop_if_asked
 from linux.machine import machine_id
+from linux.memory import memory
 from linux.snapshot import SnapshotDevice
 from store.identity import these_facts, this_machine
 from store.protocol import Store
@@ -49,7 +50,7 @@ class Writing:
     ) -> Mark:
         """Write the image and its map; return the mark that makes it visible."""
         log = last_resort.log
-        begun = time.monotonic()
+        begun, free = time.monotonic(), _free_memory()
         with closing(self._sink), closing(self._types):
             writer = ImageWriter(self._sink, self._superblock, self._buffers)
             raw = writer.write_stream(partial(self._read, snapshot), partial(_go_on, last_resort))
@@ -63,8 +64,10 @@ class Writing:
                 log(f"the page types are not known: {self._types.trouble}")
             writer.finish()
             mark = self._sink.finish(self._superblock.image_uuid, writer.size)
+            left = _free_memory()
         seconds = time.monotonic() - begun
         log(f"{raw >> 20} MiB stored as {writer.size >> 20} MiB in {seconds:.1f} s")
+        log(f"{free >> 10} KiB of memory were free before that, {left >> 10} KiB at its end")
         return mark
 
     def _read(self, snapshot: SnapshotDevice, buffer: PageBuffer, at: int) -> int:
@@ -90,6 +93,10 @@ class Writing:
         last_resort.log(
             f"{image.stored_bytes >> 20} MiB read back in {time.monotonic() - begun:.1f} s"
         )
+
+
+def _free_memory() -> int:
+    return memory()["MemFree"]
 
 
 def _go_on(last_resort: LastResort, _done: int = 0) -> None:

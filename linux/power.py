@@ -14,6 +14,8 @@ RB_AUTOBOOT = 0x01234567
 RB_HALT_SYSTEM = 0xCDEF0123
 RB_POWER_OFF = 0x4321FEDC
 
+IMAGE_SIZE = "/sys/power/image_size"
+RESERVED_SIZE = "/sys/power/reserved_size"
 RESUME = "/sys/power/resume"
 RESUME_OFFSET = "/sys/power/resume_offset"
 
@@ -46,7 +48,17 @@ def has_platform_mode() -> bool:
 
 def preferred_image_size() -> int:
     """Return the size in bytes that the kernel tries to keep an image below. Raises OSError."""
-    return int(proc.read("/sys/power/image_size"))
+    return size_at(IMAGE_SIZE)
+
+
+def size_at(path: str) -> int:
+    """Return the bytes of IMAGE_SIZE or RESERVED_SIZE. Raises OSError."""
+    return int(proc.read(path))
+
+
+def set_size(path: str, size: int) -> None:
+    """Set one of them; an image size of 0 asks for the smallest. Raises OSError."""
+    proc.write(path, str(size))
 
 
 def named_place() -> tuple[int, int]:

@@ -1,13 +1,11 @@
 """/dev/snapshot: include/uapi/linux/suspend_ioctls.h, kernel/power/user.c."""
 
-import ctypes
 import fcntl
 import os
 import struct
 from array import array
 from collections.abc import Sequence
 
-from linux.libc import checked, libc
 from linux.open_file import OpenFile
 
 PATH = "/dev/snapshot"
@@ -33,7 +31,6 @@ GET_IMAGE_SIZE = _request(_READ, 14, _LONG.size)
 PLATFORM_SUPPORT = _request(_NONE, 15)
 POWER_OFF = _request(_NONE, 16)
 CREATE_IMAGE = _request(_WRITE, 17, _INT.size)
-PREF_IMAGE_SIZE = _request(_NONE, 18)
 ALLOC_SWAP_PAGE = _request(_READ, 20, _LONG.size)
 
 
@@ -108,14 +105,6 @@ class SnapshotDevice(OpenFile):
         size = bytearray(_LONG.size)
         self._ioctl(GET_IMAGE_SIZE, size)
         return int.from_bytes(size, "little", signed=True)
-
-    def prefer_image_size(self, size: int) -> None:
-        """Ask for an image of at most `size` bytes; 0 asks for the smallest.
-
-        The kernel keeps the value, as /sys/power/image_size. Not by fcntl.ioctl, whose integers
-        have 32 bits.
-        """
-        checked(libc.ioctl(self.fd, ctypes.c_ulong(PREF_IMAGE_SIZE), ctypes.c_ulong(size)))
 
     def platform_support(self, *, enabled: bool) -> None:
         """Say whether power_off may use the firmware (ACPI S4)."""

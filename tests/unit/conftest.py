@@ -57,6 +57,8 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
     monkeypatch.setattr(kmsg, "PATH", "/nonexistent/kmsg")
     monkeypatch.setattr(efivar, "FOLDER", "/nonexistent/efivars")
+    monkeypatch.setattr(power, "IMAGE_SIZE", "/nonexistent/image_size")
+    monkeypatch.setattr(power, "RESERVED_SIZE", "/nonexistent/reserved_size")
     monkeypatch.setattr(power, "RESUME", "/nonexistent/resume")
     monkeypatch.setattr(power, "RESUME_OFFSET", "/nonexistent/resume_offset")
     monkeypatch.setattr(announce, "PATH", str(tmp_path / "kept/announced"))

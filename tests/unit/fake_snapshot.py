@@ -121,9 +121,6 @@ class FakeSnapshot(real.SnapshotDevice):
         require(self.flags == os.O_WRONLY and self.frozen and self.complete, errno.EPERM)
         raise Restored
 
-    def prefer_image_size(self, size: int) -> None:
-        self._call(f"prefer_image_size {size}")
-
     def read(self, pages: Sequence[memoryview]) -> int:
         """One read(2) per segment, as the VFS does for a device without read_iter."""
         self._call("read")

@@ -33,6 +33,7 @@ from guard.take import Guarded
 from hibernate import sequence
 from hibernate.last_resort import LastResort
 from hibernate.power_off import Mode
+from hibernate.reserve import Reserve
 from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
 from linux import PAGE_SIZE, power, tasks
@@ -45,7 +46,7 @@ from store.image import open_image
 from tests.sources import opened, read_file
 from tests.tools import failing
 from tests.unit.fake_snapshot import FakeSnapshot
-from tests.unit.hibernating import SCATTERED, STREAM, Hibernation
+from tests.unit.hibernating import SCATTERED, STREAM, Hibernation, kill_writer
 from tests.unit.marked import ROOT
 
 
@@ -163,15 +164,58 @@ def test_a_signal_while_writing_stops_it(hibernation: Hibernation) -> None:
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_image_size_is_asked_for_and_put_back(
-    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The kernel's image size, and what it reserves."""
+    paths = [tmp_path / "image_size", tmp_path / "reserved_size"]
+    for path, name, size in zip(paths, ("IMAGE_SIZE", "RESERVED_SIZE"), (12345, 1), strict=True):
+        path.write_text(f"{size}\n")
+        monkeypatch.setattr(power, name, str(path))
+    return paths
+
+
+def texts(paths: list[Path]) -> list[str]:
+    return [path.read_text().strip() for path in paths]
+
+
+@pytest.mark.parametrize("image_size", [5 << 30, 0, None])
+def test_memory_is_asked_for_and_given_back(
+    image_size: int | None, hibernation: Hibernation, settings: list[Path]
 ) -> None:
-    monkeypatch.setattr(power, "preferred_image_size", lambda: 12345)
+    """In both lives."""
+    seen: list[list[str]] = []
+    hibernation.device.before["create_image"] = lambda: seen.append(texts(settings))
+    hibernation.plan = replace(hibernation.plan, mode=Mode.SHUTDOWN, image_size=image_size)
     hibernation.device.second_life = True
-    hibernation.plan = replace(hibernation.plan, mode=Mode.SHUTDOWN, image_size=5 << 30)
     hibernation.run()
-    asked = [call for call in hibernation.device.calls if call.startswith("prefer")]
-    assert asked == [f"prefer_image_size {5 << 30}", "prefer_image_size 12345"]
+    assert texts(settings) == ["12345", "1"]
+    hibernation.device.second_life = False
+    hibernation.run_to_power_off()
+    assert texts(settings) == ["12345", "1"]
+    asked = "12345" if image_size is None else f"{image_size}"
+    assert seen == [[asked, f"{16 << 20}"]] * 2
+
+
+def test_the_watchdog_gives_memory_back(settings: list[Path]) -> None:
+    reserve = Reserve(0)
+
+    def at_work() -> None:
+        reserve.__enter__()
+
+    kill_writer(reserve.put_back, at_work=at_work)
+    assert texts(settings) == ["12345", "1"]
+
+
+def test_settings_that_the_kernel_does_not_take(
+    hibernation: Hibernation, settings: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A larger reserve than ours stays."""
+    settings[1].write_text(f"{1 << 30}\n")
+    with Reserve(None):
+        assert texts(settings)[1] == f"{1 << 30}"
+    monkeypatch.setattr(power, "set_size", failing(OSError(errno.EPERM, "no")))
+    with pytest.raises(KernelRefusedError, match="reserved_size cannot be set"):
+        hibernation.run()
 
 
 @pytest.mark.parametrize(
