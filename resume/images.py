@@ -42,7 +42,7 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
             best, image = _choose(candidates, waiting, report)
             _discard_others([one for one in candidates if one is not best], report)
             report(kmsg.INFO, f"loading {_describe(image)}")
-            restore(image, best.slot)
+            restore(image, best.slot, report)
         except TorporError as error:
             return _settled(candidates, error)
         except Exception:

@@ -1,43 +1,51 @@
 """Gives the image to the kernel, chunk by checked chunk, and becomes it."""
 
 import os
+from collections.abc import Callable
 from contextlib import closing
 
 from errors import DamagedError, KernelRefusedError, RestoreRefusedError, UnreadableError
 from format import PAGE_SIZE
 from format.reader import ImageReader
 from linux.snapshot import SnapshotDevice
+from resume.report import Report
+from resume.stall import Stall
 from store.protocol import Slot
 from store.snapshot import open_snapshot
 
 
-def restore(image: ImageReader, slot: Slot) -> None:
+def restore(image: ImageReader, slot: Slot, report: Report) -> None:
     """Load the image and become it; the mark in `slot` says at each moment how far it got.
 
     Returns only by raising: RestoreRefusedError if the image may be tried once more,
     KernelRefusedError, or what reading the image and writing the mark raise.
     """
     with open_snapshot(os.O_WRONLY) as snapshot:
-        slot.begin_loading()
-        try:
-            load(image, snapshot)
-            snapshot.platform_support(enabled=image.superblock.platform)
-        except OSError as error:
-            raise KernelRefusedError(f"the kernel does not take the image: {error}") from error
-        os.sync()
-        slot.claim()
+        with Stall(report) as stall:
+            slot.begin_loading()
+            try:
+                load(image, snapshot, stall.progress)
+                snapshot.platform_support(enabled=image.superblock.platform)
+            except OSError as error:
+                raise KernelRefusedError(f"the kernel does not take the image: {error}") from error
+            os.sync()
+            slot.claim()
         try:
             _become(snapshot)
         except KernelRefusedError as refusal:
             raise _settled(slot, refusal) from refusal
 
 
-def load(image: ImageReader, snapshot: SnapshotDevice) -> None:
-    """Write the whole stream to the kernel. Raises OSError for what the kernel says of it."""
+def load(image: ImageReader, snapshot: SnapshotDevice, progress: Callable[[], None]) -> None:
+    """Write the whole stream to the kernel; `progress` is told after each chunk.
+
+    Raises OSError for what the kernel says of it.
+    """
     done = 0
     with closing(image.chunks()) as chunks:
         for chunk in chunks:
             done += _write(snapshot, chunk.pages, done)
+            progress()
     snapshot.write([memoryview(bytes(PAGE_SIZE))])
 
 

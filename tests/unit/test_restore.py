@@ -22,12 +22,12 @@ from format.layout import CHUNK_HEADER_SIZE
 from format.mark import Mark, MarkState
 from format.records import Identity
 from format.tables import GuardEntry
-from linux import PAGE_SIZE, kmsg, root
-from resume import check, images
+from linux import PAGE_SIZE, kmsg, power, root
+from resume import check, images, stall
 from state.boot import BootRecord
 from state.working_set import read_working_set
 from tests import forge
-from tests.tools import failing
+from tests.tools import failing, wait_until
 from tests.unit.booting import Boot
 from tests.unit.conftest import RUNS, STREAM, SwapFile, Torpor
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
@@ -57,6 +57,21 @@ def test_whole_stream_is_restored_with_the_image_claimed_before(
     assert at_write[0] == replace(made, state=MarkState.LOADING, loads=1)
     assert at_restore == [replace(made, state=MarkState.CLAIMED, loads=1, attempts=1)]
     assert device.platform
+
+
+def test_a_device_that_stops_answering(
+    hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The boot does not wait for ever: the machine restarts, and the mark has counted the load."""
+    at_restart: list[Mark | None] = []
+    monkeypatch.setattr(stall, "LIMIT", 0.4)
+    monkeypatch.setattr(power, "restart_at_once", lambda: at_restart.append(mark_of(hibernated)))
+    device.before["write"] = lambda: wait_until(lambda: bool(at_restart))
+    with pytest.raises(Restored):
+        boot.resume(f"resume={hibernated}")
+    assert at_restart[0]
+    assert at_restart[0].loads == 1
+    assert at_restart[0].state == MarkState.LOADING
 
 
 def flip_bit_of_chunk_0(path: Path) -> None:

@@ -49,7 +49,7 @@ class Restored(BaseException):
 
 @pytest.fixture(autouse=True)
 def _restore(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
-    def restore(_image: object, header: StoreHeader) -> None:
+    def restore(_image: object, header: StoreHeader, _report: object) -> None:
         header.clear()
         raise Restored(header)
 
