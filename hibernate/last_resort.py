@@ -12,7 +12,6 @@ import mmap
 import signal
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -21,12 +20,27 @@ from linux import power
 from linux.kmsg import Log
 from linux.memory import reclaimed
 
-_TIME = struct.Struct("=d")
-_GIVEN_UP = _TIME.size
-"""Where it stands in the shared memory, behind the time of the last progress."""
+_COUNT = struct.Struct("=Q")
+_ARMED, _GIVEN_UP = _COUNT.size, _COUNT.size + 1
+"""Where they stand in the shared memory, behind the count of all progress."""
 
 _LOOKS = 8
-"""How often we look within the limit."""
+"""How often we look within the limit. Not the time decides, which may jump in a virtual machine
+that is stopped, but how many looks have seen the same."""
+
+
+class _Quiet:
+    """Counts the looks that have seen the same in a row."""
+
+    def __init__(self) -> None:
+        self._seen: object = None
+        self._looks = 0
+
+    def look(self, seen: object) -> int:
+        """Return how many there were before that saw what is seen now."""
+        self._looks = self._looks + 1 if seen == self._seen else 0
+        self._seen = seen
+        return self._looks
 
 
 class LastResort:
@@ -38,10 +52,11 @@ class LastResort:
         self._log = log
         self._is_marking = is_marking
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
+        self._early = _Quiet()
 
     def log(self, line: str) -> None:
         """Log a line, which is progress."""
-        self._touch()
+        self._count()
         self._log(line)
 
     def progress(self) -> None:
@@ -51,18 +66,18 @@ class LastResort:
                 f"nothing has got on for {self._limit:.0f} s, so the machine went on",
                 "a device did not answer: see the kernel log, dmesg",
             )
-        self._touch()
+        self._count()
 
     @contextmanager
     def armed(self) -> Iterator[None]:
-        """Count the time from here to the end of the block."""
+        """Want progress from here to the end of the block."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        self._shared[: _TIME.size] = _TIME.pack(time.monotonic())
+        self._shared[_ARMED] = 1
+        self._end_writer_later()
         try:
-            self._touch()
             yield
         finally:
-            self._shared[: _TIME.size] = _TIME.pack(0)
+            self._shared[_ARMED] = 0
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     @contextmanager
@@ -82,31 +97,31 @@ class LastResort:
             thread.join()
 
     def thaw_early(self, thaw: Callable[[], None]) -> None:
-        """Do that if nothing gets on: for the watchdog, before the tasks are frozen."""
-        if self._is_stalled() and not self._shared[_GIVEN_UP]:
+        """Do that if nothing gets on: asked each second, by the watchdog until it is frozen."""
+        is_wanted = self._shared[_ARMED] and not self._shared[_GIVEN_UP]
+        if self._early.look(self._counted()) >= self._limit and is_wanted:
             self._give_up("the disks do not take what is to be written")
-            thaw()
+            with suppress(OSError):
+                thaw()
 
-    def _touch(self) -> None:
-        if self._since():
-            self._shared[: _TIME.size] = _TIME.pack(time.monotonic())
-            signal.setitimer(signal.ITIMER_REAL, 2 * self._limit)
+    def _count(self) -> None:
+        self._shared[: _COUNT.size] = _COUNT.pack(self._counted() + 1)
 
-    def _since(self) -> float:
-        return float(_TIME.unpack_from(self._shared)[0])
+    def _counted(self) -> int:
+        return int(_COUNT.unpack_from(self._shared)[0])
 
-    def _is_stalled(self) -> bool:
-        since = self._since()
-        return bool(since) and time.monotonic() - since > self._limit
+    def _end_writer_later(self) -> None:
+        """Have the signal come if nobody puts it off again."""
+        signal.setitimer(signal.ITIMER_REAL, 2 * self._limit)
 
     def _watch(self, ended: threading.Event, let_go: Callable[[], None]) -> None:
-        before = reclaimed()
+        quiet = _Quiet()
         while not ended.wait(self._limit / _LOOKS):
-            if not self._is_stalled():
-                continue
-            if (now := reclaimed()) != before:  # the kernel makes room for the snapshot
-                before = now
-                self._touch()
+            # To make room for the snapshot takes the kernel as long as it takes.
+            looks = quiet.look((self._counted(), reclaimed()))
+            if not looks:
+                self._end_writer_later()
+            if looks < _LOOKS:
                 continue
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._give_up("the image is given up")
