@@ -29,6 +29,7 @@ class Method(IntEnum):
     F2FS = 8
     NILFS2 = 9
     BCACHEFS = 10
+    XFS_LOG = 11
 
 
 @dataclass(frozen=True, slots=True)

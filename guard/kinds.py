@@ -1,6 +1,7 @@
 """Which file system gets which fingerprint; of some one superblock alone tells enough."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,13 +87,22 @@ KINDS: dict[Method, Kind] = {
     Method.F2FS: f2fs,
     Method.NILFS2: nilfs2,
     Method.BCACHEFS: BCACHEFS,
+    Method.XFS_LOG: xfs.ExternalLog(),
 }
 
 
 def recognize(fs_type: str, read: Read) -> tuple[Method, bytes]:
     """Return how to take the fingerprint of what is mounted as a type, and its identity."""
-    methods = _SERVED if fs_type.startswith("fuseblk") else [OF_TYPE.get(fs_type, Method.SAMPLE)]
-    for method in methods:
+    for method in _methods(fs_type):
         if (identity := KINDS[method].identify(read)) is not None:
             return method, identity
     return Method.SAMPLE, sample.identify(read)
+
+
+def _methods(fs_type: str) -> Sequence[Method]:
+    """Return what the devices of a file system may have on them."""
+    if fs_type.startswith("fuseblk"):
+        return _SERVED
+    if fs_type == "xfs":
+        return (Method.XFS, Method.XFS_LOG)
+    return (OF_TYPE.get(fs_type, Method.SAMPLE),)

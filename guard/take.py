@@ -68,6 +68,11 @@ class Guarded(ExitStack):
             raise DeviceNotFoundError(f"the devices of the btrfs at {place} are not known")
         if not numbers and table.is_on_device(mount):
             self.notes.append(f"the device of {place} is not known: nothing to compare")
+        for path in mount.beside:
+            if table.root.device_number(path) is None:
+                raise DeviceNotFoundError(
+                    f"{path}, a part of the {mount.fs_type} at {place}, is gone"
+                )
         for number in numbers:
             if table.root.device_name(number) is None:
                 self.notes.append(f"the device of {place} is gone: nothing to compare")
@@ -104,8 +109,5 @@ class Guarded(ExitStack):
 
 
 def _is_beside(device: Device, mount: Mount) -> bool:
-    """Return whether it is a log or realtime device of XFS.
-
-    Whatever is written there shows in the log.
-    """
+    """Return whether it is a realtime device of XFS: what is written there shows in the log."""
     return mount.fs_type == "xfs" and device.number != mount.device

@@ -42,6 +42,14 @@ class Mount:
         return "ro" not in self.options.split(",")
 
     @property
+    def beside(self) -> list[str]:
+        """The paths of further devices that its options name: a log and realtime device of XFS."""
+        if self.fs_type != "xfs":
+            return []
+        options = dict(word.partition("=")[::2] for word in self.options.split(","))
+        return [options[name] for name in ("logdev", "rtdev") if name in options]
+
+    @property
     def is_served(self) -> bool:
         """Whether a process serves it: fuse, fuseblk, and what is named after them."""
         return self.fs_type.startswith("fuse")
@@ -213,11 +221,8 @@ class MountTable:
         """Yield further devices of a file system: an external journal, a log, a realtime device."""
         if mount.device.startswith("0:"):
             return
-        if mount.fs_type == "xfs":
-            options = dict(word.partition("=")[::2] for word in mount.options.split(","))
-            sources = [options[name] for name in ("logdev", "rtdev") if name in options]
-            yield from filter(None, map(self._number, sources))
-        elif mount.fs_type in ("ext3", "ext4"):
+        yield from filter(None, map(self._number, mount.beside))
+        if mount.fs_type in ("ext3", "ext4"):
             name = self.root.device_name(mount.device)
             data = self.root.data(f"/dev/{name}", _EXT.size) if name else None
             if data and len(data) == _EXT.size:

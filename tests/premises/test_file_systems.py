@@ -160,6 +160,33 @@ def test_a_journal_on_another_device_is_its_file_system_s(tmp_path: Path) -> Non
     assert crashed.fingerprint() != before
 
 
+def test_the_log_of_xfs_on_another_device_shows_its_changes(tmp_path: Path) -> None:
+    """All of them; the data's device has the superblock only, which a freeze writes."""
+    skip_unless_mountable("xfs")
+    paths = blank_disk(tmp_path / "log", 70), blank_disk(tmp_path / "volume", 320)
+    log, volume = (Volume(path, kind) for path, kind in zip(paths, ("xfs-log", "xfs"), strict=True))
+    seen = []
+    with own_mounts(), loop_device(paths[0]) as beside, loop_device(paths[1]) as device:
+        run("mkfs.xfs", "-q", "-l", f"logdev={beside},size=64m", device)
+        for name in ("", "first", "second"):
+            with mounted(device, tmp_path / "place", "xfs", f"rw,logdev={beside}") as place:
+                if name:
+                    sync_written(place / name)
+                copies = [each.frozen_copy(place) for each in (log, volume)]
+                seen.append(copies[0].fingerprint())
+                assert copies[1].fingerprint()
+            seen.append(log.fingerprint())
+    assert len(set(seen)) == len(seen)
+    with (
+        own_mounts(),
+        loop_device(copies[0].path) as beside,
+        loop_device(copies[1].path) as device,
+        mounted(device, tmp_path / "place", "xfs", f"ro,norecovery,logdev={beside}") as place,
+    ):
+        assert (place / "second").read_bytes() == b"z" * 10_000
+    assert copies[0].fingerprint() == seen[-2]
+
+
 def test_a_large_ntfs_shows_a_block_that_was_overwritten(tmp_path: Path) -> None:
     """Whose bytes are a small part of it, anywhere; only the file's record changes besides."""
     skip_unless_mountable("ntfs-3g")

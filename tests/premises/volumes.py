@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from format.tables import Method
 from guard.kinds import KINDS, OF_TYPE
 from linux import filesystem
 from linux.libc import checked, libc
@@ -101,13 +102,14 @@ class Volume:
         with opened(place, os.O_RDONLY) as fd:
             filesystem.freeze(fd)
             try:
-                return self.copy("frozen")
+                return self.copy(f"frozen-{self.path.name}")
             finally:
                 filesystem.thaw(fd)
 
     def fingerprint(self) -> bytes:
         """Return what the guard would keep of it."""
-        kind = KINDS[OF_TYPE[kind_of(self.fs_type)]]
+        method = Method.XFS_LOG if self.fs_type == "xfs-log" else OF_TYPE[kind_of(self.fs_type)]
+        kind = KINDS[method]
         with self.path.open("rb") as file:
 
             def read(offset: int, size: int) -> bytes:

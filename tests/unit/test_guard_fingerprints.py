@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from format.tables import Method
-from guard import clusters, exfat, fat, sample, xfs
+from guard import clusters, exfat, fat, sample
 from guard.kinds import KINDS, OF_TYPE
 from tests.unit.fake_volumes import (
     TYPES,
@@ -68,11 +68,27 @@ def test_ntfs_is_no_fat() -> None:
     assert fat.identify(Memory(sector.ljust(1 << 20, b"\0")).read) is None
 
 
-def test_xfs_with_its_log_elsewhere_is_sampled(tmp_path: Path) -> None:
-    log = blank_disk(tmp_path / "log", 64)
+def test_xfs_with_its_log_elsewhere(tmp_path: Path) -> None:
+    """Both are known by its UUID; the log is smaller than its device."""
+    log = blank_disk(tmp_path / "log", 65)
     data, known = make_image(tmp_path, "xfs", "-l", f"logdev={log},size=64m")
-    assert known["TYPE"] == "xfs"
-    assert xfs.identify(Memory(data).read) is None
+    uuid = UUID(known["UUID"]).bytes
+    for method in (Method.XFS, Method.XFS_LOG):
+        content = data if method is Method.XFS else log.read_bytes()
+        assert KINDS[method].identify(Memory(content).read) == uuid
+        assert not changes(method, content, 1 << 20)
+        assert bytes_read(method, Memory(content)) < 100_000
+    assert changes(Method.XFS, data, 200)
+
+
+def test_a_log_on_its_own_device_is_read_as_within_xfs() -> None:
+    def log(head: int, cycle: int) -> bytearray:
+        return xfs_image(head, cycle)[XFS_LOG : XFS_LOG + 1024 * 512] + bytes(4096)
+
+    logs = [log(500, 5), log(501, 5), log(500, 4), log(1024, 4), log(1024, 5)]
+    assert len({fingerprint(Method.XFS_LOG, each) for each in logs}) == 5
+    seen = [at for at in range(0, 1024 * 512, 512) if changes(Method.XFS_LOG, logs[0], at + 100)]
+    assert seen == [*range((500 - 128) * 512, 500 * 512, 512)]
 
 
 def test_xfs_knows_where_its_log_ends() -> None:

@@ -111,6 +111,14 @@ def test_a_sample_will_do_where_it_is_allowed_or_nothing_is_written(
     assert notes == [f"{fs_type} on {path}, mounted at /mnt: only a sample of it can be compared"]
 
 
+@pytest.mark.parametrize("name", ["logdev", "rtdev"])
+def test_a_part_of_xfs_that_nobody_finds(name: str, disks: Disks) -> None:
+    """Its path may be that of another namespace."""
+    disks.add("sda", bytes(xfs_image(100, 5)))
+    with pytest.raises(DeviceNotFoundError, match="/dev/mine, a part of the xfs at /mnt, is"):
+        taken(disks, Mount(1, "8:0", "/mnt", "xfs", "/dev/sda", options=f"rw,{name}=/dev/mine"))
+
+
 def test_a_realtime_device_is_sampled(disks: Disks) -> None:
     """What is written there shows in the log."""
     disks.add("sda", bytes(xfs_image(100, 5)))
