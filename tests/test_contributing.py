@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 from format import codec
+from format.tables import Method
+from guard.kinds import KINDS, OF_TYPE
 from initramfs.generators import find
 from initramfs.generators.generator import Generator
 from store.find import Kind
@@ -16,7 +18,8 @@ from tests.vm.places import PLACES
 from torpor.doctor import examine
 
 CHANGES = (
-    *("A store kind", "A codec", "An initramfs generator", "An architecture"),
+    *("A store kind", "A codec", "A kind of fingerprint", "An initramfs generator"),
+    "An architecture",
     *("An exit code", "A field of the superblock", "A doctor check", "A message"),
 )
 NAMES = ("Torpor", "ZFS")
@@ -55,6 +58,14 @@ def test_every_store_kind_is_opened_and_tried() -> None:
     assert len(kinds) > 2
     assert [name for name in kinds.values() if f"{name}(" not in text("store/find.py")] == []
     assert [kind for kind in Kind if not any(p.name.startswith(kind) for p in PLACES)] == []
+
+
+def test_every_fingerprint_is_defined() -> None:
+    assert set(KINDS) == set(Method)
+    assert {*OF_TYPE.values()} | {Method.SAMPLE, Method.XFS_LOG} == set(Method)
+    for method in Method:
+        assert re.search(rf"^\| {method.value}: ", text("docs/RELIABILITY.md"), re.MULTILINE)
+        assert re.search(rf"\b{method.value}:\s", text("docs/FORMAT.md").partition("\nMethods")[2])
 
 
 def test_every_codec_is_documented() -> None:

@@ -65,6 +65,23 @@ def test_devices_below(disks: Disks, found: Mount, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "is_writable"),
+    [
+        ("rw", True),
+        ("rw,errors=remount-ro", True),
+        ("rw,ro_something,noro", True),
+        ("", True),
+        ("ro", False),
+        ("ro,errors=continue", False),
+    ],
+)
+def test_whether_a_file_system_may_be_written_to(options: str, *, is_writable: bool) -> None:
+    """A read-only mount of one that is writable says so of itself only, in another field."""
+    (found,) = parse_mounts(f"30 21 8:17 / /mnt ro,relatime - ext4 /dev/sdb1 {options}")
+    assert found.is_writable == is_writable
+
+
+@pytest.mark.parametrize(
     ("fs_type", "journal", "expected"),
     [
         ("ext4", (0, 0x802), [SDA, SDC]),
