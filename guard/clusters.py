@@ -1,7 +1,7 @@
 """What FAT and exFAT share: clusters, the table that chains them, the tree of directories.
 
-A corrupt table may chain in circles: the table is read up to MAX_TABLE, directories up to
-MAX_DIRECTORIES in all.
+A corrupt table may chain in circles, or all over the device: the table is read up to MAX_TABLE,
+directories up to MAX_DIRECTORIES in all, and no chain further than to its MAX_JUMPS.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +13,8 @@ from guard.device import PIECE, Read, pieces
 
 MAX_TABLE = 64 << 20
 MAX_DIRECTORIES = 16 << 20
+MAX_JUMPS = 4096
+"""Clusters of a chain that do not lie behind the one before: each costs a read or two."""
 ENTRY_SIZE = 32
 """Of an entry of a directory."""
 
@@ -43,6 +45,23 @@ class Geometry(NamedTuple):
     clusters: int
 
 
+class _ReadAhead:
+    """Reads, and where one read follows another, further and further ahead."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._start = 0
+        self._data = b""
+
+    def __call__(self, offset: int, size: int) -> bytes:
+        """See Read."""
+        end = self._start + len(self._data)
+        if not self._start <= offset <= offset + size <= end:
+            twice = 2 * len(self._data) if self._start < offset <= end else 0
+            self._start, self._data = offset, self._read(offset, min(max(size, twice), PIECE))
+        return self._data[offset - self._start :][:size]
+
+
 class Run(NamedTuple):
     """Clusters that hold a directory or something else."""
 
@@ -56,6 +75,7 @@ class Volume:
 
     def __init__(self, read: Read, size: int, geometry: Geometry) -> None:
         self._read = read
+        self._read_ahead = _ReadAhead(read)
         self._geometry = geometry
         fitting = max(0, size - geometry.heap) // geometry.cluster_size
         self._end = _FIRST_CLUSTER + min(geometry.clusters, fitting)
@@ -73,7 +93,7 @@ class Volume:
             if size <= 0:
                 break
             offset = self._geometry.heap + (cluster - _FIRST_CLUSTER) * cluster_size
-            yield from pieces(self._read, offset, min(size, cluster_size), most)
+            yield from pieces(self._read_ahead, offset, min(size, cluster_size), most)
             size -= cluster_size
 
     def _chain(self, run: Run) -> Iterator[int]:
@@ -82,10 +102,11 @@ class Volume:
                 max(run.first, _FIRST_CLUSTER), min(run.first + run.contiguous, self._end)
             )
             return
-        cluster = run.first
-        while _FIRST_CLUSTER <= cluster < self._end:
+        cluster, jumps = run.first, 0
+        while _FIRST_CLUSTER <= cluster < self._end and jumps < MAX_JUMPS:
             yield cluster
-            cluster = self._next(cluster)
+            before, cluster = cluster, self._next(cluster)
+            jumps += cluster != before + 1
 
     def _next(self, cluster: int) -> int:
         bits = self._geometry.entry_bits

@@ -63,14 +63,19 @@ def _open_devices(
     """Yield the devices of a size that one of the entries has, open until `files` is closed.
 
     A device that whole_devices leaves out, such as a drive with a medium, counts if it is named.
+    Each comes once, whatever names its node has.
     """
     sizes = {entry.device_size for entry in entries}
     named = [entry.device for entry in entries if entry.device.startswith("/dev/")]
     there = [path for path in named if find_device(path, root)]
+    nodes: dict[str | None, str] = {}
     for path in dict.fromkeys([*whole_devices(root), *there]):
-        with suppress(OSError):
-            device = files.enter_context(Device(path, buffer, root))
+        nodes.setdefault(root.device_number(path), path)
+    for path in nodes.values():
+        with suppress(OSError), ExitStack() as opened:
+            device = opened.enter_context(Device(path, buffer, root))
             if device.size in sizes:
+                files.push(opened.pop_all())
                 yield device
 
 

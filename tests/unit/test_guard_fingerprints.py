@@ -269,7 +269,7 @@ def test_exfat_with_many_bitmaps_ends(exfat_image: ExfatImage) -> None:
     image.fill(bitmap[:24] + b"\xff" * 8, image.root)
     image.link(first, image.root)
     image.link(image.root, image.root)
-    assert 128 << 20 <= bytes_read(Method.EXFAT, Memory(image.data)) < 256 << 20
+    assert bytes_read(Method.EXFAT, Memory(image.data)) < 8 << 20
 
 
 def test_exfat_in_circles_ends(exfat_image: ExfatImage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +290,7 @@ def test_sizes_that_cannot_be(
     exfat_image.link(first, 100)
     exfat_image.link(100, 100)
     data[84:88] = data[92:96] = b"\xff" * 4
-    assert 2 << 20 < bytes_read(Method.EXFAT, Endless(data), 1 << 60) < 4 << 20
+    assert 1 << 20 < bytes_read(Method.EXFAT, Endless(data), 1 << 60) < 4 << 20
     _, image = fat_image
     image.data[36:40] = b"\xff" * 4
     assert bytes_read(Method.FAT, Endless(image.data), 1 << 60) < 4 << 20
