@@ -1,6 +1,9 @@
 """A file that is open, and closed in time. Every boot imports this."""
 
+import errno
 import os
+
+_PIECE = 1 << 20
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,3 +25,17 @@ class OpenFile:
     def close(self) -> None:
         """Close it."""
         os.close(self.fd)
+
+
+def read_whole(path: str, most: int) -> bytes:
+    """Return the contents of a file, one in /proc too. Waits for nobody to write into a pipe.
+
+    Raises OSError, EFBIG for more than `most` bytes.
+    """
+    with OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+        data = os.read(file.fd, _PIECE)
+        while len(data) <= most and (piece := os.read(file.fd, _PIECE)):
+            data += piece
+    if len(data) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return data

@@ -7,6 +7,7 @@ import os
 import stat
 
 from linux import proc
+from linux.open_file import read_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from linux.device_mapper import Target
     from linux.extents import FileExtent
     from linux.loop import LoopFile
+
+
+_MOST = 64 << 20
+"""Bytes of a file that is read at once; 100,000 mounts have some 10 MiB."""
 
 
 class Root:
@@ -41,8 +46,13 @@ class Root:
         return (self.text(path) or "").strip()
 
     def data(self, path: str, limit: int = -1) -> bytes | None:
-        """Return the first bytes of a file, None if it is not there."""
+        """Return the first bytes of a file, None if it is not there.
+
+        Without a limit all of it: OSError (EFBIG) for what is too large to be read at once.
+        """
         try:
+            if limit < 0:
+                return read_whole(self.path(path), _MOST)
             with open(self.path(path), "rb") as file:
                 return file.read(limit)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):

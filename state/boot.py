@@ -9,6 +9,9 @@ from state.files import read_text, write_text
 
 PATH = "/run/torpor/resume"
 
+MAX_TIME = 1 << 37
+"""Seconds: no clock says the year 6325."""
+
 
 class BootRecord:
     """Why this boot did not resume, in the resumer's words."""
@@ -45,6 +48,9 @@ class BootRecord:
         words, kept = dict(lines), [value.partition(" ") for name, value in lines if name == "kept"]
         try:
             images = [(device, int(page)) for page, _, device in kept]
-            return cls(float(words["when"]), int(words["exit_code"]), words["message"], *images)
+            when = float(words["when"])
+            if not 0 <= when < MAX_TIME:
+                raise ValueError(when)
+            return cls(when, int(words["exit_code"]), words["message"], *images)
         except (KeyError, ValueError) as error:
             raise StateError(f"{path} is not what torpor writes") from error

@@ -4,7 +4,10 @@ import os
 import stat
 
 from errors import Attempt, UnreadableError
-from linux.open_file import OpenFile
+from linux.open_file import OpenFile, read_whole
+
+MAX_TEXT = 4 << 20
+"""Bytes of a file of settings, or of a record."""
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """A file of our own: neither one that another has open already, nor what a link points to."""
@@ -17,8 +20,7 @@ def read_text(path: str) -> str | None:
     """
     with Attempt("read", path):
         try:
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-                return file.read()
+            return os.fsdecode(read_whole(path, MAX_TEXT))
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -2,15 +2,15 @@
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
 from errors import StateError, TorporError, UnreadableError
 from linux.machine import boot_id
-from state.boot import BootRecord
+from state.boot import MAX_TIME, BootRecord
 from state.files import read_text, write_text
 
 HIBERNATION_PATH = "/var/lib/torpor/hibernation.json"
@@ -56,12 +56,12 @@ class HibernationRecord:
     def read(cls, path: str | None = None) -> Self | None:
         """Return the last one, None if there was none. Raises StateError, UnreadableError."""
         path = path or HIBERNATION_PATH
-        fields = read_fields(path, {*cls.__slots__, "still"})
-        if fields is None:
+        found = read_fields(path, kinds_of(cls) | {"still": float})
+        if found is None:
             return None
-        fields.setdefault("downtime", fields.pop("still", 0.0))  # Torpor 0.1.0's name
+        found.setdefault("downtime", found.pop("still", 0.0))  # Torpor 0.1.0's name
         try:
-            return cls(**{**fields, "outcome": Outcome(fields["outcome"])})
+            return cls(**{**found, "outcome": Outcome(found["outcome"])})
         except (TypeError, ValueError, KeyError) as error:
             raise StateError(f"{path} is not what torpor writes") from error
 
@@ -109,18 +109,38 @@ def keep_refusal(this_boot: str) -> None:
         replace(refused, exit_code=boot.exit_code, message=boot.message).save()
 
 
-def read_fields(path: str, known: Collection[str]) -> dict[str, Any] | None:
+def kinds_of(record: type) -> dict[str, object]:
+    """Return the types of a dataclass's fields, by name."""
+    return {field.name: field.type for field in fields(record)}
+
+
+def read_fields(path: str, known: Mapping[str, object]) -> dict[str, Any] | None:
     """Return these of the fields in a file of JSON, None where there is no file.
 
-    Others are of an older or a newer version. Raises StateError, UnreadableError.
+    `known` has their types; others are of an older or a newer version. Raises StateError,
+    UnreadableError.
     """
     text = read_text(path)
     if text is None:
         return None
     try:
-        fields = json.loads(text)
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
         raise StateError(f"{path} is not what torpor writes")
-    return {name: value for name, value in fields.items() if name in known}
+    said = {name: value for name, value in found.items() if name in known}
+    if not all(_is_of(known[name], value) for name, value in said.items()):
+        raise StateError(f"{path} is not what torpor writes")
+    return said
+
+
+def _is_of(kind: object, value: object) -> bool:
+    """Return whether a value can be a field of this type; of counts by name for all other types."""
+    if kind is float or kind is int:
+        if not isinstance(value, int | float) or type(value) not in (int, kind):
+            return False
+        return 0 <= value < MAX_TIME
+    if isinstance(kind, type) and issubclass(kind, str):
+        return isinstance(value, str)
+    return isinstance(value, dict) and all(_is_of(int, count) for count in value.values())

@@ -13,7 +13,7 @@ from errors import StateError
 from format.working_set import MAX_FILE_SIZE, PAGES_IN_MIB, build_file, parse_file
 from linux import tasks
 from state.files import read_bytes, remove, write_bytes, write_text
-from state.record import read_fields
+from state.record import kinds_of, read_fields
 
 WAITING_PATH = "/run/torpor/workingset"
 REPLAY_PATH = "/run/torpor/replay.json"
@@ -103,7 +103,7 @@ class ReplayRecord:
     def read(cls, path: str | None = None) -> Self | None:
         """Return it, None if there was none. Raises StateError, UnreadableError."""
         path = path or REPLAY_PATH
-        fields = read_fields(path, cls.__slots__)
+        fields = read_fields(path, kinds_of(cls))
         if fields is None:
             return None
         try:

@@ -1,18 +1,28 @@
 """The small files: what is written is read back, and what cannot be understood is said."""
 
 import json
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from errors import ConfigurationError, StateError, StoreRefusedError, UnreadableError
+from errors import (
+    ConfigurationError,
+    StateError,
+    StoreRefusedError,
+    TorporError,
+    UnreadableError,
+)
+from linux.root import Root
 from state.boot import BootRecord
 from state.conf import Conf, parse_size, read_conf
 from state.files import write_text
 from state.location import Location, read_location
 from state.record import HibernationRecord, Outcome
+from state.working_set import ReplayRecord
 
 RECORD = HibernationRecord(Outcome.FAILED, 1.5, 2.5, "boot", "/dev/sda2", "uuid", 9, "no room")
 
@@ -174,6 +184,59 @@ def test_damaged_record(read: Callable[[str], object], text: str, tmp_path: Path
     path.write_text(text)
     with pytest.raises(StateError, match="is not what torpor writes"):
         read(str(path))
+
+
+DEEP = "[" * 200_000
+
+
+@pytest.mark.parametrize("name", ["begun", "ended", "exit_code", "message", "downtime", "store"])
+@pytest.mark.parametrize("value", ['"x"', "-1", "1e400", "NaN", "[]", "{}", "null", "true", DEEP])
+def test_a_record_with_a_wrong_value(name: str, value: str, tmp_path: Path) -> None:
+    """What is shown of it would end in a traceback."""
+    if (name in ("message", "store")) == (value == '"x"'):
+        return
+    path = tmp_path / "record.json"
+    text = json.dumps(asdict(RECORD))
+    old = json.dumps(asdict(RECORD)[name])
+    path.write_text(text.replace(f'"{name}": {old}', f'"{name}": {value}'))
+    assert path.read_text() != text
+    with pytest.raises(StateError, match="is not what torpor writes"):
+        HibernationRecord.read(str(path))
+
+
+@pytest.mark.parametrize("when", ["inf", "nan", "-1", "1e300"])
+def test_a_boot_at_no_time(when: str, tmp_path: Path) -> None:
+    (tmp_path / "boot").write_text(BOOT.replace("=1", f"={when}"))
+    with pytest.raises(StateError, match="is not what torpor writes"):
+        BootRecord.read(str(tmp_path / "boot"))
+
+
+READERS = [
+    read_conf,
+    read_location,
+    HibernationRecord.read,
+    BootRecord.read,
+    ReplayRecord.read,
+]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_file_that_is_too_large_or_none_takes_no_time(
+    read: Callable[[str], object], tmp_path: Path
+) -> None:
+    """Neither memory: /dev/zero has no end, and into a pipe nobody writes."""
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    os.truncate(path, 1 << 40)
+    for name in (str(path), "/dev/zero"):
+        with pytest.raises(UnreadableError, match=f"^cannot read {name}: file too large$"):
+            read(name)
+    os.mkfifo(tmp_path / "pipe")
+    with suppress(TorporError):
+        read(str(tmp_path / "pipe"))
+    with pytest.raises(OSError, match="File too large"):
+        Root().data("/dev/zero")
+    assert Root(str(tmp_path)).text("/pipe") == ""
 
 
 def test_a_record_that_cannot_be_written_is_said(tmp_path: Path) -> None:
