@@ -45,7 +45,9 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
     monkeypatch.setattr(kmsg, "PATH", str(tmp_path / "kmsg"))
     monkeypatch.setattr(command, "carry_out", lambda plan, _keep, _log: made.append(plan))
     monkeypatch.setattr(
-        command, "choose_store", lambda name, _: SimpleNamespace(path=name or "/dev/chosen")
+        command,
+        "choose_store",
+        lambda name, _: SimpleNamespace(path=name or "/dev/chosen", others_image=None),
     )
     monkeypatch.setattr(command, "doubts", lambda *_: [])
     monkeypatch.setattr(command, "other_swaps", lambda _store: [])

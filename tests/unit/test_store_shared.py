@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from errors import OtherInstallationError
+from linux import kmsg
 from store import identity, place
 from store.device import DeviceStore
 from store.find import look_at, open_store
 from tests.forge import PAGE, USER
 from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.sources import image_to, opened
-from tests.tools import Result
+from tests.tools import Result, failing
 from tests.unit.conftest import Torpor
 from tests.unit.fake_machine import FakeMachine, header
 from tests.unit.marked import HERE, Made, put_image
 from tests.vectors.images import noise
+from torpor.commands import hibernate
 from vm.host import SEARCH_PATH
 
 
@@ -51,6 +53,9 @@ def test_image_of_another_system_is_not_overwritten(
         assert torpor(command, device) == Result(17, "", refused)
     assert torpor("discard", "--stale", device) == Result(0, f"{words}: kept\n", "")
     assert str(look_at(device).others_image) == words
+    monkeypatch.setattr(kmsg, "PATH", "/dev/null")
+    monkeypatch.setattr(hibernate, "carry_out", failing(AssertionError("it went on")))
+    assert torpor("hibernate", "--store", device) == Result(17, "", refused)
     with pytest.raises(OtherInstallationError, match=words):
         open_store(device)
     assert Path(device).read_bytes() == before

@@ -66,6 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
         log = _kernel_log()
         settings = Settings(read_conf(), cmdline.read(), read_location())
         store = choose_store(arguments.store, settings)
+        if store.others_image:  # before anything is recorded, and the firmware told
+            raise store.others_image
         plan = replace(
             Plan.of(store.path, _conf(arguments, settings)),
             verify=arguments.verify,
