@@ -38,7 +38,8 @@ class KernelLog:
     def write(self, level: int, message: str) -> None:
         """Write one line. The kernel may drop lines that come too fast; that is no error."""
         line = f"<{level}>{self._name}: {one_line(message)}".encode()[:_LONGEST]
-        os.write(next(self._next), line.decode(errors="ignore").encode())
+        # Without a newline nobody sees the record before the next one (printk.c, printk_sprint).
+        os.write(next(self._next), line.decode(errors="ignore").encode() + b"\n")
 
     def close(self) -> None:
         """Close it."""

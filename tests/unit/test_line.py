@@ -236,5 +236,5 @@ def test_a_long_line_of_the_kernel_log_ends_at_a_character(log: Path) -> None:
     kernel.write(kmsg.INFO, "€" * 400)
     kernel.close()
     text = log.read_bytes().decode()
-    assert text == f"<6>x: {text.count('€') * '€'}"
+    assert text == f"<6>x: {text.count('€') * '€'}\n"
     assert 290 < text.count("€") < 300

@@ -192,7 +192,7 @@ def test_log_takes_more_lines_at_once_than_the_kernel_takes_from_one_opening(
         for number in range(40):
             log.write(kmsg.INFO, f"\udcffline\n {number}")
     log.close()
-    assert lines == [rb"<6>x: \udcffline\n %d" % number for number in range(40)]
+    assert lines == [rb"<6>x: \udcffline\n %d" % number + b"\n" for number in range(40)]
 
 
 def test_process_is_described(tmp_path: Path) -> None:
