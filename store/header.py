@@ -77,7 +77,8 @@ class StoreHeader(FirstPage, Slot):
         return self.describe(self.name)
 
     def written_mark(self) -> Mark | None:
-        """See Slot."""
+        """See Slot: what was written by who is gone may still be in the device's cache."""
+        sync(self.fd, self.name)
         read_at(self.fd, self.name, self.page * PAGE_SIZE, self.data)
         return Mark.parse(self.data)
 
@@ -129,10 +130,16 @@ def read_header(fd: int, name: str, page: int = 0) -> StoreHeader:
 
 
 def new_store_header(fd: int, name: str, pages: int, page: int = 0) -> UUID:
-    """Write the first page of an empty store of so many pages, return its UUID."""
+    """Write the first page of an empty store of so many pages, return its UUID.
+
+    The signature comes when the rest is on the device: a power cut between two sectors would else
+    put it above the mark of an image that was here before.
+    """
     store_uuid = uuid4()
+    made = empty_store(pages, store_uuid.bytes)
     data = PageBuffer(PAGE_SIZE).view
-    data[:] = empty_store(pages, store_uuid.bytes)
-    write_pages(fd, name, page, data)
-    sync(fd, name)
+    for whole in (made[:SIGNATURE_OFFSET].ljust(PAGE_SIZE, b"\0"), made):
+        data[:] = whole
+        write_pages(fd, name, page, data)
+        sync(fd, name)
     return store_uuid

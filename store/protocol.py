@@ -43,7 +43,7 @@ class Slot(ABC):
 
     @abstractmethod
     def written_mark(self) -> Mark | None:
-        """Return what is there of a mark, read anew, whether it makes an image visible or not.
+        """Return what is there of a mark for good, whether it makes an image visible or not.
 
         Raises DamagedError for half of one, UnreadableError.
         """

@@ -22,6 +22,9 @@ ENDED = "ended"
 FUZZED = "fuzzed"
 """The user property of a test with changed images: exit code, count of each program, meaning."""
 
+CRASHED = "crashed"
+"""The user property of a test of all power cuts: what was cut off, store, counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -54,6 +57,12 @@ TABLES = {
         "changed images and marks",
         "{:>9} {:>9} {:>9} {:>9}  {:<60} {}",
         ("exit code", "verify", "dry run", "resume", "meaning", "outcome"),
+        is_counted=False,
+    ),
+    CRASHED: Table(
+        "every disk that a power cut can leave",
+        "{:<20} {:<8} {:>9} {:>9} {:>9} {:>9}  {}",
+        ("cut off", "store", "cuts", "disks", "resumed", "cold", "outcome"),
         is_counted=False,
     ),
 }

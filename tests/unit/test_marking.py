@@ -18,7 +18,7 @@ from hibernate.power_off import never_go_on
 from linux import PAGE_SIZE, power
 from linux.snapshot import SnapshotDevice
 from store import header as store_header
-from store.blocks import write_pages
+from store.blocks import read_at, write_pages
 from store.device import OwnStore
 from store.header import StoreHeader, read_header
 from tests.forge import SWAP
@@ -292,3 +292,19 @@ def test_restored_machine_goes_on_even_if_the_claimed_mark_stays(
     restored.run()
     assert "the mark is not cleared: cannot write" in restored.said[-3]
     assert restored.device.calls[-3:] == ["free", "unfreeze", "close"]
+
+
+def test_clearing_that_was_not_flushed_is_before_the_machine_goes_on(
+    store: OneFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer was killed between its write and the flush: what can be read is not there yet."""
+    calls: list[str] = []
+
+    def read(fd: int, name: str, offset: int, room: memoryview) -> None:
+        calls.append("read")
+        read_at(fd, name, offset, room)
+
+    monkeypatch.setattr(store_header, "sync", lambda *_: calls.append("sync"))
+    monkeypatch.setattr(store_header, "read_at", read)
+    store.clear()
+    assert calls == ["sync", "read"]

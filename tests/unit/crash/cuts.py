@@ -1,0 +1,128 @@
+"""Every disk that a power cut can leave of a trace.
+
+The method of CrashMonkey (Mohan et al., OSDI 2018) and ALICE (Pillai et al., OSDI 2014): all that
+was flushed is there, of the rest any part, in any order, down to the sector.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from random import Random
+
+from tests.unit.crash.trace import Disks, Event, Flush, Write, replay
+
+SECTOR = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much is tried where all would be too many."""
+
+    all_of: int
+    """Every subset of so many unflushed writes at most."""
+    random: int
+    """So many random subsets of more."""
+    sectors: int
+    """Every subset of the sectors of a write that has so many at most."""
+
+
+SHORT = Depth(all_of=5, random=30, sectors=4)
+LONG = Depth(all_of=11, random=600, sectors=8)
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """What a power cut leaves, and what a boot may do with it."""
+
+    disks: Disks
+    may: frozenset[str]
+    where: str
+    """For messages."""
+
+
+def crashes(
+    before: Disks, events: Sequence[Event], may: frozenset[str], depth: Depth, known: int
+) -> Iterator[Crash]:
+    """Yield each crash of this trace, some more than once; `may` is what holds at its beginning.
+
+    Those within the first `known` events are left out.
+
+    A cut between two writes leaves what a later one leaves that loses the second write whole. So
+    cuts are made only where something changes: before a flush, a new expectation and the end.
+    """
+    durable, pending = before, list[Write]()
+    for nth, event in enumerate([*events, None]):
+        if isinstance(event, Write):
+            pending.append(event)
+            continue
+        found = [_changing(one, durable) for one in pending]
+        for parts in _survivors(found, depth) if nth >= known else ():
+            where = f"event {nth} of {len(events)}, {len(parts)} pieces of {len(pending)} writes"
+            yield Crash(replay(durable, parts), may, where)
+        if isinstance(event, Flush):
+            durable = replay(durable, [one for one in pending if one.disk == event.disk])
+            pending = [one for one in pending if one.disk != event.disk]
+        elif event:
+            may = event.may
+
+
+def _changing(write: Write, disks: Disks) -> Write:
+    """Return the write without the sectors at its ends that are on the disk already."""
+    there, size = disks[write.disk], len(write.data)
+    starts = [
+        start
+        for start in range(0, size, SECTOR)
+        if write.data[start : start + SECTOR]
+        != there[write.offset + start : write.offset + min(start + SECTOR, size)]
+    ]
+    first, end = (starts[0], starts[-1] + SECTOR) if starts else (0, 0)
+    return Write(write.disk, write.offset + first, write.data[first:end])
+
+
+def _survivors(pending: Sequence[Write], depth: Depth) -> Iterator[list[Write]]:
+    """Yield what can reach the disks of these writes: any of them, at most one of them torn."""
+    yield from (
+        [one for one, is_kept in zip(pending, kept, strict=True) if is_kept]
+        for kept in _subsets(len(pending), depth.all_of, depth.random)
+    )
+    for nth, write in enumerate(pending):
+        for torn in _torn(write, depth):
+            yield torn
+            yield [*pending[:nth], *torn]
+            yield [*pending[:nth], *torn, *pending[nth + 1 :]]
+
+
+def _subsets(count: int, all_of: int, some: int) -> Iterator[Sequence[bool]]:
+    """Yield which of so many are kept: all subsets, or the telling ones and random ones."""
+    if count <= all_of:
+        yield from product((False, True), repeat=count)
+        return
+    chance = Random(count)
+    for nth in range(count + 1):
+        yield [one < nth for one in range(count)]
+        yield [one >= nth for one in range(count)]
+        yield [one == nth for one in range(count)]
+        yield [one != nth for one in range(count)]
+    for _ in range(some):
+        yield [chance.random() < 0.5 for _ in range(count)]
+
+
+def _torn(write: Write, depth: Depth) -> Iterator[list[Write]]:
+    """Yield the sectors of a write that reach the disk: neither all nor none of them."""
+    starts = range(0, len(write.data), SECTOR)
+    for kept in _subsets(len(starts), depth.sectors, depth.random // 10):
+        if any(kept) and not all(kept):
+            yield [
+                Write(write.disk, write.offset + start, write.data[start : start + SECTOR])
+                for start, is_kept in zip(starts, kept, strict=True)
+                if is_kept
+            ]
+
+
+def digest(disks: Disks) -> bytes:
+    """Return what tells these disks from others."""
+    found = hashlib.sha256()
+    for disk in disks:
+        found.update(disk)
+    return found.digest()

@@ -1,0 +1,128 @@
+"""Runs every program on every disk that a power cut can leave, and cuts those off, too.
+
+To closure: what a boot or discard leaves when it is cut off is a state of its own, on which all of
+them run again, until there is none that was not seen.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+from format.first_page import MARK_OFFSET, SIGNATURE_OFFSET, SWAP, USER_IMAGE, FirstPage
+from format.layout import MARK_SIZE
+from tests.unit.crash.cuts import Crash, Depth, digest
+from tests.unit.crash.machine import COLD, Machine, State, Trace
+
+NO_IMAGE = 3
+
+
+class Explorer:
+    """Counts what it has seen, and fails at the first outcome that is none of those allowed."""
+
+    def __init__(self, machine: Machine, depth: Depth) -> None:
+        self.machine = machine
+        self._depth = depth
+        self._seen: set[tuple[bytes, frozenset[str]]] = set()
+        self.cuts = 0
+        """Ways in which the power was cut, many of which leave the same."""
+        self.outcomes = Counter[str]()
+        """How each boot ended, one for each disk that is unlike all others."""
+        self.cold: dict[bytes, State] = {}
+        """A machine that booted cold, for each first page that it was left with."""
+
+    def explore(self, traces: Iterable[Trace]) -> None:
+        """Cut each trace off everywhere, and the boots after it, and theirs."""
+        self._explore(traces, self._run)
+
+    def explore_boots(self, traces: Iterable[Trace]) -> None:
+        """As `explore`, where the first page is none of a store yet, or not the only one."""
+        self._explore(traces, self._run_boot)
+
+    def _explore(self, traces: Iterable[Trace], run: Callable[[State], list[Trace]]) -> None:
+        waiting, last = deque(traces), None
+        while waiting:
+            trace = waiting.popleft()
+            if not trace.has_writes:
+                continue  # what it leaves is what it found
+            crashes, last = trace.crashes(self._depth, last), trace
+            for crash in crashes:
+                self.cuts += 1
+                key = digest(crash.disks), crash.may
+                if key not in self._seen:
+                    self._seen.add(key)
+                    waiting += self._examine(crash, run)
+
+    def _examine(self, crash: Crash, run: Callable[[State], list[Trace]]) -> list[Trace]:
+        """Run all on what a cut has left; return what can be cut off in its turn."""
+        try:
+            return run(State(crash.disks, crash.may))
+        except AssertionError as error:
+            error.add_note(f"after a cut at {crash.where}; expected: {sorted(crash.may)}")
+            raise
+
+    def _run_boot(self, state: State) -> list[Trace]:
+        assert self.machine.verify(state) in (0, NO_IMAGE), "verify"
+        booted = self.machine.boot(state)
+        self.outcomes[booted.outcome] += 1
+        assert booted.outcome in state.may, f"a boot ended so: {booted.outcome}"
+        return [booted]
+
+    def _run(self, state: State) -> list[Trace]:
+        machine, (disk,) = self.machine, state.disks
+        is_visible = machine.mark_if_visible(disk) is not None
+        self._check_first_page(disk, is_visible=is_visible)
+        assert machine.verify(state) == (0 if is_visible else NO_IMAGE), "verify"
+        booted = machine.boot(state)
+        self._check_boot(booted)
+        discarded = machine.discard(state)
+        assert discarded.outcome == str(0 if is_visible else NO_IMAGE), "discard"
+        self._check_cold(discarded.after)
+        traces = [booted, discarded]
+        if is_visible:
+            others = [
+                machine.boot(state, refuse="freeze"),
+                machine.boot(state, refuse="atomic_restore"),
+                machine.boot(state, words="noresume"),
+            ]
+            for other in others:
+                assert other.outcome == COLD, "a refused boot"
+                self._check_boot_on(other.after)
+            traces += others
+        if booted.outcome != COLD:
+            restored = machine.go_on_restored(booted.after, booted.outcome)
+            self._check_cold(restored.after)
+            traces.append(restored)
+        return traces
+
+    def _check_boot(self, booted: Trace) -> None:
+        self.outcomes[booted.outcome] += 1
+        assert booted.outcome in booted.before.may, f"a boot ended so: {booted.outcome}"
+        if booted.outcome == COLD:
+            self._check_cold(booted.after)
+
+    def _check_boot_on(self, state: State) -> None:
+        """A boot that was refused leaves a cold machine, or an image for another."""
+        if self.machine.mark_if_visible(state.disks[0]) is None:
+            self._check_cold(state)
+
+    def _check_cold(self, state: State) -> None:
+        """No image is there, nor does a boot see one; the store takes the next one."""
+        (disk,) = state.disks
+        assert self.machine.mark_if_visible(disk) is None, "a mark is left"
+        self._check_first_page(disk, is_visible=False)
+        assert state.may == {COLD}
+        self.cold.setdefault(self.machine.kind.first_of(disk), state)
+
+    def _check_first_page(self, disk: bytes, *, is_visible: bool) -> None:
+        """But for mark and signature it is mkswap's or mkstore's; swap is swap or has an image."""
+        kind = self.machine.kind
+        page, plain = kind.first_of(disk), kind.first
+        assert _without_mark(page) == _without_mark(plain), "the first page has changed"
+        is_swap = FirstPage(plain).signature == SWAP
+        signature = USER_IMAGE if is_visible or not is_swap else SWAP
+        assert FirstPage(page).signature == signature, "the signature is wrong"
+        if not is_visible and not is_swap:
+            assert page == plain, "something is left in the first page"
+
+
+def _without_mark(page: bytes) -> bytes:
+    return page[:MARK_OFFSET] + page[MARK_OFFSET + MARK_SIZE : SIGNATURE_OFFSET]
