@@ -12,7 +12,7 @@ import pytest
 
 from format.tables import Method
 from guard.kinds import KINDS, OF_TYPE
-from linux import filesystem
+from linux import filesystem, mounts
 from linux.libc import checked, libc
 from tests.sources import opened
 from vm.disks import file_system_disk
@@ -42,6 +42,7 @@ def own_mounts() -> Iterator[None]:
     have it open when it is unmounted. It goes with this process, however that ends.
     """
     folder = os.getcwd()
+    mounts._ours.cache_clear()  # what it keeps is of the namespace of before
     with opened("/proc/thread-self/ns/mnt", os.O_RDONLY) as before:
         checked(libc.unshare(CLONE_NEWNS))
         try:
@@ -50,6 +51,7 @@ def own_mounts() -> Iterator[None]:
         finally:
             checked(libc.setns(before, CLONE_NEWNS))
             os.chdir(folder)
+            mounts._ours.cache_clear()
 
 
 @contextmanager

@@ -248,11 +248,15 @@ def test_limits() -> None:
     limits = (records.MAX_CHUNK_SIZE, records.MAX_CHUNKS, records.MAX_SECTIONS)
     assert (*limits, mark.MAX_EXTENTS) == (4 << 20, 1 << 20, 16, 1 << 18)
     assert (records.MAX_TABLE_SIZE, tables.MAX_ENTRIES) == (1 << 20, 4096)
-    assert "\na table | 1 MiB\na working set | 16 MiB\n" in SPECIFICATION
+    assert "\na table | 1 MiB\na working set, up to its names | 16 MiB, 1 MiB\n" in SPECIFICATION
     assert records.MAX_WORKING_SET_SIZE == 16 << 20
-    assert "\nfiles of a working set, their file systems | 2^20, 4096\n" in SPECIFICATION
+    assert (
+        "\nits files, file systems | 2^20, 4096\nits ranges, processes | 2^21, 2^20\n"
+        in SPECIFICATION
+    )
     assert (working_set.MAX_FILES, working_set.MAX_FILE_SYSTEMS) == (1 << 20, 4096)
-    assert "\na name of a working set, all names | 4096 bytes, 64 MiB\n" in SPECIFICATION
+    assert (working_set.MAX_RANGES, working_set.MAX_PROCESSES) == (1 << 21, 1 << 20)
+    assert "\none name, all | 4096 bytes, 64 MiB\n" in SPECIFICATION
     assert (working_set.MAX_PATH, working_set.MAX_NAMES) == (4096, 64 << 20)
     assert "\nentries of the guard | 4096\n" in SPECIFICATION
     assert f"\n{first_page.MARK_OFFSET} | {layout.MARK_SIZE} | mark |" in SPECIFICATION
