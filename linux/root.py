@@ -22,6 +22,10 @@ _MOST = 64 << 20
 """Bytes of a file that is read at once; 100,000 mounts have some 10 MiB."""
 
 
+_ABSENT = (FileNotFoundError, NotADirectoryError, ValueError)
+"""What says that nothing is there: ValueError of a path with a zero byte, which no file has."""
+
+
 class Root:
     """The system below /, or below another folder; paths are given as on that system.
 
@@ -55,14 +59,14 @@ class Root:
                 return read_whole(self.path(path), _MOST)
             with open(self.path(path), "rb") as file:
                 return file.read(limit)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except (*_ABSENT, IsADirectoryError):
             return None
 
     def exists(self, path: str) -> bool:
         """Return whether something is there."""
         try:
             os.stat(self.path(path))
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             return False
         return True
 
@@ -70,14 +74,14 @@ class Root:
         """Return the sorted names in a folder, none if it is not there."""
         try:
             return sorted(os.listdir(self.path(folder)))
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             return []
 
     def modified(self, path: str) -> float:
         """Return when a file was written last, in seconds of the epoch; 0 if it is not there."""
         try:
             return os.stat(self.path(path)).st_mtime
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             return 0
 
     @property
@@ -89,7 +93,7 @@ class Root:
         """Return MAJOR:MINOR of the block device at `path`, None for anything else."""
         try:
             status = os.stat(self.path(path))
-        except OSError:
+        except (OSError, ValueError):
             return None
         if not stat.S_ISBLK(status.st_mode):
             return None
@@ -132,7 +136,7 @@ class Root:
         """Return whether two paths are of one file, or of nodes of one block device."""
         try:
             is_same = os.path.samefile(self.path(one), self.path(other))
-        except OSError:
+        except (OSError, ValueError):
             return False
         return is_same or self.is_same_device(one, other)
 

@@ -20,6 +20,8 @@ ENDED = "ended"
 """The user property of a test whose outcome is counted: what was done, where, when, the end."""
 
 FUZZED = "fuzzed"
+FUZZED_BY = ("verify", "inspect", "unpack", "dry run", "resume", "replay")
+"""What each changed image goes through."""
 """The user property of a test with changed images: exit code, count of each program, meaning."""
 
 CRASHED = "crashed"
@@ -55,8 +57,8 @@ TABLES = {
     ),
     FUZZED: Table(
         "changed images and marks",
-        "{:>9} {:>9} {:>9} {:>9}  {:<60} {}",
-        ("exit code", "verify", "dry run", "resume", "meaning", "outcome"),
+        "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  {:<60} {}",
+        ("exit code", *FUZZED_BY, "meaning", "outcome"),
         is_counted=False,
     ),
     CRASHED: Table(

@@ -3,27 +3,20 @@
 The same number makes the same change.
 """
 
-import hashlib
 from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
+import lz4.block
+
 from tests import forge
-from tests.forge import PAGE, Parts
+from tests.forge import PAGE, Parts, Piece, Super, chunk, working_set
+from tests.fuzz.disks import GUARD, SMALL_GUARD
 from tests.vectors.devices import MAP, PAGES, RUNS, STORE
-from tests.vectors.images import FACTS, LONG, SMALL, noise
+from tests.vectors.images import FACTS, LONG, PAGE_TYPES, SMALL, noise, run
 
-DISK = noise(1024 + 56) + b"\x53\xef" + noise(46) + forge.UUID_B.bytes + noise(6 * PAGE - 1144)
-"""What the guard finds: it looks like ext4, and is sampled, too."""
-
-_EXT = hashlib.sha256(DISK[1024:2048]).digest()
-_SAMPLE = hashlib.sha256(DISK).digest()
-GUARD = forge.guard(
-    forge.guard_entry(fingerprint=_EXT, size=len(DISK), layers=b"disk"),
-    forge.guard_entry(
-        method=6, identity=bytes(16), fingerprint=_SAMPLE, size=len(DISK), layers=b"disk"
-    ),
-)
+MANY = 1 << 10
+"""Files and processes of a large working set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +47,60 @@ class Specimen:
         return bool(self.signature)
 
 
+def large_working_set() -> bytes:
+    """Return one whose numbers repeat: a change of one makes many of another."""
+    return forge.working_set(
+        file_counts=(MANY - 3, 3),
+        names=b"\0\1n" + b"\1\0" * (MANY - 4) + bytes(6),
+        checks=bytes(4 * MANY),
+        ranges=b"\3\0\0" * MANY,
+        processes=b"\1\1\2\1\0\1\0" * MANY,
+    )
+
+
+def _large() -> Parts:
+    """Return an image whose tables are compressed, each to a few bytes."""
+    first = chunk(0, b"l", 16 * PAGE, codec=forge.FILL)
+    tables = (
+        (2, chunk(1, GUARD, len(GUARD))),
+        (3, chunk(2, FACTS, len(FACTS))),
+        (4, _compressed(3, large_working_set())),
+        (5, chunk(4, PAGE_TYPES, len(PAGE_TYPES))),
+    )
+    return Parts(Super(chunk_size=16 * PAGE), (first,), tables)
+
+
+def _compressed(number: int, data: bytes) -> Piece:
+    payload = lz4.block.compress(data, store_size=False)
+    return chunk(number, payload, len(data), codec=forge.LZ4)
+
+
+FULL = Parts(
+    Super(),
+    (
+        run(0, b"A"),
+        chunk(1, b"B", codec=forge.FILL),
+        chunk(2, noise(PAGE)),
+        chunk(3, forge.zstd_run(b"z", PAGE), codec=forge.ZSTD),
+    ),
+)
+"""Every codec."""
+
+
 def specimens() -> list[Specimen]:
     """Return one of each kind."""
-    small, long = (parts.with_tables((2, GUARD), (3, FACTS)) for parts in (SMALL, LONG))
+    few, tables = [(2, SMALL_GUARD), (3, FACTS)], [(2, GUARD), (3, FACTS)]
+    tables += [(4, working_set()), (5, PAGE_TYPES)]
+    small, long, full = (
+        parts.with_tables(*some) for parts, some in ((SMALL, few), (LONG, few), (FULL, tables))
+    )
     image, places = small.build(), _places_of(small)
+    guarded = SMALL.with_tables((2, GUARD), (3, FACTS))
     return [
-        Specimen(image, places),
-        Specimen(long.build(), _places_of(long)),
+        *(Specimen(parts.build(), _places_of(parts)) for parts in (small, long, full, _large())),
         Specimen(image, places, forge.USER),
         Specimen(image, places, forge.USER, STORE),
+        Specimen(guarded.build(), _places_of(guarded), forge.USER),
     ]
 
 
@@ -83,6 +121,9 @@ SEALED = 0.7
 
 WRECKED = 0.15
 """Share of the cases that lose, gain or mix up bytes besides."""
+
+COPIED = 0.1
+"""Share of the changes that repeat what is there."""
 
 _VALUES = (0, 1, 2, 3, 4, 7, 20, 64, 253, 254, 255, 4095, PAGE, PAGE + 1, 1 << 16, 1 << 18)
 _LARGE = (1 << 20, (1 << 20) + 1, 4 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63)
@@ -130,8 +171,8 @@ def _in_image(image: bytearray, places: Places) -> list[Target]:
         *[Target(image, 0, _HEADS["superblock"])] * 3,
         *(Target(image, start, _HEADS["section"]) for start in places.sections),
         *chunks,
-        *payloads[:-2],
-        *payloads[-2:] * 4,
+        *payloads[: 1 - len(places.sections)],
+        *payloads[1 - len(places.sections) :] * 4,
         *[Target(image, places.index, places.trailer - places.index)] * 8,
         *[Target(image, places.trailer, forge.TRAILER)] * 3,
     ]
@@ -139,6 +180,9 @@ def _in_image(image: bytearray, places: Places) -> list[Target]:
 
 def _hit(target: Target, random: Random) -> None:
     """Write a number, or one near the number that is there, into some field or none."""
+    if random.random() < COPIED:
+        _copy(target, random)
+        return
     width = min(random.choice((1, 2, 4, 4, 8, 8)), target.size)
     at = target.start + random.randrange(target.size - width + 1)
     if random.random() < 0.8:
@@ -157,6 +201,25 @@ def _hit(target: Target, random: Random) -> None:
         )
     )
     target.data[at:end] = (value % (1 << width * 8)).to_bytes(width, "little")
+
+
+def _copy(target: Target, random: Random) -> None:
+    """Repeat some bytes in place of others."""
+    size = random.randint(1, target.size)
+    begin, at = (target.start + random.randrange(target.size - size + 1) for _ in range(2))
+    target.data[at : at + size] = target.data[begin : begin + size]
+
+
+def working_set_case(number: int) -> bytes:
+    """Return a changed file with a working set."""
+    random = Random(number)
+    section = bytearray(random.choice((working_set(), large_working_set())))
+    for _ in range(random.choice((1, 1, 1, 2, 3, 6))):
+        _hit(Target(section, 0, min(len(section), random.choice((64, len(section))))), random)
+    file = bytearray(forge.working_set_file(bytes(section)))
+    if random.random() < WRECKED:
+        _wreck(file, random)
+    return bytes(file)
 
 
 def _seal(data: bytearray, start: int, size: int, uuid: UUID) -> None:

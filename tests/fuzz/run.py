@@ -2,9 +2,10 @@
 
 They are images and marks that mutate.py changes at random, most with right checksums again.
 
-Each goes through `torpor verify`, through the resumer's dry run and, where it is a device, through
-the resumer itself with a /dev/snapshot in memory. A count for each exit code; "surprises" are what
-is no TorporError, or has an exit code that such an image cannot have.
+Each goes through `torpor verify`, inspect and unpack, through the resumer's dry run and, where it
+is a device, through the resumer itself with a /dev/snapshot in memory; a working set as changed
+through `torpor workingset replay`. A count for each exit code; "surprises" are what is no
+TorporError, or has an exit code that such an image cannot have.
 """
 
 import argparse
@@ -27,21 +28,32 @@ from errors import TorporError
 from format import reader
 from format.tables import MachineFacts
 from guard.compare import compare
+from linux import tasks
 from resume import check, images, request, restore, wait
+from state import working_set
 from store.header import read_header
+from store.identity import owner_of
 from tests.forge import PAGE
-from tests.fuzz.mutate import DISK, case, specimens
+from tests.fuzz.disks import DISKS
+from tests.fuzz.mutate import case, specimens, working_set_case
 from tests.sources import IDENTITY, limit_memory, opened
 from tests.unit.fake_root import Disks
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.vectors.devices import STREAM
 from tests.vectors.images import FACTS
-from torpor.commands import verify
+from torpor.commands import inspect, unpack, verify, workingset
 
 FILE_CODES = frozenset({0, 3, 4, 5})
 BOOT_CODES = FILE_CODES | {11, 12, 19, 20}
 KINDS = specimens()
-CODES = {"verify": FILE_CODES, "dry run": BOOT_CODES, "resume": BOOT_CODES | {13}}
+CODES = {
+    "verify": FILE_CODES,
+    "inspect": FILE_CODES,
+    "unpack": FILE_CODES,
+    "dry run": BOOT_CODES,
+    "resume": BOOT_CODES | {13},
+    "replay": FILE_CODES,
+}
 
 
 @dataclass(slots=True)
@@ -72,12 +84,13 @@ class Stats:
 
 
 def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Make this process the machine of the specimens, in an initramfs, with one disk.
+    """Make this process the machine of the specimens, in an initramfs, with their disks.
 
     Chunks are decoded without threads, which would take nine tenths of the time.
     """
     disks = Disks(folder)
-    disks.add("vda1", DISK)
+    for method, data in DISKS.items():
+        disks.add(f"vda{method}", data)
     facts = MachineFacts.parse(FACTS)
     patch.setattr(images, "compare", partial(compare, root=disks))
     patch.setattr(check, "this_machine", lambda _machine_id: IDENTITY)
@@ -87,6 +100,8 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
     patch.setattr(os, "sync", _ignore)
     patch.setattr(os, "fsync", _ignore)
+    patch.setattr(tasks, "be_idle", lambda: None)
+    patch.setattr(working_set, "REPLAY_PATH", str(folder / "replay.json"))
     patch.setattr(restore, "open_snapshot", lambda flags: FakeSnapshot(STREAM).open(flags))
 
 
@@ -104,10 +119,17 @@ def _resume(words: str, path: Path) -> None:
 
 
 def _check_left_behind(error: TorporError, path: Path) -> None:
-    """An image that is not restored is gone, unless another boot may restore it."""
+    """An image that is not restored is gone, unless another boot may restore it.
+
+    What is another store's by its mark, or another system's, is left alone.
+    """
     with opened(path) as fd:
-        stays = error.exit_code in (11, 12)
-        assert path.stat().st_size < PAGE or read_header(fd, "it").holds_image() == stays
+        if path.stat().st_size >= PAGE:
+            header = read_header(fd, "it")
+            is_anothers = not header.is_in_place() or bool(owner_of(header, IDENTITY))
+            stays = error.exit_code in (11, 12) or is_anothers
+            assert not header.holds_image() or stays
+            assert header.holds_image() or error.exit_code not in (11, 12)
 
 
 def _try(number: int, stats: Stats, folder: Path) -> None:
@@ -115,11 +137,15 @@ def _try(number: int, stats: Stats, folder: Path) -> None:
     path = folder / "case"
     path.write_bytes(data)
     words = f"resume={path} torpor.timeout=0"
-    arguments = argparse.Namespace(image=str(path), json=False)
-    stats.attempt(number, "verify", lambda: verify.run(arguments))
+    arguments = argparse.Namespace(image=str(path), file=str(path), stream=os.devnull, json=False)
+    for name, command in (("verify", verify), ("inspect", inspect), ("unpack", unpack)):
+        stats.attempt(number, name, partial(command.run, arguments))
     stats.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
     if specimen.is_device:
         stats.attempt(number, "resume", lambda: _resume(words, path))
+    path.write_bytes(working_set_case(number))
+    replay = argparse.Namespace(action="replay", file=str(path), no_paths=False)
+    stats.attempt(number, "replay", partial(workingset.run, replay))
 
 
 def _try_all(numbers: range, folder: Path) -> Stats:

@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 
 from errors import DamagedError
+from format import codec
+from format.first_page import STORE_MAGIC
+from format.reader import ImageReader
+from format.records import KERNEL_STREAM
+from format.tables import TABLES, Guard, Method
 from tests.conftest import FUZZED
 from tests.fuzz import mutate
 from tests.fuzz.run import BOOT_CODES, CODES, KINDS, Stats
+from tests.sources import MemorySource
 from tests.test_structure import all_errors
 from tests.tools import confined, failing
 
@@ -40,7 +46,7 @@ def assert_unsurprising(told: dict[str, Any], count: int, record: Record) -> Non
         record(FUZZED, (f"{code:2}", *counts, meanings.get(code, "a surprise")))
     assert not told["surprises"], "\n".join(told["surprises"])
     assert told["slowest"] < PATIENCE
-    for name in ("verify", "dry run"):
+    for name in set(CODES) - {"resume"}:
         assert sum(told["outcomes"][name].values()) == count
 
 
@@ -48,7 +54,8 @@ def test_a_few(tmp_path: Path, record_property: Record) -> None:
     told = tried(0, FEW, tmp_path, 600)
     assert_unsurprising(told, FEW, record_property)
     assert {int(code) for code in told["outcomes"]["dry run"]} == BOOT_CODES
-    assert {int(code) for code in told["outcomes"]["verify"]} == CODES["verify"]
+    for name in ("verify", "inspect", "unpack", "replay"):
+        assert {int(code) for code in told["outcomes"][name]} == CODES[name]
 
 
 @pytest.mark.long
@@ -57,8 +64,30 @@ def test_many(tmp_path: Path, record_property: Record) -> None:
 
 
 def test_a_number_is_always_the_same_case() -> None:
-    cases = ([mutate.case(number, KINDS)[0] for number in range(30)] for _ in range(2))
-    assert next(cases) == next(cases)
+    for make in (lambda number: mutate.case(number, KINDS)[0], mutate.working_set_case):
+        cases = ([make(number) for number in range(30)] for _ in range(2))
+        assert next(cases) == next(cases)
+
+
+def test_the_specimens_have_all_that_an_image_may_have() -> None:
+    """What is added to the format is to be added to them."""
+    images = [ImageReader(MemorySource(one.image)) for one in KINDS]
+    sections = {section.kind for image in images for section in image.index.sections}
+    assert sections == {KERNEL_STREAM, *(table.kind for table in TABLES)}
+    codecs = {one.image[start + 4] for one in KINDS for start, _ in one.places.chunks}
+    assert codecs == {codec.NONE, codec.LZ4, codec.FILL, codec.ZSTD}
+    methods = {entry.method for image in images for entry in image.read(Guard) or ()}
+    assert methods == set(Method)
+    devices = {one.start for one in KINDS if one.is_device}
+    assert devices == {b"", STORE_MAGIC}
+
+
+@pytest.mark.parametrize("one", KINDS)
+def test_the_specimens_are_sound(one: mutate.Specimen) -> None:
+    image = ImageReader(MemorySource(one.image))
+    for table in TABLES:
+        image.read(table)
+    assert b"".join(bytes(part) for part in image.stream())
 
 
 def test_a_surprise_is_noticed() -> None:

@@ -14,10 +14,11 @@ import pytest
 from linux import cgroups, device_mapper, filesystem, kmsg, mounts, root, snapshot, tasks
 from linux.libc import checked, libc, number_of
 from linux.machine import machine_id, processor, ram_map, ram_map_digest
-from linux.root import Root
+from linux.root import HOST, Root
 from linux.snapshot import encode_device
 from tests.sources import opened
 from tests.unit.fake_root import write
+from workingset.trees import find_tree
 
 # include/uapi/linux/suspend_ioctls.h: direction, number, size. The last two are loff_t and int.
 HEADER_REQUESTS = {
@@ -269,3 +270,12 @@ def test_table_of_device_mapper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         for start, length, kind, parameters in device_mapper.table("253:300")
     ] == lines
     assert asked == [(16 << 10, 1 << 20 | 253 << 8 | 44), (64 << 10, 1 << 20 | 253 << 8 | 44)]
+
+
+@pytest.mark.parametrize("path", ["/dev/sda\0", "\0", "/etc/fstab\0/x"])
+def test_a_path_with_a_zero_byte_names_nothing(path: str) -> None:
+    """As a crafted working set may have it, or a configuration: no file is called so."""
+    assert (HOST.device_number(path), HOST.data(path), HOST.text(path)) == (None, None, None)
+    assert (HOST.exists(path), HOST.names(path), HOST.modified(path)) == (False, [], 0)
+    assert not HOST.is_same_file(path, "/")
+    assert find_tree([], path, "") is None
