@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from errors import InitramfsError
-from initramfs.archive.unpack import Stream, unpacked
+from initramfs.archive.unpack import Room, Stream, unpacked
 
 MAGICS = (b"070701", b"070702")
 _HEADER_SIZE = 110
@@ -50,11 +50,11 @@ class Member:
             raise _cut_off()
 
 
-def read_archives(stream: Stream, *, compressed: bool = False) -> Iterator[Member]:
+def read_archives(stream: Stream, room: Room, *, compressed: bool = False) -> Iterator[Member]:
     """Yield the members of all archives in `stream`, in order, each archive's trailer too.
 
-    With `compressed` the stream comes out of a decompression, and there may be no other one in
-    it. Raises InitramfsError.
+    `room` is for all that is unpacked. With `compressed` the stream comes out of a decompression,
+    and there may be no other one in it. Raises InitramfsError.
     """
     while head := _next_head(stream):
         if head in MAGICS:
@@ -63,7 +63,7 @@ def read_archives(stream: Stream, *, compressed: bool = False) -> Iterator[Membe
         pieces = None if compressed else unpacked(stream)
         if pieces is None:
             raise InitramfsError(f"it has something unknown in it, which begins with {head.hex()}")
-        yield from read_archives(Stream(pieces), compressed=True)
+        yield from read_archives(Stream(room.of(pieces)), room, compressed=True)
 
 
 def _next_head(stream: Stream) -> bytes:

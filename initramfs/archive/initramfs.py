@@ -11,11 +11,17 @@ from typing import BinaryIO
 from errors import InitramfsError
 from initramfs.archive.cpio import TRAILER, Inode, Member, as_string, read_archives
 from initramfs.archive.uki import initramfs_in
-from initramfs.archive.unpack import PIECE, Stream
+from initramfs.archive.unpack import PIECE, Room, Stream
 
-KEEP_LIMIT = 64 << 20
-"""Bytes of one file that are kept; what is larger is not what it should be."""
+KEEP_LIMIT = 32 << 20
+"""Bytes of one file that are looked at; what is larger is not what it should be."""
+_TEXT_LIMIT = 16 << 20
+"""Bytes of all texts that are kept."""
+_UNPACKED_LIMIT = 2 << 30
+"""Bytes of all archives, those in the files and what they unpack to."""
 _MEMBER_LIMIT = 1 << 20
+_NAME_LIMIT = 64 << 20
+"""Bytes of all names and links."""
 _INIT = "init"
 _LINK_LIMIT = 40
 """As many symbolic links as the kernel follows (MAXSYMLINKS)."""
@@ -40,6 +46,10 @@ class Initramfs:
     entries: dict[str, str] = field(default_factory=dict)
     """Where a symbolic link points, "" for all else; by name, without a slash at the start."""
     kept: dict[str, object] = field(default_factory=dict)
+    name_bytes: int = 0
+    """Of all names and links that were read."""
+    text_bytes: int = 0
+    """Of all texts that were kept."""
     main: int = -1
     """The number of the file that has init, of the source's: others hold microcode, say."""
 
@@ -106,23 +116,24 @@ def read_initramfs(source: Source, keep: Keep) -> Initramfs:
 
     Raises InitramfsError, OSError.
     """
-    initramfs = Initramfs()
+    initramfs, room = Initramfs(), Room(_UNPACKED_LIMIT)
     for number, path in enumerate(source.paths):
         with open(path, "rb", buffering=0) as file:
             for offset, size in initramfs_in(file, source.profile):
                 file.seek(offset)
-                if _INIT in _read(initramfs, Stream(_pieces(file, size)), keep):
+                archives = read_archives(Stream(room.of(_pieces(file, size))), room)
+                if _INIT in _read(initramfs, archives, keep):
                     initramfs.main = number
     if not initramfs.entries:
         raise InitramfsError("it holds no files")
     return initramfs
 
 
-def _read(initramfs: Initramfs, stream: Stream, keep: Keep) -> set[str]:
-    """Lay the archives in the stream over what the initramfs has; return the names in them."""
+def _read(initramfs: Initramfs, members: Iterator[Member], keep: Keep) -> set[str]:
+    """Lay the members over what the initramfs has; return the names of them."""
     linked: dict[Inode, list[str]] = {}
     names = set()
-    for member in read_archives(stream):
+    for member in members:
         if member.name == TRAILER:
             linked.clear()  # inode numbers hold within one archive
             continue
@@ -131,6 +142,8 @@ def _read(initramfs: Initramfs, stream: Stream, keep: Keep) -> set[str]:
         _add(initramfs, name, member, keep, linked)
         if len(initramfs.entries) > _MEMBER_LIMIT:
             raise InitramfsError("it holds more than a million files")
+        if initramfs.name_bytes > _NAME_LIMIT or initramfs.text_bytes > _TEXT_LIMIT:
+            raise InitramfsError("its names, or its texts, are longer than there can be")
     return names
 
 
@@ -150,13 +163,18 @@ def _add(
         use = keep(name)
         if use is not None and member.size <= KEEP_LIMIT:
             kept = use(member.take(member.size))
+    initramfs.name_bytes += len(name) + len(target)
+    initramfs.text_bytes += len(kept) if isinstance(kept, str) else 0
     names = [name]
     if member.links > 1 and stat.S_ISREG(member.mode):
         # Of several names of a file, one alone comes with the contents.
-        names = linked.setdefault(member.inode, [])
-        names.append(name)
-        if not member.size:
-            kept = initramfs.kept.get(names[0])
+        others = linked.setdefault(member.inode, [])
+        others.append(name)
+        if member.size:
+            names = [*others]
+            del others[1:]  # one tells what later names have
+        else:
+            kept = initramfs.kept.get(others[0])
     for each in names:
         initramfs.entries[each] = target
         initramfs.kept.pop(each, None)

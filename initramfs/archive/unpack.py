@@ -21,8 +21,25 @@ _LZ4_COMPRESSED = _LZ4_BLOCK + _LZ4_BLOCK // 255 + 16
 """What a block that cannot be compressed takes (LZ4_compressBound)."""
 _ZSTD_WINDOW = 1 << 27
 """As in the kernel's lib/decompress_unzstd.c."""
+_LZMA_MEMORY = 80 << 20
+"""For what xz -9 makes; lzma's largest dictionary has 4 GiB."""
 _ZSTD_INPUT = 1 << 9
 """Bytes given to zstd at once: each 4 of them may become 128 KiB."""
+
+
+class Room:
+    """How many bytes there may be in all: a few may stand for any number."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+
+    def of(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the pieces. Raises InitramfsError for more than there may be."""
+        for piece in pieces:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise InitramfsError(f"it unpacks to more than {self._most >> 20} MiB")
+            yield piece
 
 
 class Stream:
@@ -130,7 +147,8 @@ def _bzip2(stream: Stream) -> Iterator[bytes]:
 
 
 def _lzma(kind: str, container: int, stream: Stream) -> Iterator[bytes]:
-    return _decoded(kind, lzma.LZMADecompressor(container), lzma.LZMAError, stream, PIECE)
+    decoder = lzma.LZMADecompressor(container, memlimit=_LZMA_MEMORY)
+    return _decoded(kind, decoder, lzma.LZMAError, stream, PIECE)
 
 
 def _zstd(stream: Stream) -> Iterator[bytes]:
