@@ -31,7 +31,7 @@ class Explorer:
 
     def explore(self, traces: Iterable[Trace]) -> None:
         """Cut each trace off everywhere, and the boots after it, and theirs."""
-        self._explore(traces, self._run)
+        self._explore(traces, self.run)
 
     def explore_boots(self, traces: Iterable[Trace]) -> None:
         """As `explore`, where the first page is none of a store yet, or not the only one."""
@@ -63,10 +63,13 @@ class Explorer:
         assert self.machine.verify(state) in (0, NO_IMAGE), "verify"
         booted = self.machine.boot(state)
         self.outcomes[booted.outcome] += 1
-        assert booted.outcome in state.may, f"a boot ended so: {booted.outcome}"
+        assert booted.outcome in state.may, (
+            f"a boot ended so: {booted.outcome}; {self.machine.said}"
+        )
         return [booted]
 
-    def _run(self, state: State) -> list[Trace]:
+    def run(self, state: State) -> list[Trace]:
+        """Run every program on this state; return what each of them did."""
         machine, (disk,) = self.machine, state.disks
         is_visible = machine.mark_if_visible(disk) is not None
         self._check_first_page(disk, is_visible=is_visible)
@@ -95,7 +98,9 @@ class Explorer:
 
     def _check_boot(self, booted: Trace) -> None:
         self.outcomes[booted.outcome] += 1
-        assert booted.outcome in booted.before.may, f"a boot ended so: {booted.outcome}"
+        assert booted.outcome in booted.before.may, (
+            f"a boot ended so: {booted.outcome}; {self.machine.said}"
+        )
         if booted.outcome == COLD:
             self._check_cold(booted.after)
 

@@ -28,7 +28,7 @@ from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.sequence import hibernate
 from linux import power
-from resume import check, images, restore
+from resume import candidates, check, images, restore
 from state.location import Location
 from store import blocks
 from store.protocol import Store
@@ -104,6 +104,8 @@ class Machine:
         self.snapshot = FakeSnapshot()
         self._boot = boot
         boot.whole = [*map(str, self.paths)]
+        self.said = ""
+        """By the last boot, of why it did not resume."""
         self.expected = frozenset[str]()
         """What a boot may do now."""
         stand_for_devices(self.paths[0], patch)
@@ -127,6 +129,7 @@ class Machine:
         patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
         patch.setattr(Guarded, "entries", lambda _: [ROOT])
         patch.setattr(images, "compare", lambda *_: None)
+        patch.setattr(candidates, "is_held", lambda *_: True)
 
     def _watch(self, patch: pytest.MonkeyPatch) -> None:
         """See when this machine is about to go on; what runs has no other kernel."""
@@ -188,6 +191,10 @@ class Machine:
     def save(self, state: State, name: str, fault: Fault | None = None, **how: bool) -> Trace:
         """Hibernate with the memory `name`: `verify` as the option, `stays_on` by no power-off."""
         return self.do(state, partial(self._save, name, **how), fault)
+
+    def refuses_to_save(self, state: State) -> bool:
+        """Return whether swap is not in use: it holds an image."""
+        return self.kind.name == "swap" and self.mark_if_visible(state.disks[0]) is not None
 
     def save_killed(self, state: State, name: str, after: int) -> Trace:
         """Hibernate; the writer is killed after so many writes and flushes."""
@@ -279,6 +286,7 @@ class Machine:
             return next(name for name, stream in STREAMS.items() if stream == loaded)
         finally:
             self.snapshot.close()
+        self.said = outcome.message
         if outcome.not_discarded:
             assert self.recorder.fault, outcome.not_discarded
             self.expect(COLD, *state.may)  # which the guard refuses from now on
