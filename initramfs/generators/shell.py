@@ -28,6 +28,10 @@ _ESCAPED = ("$", "`", '"', "\\", "\n")
 """What a backslash between double quotes takes the meaning of."""
 
 
+_MOST_EXPANDED = 1 << 20
+"""Characters that all expansions of a text may give: a few lines may double each other."""
+
+
 class _NotPlainError(Exception):
     """Something other than an assignment of words that are known here."""
 
@@ -73,6 +77,7 @@ class _Reader:
         self._variables = variables
         self._known = variables
         self._is_known = True
+        self._expanded = 0
         self.at = 0
 
     def statement(self) -> dict[str, Value]:
@@ -156,6 +161,9 @@ class _Reader:
         value = self._known.get(name)
         self._is_known &= value is not None
         elements = _as_list(value) if found["all"] else _as_list(value)[:1]
+        self._expanded += sum(len(element) + 1 for element in elements)
+        if self._expanded > _MOST_EXPANDED:
+            raise _NotPlainError
         if is_split:
             fields.split(" ".join(elements))
         elif found["all"] == "[@]":
@@ -164,28 +172,33 @@ class _Reader:
             fields.add(" ".join(elements))
 
 
-class _Fields(list[str]):
+class _Fields:
     """What a word becomes: letters go to the last field while it is open."""
 
-    is_open = False
+    def __init__(self) -> None:
+        self._fields: list[list[str]] = []
+        """Of each its pieces."""
+        self._is_open = False
+
+    def __iter__(self) -> Iterator[str]:
+        return map("".join, self._fields)
 
     def add(self, text: str) -> None:
-        if self.is_open:
-            self[-1] += text
-        else:
-            self.append(text)
-        self.is_open = True
+        if not self._is_open:
+            self._fields.append([])
+        self._fields[-1].append(text)
+        self._is_open = True
 
     def add_each(self, elements: list[str]) -> None:
         for number, element in enumerate(elements):
-            self.is_open &= number == 0
+            self._is_open &= number == 0
             self.add(element)
 
     def split(self, text: str) -> None:
         """Add what an expansion without quotes gives, a field for each word of it."""
-        self.is_open &= not text[:1].isspace()
+        self._is_open &= not text[:1].isspace()
         self.add_each(text.split())
-        self.is_open &= not text[-1:].isspace()
+        self._is_open &= not text[-1:].isspace()
 
 
 def _as_list(value: Value) -> list[str]:

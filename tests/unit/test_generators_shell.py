@@ -315,3 +315,21 @@ def test_the_resume_of_initramfs_tools(files: dict[str, str], said: str, root: R
     assert value == said
     assert bool(source) == bool(said)
     assert not source or said.rsplit("=", maxsplit=1)[-1] in files[source]
+
+
+def test_lines_that_double_each_other_are_left_to_a_shell() -> None:
+    """Forty of them would be a terabyte."""
+    variables: dict[str, Value] = {}
+    doubling = "A=0123456789\n" + 'A="$A$A"\n' * 40
+    assert assign(doubling, variables).startswith('A="$A$A"\n')
+    assert len(str(variables["A"])) < 2 << 20
+    listed = "A=(a b)\n" + 'A+=("${A[@]}")\n' * 40
+    assert value_of("A", [listed]) is None
+    assert value_of("A", ["A=1\n" + 'B="$A$A"\n' * 1000]) == "1"
+
+
+@pytest.mark.parametrize("piece", ["a", "\\a", "'a'", '"a"'])
+def test_a_long_word_takes_no_longer_for_each_letter(piece: str) -> None:
+    """Each letter was put behind a copy of all before it: 4 MiB took hours."""
+    count = 400_000
+    assert value_of("A", [f"A={piece * count}"]) == "a" * count
