@@ -33,9 +33,9 @@ def read_whole(path: str, most: int) -> bytes:
     Raises OSError, EFBIG for more than `most` bytes.
     """
     with OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
-        data = os.read(file.fd, _PIECE)
+        data = bytearray()
         while len(data) <= most and (piece := os.read(file.fd, _PIECE)):
             data += piece
     if len(data) > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-    return data
+    return bytes(data)

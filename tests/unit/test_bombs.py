@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from format.records import MAX_CHUNK_SIZE, WORKING_SET
+from format.records import (
+    GUARD,
+    MACHINE_FACTS,
+    MAX_CHUNK_SIZE,
+    MAX_CHUNKS,
+    MAX_TABLE_SIZE,
+    WORKING_SET,
+)
+from format.tables import MAX_ENTRIES
 from format.working_set import build_file
+from tests import forge
 from tests.sources import reader_of, write_image
 from tests.tools import ROOT
 from tests.unit.working_set_bombs import bombs
@@ -38,6 +47,11 @@ def peak_of(*words: str | Path) -> tuple[int, int]:
     return int(code), int(mebibytes)
 
 
+def with_table(kind: int, data: bytes) -> bytes:
+    page = reader_of(b"p" * 4096)
+    return write_image(page, MAX_CHUNK_SIZE, codec="zstd", tables={kind: data})
+
+
 BOMBS = bombs()
 
 
@@ -45,8 +59,7 @@ BOMBS = bombs()
 def test_a_working_set_in_an_image(name: str, tmp_path: Path) -> None:
     """6 KiB of an image are 16 MiB of a section, and were a gigabyte of objects."""
     code, section = BOMBS[name]
-    page = reader_of(b"p" * 4096)
-    image = write_image(page, MAX_CHUNK_SIZE, codec="zstd", tables={WORKING_SET: section})
+    image = with_table(WORKING_SET, section)
     assert len(image) < 8192
     path = tmp_path / "image"
     path.write_bytes(image)
@@ -61,3 +74,42 @@ def test_a_working_set_in_a_file(name: str, tmp_path: Path) -> None:
     path.write_bytes(build_file(section))
     found, mebibytes = peak_of("workingset", "replay", path)
     assert (found, mebibytes < MOST) == (code, True), mebibytes
+
+
+WORDS = b" ".join(b"%05x" % number for number in range(170_000))
+"""As many names of features as there is room for."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        (MACHINE_FACTS, forge.facts(b"0x0", b"x", WORDS)),
+        (MACHINE_FACTS, forge.facts("\N{GRINNING FACE}".encode() * 260_000, b"x", b"a")),
+        (GUARD, forge.guard(*[forge.guard_entry(mount_point=b"\xff" * 140)] * MAX_ENTRIES)),
+        (GUARD, forge.guard(*[forge.guard_entry(mount_point=b"\xff" * 65_000)] * 15)),
+        (GUARD, forge.guard(forge.guard_entry(layers=b"x\n" * 500_000))),
+    ],
+)
+def test_the_largest_tables(kind: int, table: bytes, tmp_path: Path) -> None:
+    assert MAX_TABLE_SIZE * 0.85 < len(table) < MAX_TABLE_SIZE
+    path = tmp_path / "image"
+    path.write_bytes(with_table(kind, table))
+    found, mebibytes = peak_of("verify", path)
+    assert (found, mebibytes < MOST) == (0, True), mebibytes
+
+
+def test_the_largest_index(tmp_path: Path) -> None:
+    """Of chunks of a byte each, which are not looked at."""
+    head = forge.Super().build() + forge.section_header()
+    offsets = range(len(head), len(head) + 49 * MAX_CHUNKS, 49)
+    stream = (1, 0, 0, MAX_CHUNKS, MAX_CHUNKS * 4096)
+    table = forge.index([stream], offsets, [0] * MAX_CHUNKS)
+    at = offsets.stop
+    path = tmp_path / "image"
+    with path.open("wb") as file:
+        file.write(head)
+        file.seek(at)
+        file.write(table + forge.trailer(at + len(table) + forge.TRAILER, at, len(table)))
+    for command, code in (("inspect", 0), ("verify", 4)):
+        found, mebibytes = peak_of(command, path)
+        assert (found, mebibytes < MOST) == (code, True), mebibytes
