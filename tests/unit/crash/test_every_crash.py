@@ -4,7 +4,9 @@ Never is an image restored twice, or one of a machine that went on; swap is swap
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from format.first_page import MARK_OFFSET, SIGNATURE_OFFSET, SWAP, FirstPage
 from format.layout import MARK_SIZE
+from resume import images
 from store import device
 from store.device import make_store
 from store.file_store import make_file_store
@@ -181,3 +184,35 @@ def test_making_a_store(
     explorer = Explorer(machine, LONG)
     explorer.explore_boots([trace])
     tell(record_property, kind, f"mkstore, {there}", explorer)
+
+
+def boots_beside_an_older_image(folder: Path, boot: Boot, patch: pytest.MonkeyPatch) -> Explorer:
+    """Try all that can come of a boot on two disks with an image each."""
+    machine = Machine(KINDS[1], folder, boot, patch, disks=2)
+    machine.store = 1
+    older = machine.save(machine.fresh(), "second").after
+    machine.store = 0
+    patch.setattr(time, "time_ns", lambda: 10**18)
+    both = machine.save(State(older.disks, frozenset({COLD})), "first").after
+    explorer = Explorer(machine, LONG)
+    with closing(machine):
+        explorer.explore_boots(
+            machine.boot(both, refuse=refuse) for refuse in ("", "freeze", "atomic_restore")
+        )
+    return explorer
+
+
+def test_older_image_is_gone_before_the_other_one_is_restored(
+    tmp_path: Path, boot: Boot, monkeypatch: pytest.MonkeyPatch, record_property: Record
+) -> None:
+    explorer = boots_beside_an_older_image(tmp_path, boot, monkeypatch)
+    assert set(explorer.outcomes) == {COLD, "first"}
+    tell(record_property, KINDS[1], "load, two images", explorer)
+
+
+def test_older_image_that_stays_is_noticed(
+    tmp_path: Path, boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_discard_others", lambda *_: None)
+    with pytest.raises(AssertionError, match="ended so: second"):
+        boots_beside_an_older_image(tmp_path, boot, monkeypatch)
