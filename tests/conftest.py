@@ -81,6 +81,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also the tests that take an hour or two")
     parser.addoption("--table", type=Path, help="a file to keep the table of hibernations in")
     parser.addoption("--seed", type=int, help="of the instants at which the power is cut")
+    parser.addoption(
+        "--cuts", type=int, default=0, help="cut the power so often in all, earlier runs included"
+    )
+    parser.addoption(
+        "--cuts-file",
+        type=Path,
+        default=ROOT / "build/cuts.jsonl",
+        help="where --cuts keeps what came of each machine",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,8 +4,10 @@ What was not flushed is lost with the power, in part (vm/lossy.py). The instants
 which a run prints; how fast the host is does the rest, so that no run repeats another exactly.
 """
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -106,6 +108,21 @@ def seed(request: pytest.FixtureRequest) -> int:
     return number
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of a machine, in words, and how often its power was cut."""
+
+    what: str
+    store: str
+    when: str
+    ended: str
+    cuts: int
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        return self.what, self.store, self.when, self.ended
+
+
 def outcome(machine: Mortal, whens: Sequence[Instant]) -> tuple[str, str]:
     """Let the machine live to its end; return when it was cut and how it ended, in words."""
     if machine.lives[-1].is_cut or machine.lives[-1].leaves_image:
@@ -113,6 +130,20 @@ def outcome(machine: Mortal, whens: Sequence[Instant]) -> tuple[str, str]:
     ended = machine.check()
     states = [life.state for life in machine.lives if life.is_cut]
     return ", ".join(map(str, whens)) or "-", f"{' → '.join(states) or 'not cut'}: {ended}"
+
+
+def cut_off(what: str, store: str, template: Template, chance: Random, folder: Path) -> Ended:
+    """Cut the power while saving, and perhaps while loading; or while loading only."""
+    if what == "saving":
+        machine = mortal(template.fresh, folder, chance)
+        cuts = [some_instant(SAVING, template.saving, SAVE_STEPS, chance)]
+        machine.live("cuts", cuts[0])
+        cuts += cut_loads(machine, template, 0)
+    else:
+        machine = mortal(template.hibernated, folder, chance, template.first)
+        cuts = cut_loads(machine, template, 1)
+    words = outcome(machine, cuts)
+    return Ended(what, store, *words, sum(life.is_cut for life in machine.lives))
 
 
 @pytest.mark.parametrize("what", ["saving", "loading"])
@@ -126,15 +157,37 @@ def test_cut(
     tmp_path: Path,
     record_property: Recorder,
 ) -> None:
-    """While saving, and perhaps while loading; or while loading only."""
-    template = templates(store)
     chance = Random(f"{seed} {what} {store} {number}")
-    if what == "saving":
-        machine = mortal(template.fresh, tmp_path, chance)
-        cuts = [some_instant(SAVING, template.saving, SAVE_STEPS, chance)]
-        machine.live("cuts", cuts[0])
-        cuts += cut_loads(machine, template, 0)
-    else:
-        machine = mortal(template.hibernated, tmp_path, chance, template.first)
-        cuts = cut_loads(machine, template, 1)
-    record_property(ENDED, (what, store, *outcome(machine, cuts)))
+    ended = cut_off(what, store, templates(store), chance, tmp_path)
+    record_property(ENDED, ended.row)
+
+
+@pytest.mark.long
+def test_cuts_of_many_runs(
+    request: pytest.FixtureRequest, seed: int, templates: Templates, tmp_path: Path
+) -> None:
+    """With --cuts: a run that is stopped loses no more than one machine, the next one goes on."""
+    option = request.config.option
+    if not option.cuts:
+        pytest.skip("--cuts says how often the power is to be cut")
+    for ended in cut_on(option.cuts_file, option.cuts, seed, templates, tmp_path):
+        request.node.user_properties.append((ENDED, ended.row))
+
+
+def cut_on(file: Path, most: int, seed: int, templates: Templates, folder: Path) -> list[Ended]:
+    """Cut the power until that was done so often in all; return what came of each machine.
+
+    The file holds those of earlier runs, and gets each one at once.
+    """
+    lines = file.read_text().splitlines() if file.exists() else []
+    kept = [Ended(**json.loads(line)) for line in lines]
+    while sum(ended.cuts for ended in kept) < most:
+        chance = Random(f"{seed} {len(kept)}")
+        what, store = chance.choice(["saving", "loading"]), chance.choice(["swap", "store"])
+        place = folder / str(len(kept))
+        place.mkdir()
+        kept.append(cut_off(what, store, templates(store), chance, place))
+        with file.open("a") as out:
+            out.write(f"{json.dumps(asdict(kept[-1]))}\n")
+        shutil.rmtree(place)
+    return kept
