@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,30 +29,56 @@ from vm.disks import (
 from vm.host import HostError
 from vm.machine import Result
 
-TYPES = ("vfat", "exfat")
-MODULES_OF_FAT = ("vfat", "nls_cp437", "nls_ascii", "exfat")
-NAMES = ("base", "alone", "byte", "new", "synced", "reading")
+FATS, LOGS = ("vfat", "exfat"), ("f2fs", "nilfs2")
+NAMES = ("base", "alone", "byte", "new", "synced", "reading", "crashed", "replayed")
 """What was done to each, as in vm/guest/mounts.sh."""
 
 
-def test_what_changes_a_fat(tmp_path: Path, nursery: Nursery, boot: Boot) -> None:
-    """As tests/premises does for the file systems of most machines."""
+@pytest.mark.parametrize(
+    ("series", "types", "modules"),
+    [
+        ("6.1", FATS, ("nls_cp437", "nls_ascii")),
+        ("6.12", ("ntfs3", *LOGS), ("crc32_generic",)),
+        pytest.param("6.1", LOGS, ("crc32_generic",), marks=pytest.mark.long),
+        pytest.param("7.3", ("ntfs", *LOGS), (), marks=pytest.mark.long),
+    ],
+)
+def test_what_changes_a_file_system(
+    tmp_path: Path,
+    nursery: Nursery,
+    boot: Boot,
+    series: str,
+    types: Sequence[str],
+    modules: Sequence[str],
+) -> None:
+    """As tests/premises does for the file systems of most machines; `modules` are further ones."""
     volumes = {
         (fs_type, name): make_volume(tmp_path / f"{fs_type}-{name}", fs_type)
-        for fs_type in TYPES
+        for fs_type in types
         for name in NAMES
     }
     disks = [volume.path for volume in volumes.values()]
-    machine = nursery.machine("fats", "6.1", "scenario=mounts", *disks, modules=MODULES_OF_FAT)
+    machine = nursery.machine(
+        f"mounts-{series}-{types[0]}",
+        series,
+        f"scenario=mounts kinds={','.join(types)}",
+        *disks,
+        modules=(*modules, *types),
+    )
     result = boot(machine)
     assert result.status == 0, result.console[-2000:]
-    for fs_type in TYPES:
+    for fs_type in types:
         assert result.told(f"read-{fs_type}") == "new"
-        base, alone, byte, new, synced, reading = (volumes[fs_type, name] for name in NAMES)
-        written = [volume.fingerprint() for volume in (byte, new, synced)]
-        assert base.fingerprint() not in written
-        assert alone.fingerprint() != base.fingerprint() or alone.digest() == base.digest()
-        assert reading.fingerprint() == synced.fingerprint()
+        assert result.told(f"replayed-{fs_type}") == "more"
+        found = [volumes[fs_type, name] for name in NAMES]
+        base, alone, byte, new, synced, reading, crashed, replayed = (
+            volume.fingerprint() for volume in found
+        )
+        assert base not in (byte, new, synced)
+        assert alone != base or found[1].digest() == found[0].digest()
+        assert reading == synced
+        assert crashed != synced
+        assert replayed != crashed or found[7].digest() == found[6].digest()
 
 
 @pytest.mark.parametrize(
