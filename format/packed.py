@@ -36,6 +36,8 @@ def number_at(data: bytes, at: int, most: int = _MOST_BYTES) -> tuple[int, int]:
 
     Raises DamagedError where there is none.
     """
+    if at < len(data) and data[at] < 0x80:  # nearly all of them
+        return data[at], at + 1
     value = shift = 0
     for end in range(at, min(at + most, len(data))):
         byte = data[end]
