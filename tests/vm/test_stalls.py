@@ -62,7 +62,7 @@ def test_the_machine_goes_on(
 def test_the_machine_restarts(
     nursery: Nursery, boot: Boot, tmp_path: Path, record_property: Recorder
 ) -> None:
-    """The kernel waits for the disk itself, to make room for the snapshot: nothing can be thawed."""
+    """The kernel itself waits for the disk, to make room for the snapshot: it cannot be thawed."""
     machine = machine_with("snapshot", nursery)
     with machine.start(LIMIT_SECONDS) as running:
         running.wait_report("^armed=snapshot$")
