@@ -223,8 +223,9 @@ class MountTable:
             return
         yield from filter(None, map(self._number, mount.beside))
         if mount.fs_type in ("ext3", "ext4"):
-            name = self.root.device_name(mount.device)
-            data = self.root.data(f"/dev/{name}", _EXT.size) if name else None
+            name, data = self.root.device_name(mount.device), None
+            with suppress(OSError):  # for whoever may not read it; the guard does, or says so
+                data = self.root.data(f"/dev/{name}", _EXT.size) if name else None
             if data and len(data) == _EXT.size:
                 inode, device = _EXT.unpack(data)
                 yield from [] if inode or not device else [decoded(device)]

@@ -100,6 +100,24 @@ def test_journal_on_another_device(
     assert disks.table(found).devices_below(found) == expected
 
 
+def test_journal_on_a_device_that_nobody_may_read(
+    disks: Disks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container, or as an ordinary user."""
+
+    whole = Root.data
+
+    def data(root: Root, path: str, limit: int = -1) -> bytes | None:
+        if path == "/dev/sda":
+            raise PermissionError
+        return whole(root, path, limit)
+
+    disks.add("sda")
+    monkeypatch.setattr(Root, "data", data)
+    found = mount("8:0", "ext4", "/dev/sda")
+    assert disks.table(found).devices_below(found) == ["8:0"]
+
+
 def test_layers_are_those_of_all_devices(disks: Disks) -> None:
     disks.add("dm-0", dm=("vg-a", "LVM-x"))
     disks.stack("dm-0", "loop12p3")
