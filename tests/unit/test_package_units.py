@@ -53,6 +53,13 @@ def test_swap_is_not_used_through_mounts_of_a_unit() -> None:
     assert OWN_MOUNTS.findall(announce)
 
 
+def test_the_replay_may_open_files() -> None:
+    """RestrictSUIDSGID= forbids openat2, whose flags no filter can see."""
+    unit = (ROOT / "package/files/torpor-workingset.service").read_text()
+    assert "\nRestrictSUIDSGID=" not in unit
+    assert " mincore " in unit
+
+
 def test_nothing_is_set_twice() -> None:
     for path in map(Path, UNITS):
         service = (ROOT / path).read_text().partition("[Service]")[2]
