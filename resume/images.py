@@ -137,7 +137,7 @@ def _describe(image: ImageReader) -> str:
 
 def _discard_others(others: list[Candidate], report: Report) -> None:
     """Discard the images that the chosen one outlives; the guard refuses one that stays."""
-    for candidate in others:
+    for candidate in reversed(others):
         try:
             candidate.discard()
         except UnreadableError as error:
@@ -150,7 +150,7 @@ def _settled(candidates: list[Candidate], error: TorporError) -> Outcome:
     outcome = Outcome(error)
     if candidates and error is candidates[0].refusal:
         outcome.skipped = [candidate.why_skipped() for candidate in candidates[1:]]
-    for candidate in candidates:
+    for candidate in reversed(candidates):  # a power cut in between leaves no older one alone
         name = candidate.slot.name
         try:
             if candidate.is_kept(error):

@@ -193,7 +193,7 @@ def test_what_cannot_be_restored_is_discarded_if_it_is_ours(boot: Boot) -> None:
         assert mark
         set_mark(path, replace(mark, state=MarkState.CLAIMED))
     outcome = refused(boot, SpentError)
-    assert outcome.discarded == [two, one]
+    assert outcome.discarded == [one, two]  # the older one first
     assert f"; skipped: {one} (the image is not restored any more: " in outcome.message
     assert outcome.message.endswith(
         f"; the image on {two} is discarded; the image on {one} is discarded"
