@@ -196,7 +196,7 @@ def test_what_cannot_be_restored_is_discarded_if_it_is_ours(boot: Boot) -> None:
     assert outcome.discarded == [one, two]  # the older one first
     assert f"; skipped: {one} (the image is not restored any more: " in outcome.message
     assert outcome.message.endswith(
-        f"; the image on {two} is discarded; the image on {one} is discarded"
+        f"; the image on {one} is discarded; the image on {two} is discarded"
     )
     assert not holds_image(one)
     assert not holds_image(two)
