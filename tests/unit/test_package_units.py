@@ -57,7 +57,17 @@ def test_the_replay_may_open_files() -> None:
     """RestrictSUIDSGID= forbids openat2, whose flags no filter can see."""
     unit = (ROOT / "package/files/torpor-workingset.service").read_text()
     assert "\nRestrictSUIDSGID=" not in unit
-    assert " mincore " in unit
+    assert {"mincore", "open_by_handle_at"} <= set(unit.split())
+
+
+def test_udev_may_tell_the_resumer_of_devices() -> None:
+    unit = (ROOT / "initramfs/systemd/torpor-resume.service").read_text()
+    assert "AF_NETLINK" in unit.split()
+
+
+def test_a_stale_image_s_layers_can_be_asked_for() -> None:
+    unit = (ROOT / "package/files/torpor-stale.service").read_text()
+    assert "\nDeviceAllow=/dev/mapper/control rw\n" in unit
 
 
 def test_nothing_is_set_twice() -> None:
@@ -65,4 +75,4 @@ def test_nothing_is_set_twice() -> None:
         service = (ROOT / path).read_text().partition("[Service]")[2]
         names = re.findall(r"^(\w+)=", service, re.MULTILINE)
         again = {name for name in names if names.count(name) > 1}
-        assert again <= {"SystemCallFilter"}, path
+        assert again <= {"DeviceAllow", "SystemCallFilter"}, path

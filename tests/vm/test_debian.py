@@ -128,7 +128,7 @@ def test_boot_without_an_image_and_removal(generator: str, guests: Guests) -> No
     guest.boot()
     assert set(started_for_us(executed(guest))) == {RESUMER}
     (refusal,) = refusals(guest)
-    assert refusal == "no image: no device carries a mark"
+    assert refusal == "no image: /dev/vdb1 is swap without an image"
     unit = guest.run("systemctl show --property=Result torpor-stale.service")
     assert unit.output.strip() == "Result=exec-condition", "no Python in the booted system, either"
     assert guest.run(LEFT).output != ""
