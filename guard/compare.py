@@ -15,6 +15,10 @@ from linux.block import size_of
 from linux.root import HOST, Root
 from store.locate import find_device, whole_devices
 
+_HOLDERS = (Method.EXT, Method.XFS, Method.BTRFS)
+"""Of the file systems that may hold a store's file, in an order in which what tells one lies where
+none before it has a user's data: btrfs has its superblock at 64 KiB."""
+
 _SHOWN = 60
 """Characters of a layer in a message."""
 
@@ -29,12 +33,16 @@ def compare(entries: list[GuardEntry], wait: Callable[[], bool], root: Root = HO
     buffer = new_buffer()
     missing = entries
     while True:
+        looked_for = missing
         with ExitStack() as files:
             devices = list(_open_devices(missing, buffer, files, root))
             there = _There(devices, buffer, root)
             missing = [entry for entry in missing if not there.has(entry)]
         if not missing:
-            return
+            if looked_for is entries:
+                return
+            missing = entries  # what came meanwhile may be the original of a copy
+            continue
         if not wait():
             entry, *_ = missing
             or_changed = ", or has changed" if entry.method is Method.SAMPLE else ""
@@ -50,10 +58,11 @@ def is_held(fd: int, name: str, entries: list[GuardEntry]) -> bool:
     Raises UnreadableError.
     """
     read, size = partial(read_bytes, fd, name, new_buffer().view), size_of(fd)
+    found = ((method, KINDS[method].identify(read)) for method in _HOLDERS)
+    is_there = next((each for each in found if each[1] is not None), None)
     return any(
-        entry.device_size == size and KINDS[entry.method].identify(read) == entry.identity
+        entry.device_size == size and (entry.method, entry.identity) == is_there
         for entry in entries
-        if entry.method is not Method.SAMPLE
     )
 
 

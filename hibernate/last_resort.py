@@ -123,14 +123,14 @@ class LastResort:
                 self._end_writer_later()
             if looks < _LOOKS:
                 continue
-            signal.setitimer(signal.ITIMER_REAL, 0)
             self._give_up("the image is given up")
             if self._is_marking():  # it, too, looks at what we say only after it has said so
                 self._restart("the mark may be on the disk")
             try:
                 let_go()
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would end this
                 self._restart(f"it cannot be thawed: {error}")
+            signal.setitimer(signal.ITIMER_REAL, 0)
             return
 
     def _give_up(self, why: str) -> None:

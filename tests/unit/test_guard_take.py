@@ -288,7 +288,8 @@ def test_gone(instead: bytes, disks: Disks) -> None:
     assert refusal(disks, entry, other) == f"the ext4 of /home, on {path} then, is not there"
 
 
-def test_waits_for_what_is_missing_only(disks: Disks) -> None:
+def test_waits_for_what_is_missing_then_looks_at_all_once_more(disks: Disks) -> None:
+    """What came meanwhile may be the original of a copy that was compared."""
     first = entry_of(disks, disks.add("sda", ext()))
     second = entry_of(disks, disks.add("sdb", ext(UUID_2)))
     disks.remove("sdb")
@@ -299,11 +300,30 @@ def test_waits_for_what_is_missing_only(disks: Disks) -> None:
         waits += 1
         if waits == 3:
             disks.add("sdb", ext(UUID_2))
-            disks.add("sda", ext(mounts=8))  # compared already
         return waits < 5
 
     compare([first, second], wait, disks)
     assert waits == 3
+    waits = 0
+    disks.remove("sdb")
+    disks.add("sdc", ext(mounts=8))
+    assert "sdc, has changed" in refusal(disks, first, second, wait=wait)
+
+
+def test_the_original_may_come_while_another_device_is_awaited(disks: Disks) -> None:
+    first = entry_of(disks, disks.add("sda", ext()))
+    second = entry_of(disks, disks.add("sdb", ext(UUID_2)))
+    for name in ("sda", "sdb"):
+        disks.remove(name)
+    disks.add("sdc", ext())
+    late = [("sda", ext(mounts=8)), ("sdb", ext(UUID_2))]
+
+    def wait() -> bool:
+        if late:
+            disks.add(*late.pop(0))
+        return True
+
+    assert "sda, has changed" in refusal(disks, first, second, wait=wait)
 
 
 @pytest.mark.parametrize(("copy", "original"), [("sda", "sdb"), ("sdb", "sda"), ("sdc", "sdd")])
