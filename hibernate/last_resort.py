@@ -19,28 +19,11 @@ from errors import KernelRefusedError
 from linux import power
 from linux.kmsg import Log
 from linux.memory import reclaimed
+from linux.stall import LOOKS, Quiet
 
 _COUNT = struct.Struct("=Q")
 _ARMED, _GIVEN_UP = _COUNT.size, _COUNT.size + 1
 """Where they stand in the shared memory, behind the count of all progress."""
-
-_LOOKS = 8
-"""How often we look within the limit. Not the time decides, which may jump in a virtual machine
-that is stopped, but how many looks have seen the same."""
-
-
-class _Quiet:
-    """Counts the looks that have seen the same in a row."""
-
-    def __init__(self) -> None:
-        self._seen: object = None
-        self._looks = 0
-
-    def look(self, seen: object) -> int:
-        """Return how many there were before that saw what is seen now."""
-        self._looks = self._looks + 1 if seen == self._seen else 0
-        self._seen = seen
-        return self._looks
 
 
 class LastResort:
@@ -52,7 +35,7 @@ class LastResort:
         self._log = log
         self._is_marking = is_marking
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
-        self._early = _Quiet()
+        self._early = Quiet()
 
     def log(self, line: str) -> None:
         """Log a line, which is progress."""
@@ -115,13 +98,13 @@ class LastResort:
         signal.setitimer(signal.ITIMER_REAL, 2 * self._limit)
 
     def _watch(self, ended: threading.Event, let_go: Callable[[], None]) -> None:
-        quiet = _Quiet()
-        while not ended.wait(self._limit / _LOOKS):
+        quiet = Quiet()
+        while not ended.wait(self._limit / LOOKS):
             # To make room for the snapshot takes the kernel as long as it takes.
             looks = quiet.look((self._counted(), reclaimed()))
             if not looks:
                 self._end_writer_later()
-            if looks < _LOOKS:
+            if looks < LOOKS:
                 continue
             self._give_up("the image is given up")
             if self._is_marking():  # it, too, looks at what we say only after it has said so

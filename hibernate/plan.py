@@ -6,11 +6,8 @@ from uuid import UUID, uuid4
 
 from format.codec import DEFAULT
 from hibernate.power_off import Mode, default_mode
-from linux import power
+from linux import power, stall
 from state.conf import ON, Conf
-
-STALL_TIMEOUT = 200.0
-"""Longer than the kernel tries a command of a SCSI disk: six times 30 s (drivers/scsi/sd.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class Plan:
     """Whether to read the image back before it is marked."""
     codec: str = DEFAULT
     """One of format.codec.NAMES."""
-    stall_timeout: float = STALL_TIMEOUT
+    stall_timeout: float = stall.LIMIT
     """Seconds without progress after which a frozen machine goes on, or restarts."""
     image_uuid: UUID = field(default_factory=uuid4)
     working_set: str = ON
@@ -49,7 +46,7 @@ class Plan:
             conf.image_size,
             conf.helpers,
             codec=conf.codec or DEFAULT,
-            stall_timeout=conf.stall_timeout or STALL_TIMEOUT,
+            stall_timeout=conf.stall_timeout or stall.LIMIT,
             working_set=conf.working_set or ON,
             unguarded=conf.unguarded,
         )

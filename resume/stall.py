@@ -6,31 +6,23 @@ end the image is discarded, and the boot is cold.
 """
 
 import threading
-import time
 from contextlib import suppress
 from typing import Self
 
-from linux import kmsg, power
+from linux import kmsg, power, stall
 from resume.report import Report
-
-LIMIT = 200.0
-"""Seconds without progress: hibernate.plan says why so many."""
-
-_LOOKS = 8
-"""How often we look within the limit."""
 
 
 class Stall:
-    """Restarts the machine if nothing gets on for so long, until the end of a `with` block."""
+    """Restarts the machine if nothing gets on, until the end of a `with` block."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._since = time.monotonic()
+        self._count = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
-        self.progress()
         self._thread.start()
         return self
 
@@ -40,15 +32,16 @@ class Stall:
 
     def progress(self) -> None:
         """Say that something has got on."""
-        self._since = time.monotonic()
+        self._count += 1
 
     def _watch(self) -> None:
-        while not self._ended.wait(LIMIT / _LOOKS):
-            if time.monotonic() - self._since > LIMIT:
+        quiet = stall.Quiet()
+        while not self._ended.wait(stall.LIMIT / stall.LOOKS):
+            if quiet.look(self._count) >= stall.LOOKS:
                 with suppress(OSError):
                     self._report(
                         kmsg.ERR,
-                        f"no progress for {LIMIT:.0f} s, a device does not answer: the machine "
-                        "restarts",
+                        f"no progress for {stall.LIMIT:.0f} s, a device does not answer: the "
+                        "machine restarts",
                     )
                 power.restart_at_once()

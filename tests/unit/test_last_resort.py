@@ -84,12 +84,22 @@ def test_what_the_kernel_reclaims_is_progress(monkeypatch: pytest.MonkeyPatch) -
     assert said[1] == "True"
 
 
-@pytest.mark.parametrize("why", ["the mark may be on the disk", "it cannot be thawed"])
-def test_it_restarts_where_it_must_not_or_cannot_go_on(why: str, restarts: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("why", "error"),
+    [
+        ("the mark may be on the disk", None),
+        ("it cannot be thawed", OSError(errno.EBUSY, "Device or resource busy")),
+        ("it cannot be thawed", RuntimeError("can't start new thread")),
+    ],
+)
+def test_it_restarts_where_it_must_not_or_cannot_go_on(
+    why: str, error: Exception | None, restarts: list[str]
+) -> None:
     said: list[str] = []
 
     def let_go() -> None:
-        raise OSError(errno.EBUSY, "Device or resource busy")
+        if error:
+            raise error
 
     last = resort(said, is_marking="mark" in why)
     with last.armed(), last.guarding(let_go):

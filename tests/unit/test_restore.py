@@ -22,8 +22,8 @@ from format.layout import CHUNK_HEADER_SIZE
 from format.mark import Mark, MarkState
 from format.records import Identity
 from format.tables import GuardEntry
-from linux import PAGE_SIZE, kmsg, power, root
-from resume import check, images, stall
+from linux import PAGE_SIZE, kmsg, power, root, stall
+from resume import check, images
 from state.boot import BootRecord
 from state.working_set import read_working_set
 from tests import forge
