@@ -105,7 +105,7 @@ def _why_no_file(mount: Mount, layer: stack.Layer, loops: LoopFiles) -> str:
 
     A read-only mount writes nothing when it is frozen, and the guard leaves it out.
     """
-    if not layer.file or mount.is_read_only:
+    if not layer.file or not mount.is_writable:
         return ""
     holder = loops.holder(layer)
     if holder is None or holder.fs_type == "overlay":

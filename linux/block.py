@@ -18,8 +18,14 @@ def size_of(fd: int) -> int:
     return int.from_bytes(size, "little")
 
 
-def decoded(device: int) -> str:
-    """Return MAJOR:MINOR of a number as the kernel writes it down (new_decode_dev, kdev_t.h)."""
+def encode_device(device: int) -> int:
+    """Return `device` (a st_rdev) as the kernel's new_encode_dev has it (linux/kdev_t.h)."""
+    major, minor = os.major(device), os.minor(device)
+    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+
+
+def decode_device(device: int) -> str:
+    """Return MAJOR:MINOR of such a number (new_decode_dev)."""
     return f"{(device & 0xFFF00) >> 8}:{(device & 0xFF) | (device >> 12 & 0xFFF00)}"
 
 

@@ -5,8 +5,8 @@ import os
 import struct
 from typing import NamedTuple
 
+from linux.block import encode_device
 from linux.open_file import OpenFile
-from linux.snapshot import encode_device
 
 CONTROL = "/dev/mapper/control"
 

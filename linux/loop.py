@@ -5,7 +5,7 @@ import os
 import struct
 from typing import NamedTuple
 
-from linux.block import decoded
+from linux.block import decode_device
 from linux.open_file import OpenFile
 
 LOOP_GET_STATUS64 = 0x4C05
@@ -30,4 +30,4 @@ def file_of(path: str) -> LoopFile:
     with OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as device:
         fcntl.ioctl(device.fd, LOOP_GET_STATUS64, data)
     number, inode, itself = _STATUS.unpack(data)
-    return LoopFile(decoded(number), inode, decoded(itself) if itself else "")
+    return LoopFile(decode_device(number), inode, decode_device(itself) if itself else "")

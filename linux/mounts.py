@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from linux import proc, stack
-from linux.block import decoded
+from linux.block import decode_device
 from linux.proc import lines, unescaped
 from linux.root import HOST, Root
 
@@ -53,11 +53,6 @@ class Mount:
     def is_served(self) -> bool:
         """Whether a process serves it: fuse, fuseblk, and what is named after them."""
         return self.fs_type.startswith("fuse")
-
-    @property
-    def is_read_only(self) -> bool:
-        """Whether no mount of the file system can write to it."""
-        return self.options.split(",")[0] == "ro"
 
 
 FileSystem = list[Mount]
@@ -228,7 +223,7 @@ class MountTable:
                 data = self.root.data(f"/dev/{name}", _EXT.size) if name else None
             if data and len(data) == _EXT.size:
                 inode, device = _EXT.unpack(data)
-                yield from [] if inode or not device else [decoded(device)]
+                yield from [] if inode or not device else [decode_device(device)]
 
     def layers_below(self, mount: Mount) -> list[stack.Layer]:
         """Return these devices, each with all that lies below it, as far as they are there."""

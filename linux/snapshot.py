@@ -6,6 +6,7 @@ import struct
 from array import array
 from collections.abc import Sequence
 
+from linux.block import encode_device
 from linux.open_file import OpenFile
 
 PATH = "/dev/snapshot"
@@ -32,12 +33,6 @@ PLATFORM_SUPPORT = _request(_NONE, 15)
 POWER_OFF = _request(_NONE, 16)
 CREATE_IMAGE = _request(_WRITE, 17, _INT.size)
 ALLOC_SWAP_PAGE = _request(_READ, 20, _LONG.size)
-
-
-def encode_device(device: int) -> int:
-    """Return `device` (a st_rdev) as the kernel's new_encode_dev has it (linux/kdev_t.h)."""
-    major, minor = os.major(device), os.minor(device)
-    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
 
 
 class SnapshotDevice(OpenFile):

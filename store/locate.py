@@ -61,7 +61,7 @@ def _number_in(spec: str) -> str:
     digits = spec.lower().removeprefix("0x")
     if not 0 < len(digits) <= 8 or digits.strip(_HEX):
         return ""
-    return block.decoded(int(digits, 16))
+    return block.decode_device(int(digits, 16))
 
 
 def whole_devices(root: Root = HOST) -> list[str]:

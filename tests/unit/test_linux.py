@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from linux import cgroups, device_mapper, filesystem, kmsg, mounts, root, snapshot, tasks
+from linux.block import decode_device, encode_device
 from linux.libc import checked, libc, number_of
 from linux.machine import machine_id, processor, ram_map, ram_map_digest
 from linux.root import HOST, Root
-from linux.snapshot import encode_device
 from tests.sources import opened
 from tests.unit.fake_root import write
 from workingset.trees import find_tree
@@ -48,6 +48,7 @@ def test_ioctl_numbers() -> None:
 )
 def test_device_numbers_are_in_the_kernels_new_form(major: int, minor: int, encoded: int) -> None:
     assert encode_device(os.makedev(major, minor)) == encoded
+    assert decode_device(encoded) == f"{major}:{minor}"
 
 
 def test_root_in_memory() -> None:
