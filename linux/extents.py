@@ -12,6 +12,8 @@ from itertools import starmap
 # include/uapi/linux/fs.h
 FS_IOC_FIEMAP = 0xC020660B
 FS_IOC_FSGETXATTR = 0x801C581F
+FS_IOC_GETFLAGS = 0x80086601
+FS_NOCOW_FL = 0x00800000
 
 # include/uapi/linux/fiemap.h
 LAST = 0x1
@@ -81,6 +83,17 @@ def is_realtime(fd: int) -> bool:
         return False
     flags: int = struct.unpack_from("=I", attributes)[0]
     return bool(flags & _XFLAG_REALTIME)
+
+
+def is_overwritten_in_place(fd: int) -> bool:
+    """Return whether btrfs writes the file where it lies: without checksums, then.
+
+    A file gets both by the one flag, while it is empty (fs/btrfs/ioctl.c, btrfs_fileattr_set; those
+    of swapon, in btrfs_swap_activate, are the same). Raises OSError.
+    """
+    flags = bytearray(8)
+    fcntl.ioctl(fd, FS_IOC_GETFLAGS, flags)
+    return bool(int.from_bytes(flags[:4], "little") & FS_NOCOW_FL)
 
 
 def place_on_btrfs(fd: int, logical: int) -> tuple[str, int] | None:

@@ -40,15 +40,25 @@ def owner_of(slot: Slot, here: Identity) -> str:
 
 
 def refuse_others(slot: Slot, root: Root = HOST) -> None:
-    """Raise OtherInstallationError if the image that the slot holds is not ours to throw away."""
-    superblock = _superblock(slot)
-    owner = superblock and _owner(superblock.identity, this_machine(machine_id(root)))
-    if superblock and owner:
+    """Raise OtherInstallationError if the image that the slot holds is not ours to throw away.
+
+    Nor is one that does not tell whose it is: damaged, of a newer Torpor, a copy out of its place.
+    """
+    if not slot.holds_image():
+        return
+    try:
+        superblock = read_superblock(slot.image())
+    except TorporError as error:
+        whose = f"which does not tell whose it is: {error}"
+    else:
+        if not (owner := _owner(superblock.identity, this_machine(machine_id(root)))):
+            return
         made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(superblock.created_ns // 10**9))
-        raise OtherInstallationError(
-            f"{slot.name} holds an image of {owner}, of {made} UTC",
-            f"if that can go: {command('torpor', 'discard', '--force', slot.name)}",
-        )
+        whose = f"of {owner}, of {made} UTC"
+    raise OtherInstallationError(
+        f"{slot.name} holds an image {whose}",
+        f"if that can go: {command('torpor', 'discard', '--force', slot.name)}",
+    )
 
 
 def _superblock(slot: Slot) -> Superblock | None:

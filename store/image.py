@@ -132,8 +132,8 @@ def _header_below(header: StoreHeader, flags: int, files: ExitStack) -> StoreHea
     """Return the header of a swap file or file store from where it really is, else None.
 
     A file store is written below its file system, which shows zeros instead; the mark in a swap
-    file says in which page of the device it stands. None for a device, a copy of one, or where
-    there is nothing to be had below.
+    file says in which page of the device it stands. None for a device, a copy of one or of a swap
+    file, or where there is nothing to be had below: what is written to that goes to the file alone.
     """
     if stat.S_ISBLK(os.fstat(header.fd).st_mode):
         return None
@@ -143,9 +143,12 @@ def _header_below(header: StoreHeader, flags: int, files: ExitStack) -> StoreHea
             return None
         place = place_of(header.name)
         fd = files.enter_context(opened(place.device, flags))
-        return read_header(fd, header.name, place.page)
+        below = read_header(fd, header.name, place.page)
     except TorporError:
         return None
+    # The file system shows what it has read once, whatever is written below: swapon would see that.
+    files.callback(os.posix_fadvise, header.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    return below if below.is_in_place() else None
 
 
 @contextmanager

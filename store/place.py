@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
 from linux import stack
-from linux.extents import HARMLESS, SHARED, FileExtent, is_realtime, place_on_btrfs
+from linux.extents import (
+    HARMLESS,
+    SHARED,
+    FileExtent,
+    is_overwritten_in_place,
+    is_realtime,
+    place_on_btrfs,
+)
 from linux.mounts import Mount, MountTable, read_mounts
 from linux.open_file import OpenFile
 from linux.proc import unescaped
@@ -48,7 +55,8 @@ def place_of(path: str, root: Root = HOST) -> Place:
     """Return the place of a device, or of a file below its file system.
 
     Raises DeviceNotFoundError, UnreadableError, and StoreRefusedError for a file that has no
-    place of its own: with holes, compressed, shared with another, or not on a block device.
+    place of its own: with holes, compressed, shared with another, copied on write (with a checksum
+    then, which nothing written below the file system would have), or not on a block device.
     """
     if root.device_number(path):
         return Place(path, 0)
@@ -70,6 +78,8 @@ def file_place(fd: int, path: str, root: Root = HOST) -> Place:
     mount = mount_of(fd, path, root)
     with Attempt("find the place of", path):
         if mount.fs_type == "btrfs":
+            if not is_overwritten_in_place(fd):
+                raise StoreRefusedError(f"{path} has no place of its own: it is copied on write")
             if (found := place_on_btrfs(fd, first)) is None:
                 raise StoreRefusedError(f"{path} is on more than one device of its btrfs")
             device, offset = found

@@ -17,7 +17,7 @@ from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, task
 from linux.mounts import MountTable, SwapArea, read_mounts
 from resume import find, images, restore, wait
 from state import boot, conf, location, record, working_set
-from store import identity
+from store import identity, place
 from store.place import Place
 from store.swap import SwapStore
 from tests.forge import PAGE, header_page
@@ -29,6 +29,7 @@ from tests.unit.fake_machine import FakeMachine
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.hibernating import Hibernation
 from tests.unit.marked import INSTALLATION, put_image
+from tests.unit.mounted import Mounted, fresh
 from torpor.__main__ import main
 from torpor.enable import announce
 from workingset import page_out
@@ -207,6 +208,16 @@ def handed(monkeypatch: pytest.MonkeyPatch) -> Handed:
 
     monkeypatch.setattr(power, "name_place", name_place)
     return calls
+
+
+@pytest.fixture
+def mounted(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Mounted]:
+    """A fresh file system of the kind that is asked for, on a loop device taken for a disk."""
+    monkeypatch.delitem(place.VOLATILE, "loop")
+    with fresh(request.param, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,17 +18,16 @@ from store.header import read_header
 from store.place import Place, own_extents, place_of
 from store.swap import SwapStore
 from tests.forge import PAGE
-from tests.premises.volumes import loop_device, make_volume, own_mounts, skip_unless_mountable
+from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.sources import image_to, opened, read_file
 from tests.tools import Result, failing
 from tests.unit.conftest import Torpor
+from tests.unit.mounted import MIB, Mounted, new_swap_file, on
 from tests.vectors import devices
 from tests.vectors.images import noise
 from vm.host import SEARCH_PATH, run
 
-MIB = 1 << 20
 PAGES = 512
-BLOCKS = {"ext4": ("-b", "4096")}
 
 
 @pytest.fixture
@@ -147,50 +146,6 @@ def test_images_of_files_do_not_go_to_devices(device: str, torpor: Torpor, tmp_p
     assert (packed.code, "is a block device, not a file" in packed.err) == (8, True)
     with open(device, "rb") as file:
         assert not file.read().strip(b"\0")
-
-
-@dataclass(frozen=True, slots=True)
-class Mounted:
-    kind: str
-    folder: Path
-    device: str
-
-
-@pytest.fixture
-def mounted(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Mounted]:
-    """A fresh file system of the kind that is asked for, on a loop device taken for a disk."""
-    monkeypatch.delitem(place.VOLATILE, "loop")
-    kind: str = request.param
-    skip_unless_mountable(kind)
-    volume = make_volume(tmp_path / "device.img", kind, *BLOCKS.get(kind, ()))
-    folder = tmp_path / "mounted"
-    folder.mkdir()
-    with own_mounts(), loop_device(volume.path) as device:
-        run("mount", device, folder)
-        try:
-            yield Mounted(kind, folder, device)
-        finally:
-            run("umount", folder)
-
-
-def on(*kinds: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("mounted", kinds, indirect=True)
-
-
-def new_swap_file(mounted: Mounted) -> Path:
-    """A swap file as mkswap(8) and btrfs(5) want it, behind another file."""
-    path = mounted.folder / "swapfile"
-    (mounted.folder / "other").write_bytes(noise(5 * PAGE))
-    path.touch()
-    if mounted.kind == "btrfs":
-        run("chattr", "+C", path)
-    with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, 20 * MIB)
-    path.chmod(0o600)
-    run("mkswap", path)
-    return path
 
 
 @on("ext4")

@@ -70,14 +70,20 @@ def test_image_of_another_system_is_not_overwritten(
 def test_where_an_id_is_missing_the_memory_map_tells_systems_apart(
     device: str, torpor: Torpor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that boots for the first time has no id yet; an image that is damaged, no owner."""
+    """A machine that boots for the first time has no id yet.
+
+    An image that is damaged does not tell whose it is.
+    """
     torpor("mkstore", device)
     hibernate_to(device, noise(20 * PAGE))
     monkeypatch.setattr(identity, "machine_id", lambda _root: "")
     assert "of another machine, lynx" in torpor("discard", device).err
     with opened(device) as fd:
         os.pwrite(fd, b"x" * PAGE, PAGE)
-    assert torpor("discard", device).code == 0
+    for command in ("mkstore", "discard"):
+        refused = torpor(command, device)
+        assert (refused.code, "does not tell whose it is" in refused.err) == (17, True)
+    assert torpor("discard", "--force", device).code == 0
 
 
 def test_doctor_says_so_before(fake: FakeMachine) -> None:

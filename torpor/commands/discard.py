@@ -31,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "default: the images that the resumer of this boot kept",
     )
     parser.add_argument(
-        "--force", action="store_true", help="also an image of another system that shares the store"
+        "--force",
+        action="store_true",
+        help="also an image of another system that shares the store, or that does not tell whose "
+        "it is",
     )
     parser.set_defaults(usage_error=parser.error)
 
