@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from errors import (
+    Attempt,
     ConfigurationError,
     DeviceNotFoundError,
     NoSpaceError,
@@ -24,7 +25,7 @@ from state.conf import Conf
 from state.location import PATH as LOCATION
 from state.location import Location, named_location
 from store.find import Found, find_active_at, look_at
-from store.locate import find_device, name_of
+from store.locate import find_device, is_external, name_of
 from store.place import Place, place_of
 
 LEAST_RATIO = 8
@@ -159,7 +160,7 @@ class Doubt:
     message: str
     remedy: str
     is_certain: bool = False
-    """Whether it cannot find the store: nothing tells it where a file lies."""
+    """Whether it cannot find the store, if its command line is this one's."""
     enabling: str = ""
     """What torpor enable would do about it, where it has not been run."""
 
@@ -168,16 +169,16 @@ def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doub
     """Yield why the next boot may not find the store, if its command line is this one's."""
     word = cmdline.forbids_resume(cmdline.parse(settings.command_line))
     if word.endswith("noresume"):  # with the others this kernel takes no snapshot, either
+        # Not certain: it is the way out of an image, put there by hand for one boot.
         yield Doubt(
             f"the kernel command line has {word}: a boot with it throws the image away",
             f"take it off {_LOADER}, and boot again",
         )
-    is_file = bool(store.place.page)
     enable = f"run: {command('torpor', 'enable', '--store', store.path)}"
     try:
         named = settings.named
     except ConfigurationError as error:
-        yield Doubt(str(error), error.hint)
+        yield Doubt(str(error), error.hint, bool(store.place.page))  # it looks in page 0
         return
     if named:
         if reason := _differs(store, named, root):
@@ -185,16 +186,27 @@ def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doub
             yield Doubt(
                 f"resume={named.resume} on the kernel command line {reason}",
                 f"take it off {_LOADER}, boot again, and {enable}; or say there: {right}",
+                is_certain=True,
             )
     elif kept := settings.location:
-        reason, here = _differs(store, kept, root), machine_id(root)
-        if not reason and kept.machine_id and here and kept.machine_id != here:
-            reason, is_file = "is another installation's: machine_id", False
-        if reason:
-            yield Doubt(f"{LOCATION} {reason}", enable, is_file)
+        here = machine_id(root)
+        if reason := _differs(store, kept, root):
+            yield Doubt(f"{LOCATION} {reason}", enable, is_certain=True)
+        elif kept.machine_id and here and kept.machine_id != here:
+            yield Doubt(f"{LOCATION} is another installation's: machine_id", enable)
     else:
-        message = f"nothing tells the next boot where {store.path} is"
-        yield Doubt(message, enable, is_file, f"tell the next boot where {store.path} is")
+        yield _untold(store, enable, root)
+
+
+def _untold(store: Found, remedy: str, root: Root) -> Doubt:
+    """Return that nobody tells the next boot: it looks at the devices that are built in only."""
+    message, is_missed = f"nothing tells the next boot where {store.path} is", True
+    if not store.place.page:
+        with Attempt("look at", store.place.device):
+            is_missed = is_external(store.place.device, root)
+        if is_missed:
+            message += ", and it takes no image from a removable or external device unasked"
+    return Doubt(message, remedy, is_missed, f"tell the next boot where {store.path} is")
 
 
 def _differs(store: Found, told: Location, root: Root) -> str:

@@ -26,7 +26,8 @@ OTHER_UUID = "aaaaaaaa-0000-0000-0000-000000000000"
 EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9387-6d876050dc67"
 OPTIONS = EFI_VARIABLE.replace("HibernateLocation", "SystemdOptions")
 DROP_INS = "/etc/systemd/system/systemd-hibernate.service.d"
-STORE_SDA2 = "store = /dev/sda2\n"
+STORE_SDA2 = f"store = UUID={UUID_TEXT}\n"
+RESUME_SDA1 = f"resume=UUID={OTHER_UUID}"
 
 
 def test_sound_machine(fake: FakeMachine) -> None:
@@ -208,8 +209,8 @@ FAULTS = {
         "mkswap",
     ),
     "resume= of another device": Fault(
-        both(on_command_line("resume=/dev/sda1"), written("/etc/torpor.conf", STORE_SDA2)),
-        "resume=/dev/sda1 on the kernel command line names /dev/sda1, but the store /dev/sda2",
+        both(on_command_line(RESUME_SDA1), written("/etc/torpor.conf", STORE_SDA2)),
+        f"{RESUME_SDA1} on the kernel command line names /dev/sda1, but the store /dev/sda2",
         "boot loader",
     ),
     "resume= of nothing": Fault(

@@ -128,9 +128,9 @@ def test_no_generator_remains(machine: Enabled) -> None:
 
 def test_a_stale_resume_remains(machine: Enabled) -> None:
     by_initramfs_tools(machine, "")
-    machine.fake.write("/etc/torpor.conf", "store = /dev/sda2\n")
-    machine.fake.replace("/proc/cmdline", "quiet", "resume=/dev/sda1")
-    said = "resume=/dev/sda1 on the kernel command line names /dev/sda1, but the store"
+    machine.fake.write("/etc/torpor.conf", f"store = UUID={UUID_TEXT}\n")
+    machine.fake.replace("/proc/cmdline", "quiet", f"resume=UUID={ROOT_UUID}")
+    said = f"resume=UUID={ROOT_UUID} on the kernel command line names /dev/sda1, but the store"
     assert said in remains(machine.fake).message
 
 

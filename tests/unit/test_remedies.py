@@ -19,12 +19,14 @@ from tests.unit.following import HOOK, Machine
 from tests.unit.test_doctor_faults import (
     FAULTS,
     OPTIONS,
+    RESUME_SDA1,
     both,
     on_command_line,
     with_member,
     written,
 )
 from tests.unit.test_doctor_systemctl import ANSWERS
+from tests.unit.test_store_names import FAULTS as NAMES
 from torpor.doctor.finding import Finding, Level
 from torpor.enable.enable import enable, target_of
 from torpor.enable.system import NOTE, System
@@ -147,7 +149,13 @@ STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
     ("rm (/var/lib/torpor/location); torpor enable", lambda m, path: m.remove(path) or m.enable()),
     ("^take it off the boot", lambda m: m.off_command_line("resume|noresume|resume_offset")),
     ("mount /boot or|rebuild it: update-initramfs -u -k all$", Followed.rebuild),
-    ("^(?:run )?torpor enable(?:;|$)", Followed.enable),
+    ("^(?:run )?torpor enable(?:[;,]|$)", Followed.enable),
+    (
+        r"^say (resume=\S+) in the boot",
+        lambda m, word: m.edit("/proc/cmdline", r"resume=\S+", word),
+    ),
+    (r"^say (store = \S+) there", lambda m, line: m.write(CONF, f"{line}\n")),
+    (r"^say (RESUME=\S+) there", lambda m, line: m.write(RESUME_CONF, f"{line}\n")),
     ("^install cryptsetup-initramfs", lambda m: m.install(HOOK)),
     ("^install lvm2", lambda m: m.install("/usr/sbin/lvm")),
     (
@@ -183,11 +191,11 @@ def follow(fake: Followed, finding: Finding) -> None:
         step(fake, *words.groups())
 
 
-SPOILS = {name: ("yes", fault.spoil) for name, fault in FAULTS.items()}
+SPOILS = {name: ("yes", fault.spoil) for name, fault in (FAULTS | NAMES).items()}
 SPOILS |= {
     "resume= of a file system": (
         "yes",
-        both(on_command_line("resume=/dev/sda1"), written("/dev/sda1", ext())),
+        both(on_command_line(RESUME_SDA1), written("/dev/sda1", ext())),
     ),
     "location cut off": (
         "yes",

@@ -172,10 +172,13 @@ def test_next_boot_finds_the_store(fake: FakeMachine) -> None:
 
 LOADER = "on the kernel command line"
 ENABLE = "/var/lib/torpor/location"
-DOUBTS = [
-    (settings(), "nothing tells the next boot where /dev/sda2 is"),
+CERTAIN = [
     (
         settings(f"resume={SDA3}", None, Location(SDA2)),
+        f"resume={SDA3} {LOADER} names /dev/sda3, but the store /dev/sda2 is on /dev/sda2",
+    ),
+    (
+        settings(f"resume={SDA3}", "/dev/sda2", Location(SDA2)),
         f"resume={SDA3} {LOADER} names /dev/sda3, but the store /dev/sda2 is on /dev/sda2",
     ),
     (
@@ -195,30 +198,57 @@ DOUBTS = [
         enabled(Location(SDA3)),
         f"{ENABLE} names /dev/sda3, but the store /dev/sda2 is on /dev/sda2",
     ),
-    (enabled(Location(SDA2, 0, "f" * 32)), f"{ENABLE} is another installation's: machine_id"),
-    (settings(f"noresume resume={SDA2}"), "the kernel command line has noresume"),
+    (enabled(Location(SDA2, 9)), f"{ENABLE} says page 9, but /dev/sda2 begins at page 0"),
 ]
 OF_A_FILE = [
     (settings(), "nothing tells the next boot where /store is"),
+    (enabled(Location(SDA1)), f"{ENABLE} says page 0, but /store begins at page {FILE_PAGE}"),
     (enabled(Location(SDA1, 76)), f"{ENABLE} says page 76, but /store begins at page {FILE_PAGE}"),
+    (settings(f"resume={SDA1} resume_offset=none"), f"resume_offset=none {LOADER} is no number"),
+]
+"""A boot looks in page 0 for what is no number."""
+DOUBTFUL = [
+    (settings(), "nothing tells the next boot where /dev/sda2 is"),
+    (settings(f"resume={SDA2} resume_offset=none"), f"resume_offset=none {LOADER} is no number"),
+    (enabled(Location(SDA2, 0, "f" * 32)), f"{ENABLE} is another installation's: machine_id"),
+    (settings(f"noresume resume={SDA2}"), "the kernel command line has noresume"),
+    (settings(f"hibernate=noresume resume={SDA2}"), "the kernel command line has hibernate=nore"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("path", "wanted", "message"),
+    ("path", "wanted", "message", "is_missed"),
     [
-        *(("/dev/sda2", *doubt) for doubt in DOUBTS),
-        *(("/store", *doubt) for doubt in OF_A_FILE),
+        *(("/dev/sda2", *doubt, True) for doubt in CERTAIN),
+        *(("/store", *doubt, True) for doubt in OF_A_FILE),
+        *(("/dev/sda2", *doubt, False) for doubt in DOUBTFUL),
     ],
 )
 def test_next_boot_may_not_find_the_store(
-    path: str, wanted: Settings, message: str, fake: FakeMachine
+    path: str, wanted: Settings, message: str, is_missed: bool, fake: FakeMachine
 ) -> None:
-    """It looks at all devices, but at no files: those it certainly misses."""
+    """Where a place is named it looks nowhere else; else at all built-in devices, but at no files.
+
+    noresume may have been typed for this boot alone, to be rid of an image.
+    """
     fake.file("/store", STORE_PAGE, GIB)
     ((said, is_certain),) = doubted(fake, path, wanted)
     assert message in said
-    assert is_certain == (path == "/store")
+    assert is_certain == is_missed
+
+
+@pytest.mark.parametrize("place", ["usb3/3-1/3-1:1.0/host6", "platform/host7/session1"])
+def test_external_store_has_to_be_named(place: str, fake: FakeMachine) -> None:
+    """The resumer takes no image from a stick or a server, unless told so."""
+    entry = fake.root / "sys/class/block/sda2"
+    attached = fake.root / f"sys/devices/{place}/target6:0:0/6:0:0:0/block/sda/sda2"
+    attached.parent.mkdir(parents=True)
+    entry.rename(attached)
+    entry.symlink_to(attached)
+    ((said, is_certain),) = doubted(fake, "/dev/sda2", settings())
+    assert "takes no image from a removable or external device unasked" in said
+    assert is_certain
+    assert doubted(fake, "/dev/sda2", enabled(Location(SDA2))) == []
 
 
 def test_capitals_and_no_id_yet_are_no_other_installation(fake: FakeMachine) -> None:

@@ -13,6 +13,7 @@ from linux.root import HOST
 from state.conf import read_conf
 from state.location import read_location
 from store.choose import Settings, choose_store, doubts
+from store.names import passing_names
 from store.secrecy import exposure
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import enable, take_effect, target_of
@@ -37,5 +38,5 @@ def run(arguments: argparse.Namespace) -> None:
     say(f"enabled: systemctl hibernate writes to {store.path}, and a boot looks there for an image")
     settings = replace(settings, location=target.location)
     found += take_effect(system, settings)
-    doubted = [*doubts(store, settings), exposure(store)]
+    doubted = [*doubts(store, settings), *passing_names(settings), exposure(store)]
     remark(found + [f"{doubt.message}: {doubt.remedy}" for doubt in doubted if doubt])

@@ -6,6 +6,7 @@ from errors import NoSpaceError, command
 from linux.memory import image_of, memory
 from store.choose import check_room, doubts
 from store.find import Kind
+from store.names import passing_names
 from store.secrecy import exposure
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
@@ -89,3 +90,9 @@ def next_boot(facts: Facts) -> Iterator[Finding]:
     if not found:
         by = "resume= on the kernel command line" if facts.settings.named else "torpor enable"
         yield ok(f"the next boot looks for the image where {by} says, which is the store")
+
+
+def names(facts: Facts) -> Iterator[Finding]:
+    """See that the names that lead to the store are those of the next boot."""
+    for doubt in passing_names(facts.settings, facts.root):
+        yield warning(doubt.message, doubt.remedy)

@@ -14,6 +14,7 @@ from linux.efivar import FOLDER, HIBERNATE_LOCATION, SYSTEMD_OPTIONS
 from linux.mounts import MountTable, read_mounts
 from store.efi_location import EfiLocation
 from store.locate import find_device
+from store.names import why_passing
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
 
@@ -203,5 +204,8 @@ def stock_resume(facts: Facts) -> Iterator[Finding]:
             f"{source}: RESUME={said} is not there, and each boot without resume= waits for it",
             f"correct it, or say RESUME=none, and {facts.again}",
         )
-    else:
-        yield ok(f"{source} names a device that is there")
+        return
+    passing = why_passing(f"RESUME={said} in {source}", said, "say RESUME={} there", facts.root)
+    for doubt in passing:
+        yield warning(doubt.message, f"{doubt.remedy}, and {facts.again}")
+    yield ok(f"{source} names a device that is there")

@@ -22,6 +22,7 @@ CHECKS: tuple[Check, ...] = (
     check_store.old_image,
     check_store.secrecy,
     check_store.next_boot,
+    check_store.names,
     check_initramfs.generator,
     check_initramfs.resumer,
     check_initramfs.version,
