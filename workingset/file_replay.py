@@ -117,8 +117,8 @@ class FileReplay:
     def _read(self, parts: Sequence[_Part]) -> None:
         before = [self._missing(part) for part in parts]
         pages = self._stats.file_pages
-        missing = sum(map(pages_in, before))
-        pages.resident += sum(pages_in(part.ranges) for part in parts) - missing
+        missing = [pages_in(runs) for runs in before]
+        pages.resident += sum(pages_in(part.ranges) for part in parts) - sum(missing)
         pieces = chain.from_iterable(
             _pieces(part.file.fd, runs) for part, runs in zip(parts, before, strict=True)
         )
@@ -128,11 +128,10 @@ class FileReplay:
                 for _ in self._threads.map(self._read_group, groups):
                     pass
         finally:
-            for part in parts:
+            for part, count in zip(parts, missing, strict=True):
                 after = pages_in(self._missing(part))
-                missing -= after
+                pages.restored += max(count - after, 0)  # some may have been dropped meanwhile
                 part.file.left -= 0 if after else part.count
-            pages.restored += missing
 
     def _missing(self, part: _Part) -> Runs:
         """Return the recorded pages that are not in memory."""

@@ -10,11 +10,11 @@ import pytest
 
 from format.working_set import ProcessMemory, WorkingSet
 from linux.memory import high_watermarks, memory, pressure, scanned
-from tests.unit.cached_files import LONG_ENOUGH, ODD, drop_all, recorded, resident
+from tests.unit.cached_files import LONG_ENOUGH, ODD, drop, drop_all, recorded, resident
 from tests.unit.test_linux_memory import sleeper
 from workingset import limits as limits_module
 from workingset import process_replay
-from workingset.file_replay import _without
+from workingset.file_replay import FileReplay, _without
 from workingset.limits import Limits, StoppedError
 from workingset.record import record
 from workingset.replay import replay
@@ -52,6 +52,17 @@ def test_what_is_there_is_not_read_again(cached: Path) -> None:
     whole = recorded()
     stats = replayed(whole)
     assert (stats.file_pages.resident, stats.file_pages.restored) == (41, 0)
+
+
+def test_what_is_dropped_meanwhile_counts_as_nothing_less(
+    cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of the replay takes no count below zero."""
+    whole = recorded()
+    drop(cached / "plain")
+    monkeypatch.setattr(FileReplay, "_read_group", lambda *_: drop_all(cached))
+    stats = replayed(whole)
+    assert (stats.file_pages.resident, stats.file_pages.restored) == (40, 0)
 
 
 @pytest.mark.parametrize(
