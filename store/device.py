@@ -1,8 +1,8 @@
 """The stores on block devices: what does not depend on their kind, and a device of its own."""
 
 import errno
-import mmap
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from errors import (
 )
 from format import PAGE_SIZE
 from format.mark import Extents
+from format.pipeline import PageBuffer
 from linux import block, programs
 from linux.open_file import OpenFile
 from linux.proc import lines
@@ -28,6 +29,9 @@ from store.place import refuse_volatile
 
 SMALLEST_SIZE = 1 << 20
 """Bytes of a store."""
+
+_END, _PIECE, _PLACES = 1 << 20, 128 << 10, 64
+"""What mkstore looks at of a device; see `_sample`."""
 
 
 def open_device(path: str) -> OpenFile:
@@ -175,17 +179,31 @@ def _refuse_contents(path: str, fd: int, size: int) -> None:
 
 
 def _unknown(path: str, fd: int, size: int) -> str:
-    """Return what to call contents that blkid does not know, "" where both ends are zeros.
+    """Return what to call contents that blkid does not know, "" where the sample is zeros.
 
-    An archive, say, or what is encrypted without a header (VeraCrypt, plain dm-crypt).
+    An archive, say, what is encrypted without a header (VeraCrypt, plain dm-crypt), or partitions
+    whose table was lost.
     """
-    with mmap.mmap(-1, SMALLEST_SIZE) as piece:  # aligned, to read past the page cache
-        for at in (0, size - SMALLEST_SIZE):
-            with Attempt("read", path):
-                got = os.preadv(fd, [piece], at)
-            if piece[:got].strip(b"\0"):
-                return "bytes that are not zero"
+    view = PageBuffer(_END).view
+    for at, room in _sample(size):
+        with Attempt("read", path):
+            got = os.preadv(fd, [view[:room]], at)
+        if found := bytes(view[:got]).lstrip(b"\0"):
+            return f"bytes that are not zero, at {at + got - len(found)}"
     return ""
+
+
+def _sample(size: int) -> Iterator[tuple[int, int]]:
+    """Yield offset and size of what mkstore looks at: 18 MiB in 129 places, a second on a disk.
+
+    Both ends; of each of the first MiBs, one of which the first partition begins with, as much as
+    shows the superblock of a btrfs; and the same of as many places between.
+    """
+    yield from ((at, _END) for at in (0, max(0, size - _END)))
+    between = (size * nth // _PLACES >> 20 for nth in range(_PLACES))
+    for mib in sorted({*range(_PLACES), *between}):
+        if mib << 20 < size:
+            yield mib << 20, _PIECE
 
 
 def _known(path: str) -> str:

@@ -1,7 +1,6 @@
 """Stores on real devices: loop devices as they are, and files on file systems on them."""
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -76,35 +75,6 @@ def test_store_in_use_is_refused(device: str, torpor: Torpor) -> None:
         for use in (DeviceStore, make_store):
             with pytest.raises(StoreRefusedError, match="is in use"):
                 use(device)
-
-
-@pytest.mark.parametrize(
-    ("at", "data", "found"),
-    [
-        (0, b"", "UUID="),
-        (0, noise(PAGE), "bytes that are not zero"),
-        (PAGES * PAGE - PAGE, b"1".rjust(PAGE, b"\0"), "bytes that are not zero"),
-    ],
-    ids=["swap", "encrypted", "at the end"],
-)
-def test_mkstore_spares_what_holds_something(
-    at: int, data: bytes, found: str, device: str, torpor: Torpor
-) -> None:
-    """Known to blkid or not, unless it is forced."""
-    if data:
-        with opened(device) as fd:
-            os.pwrite(fd, data, at)
-    else:
-        run("mkswap", device)
-    before = Path(device).read_bytes()
-    made = torpor("mkstore", device)
-    assert made.code == 8
-    assert re.search(f"holds something already: .*{found}", made.err)
-    assert f"if that can go: torpor mkstore --force {device}" in made.err
-    assert Path(device).read_bytes() == before
-    assert torpor("mkstore", "--force", device).code == 0
-    assert "is empty" in torpor("verify", device).err
-    assert 'TYPE="swap"' not in run("blkid", "--probe", "-o", "export", device)
 
 
 def test_image_without_a_mark_is_explained(device: str, torpor: Torpor) -> None:
