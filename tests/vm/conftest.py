@@ -29,8 +29,7 @@ MEMORY_MIB = 384
 MEMORY_WITHOUT_SWAP_MIB = 720
 """Half of the memory, less 2 * 16 MiB for the writer (hibernate/reserve.py), has to hold what
 cannot be dropped without swap: 275 MiB in on_store. At 634 MiB it mostly does. Once in four times
-the
-kernel reclaims 7 MiB less, and 656 MiB are the least; the rest is to spare."""
+the kernel reclaims 7 MiB less, and 656 MiB are the least; the rest is to spare."""
 SWAP_MIB = 512
 CONSOLE_LINES = 150
 LAPTOP_SUITE = "13"

@@ -56,7 +56,11 @@ set_up() {
         integrity) map "$1" $tagged integrity "$a" 0 - J 1 internal_hash:crc32c ;;
         direct) map "$1" $tagged integrity "$a" 0 - D 1 internal_hash:crc32c ;;
         bitmap) map "$1" $tagged integrity "$a" 0 - B 1 internal_hash:crc32c ;;
-        cache) map "$1" "$data" cache "$m" "$b" "$a" 128 1 writeback smq 0 ;;
+        cache)
+            map "$1" "$data" cache "$m" "$b" "$a" 128 1 writeback smq 0
+            # What is dirty when the machine dies, only the next boot writes back.
+            [ -z "$(parameter new)" ] || dmsetup message "$1" 0 migration_threshold 0
+            ;;
         writecache) map "$1" "$data" writecache s "$a" "$b" 4096 0 ;;
         era) map "$1" "$data" era "$m" "$a" 128 ;;
     esac
