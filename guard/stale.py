@@ -1,9 +1,15 @@
 """Whether a boot that has gone on has made an image worthless."""
 
+from contextlib import suppress
+
 from errors import ChangedError, DamagedError
 from format.reader import ImageReader
-from format.tables import Guard
+from format.tables import Guard, GuardEntry
 from guard.compare import compare
+from linux.filesystem import sync_file_system
+from linux.mounts import MountTable, file_systems, open_mount, read_mounts
+from linux.open_file import OpenFile
+from store.locate import node_of_number
 from store.protocol import Slot
 
 
@@ -19,7 +25,26 @@ def why_stale(slot: Slot) -> str:
         guard = ImageReader(source).read(Guard)
         if guard is None:
             return "it does not say what it holds mounted"
+        _write_out(guard)
         compare(guard, lambda: False)
     except (ChangedError, DamagedError) as error:
         return str(error)
     return ""
+
+
+def _write_out(guard: list[GuardEntry]) -> None:
+    """Have what is mounted of these written to its devices, where it is compared.
+
+    btrfs, for one, shows nothing there of what it has changed for up to 30 seconds. One to which
+    nothing was written, however it is mounted, stays as it was, and its image good.
+    """
+    sizes = {entry.device_size for entry in guard}
+    table = MountTable(read_mounts())
+    for mounts in file_systems(table.mounts):
+        nodes = [node_of_number(number, table.root) for number in table.devices_below(mounts[0])]
+        if sizes.isdisjoint(table.root.device_size(node) for node in nodes if node):
+            continue
+        for mount in mounts:
+            with suppress(OSError), OpenFile(open_mount(mount, 0)) as place:
+                sync_file_system(place.fd)
+                break
