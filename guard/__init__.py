@@ -1,7 +1,8 @@
 """The guard: whether a file system is still as it was when the snapshot was taken.
 
 `take` reads the fingerprints of what is mounted, `compare` finds the devices again and compares,
-`stale` says whether that has made an image worthless.
+`stale` says whether that has made an image worthless. `layers` tells what a device lies on, and
+`place` where its disk hangs.
 `kinds` says which file system gets which fingerprint, and has those that are a superblock; others
 are `xfs`, `fat`, `exfat`, `ntfs`, `f2fs`, `nilfs2`, and `sample` for all the rest; `clusters` is
 what the two FATs share.

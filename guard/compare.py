@@ -19,7 +19,7 @@ _HOLDERS = (Method.EXT, Method.XFS, Method.BTRFS)
 """Of the file systems that may hold a store's file, in an order in which what tells one lies where
 none before it has a user's data: btrfs has its superblock at 64 KiB."""
 
-_SHOWN = 60
+_SHOWN = 100
 """Characters of a layer in a message."""
 
 

@@ -2,16 +2,19 @@
 
 The contents of a device may be as they were and yet lie elsewhere, or behind another key: a
 partition was moved, a logical volume too, LUKS got a new key. A restored kernel goes on with the
-maps of then. docs/RELIABILITY.md, "Layers", says what counts of each layer, and why.
+maps of then, and writes to the disk in the place of then. docs/RELIABILITY.md, "Layers", says what
+counts of each layer, and why.
 """
 
 import hashlib
 import re
 from collections.abc import Iterator
+from string import digits
 
 from errors import Attempt
 from format.pipeline import PageBuffer
 from guard.device import Device
+from guard.place import place_of
 from linux.device_mapper import Target
 from linux.root import Root
 from store.locate import node_of_number
@@ -42,7 +45,8 @@ def describe(number: str, root: Root, buffer: PageBuffer) -> str:
 
 
 def _lines(number: str, root: Root, buffer: PageBuffer) -> Iterator[str]:
-    folder = f"{_CLASS}/{root.device_name(number)}"
+    name = root.device_name(number) or ""
+    folder = f"{_CLASS}/{name}"
     if targets := root.dm_table(number):
         yield from _mapped(targets, root, buffer)
     elif root.exists(f"{folder}/md"):
@@ -50,8 +54,12 @@ def _lines(number: str, root: Root, buffer: PageBuffer) -> Iterator[str]:
     elif start := root.line(f"{folder}/start"):
         yield f"partition from sector {start}, of {root.line(f'{folder}/size')}"
         yield from _lines(root.line(f"{folder}/../dev"), root, buffer)
+    elif slaves := root.names(f"{folder}/slaves"):  # bcache
+        yield name.rstrip(digits)
+        for slave in slaves:
+            yield from _lines(root.line(f"{_CLASS}/{slave}/dev"), root, buffer)
     else:
-        yield "disk"
+        yield f"disk {place_of(name, root)}".rstrip()
 
 
 def _mapped(targets: list[Target], root: Root, buffer: PageBuffer) -> Iterator[str]:

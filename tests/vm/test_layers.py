@@ -24,8 +24,8 @@ CHANGED = 19
 SIZE = 64 * MIB
 SECTORS = SIZE // 512
 LUKS = b"LUKS\xba\xbe\0\2"
-
-
+EXT3 = "^extent,^64bit,^flex_bg,^huge_file,^dir_nlink,^extra_isize,^metadata_csum"
+"""What an ext4 has to do without to be mounted as an ext3, too."""
 PARTITION_SIZE = 2 * SIZE + 2 * MIB
 
 
@@ -91,6 +91,28 @@ def encrypt_anew(disk: Path) -> str:
 def leave(disk: Path) -> str:
     del disk
     return table(MIB)
+
+
+@pytest.mark.long
+def test_disks_that_changed_slots(nursery: Nursery, boot: Boot, tmp_path: Path) -> None:
+    """Each is unchanged, and would be destroyed by what the restored kernel has of the other."""
+    folder = nursery.folder("exchanged")
+    append = f"resume=UUID={swap_disk(folder / 'swap.img', SWAP_MIB)} kinds=ext4,ext3"
+    visited = [
+        file_system_disk(folder / f"{kind}.img", "ext4", "-O", EXT3, mib=320)
+        for kind in ("ext4", "ext3")
+    ]
+    machine = nursery.machine(folder.name, "6.1", append, folder / "swap.img", *visited)
+    nest = nursery.first_life(machine, "mounted")
+    copy = nest.copy(tmp_path / "machine", "look")
+    root, swap, *two = copy.disks
+    result = boot(replace(copy, disks=[root, swap, *two[::-1]]))
+    assert words(result.report, "resumer-exit ")["code"] == str(CHANGED)
+    (refusal,) = refusals(result)
+    assert "lies elsewhere than when the image was made: disk pci0000:00/" in refusal
+    assert not any("failed" in line for line in result.report), result.report
+    for path in (root, *two):
+        check_disk(path, "ext4")
 
 
 @pytest.mark.parametrize(
