@@ -6,7 +6,8 @@
 `kinds` says which file system gets which fingerprint, and has those that are a superblock; others
 are `xfs`, `fat`, `exfat`, `ntfs`, `f2fs`, `nilfs2`, and `sample` for all the rest; `clusters` is
 what the two FATs share.
-`device` reads past the page cache. docs/RELIABILITY.md says what is read, and why it is enough.
+`device` reads past the page cache, `part` what a loop device shows of one. docs/RELIABILITY.md says
+what is read, and why it is enough.
 
 Nothing here writes, and nothing read from a device is trusted: a corrupt file system, or one of
 another kind, is "not this file system", never an error.

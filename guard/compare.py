@@ -10,7 +10,7 @@ from format.pipeline import PageBuffer
 from format.tables import GuardEntry, Method
 from guard.device import Device, new_buffer, read_bytes
 from guard.kinds import KINDS
-from guard.layers import describe
+from guard.part import Part
 from linux.block import size_of
 from linux.root import HOST, Root
 from store.locate import find_device, whole_devices
@@ -95,7 +95,7 @@ class _There:
         self._devices = devices
         self._identity = cache(_identity)
         self._fingerprint = cache(_fingerprint)
-        self._layers = cache(lambda device: describe(device.number, root, buffer))
+        self._layers = cache(lambda part: part.layers(root, buffer))
 
     def has(self, entry: GuardEntry) -> bool:
         """Return True if the entry's device is there and unchanged, False if it is not there.
@@ -103,19 +103,19 @@ class _There:
         Raises ChangedError if it has changed, or if a copy of it has: the kernel may take either.
         A changed sample cannot be told from an absent device.
         """
-        found = [device for device in self._devices if self._is_like(entry, device)]
+        parts = (Part.recorded(device, entry.layers) for device in self._devices)
+        found = [part for part in parts if self._is_like(entry, part)]
         if entry.method is Method.SAMPLE:
             return any(
-                self._is_same(entry, device) and self._layers(device) == entry.layers
-                for device in found
+                self._is_same(entry, part) and self._layers(part) == entry.layers for part in found
             )
-        for device in found:
-            if not self._is_same(entry, device):
+        for part in found:
+            if not self._is_same(entry, part):
                 raise ChangedError(
-                    f"the {entry.file_system} of {entry.mount_point}, on {device.name}, has "
+                    f"the {entry.file_system} of {entry.mount_point}, on {part.device.name}, has "
                     "changed since the image was made: it was mounted or repaired"
                 )
-        moved = [_difference(entry.layers, self._layers(device)) for device in found]
+        moved = [_difference(entry.layers, self._layers(part)) for part in found]
         if all(moved) and moved:
             raise ChangedError(
                 f"the {entry.file_system} of {entry.mount_point} lies elsewhere than when the "
@@ -123,24 +123,25 @@ class _There:
             )
         return bool(found)
 
-    def _is_like(self, entry: GuardEntry, device: Device) -> bool:
+    def _is_like(self, entry: GuardEntry, part: Part) -> bool:
+        device = part.device
         if device.size != entry.device_size or entry.device_identity not in ("", device.identity):
             return False
-        return self._identity(device, entry.method) == entry.identity
+        return self._identity(part, entry.method) == entry.identity
 
-    def _is_same(self, entry: GuardEntry, device: Device) -> bool:
-        return self._fingerprint(device, entry.method) == entry.fingerprint
+    def _is_same(self, entry: GuardEntry, part: Part) -> bool:
+        return self._fingerprint(part, entry.method) == entry.fingerprint
 
 
-def _identity(device: Device, method: Method) -> bytes | None:
+def _identity(part: Part, method: Method) -> bytes | None:
     try:
-        return KINDS[method].identify(device.read)
+        return KINDS[method].identify(part.read)
     except UnreadableError:
         return None  # perhaps another device
 
 
-def _fingerprint(device: Device, method: Method) -> bytes:
-    return KINDS[method].fingerprint(device.read, device.size)
+def _fingerprint(part: Part, method: Method) -> bytes:
+    return KINDS[method].fingerprint(part.read, part.size)
 
 
 def _difference(then: str, now: str) -> str:

@@ -46,8 +46,6 @@ class Device(OpenFile):
         """A path for messages, and to tell two file systems of one identity apart."""
         self.identity = _identity(layers[0])
         """What a layer of device-mapper or md calls itself at each boot, else ""."""
-        self.is_lasting = stack.is_lasting(layers)
-        """Whether no layer is a file (its file system is guarded) or memory."""
         super().__init__(block.open_direct(root.path(path), os.O_RDONLY))
         self.size = block.size_of(self.fd)
 

@@ -8,14 +8,16 @@ from errors import Attempt, DeviceNotFoundError, KernelRefusedError, command
 from format.tables import GuardEntry, Method
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, recognize
-from guard.layers import describe
+from guard.part import Part, shown_by
+from linux import stack
 from linux.mounts import Mount, MountTable, file_systems
 from linux.root import HOST
 from store.locate import node_of_number
 
 
 class _Subject(NamedTuple):
-    device: Device
+    part: Part
+    mounted: Device
     method: Method
     identity: bytes
     mount: Mount
@@ -54,12 +56,13 @@ class Guarded(ExitStack):
         What a process serves cannot be frozen (fuseblk). The process has stopped by now, and what
         it wrote after the sync is in the page cache of the device.
         """
-        for device, method, identity, mount in self._subjects:
+        for part, mounted, method, identity, mount in self._subjects:
             if mount.is_served:
-                device.sync()
-            fingerprint = KINDS[method].fingerprint(device.read, device.size)
+                mounted.sync()
+            device = part.device
+            fingerprint = KINDS[method].fingerprint(part.read, part.size)
             names = (mount.fs_type, device.name, device.identity, mount.mount_point)
-            layers = describe(device.number, self._root, self._buffer)
+            layers = part.layers(self._root, self._buffer)
             yield GuardEntry(method, identity, device.size, fingerprint, *names, layers)
 
     def _nodes(self, mount: Mount, table: MountTable) -> Iterator[str]:
@@ -84,15 +87,28 @@ class Guarded(ExitStack):
                 )
 
     def _open(self, node: str, mount: Mount) -> None:
+        mounted = self._opened(node, mount)
+        if not stack.is_lasting(mounted.number, self._root):
+            return
+        shown = shown_by(node, self._root)
+        device = mounted if shown.node == node else self._opened(shown.node, mount)
+        for layer in stack.layers_of(device.number, self._root):
+            if stack.loop_of(layer.name):
+                raise KernelRefusedError(
+                    f"{mount.mount_point} lies on {device.name}, and that on a loop device, "
+                    f"/dev/{layer.name}, which no boot sets up: there would be nothing to compare",
+                    f"unmount it before you hibernate: {command('umount', mount.mount_point)}",
+                )
+        part = Part(device, shown.offset, mounted.size)
+        method, identity = recognize(mount.fs_type, part.read)
+        if method is Method.SAMPLE and mount.is_writable and not _is_beside(mounted, mount):
+            self._admit_sample(device, mount)
+        self._subjects.append(_Subject(part, mounted, method, identity, mount))
+
+    def _opened(self, node: str, mount: Mount) -> Device:
         with Attempt("open", f"{node}, mounted at {mount.mount_point}"):
             device = Device(node, self._buffer, self._root)
-        self.enter_context(device)
-        if not device.is_lasting:
-            return
-        method, identity = recognize(mount.fs_type, device.read)
-        if method is Method.SAMPLE and mount.is_writable and not _is_beside(device, mount):
-            self._admit_sample(device, mount)
-        self._subjects.append(_Subject(device, method, identity, mount))
+        return self.enter_context(device)
 
     def _admit_sample(self, device: Device, mount: Mount) -> None:
         what = (

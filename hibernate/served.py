@@ -6,7 +6,6 @@ swaps out to make room; if whoever answers is frozen, that never ends, and no si
 
 import os
 import re
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from errors import KernelRefusedError, StoreRefusedError, command
@@ -20,6 +19,8 @@ from store.served import why_served
 
 _VIEW = re.compile(r"/proc/\d+/root(?=/)")
 """How filesystems.every_mount reaches what another process sees."""
+_STOPS = "which cannot be written to once the machine is frozen"
+_IN_MEMORY = ("tmpfs", "ramfs", "rootfs")
 
 
 class LoopFiles:
@@ -36,26 +37,24 @@ class LoopFiles:
         points = [mount.mount_point for mount in table.mounts]
         self._views = {"", *(view[0] for view in map(_VIEW.match, points) if view)}
 
-    def layers_below(self, mount: Mount) -> Iterator[stack.Layer]:
-        """Yield all that is below the file system, also below loop devices of block devices."""
-        return self.with_devices(self._table.layers_below(mount))
-
-    def with_devices(self, layers: Iterable[stack.Layer]) -> Iterator[stack.Layer]:
-        """Yield these layers, each with what a loop device made of a block device is on."""
-        for layer in layers:
-            yield layer
-            if (held := self._file(layer)) and held.device:
-                yield from self.with_devices(stack.layers_of(held.device, self._root))
-
     def holder(self, layer: stack.Layer) -> Mount | None:
         """Return a mount of what holds this loop device's file, None where nobody can tell."""
         if (held := self._file(layer)) is None:
             return None
         return self._of_number.get(held.file_system) or self._at_path(layer.file, held)
 
+    def is_of_device(self, layer: stack.Layer) -> bool:
+        """Return whether it is a loop device of a block device, which is the layer below."""
+        held = self._file(layer)
+        return bool(held and held.device)
+
+    def is_on_device(self, holder: Mount) -> bool:
+        """See MountTable."""
+        return self._table.is_on_device(holder)
+
     def depth(self, mount: Mount) -> int:
         """Return how many file systems lie below this one, each in a file of the next."""
-        holders = filter(None, map(self.holder, self.layers_below(mount)))
+        holders = filter(None, map(self.holder, self._table.layers_below(mount)))
         return max((1 + self.depth(holder) for holder in holders), default=0)
 
     def _file(self, layer: stack.Layer) -> LoopFile | None:
@@ -86,31 +85,39 @@ def _opened(path: str, root: Root) -> OpenFile:
 
 
 def refuse_served(some: list[FileSystem], table: MountTable) -> None:
-    """Raise KernelRefusedError if one of these file systems lies on what has stopped by then."""
+    """Raise KernelRefusedError if one of these file systems lies on what has stopped by then.
+
+    Or, writable, in a file that the guard does not see.
+    """
     loops = LoopFiles(table)
     for file_system in some:
         place = file_system[0].mount_point
-        for layer in loops.layers_below(file_system[0]):
-            why = why_served(layer.name, table.root)
-            if why := why or _why_no_file(file_system[0], layer, loops):
+        for layer in table.layers_below(file_system[0]):
+            served = why_served(layer.name, table.root)
+            why = f"{_STOPS}: {served}" if served else _why_no_file(file_system[0], layer, loops)
+            if why:
                 raise KernelRefusedError(
-                    f"{place} lies on /dev/{layer.name}, which cannot be written to once the "
-                    f"machine is frozen: {why}",
+                    f"{place} lies on /dev/{layer.name}, {why}",
                     f"unmount it before you hibernate: {command('umount', place)}",
                 )
 
 
 def _why_no_file(mount: Mount, layer: stack.Layer, loops: LoopFiles) -> str:
-    """Return why the file of a loop device cannot be written to, "" if it can.
+    """Return why the file of a loop device cannot be written to, or is not guarded, else "".
 
-    A read-only mount writes nothing when it is frozen, and the guard leaves it out.
+    What lies in memory alone nobody else can write to. A read-only mount writes nothing when it is
+    frozen, and the guard leaves it out.
     """
-    if not layer.file or not mount.is_writable:
+    if not layer.file or not mount.is_writable or loops.is_of_device(layer):
         return ""
     holder = loops.holder(layer)
     if holder is None or holder.fs_type == "overlay":
-        return f"nobody can tell which file system holds its file {layer.file}"
-    return f"a process serves its file {layer.file}" if holder.is_served else ""
+        return f"{_STOPS}: nobody can tell which file system holds its file {layer.file}"
+    if holder.is_served:
+        return f"{_STOPS}: a process serves its file {layer.file}"
+    if loops.is_on_device(holder) or holder.fs_type in _IN_MEMORY:
+        return ""
+    return f"whose file {layer.file} is on {holder.fs_type}: what others write there is not seen"
 
 
 def refuse_served_swap(table: MountTable) -> None:
@@ -118,14 +125,12 @@ def refuse_served_swap(table: MountTable) -> None:
 
     To take a snapshot the kernel swaps out, when all file systems are frozen.
     """
-    loops = LoopFiles(table)
     for area in active_swaps(table.root):
-        for layer in loops.with_devices(layers_of_swap(area, table)):
+        for layer in layers_of_swap(area, table):
             why = why_served(layer.name, table.root)
             if why := why or (layer.file and f"its file {layer.file} is frozen by then"):
                 raise KernelRefusedError(
-                    f"the swap on {area.path} lies on /dev/{layer.name}, which cannot be written "
-                    f"to once the machine is frozen: {why}",
+                    f"the swap on {area.path} lies on /dev/{layer.name}, {_STOPS}: {why}",
                     f"do without it: {command('swapoff', area.path)}",
                 )
 

@@ -3,12 +3,20 @@
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from linux.root import HOST, Root
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from linux.loop import LoopFile
+
 _CLASS = "/sys/class/block"
+
+SECTOR = 512
+"""Bytes in which sysfs counts, whatever a device has."""
 
 _NAMES = ("dm/name", "dm/uuid", "md/uuid")
 
@@ -71,9 +79,15 @@ def loop_of(name: str) -> str:
     return found[0] if found else ""
 
 
-def is_lasting(stack: Iterable[Layer]) -> bool:
-    """Return whether none of the layers of a device is a file (loop) or memory."""
-    return not any(layer.name.startswith(("loop", "zram", "ram")) for layer in stack)
+def is_lasting(number: str, root: Root = HOST) -> bool:
+    """Return whether anything of the device MAJOR:MINOR is neither in a file (loop) nor memory."""
+    return _is_lasting(root.device_name(number) or "", root)
+
+
+def _is_lasting(name: str, root: Root) -> bool:
+    if below := _below(name, root):
+        return any(_is_lasting(one, root) for one in below)
+    return not name.startswith(("loop", "zram", "ram"))
 
 
 def _walk(name: str, root: Root) -> Iterator[Layer]:
@@ -88,7 +102,22 @@ def _below(name: str, root: Root) -> list[str]:
     """Return what a device lies on, directly."""
     folder = f"{_CLASS}/{name}"
     # A partition, of md or bcache, is on what its whole device is on; only that has slaves.
-    return [*root.names(f"{folder}/slaves"), *root.names(f"{folder}/../slaves")]
+    slaves = [*root.names(f"{folder}/slaves"), *root.names(f"{folder}/../slaves")]
+    held = loop_device(name, root)
+    below = root.device_name(held.device) if held else None
+    return slaves or ([below] if below else [])
+
+
+def loop_device(name: str, root: Root) -> "LoopFile | None":
+    """Return what holds a loop device, or that of a partition, if that is a block device.
+
+    None for any other device, and where nobody may ask.
+    """
+    if whole := loop_of(name):
+        with suppress(OSError):
+            held = root.loop_file(whole)
+            return held if held.device else None
+    return None
 
 
 def _file_of(name: str, root: Root) -> str:

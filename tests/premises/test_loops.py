@@ -60,7 +60,7 @@ def test_a_loop_device_s_file_is_found_by_numbers(fs_type: str, tmp_path: Path) 
             return mount
 
         loops = LoopFiles(table)
-        (layer,) = loops.layers_below(at(inner))
+        (layer,) = table.layers_below(at(inner))
         assert loops.holder(layer) == at(outer)
         order = [each[0] for each in to_freeze(table)]
         assert order.index(at(inner)) < order.index(at(outer))

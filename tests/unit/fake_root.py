@@ -146,12 +146,14 @@ class Disks(FakeRoot):
         (sysfs / upper / "slaves" / lower).mkdir()
         (sysfs / lower / "holders" / upper).mkdir(parents=True)
 
-    def hold(self, name: str, file: str, number: str, inode: int = 12, device: str = "") -> None:
+    def hold(
+        self, name: str, file: str, number: str, inode: int = 12, device: str = "", offset: int = 0
+    ) -> None:
         """Have a file hold a loop device; the rest as in LoopFile."""
         loop = self.folder / f"sys/class/block/{name}/loop"
         loop.mkdir(parents=True, exist_ok=True)
         (loop / "backing_file").write_text(f"{file}\n")
-        self._held[name] = LoopFile(number, inode, device)
+        self._held[name] = LoopFile(number, inode, device, offset)
 
     def loop_file(self, name: str) -> LoopFile:
         """Return what `hold` was told, or refuse as the kernel does."""

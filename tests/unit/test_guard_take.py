@@ -13,7 +13,7 @@ from guard import ntfs
 from guard.compare import compare
 from guard.device import PIECE, Device, new_buffer
 from guard.take import Guarded
-from linux import block
+from linux import block, stack
 from linux.mounts import Mount
 from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.tools import failing
@@ -219,4 +219,4 @@ def test_reading_past_the_page_cache(tmp_path: Path) -> None:
         cached.seek(0)
         assert cached.read(512) == data[:512]
         assert device.read(0, 512) == b"\xff" * 512
-        assert not device.is_lasting
+        assert not stack.is_lasting(device.number)

@@ -1,6 +1,7 @@
 """What stops answering when the machine is frozen is refused before it is."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,17 @@ def test_a_file_that_a_process_serves(disks: Disks) -> None:
         refuse_served([[LOOP]], disks.table(*ALL, LOOP))
 
 
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "virtiofs", "ceph"])
+def test_a_file_that_others_may_write(kind: str, disks: Disks) -> None:
+    """The guard compares what lies on a disk; what only reads is no worse than any file there."""
+    share = Mount(9, "0:60", "/share", kind, "server:/x", "/", "rw")
+    disks.hold("loop0", "/share/x", share.device)
+    said = refused(disks, *ALL, share, LOOP)
+    assert said.startswith(f"/mnt lies on /dev/loop0, whose file /share/x is on {kind}: what other")
+    reading = replace(LOOP, options="ro")
+    refuse_served([[reading]], disks.table(*ALL, share, reading))
+
+
 def test_a_file_that_nobody_can_find(disks: Disks) -> None:
     """On what is mounted nowhere any more; a read-only mount writes nothing, wherever it lies."""
     disks.hold("loop0", "/gone/image", "8:77")
@@ -144,6 +156,7 @@ def test_a_loop_device_of_a_block_device_is_no_better_than_that(disks: Disks) ->
     disks.add("nbd0")
     disks.hold("loop0", "/dev/sdb1", dev.device, device="8:1")
     refuse_served([[LOOP]], disks.table(*ALL, dev, LOOP))
+    refuse_served([[LOOP]], disks.table(*ALL, LOOP))
     disks.add("loop1")
     disks.hold("loop1", "/dev/nbd0", dev.device, device="8:5")
     inner = Mount(10, "8:6", "/inner", "ext4", "/dev/loop1", "/", "rw")

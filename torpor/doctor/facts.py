@@ -107,8 +107,8 @@ class Facts:
         opened = {STORE: to_open(stack.layers(self.store.place.device, self.root))}
         for mount, *_ in file_systems(table.mounts):
             for number in table.devices_below(mount):
-                layers = stack.layers_of(number, self.root)
-                if stack.is_lasting(layers):  # else the guard leaves it out, too
+                if stack.is_lasting(number, self.root):  # else the guard leaves it out, too
+                    layers = stack.layers_of(number, self.root)
                     opened.setdefault(mount.mount_point, []).extend(to_open(layers))
         return opened
 
