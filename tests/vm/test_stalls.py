@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ENDED
-from tests.vm.conftest import LIMIT_SECONDS, Boot, Nursery, Recorder
+from tests.vm.conftest import LIMIT_SECONDS, MEMORY_WITHOUT_SWAP_MIB, Boot, Nursery, Recorder
 from tests.vm.cuts import check_goes_on, words
 from vm.disks import ext4_complaints, file_system_disk, swap_disk
 from vm.machine import Machine, RunningMachine
@@ -27,11 +27,13 @@ def stop_answering(running: RunningMachine, device: str, *, for_hours: bool) -> 
 
 
 def machine_with(phase: str, nursery: Nursery) -> Machine:
+    """Return a machine that is off, whose kernel swaps out only what it is asked to."""
     folder = nursery.folder(f"stall-{phase}")
     disks = [folder / "swap.img", file_system_disk(folder / "other.img", "ext4")]
     swap_disk(disks[0], 512)
     append = f"{RESUME} scenario=stalls stalls={phase}"
-    return nursery.machine(folder.name, "6.1", append, *disks)
+    machine = nursery.machine(folder.name, "6.1", append, *disks)
+    return replace(machine, memory=MEMORY_WITHOUT_SWAP_MIB)
 
 
 @pytest.mark.parametrize(
