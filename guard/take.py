@@ -1,12 +1,12 @@
 """Takes the fingerprints of what is mounted, while it is frozen."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
 
 from errors import Attempt, DeviceNotFoundError, KernelRefusedError, command
 from format.tables import GuardEntry, Method
-from guard.device import Device, new_buffer
+from guard.device import Device, Read, new_buffer
 from guard.kinds import KINDS, recognize
 from guard.part import Part, shown_by
 from linux import stack
@@ -50,8 +50,10 @@ class Guarded(ExitStack):
         for node, mount in nodes.items():
             self._open(node, mount)
 
-    def entries(self) -> Iterator[GuardEntry]:
-        """Yield what the resumer is to compare. Raises UnreadableError.
+    def entries(self, progress: Callable[[], None]) -> Iterator[GuardEntry]:
+        """Yield what the resumer is to compare. Raises UnreadableError, and what `progress` does.
+
+        That is told before each read: of a large device there are many.
 
         What a process serves cannot be frozen (fuseblk). The process has stopped by now, and what
         it wrote after the sync is in the page cache of the device.
@@ -60,7 +62,7 @@ class Guarded(ExitStack):
             if mount.is_served:
                 mounted.sync()
             device = part.device
-            fingerprint = KINDS[method].fingerprint(part.read, part.size)
+            fingerprint = KINDS[method].fingerprint(_telling(progress, part.read), part.size)
             names = (mount.fs_type, device.name, device.identity, mount.mount_point)
             layers = part.layers(self._root, self._buffer)
             yield GuardEntry(method, identity, device.size, fingerprint, *names, layers)
@@ -122,6 +124,14 @@ class Guarded(ExitStack):
                 f"before you hibernate: {command('umount', mount.mount_point)}",
             )
         self.notes.append(what)
+
+
+def _telling(progress: Callable[[], None], read: Read) -> Read:
+    def tell_and_read(offset: int, size: int) -> bytes:
+        progress()
+        return read(offset, size)
+
+    return tell_and_read
 
 
 def _is_beside(device: Device, mount: Mount) -> bool:

@@ -109,13 +109,12 @@ class Freeze:
         undo.enter_context(last_resort.guarding(partial(self.let_go, snapshot)))
         undo.callback(self._file_systems.thaw)
         self._file_systems.freeze(last_resort.progress)
-        last_resort.progress()
-        entries = []
-        for entry in self._guarded.entries():
-            entries.append(entry)
+
+        def progress() -> None:
             last_resort.progress()
             stop_if_asked()
-        return entries
+
+        return list(self._guarded.entries(progress))
 
 
 def _refuse_zfs() -> None:

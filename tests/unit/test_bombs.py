@@ -16,9 +16,19 @@ from format.records import (
 )
 from format.tables import MAX_ENTRIES
 from format.working_set import build_file
+from guard import ntfs
 from tests import forge
 from tests.sources import reader_of, write_image
 from tests.tools import ROOT
+from tests.unit.fake_volumes import (
+    NTFS_CLUSTER,
+    Endless,
+    ntfs_image,
+    ntfs_list,
+    ntfs_record,
+    ntfs_runs,
+)
+from tests.unit.test_guard_ntfs import elsewhere
 from tests.unit.working_set_bombs import bombs
 
 MOST = 96
@@ -96,6 +106,46 @@ def test_the_largest_tables(kind: int, table: bytes, tmp_path: Path) -> None:
     path.write_bytes(with_table(kind, table))
     found, mebibytes = peak_of("verify", path)
     assert (found, mebibytes < MOST) == (0, True), mebibytes
+
+
+class Counting(Endless):
+    reads = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        self.reads += 1
+        return super().read(offset, size)
+
+
+def ntfs_of_many_runs() -> Counting:
+    """Return an NTFS whose $MFT and $Bitmap have as many runs as the guard follows, of a KiB."""
+    listed, each, kept, place = 1310, 50, 1400, 3000
+    numbers = range(16, 16 + listed)
+    names = ntfs_list(*numbers)[24:]
+    told = elsewhere(0x20, (place, 64), size=len(names))
+    first = ntfs_record(told, ntfs_runs((4, kept), size=(kept + listed * each) * NTFS_CLUSTER))
+    records = [
+        ntfs_record(
+            ntfs_runs(
+                *[(at, 1) for at in range(5000 + nth, 5000 + nth + each * 2, 2)],
+                first=kept + nth * each,
+            )
+        )
+        for nth in range(listed)
+    ]
+    data = ntfs_image(*[first] * numbers.start, *records, mib=4)
+    at = place * NTFS_CLUSTER
+    data[at : at + len(names)] = names
+    return Counting(data)
+
+
+def test_an_ntfs_of_many_runs() -> None:
+    """It took 134,000 reads, at a standstill of the whole machine."""
+    volume = ntfs_of_many_runs()
+    assert ntfs.identify(volume.read)
+    assert volume.reads < 3000
+    volume.reads = 0
+    ntfs.fingerprint(volume.read, 1 << 40)
+    assert 70_000 < volume.reads <= ntfs.MAX_READS < 100_000
 
 
 def test_the_largest_index(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,7 +102,7 @@ def test_steps_of_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
         def thaw(self) -> None:
             steps.append("thaw cgroups")
 
-    def entries(_self: Guarded) -> None:
+    def entries(_self: Guarded, _progress: Callable[[], None]) -> None:
         steps.append("guard")
         raise KernelRefusedError("unreadable")
 

@@ -30,12 +30,16 @@ def mount(device: str, place: str, fs_type: str = "ext4", source: str = "none") 
     return Mount(1, device, place, fs_type, source)
 
 
+def silent() -> None:
+    """Hear of progress."""
+
+
 def taken(
     disks: Disks, *mounts: Mount, unguarded: Collection[str] = ()
 ) -> tuple[list[GuardEntry], list[str]]:
     with Guarded(unguarded) as guarded:
         guarded.open_all(disks.table(*mounts))
-        return list(guarded.entries()), guarded.notes
+        return list(guarded.entries(silent)), guarded.notes
 
 
 def test_each_device_once(disks: Disks) -> None:
@@ -64,9 +68,9 @@ def test_fingerprints_are_taken_when_all_is_frozen(disks: Disks) -> None:
     disks.add("sda", ext())
     with Guarded() as guarded:
         guarded.open_all(disks.table(mount("8:0", "/")))
-        (before,) = guarded.entries()
+        (before,) = guarded.entries(silent)
         disks.add("sda", ext(mounts=8))
-        (after,) = guarded.entries()
+        (after,) = guarded.entries(silent)
     assert before.fingerprint != after.fingerprint
 
 
@@ -167,9 +171,30 @@ def test_what_a_process_wrote_is_on_the_disk_first(
     monkeypatch.setattr(os, "fsync", lambda _fd: disks.add("sda", bytes(after)))
     with Guarded() as guarded:
         guarded.open_all(disks.table(mount("8:1", "/"), mount("8:0", "/win", "fuseblk")))
-        _, entry = guarded.entries()
+        _, entry = guarded.entries(silent)
     assert (entry.method, entry.identity) == (Method.NTFS, b"SERIAL#1".ljust(16, b"\0"))
     assert entry.fingerprint == ntfs.fingerprint(Memory(after).read, len(after))
+
+
+def test_each_read_is_progress(disks: Disks) -> None:
+    """A file table of many pieces takes a slow disk minutes; whoever asks to stop need not wait."""
+    pieces = [(4, 9), *((100 + 2 * nth, 1) for nth in range(20))]
+    disks.add("sda", bytes(ntfs_image(ntfs_record(ntfs_runs(*pieces)))))
+    told = 0
+
+    def progress() -> None:
+        nonlocal told
+        told += 1
+        if told == 15:
+            raise InterruptedError
+
+    with Guarded() as guarded:
+        guarded.open_all(disks.table(mount("8:0", "/win", "ntfs3")))
+        with pytest.raises(InterruptedError):
+            list(guarded.entries(progress))
+        assert told == 15
+        assert len(list(guarded.entries(progress))) == 1
+        assert told > 15 + len(pieces)
 
 
 def test_a_disk_that_was_pulled_out(disks: Disks) -> None:
