@@ -132,6 +132,22 @@ def test_a_frozen_ext4_is_clean(tmp_path: Path) -> None:
     assert "journal" in ext4_complaints(crashed.path)
 
 
+def test_an_ext4_mounted_by_a_backup_of_its_superblock(tmp_path: Path) -> None:
+    """It shows what every other system writes; only one that mounts it so, too, is not seen."""
+    volume = filled(tmp_path, "ext4", "-b", "1024")
+    by_backup = "rw,sb=8193"
+    with volume.mounted(by_backup) as root:
+        (root / "new").write_bytes(b"z" * 10_000)
+        frozen = volume.frozen_copy(root)
+    before = frozen.fingerprint()
+    with frozen.mounted(by_backup) as root:
+        (root / "another").write_bytes(b"")
+    assert frozen.fingerprint() == before
+    with frozen.mounted("rw"):
+        pass
+    assert frozen.fingerprint() != before
+
+
 def test_a_journal_on_another_device_is_its_file_system_s(tmp_path: Path) -> None:
     """What is written through it changes the file system's superblock, and so does its replay."""
     skip_unless_mountable("ext4")

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from guard.device import Device, new_buffer
+from guard.part import Part, Shown, shown_by
 from hibernate.filesystems import every_mount, to_freeze
 from hibernate.served import LoopFiles, refuse_served
+from linux import stack
 from linux.mounts import Mount, MountTable
-from tests.premises.volumes import Volume, make_volume, skip_unless_mountable
+from linux.root import HOST
+from tests.premises.volumes import Volume, loop_device, make_volume, skip_unless_mountable
+from vm.disks import MIB
 
 _NEST = """
 mount --make-rprivate /
@@ -65,3 +70,26 @@ def test_a_loop_device_s_file_is_found_by_numbers(fs_type: str, tmp_path: Path) 
         order = [each[0] for each in to_freeze(table)]
         assert order.index(at(inner)) < order.index(at(outer))
         refuse_served([[at(inner)]], table)
+
+
+def test_a_loop_device_of_a_block_device(tmp_path: Path) -> None:
+    """Which one it is, and which part of it: also of one of a loop device, and of a partition."""
+    skip_unless_mountable("ext4")
+    (tmp_path / "disk").write_bytes(bytes(16384) + b"x" * MIB)
+    with loop_device(tmp_path / "disk") as disk, loop_device(disk, "--offset", "8192") as loop:
+        assert stack.loop_device(loop.removeprefix("/dev/"), HOST) is not None
+        assert shown_by(loop, HOST) == Shown(disk, 8192)
+        assert shown_by(disk, HOST) == Shown(disk, 0)
+        number = HOST.device_number(loop) or ""
+        names = [layer.name for layer in stack.layers_of(number)]
+        assert names == [path.removeprefix("/dev/") for path in (loop, disk)]
+        assert not stack.is_lasting(number)  # at the end there is a file
+        with loop_device(loop, "--offset", "4096", "--sizelimit", "65536") as upper:
+            assert shown_by(upper, HOST) == Shown(disk, 12288)
+            size = HOST.device_size(upper)
+            assert size == 65536
+            with Device(disk, new_buffer()) as device:
+                part = Part(device, 12288, size)
+                assert part.read(3584, 1024) == bytes(512) + b"x" * 512
+                assert part.read(size - 10, 100) == b"x" * 10
+                assert part.read(size, 1) == b""

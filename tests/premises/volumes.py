@@ -55,9 +55,9 @@ def own_mounts() -> Iterator[None]:
 
 
 @contextmanager
-def loop_device(path: Path) -> Iterator[str]:
-    """Yield a loop device over a file."""
-    device = run("losetup", "--find", "--show", path).strip()
+def loop_device(path: Path | str, *options: str) -> Iterator[str]:
+    """Yield a loop device over a file, or over a block device; options are losetup's."""
+    device = run("losetup", "--find", "--show", *options, path).strip()
     try:
         yield device
     finally:
