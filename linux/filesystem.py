@@ -1,12 +1,16 @@
-"""File systems: FIFREEZE, FITHAW (include/uapi/linux/fs.h, fs/ioctl.c), syncfs(2), pools of ZFS."""
+"""File systems: to freeze, thaw and sync one, the UUID of a btrfs, the pools of ZFS."""
 
 import fcntl
+from uuid import UUID
 
 from linux.libc import checked, libc
 from linux.root import Root
 
 FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
+"""include/uapi/linux/fs.h, fs/ioctl.c."""
+BTRFS_IOC_FS_INFO = 0x8400941F
+"""include/uapi/linux/btrfs.h."""
 
 ZFS_KSTAT = "/proc/spl/kstat/zfs"
 
@@ -27,6 +31,13 @@ def thaw(fd: int) -> None:
 def sync_file_system(fd: int) -> None:
     """Write all that is dirty of the file system that `fd` is on; for as long as that takes."""
     checked(libc.syncfs(fd))
+
+
+def btrfs_uuid(fd: int) -> str:
+    """Return the UUID of the btrfs that `fd` is on, as /sys/fs/btrfs has it. Raises OSError."""
+    data = bytearray(1024)  # struct btrfs_ioctl_fs_info_args: max_id, num_devices, fsid
+    fcntl.ioctl(fd, BTRFS_IOC_FS_INFO, data)
+    return str(UUID(bytes=bytes(data[16:32])))
 
 
 def zfs_pools(root: Root) -> list[str]:

@@ -200,15 +200,15 @@ class MountTable:
         Of a bind mount or a subvolume as of the whole. None for what is on no device: memory, the
         network, processes (fuse), overlays, ZFS. A device that is gone keeps its number. A file
         system without a number of its own is on all devices that its source names (bcachefs has
-        colons between); a btrfs on all that are known of one that has the source, or, where that is
-        no device (/dev/root), of all that are mounted.
+        colons between); a btrfs on all that are known of one that has the source or, where that is
+        no device (/dev/root), of what is mounted there; if nobody can ask that, of all btrfs.
         """
         if not mount.device.startswith("0:"):
             return [mount.device]
         if not self.is_on_device(mount):
             return []
         if mount.fs_type == "btrfs":
-            return self._btrfs_devices(mount.source)
+            return self._btrfs_devices(mount)
         sources = [mount.source] if self._number(mount.source) else mount.source.split(":")
         return [number for source in sources if (number := self._number(source))]
 
@@ -233,15 +233,25 @@ class MountTable:
     def _number(self, source: str) -> str | None:
         return self.root.device_number(source) if source.startswith("/") else None
 
-    def _btrfs_devices(self, source: str) -> list[str]:
+    def _btrfs_devices(self, mount: Mount) -> list[str]:
         """See fs/btrfs/sysfs.c."""
         root = self.root
-        everyone = [root.names(f"{_BTRFS}/{uuid}/devices") for uuid in root.names(_BTRFS)]
-        name = root.device_name(self._number(source) or "")
-        named = [names for names in everyone if name in names]
-        names = sorted({name for names in named or everyone for name in names})
+        of_uuid = {uuid: root.names(f"{_BTRFS}/{uuid}/devices") for uuid in root.names(_BTRFS)}
+        name = root.device_name(self._number(mount.source) or "")
+        named = [names for names in of_uuid.values() if name in names]
+        if not named and (uuid := self._btrfs_uuid(mount)) in of_uuid:
+            named = [of_uuid[uuid]]
+        names = sorted({name for names in named or of_uuid.values() for name in names})
         numbers = (root.line(f"/sys/class/block/{name}/dev") for name in names)
         return [number for number in numbers if number]
+
+    def _btrfs_uuid(self, mount: Mount) -> str:
+        """Return what the file system says itself, "" if none of its mounts can be reached."""
+        for each in self.mounts:
+            if each.device == mount.device:
+                with suppress(OSError):
+                    return self.root.btrfs_uuid(each)
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 import stat
 
 from linux import proc
-from linux.open_file import read_whole
+from linux.open_file import OpenFile, read_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from linux.device_mapper import Target
     from linux.extents import FileExtent
     from linux.loop import LoopFile
+    from linux.mounts import Mount
 
 
 _MOST = 64 << 20
@@ -156,6 +157,17 @@ class Root:
         from linux.mounts import mount_id_of  # re and dataclasses
 
         return mount_id_of(fd)
+
+    def btrfs_uuid(self, mount: "Mount") -> str:
+        """See linux.filesystem.btrfs_uuid; of what is mounted there. Raises OSError."""
+        from dataclasses import replace
+
+        from linux.filesystem import btrfs_uuid  # fcntl and uuid
+        from linux.mounts import open_mount
+
+        fd = open_mount(replace(mount, mount_point=self.path(mount.mount_point)), os.O_NONBLOCK)
+        with OpenFile(fd):
+            return btrfs_uuid(fd)
 
 
 HOST = Root()

@@ -107,6 +107,7 @@ class Disks(FakeRoot):
         self.folder = folder
         self._added = 0
         self._held: dict[str, LoopFile] = {}
+        self._uuids: dict[str, str] = {}
         (folder / "proc").mkdir()
         types = ("\text4", "\txfs", "\tbtrfs", "\tbcachefs", "\tfuseblk", "nodev\ttmpfs")
         (folder / "proc/filesystems").write_text("".join(f"{kind}\n" for kind in types))
@@ -161,10 +162,17 @@ class Disks(FakeRoot):
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
         return self._held[name]
 
-    def btrfs(self, uuid: str, *names: str) -> None:
-        """Have a btrfs lie on these devices."""
+    def btrfs(self, uuid: str, *names: str, at: str = "") -> None:
+        """Have a btrfs lie on these devices, and say its UUID where it is mounted."""
         for name in names:
             (self.folder / f"sys/fs/btrfs/{uuid}/devices/{name}").mkdir(parents=True)
+        self._uuids[at] = uuid
+
+    def btrfs_uuid(self, mount: Mount) -> str:
+        """Return what `btrfs` was told, or refuse as where another mount hides it."""
+        if mount.mount_point not in self._uuids:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), mount.mount_point)
+        return self._uuids[mount.mount_point]
 
     def remove(self, name: str) -> None:
         """Take a device away."""

@@ -64,6 +64,17 @@ def test_devices_below(disks: Disks, found: Mount, expected: list[str]) -> None:
     assert found.is_served == found.fs_type.startswith("fuse")
 
 
+def test_a_btrfs_whose_source_is_no_device_is_asked(disks: Disks) -> None:
+    """By any of its mounts that can be reached."""
+    disks.btrfs("3-4", at="/srv")
+    hidden = mount("0:42", "btrfs", "/dev/root")
+    assert disks.table(hidden).devices_below(hidden) == [SDB, SDA, SDC]
+    other = Mount(2, "0:42", "/srv", "btrfs", "/dev/root", "/@", "rw")
+    assert disks.table(hidden, other).devices_below(hidden) == [SDC]
+    disks.btrfs("5-6", at="/srv")
+    assert disks.table(hidden, other).devices_below(hidden) == [SDB, SDA, SDC]
+
+
 @pytest.mark.parametrize(
     ("options", "is_writable"),
     [
