@@ -43,9 +43,9 @@ class Freeze:
     def __init__(
         self, helpers: Collection[str], store: str, unguarded: Collection[str] = ()
     ) -> None:
-        """`helpers` as for Cgroups, `unguarded` as for Guarded; `store` is where the image goes.
+        """`helpers` as for Cgroups; `store` is where the image goes.
 
-        Raises KernelRefusedError, UnreadableError.
+        `unguarded` as for Guarded and refuse_unlisted. Raises KernelRefusedError, UnreadableError.
         """
         _refuse_zfs()
         with ExitStack() as files:
@@ -54,7 +54,7 @@ class Freeze:
             refuse_served(some, self._table)
             refuse_served_swap(self._table)
             refuse_stateful(self._table)
-            refuse_unlisted(self._table, store)
+            refuse_unlisted(self._table, store, unguarded)
             self._file_systems = files.enter_context(FileSystems(some))
             self._guarded = files.enter_context(Guarded(unguarded))
             self._guarded.open_all(self._table)

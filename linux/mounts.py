@@ -121,12 +121,13 @@ def mounts_of(pid: int) -> list[Mount]:
     return parse_mounts(proc.read(f"/proc/{pid}/mountinfo"))
 
 
-def mount_id_of(fd: int) -> int:
+def mount_id_of(fd: int | str, process: int | str = "self") -> int:
     """Return the mount that `fd` was opened on (proc(5), fdinfo). Raises OSError."""
-    for line in lines(proc.read(f"/proc/self/fdinfo/{fd}")):
+    path = f"/proc/{process}/fdinfo/{fd}"
+    for line in lines(proc.read(path)):
         if line.startswith("mnt_id:"):
             return int(line.split()[1])
-    raise OSError(f"/proc/self/fdinfo/{fd} has no mnt_id")
+    raise OSError(f"{path} has no mnt_id")
 
 
 def open_mount(mount: Mount, flags: int) -> int:

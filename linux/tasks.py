@@ -5,9 +5,12 @@ A function about a process raises OSError for one that has ended.
 
 import contextlib
 import os
+import stat
+from collections.abc import Container, Iterator
 
 from linux import proc
 from linux.libc import checked, libc, number_of
+from linux.mounts import mount_id_of
 
 NAME_SIZE = 15
 """Bytes of a name that the kernel keeps (TASK_COMM_LEN, include/linux/sched.h)."""
@@ -48,6 +51,24 @@ def open_files(pid: int) -> set[str]:
         with contextlib.suppress(OSError):  # closed since
             paths.add(os.readlink(f"{folder}/{fd}"))
     return paths
+
+
+def written_devices(pid: int, mounts: Container[int]) -> Iterator[str]:
+    """Yield MAJOR:MINOR of the block devices that it has open for writing.
+
+    By nodes on these mounts, given by their ids; no other file system is asked, so that none can
+    hang.
+    """
+    folder = f"/proc/{pid}/fd"
+    for fd in os.listdir(folder):
+        link = f"{folder}/{fd}"
+        with contextlib.suppress(OSError):  # closed since
+            # Its mode is that of the open file (fs/proc/fd.c, tid_fd_update_inode).
+            is_written = os.lstat(link).st_mode & stat.S_IWUSR
+            if is_written and os.readlink(link)[0] == "/" and mount_id_of(fd, pid) in mounts:
+                status = os.stat(link)
+                if stat.S_ISBLK(status.st_mode):
+                    yield f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
 def mount_view(pid: int | None = None) -> tuple[str, str]:

@@ -53,7 +53,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tasks, "be_idle", lambda: None)
     monkeypatch.setattr(page_out, "advise", lambda _pidfd, _ranges, _what: 0)
     monkeypatch.setattr(freeze, "every_mount", list)
-    monkeypatch.setattr(freeze, "refuse_unlisted", lambda _table, _store: None)
+    monkeypatch.setattr(freeze, "refuse_unlisted", lambda _table, _store, _unguarded: None)
     monkeypatch.setattr(freeze, "flush", lambda _mounts: None)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
     monkeypatch.setattr(kmsg, "PATH", "/nonexistent/kmsg")

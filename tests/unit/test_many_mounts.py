@@ -12,7 +12,7 @@ import pytest
 from hibernate.filesystems import FileSystems, to_freeze
 from hibernate.served import refuse_served
 from hibernate.unlisted import refuse_unlisted
-from linux import block, mounts
+from linux import block, mounts, tasks
 from linux.mounts import Mount, MountTable, parse_mounts, read_mounts
 from linux.root import Root
 from tests.tools import ROOT
@@ -42,6 +42,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     opened = counting("open_mount", lambda *_: os.open("/", os.O_RDONLY))
     monkeypatch.setattr(trees_module, "open_mount", opened)
     monkeypatch.setattr("hibernate.filesystems.open_mount", opened)
+    monkeypatch.setattr(tasks, "pids", list)
     monkeypatch.setattr(block, "claim", lambda path, _flags: os.open(path, os.O_RDONLY))
     return counted
 

@@ -262,7 +262,8 @@ def failed(nursery: Nursery) -> tuple[Result, Path]:
     folder = nursery.folder("failures")
     disks = [folder / "swap.img", blank_disk(folder / "third.img", 16)]
     append = f"resume=UUID={swap_disk(disks[0], 512)} scenario=failures"
-    machine = nursery.machine("failures", "6.1", append, *disks, modules=("overlay",))
+    modules = ("overlay", "nvmet", "target_core_file")
+    machine = nursery.machine("failures", "6.1", append, *disks, modules=modules)
     with machine.start(LIMIT_SECONDS) as running:
         running.wait_report("alive-power-off")
         kill_once_marked(running, disks[0])
@@ -299,6 +300,9 @@ def kill_once_marked(running: RunningMachine, disk: Path) -> None:
         ("stuck", "13", r"cannot_be_frozen:_cp_\(process_\d+\)"),
         ("lazily", "13", "/dev/vdc_is_in_use,_but_its_ext4_is_mounted_where_nobody_sees_it"),
         ("below-overlay", "13", "/dev/vdc_is_in_use,_but_its_ext4_is_mounted_where_nobody_sees_it"),
+        ("written", "13", r"_sleep_\(process_\d+\)_has_/dev/vdc_open_for_writing:"),
+        ("shared-nvme", "13", "the_kernel's_NVMe_target_serves_/dev/vdc_to_other_machines"),
+        ("shared-scsi", "13", "the_kernel's_SCSI_target_serves_/dev/vdc_to_other_machines"),
     ],
 )
 def test_machine_goes_on_as_it_was(

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Hibernations that fail late, and leave a machine that goes on: a power-off that returns, a writer
 # that the host kills once the mark is on the disk, a task that does not freeze, file systems that no
-# list of mounts has.
+# list of mounts has, and devices that a process or the kernel itself writes to.
 
 . /guest/goes-on.sh
 prepare "$(findfs "$(parameter resume)")"
@@ -51,4 +51,29 @@ umount /mnt
 torpor hibernate --image-size 0 2>/run/said
 tell below-overlay $?
 umount /run/overlay
+
+# Written to without a file system: by a process, as by a virtual machine, and for other machines.
+sleep 1000 3<>/dev/vdc &
+writer=$!
+torpor hibernate --image-size 0 2>/run/said
+tell written $?
+kill "$writer"
+
+mount -t configfs none /sys/kernel/config
+share=/sys/kernel/config/nvmet/subsystems/disk/namespaces/1
+mkdir -p "${share%/namespaces/1}"
+mkdir "$share"
+printf /dev/vdc >"$share/device_path"
+echo 1 >"$share/enable"
+torpor hibernate --image-size 0 2>/run/said
+tell shared-nvme $?
+rmdir "$share"
+
+share=/sys/kernel/config/target/core/fileio_0/disk
+mkdir -p "$share"
+printf 'fd_dev_name=/dev/vdc,fd_dev_size=16777216' >"$share/control"
+echo 1 >"$share/enable"
+torpor hibernate --image-size 0 2>/run/said
+tell shared-scsi $?
+rmdir "$share"
 finish
