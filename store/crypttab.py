@@ -4,11 +4,12 @@ As systemd reads them (src/cryptsetup/cryptsetup-generator.c, add_crypttab_devic
 scripts of cryptsetup (debian/functions, crypttab_foreach_entry), which know octal escapes, too.
 """
 
+import os
 import re
 from dataclasses import dataclass
 
 PATH = "/etc/crypttab"
-RANDOM_KEYS = ("/dev/urandom", "/dev/random", "/dev/hwrng")
+_RANDOM_KEYS = ("/dev/urandom", "/dev/random", "/dev/hwrng")
 _FIELD = re.compile(r"[^ \t\v\f\r]+")
 _FIELDS = 4
 _ESCAPE = re.compile(r"\\0([0-7]{1,3})")
@@ -33,6 +34,11 @@ class Line:
         """Return the value of an option, "" for one without, None if it is not given."""
         given = (word.partition("=") for word in reversed(self.options))
         return next((value for name, _, value in given if name == option), None)
+
+    @property
+    def has_random_key(self) -> bool:
+        """Whether the key is another one each time that it is opened."""
+        return bool({self.key, os.path.realpath(self.key)} & {*_RANDOM_KEYS})
 
     @property
     def uuid(self) -> str:

@@ -177,5 +177,5 @@ def _lost_key(dm_name: str, root: Root) -> Iterator[str]:
     line = lines.get(unescaped(dm_name, r"\x", 16))
     if line is None:
         yield f"encrypted with a key that {crypttab.PATH} does not name ({dm_name})"
-    elif {line.key, os.path.realpath(line.key)} & set(crypttab.RANDOM_KEYS):
+    elif line.has_random_key:
         yield f"encrypted with a new random key at each boot ({dm_name} in {crypttab.PATH})"

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from initramfs.archive.initramfs import Initramfs
 from initramfs.generators import shell, systemd
@@ -10,6 +11,7 @@ from initramfs.generators.generator import (
     CRYPTSETUP,
     LOADER,
     LVM,
+    MDADM,
     ONLY_LUKS,
     REINSTALL,
     SYSTEMD,
@@ -21,6 +23,7 @@ from initramfs.generators.generator import (
     add_word,
     foresee,
 )
+from initramfs.generators.joined import Array
 from initramfs.generators.kernels import order
 from initramfs.generators.layers import Crypt, Opened, Volume
 from linux import cmdline
@@ -35,6 +38,7 @@ _FOLDERS = (f"{_CONF}.d", "/usr/lib/dracut/dracut.conf.d", "/run/initramfs/dracu
 _MODULES = "/usr/lib/dracut/modules.d"
 _KEEP = f"name it in install_items+= of a file in {_CONF}.d"
 _NO = ("0", "no", "off")
+_HOOKS = ("-crypt.sh", "-lvm.sh", "-md.sh")
 _SKIPPED = ("noauto", "swap", "tmp")
 """Options of crypttab with which dracut's shell opens nothing (90crypt/cryptroot-ask.sh)."""
 
@@ -46,6 +50,7 @@ class _Dracut(Generator):
     rebuild = ("dracut", "--regenerate-all", "--force")
     part = f"{_MODULES}/55torpor"
     configuration = _OURS
+    add_module = f'put add_drivers+=" {{}} " into a file in {_CONF}.d'
     marks = ("/usr/lib/dracut",)
     texts = (
         "etc/crypttab",
@@ -53,6 +58,7 @@ class _Dracut(Generator):
         "etc/cmdline.d/*.conf",
         "*-parse-crypt.sh",
         "*-parse-lvm.sh",
+        "*-parse-md.sh",
     )
 
     def is_used(self, root: Root) -> bool:
@@ -119,6 +125,24 @@ class _Dracut(Generator):
             return boot.left_out(one, "rd.lvm.lv= or rd.lvm.vg=", add)
         return None if words.is_auto else boot.nothing_tells(one, add, in_initramfs=False)
 
+    def array(self, boot: Boot, one: Array) -> Fault | None:
+        """Return why an array is not assembled at the boot, None if it is.
+
+        90mdraid/parse-md.sh: only what is named is, or all of it by rd.auto.
+        """
+        words = _Words(boot)
+        if fault := boot.no_program(one):
+            return replace(fault, remedy=_module("mdraid", "mdadm"))
+        if no := words.turn_off("rd.md", "rd_NO_MD"):
+            return boot.forbidden(one, no)
+        told = [re.sub("[:-]", "", uuid) for uuid in words.of("rd.md.uuid", "rd_MD_UUID")]
+        if one.uuid in told or (told and not one.uuid):
+            return None
+        add = add_word(f"rd.md.uuid={one.uuid or 'UUID'}")
+        if told:
+            return boot.left_out(one, "rd.md.uuid=", add)
+        return None if words.is_auto else boot.nothing_tells(one, add, in_initramfs=False)
+
     def foreseen(self, boot: Boot, store: Sequence[Opened], system: Sequence[Opened]) -> Initramfs:
         return _Foreseen(boot.root, store, system).initramfs()
 
@@ -167,7 +191,7 @@ class _Words:
         paths = [path for path in held.below("/etc/cmdline.d") if path.endswith(".conf")]
         texts = (held.text(path) or "" for path in (*paths, "/etc/cmdline"))
         self._all = [*cmdline.parameters(" ".join(filter(None, texts))), *boot.words]
-        hooks = (name for name in held.entries if name.endswith(("-crypt.sh", "-lvm.sh")))
+        hooks = (name for name in held.entries if name.endswith(_HOOKS))
         self._hooks = "".join(held.text(hook) or "" for hook in hooks)
 
     def _is_known(self, old: str) -> bool:
@@ -295,6 +319,7 @@ class _Foreseen:
             SYSTEMD: self._is_systemd,
             (systemd.CRYPTSETUP if self._is_systemd else CRYPTSETUP)[0]: not self._omits("crypt"),
             **{path: not self._omits("lvm") and self._root.exists(path) for path in LVM},
+            MDADM: not self._omits("mdraid") and self._root.exists(MDADM),
         }
         files = {path: "" for path, is_there in there.items() if is_there}
         # Of / and /usr only a host-only initramfs is told.
@@ -303,9 +328,9 @@ class _Foreseen:
         words = (_said(self._conf, "kernel_cmdline"), lvm, "" if self._is_systemd else luks)
         files["/etc/cmdline.d/10-default.conf"] = " ".join(words)
         for module in self._root.names(_MODULES):
-            for hook in ("parse-crypt.sh", "parse-lvm.sh"):
-                if text := self._root.text(f"{_MODULES}/{module}/{hook}"):
-                    files[f"/var/lib/dracut/hooks/cmdline/30-{hook}"] = text
+            for hook in _HOOKS:
+                if text := self._root.text(f"{_MODULES}/{module}/parse{hook}"):
+                    files[f"/var/lib/dracut/hooks/cmdline/30-parse{hook}"] = text
         items = _said(self._conf, "install_items") + _said(self._conf, "install_optional_items")
         files |= dict.fromkeys(items.split(), "")
         files[systemd.TABLE] = "".join(

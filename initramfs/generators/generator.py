@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from initramfs.archive.initramfs import Initramfs
-from initramfs.generators.layers import Crypt, Opened, Volume
+from initramfs.generators.joined import Array, Joined
+from initramfs.generators.layers import Crypt, Known, Opened, Volume
 from linux.root import Root
 from state.location import Location
 from store import crypttab
@@ -18,6 +19,8 @@ CRYPTSETUP = ("/sbin/cryptsetup", "/usr/sbin/cryptsetup", "/usr/bin/cryptsetup")
 LOADER = "the boot loader's configuration"
 REINSTALL = "install Torpor's package again"
 ONLY_LUKS = "use LUKS, which a boot can open"
+_PROGRAMS = ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
+MDADM = "/usr/sbin/mdadm"
 LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
 
 
@@ -42,6 +45,8 @@ class Fault:
     """Whether hibernation works all the same."""
     enabling: str = ""
     """What `torpor enable` will do about it: put ..., make ..."""
+    may_ask: bool = False
+    """Whether somebody may open it with a passphrase all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +89,17 @@ class Boot:
         message = f"{self.path} has no lvm to activate {one.name}"
         return Fault(message, remedy if is_installed else "install lvm2")
 
-    def nothing_tells(self, one: Opened, remedy: str, *, in_initramfs: bool = True) -> Fault:
+    def no_program(self, one: Array | Joined) -> Fault | None:
+        """Return that nothing there joins a device to the system, None if something may."""
+        if self.holds(f"{folder}/{name}" for folder in _PROGRAMS for name in one.programs):
+            return None
+        program = one.programs[0]
+        message = f"{self.path} has no {program} to {one.verb} {one.name}"
+        return Fault(message, f"install {program}, and have it in the initramfs")
+
+    def nothing_tells(self, one: Known, remedy: str, *, in_initramfs: bool = True) -> Fault:
         """Return that nothing has the boot open it."""
-        verb = "open" if isinstance(one, Crypt) else "activate"
-        return Fault(f"nothing tells {self.path} to {verb} {one.name}", remedy, in_initramfs)
+        return Fault(f"nothing tells {self.path} to {one.verb} {one.name}", remedy, in_initramfs)
 
     def forbidden(self, one: Opened, word: str) -> Fault:
         """Return that a word on the kernel command line forbids to open it."""
@@ -116,7 +128,7 @@ class Boot:
         ):
             if path and path not in self.initramfs:
                 message = f"{self.path} does not hold the {what} {path}, which opens {one.name}"
-                return Fault(message, remedy)
+                return Fault(message, remedy, may_ask=True)
         return None
 
 
@@ -129,6 +141,8 @@ class Maker(ABC):
     """Patterns of the names of files in it whose text decides."""
     add_lvm = "install lvm2 again"
     """How LVM gets into it."""
+    add_module = "put it there"
+    """How a kernel module does, named {}."""
 
     @abstractmethod
     def order(self, boot: Boot) -> Iterator[Fault]:
@@ -148,9 +162,24 @@ class Maker(ABC):
         """
         return boot.no_lvm(one, self.add_lvm)
 
-    def shut(self, boot: Boot, one: Crypt | Volume) -> Fault | None:
-        """Return why what has to be opened is not, None if it is."""
-        return self.crypt(boot, one) if isinstance(one, Crypt) else self.volume(boot, one)
+    def array(self, boot: Boot, one: Array) -> Fault | None:
+        """Return why an array is not assembled at the boot, None if it is.
+
+        By mdadm's rules of udev, if the maker has nothing else to say.
+        """
+        return boot.no_program(one)
+
+    def shut(self, boot: Boot, one: Known) -> Fault | None:
+        """Return why what has to be opened is not, None if it is or may be."""
+        match one:
+            case Crypt():
+                return self.crypt(boot, one)
+            case Volume():
+                return self.volume(boot, one)
+            case Array():
+                return self.array(boot, one)
+            case Joined():
+                return boot.no_program(one)
 
     def amiss(self, _boot: Boot) -> Iterator[Fault]:
         """Yield what is wrong in its configuration with the hooks of others."""

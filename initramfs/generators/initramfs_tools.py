@@ -10,6 +10,7 @@ from initramfs.generators import shell
 from initramfs.generators.generator import (
     CRYPTSETUP,
     LOADER,
+    MDADM,
     REINSTALL,
     Boot,
     Fault,
@@ -42,6 +43,7 @@ class _InitramfsTools(Generator):
     rebuild = ("update-initramfs", "-u", "-k", "all")
     part = "/usr/share/initramfs-tools/hooks/torpor"
     configuration = "/etc/initramfs-tools/conf.d/torpor"
+    add_module = f"add the line {{}} to {_CONF}/modules"
     marks = ("/scripts/local-premount",)
     texts = (_ORDER[1:], _TABLE[1:])
 
@@ -95,6 +97,8 @@ class _InitramfsTools(Generator):
         """Return what decides of the one that it will make (hooks/cryptroot, hooks/lvm2)."""
         root = boot.root
         files = {"/sbin/lvm": ""} if root.exists("/usr/share/initramfs-tools/hooks/lvm2") else {}
+        if root.exists(f"{_SHARED}/hooks/mdadm"):
+            files[MDADM] = ""
         if not root.exists(_CRYPTSETUP):
             return foresee(files)
         pattern = _key_pattern(root)

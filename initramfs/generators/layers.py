@@ -3,9 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 from uuid import UUID
 
+from initramfs.generators.joined import Array, Joined, joined
 from linux.proc import unescaped
+from linux.root import HOST, Root
 from linux.stack import ENCRYPTED, Layer
 from store.crypttab import Line
 
@@ -24,6 +27,7 @@ _KNOWN = re.compile(r"CRYPT-|LVM-|(part\d+-)?mpath-|DMRAID-")
 class Crypt:
     """An encrypted device."""
 
+    verb: ClassVar[str] = "open"
     name: str
     """In crypttab."""
     uuid: str
@@ -47,6 +51,7 @@ class Crypt:
 class Volume:
     """A logical volume."""
 
+    verb: ClassVar[str] = "activate"
     name: str
     """In /dev/mapper."""
     path: str
@@ -61,12 +66,15 @@ class Other:
     """In /dev/mapper."""
 
 
-Opened = Crypt | Volume | Other
+Known = Crypt | Volume | Array | Joined
+"""What is known to open it."""
+Opened = Known | Other
 
 
-def to_open(layers: Sequence[Layer]) -> list[Opened]:
+def to_open(layers: Sequence[Layer], root: Root = HOST) -> list[Opened]:
     """Return what has to be opened for a device, of which these are the layers, from the top."""
-    return list(dict.fromkeys(_to_open(layers)))
+    below = [one for layer in layers if (one := joined(layer, root))]
+    return list(dict.fromkeys([*_to_open(layers), *below]))
 
 
 def _to_open(layers: Sequence[Layer]) -> Iterator[Opened]:

@@ -11,6 +11,7 @@ from initramfs.generators.generator import (
     CRYPTSETUP,
     LOADER,
     LVM,
+    MDADM,
     ONLY_LUKS,
     SYSTEMD,
     Boot,
@@ -50,6 +51,7 @@ class _Mkinitcpio(Generator):
     rebuild = ("mkinitcpio", "-P")
     part = "/usr/lib/initcpio/install/torpor"
     configuration = conf.DROP_IN
+    add_module = "name {} in MODULES of /etc/mkinitcpio.conf"
     marks = ("/init_functions", "/buildconfig")
     texts = ("config", "etc/crypttab", "openswap.conf")
 
@@ -119,6 +121,7 @@ class _Mkinitcpio(Generator):
             SYSTEMD: is_systemd,
             systemd.CRYPTSETUP[0]: is_systemd and "sd-encrypt" in names,
             CRYPTSETUP[0]: not is_systemd and bool({*_OPENED_BY} & {*names}),
+            MDADM: bool({"mdadm", "mdadm_udev"} & {*names}),
             LVM[0]: bool({"lvm2", "sd-lvm2"} & {*names}),
         }
         files = {path: "" for path, is_there in added.items() if is_there}

@@ -22,6 +22,8 @@ from store.choose import Doubt, Settings
 from tests.tools import failing
 from tests.unit.conftest import Torpor
 from torpor.commands import hibernate as command
+from torpor.doctor.facts import Facts
+from torpor.doctor.finding import Finding, problem
 
 PLAN = Plan("/dev/x", Mode.SHUTDOWN, working_set=OFF)
 
@@ -50,6 +52,7 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
         lambda name, _: SimpleNamespace(path=name or "/dev/chosen", others_image=None),
     )
     monkeypatch.setattr(command, "doubts", lambda *_: [])
+    monkeypatch.setattr(command, "unreached", lambda _facts: [])
     monkeypatch.setattr(command, "other_swaps", lambda _store: [])
     return made
 
@@ -132,6 +135,34 @@ def test_a_store_that_the_next_boot_may_not_find(
     said = torpor("hibernate")
     assert (said.code, said.err) == (8, "torpor: the next boot looks elsewhere\n  say so\n")
     assert len(plans) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ([problem("/home is not there", "umount it")], 16),
+        (failing(UnreadableError("cannot read it")), 0),
+    ],
+)
+def test_a_file_system_that_the_next_boot_does_not_reach(
+    found: list[Finding] | Callable[[], None],
+    code: int,
+    plans: list[Plan],
+    monkeypatch: pytest.MonkeyPatch,
+    torpor: Torpor,
+) -> None:
+    """Where it cannot be told the machine hibernates."""
+    seen: list[object] = []
+
+    def unreached(facts: Facts) -> list[Finding]:
+        seen.append(facts.store.path)
+        return found() or [] if callable(found) else found
+
+    monkeypatch.setattr(command, "unreached", unreached)
+    said = torpor("hibernate", "--store", "/dev/x")
+    assert said.code == code
+    assert said.err == ("torpor: /home is not there\n  umount it\n" if code else "")
+    assert (len(plans), seen) == (not code, ["/dev/x"])
 
 
 def test_other_swap_is_warned_of(

@@ -4,6 +4,7 @@ import pytest
 
 from initramfs.generators.dracut import DRACUT
 from initramfs.generators.generator import Target
+from initramfs.generators.joined import Joined
 from initramfs.generators.layers import Crypt, Opened, Other, Volume, to_open
 from linux.proc import unescaped
 from linux.stack import Layer
@@ -152,6 +153,7 @@ def stack(names: str) -> list[Layer]:
 RAID = "rhel-swap rhel-swap_rimage_0 sda2 rhel-swap_rimage_1 sda2 "
 THIN = "rhel-swap rhel-pool-tpool/-tpool rhel-pool_tdata/-tdata sda2 rhel-pool_tmeta/-tmeta sda2"
 CACHED = "rhel-swap rhel-fast_cpool-cdata/-cdata sda2 rhel-fast_cdata rhel-fast_cmeta "
+PATHS = Joined("mpatha", "set up", ("multipath", "multipathd"))
 STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
     "a disk": ([SDA], []),
     "RAID": (stack(f"{RAID} rhel-swap_rmeta_0 sda2 rhel-swap_rmeta_1 sda2"), [SWAP]),
@@ -206,12 +208,15 @@ STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
         stack("rhel-swap rhel-swap_rimage_0 crypt sda2 rhel-swap_rmeta_0 crypt sda2"),
         [SWAP, OPENED],
     ),
-    "multipath": ([Layer("dm-1", "mpatha", "mpath-3600"), SDA], []),
+    "multipath": ([Layer("dm-1", "mpatha", "mpath-3600"), SDA], [PATHS]),
     "a partition of it": (
         [Layer("dm-2", "mpatha2", "part2-mpath-3600"), Layer("dm-1", "mpatha", "mpath-3600"), SDA],
-        [],
+        [PATHS],
     ),
-    "dmraid": ([Layer("dm-1", "isw_a", "DMRAID-isw_a"), SDA], []),
+    "dmraid": (
+        [Layer("dm-1", "isw_a", "DMRAID-isw_a"), SDA],
+        [Joined("isw_a", "set up", ("dmraid",))],
+    ),
     "Stratis": (
         [
             Layer("dm-3", "stratis-1-a-thin-fs-b", "stratis-1-a-thin-fs-b"),

@@ -27,7 +27,7 @@ from tests.unit.test_doctor_kinds import (
     mkinitcpio_with_systemd,
     systemd,
 )
-from torpor.doctor.check_initramfs import layers
+from torpor.doctor.check_devices import layers
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, Level
 

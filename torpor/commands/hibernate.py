@@ -7,17 +7,20 @@ import argparse
 from dataclasses import replace
 from functools import partial
 
-from errors import KernelRefusedError, StoreRefusedError
+from errors import KernelRefusedError, NotReadyError, StoreRefusedError, TorporError
 from hibernate.attempts import carry_out
 from hibernate.plan import Plan
 from linux import cmdline, kmsg
 from linux.kmsg import Log
+from linux.root import HOST
 from state.conf import MODES, WORKING_SETS, Conf, parse_image_size, read_conf
 from state.location import read_location
 from state.record import recording
 from store.choose import Settings, choose_store, doubts, other_swaps
 from store.find import Found
 from torpor.arguments import add_codec, size
+from torpor.doctor.check_devices import unreached
+from torpor.doctor.facts import Facts
 from torpor.output import say, warn
 
 
@@ -68,11 +71,13 @@ def run(arguments: argparse.Namespace) -> None:
         store = choose_store(arguments.store, settings)
         if store.others_image:  # before anything is recorded, and the firmware told
             raise store.others_image
+        is_found = _is_found(store, settings)
+        _refuse_unreached(store)
         plan = replace(
             Plan.of(store.path, _conf(arguments, settings)),
             verify=arguments.verify,
             sleep_hooks=arguments.sleep_hooks,
-            is_found=_is_found(store, settings),
+            is_found=is_found,
         )
         carry_out(plan, under_way, log)
     say("torpor: resumed")
@@ -101,6 +106,19 @@ def _is_found(store: Found, settings: Settings) -> bool:
             "let no other system use it until this one has resumed",
         )
     return not doubted
+
+
+def _refuse_unreached(store: Found) -> None:
+    """Raise NotReadyError if the next boot does not reach the store or what is mounted.
+
+    Where that cannot be told, `torpor doctor` says why.
+    """
+    try:
+        lost = unreached(Facts(HOST, store=store))
+    except (TorporError, OSError):
+        return
+    if lost:
+        raise NotReadyError(lost[0].message, lost[0].remedy)
 
 
 def _kernel_log() -> Log:

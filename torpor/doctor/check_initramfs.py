@@ -1,30 +1,19 @@
-"""Checks that the initramfs holds the resumer, of this version, and runs it at the right time.
-
-And that the boot opens the encryption and the logical volumes below the store, and below each
-mounted file system, which the guard compares.
-"""
+"""Checks that the initramfs holds the resumer, of this version, and runs it at the right time."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
-from errors import command
 from initramfs.archive.initramfs import fingerprint
 from initramfs.generators.find import generator_of
 from initramfs.generators.generator import Fault
-from initramfs.generators.layers import Crypt, Opened, Other, Volume
 from state.location import PATH as LOCATION
-from torpor.doctor.facts import STORE, Facts
-from torpor.doctor.finding import Finding, Level, of_fault, ok, problem, warning
+from torpor.doctor.facts import Facts
+from torpor.doctor.finding import Finding, of_fault, ok, problem, warning
 
 NEEDS = "/usr/lib/torpor/resume.needs"
 RESUMER = "/usr/lib/torpor/resume/torpor-resume"
 _OURS = "/usr/lib/torpor/"
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
-_SYSTEM = ("/", "/usr")
-"""What every generator opens the devices of, if it can."""
-_FOR_A_WHILE = ("/media/", "/mnt", "/run/media/")
-"""Below these somebody mounts what is taken away again (hier(7), udisks)."""
 
 
 def generator(facts: Facts) -> Iterator[Finding]:
@@ -128,47 +117,3 @@ def gpu(facts: Facts) -> Finding:
 
 def _module_of(name: str) -> str:
     return f"/sys/module/{name.partition('-')[0]}"
-
-
-def layers(facts: Facts) -> Iterator[Finding]:
-    """Look at what has to be opened, the store's devices first."""
-    needed: dict[Opened, str] = {}
-    for what, opened in facts.to_open.items():
-        for one in opened:
-            needed.setdefault(one, what)
-    if not needed:
-        yield ok("the store and all file systems lie on disks or partitions, nothing is to open")
-    elif facts.maker is None:
-        names = ", ".join(one.name for one in needed)
-        yield warning(f"what {facts.initramfs_path} opens is unknown", f"see that it opens {names}")
-    else:
-        for one, what in needed.items():
-            if isinstance(one, Other):
-                message = f"what opens {one.name}, on which {what} lies, is unknown"
-                found = warning(message, f"see that {facts.initramfs_path} does")
-            else:
-                found = _found(facts, one, what, facts.maker.shut(facts.boot, one))
-            if found.level != Level.OK and what.startswith(_FOR_A_WHILE):
-                remedy = f"before you hibernate: {command('umount', what)}; or {found.remedy}"
-                found = replace(found, remedy=remedy, enabling="")
-            yield found
-
-
-def _found(facts: Facts, one: Crypt | Volume, what: str, fault: Fault | None) -> Finding:
-    verb = "open" if isinstance(one, Crypt) else "activate"
-    on_it = f"{one.name}, on which {what} lies"
-    if fault is None:
-        return ok(f"the initramfs {verb}s {on_it}")
-    # What / lies on was opened at this boot: perhaps by something that is not known.
-    system = [each for mount in _SYSTEM for each in facts.to_open.get(mount, ())]
-    message = f"{fault.message}, on which {what} lies"
-    finding = of_fault(replace(fault, message=message, is_lesser=one in system), facts.again)
-    if facts.generator is None or facts.is_rebuilt:
-        return finding
-    # What will still be wrong with the initramfs that is made after enable is the user's.
-    foreseen = facts.generator.foreseen(facts.boot, facts.to_open[STORE], system)
-    if later := facts.generator.shut(replace(facts.boot, initramfs=foreseen), one):
-        return replace(finding, remedy=of_fault(later, facts.again).remedy)
-    first = "run torpor enable" if what == STORE else facts.again
-    remedy = f"{first}; if that is not enough: {finding.remedy}" if fault.remedy else first
-    return replace(finding, remedy=remedy, enabling=f"have the initramfs {verb} {on_it}")

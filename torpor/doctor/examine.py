@@ -4,7 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from errors import TorporError
 from linux.root import Root
-from torpor.doctor import check_initramfs, check_store, check_system, check_systemctl
+from torpor.doctor import (
+    check_devices,
+    check_initramfs,
+    check_store,
+    check_system,
+    check_systemctl,
+)
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, problem
 
@@ -28,7 +34,9 @@ CHECKS: tuple[Check, ...] = (
     check_initramfs.version,
     check_initramfs.kept_location,
     check_initramfs.order,
-    check_initramfs.layers,
+    check_devices.layers,
+    check_devices.drivers,
+    check_devices.random_keys,
     check_initramfs.gpu,
     check_system.zfs_pools,
     check_system.served,

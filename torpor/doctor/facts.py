@@ -12,13 +12,14 @@ from initramfs.generators.find import decides, find_generator, maker_of
 from initramfs.generators.generator import Boot, Generator, Maker
 from initramfs.generators.layers import Opened, to_open
 from initramfs.loaders.find import find_initramfs
-from linux import cmdline, stack
+from linux import attached, cmdline, stack
 from linux.mounts import MountTable, file_systems, read_mounts
 from linux.root import Root
 from state.conf import PATH as CONF
 from state.conf import Conf
 from state.location import PATH as LOCATION
 from state.location import Location
+from store import crypttab
 from store.choose import Settings, choose_store
 from store.find import Found
 
@@ -36,14 +37,16 @@ class Facts:
         *,
         release: str = "",
         again: str = "",
+        store: Found | None = None,
     ) -> None:
-        """Take another kernel than the running one, and other words for `again`, if given."""
+        """Take another kernel than the running one, other words for `again`, a store, if given."""
         self.root = root
         self.can_hibernate = can_hibernate
         """Asks logind, and returns its answer, "" for none: what it makes of all is in no file."""
         self.is_rebuilt = bool(again)
         self._release = release or root.release
         self._again = again
+        self._store = store
 
     @cached_property
     def generator(self) -> Generator | None:
@@ -91,7 +94,7 @@ class Facts:
     @cached_property
     def store(self) -> Found:
         """Where `torpor hibernate` writes to."""
-        return choose_store(None, self.settings, self.root)
+        return self._store or choose_store(None, self.settings, self.root)
 
     @cached_property
     def settings(self) -> Settings:
@@ -103,14 +106,40 @@ class Facts:
     @cached_property
     def to_open(self) -> dict[str, list[Opened]]:
         """What has to be opened, from the top: for the store, and by mount point for the guard."""
+        return {
+            what: [one for layers in stacks for one in to_open(layers, self.root)]
+            for what, stacks in self.stacks.items()
+        }
+
+    @cached_property
+    def drivers(self) -> dict[str, dict[str, str]]:
+        """The kernel modules that drive the disks, with one of the disks, by the same."""
+        return {
+            what: {
+                module: layer.name
+                for layers in stacks
+                for layer in layers
+                for module in attached.modules(layer.name, self.root)
+            }
+            for what, stacks in self.stacks.items()
+        }
+
+    @cached_property
+    def stacks(self) -> dict[str, list[list[stack.Layer]]]:
+        """The layers of each device of the store, and by mount point of those that are guarded."""
         table = MountTable(read_mounts(self.root), self.root)
-        opened = {STORE: to_open(stack.layers(self.store.place.device, self.root))}
+        found = {STORE: [stack.layers(self.store.place.device, self.root)]}
         for mount, *_ in file_systems(table.mounts):
             for number in table.devices_below(mount):
                 if stack.is_lasting(number, self.root):  # else the guard leaves it out, too
                     layers = stack.layers_of(number, self.root)
-                    opened.setdefault(mount.mount_point, []).extend(to_open(layers))
-        return opened
+                    found.setdefault(mount.mount_point, []).append(layers)
+        return found
+
+    @cached_property
+    def crypttab_lines(self) -> dict[str, crypttab.Line]:
+        """How encrypted devices are opened, by their names."""
+        return crypttab.parse(self.root.text(crypttab.PATH) or "")
 
     @cached_property
     def source(self) -> Source:

@@ -27,6 +27,8 @@ class Finding:
     remedy: str = ""
     enabling: str = ""
     """What `torpor enable` will do about it, where it has not been run: put ..., make ..."""
+    is_certain: bool = False
+    """Whether the next boot loses the image for it: `torpor hibernate` refuses."""
 
     def before_enable(self) -> "Finding":
         """Return what this is as long as `torpor enable` has not been run."""

@@ -8,7 +8,7 @@ from errors import InitramfsError, NotReadyError, TorporError
 from initramfs.generators.kernels import installed
 from initramfs.generators.mkinitcpio import MKINITCPIO, hooks_for
 from linux.root import Root
-from torpor.doctor import check_initramfs
+from torpor.doctor import check_devices, check_initramfs
 from torpor.doctor.examine import made
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, Level
@@ -46,7 +46,7 @@ def _looked(facts: Facts, began: float) -> Iterator[str]:
         findings = [found.before_enable() for found in findings]
     elif _holds_resumer(facts):
         with suppress(TorporError, OSError):  # of the store, say, which is not what is looked at
-            findings += list(check_initramfs.layers(facts))
+            findings += list(check_devices.layers(facts))
     else:
         lacking = next(found for found in findings if found.level == Level.PROBLEM)
         raise NotReadyError(*_explained(facts, lacking, began))

@@ -54,7 +54,7 @@ def target_of(store: Found, root: Root = HOST) -> Target:
     """Return where a store is, and what has to be opened for it. Raises UnreadableError."""
     with Attempt("look at", store.place.device):
         layers = stack.layers(store.place.device, root)
-    return Target(location_of(store, root), tuple(to_open(layers)))
+    return Target(location_of(store, root), tuple(to_open(layers, root)))
 
 
 def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:

@@ -1,0 +1,48 @@
+"""How a disk is attached to the machine: by which drivers, and to what (/sys/devices)."""
+
+import os
+import re
+from collections.abc import Iterator
+
+from linux.root import HOST, Root
+
+_CLASS = "/sys/class/block"
+_DEVICES = "/sys/devices/"
+_CONTROLLER = re.compile(r"nvme\d+")
+
+
+def folder_of(name: str, root: Root = HOST) -> str:
+    """Return where a block device is, below /sys/devices; a partition in that of its disk."""
+    return _real(f"{_CLASS}/{name}", root)
+
+
+def controllers(name: str, root: Root = HOST) -> list[str]:
+    """Return the folders of the NVMe controllers of a disk or partition, [] for any other."""
+    folder = folder_of(name, root)
+    disk = os.path.dirname(folder) if root.exists(f"{folder}/partition") else folder
+    if not re.match(r"nvme\d+(c\d+)?n\d+", os.path.basename(disk)):
+        return []
+    above = f"{disk}/device"  # the controller, or with several paths the subsystem that names all
+    paths = [f"{above}/{each}" for each in root.names(above) if _CONTROLLER.fullmatch(each)]
+    return [_real(path, root) for path in paths or [above]]
+
+
+def modules(name: str, root: Root = HOST) -> list[str]:
+    """Return the kernel modules that drive a block device and what it is attached to.
+
+    What is built into the kernel is no module.
+    """
+    folders = [folder_of(name, root), *controllers(name, root)]
+    return list(dict.fromkeys(each for folder in folders for each in _modules(folder, root)))
+
+
+def _modules(folder: str, root: Root) -> Iterator[str]:
+    while folder.startswith(_DEVICES):
+        module = os.path.basename(_real(f"{folder}/driver/module", root))
+        if root.exists(f"/sys/module/{module}/initstate"):
+            yield module
+        folder = os.path.dirname(folder)
+
+
+def _real(path: str, root: Root) -> str:
+    return os.path.realpath(root.path(path)).removeprefix(root.root)

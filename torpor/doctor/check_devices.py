@@ -1,0 +1,179 @@
+"""Checks that a boot reaches the devices of the store and of what is mounted, for the guard.
+
+It has to open their encryption and logical volumes, to assemble arrays, to connect to servers, and
+to hold the drivers of the disks. `torpor hibernate` asks here, too.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from errors import InitramfsError, command
+from initramfs.generators.generator import Fault
+from initramfs.generators.joined import Joined
+from initramfs.generators.layers import Crypt, Known, Opened, Other
+from store import crypttab
+from torpor.doctor.check_initramfs import RESUMER
+from torpor.doctor.facts import STORE, Facts
+from torpor.doctor.finding import Finding, Level, of_fault, ok, problem, warning
+
+_SYSTEM = ("/", "/usr")
+"""What every generator opens the devices of, if it can."""
+_FOR_A_WHILE = ("/media/", "/mnt", "/run/media/")
+"""Below these somebody mounts what is taken away again (hier(7), udisks)."""
+_MODULE = re.compile(r"lib/modules/.*/([\w-]+)\.ko(\.\w+)?$")
+
+
+def layers(facts: Facts) -> Iterator[Finding]:
+    """Look at what has to be opened, the store's devices first."""
+    if not any(facts.to_open.values()):
+        yield ok("the store and all file systems lie on disks or partitions, nothing is to open")
+    for what, found in _opened(facts):
+        is_for_a_while = found.level != Level.OK and what.startswith(_FOR_A_WHILE)
+        yield replace(_unmounted(what, found), enabling="") if is_for_a_while else found
+
+
+def drivers(facts: Facts) -> Iterator[Finding]:
+    """Look for the drivers of the disks; those of / and /usr were there at this boot."""
+    found = [each for _, each in _driven(facts)]
+    yield from found or [ok("the initramfs holds the drivers of the disks")]
+
+
+def random_keys(facts: Facts) -> Iterator[Finding]:
+    """Look for file systems that the next boot cannot read, whatever the initramfs opens."""
+    yield from (_unmounted(what, found) for what, found in _lost_keys(facts))
+
+
+def unreached(facts: Facts) -> list[Finding]:
+    """Return what the next boot certainly does not reach, so that it loses the image.
+
+    Nothing where the initramfs cannot be read, or does not open what this boot has opened: then it
+    is another one, or not known well enough. It is not read, which may take a second or two, where
+    all that is to be reached comes with / and /usr. Raises as Facts.
+    """
+    found = [*_lost_keys(facts)]
+    system = _system(facts)
+    if _beside(facts, system) and _is_judged(facts, system):
+        found += [*_opened(facts), *_driven(facts)]
+    certain = ((what, each) for what, each in found if each.is_certain)
+    return [each if what == STORE else _unmounted(what, each) for what, each in certain]
+
+
+def _is_judged(facts: Facts, system: list[Known]) -> bool:
+    """Return whether what is said of the initramfs agrees with this boot."""
+    try:
+        maker = facts.maker
+    except (InitramfsError, OSError):
+        return False
+    if maker is None or RESUMER not in facts.initramfs:
+        return False
+    return not any(maker.shut(facts.boot, one) for one in system)
+
+
+def _beside(facts: Facts, system: list[Known]) -> bool:
+    """Return whether a boot has to open or drive anything besides what / and /usr are on."""
+    opened = {one for each in facts.to_open.values() for one in each}
+    return bool(opened - {*system}) or any(_others(facts))
+
+
+def _system(facts: Facts) -> list[Known]:
+    """Return what / and /usr lie on: it was opened at this boot, perhaps by what is not known."""
+    found = [each for mount in _SYSTEM for each in facts.to_open.get(mount, ())]
+    return [each for each in found if not isinstance(each, Other)]
+
+
+def _opened(facts: Facts) -> Iterator[tuple[str, Finding]]:
+    """Yield whether each of the devices is opened, and what lies on it."""
+    needed: dict[Opened, str] = {}
+    for what, opened in facts.to_open.items():
+        for one in opened:
+            if not _has_random_key(facts, one):
+                needed.setdefault(one, what)
+    if needed and facts.maker is None:
+        names = ", ".join(one.name for one in needed)
+        message = f"what {facts.initramfs_path} opens is unknown"
+        yield STORE, warning(message, f"see that it opens {names}")
+        return
+    yield from ((what, _found(facts, one, what)) for one, what in needed.items())
+
+
+def _unmounted(what: str, found: Finding) -> Finding:
+    """Return the finding with another remedy in front, for what is mounted."""
+    return replace(
+        found, remedy=f"before you hibernate: {command('umount', what)}; or {found.remedy}"
+    )
+
+
+def _found(facts: Facts, one: Opened, what: str) -> Finding:
+    on_it = f"{one.name}, on which {what} lies"
+    if isinstance(one, Other) or facts.maker is None:
+        message = f"what opens {on_it}, is unknown"
+        return warning(message, f"see that {facts.initramfs_path} does")
+    fault = facts.maker.shut(facts.boot, one)
+    system = _system(facts)
+    if fault is None and isinstance(one, Joined) and one.is_remote and one not in system:
+        message = f"whether {facts.initramfs_path} can {one.verb} {on_it}, is unknown"
+        return warning(message, "see that it does")
+    if fault is None:
+        return ok(f"the initramfs {one.verb}s {on_it}")
+    message = f"{fault.message}, on which {what} lies"
+    is_lesser = one in system
+    finding = of_fault(replace(fault, message=message, is_lesser=is_lesser), facts.again)
+    finding = replace(finding, is_certain=not is_lesser and not fault.may_ask)
+    if facts.generator is None or facts.is_rebuilt:
+        return finding
+    return _after_enable(facts, one, what, finding, fault)
+
+
+def _after_enable(facts: Facts, one: Known, what: str, finding: Finding, fault: Fault) -> Finding:
+    """Return the finding with what will still be wrong with the initramfs that enable makes."""
+    generator = facts.generator
+    if generator is None:
+        return finding
+    foreseen = generator.foreseen(facts.boot, facts.to_open[STORE], _system(facts))
+    if later := generator.shut(replace(facts.boot, initramfs=foreseen), one):
+        return replace(finding, remedy=of_fault(later, facts.again).remedy)
+    first = "run torpor enable" if what == STORE else facts.again
+    remedy = f"{first}; if that is not enough: {finding.remedy}" if fault.remedy else first
+    on_it = f"{one.name}, on which {what} lies"
+    return replace(finding, remedy=remedy, enabling=f"have the initramfs {one.verb} {on_it}")
+
+
+def _has_random_key(facts: Facts, one: Opened) -> bool:
+    """Return whether it is encrypted with another key at each boot."""
+    line = facts.crypttab_lines.get(one.name) if isinstance(one, Crypt) else None
+    return line is not None and line.has_random_key
+
+
+def _lost_keys(facts: Facts) -> Iterator[tuple[str, Finding]]:
+    for what, opened in facts.to_open.items():
+        for one in opened:
+            if _has_random_key(facts, one):
+                message = (
+                    f"{what} is encrypted with a new random key at each boot ({one.name} in "
+                    f"{crypttab.PATH}): the next one cannot compare it, and loses the image"
+                )
+                yield what, replace(problem(message, "use LUKS for it"), is_certain=True)
+
+
+def _others(facts: Facts) -> dict[str, tuple[str, str]]:
+    """Return by module what disk it drives, and what lies there, but for those of / and /usr."""
+    system = {module for each in _SYSTEM for module in facts.drivers.get(each, ())}
+    return {
+        module: (disk, what)
+        for what, driven in reversed(facts.drivers.items())
+        for module, disk in driven.items()
+        if module not in system
+    }
+
+
+def _driven(facts: Facts) -> Iterator[tuple[str, Finding]]:
+    others = _others(facts)
+    names = map(_MODULE.search, facts.initramfs.entries if others else ())
+    held = {found[1].replace("-", "_") for found in names if found}
+    for module, (disk, what) in others.items():
+        if module not in held:
+            add = facts.maker.add_module.format(module) if facts.maker else "put it there"
+            lacking = f"{facts.initramfs_path} lacks {module}.ko"
+            message = f"{lacking}, a driver of {disk}, on which {what} lies"
+            yield what, replace(problem(message, f"{add}, and {facts.again}"), is_certain=True)
