@@ -16,7 +16,7 @@ from hibernate.page_types import PageTypeCounter
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from hibernate.signals import stop_if_asked
-from linux.machine import machine_id
+from linux.installation import machine_id
 from linux.memory import memory
 from linux.snapshot import SnapshotDevice
 from store.identity import these_facts, this_machine

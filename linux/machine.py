@@ -8,7 +8,6 @@ from linux.proc import lines, read
 from linux.root import HOST, Root
 
 _MEMMAP = "/sys/firmware/memmap"
-_MACHINE_ID = re.compile(r"([0-9a-f]{32})\s*", re.IGNORECASE)
 
 
 def ram_map(root: Root = HOST) -> str:
@@ -44,18 +43,6 @@ def processor(root: Root = HOST) -> tuple[str, frozenset[str]]:
     fields = {name.strip(): value.strip() for name, _, value in words}
     features = fields.get("flags") or fields.get("Features") or ""
     return fields.get("model name", ""), frozenset(features.split())
-
-
-def machine_id(root: Root = HOST) -> str:
-    """Return the installation's id, 32 hex digits; "" where it has none yet (machine-id(5)).
-
-    In small letters, as systemd has it whatever the file says (src/libsystemd/sd-id128).
-    """
-    try:
-        found = _MACHINE_ID.fullmatch(root.line("/etc/machine-id"))
-    except OSError:
-        return ""
-    return found[1].lower() if found else ""
 
 
 def boot_id() -> str:

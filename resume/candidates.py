@@ -95,7 +95,7 @@ def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[StoreHeader]
 def _examine(slot: StoreHeader, here: Machine, *, is_named: bool) -> Candidate:
     # A page that is remembered may be another file's by now, such as a copy's.
     is_named = is_named and slot.is_in_place()
-    owner = owner_of(slot, here.identity)
+    owner = owner_of(slot, here.identity.machine_id)
     image, is_ours = None, is_named and not owner
     try:
         image = ImageReader(slot.image())

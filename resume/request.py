@@ -5,7 +5,7 @@ from _collections_abc import Callable  # `collections` would cost each boot 3 ms
 from errors import Attempt, ConfigurationError, ForbiddenError, TorporError
 from linux import cmdline, efivar, kmsg
 from resume.report import Report
-from state.location import Location, named_location, read_location
+from state.location import Location, named_location, read_location, read_machine_id
 
 TIMEOUT = 10.0
 """Seconds to wait for a device."""
@@ -21,7 +21,11 @@ class Request:
     """What the kernel command line says of a resume, and what others say where it is silent."""
 
     def __init__(
-        self, text: str, kept: Location | None = None, firmware: Location | None = None
+        self,
+        text: str,
+        kept: Location | None = None,
+        firmware: Location | None = None,
+        machine_id: str = "",
     ) -> None:
         """`text` is the command line, `kept` what torpor enable kept."""
         self._parameters = cmdline.parse(text)
@@ -41,7 +45,7 @@ class Request:
         usual = LONG_TIMEOUT if "resumewait" in self._parameters else TIMEOUT
         self.timeout = min(self._seconds("torpor.timeout", cmdline.decimal, usual), MAX_TIMEOUT)
         """Seconds to wait for the device then."""
-        self.machine_id = kept.machine_id if kept else ""
+        self.machine_id = machine_id
         """Of this installation, or ""."""
 
     def refuse_forbidden(self) -> None:
@@ -83,7 +87,8 @@ def read_request(text: str | None, *, changes_nothing: bool = False) -> Request:
         firmware = _named_by_firmware()
     except TorporError as error:
         complaints = [f"{error}: ignored"]
-    request = Request(cmdline.read() if text is None else text, read_location(), firmware)
+    kept, text = read_location(), cmdline.read() if text is None else text
+    request = Request(text, kept, firmware, read_machine_id(kept))
     request.complaints += complaints
     return request
 

@@ -1,17 +1,20 @@
 """Where the store is: as `torpor enable` keeps it for the boot, or as resume= names it.
 
 /var/lib/torpor/location has a copy in the initramfs, by the hooks; its words are those of the
-kernel command line. Every boot reads it, so this imports little.
+kernel command line. Beside it the hooks put machine-id(5), enabled or not: without it a boot does
+not know whose image it finds. Every boot reads both, so this imports little.
 """
 
 from errors import ConfigurationError, StoreRefusedError, command
-from linux import cmdline
+from linux import cmdline, installation
+from linux.installation import parse_machine_id
 from state.files import read_text
 
 PATH = "/var/lib/torpor/location"
+MACHINE_ID = "/var/lib/torpor/machine-id"
+"""In an initramfs only: machine-id(5) of the system that it was made for."""
 
 _HEAD = "# Written by torpor enable; the initramfs holds a copy.\n"
-_ID_SIZE = 32
 
 
 class Location:
@@ -42,7 +45,7 @@ class Location:
         machine_id = values.get("machine_id", "")
         if not values.get("resume") or page is None or not offset.isdecimal():
             raise _wrong(f"{name} does not say where the store is", name)
-        if machine_id and (len(machine_id) != _ID_SIZE or machine_id.strip("0123456789abcdef")):
+        if machine_id and machine_id != parse_machine_id(machine_id):
             raise _wrong(f"{name} has no machine id: '{machine_id}'", name)
         return cls(values["resume"], page, machine_id, values.get("store", ""))
 
@@ -73,6 +76,19 @@ def read_location(path: str | None = None) -> Location | None:
     path = path or PATH
     text = read_text(path)
     return None if text is None else Location.parse(text, path)
+
+
+def read_machine_id(kept: Location | None) -> str:
+    """Return what tells this installation from others in an initramfs, "" if nothing does.
+
+    /etc/machine-id comes last: systemd makes up one for an initramfs without. Raises
+    UnreadableError.
+    """
+    return (
+        parse_machine_id(read_text(MACHINE_ID) or "")
+        or (kept.machine_id if kept else "")
+        or parse_machine_id(read_text(installation.PATH) or "")
+    )
 
 
 def named_location(parameters: dict[str, str]) -> Location | None:

@@ -18,7 +18,7 @@ from errors import (
     command,
 )
 from linux import cmdline
-from linux.machine import machine_id
+from linux.installation import machine_id
 from linux.mounts import active_swaps
 from linux.root import HOST, Root
 from state.conf import Conf

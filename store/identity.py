@@ -1,15 +1,24 @@
 """The identity of the running machine, as an image records it, and whose image a store holds.
 
-Several systems may share a store. Each throws away its own images only, unless it is told to.
+Several systems may share a store. Each throws away its own images only, unless it is told to. They
+are told apart by machine-id(5), which clones have to be given anew: by nothing else, since all that
+is known of the machine two systems on it have in common.
 """
 
 import time
 
-from errors import Attempt, OtherInstallationError, TorporError, command
+from errors import (
+    Attempt,
+    OtherInstallationError,
+    TorporError,
+    UnsupportedError,
+    command,
+)
 from format.reader import read_superblock
-from format.records import Identity, Superblock
+from format.records import Identity
 from format.tables import MachineFacts
-from linux.machine import kernel_names, machine_id, processor, ram_map, ram_map_digest
+from linux.installation import machine_id
+from linux.machine import kernel_names, processor, ram_map, ram_map_digest
 from linux.root import HOST, Root
 from store.protocol import Slot
 
@@ -29,14 +38,17 @@ def these_facts() -> MachineFacts:
         return MachineFacts(ram_map(), *processor())
 
 
-def owner_of(slot: Slot, here: Identity) -> str:
-    """Return whose image the slot holds, "" if it is ours, or nobody can tell.
+def owner_of(slot: Slot, ours: str) -> str:
+    """Return whose image the slot holds, "" if it is of our installation, or nobody's any more.
 
-    Systems are told apart by machine-id(5), which clones have to be given anew; where one of the
-    two has none yet, machines by their memory maps.
+    `ours` is our machine id. Where that is not known, or the image's, it may be another's.
     """
-    superblock = _superblock(slot)
-    return _owner(superblock.identity, here) if superblock else ""
+    try:
+        return _owner(read_superblock(slot.image()).identity, ours)
+    except UnsupportedError as error:
+        return f"an unknown installation ({error})"
+    except TorporError:
+        return ""  # nobody restores it
 
 
 def refuse_others(slot: Slot, root: Root = HOST) -> None:
@@ -51,7 +63,7 @@ def refuse_others(slot: Slot, root: Root = HOST) -> None:
     except TorporError as error:
         whose = f"which does not tell whose it is: {error}"
     else:
-        if not (owner := _owner(superblock.identity, this_machine(machine_id(root)))):
+        if not (owner := _owner(superblock.identity, machine_id(root))):
             return
         made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(superblock.created_ns // 10**9))
         whose = f"of {owner}, of {made} UTC"
@@ -61,17 +73,8 @@ def refuse_others(slot: Slot, root: Root = HOST) -> None:
     )
 
 
-def _superblock(slot: Slot) -> Superblock | None:
-    try:
-        return read_superblock(slot.image())
-    except TorporError:
-        return None
-
-
-def _owner(image: Identity, here: Identity) -> str:
-    both_known = image.machine_id and here.machine_id
-    if both_known and image.machine_id != here.machine_id:
-        return f"another installation, {image.host_name}"
-    if not both_known and image.ram_map_digest != here.ram_map_digest:
-        return f"another machine, {image.host_name}"
-    return ""
+def _owner(image: Identity, ours: str) -> str:
+    if not ours or not image.machine_id:
+        lacking = "it" if ours else "this one"
+        return f"an unknown installation, {image.host_name} ({lacking} has no machine id)"
+    return "" if image.machine_id == ours else f"another installation, {image.host_name}"

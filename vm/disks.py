@@ -33,6 +33,8 @@ CHECKERS = {
     "ntfs": ("ntfsfix", "-n"),
 }
 PARTITION_START = MIB
+MACHINE_ID = b"%032x\n" % 7
+"""Of the guests with busybox."""
 
 
 def root_disk(path: Path, more: Iterable[str] = ()) -> Path:
@@ -166,6 +168,7 @@ def _root_tree() -> Tree:
     for name in ("blkid", "dmsetup", "perl", "setpriv"):
         tree.host_program(name)
     tree.link("/usr/bin/torpor", "../lib/torpor/torpor")
+    tree.file("/etc/machine-id", MACHINE_ID)
     tree.file("/sbin/init", GUEST_SCRIPTS / "init.sh", executable=True)
     for script in sorted([*GUEST_SCRIPTS.glob("*.sh"), *GUEST_SCRIPTS.glob("*.pl")]):
         tree.file(f"/guest/{script.name}", script, executable=True)

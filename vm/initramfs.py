@@ -8,7 +8,7 @@ from pathlib import Path
 
 import zstandard
 
-from vm.disks import root_disk
+from vm.disks import MACHINE_ID, root_disk
 from vm.host import BUILD, GUEST_SCRIPTS, HostError
 from vm.kernels import Kernel
 from vm.machine import Machine
@@ -37,6 +37,7 @@ def build_initramfs(
     for name in early:
         tree.file(f"/early/{name}", GUEST_SCRIPTS / name)
     tree.program("/usr/lib/torpor/resume", RESUMER)
+    tree.file("/var/lib/torpor/machine-id", MACHINE_ID)
     loaded = guest_modules(kernel, modules)
     for name, contents in loaded.items():
         tree.file(f"/modules/{name}.ko", contents)

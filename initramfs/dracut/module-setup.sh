@@ -7,8 +7,7 @@ LIB=/usr/lib/torpor LOCATION=/var/lib/torpor/location
 check() {
     [[ -e ${dracutsysrootdir-}$LIB/resume.needs ]] || return 1
     [[ ${hostonly-} || ${mount_needs-} ]] || return 0
-    # Only a host that resumes by us, which our own configuration says.
-    [[ -e ${dracutsysrootdir-}$LOCATION ]] || return 255
+    [[ -e ${dracutsysrootdir-}$LOCATION ]] || return 255 # only a host that resumes by us
     look_below_the_store
 }
 
@@ -43,6 +42,7 @@ install() {
     done < "${dracutsysrootdir-}$LIB/resume.needs"
     inst_multiple "$LIB/resume/torpor-resume" "${_files[@]}"
     inst_multiple -o "$LOCATION" mount udevadm
+    [[ ! -f ${dracutsysrootdir-}/etc/machine-id ]] || inst /etc/machine-id /var/lib/torpor/machine-id
     [[ ${hostonly-} || ! ${torpor_luks-} ]] || _lines=$(lines_of_crypttab)
     [[ ! $_lines ]] || echo "$_lines" >> "$initdir/etc/crypttab"
     if dracut_module_included systemd; then

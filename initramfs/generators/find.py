@@ -16,7 +16,7 @@ from initramfs.generators.hooks import PRESETS, has_presets
 from initramfs.generators.initramfs_tools import INITRAMFS_TOOLS, is_dracuts
 from initramfs.generators.mkinitcpio import MKINITCPIO
 from initramfs.generators.systemd import Systemd
-from linux.machine import machine_id
+from linux.installation import machine_id
 from linux.root import Root
 
 GENERATORS = (INITRAMFS_TOOLS, MKINITCPIO, DRACUT)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from initramfs.generators.systemd import configuration
-from linux.machine import machine_id
+from linux.installation import machine_id
 from linux.mounts import read_mounts
 from linux.root import Root
 

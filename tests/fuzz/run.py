@@ -126,7 +126,7 @@ def _check_left_behind(error: TorporError, path: Path) -> None:
     with opened(path) as fd:
         if path.stat().st_size >= PAGE:
             header = read_header(fd, "it")
-            is_anothers = not header.is_in_place() or bool(owner_of(header, IDENTITY))
+            is_anothers = not header.is_in_place() or bool(owner_of(header, IDENTITY.machine_id))
             stays = error.exit_code in (11, 12) or is_anothers
             assert not header.holds_image() or stays
             assert header.holds_image() or error.exit_code not in (11, 12)

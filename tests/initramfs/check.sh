@@ -21,7 +21,9 @@ while IFS= read -r file; do
         complain "$file is not the same"
     fi
 done <"$lib/resume.needs"
-cmp /var/lib/torpor/location "$tree/var/lib/torpor/location" || failed=1
+[ ! -e /var/lib/torpor/location ] ||
+    cmp /var/lib/torpor/location "$tree/var/lib/torpor/location" || failed=1
+[ ! -e /etc/machine-id ] || cmp /etc/machine-id "$tree/var/lib/torpor/machine-id" || failed=1
 [ -e "$tree/bin/sh" ] || [ -e "$tree/usr/bin/sh" ] || complain "sh is missing"
 chroot "$tree" "$lib/resume/torpor-resume" --help >/dev/null || complain "the resumer does not start"
 exit "$failed"

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from package.tree import Flavour, make_tree
+from tests.forge import MACHINE_ID
 from tests.tools import ROOT, put, unavailable
 
 BUILD = ROOT / "build"
@@ -26,6 +27,7 @@ def lay_out(tree: Path, location: str | None) -> None:
         unavailable("the resumer is not frozen: python3 build.py frozen")
     tree.mkdir()
     make_tree(tree, Flavour.DEB, 0)
+    put(tree, {"etc/machine-id": f"{MACHINE_ID}\n"})
     if location is not None:
         put(tree, {"var/lib/torpor/location": location})
 

@@ -13,7 +13,7 @@ from state.location import Location
 from store.header import new_store_header
 from tests.forge import KERNEL, PAGE, header_page
 from tests.unit.fake_root import ext
-from tests.unit.marked import ROOT, Made, put_image
+from tests.unit.marked import INSTALLATION, ROOT, Made, put_image
 
 PAGES = 64
 KERNEL_IMAGE = header_page(PAGES, signature=KERNEL)
@@ -82,6 +82,8 @@ class Boot:
         self.names: dict[str, str] = {}
         self.whole: list[str] = []
         self.external: list[str] = []
+        self.machine_id = INSTALLATION
+        """What the initramfs's hook put there."""
         self.clock = Clock()
         self.said: list[tuple[int, str]] = []
         self.console: list[str] = []
@@ -127,7 +129,7 @@ class Boot:
         firmware: Location | None = None,
     ) -> Outcome:
         """Boot with a command line, what enable kept and what the firmware names."""
-        request = Request(text, location, firmware)
+        request = Request(text, location, firmware, self.machine_id)
         waiting = Waiting(request, self.console.append, around=self.clock)
         try:
             return program.resume(request, waiting, self.report)

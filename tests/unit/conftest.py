@@ -16,6 +16,7 @@ from hibernate.signals import STOPPING
 from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, tasks
 from linux.mounts import MountTable, SwapArea, read_mounts
 from resume import find, images, restore, wait
+from resume import request as asked
 from state import boot, conf, location, record, working_set
 from store import identity, place
 from store.place import Place
@@ -30,6 +31,7 @@ from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.hibernating import Hibernation
 from tests.unit.marked import INSTALLATION, put_image
 from tests.unit.mounted import Mounted, fresh
+from tests.unit.restoring import stand_in
 from torpor.__main__ import main
 from torpor.enable import announce
 from workingset import page_out
@@ -72,6 +74,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(location, "PATH", str(tmp_path / "kept/location"))
     monkeypatch.setattr(conf, "PATH", str(tmp_path / "kept/torpor.conf"))
     monkeypatch.setattr(identity, "machine_id", lambda _root: INSTALLATION)
+    monkeypatch.setattr(asked, "read_machine_id", lambda _kept: INSTALLATION)
 
 
 @pytest.fixture(autouse=True)
@@ -183,6 +186,13 @@ def _boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boot:
     monkeypatch.setattr(wait, "WAITER", str(tmp_path / "kept/waiter"))
     monkeypatch.setattr(wait, "WAITED", str(tmp_path / "kept/waited"))
     return made
+
+
+@pytest.fixture
+def restoring(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a boot restore by a stand-in, and the guard find all unchanged."""
+    monkeypatch.setattr(images, "restore", stand_in)
+    monkeypatch.setattr(images, "compare", lambda *_: None)
 
 
 @pytest.fixture

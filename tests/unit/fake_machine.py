@@ -157,6 +157,7 @@ def _initramfs_tools() -> dict[str, bytes | Link]:
         "usr/lib/torpor/resume/_internal/base_library.zip": b"PK",
         "usr/lib/x86_64-linux-gnu/libc.so.6": b"\x7fELF",
         "var/lib/torpor/location": LOCATION.encode(),
+        "var/lib/torpor/machine-id": f"{MACHINE_ID}\n".encode(),
         "scripts/local-premount/ORDER": b'/scripts/local-premount/0torpor "$@"\n'
         b"[ -e /conf/param.conf ] && . /conf/param.conf\n"
         b'/scripts/local-premount/resume "$@"\n',

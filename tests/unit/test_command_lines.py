@@ -187,7 +187,6 @@ def test_the_resumer(line: Line, kept: Location | None) -> None:
     assert places == (named or ([("LABEL=kept", 77)] if kept else []))
     assert request.is_named == bool(line.resume)
     assert (request.delay, request.timeout) == (line.delay, line.timeout)
-    assert request.machine_id == (kept.machine_id if kept else "")
     assert [line.complaint in words for words in request.complaints] == [True] * bool(
         line.complaint
     )

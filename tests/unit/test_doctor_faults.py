@@ -5,19 +5,12 @@ from typing import NamedTuple
 
 import pytest
 
-from format.first_page import MARK_MAGIC, MARK_OFFSET
-from tests.forge import KERNEL, SWAP, USER
+from tests.forge import KERNEL, PAGE, SWAP, USER
 from tests.unit import faulty_layers as layers
 from tests.unit.fake_initramfs import Link
-from tests.unit.fake_machine import (
-    IMAGE,
-    LOCATION,
-    RELEASE,
-    UUID_TEXT,
-    FakeMachine,
-    header,
-)
+from tests.unit.fake_machine import IMAGE, LOCATION, RELEASE, UUID_TEXT, FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE, say_udev
+from tests.unit.marked import put_image
 from torpor.doctor.finding import Level
 
 LUKS = "CRYPT-LUKS2-" + "c" * 32 + "-swap_crypt"
@@ -27,7 +20,7 @@ EFI_VARIABLE = "/sys/firmware/efi/efivars/HibernateLocation-8cf2644b-4b0b-428f-9
 OPTIONS = EFI_VARIABLE.replace("HibernateLocation", "SystemdOptions")
 DROP_INS = "/etc/systemd/system/systemd-hibernate.service.d"
 STORE_SDA2 = f"store = UUID={UUID_TEXT}\n"
-RESUME_SDA1 = f"resume=UUID={OTHER_UUID}"
+RESUME_SDA1, ID_THERE = f"resume=UUID={OTHER_UUID}", "var/lib/torpor/machine-id"
 
 
 def test_sound_machine(fake: FakeMachine) -> None:
@@ -76,9 +69,8 @@ def random_key(fake: FakeMachine) -> None:
 def old_image(fake: FakeMachine) -> None:
     """Make sda2 a store device with an image."""
     fake.swaps()
-    page = bytearray(header(USER, b"TORPSTOR"))
-    page[MARK_OFFSET : MARK_OFFSET + len(MARK_MAGIC)] = MARK_MAGIC
-    fake.write("/dev/sda2", bytes(page))
+    fake.write("/dev/sda2", header(USER, b"TORPSTOR") + bytes(1000 * PAGE))
+    put_image(fake.root / "dev/sda2", bytes(PAGE), [(1, 1000)])
 
 
 def swap_file(fake: FakeMachine, offset: int) -> None:
@@ -231,7 +223,20 @@ FAULTS = {
         Level.ENABLE,
     ),
     "location of another installation": Fault(
-        written("/etc/machine-id", "f" * 32), "is another installation's", "torpor enable"
+        both(written("/etc/machine-id", "f" * 32), with_member(ID_THERE, b"f" * 32)),
+        "is another installation's",
+        "torpor enable",
+    ),
+    "initramfs of another installation": Fault(
+        with_member(ID_THERE, b"f" * 32),
+        "does not hold this system's machine id",
+        "update-initramfs",
+    ),
+    "no machine id": Fault(
+        both(written("/etc/machine-id", "uninitialized\n"), without(ID_THERE)),
+        "this system has no machine id",
+        "systemd-machine-id-setup",
+        Level.WARNING,
     ),
     "no initramfs": Fault(
         lambda fake: setattr(fake, "initramfs", {}),

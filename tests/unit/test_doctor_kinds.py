@@ -341,3 +341,24 @@ def test_a_file_system_that_nobody_knows_may_be_allowed(fake: FakeMachine) -> No
     home_on_ufs(fake)
     fake.write("/etc/torpor.conf", "unguarded-file-systems = ufs\n")
     assert {finding.level for finding in fake.examine()} == {Level.OK}
+
+
+@pytest.mark.parametrize("there", [None, b"", b"uninitialized\n", b"a" * 32])
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_initramfs_that_does_not_know_this_installation(
+    is_enabled: bool, there: bytes | None, fake: FakeMachine
+) -> None:
+    """By an older Torpor, or built in a golden image, or elsewhere: there is no id, or another."""
+    if not is_enabled:
+        fake.remove("/var/lib/torpor/location")
+        del fake.initramfs["var/lib/torpor/location"]
+    del fake.initramfs["var/lib/torpor/machine-id"]
+    if there is not None:
+        hold(fake, "var/lib/torpor/machine-id", data=there)
+    said = [(each.level, each.message) for each in fake.bad()]
+    if is_enabled:
+        ((level, message),) = said
+        assert level == Level.PROBLEM
+        assert message.startswith(f"{IMAGE} does not hold this system's machine id")
+    else:
+        assert (Level.ENABLE, f"torpor enable will rebuild {IMAGE}") in said

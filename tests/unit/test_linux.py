@@ -13,8 +13,9 @@ import pytest
 
 from linux import cgroups, device_mapper, filesystem, kmsg, mounts, root, snapshot, tasks
 from linux.block import decode_device, encode_device
+from linux.installation import machine_id
 from linux.libc import checked, libc, number_of
-from linux.machine import machine_id, processor, ram_map, ram_map_digest
+from linux.machine import processor, ram_map, ram_map_digest
 from linux.root import HOST, Root
 from tests.sources import opened
 from tests.unit.fake_root import write

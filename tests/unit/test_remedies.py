@@ -54,6 +54,7 @@ class Followed(Machine):
         """Make the initramfs as initramfs-tools does."""
         self.initramfs = dict(self.sound)
         self.initramfs |= {LOCATION[1:]: self.text(LOCATION).encode(), "sbin": Link("usr/sbin")}
+        self.initramfs["var/lib/torpor/machine-id"] = self.text("/etc/machine-id").encode()
         self.anew()
         if (self.root / "usr/sbin/lvm").exists():
             self.initramfs["usr/sbin/lvm"] = b"x"
@@ -135,6 +136,7 @@ RESUME = "/sys/power/resume"
 STEPS: tuple[tuple[str, Callable[..., object]], ...] = (
     ("^boot a kernel with|^end programs with secret memory", Followed.another_kernel),
     ("^take nohibernate or hibernate=no off", lambda m: m.off_command_line("nohibernate")),
+    ("^run systemd-machine-id-setup", lambda m: m.install("/etc/machine-id", "a" * 32)),
     ("^switch Secure Boot off", lambda m: m.write(LOCKDOWN, "[none] integrity\n")),
     ("^boot (it )?once, then hibernate", Followed.newest_kernel),
     ("^take that line out", lambda m: m.write(CONF, "") or m.write(SLEEP_CONF, "")),

@@ -15,76 +15,31 @@ from errors import (
     IncompleteError,
     KernelRefusedError,
     NoImageError,
-    OtherInstallationError,
     OtherKernelError,
     SpentError,
-    TorporError,
 )
 from format.mark import MarkState
-from format.records import Identity
 from format.tables import GuardEntry, Method
 from linux import kmsg
 from resume import images
-from resume.outcome import Outcome
 from state.location import Location
-from store.header import StoreHeader, read_header
 from store.image import open_image
 from tests.forge import PAGE
-from tests.sources import opened
-from tests.tools import failing
 from tests.unit.booting import KERNEL_IMAGE, PAGES, Boot
 from tests.unit.conftest import Handed
-from tests.unit.marked import HERE, INSTALLATION, ROOT, Made, mark_of, set_mark
+from tests.unit.marked import INSTALLATION, ROOT, Made, mark_of, set_mark
+from tests.unit.restoring import (
+    FOREIGN,
+    OTHER_KERNEL,
+    OURS,
+    damage,
+    holds_image,
+    image,
+    refused,
+    restored,
+)
 
-OURS = Location("", machine_id=INSTALLATION)
-FOREIGN = replace(HERE, machine_id="cd" * 16, host_name="puma")
-OTHER_KERNEL = replace(HERE, kernel_release="1.0")
-
-
-class Restored(BaseException):
-    def __init__(self, header: StoreHeader) -> None:
-        super().__init__(header.name)
-        self.name = header.name
-
-
-@pytest.fixture(autouse=True)
-def _restore(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
-    def restore(_image: object, header: StoreHeader, _report: object) -> None:
-        header.clear()
-        raise Restored(header)
-
-    monkeypatch.setattr(images, "restore", restore)
-    monkeypatch.setattr(images, "compare", lambda *_: None)
-
-
-def image(boot: Boot, day: int, identity: Identity = HERE, page: int = 0) -> str:
-    """A store with an image of the first `day`s of 1970."""
-    return boot.image(made=Made(identity, day=day), page=page)
-
-
-def restored(boot: Boot, text: str = "quiet", location: Location = OURS) -> str:
-    """Return the device that was restored from."""
-    with pytest.raises(Restored) as caught:
-        boot.resume(text, location)
-    return caught.value.name
-
-
-def refused(
-    boot: Boot, kind: type[TorporError], text: str = "quiet", location: Location = OURS
-) -> Outcome:
-    outcome = boot.resume(text, location)
-    assert type(outcome.error) is kind
-    return outcome
-
-
-def holds_image(path: str) -> bool:
-    with opened(path) as fd:
-        return read_header(fd, path).holds_image()
-
-
-def damage(path: str, at: int) -> None:
-    with opened(path) as fd:
-        os.pwrite(fd, b"\xff" * 8, at)
+pytestmark = pytest.mark.usefixtures("restoring")
 
 
 def test_the_one_device_with_a_mark_is_found(boot: Boot) -> None:
@@ -109,7 +64,7 @@ def image_of_changed(boot: Boot, day: int) -> str:
 
 
 @pytest.fixture
-def changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def changed(restoring: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is mounted at /changed has changed, nothing else."""
 
     def compare(guard: list[GuardEntry], _wait: object) -> None:
@@ -146,44 +101,6 @@ def test_damaged_image_is_passed_over(boot: Boot) -> None:
     assert restored(boot) == sound
     assert f"{broken} (superblock has a wrong checksum)" in boot.said[0][1]
     assert holds_image(broken), "whose it is cannot be told"
-
-
-def test_image_of_another_installation_stays(boot: Boot) -> None:
-    foreign = image(boot, 3, FOREIGN)
-    outcome = refused(boot, OtherInstallationError)
-    assert (outcome.kept, outcome.discarded) == ([], [])
-    assert holds_image(foreign)
-
-
-@pytest.mark.parametrize("text", ["noresume", "quiet"])
-@pytest.mark.parametrize("at", [None, PAGE * 2, PAGE * 3 - 8], ids=["sound", "chunk", "end"])
-@pytest.mark.parametrize("state", [MarkState.COMPLETE, MarkState.CLAIMED])
-def test_image_of_another_installation_is_never_discarded_where_it_is_named(
-    text: str, at: int | None, state: MarkState, boot: Boot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two systems share a store; whatever this one finds wrong, the other is hibernated."""
-    foreign = image(boot, 3, replace(FOREIGN, kernel_release="1.0"))
-    mark = mark_of(foreign)
-    assert mark
-    set_mark(foreign, replace(mark, state=state))
-    if at:
-        damage(foreign, at)
-    monkeypatch.setattr(images, "compare", failing(ChangedError("it has changed")))
-    for location in (Location(foreign, 0, INSTALLATION), OURS):
-        outcome = boot.resume(f"{text} resume={foreign}", location)
-        assert (outcome.kept, outcome.discarded) == ([(foreign, 0)], [])
-        assert outcome.handed_on == ""
-        assert holds_image(foreign)
-
-
-def test_without_an_id_the_memory_map_tells_whose_image_it_is(boot: Boot) -> None:
-    nameless = Location("")
-    other = image(boot, 3, replace(FOREIGN, ram_map_digest=bytes(32)))
-    outcome = refused(boot, OtherInstallationError, location=nameless)
-    assert "of another machine, puma" in str(outcome.error)
-    assert holds_image(other)
-    ours = image(boot, 2, FOREIGN)
-    assert restored(boot, location=nameless) == ours
 
 
 def test_what_cannot_be_restored_is_discarded_if_it_is_ours(boot: Boot) -> None:

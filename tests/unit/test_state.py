@@ -16,11 +16,13 @@ from errors import (
     TorporError,
     UnreadableError,
 )
+from linux import installation
 from linux.root import Root
+from state import location as state_location
 from state.boot import BootRecord
 from state.conf import Conf, parse_size, read_conf
 from state.files import write_text
-from state.location import Location, read_location
+from state.location import Location, read_location, read_machine_id
 from state.record import HibernationRecord, Outcome
 from state.working_set import ReplayRecord
 
@@ -136,6 +138,29 @@ def test_a_location_of_two_lines(location: Location) -> None:
 def test_wrong_location(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^location "):
         Location.parse(text, "location")
+
+
+@pytest.mark.parametrize("by_hook", ["c" * 32, "C" * 32, "uninitialized", "", None])
+@pytest.mark.parametrize("kept", ["b" * 32, None])
+@pytest.mark.parametrize("by_systemd", ["a" * 32, "", None])
+def test_whose_initramfs_it_is(
+    by_hook: str | None,
+    kept: str | None,
+    by_systemd: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the hook copied, else what enable kept, else what systemd has, which may be made up."""
+    for module, name, text in (
+        (state_location, "MACHINE_ID", by_hook),
+        (installation, "PATH", by_systemd),
+    ):
+        monkeypatch.setattr(module, name, str(tmp_path / name))
+        if text is not None:
+            write_text(str(tmp_path / name), f"{text}\n")
+    said = [(by_hook or "").lower().replace("uninitialized", ""), kept or "", by_systemd or ""]
+    wanted = next((each for each in said if each), "")
+    assert read_machine_id(Location("UUID=1", 0, kept) if kept else None) == wanted
 
 
 def test_records_are_read_back(tmp_path: Path) -> None:

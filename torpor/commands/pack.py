@@ -13,7 +13,7 @@ from format import checksum, codec
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.records import Superblock
 from format.writer import ImageWriter, new_buffers
-from linux.machine import machine_id
+from linux.installation import machine_id
 from linux.open_file import OpenFile
 from store.identity import this_machine
 from store.image import FileSink, new_file

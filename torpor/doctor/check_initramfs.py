@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from initramfs.archive.initramfs import fingerprint
 from initramfs.generators.find import generator_of
 from initramfs.generators.generator import Fault
+from linux.installation import machine_id, parse_machine_id
+from state.location import MACHINE_ID
 from state.location import PATH as LOCATION
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, of_fault, ok, problem, warning
@@ -80,6 +82,26 @@ def kept_location(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield problem(f"{facts.initramfs_path} holds an older {LOCATION}", facts.again)
+
+
+def installation(facts: Facts) -> Iterator[Finding]:
+    """Compare the machine id that the hook put there with the machine's: whose images it takes."""
+    if RESUMER not in facts.initramfs:
+        return
+    here = machine_id(facts.root)
+    if not here:
+        yield warning(
+            "this system has no machine id (/etc/machine-id): a boot does not know whose image it "
+            "finds, restores only what is named, and discards none",
+            f"run systemd-machine-id-setup; then {facts.again}",
+        )
+    elif here != parse_machine_id(facts.initramfs.text(MACHINE_ID) or ""):
+        yield problem(
+            f"{facts.initramfs_path} does not hold this system's machine id: its images are "
+            "another's to a boot",
+            facts.again,
+            facts.anew,
+        )
 
 
 def order(facts: Facts) -> Iterator[Finding]:

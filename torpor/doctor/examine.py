@@ -33,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     check_initramfs.resumer,
     check_initramfs.version,
     check_initramfs.kept_location,
+    check_initramfs.installation,
     check_initramfs.order,
     check_devices.layers,
     check_devices.drivers,

@@ -17,8 +17,8 @@ from linux.mounts import MountTable, file_systems, read_mounts
 from linux.root import Root
 from state.conf import PATH as CONF
 from state.conf import Conf
+from state.location import MACHINE_ID, Location
 from state.location import PATH as LOCATION
-from state.location import Location
 from store import crypttab
 from store.choose import Settings, choose_store
 from store.find import Found
@@ -181,6 +181,6 @@ class Facts:
 
 
 def _keep(name: str) -> Callable[[bytes], object] | None:
-    if name == LOCATION[1:] or decides(name):
+    if name in (LOCATION[1:], MACHINE_ID[1:]) or decides(name):
         return as_text
     return fingerprint if _FINGERPRINTS in name else None

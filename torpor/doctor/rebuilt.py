@@ -17,6 +17,7 @@ _CHECKS = (
     check_initramfs.resumer,
     check_initramfs.version,
     check_initramfs.kept_location,
+    check_initramfs.installation,
     check_initramfs.order,
 )
 _FIND_OUT = "find out what makes it, and where that is told to write: a boot takes this one"
