@@ -27,13 +27,18 @@ def controllers(name: str, root: Root = HOST) -> list[str]:
     return [_real(path, root) for path in paths or [above]]
 
 
+def folders_of(name: str, root: Root = HOST) -> list[str]:
+    """Return where a block device is, and, of NVMe, where its controllers are."""
+    return [folder_of(name, root), *controllers(name, root)]
+
+
 def modules(name: str, root: Root = HOST) -> list[str]:
     """Return the kernel modules that drive a block device and what it is attached to.
 
     What is built into the kernel is no module.
     """
-    folders = [folder_of(name, root), *controllers(name, root)]
-    return list(dict.fromkeys(each for folder in folders for each in _modules(folder, root)))
+    found = (each for folder in folders_of(name, root) for each in _modules(folder, root))
+    return list(dict.fromkeys(found))
 
 
 def _modules(folder: str, root: Root) -> Iterator[str]:

@@ -4,8 +4,6 @@ Every boot that looks for an image does this, so it imports little: what udev kn
 its database (systemd's sd-device, device_read_db), as libudev does.
 """
 
-import os
-
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
@@ -83,14 +81,15 @@ def is_external(path: str, root: Root = HOST) -> bool:
 
     Anybody may plug one in, or serve it.
     """
-    from linux import stack  # re and dataclasses, for images that nothing names
+    from linux import attached, stack  # re and dataclasses, for images that nothing names
 
-    return any(_is_external(layer.name, root) for layer in stack.layers(path, root))
+    names = [layer.name for layer in stack.layers(path, root)]
+    places = (place for name in names for place in attached.folders_of(name, root))
+    return any(_is_external(place, root) for place in places)
 
 
-def _is_external(name: str, root: Root) -> bool:
+def _is_external(place: str, root: Root) -> bool:
     """See Documentation/ABI: `removable` of disks (1), of USB and PCI devices (removable)."""
-    place = os.path.realpath(root.path(f"{_CLASS}/{name}")).removeprefix(root.root)
     while place.count("/") > 2:
         said = (root.line(f"{place}/removable"), root.line(f"{place}/type"))
         place, _, part = place.rpartition("/")

@@ -19,7 +19,7 @@ CRYPTSETUP = ("/sbin/cryptsetup", "/usr/sbin/cryptsetup", "/usr/bin/cryptsetup")
 LOADER = "the boot loader's configuration"
 REINSTALL = "install Torpor's package again"
 ONLY_LUKS = "use LUKS, which a boot can open"
-_PROGRAMS = ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
+_PROGRAMS = ("/sbin", "/usr/sbin", "/bin", "/usr/bin", "/lib/udev", "/usr/lib/udev")
 MDADM = "/usr/sbin/mdadm"
 LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
 

@@ -42,18 +42,20 @@ class Array:
 def joined(layer: Layer, root: Root) -> Joined | Array | None:
     """Return what has to be joined for a block device to be there, None for nothing."""
     if layer.dm_uuid.startswith("mpath-"):
-        return Joined(layer.dm_name, "set up", ("multipath", "multipathd"))
+        return Joined(layer.dm_name, "map", ("multipath", "multipathd"))
     if layer.dm_uuid.startswith("DMRAID-"):
-        return Joined(layer.dm_name, "set up", ("dmraid",))
+        return Joined(layer.dm_name, "activate", ("dmraid",))
     if found := re.match(r"md(_d)?\d+", layer.name):
         return _array(found[0], root)
+    if layer.name.startswith("bcache"):
+        return Joined(layer.name, "register", ("bcache-register",))
     folder = attached.folder_of(layer.name, root)
     if found := re.search(r"/host(\d+)/session(\d+)/", folder):
         return _by_iscsi(found[1], found[2], root)
     if disk := re.search(r"/(rbd\d+)\b", folder):
         return Joined(disk[1], "map", ("rbd",), is_remote=True)
     if disk := re.search(r"/(drbd\d+)\b", folder):
-        return Joined(disk[1], "set up", ("drbdadm", "drbdsetup"))
+        return Joined(disk[1], "start", ("drbdadm", "drbdsetup"))
     return _by_nvme(layer.name, root)
 
 

@@ -19,8 +19,8 @@ _COMPONENT = re.compile(
     "vdata|imeta|iorig|pmspare|vorigin)"
 )
 """What names of LVM's own parts have in them, and no other's (lib/misc/lvm-string.c)."""
-_KNOWN = re.compile(r"CRYPT-|LVM-|(part\d+-)?mpath-|DMRAID-")
-"""How the uuids of these begin, and of what needs no word: multipath, partitions of it, dmraid."""
+_KNOWN = re.compile(r"CRYPT-(?!INTEGRITY-(?!.*_dif$))|LVM-|(part\d+-)?mpath-|DMRAID-")
+"""How the uuids of these begin, and of what joined.py knows; not dm-integrity without LUKS."""
 
 
 @dataclass(frozen=True, slots=True)

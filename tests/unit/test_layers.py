@@ -153,7 +153,7 @@ def stack(names: str) -> list[Layer]:
 RAID = "rhel-swap rhel-swap_rimage_0 sda2 rhel-swap_rimage_1 sda2 "
 THIN = "rhel-swap rhel-pool-tpool/-tpool rhel-pool_tdata/-tdata sda2 rhel-pool_tmeta/-tmeta sda2"
 CACHED = "rhel-swap rhel-fast_cpool-cdata/-cdata sda2 rhel-fast_cdata rhel-fast_cmeta "
-PATHS = Joined("mpatha", "set up", ("multipath", "multipathd"))
+PATHS = Joined("mpatha", "map", ("multipath", "multipathd"))
 STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
     "a disk": ([SDA], []),
     "RAID": (stack(f"{RAID} rhel-swap_rmeta_0 sda2 rhel-swap_rmeta_1 sda2"), [SWAP]),
@@ -192,7 +192,7 @@ STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
         [OPENED],
     ),
     "verity": ([Layer("dm-1", "root", f"CRYPT-VERITY-{HEX}-root"), SDA], []),
-    "integrity alone": ([Layer("dm-1", "x", "CRYPT-INTEGRITY-x"), SDA], []),
+    "integrity alone": ([Layer("dm-1", "x", "CRYPT-INTEGRITY-x"), SDA], [Other("x")]),
     "no LUKS": ([Layer("dm-1", "x", "CRYPT-PLAIN-x"), SDA], [Crypt("x", "", "sda2")]),
     "VeraCrypt's cascade, by an older cryptsetup": (
         [*(Layer("dm-1", name, f"CRYPT-TCRYPT-{name}") for name in ("v", "v_1", "v_2")), SDA],
@@ -215,7 +215,7 @@ STACKS: dict[str, tuple[list[Layer], list[Opened]]] = {
     ),
     "dmraid": (
         [Layer("dm-1", "isw_a", "DMRAID-isw_a"), SDA],
-        [Joined("isw_a", "set up", ("dmraid",))],
+        [Joined("isw_a", "activate", ("dmraid",))],
     ),
     "Stratis": (
         [

@@ -230,3 +230,23 @@ def test_what_anybody_may_supply(
         path = disks.add("dm-0")
         disks.stack("dm-0", name)
     assert is_external(path, disks) == is_so
+
+
+@pytest.mark.parametrize(
+    ("controller", "is_so"), [("virtual/nvme-fabrics/ctl", True), ("pci0", False)]
+)
+def test_a_disk_of_several_paths_is_where_they_are(
+    controller: str, is_so: bool, tmp_path: Path
+) -> None:
+    """Of NVMe its own place says nothing."""
+    disks = Disks(tmp_path)
+    path = disks.add("nvme0n1")
+    devices, entry = tmp_path / "sys/devices", tmp_path / "sys/class/block/nvme0n1"
+    subsystem = devices / "virtual/nvme-subsystem/nvme-subsys0"
+    subsystem.mkdir(parents=True)
+    (devices / controller / "nvme0").mkdir(parents=True)
+    (subsystem / "nvme0").symlink_to(devices / controller / "nvme0")
+    entry.rename(subsystem / "nvme0n1")
+    entry.symlink_to(subsystem / "nvme0n1")
+    (subsystem / "nvme0n1/device").symlink_to(subsystem)
+    assert is_external(path, disks) == is_so

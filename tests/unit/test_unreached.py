@@ -107,6 +107,11 @@ def nvme(*transports: str, has_paths: bool = False) -> Change:
     return change
 
 
+def bcache(fake: FakeMachine) -> None:
+    home_on(fake, "bcache0", "virtual/block")
+    fake.write("/sys/class/block/bcache0/bcache/state", "no cache\n")
+
+
 def array(
     words: str = "quiet", *in_initramfs: str, by: Change = hold, version: str = "1.2"
 ) -> Change:
@@ -174,9 +179,10 @@ REFUSED = {
     "NVMe over TCP": (nvme("tcp"), f"{IMAGE} has no nvme to connect nqn.2026-11.x:data, on which"),
     "NVMe over RDMA, two paths": (nvme("rdma", "rdma", has_paths=True), "has no nvme to connect"),
     "Ceph": (lambda fake: home_on(fake, "rbd0", "rbd/0/block"), "has no rbd to map rbd0"),
-    "DRBD": (lambda fake: home_on(fake, "drbd1", "virtual/block"), "no drbdadm to set up drbd1"),
-    "multipath": (mapped("mpath-3600"), "has no multipath to set up home"),
-    "dmraid": (mapped("DMRAID-isw_a"), "has no dmraid to set up home"),
+    "DRBD": (lambda fake: home_on(fake, "drbd1", "virtual/block"), "no drbdadm to start drbd1"),
+    "bcache": (bcache, "to register bcache0"),
+    "multipath": (mapped("mpath-3600"), "has no multipath to map home"),
+    "dmraid": (mapped("DMRAID-isw_a"), "has no dmraid to activate home"),
     "array": (array(), f"{IMAGE} has no mdadm to assemble md127, on which /home lies"),
     "array, dracut": (
         array("quiet", "usr/sbin/mdadm", by=dracut),
@@ -205,6 +211,7 @@ REFUSED = {
 WARNED = {
     "iSCSI, perhaps": (iscsi("usr/sbin/iscsistart"), "can connect iqn.2026-11.x:data, on which"),
     "NVMe, perhaps": (both(nvme("tcp"), lambda fake: hold(fake, "usr/sbin/nvme")), "can connect"),
+    "dm-integrity": (mapped("CRYPT-INTEGRITY-home"), "what opens home, on which /home lies, is"),
     "Stratis": (mapped("stratis-1-a"), "what opens home, on which /home lies, is unknown"),
     "key file": (
         luks("usr/sbin/cryptsetup", table="home /dev/sda5 /etc/home.key luks\n"),

@@ -47,7 +47,7 @@ def _looked(facts: Facts, began: float) -> Iterator[str]:
         findings = [found.before_enable() for found in findings]
     elif _holds_resumer(facts):
         with suppress(TorporError, OSError):  # of the store, say, which is not what is looked at
-            findings += list(check_devices.layers(facts))
+            findings += [*check_devices.layers(facts), *check_devices.drivers(facts)]
     else:
         lacking = next(found for found in findings if found.level == Level.PROBLEM)
         raise NotReadyError(*_explained(facts, lacking, began))
