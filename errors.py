@@ -44,6 +44,18 @@ class KeptError(TorporError):
     """Another boot may still restore the image: it stays on its device."""
 
 
+class UnforeseenError(KeptError):
+    """What no error stands for: a fault of ours, or no memory. It says nothing of the image."""
+
+
+def unforeseen(error: Exception) -> UnforeseenError:
+    """Return the error that names one that nobody foresaw, and where it was raised."""
+    trace, where = error.__traceback__, ""
+    while trace:
+        where, trace = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})", trace.tb_next
+    return UnforeseenError(f"an error of Torpor's own: {type(error).__name__} {error}{where}")
+
+
 class UsageError(TorporError):
     """The program was called in a way that makes no sense here."""
 

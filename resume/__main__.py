@@ -7,7 +7,7 @@ import costs milliseconds: tests/unit/test_resume_light.py says what must not co
 import os
 import sys
 
-from errors import DeviceNotFoundError, TorporError, UsageError
+from errors import DeviceNotFoundError, TorporError, UsageError, unforeseen
 from linux import kmsg, root
 from resume.arguments import USAGE, Arguments
 from resume.find import find
@@ -41,6 +41,8 @@ def main() -> int:
         outcome = resume(request, Waiting(request, to_console, arguments.meanwhile), report)
     except TorporError as error:
         outcome = Outcome(error)
+    except Exception as error:  # noqa: BLE001 - a line for the booted system, too
+        outcome = Outcome(unforeseen(error))
     outcome.say(report)
     if not arguments.dry_run:
         outcome.leave_behind(report)

@@ -59,8 +59,10 @@ class Candidate:
             return False
         if not self.is_ours:
             return self.is_named
-        is_over = isinstance(error, ForbiddenError)
-        return not is_over and isinstance(self.refusal or error, KeptError)
+        if isinstance(error, ForbiddenError) or not isinstance(self.refusal or error, KeptError):
+            return False
+        mark = self.slot.mark()
+        return not (mark and mark.why_spent())
 
     def why_skipped(self, refusal: TorporError | None = None) -> str:
         """Return device and reason, for one that is not taken, `refusal` or its own."""

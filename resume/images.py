@@ -6,7 +6,14 @@ from contextlib import ExitStack
 from itertools import zip_longest
 from typing import NoReturn
 
-from errors import ChangedError, KernelRefusedError, NoImageError, TorporError, UnreadableError
+from errors import (
+    ChangedError,
+    KernelRefusedError,
+    NoImageError,
+    TorporError,
+    UnreadableError,
+    unforeseen,
+)
 from format import checksum
 from format.pipeline import prepare_process
 from format.reader import ImageReader
@@ -32,6 +39,10 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
 
     No image of ours stays then but for another boot that may restore it: this one goes on, and
     mounts the file systems that they hold open. Raises a TorporError where nothing was looked into.
+
+    An error that nobody foresaw says nothing of the images, which stay. That is safe without them
+    being discarded: the guard refuses them once this boot has mounted what they hold, as it has to
+    after a power cut or a kill at the same place. Who ends this boot before that has the work back.
     """
     if found[0].is_kernels:
         _hand_over(found[0], request, report)
@@ -45,11 +56,8 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
             restore(image, best.slot, report)
         except TorporError as error:
             return _settled(candidates, error)
-        except Exception:
-            with ExitStack() as all_of_them:
-                for candidate in candidates:
-                    all_of_them.callback(candidate.discard)
-            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            return _settled(candidates, unforeseen(error))
     raise AssertionError("the kernel went on")
 
 

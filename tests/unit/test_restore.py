@@ -191,15 +191,6 @@ def test_guard_has_the_last_word_before_anything_is_loaded_or_marked(
     assert len(asked) == 2
 
 
-def test_bug_does_not_leave_a_stale_image(
-    hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(images, "restore", failing(MemoryError()))
-    with pytest.raises(MemoryError):
-        boot.resume(f"resume={hibernated}")
-    assert header_of(hibernated) == plain_header(hibernated)
-
-
 def test_noresume_discards_the_image(hibernated: Path, boot: Boot, device: FakeSnapshot) -> None:
     outcome = boot.resume(f"resume={hibernated} noresume")
     assert isinstance(outcome.error, ForbiddenError)

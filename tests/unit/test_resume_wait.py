@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pyudev
 
 from errors import DeviceNotFoundError, NoImageError
 from linux import programs
@@ -17,7 +18,7 @@ from resume.wait import HOUR, Surroundings, Waiting, wait_beside_loop
 from state.location import Location
 from store.locate import find_device
 from tests.forge import SWAP, header_page
-from tests.tools import wait_until
+from tests.tools import failing, wait_until
 from tests.unit.booting import PAGES, Boot, Clock
 
 SWAP_PAGE = header_page(PAGES, signature=SWAP)
@@ -240,6 +241,20 @@ def test_real_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     began = time.monotonic()
     real.pause(0.1)
     assert began + 0.1 <= real.now() <= time.monotonic()
+
+
+@pytest.mark.parametrize("place", ["from_netlink", "start", "poll"])
+@pytest.mark.parametrize("error", [OSError("no monitor"), ImportError("no libudev")])
+def test_where_nobody_tells_of_devices_it_looks_again(
+    error: Exception, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sandbox, on a kernel without netlink: a traceback for a wait would cost the image."""
+    monkeypatch.setattr(pyudev.Monitor, place, failing(error))
+    around = Surroundings()
+    for _ in range(2):
+        began = around.now()
+        around.pause(0.05)
+        assert around.now() - began >= 0.05
 
 
 @pytest.mark.parametrize("name", ["cryptsetup", "systemd-cryptsetup"])
