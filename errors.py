@@ -180,6 +180,10 @@ class OtherInstallationError(TorporError):
     meaning = "the image belongs to another installation"
 
 
+class UnknownOwnerError(OtherInstallationError):
+    """The image does not tell whose it is: damaged, of a newer Torpor, or out of its place."""
+
+
 class SetupError(TorporError):
     """A step of enable failed, or a file is in the way."""
 

@@ -49,12 +49,12 @@ class StoreHeader(FirstPage, Slot):
         return Mark.parse(self.data) if self.signature == USER_IMAGE else None
 
     def is_in_place(self) -> bool:
-        """See Slot: a copy of a swap file has the original's mark; a device has no other place."""
+        """See Slot: a copy of a swap file has the original's mark."""
         try:
             mark = self.mark()
         except TorporError:
             return True
-        return mark is None or mark.page == self.page or not self.page
+        return mark is None or mark.page == self.page
 
     def set_mark(self, mark: Mark) -> None:
         """Make the image visible: the mark first, the signature when that is on the device."""

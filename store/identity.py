@@ -11,6 +11,7 @@ from errors import (
     Attempt,
     OtherInstallationError,
     TorporError,
+    UnknownOwnerError,
     UnsupportedError,
     command,
 )
@@ -54,23 +55,19 @@ def owner_of(slot: Slot, ours: str) -> str:
 def refuse_others(slot: Slot, root: Root = HOST) -> None:
     """Raise OtherInstallationError if the image that the slot holds is not ours to throw away.
 
-    Nor is one that does not tell whose it is: damaged, of a newer Torpor, a copy out of its place.
+    UnknownOwnerError for one that does not tell.
     """
     if not slot.holds_image():
         return
+    hint = f"if that can go: {command('torpor', 'discard', '--force', slot.name)}"
     try:
         superblock = read_superblock(slot.image())
     except TorporError as error:
-        whose = f"which does not tell whose it is: {error}"
-    else:
-        if not (owner := _owner(superblock.identity, machine_id(root))):
-            return
+        what = f"{slot.name} holds an image which does not tell whose it is: {error}"
+        raise UnknownOwnerError(what, hint) from error
+    if owner := _owner(superblock.identity, machine_id(root)):
         made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(superblock.created_ns // 10**9))
-        whose = f"of {owner}, of {made} UTC"
-    raise OtherInstallationError(
-        f"{slot.name} holds an image {whose}",
-        f"if that can go: {command('torpor', 'discard', '--force', slot.name)}",
-    )
+        raise OtherInstallationError(f"{slot.name} holds an image of {owner}, of {made} UTC", hint)
 
 
 def _owner(image: Identity, ours: str) -> str:

@@ -87,6 +87,7 @@ def test_copy_is_cleared_if_forced_and_only_the_copy(mounted: Mounted, torpor: T
     run("cp", "--reflink=never", path, copy)
     run("sync", "-f", copy)
     is_refused(torpor, copy, f"the mark on {copy} belongs at page {place.page}, not 0")
+    assert torpor("discard", "--stale", copy).code == 17
     look_for_damage(mounted)
     assert torpor("discard", "--force", copy).code == 0
     assert is_swap(copy)

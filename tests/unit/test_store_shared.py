@@ -96,3 +96,7 @@ def test_doctor_says_so_before(fake: FakeMachine) -> None:
     words = "/dev/sda2 holds an image of another installation, puma, of 1970-01-02 00:00 UTC"
     assert finding.message == words
     assert finding.remedy == "if that can go: torpor discard --force /dev/sda2"
+    os.truncate(fake.root / "dev/sda2", PAGE)
+    (cut_off,) = fake.bad()
+    assert "/dev/sda2 holds an image which does not tell whose it is: " in cut_off.message
+    assert cut_off.remedy == finding.remedy

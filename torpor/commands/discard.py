@@ -4,7 +4,13 @@ import argparse
 import os
 from contextlib import ExitStack
 
-from errors import Attempt, NoImageError, OtherInstallationError, TorporError
+from errors import (
+    Attempt,
+    NoImageError,
+    OtherInstallationError,
+    TorporError,
+    UnknownOwnerError,
+)
 from guard.stale import why_stale
 from linux import programs
 from linux.machine import boot_id
@@ -102,6 +108,9 @@ def _discard_if_stale(header: StoreHeader) -> bool:
         return False
     try:
         refuse_others(header)
+    except UnknownOwnerError:
+        if not header.is_in_place():
+            raise
     except OtherInstallationError as error:
         say(f"{error}: kept")
         return False
