@@ -30,11 +30,13 @@ class Method(IntEnum):
     NILFS2 = 9
     BCACHEFS = 10
     XFS_LOG = 11
+    SWAP = 12
+    """Or a store: which one it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardEntry:
-    """One device of a mounted file system."""
+    """One device of a mounted file system, of swap, or a store."""
 
     method: Method
     identity: bytes
@@ -55,7 +57,7 @@ class GuardEntry:
 
 
 class Guard(list[GuardEntry]):
-    """All devices of file systems that were mounted; the package `guard` makes the fingerprints."""
+    """All devices that were mounted or swap; the package `guard` makes the fingerprints."""
 
     kind: ClassVar[int] = GUARD
 

@@ -26,6 +26,7 @@ _SHOWN = 100
 def compare(entries: list[GuardEntry], wait: Callable[[], bool], root: Root = HOST) -> None:
     """Return once the file system of each entry was found, unchanged and where it was.
 
+    Swap that is not there is not waited for: a restored kernel has it, whatever the boot opens.
     `wait` blocks until devices may have come, and returns False when time is over. Raises
     ChangedError at the first one that has changed, or when one has not come in time, and
     UnreadableError.
@@ -38,13 +39,14 @@ def compare(entries: list[GuardEntry], wait: Callable[[], bool], root: Root = HO
             devices = list(_open_devices(missing, buffer, files, root))
             there = _There(devices, buffer, root)
             missing = [entry for entry in missing if not there.has(entry)]
-        if not missing:
+        awaited = [entry for entry in missing if entry.method is not Method.SWAP]
+        if not awaited:
             if looked_for is entries:
                 return
             missing = entries  # what came meanwhile may be the original of a copy
             continue
         if not wait():
-            entry, *_ = missing
+            entry, *_ = awaited
             or_changed = ", or has changed" if entry.method is Method.SAMPLE else ""
             raise ChangedError(
                 f"the {entry.file_system} of {entry.mount_point}, on {entry.device} then, "
@@ -111,9 +113,11 @@ class _There:
             )
         for part in found:
             if not self._is_same(entry, part):
+                is_swap = entry.method is Method.SWAP
                 raise ChangedError(
                     f"the {entry.file_system} of {entry.mount_point}, on {part.device.name}, has "
-                    "changed since the image was made: it was mounted or repaired"
+                    "changed since the image was made: "
+                    f"{'mkswap has run' if is_swap else 'it was mounted or repaired'}"
                 )
         moved = [_difference(entry.layers, self._layers(part)) for part in found]
         if all(moved) and moved:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from format.tables import Method
-from guard import exfat, f2fs, fat, nilfs2, ntfs, sample, xfs
+from guard import exfat, f2fs, fat, nilfs2, ntfs, sample, swap, xfs
 from guard.device import Read
 
 OF_TYPE = {
@@ -88,6 +88,7 @@ KINDS: dict[Method, Kind] = {
     Method.NILFS2: nilfs2,
     Method.BCACHEFS: BCACHEFS,
     Method.XFS_LOG: xfs.ExternalLog(),
+    Method.SWAP: swap,
 }
 
 

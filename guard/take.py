@@ -16,11 +16,14 @@ from store.locate import node_of_number
 
 
 class _Subject(NamedTuple):
-    part: Part
-    mounted: Device
     method: Method
     identity: bytes
-    mount: Mount
+    part: Part
+    mounted: Device
+    fs_type: str
+    place: str
+    """Where it is mounted."""
+    is_served: bool = False
 
 
 class Guarded(ExitStack):
@@ -50,6 +53,21 @@ class Guarded(ExitStack):
         for node, mount in nodes.items():
             self._open(node, mount)
 
+    def open_swap(self, paths: Collection[str]) -> None:
+        """Open the devices among these paths of swap and stores; a file lies on what is mounted.
+
+        Before the freeze. Raises UnreadableError.
+        """
+        for path in dict.fromkeys(paths):
+            number = self._root.device_number(path)
+            if number is None or not stack.is_lasting(number, self._root):
+                continue
+            device = self._opened(path, "swap or a store")
+            part = Part(device, 0, device.size)
+            if (identity := KINDS[Method.SWAP].identify(part.read)) is not None:
+                names = ("swap", path)
+                self._subjects.append(_Subject(Method.SWAP, identity, part, device, *names))
+
     def entries(self, progress: Callable[[], None]) -> Iterator[GuardEntry]:
         """Yield what the resumer is to compare. Raises UnreadableError, and what `progress` does.
 
@@ -58,12 +76,12 @@ class Guarded(ExitStack):
         What a process serves cannot be frozen (fuseblk). The process has stopped by now, and what
         it wrote after the sync is in the page cache of the device.
         """
-        for part, mounted, method, identity, mount in self._subjects:
-            if mount.is_served:
+        for method, identity, part, mounted, fs_type, place, is_served in self._subjects:
+            if is_served:
                 mounted.sync()
             device = part.device
             fingerprint = KINDS[method].fingerprint(_telling(progress, part.read), part.size)
-            names = (mount.fs_type, device.name, device.identity, mount.mount_point)
+            names = (fs_type, device.name, device.identity, place)
             layers = part.layers(self._root, self._buffer)
             yield GuardEntry(method, identity, device.size, fingerprint, *names, layers)
 
@@ -89,11 +107,12 @@ class Guarded(ExitStack):
                 )
 
     def _open(self, node: str, mount: Mount) -> None:
-        mounted = self._opened(node, mount)
+        use = f"mounted at {mount.mount_point}"
+        mounted = self._opened(node, use)
         if not stack.is_lasting(mounted.number, self._root):
             return
         shown = shown_by(node, self._root)
-        device = mounted if shown.node == node else self._opened(shown.node, mount)
+        device = mounted if shown.node == node else self._opened(shown.node, use)
         for layer in stack.layers_of(device.number, self._root):
             if stack.loop_of(layer.name):
                 raise KernelRefusedError(
@@ -105,10 +124,11 @@ class Guarded(ExitStack):
         method, identity = recognize(mount.fs_type, part.read)
         if method is Method.SAMPLE and mount.is_writable and not _is_beside(mounted, mount):
             self._admit_sample(device, mount)
-        self._subjects.append(_Subject(part, mounted, method, identity, mount))
+        names = (mount.fs_type, mount.mount_point, mount.is_served)
+        self._subjects.append(_Subject(method, identity, part, mounted, *names))
 
-    def _opened(self, node: str, mount: Mount) -> Device:
-        with Attempt("open", f"{node}, mounted at {mount.mount_point}"):
+    def _opened(self, node: str, use: str) -> Device:
+        with Attempt("open", f"{node}, {use}"):
             device = Device(node, self._buffer, self._root)
         return self.enter_context(device)
 

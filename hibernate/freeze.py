@@ -22,7 +22,7 @@ from hibernate.stateful import refuse_stateful
 from hibernate.unlisted import refuse_unlisted
 from linux.filesystem import zfs_pools
 from linux.kmsg import KernelLogReader
-from linux.mounts import MountTable
+from linux.mounts import MountTable, active_swaps
 from linux.root import HOST
 from linux.snapshot import SnapshotDevice
 
@@ -58,6 +58,7 @@ class Freeze:
             self._file_systems = files.enter_context(FileSystems(some))
             self._guarded = files.enter_context(Guarded(unguarded))
             self._guarded.open_all(self._table)
+            self._guarded.open_swap([store, *(area.path for area in active_swaps(HOST))])
             self._cgroups = Cgroups(helpers)
             self._files = files.pop_all()
 

@@ -15,7 +15,7 @@ from errors import (
 )
 from format.mark import Mark
 from format.reader import ImageReader
-from format.tables import Guard, GuardEntry
+from format.tables import Guard, GuardEntry, Method
 from guard.compare import is_held
 from resume.check import Machine, check_machine
 from resume.find import Found
@@ -39,7 +39,7 @@ class Candidate:
     is_named: bool
     """Whether it lies where this installation looks: it may be restored, whoever made it."""
     guard: list[GuardEntry] = field(default_factory=list)
-    """The file systems that it holds mounted."""
+    """What it holds mounted, and its swap."""
 
     @property
     def created_ns(self) -> int:
@@ -111,7 +111,7 @@ def _examine(slot: StoreHeader, here: Machine, *, is_named: bool) -> Candidate:
                 "the image lies in a file, and does not hold its file system mounted: refusing to "
                 "restore it"
             )
-        if not guard and not is_named:
+        if not is_named and all(entry.method is Method.SWAP for entry in guard):
             raise DamagedError(
                 "the image holds nothing mounted, and nothing names it: refusing to restore it"
             )

@@ -62,7 +62,7 @@ def test_every_store_kind_is_opened_and_tried() -> None:
 
 def test_every_fingerprint_is_defined() -> None:
     assert set(KINDS) == set(Method)
-    assert {*OF_TYPE.values()} | {Method.SAMPLE, Method.XFS_LOG} == set(Method)
+    assert {*OF_TYPE.values()} | {Method.SAMPLE, Method.XFS_LOG, Method.SWAP} == set(Method)
     for method in Method:
         assert re.search(rf"^\| {method.value}: ", text("docs/RELIABILITY.md"), re.MULTILINE)
         assert re.search(rf"\b{method.value}:\s", text("docs/FORMAT.md").partition("\nMethods")[2])

@@ -2,6 +2,7 @@
 
 import struct
 
+from format.first_page import empty_store
 from format.tables import Method
 from guard.kinds import KINDS
 from tests import forge
@@ -49,6 +50,7 @@ DISKS: dict[Method, bytes] = {
     Method.NILFS2: _nilfs2(),
     Method.BCACHEFS: bcachefs(),
     Method.XFS_LOG: bytes(xfs_image(500, 5)[_LOG]),
+    Method.SWAP: empty_store(4, forge.UUID_B.bytes),
 }
 
 

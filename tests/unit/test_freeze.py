@@ -24,7 +24,7 @@ from hibernate.freeze import Freeze, freeze_tasks, stuck_tasks
 from hibernate.last_resort import LastResort
 from hibernate.signals import signals_held_back
 from linux import filesystem, tasks
-from linux.mounts import Mount, MountTable
+from linux.mounts import Mount, MountTable, SwapArea
 from tests.tools import wait_until
 from tests.unit.fake_root import Disks
 from tests.unit.fake_snapshot import FakeSnapshot
@@ -118,6 +118,15 @@ def test_steps_of_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
         all_of_it.begin(device, undo, LastResort(60, lambda _: None, lambda: False))
     stopping = ["choose ('x',)", "cgroups", "flush", "freeze", "file systems", "guard"]
     assert steps == [*stopping, "thaw", "unfreeze", "thaw cgroups"]
+
+
+def test_swap_and_the_store_are_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded: list[str] = []
+    swap = SwapArea("/dev/swap", is_partition=True, size=4096, used=0)
+    monkeypatch.setattr(freeze, "active_swaps", lambda _root: [swap])
+    monkeypatch.setattr(Guarded, "open_swap", lambda _self, paths: guarded.extend(paths))
+    with Freeze((), "/dev/store"):
+        assert guarded == ["/dev/store", "/dev/swap"]
 
 
 def test_zfs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

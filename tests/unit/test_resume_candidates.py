@@ -184,11 +184,14 @@ def test_what_anybody_may_plug_in_holds_no_image_unless_it_is_named(boot: Boot) 
     assert restored(boot, f"resume={stick}") == stick
 
 
-def test_image_without_a_guard_s_entries_has_to_be_named(boot: Boot) -> None:
+@pytest.mark.parametrize("guard", [[], [replace(ROOT, method=Method.SWAP)]], ids=["none", "swap"])
+def test_image_that_holds_nothing_mounted_has_to_be_named(
+    guard: list[GuardEntry], boot: Boot
+) -> None:
     """A machine without a disk has none: its root is on the network, or in memory."""
-    empty = boot.image(made=Made(guard=[]))
+    empty = boot.image(made=Made(guard=guard))
     assert restored(boot, f"resume={empty}") == empty
-    boot.image(made=Made(guard=[]))
+    boot.image(made=Made(guard=guard))
     assert "nothing names it" in refused(boot, DamagedError).message
 
 

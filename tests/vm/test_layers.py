@@ -115,6 +115,24 @@ def test_disks_that_changed_slots(nursery: Nursery, boot: Boot, tmp_path: Path) 
         check_disk(path, "ext4")
 
 
+@pytest.mark.long
+def test_swap_that_changed_slots(nursery: Nursery, boot: Boot, tmp_path: Path) -> None:
+    """With a disk that nothing has mounted: the restored kernel would swap to that."""
+    folder = nursery.folder("swapped")
+    append = f"resume=UUID={swap_disk(folder / 'swap.img', SWAP_MIB)}"
+    other = file_system_disk(folder / "other.img", "ext4", mib=SWAP_MIB)
+    machine = nursery.machine(folder.name, "6.1", append, folder / "swap.img", other)
+    nest = nursery.first_life(machine, "mounted")
+    copy = nest.copy(tmp_path / "machine", "look")
+    root, swap, other = copy.disks
+    before = other.read_bytes()
+    result = boot(replace(copy, disks=[root, other, swap]))
+    assert words(result.report, "resumer-exit ")["code"] == str(CHANGED)
+    (refusal,) = refusals(result)
+    assert "the swap of /dev/vdb lies elsewhere than when the image was made: disk pci" in refusal
+    assert other.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("change", "differs"),
     [(move, "crypt"), (move_partition, "partition"), (encrypt_anew, "crypt"), (leave, None)],
