@@ -6,6 +6,10 @@ import stat
 from errors import Attempt, UnreadableError
 from linux.open_file import OpenFile, read_whole
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
 MAX_TEXT = 4 << 20
 """Bytes of a file of settings, or of a record."""
 
@@ -32,16 +36,51 @@ def write_text(path: str, text: str) -> None:
 
 def write_bytes(path: str, data: bytes, mode: int = 0o600) -> None:
     """Replace the file by one with these bytes, its owner's only by default, as write_text does."""
-    partial = f"{path}.partial"
     with Attempt("write", path):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        if os.path.lexists(partial):
-            os.unlink(partial)
-        with open(os.open(partial, _NEW, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        with NewFile(path, mode) as file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(file.fd, rest) :]
+
+
+class NewFile(OpenFile):
+    """Open in a `with` block, at whose end it replaces the file at `path`, whole and synced.
+
+    Until then it has a name of its own there, which goes if the block does not end well. Nothing
+    else is removed. Raises UnreadableError.
+    """
+
+    def __init__(self, path: str, mode: int = 0o600) -> None:
+        self._path = path
+        self._mode = mode
+        name = f".torpor-{os.urandom(8).hex()}.partial"
+        self._partial = os.path.join(os.path.dirname(path), name)
+
+    def __enter__(self) -> "Self":
+        try:
+            with Attempt("write", self._path):
+                self.fd = os.open(self._partial, _NEW, self._mode)
+        except BaseException:
+            self._remove_partial()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if error[0] is None:
+                with Attempt("write", self._path):
+                    os.fsync(self.fd)
+                    os.replace(self._partial, self._path)
+        finally:
+            self._remove_partial()
+            self.close()
+
+    def _remove_partial(self) -> None:
+        try:
+            os.unlink(self._partial)
+        except OSError:
+            return  # it was not made, or has its name
 
 
 def read_bytes(path: str, most: int) -> bytes | None:

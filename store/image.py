@@ -12,6 +12,7 @@ from format.reader import Source
 from linux import block
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
+from state.files import NewFile
 from store.blocks import read_at
 from store.header import StoreHeader, read_header
 from store.place import place_of
@@ -79,26 +80,14 @@ def new_file(path: str) -> Iterator[int]:
     mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
     if stat.S_ISBLK(mode):
         raise StoreRefusedError(f"{path} is a block device, not a file")
-    if not stat.S_ISREG(mode):
-        with _opened(path, path, os.O_WRONLY) as file:
+    if stat.S_ISREG(mode):
+        with NewFile(path) as file:
             yield file.fd
         return
-    partial = f"{path}.partial"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with suppress(OSError):  # left by one that was killed
-        os.unlink(partial)
-    with _opened(partial, path, flags) as file, ExitStack() as on_error:
-        on_error.callback(os.unlink, partial)
-        yield file.fd
-        with Attempt("write", path):
-            os.fsync(file.fd)
-            os.replace(partial, path)
-        on_error.pop_all()
-
-
-def _opened(path: str, name: str, flags: int) -> OpenFile:
-    with Attempt("write", name):
-        return OpenFile(os.open(path, flags | os.O_CLOEXEC, 0o600))
+    with Attempt("write", path):
+        other = OpenFile(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+    with other:
+        yield other.fd
 
 
 @contextmanager

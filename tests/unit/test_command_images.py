@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from errors import UnreadableError
 from format.reader import ImageReader
 from format.tables import PageTypes
+from state.files import write_text
 from store.image import FileSink
 from tests.forge import PAGE
 from tests.sources import read_file
@@ -138,7 +140,7 @@ def test_stream_of_half_a_page_leaves_no_image(
         image.write_bytes(before)
     result = torpor("pack", stream, image)
     assert (result.code, result.err) == (4, "torpor: the stream ends 2048 bytes into a page\n")
-    assert not (tmp_path / "image.partial").exists()
+    assert [path.name for path in tmp_path.iterdir() if path != image] == ["stream"]
     assert (image.read_bytes() if image.exists() else None) == before
 
 
@@ -152,12 +154,28 @@ def test_unpack_of_a_damaged_image_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_in_the_way_is_left_alone(torpor: Torpor, tmp_path: Path) -> None:
-    (tmp_path / "stream.partial").mkdir()
+@pytest.mark.parametrize("name", ["chunk-checksum", "sound-three-chunks"])
+def test_what_others_call_theirs_is_left_alone(torpor: Torpor, tmp_path: Path, name: str) -> None:
+    """Also by records of our own, which every boot and hibernation writes."""
+    theirs = tmp_path / "stream.partial"
+    theirs.write_bytes(b"precious")
+    torpor("unpack", vector(name), tmp_path / "stream")
+    write_text(str(tmp_path / "stream"), "record")
+    assert theirs.read_bytes() == b"precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stream", "stream.partial"]
+
+
+def test_folder_in_the_way(torpor: Torpor, tmp_path: Path) -> None:
+    (tmp_path / "stream").mkdir()
     result = torpor("unpack", SOUND, tmp_path / "stream")
-    assert result.code == 6
-    assert one_message(result.err)
-    assert (tmp_path / "stream.partial").is_dir()
+    assert (result.code, one_message(result.err)) == (6, True)
+    with pytest.raises(UnreadableError, match="cannot write"):
+        write_text(str(tmp_path / "stream"), "record")
+    assert [*tmp_path.iterdir()] == [tmp_path / "stream"]
+
+
+def test_longest_name(torpor: Torpor, tmp_path: Path) -> None:
+    assert torpor("unpack", SOUND, tmp_path / ("x" * 255)).code == 0
 
 
 def test_failed_sync_is_an_error(
