@@ -328,7 +328,7 @@ def test_image_has_guard_and_facts(
 ) -> None:
     frozen: list[bool] = []
 
-    def entries(_self: Guarded) -> list[GuardEntry]:
+    def entries(_self: Guarded, _progress: Callable[[], None]) -> list[GuardEntry]:
         frozen.append(hibernation.device.frozen and not hibernation.device.ready)
         return [ROOT]
 

@@ -127,7 +127,7 @@ class Machine:
         patch.setattr(writing, "machine_id", lambda: INSTALLATION)
         patch.setattr(check, "these_facts", lambda: FACTS)
         patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
-        patch.setattr(Guarded, "entries", lambda _: [ROOT])
+        patch.setattr(Guarded, "entries", lambda *_: [ROOT])
         patch.setattr(images, "compare", lambda *_: None)
         patch.setattr(candidates, "is_held", lambda *_: True)
 
