@@ -66,7 +66,7 @@ def _in_use(name: str, root: Root) -> KernelRefusedError:
         f"/dev/{name} is in use, but {f'its {kind}' if kind else 'what is on it'} is mounted "
         "where nobody sees it",
         "end what uses it: a file system that was unmounted lazily or lies below an overlay, "
-        "or a server of the device",
+        "or a program that holds the device",
     )
 
 

@@ -11,7 +11,9 @@ from errors import KernelRefusedError
 from hibernate.unlisted import refuse_unlisted
 from linux import block, tasks
 from linux.mounts import Mount
-from tests.tools import put
+from linux.tasks import written_devices
+from tests.sources import opened
+from tests.tools import failing, put
 from tests.unit.fake_root import Disks
 
 SYSFS = "sys/class/block"
@@ -187,6 +189,29 @@ def test_who_may_write_to_a_device_itself(disks: Disks, written: list[str]) -> N
     disks.hold("loop1", "/dev/sdd", "0:6", device=disks.device_number("/dev/sdd") or "")
     with pytest.raises(KernelRefusedError, match="has /dev/loop1 open for writing"):
         refuse_unlisted(disks.table(ROOT, home), "/dev/sdb")
+
+
+def test_no_file_system_is_asked_that_may_not_answer(
+    disks: Disks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One over the network or of a process: a server that is gone would keep us for ever."""
+    asked: set[int] = set()
+
+    def ask(_pid: int, mounts: set[int]) -> list[str]:
+        asked.update(mounts)
+        return []
+
+    monkeypatch.setattr(tasks, "written_devices", ask)
+    kinds = ("nfs4", "fuse.sshfs", "cifs", "9p", "proc", "devtmpfs", "tmpfs", "overlay")
+    numbers = range(10, 10 + len(kinds))
+    others = [Mount(n, f"0:{n}", "/", kind, "x") for n, kind in zip(numbers, kinds, strict=True)]
+    ntfs = Mount(9, "8:3", "/ntfs", "fuseblk", "/dev/sdb")
+    refuse_unlisted(disks.table(ROOT, ntfs, *others), "/dev/sdb")
+    assert asked == {ROOT.mount_id, 15, 16, 17}
+    with opened(tmp_path / "file", os.O_RDWR | os.O_CREAT) as fd:
+        assert os.readlink(f"/proc/self/fd/{fd}") == str(tmp_path / "file")
+        monkeypatch.setattr(os, "stat", failing(AssertionError("it was asked")))
+        assert [*written_devices(os.getpid(), set())] == []
 
 
 def test_whoever_writes_for_a_moment_is_none(

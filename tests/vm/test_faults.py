@@ -26,7 +26,7 @@ from tests.vm.conftest import (
 )
 from tests.vm.cuts import check_continues, check_goes_on, words
 from tests.vm.image import has_mark_bytes, is_marked
-from vm.disks import MIB, blank_disk, ext4_complaints, swap_disk
+from vm.disks import MIB, blank_disk, ext4_complaints, swap_disk, write_partition
 from vm.machine import Machine, MachineError, Result, RunningMachine
 
 pytestmark = pytest.mark.vm
@@ -262,7 +262,8 @@ def failed(nursery: Nursery) -> tuple[Result, Path]:
     folder = nursery.folder("failures")
     disks = [folder / "swap.img", blank_disk(folder / "third.img", 16)]
     append = f"resume=UUID={swap_disk(disks[0], 512)} scenario=failures"
-    modules = ("overlay", "nvmet", "target_core_file")
+    write_partition(disks[1], MIB, 8 * MIB)
+    modules = ("overlay", "dm_mod", "nvmet", "target_core_file")
     machine = nursery.machine("failures", "6.1", append, *disks, modules=modules)
     with machine.start(LIMIT_SECONDS) as running:
         running.wait_report("alive-power-off")
@@ -270,6 +271,7 @@ def failed(nursery: Nursery) -> tuple[Result, Path]:
         running.wait_report("alive-killed")
         result = running.wait()
     assert not is_marked(disks[0])
+    assert "partition=1" in " ".join(result.report), "what was used whole had none"
     return result, machine.disks[0]
 
 
