@@ -16,9 +16,9 @@ written to. So a place is the path in /sys/devices without what is given by chan
 import os
 import re
 
+from linux.attached import controllers, folder_of
 from linux.root import Root
 
-_CLASS = "/sys/class/block"
 _DEVICES = "/sys/devices/"
 
 _COUNTED = re.compile(r"(ata|host|mmc|nvme|usb|virtio)(\d+)")
@@ -40,29 +40,18 @@ _NAME = {
     "end_device": "/sys/class/sas_device/{}/sas_address",
 }
 _FABRICS = "/nvme-fabrics/ctl"
-_CONTROLLER = re.compile(r"nvme\d+")
 
 
 def place_of(name: str, root: Root) -> str:
     """Return the place of a whole disk, by its name in /sys/class/block."""
-    folder = os.path.realpath(root.path(f"{_CLASS}/{name}")).removeprefix(root.root)
-    above = os.path.dirname(folder)
-    if nsid := root.line(f"{folder}/nsid"):
-        return f"{_controllers(above, root)} namespace {nsid}"
+    folder = folder_of(name, root)
+    if above := controllers(name, root):  # one, or with several paths all of them
+        places = sorted({_place(each, root) for each in above})
+        return f"{' '.join(places)} namespace {root.line(f'{folder}/nsid')}"
     if found := _NAMED.match(folder):
         host, target, kind, lun = found.groups()
         return f"{_place(host, root)}/{root.line(_NAME[kind].format(target))}/{lun}"
-    return _place(above, root)
-
-
-def _controllers(above: str, root: Root) -> str:
-    """Return where the controllers of a namespace are: one, or with several paths all of them.
-
-    Then the subsystem has a link to each (nvme_init_subsystem in drivers/nvme/host/core.c).
-    """
-    links = [f"{above}/{name}" for name in root.names(above) if _CONTROLLER.fullmatch(name)]
-    real = [os.path.realpath(root.path(link)).removeprefix(root.root) for link in links]
-    return " ".join(sorted({_place(folder, root) for folder in real or [above]}))
+    return _place(os.path.dirname(folder), root)
 
 
 def _place(folder: str, root: Root) -> str:

@@ -1,6 +1,7 @@
 """Where a disk hangs: the same at each boot of a machine, another once the disk was moved."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,8 @@ class Machine:
             (self.sysfs / "devices" / folder).mkdir(parents=True, exist_ok=True)
         (self.sysfs / "class/block").mkdir(parents=True, exist_ok=True)
         (self.sysfs / "class/block" / name).symlink_to(self.sysfs / "devices" / path)
+        if name.startswith("nvme"):
+            (self.sysfs / "devices" / path / "device").symlink_to("..")
         put(self.sysfs, {file: f"{text}\n" for file, text in files.items()})
         return place_of(name, self.disks)
 
@@ -279,3 +282,14 @@ def test_disks_that_changed_places_are_refused(tmp_path: Path) -> None:
         match=r": disk pci0000:00/05.0/virtio#0, then disk pci0000:00/04.0/virtio#0$",
     ):
         compare(entries, lambda: False, disks)
+
+
+@pytest.mark.parametrize("layers", ["", "disk"])
+def test_an_image_that_does_not_tell_the_place_is_refused(layers: str, tmp_path: Path) -> None:
+    """Version 0.1.0 told nothing of what lies below."""
+    disks = Disks(tmp_path)
+    path = disks.add("vda", ext())
+    plug(disks, "vda", f"{PCI}:04.0/virtio1/block")
+    told = replace(entry_of(disks, path), layers=layers)
+    with pytest.raises(ChangedError, match=f": disk pci0000:00/04.*, then {layers or 'nothing'}$"):
+        compare([told], lambda: False, disks)
