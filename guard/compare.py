@@ -13,7 +13,7 @@ from guard.kinds import KINDS
 from guard.part import Part
 from linux.block import size_of
 from linux.root import HOST, Root
-from store.locate import find_device, whole_devices
+from store.locate import whole_devices
 
 _HOLDERS = (Method.EXT, Method.XFS, Method.BTRFS)
 """Of the file systems that may hold a store's file, in an order in which what tells one lies where
@@ -78,7 +78,7 @@ def _open_devices(
     """
     sizes = {entry.device_size for entry in entries}
     named = [entry.device for entry in entries if entry.device.startswith("/dev/")]
-    there = [path for path in named if find_device(path, root)]
+    there = [path for path in named if root.device_number(path)]
     nodes: dict[str | None, str] = {}
     for path in dict.fromkeys([*whole_devices(root), *there]):
         nodes.setdefault(root.device_number(path), path)

@@ -1,14 +1,16 @@
 """How a disk is attached to the machine: by which drivers, and to what (/sys/devices)."""
 
 import os
-import re
-from collections.abc import Iterator
 
 from linux.root import HOST, Root
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _CLASS = "/sys/class/block"
 _DEVICES = "/sys/devices/"
-_CONTROLLER = re.compile(r"nvme\d+")
+_NVME = "nvme"
 
 
 def folder_of(name: str, root: Root = HOST) -> str:
@@ -20,11 +22,16 @@ def controllers(name: str, root: Root = HOST) -> list[str]:
     """Return the folders of the NVMe controllers of a disk or partition, [] for any other."""
     folder = folder_of(name, root)
     disk = os.path.dirname(folder) if root.exists(f"{folder}/partition") else folder
-    if not re.match(r"nvme\d+(c\d+)?n\d+", os.path.basename(disk)):
+    name = os.path.basename(disk)
+    if not name.startswith(_NVME) or "n" not in name.removeprefix(_NVME):  # nvme0n1, nvme0c1n1
         return []
     above = f"{disk}/device"  # the controller, or with several paths the subsystem that names all
-    paths = [f"{above}/{each}" for each in root.names(above) if _CONTROLLER.fullmatch(each)]
+    paths = [f"{above}/{each}" for each in root.names(above) if _is_controller(each)]
     return [_real(path, root) for path in paths or [above]]
+
+
+def _is_controller(name: str) -> bool:
+    return name.startswith(_NVME) and name.removeprefix(_NVME).isdecimal()
 
 
 def folders_of(name: str, root: Root = HOST) -> list[str]:
@@ -41,7 +48,7 @@ def modules(name: str, root: Root = HOST) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _modules(folder: str, root: Root) -> Iterator[str]:
+def _modules(folder: str, root: Root) -> "Iterator[str]":
     while folder.startswith(_DEVICES):
         module = os.path.basename(_real(f"{folder}/driver/module", root))
         if root.exists(f"/sys/module/{module}/initstate"):

@@ -4,6 +4,8 @@ import fcntl
 import os
 import stat
 
+from linux.root import Root
+
 # include/uapi/linux/fs.h
 BLKGETSIZE64 = 0x80081272
 BLKBSZGET = 0x80081270
@@ -48,3 +50,10 @@ def claim(path: str, flags: int) -> int:
     The claim lasts until the descriptor is closed (open(2), O_EXCL on block devices).
     """
     return os.open(path, flags | os.O_EXCL | os.O_CLOEXEC)
+
+
+def slaves(name: str, root: Root) -> list[str]:
+    """Return what a device of dm, md or bcache is made of: names in /sys/class/block."""
+    folder = f"/sys/class/block/{name}"
+    # A partition is on what its whole device is on; only that has slaves.
+    return [*root.names(f"{folder}/slaves"), *root.names(f"{folder}/../slaves")]

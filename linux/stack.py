@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from linux.block import slaves
 from linux.root import HOST, Root
 
 TYPE_CHECKING = False
@@ -100,12 +101,9 @@ def _walk(name: str, root: Root) -> Iterator[Layer]:
 
 def _below(name: str, root: Root) -> list[str]:
     """Return what a device lies on, directly."""
-    folder = f"{_CLASS}/{name}"
-    # A partition, of md or bcache, is on what its whole device is on; only that has slaves.
-    slaves = [*root.names(f"{folder}/slaves"), *root.names(f"{folder}/../slaves")]
     held = loop_device(name, root)
     below = root.device_name(held.device) if held else None
-    return slaves or ([below] if below else [])
+    return slaves(name, root) or ([below] if below else [])
 
 
 def loop_device(name: str, root: Root) -> "LoopFile | None":

@@ -112,6 +112,8 @@ def _examine(slot: StoreHeader, here: Machine, *, is_named: bool) -> Candidate:
                 "restore it"
             )
         if not is_named and all(entry.method is Method.SWAP for entry in guard):
+            # A machine without a disk has no entries, and names the place. A forger need not leave
+            # them out, he has a file system of his own: what keeps him out is where it lies (find).
             raise DamagedError(
                 "the image holds nothing mounted, and nothing names it: refusing to restore it"
             )

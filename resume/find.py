@@ -7,14 +7,21 @@ image is imported by whoever finds one.
 import mmap
 import os
 
-from errors import Attempt, DeviceNotFoundError, IncompleteError, NoImageError, TorporError
+from errors import (
+    Attempt,
+    DeviceNotFoundError,
+    IncompleteError,
+    NoImageError,
+    StoreRefusedError,
+    TorporError,
+)
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, FirstPage
 from linux import block
 from linux.open_file import OpenFile
 from resume.request import Request
 from resume.wait import Waiting
-from store.locate import find_device, is_external, whole_devices
+from store.locate import is_external, whole_devices
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,16 +56,21 @@ def find(request: Request, waiting: Waiting) -> list[Found]:
     except DeviceNotFoundError as error:
         why_not = error
     for place in request.places:
-        path = path if place is request.places[0] else find_device(place.resume)
+        path = path if place is request.places[0] else waiting.find(place.resume)
         if path is None:
             continue
         is_ours = place is not request.firmware
         try:
             first = _read(path, place.offset)
+            if first.holds_image() and not request.is_external and is_external(path):
+                raise StoreRefusedError(
+                    f"{path} holds an image, but anybody may have plugged it in, and torpor enable "
+                    "has not chosen it: refusing to restore it"
+                )
         except TorporError:
             if is_ours:
                 raise
-            continue  # that the firmware names no such page is no reason to look nowhere else
+            continue  # what the firmware names is no reason to look nowhere else
         found = Found(path, place.offset, first, is_ours=is_ours)
         if found.is_kernels or first.holds_image():
             return [found]

@@ -45,6 +45,8 @@ class Request:
         usual = LONG_TIMEOUT if "resumewait" in self._parameters else TIMEOUT
         self.timeout = min(self._seconds("torpor.timeout", cmdline.decimal, usual), MAX_TIMEOUT)
         """Seconds to wait for the device then."""
+        self.is_external = kept.is_external if kept else None
+        """Whether the store that torpor enable chose is on a device that anybody may plug in."""
         self.machine_id = machine_id
         """Of this installation, or ""."""
 

@@ -9,7 +9,7 @@ from linux.kmsg import Log
 from linux.root import HOST
 from resume.request import Request
 from state.files import write_text
-from store.locate import find_device
+from store.locate import find_devices, is_external, names_several
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ class Waiting:
         """Return whether `first` would not wait. Raises DeviceNotFoundError for a wrong name."""
         if not self._request.places:
             return not self._around.is_asking()
-        device = self._request.places[0].resume
-        return not self._request.delay and find_device(device) is not None
+        return not self._request.delay and self.find(self._request.places[0].resume) is not None
 
     def first(self) -> str | None:
         """Return the path of the device that is named first, as soon as it is there.
@@ -156,11 +155,25 @@ class Waiting:
             self._around.pause(_PAUSE)
         return None
 
+    def find(self, spec: str) -> str | None:
+        """Return the path of the one device that `spec` names now, None if there is none, or more.
+
+        Where torpor enable chose a store that is built in, a copy on a stick is none: it may be
+        there before the disk, or the disk's be locked. Raises DeviceNotFoundError for a wrong name.
+        """
+        found = self._meant(find_devices(spec))
+        return found[0] if len(found) == 1 else None
+
+    def _meant(self, found: list[str]) -> list[str]:
+        if self._request.is_external is False:
+            return [path for path in found if not is_external(path)]
+        return found
+
     def _device(self, spec: str) -> str:
         delay, timeout = self._request.delay, self._request.timeout
         if self._around.has_waited():
             delay = timeout = 0
-        if not delay and (path := find_device(spec)):
+        if not delay and (path := self.find(spec)):
             return path
         if delay + timeout:
             self._say(f"waiting up to {delay + timeout:.0f} s for {spec}")
@@ -168,11 +181,17 @@ class Waiting:
         while self.more():
             pass
         self._allow(timeout)
-        while (path := find_device(spec)) is None:
+        while (path := self.find(spec)) is None:
             if not self.more():
-                limit = f"{self._request.timeout:.0f} s"
-                raise DeviceNotFoundError(f"{spec} did not appear within {limit}")
+                raise DeviceNotFoundError(self._why_none(spec))
         return path
+
+    def _why_none(self, spec: str) -> str:
+        found = find_devices(spec)
+        if len(meant := self._meant(found)) > 1:
+            return names_several(spec, meant)
+        but = f", but on {' and '.join(found)}, which anybody may have plugged in" if found else ""
+        return f"{spec} did not appear within {self._request.timeout:.0f} s{but}"
 
     def anew(self) -> None:
         """Begin with all of the time once more."""

@@ -14,13 +14,21 @@ PATH = "/var/lib/torpor/location"
 MACHINE_ID = "/var/lib/torpor/machine-id"
 """In an initramfs only: machine-id(5) of the system that it was made for."""
 
+_ANSWERS = {"yes": True, "no": False}
 _HEAD = "# Written by torpor enable; the initramfs holds a copy.\n"
 
 
 class Location:
     """A store as a boot finds it."""
 
-    def __init__(self, resume: str, offset: int = 0, machine_id: str = "", store: str = "") -> None:
+    def __init__(
+        self,
+        resume: str,
+        offset: int = 0,
+        machine_id: str = "",
+        store: str = "",
+        is_external: bool | None = None,
+    ) -> None:
         self.resume = resume
         """The device, as resume= names it."""
         self.offset = offset
@@ -29,6 +37,8 @@ class Location:
         """What tells this installation from others: 32 hex digits of machine-id(5), or ""."""
         self.store = store
         """The store as `torpor hibernate --store` names it, if not by `resume`: a file's path."""
+        self.is_external = is_external
+        """Whether anybody may plug such a device in; None where that is not said."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Location) and vars(self) == vars(other)
@@ -47,7 +57,8 @@ class Location:
             raise _wrong(f"{name} does not say where the store is", name)
         if machine_id and machine_id != parse_machine_id(machine_id):
             raise _wrong(f"{name} has no machine id: '{machine_id}'", name)
-        return cls(values["resume"], page, machine_id, values.get("store", ""))
+        is_external = _ANSWERS.get(values.get("external", ""))
+        return cls(values["resume"], page, machine_id, values.get("store", ""), is_external)
 
     def build(self) -> str:
         """Return the file's text, a line for each. Raises StoreRefusedError for one of several."""
@@ -59,7 +70,9 @@ class Location:
         offset = f"resume_offset={self.offset}\n" if self.offset else ""
         machine = f"machine_id={self.machine_id}\n" if self.machine_id else ""
         store = f"store={self.store}\n" if self.store else ""
-        return f"{_HEAD}resume={self.resume}\n{offset}{machine}{store}"
+        answer = next((word for word, said in _ANSWERS.items() if said is self.is_external), "")
+        external = f"external={answer}\n" if answer else ""
+        return f"{_HEAD}resume={self.resume}\n{offset}{machine}{store}{external}"
 
     @property
     def parameters(self) -> str:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from errors import (
-    Attempt,
     ConfigurationError,
     DeviceNotFoundError,
     NoSpaceError,
@@ -180,6 +179,16 @@ def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doub
     except ConfigurationError as error:
         yield Doubt(str(error), error.hint, bool(store.place.page))  # it looks in page 0
         return
+    is_chosen = settings.location is not None and settings.location.is_external
+    is_stray = not is_chosen and is_external(store.place.device, root)
+    if is_stray:
+        yield Doubt(
+            f"{store.path} is on a removable or external device, and the next boot takes no image "
+            "from one that torpor enable has not chosen",
+            enable,
+            is_certain=True,
+            enabling=f"have the next boot take an image from {store.path}",
+        )
     if named:
         if reason := _differs(store, named, root):
             right = location_of(store, root).parameters
@@ -194,19 +203,10 @@ def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doub
             yield Doubt(f"{LOCATION} {reason}", enable, is_certain=True)
         elif kept.machine_id and here and kept.machine_id != here:
             yield Doubt(f"{LOCATION} is another installation's: machine_id", enable)
-    else:
-        yield _untold(store, enable, root)
-
-
-def _untold(store: Found, remedy: str, root: Root) -> Doubt:
-    """Return that nobody tells the next boot: it looks at the devices that are built in only."""
-    message, is_missed = f"nothing tells the next boot where {store.path} is", True
-    if not store.place.page:
-        with Attempt("look at", store.place.device):
-            is_missed = is_external(store.place.device, root)
-        if is_missed:
-            message += ", and it takes no image from a removable or external device unasked"
-    return Doubt(message, remedy, is_missed, f"tell the next boot where {store.path} is")
+    elif not is_stray:
+        message = f"nothing tells the next boot where {store.path} is"
+        is_file, enabling = bool(store.place.page), f"tell the next boot where {store.path} is"
+        yield Doubt(message, enable, is_file, enabling)
 
 
 def _differs(store: Found, told: Location, root: Root) -> str:
@@ -228,4 +228,6 @@ def _differs(store: Found, told: Location, root: Root) -> str:
 def location_of(store: Found, root: Root = HOST) -> Location:
     """Return the store as a boot finds it."""
     name = os.path.abspath(store.path) if store.place.page else ""
-    return Location(name_of(store.place.device, root), store.place.page, machine_id(root), name)
+    device, page = store.place.device, store.place.page
+    is_foreign = is_external(device, root)
+    return Location(name_of(device, root), page, machine_id(root), name, is_foreign)

@@ -4,13 +4,20 @@ Every boot that looks for an image does this, so it imports little: what udev kn
 its database (systemd's sd-device, device_read_db), as libudev does.
 """
 
+import os
+
 from errors import DeviceNotFoundError
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP, USER_IMAGE, FirstPage
 from linux import block
+from linux.attached import folders_of
 from linux.cmdline import decimal
 from linux.proc import lines, unescaped
 from linux.root import HOST, Root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PROPERTIES = {
     "UUID": "ID_FS_UUID",
@@ -24,7 +31,7 @@ _KERNEL_PROPERTIES = {"PARTUUID": "PARTUUID", "PARTLABEL": "PARTNAME"}
 """What the kernel itself says in a partition's uevent, for an initramfs without udevd."""
 _DIGITS = "0123456789"
 _HEX = "0123456789abcdef"
-_EXTERNAL = ("usb", "fw", "session", "nbd", "rbd", "drbd", "nvme-fabrics", "ublkb")
+_EXTERNAL = ("usb", "fw", "session", "nbd", "rbd", "drbd", "nvme-fabrics", "ublkb", "loop")
 """Parts of a device's place in sysfs, without numbers: buses that anybody may plug into (USB,
 FireWire), and devices that others serve (iSCSI: session)."""
 
@@ -32,18 +39,37 @@ FireWire), and devices that others serve (iSCSI: session)."""
 def find_device(spec: str, root: Root = HOST) -> str | None:
     """Return the path of the block device that `spec` names, None while there is none.
 
+    Raises DeviceNotFoundError as find_devices, and where it names several: they may be copies, and
+    which one is meant nobody knows.
+    """
+    found = find_devices(spec, root)
+    if len(found) > 1:
+        raise DeviceNotFoundError(names_several(spec, found), "unplug what is not meant")
+    return found[0] if found else None
+
+
+def names_several(spec: str, found: list[str]) -> str:
+    """Return the message for a name that several devices have."""
+    return f"{spec} names {' and '.join(found)}: which one is meant cannot be told"
+
+
+def find_devices(spec: str, root: Root = HOST) -> list[str]:
+    """Return the paths of the block devices that `spec` names now.
+
     `spec` is /dev/…, UUID=, LABEL=, PARTUUID=, PARTLABEL=, MAJOR:MINOR, or the number in
     hexadecimal, as the kernel takes it for resume= (block/early-lookup.c, devt_from_devnum).
-    Raises DeviceNotFoundError for anything else.
+    Raises DeviceNotFoundError for anything else. What another one of them lies on, such as a path
+    of multipath or a leg of md, is left out.
     """
     tag, _, value = spec.partition("=")
     value = value.strip("\"'")
     if value and tag in _PROPERTIES:
-        return _find_by_tag(tag, value, root)
+        return _uppermost(_find_by_tag(tag, value, root), root)
     if spec.startswith("/"):
-        return spec if root.device_number(spec) else None
+        return _uppermost(_find_by_path(spec, root), root)
     if number := _number_in(spec):
-        return node_of_number(number, root)
+        node = node_of_number(number, root)
+        return [node] if node else []
     raise DeviceNotFoundError(
         f"'{spec}' does not name a device",
         "use /dev/NAME, UUID=, LABEL=, PARTUUID=, PARTLABEL= or MAJOR:MINOR",
@@ -79,13 +105,18 @@ def whole_devices(root: Root = HOST) -> list[str]:
 def is_external(path: str, root: Root = HOST) -> bool:
     """Return whether the device, or what it lies on, is removable, on USB, or on another machine.
 
-    Anybody may plug one in, or serve it.
+    Anybody may plug one in, or serve it: also one that is gone by now.
     """
-    from linux import attached, stack  # re and dataclasses, for images that nothing names
+    if (number := root.device_number(path)) is None:
+        return True
+    names = _stack(root.device_name(number) or "", root)
+    return any(_is_external(place, root) for name in names for place in folders_of(name, root))
 
-    names = [layer.name for layer in stack.layers(path, root)]
-    places = (place for name in names for place in attached.folders_of(name, root))
-    return any(_is_external(place, root) for place in places)
+
+def _stack(name: str, root: Root) -> "Iterator[str]":
+    yield name
+    for each in block.slaves(name, root):
+        yield from _stack(each, root)
 
 
 def _is_external(place: str, root: Root) -> bool:
@@ -108,8 +139,7 @@ def name_of(device: str, root: Root = HOST) -> str:
     UUID= where the device has one of its own, else PARTUUID=, its name in /dev/mapper, or `device`.
     """
     for name in _names(device, root):
-        found = find_device(name, root)
-        if found is not None and root.is_same_device(found, device):
+        if [root.is_same_device(found, device) for found in find_devices(name, root)] == [True]:
             return name
     return device
 
@@ -133,14 +163,42 @@ def node_of_number(number: str, root: Root = HOST) -> str | None:
     return _node(name) if name and root.device_number(_node(name)) else None
 
 
-def _find_by_tag(tag: str, value: str, root: Root) -> str | None:
-    for name in root.names(_CLASS):
-        node = _node(name)
-        if (number := root.device_number(node)) and _same(
-            tag, _tag_of(number, node, tag, root), value
-        ):
-            return node
-    return None
+def _uppermost(found: list[str], root: Root) -> list[str]:
+    """Return those that none of the others lies on."""
+    if len(found) < 2:
+        return found
+    names = {path: root.device_name(root.device_number(path) or "") or "" for path in found}
+    under = {below for name in names.values() for below in [*_stack(name, root)][1:]}
+    return [path for path in found if names[path] not in under]
+
+
+def _find_by_path(path: str, root: Root) -> list[str]:
+    """Return a device by its node; for a link all that udev would have it lead to.
+
+    Of several that want a link one gets it (systemd's udev-node.c): a copy as likely as any.
+    """
+    number = root.device_number(path)
+    if number is None:
+        return []
+    if path == node_of_number(number, root):
+        return [path]
+    link = f"S:{os.path.normpath(path).removeprefix('/dev/')}"
+    others = [
+        node
+        for name in root.names(_CLASS)
+        if (other := root.device_number(node := _node(name))) not in (None, number)
+        and link in lines(_read(f"/run/udev/data/b{other}", root))
+    ]
+    return [path, *others]
+
+
+def _find_by_tag(tag: str, value: str, root: Root) -> list[str]:
+    return [
+        node
+        for name in root.names(_CLASS)
+        if (number := root.device_number(node := _node(name)))
+        and _same(tag, _tag_of(number, node, tag, root), value)
+    ]
 
 
 def _same(tag: str, found: str, wanted: str) -> bool:

@@ -29,7 +29,7 @@ from format import reader
 from format.tables import MachineFacts
 from guard.compare import compare
 from linux import tasks
-from resume import check, images, request, restore, wait
+from resume import check, find, images, request, restore, wait
 from state import working_set
 from store.header import read_header
 from store.identity import owner_of
@@ -95,7 +95,8 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(images, "compare", partial(compare, root=disks))
     patch.setattr(check, "this_machine", lambda _machine_id: IDENTITY)
     patch.setattr(check, "these_facts", lambda: facts)
-    patch.setattr(wait, "find_device", lambda spec: spec)
+    patch.setattr(wait, "find_devices", lambda spec: [spec])
+    patch.setattr(find, "is_external", lambda _path: False)
     patch.setattr(request, "read_location", lambda: None)
     patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
     patch.setattr(os, "sync", _ignore)

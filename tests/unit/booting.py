@@ -82,14 +82,17 @@ class Boot:
         self.names: dict[str, str] = {}
         self.whole: list[str] = []
         self.external: list[str] = []
+        self.copies: dict[str, list[str]] = {}
+        """Further devices of a name."""
         self.machine_id = INSTALLATION
         """What the initramfs's hook put there."""
         self.clock = Clock()
         self.said: list[tuple[int, str]] = []
         self.console: list[str] = []
 
-    def find_device(self, spec: str) -> str | None:
-        return self.names.get(spec) or (spec if Path(spec).is_file() else None)
+    def find_devices(self, spec: str) -> list[str]:
+        named = [self.names[spec]] if spec in self.names else []
+        return [*named, *self.copies.get(spec, [])] or [spec] * Path(spec).is_file()
 
     def whole_devices(self) -> list[str]:
         return self.whole

@@ -178,10 +178,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Enabled:
 def _boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Boot:
     made = Boot(tmp_path)
     monkeypatch.setattr(root, "is_in_memory", lambda: True)
-    monkeypatch.setattr(wait, "find_device", made.find_device)
-    monkeypatch.setattr(find, "find_device", made.find_device)
+    monkeypatch.setattr(wait, "find_devices", made.find_devices)
+    monkeypatch.setattr(wait, "is_external", lambda path: path in made.external)
     monkeypatch.setattr(find, "whole_devices", made.whole_devices)
-    monkeypatch.setattr(find, "is_external", made.external.__contains__)
+    monkeypatch.setattr(find, "is_external", lambda path: path in made.external)
     monkeypatch.setattr(wait, "Surroundings", lambda: made.clock)
     monkeypatch.setattr(wait, "WAITER", str(tmp_path / "kept/waiter"))
     monkeypatch.setattr(wait, "WAITED", str(tmp_path / "kept/waited"))

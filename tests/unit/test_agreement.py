@@ -255,7 +255,7 @@ SOUND = Parts(
     [
         ({}, "all is well"),
         ({"conf": "LABEL=gone"}, "no store"),
-        ({"conf": "/file"}, "a boot may not find it"),
+        ({"conf": "/file"}, "a boot cannot find it"),
         ({"conf": "/file", "resume": "", "location": None}, "a boot cannot find it"),
         ({"resume": "", "location": None}, "a boot may not find it"),
     ],

@@ -176,14 +176,6 @@ def test_without_an_image_in_the_kept_place_there_is_none(kept: str, boot: Boot)
     assert holds_image(other)
 
 
-def test_what_anybody_may_plug_in_holds_no_image_unless_it_is_named(boot: Boot) -> None:
-    stick = image(boot, 5)
-    boot.external.append(stick)
-    refused(boot, NoImageError)
-    assert holds_image(stick)
-    assert restored(boot, f"resume={stick}") == stick
-
-
 @pytest.mark.parametrize("guard", [[], [replace(ROOT, method=Method.SWAP)]], ids=["none", "swap"])
 def test_image_that_holds_nothing_mounted_has_to_be_named(
     guard: list[GuardEntry], boot: Boot

@@ -27,9 +27,10 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 import linux.root, state.boot, state.location, store.locate, resume.find
 linux.root.is_in_memory = lambda: True
+linux.root.Root.device_number = lambda *_: '0:0'
 state.boot.PATH, state.location.PATH, device, *sys.argv = sys.argv[1:]
 resume.find.whole_devices = lambda: [device]
-resume.wait.find_device = lambda _spec: device
+resume.wait.find_devices = lambda _spec: [device]
 from resume.__main__ import main
 code = main()
 print(code, *sorted({{name.partition(".")[0] for name in sys.modules}}))
@@ -38,7 +39,7 @@ print(code, *sorted({{name.partition(".")[0] for name in sys.modules}}))
 
 
 @pytest.mark.parametrize("text", ["quiet resume=LABEL=x", "quiet", "torpor.timeout=x"])
-@pytest.mark.parametrize("kept", ["", "resume=LABEL=x\n"])
+@pytest.mark.parametrize("kept", ["", "resume=LABEL=x\n", "resume=LABEL=x\nexternal=no\n"])
 @pytest.mark.parametrize("option", [(), ("--dry-run",), ("--meanwhile", "false")])
 def test_no_image_takes_no_heavy_import(
     text: str, kept: str, option: tuple[str, ...], tmp_path: Path

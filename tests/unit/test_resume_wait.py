@@ -16,7 +16,7 @@ from resume import wait
 from resume.request import Request
 from resume.wait import HOUR, Surroundings, Waiting, wait_beside_loop
 from state.location import Location
-from store.locate import find_device
+from store.locate import find_devices
 from tests.forge import SWAP, header_page
 from tests.tools import failing, wait_until
 from tests.unit.booting import PAGES, Boot, Clock
@@ -90,7 +90,7 @@ def test_how_long_a_boot_waits(boot: Boot, scene: Scene) -> None:
 def test_what_names_no_device_is_not_waited_for(
     boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wait, "find_device", find_device)
+    monkeypatch.setattr(wait, "find_devices", find_devices)
     assert "'nonsense' does not name a device" in boot.resume("resume=nonsense").message
     assert boot.clock.passed == 0
 

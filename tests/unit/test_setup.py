@@ -267,7 +267,7 @@ def test_what_lies_below_a_store(tmp_path: Path) -> None:
     fake.home("disk-im--age", "LVM-abc", below="dm-0")
     store = Found("/store", Kind.STORE_FILE, Place("/dev/dm-5", 77), 0, None, holds_image=False)
     assert target_of(store, fake.machine()) == replace(
-        FILE, location=Location(f"UUID={HOME_UUID}", 77, MACHINE_ID, "/store")
+        FILE, location=Location(f"UUID={HOME_UUID}", 77, MACHINE_ID, "/store", is_external=False)
     )
 
 

@@ -109,6 +109,8 @@ def test_location_is_read_back(tmp_path: Path) -> None:
     for location in (
         Location("UUID=1-2", 34816, "0123456789abcdef" * 2, "/a=b/swap file"),
         Location("/dev/mapper/vg-swap"),
+        Location("UUID=1", is_external=True),
+        Location("UUID=1", 7, "", "/a", is_external=False),
         Location("UUID=1", 7, store="/gr\udcfc\udcdf\r"),
     ):
         write_text(str(path), location.build())

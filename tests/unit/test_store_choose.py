@@ -7,7 +7,15 @@ import pytest
 from errors import DeviceNotFoundError, NoSpaceError, StoreRefusedError, TorporError
 from state.conf import Conf
 from state.location import Location
-from store.choose import Settings, check_room, choose_store, doubts, largest_swap, other_swaps
+from store.choose import (
+    Settings,
+    check_room,
+    choose_store,
+    doubts,
+    largest_swap,
+    location_of,
+    other_swaps,
+)
 from store.find import Kind, look_at
 from tests.forge import KERNEL, SWAP, USER
 from tests.unit.fake_machine import GIB, UUID_TEXT, FakeMachine, header
@@ -238,17 +246,47 @@ def test_next_boot_may_not_find_the_store(
 
 
 @pytest.mark.parametrize("place", ["usb3/3-1/3-1:1.0/host6", "platform/host7/session1"])
-def test_external_store_has_to_be_named(place: str, fake: FakeMachine) -> None:
-    """The resumer takes no image from a stick or a server, unless told so."""
+def test_external_store_has_to_be_chosen(place: str, fake: FakeMachine) -> None:
+    """The resumer takes no image from a stick or a server, unless torpor enable told it so."""
     entry = fake.root / "sys/class/block/sda2"
     attached = fake.root / f"sys/devices/{place}/target6:0:0/6:0:0:0/block/sda/sda2"
     attached.parent.mkdir(parents=True)
     entry.rename(attached)
     entry.symlink_to(attached)
-    ((said, is_certain),) = doubted(fake, "/dev/sda2", settings())
-    assert "takes no image from a removable or external device unasked" in said
+    for is_external in (None, False):
+        for wanted in (
+            settings(),
+            settings(f"resume={SDA2}"),
+            enabled(Location(SDA2, is_external=is_external)),
+            settings(f"resume={SDA2}", None, Location(SDA2, is_external=is_external)),
+        ):
+            ((said, is_certain),) = doubted(fake, "/dev/sda2", wanted)
+            assert "takes no image from one that torpor enable has not chosen" in said
+            assert is_certain
+    machine = fake.machine()
+    location = location_of(look_at("/dev/sda2", machine), machine)
+    assert location.is_external
+    for wanted in (enabled(location), settings(f"resume={SDA2}", None, location)):
+        assert doubted(fake, "/dev/sda2", wanted) == []
+
+
+@pytest.mark.parametrize("spec", [SDA3, "/dev/disk/by-uuid/x"])
+def test_store_whose_name_two_devices_have(spec: str, fake: FakeMachine) -> None:
+    """The next boot would wait for one of them to go, and give up."""
+    fake.device("sdb1", "8:17", 2 * GIB, SDA3.removeprefix("UUID="))
+    link = fake.root / "dev/disk/by-uuid/x"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../../sda3")
+    for number in ("8:3", "8:17"):
+        with (fake.root / f"run/udev/data/b{number}").open("a") as known:
+            known.write("S:disk/by-uuid/x\n")
+    ((said, is_certain),) = doubted(fake, "/dev/sda3", settings(f"resume={spec}"))
+    assert f"is wrong: {spec} names " in said
+    assert "/dev/sdb1: which one is meant cannot be told" in said
     assert is_certain
-    assert doubted(fake, "/dev/sda2", enabled(Location(SDA2))) == []
+    with pytest.raises(DeviceNotFoundError, match="which one is meant cannot be told"):
+        chosen(fake, settings(f"resume={spec}"))
+    assert location_of(look_at("/dev/sda3", fake.machine()), fake.machine()).resume == "/dev/sda3"
 
 
 def test_capitals_and_no_id_yet_are_no_other_installation(fake: FakeMachine) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from errors import DeviceNotFoundError
 from store import locate
-from store.locate import find_device, is_external
+from store.locate import find_device, find_devices, is_external
 from tests import forge
 from tests.tools import put
-from tests.unit.fake_root import Disks, FakeRoot, add_device
+from tests.unit.fake_root import Disks, FakeRoot, add_device, say_udev
 
 UUID_1 = "11111111-2222-3333-4444-abcdefabcdef"
 KERNEL_SAYS = ("PARTUUID", "PARTNAME")
@@ -61,11 +61,60 @@ def test_tags_that_udev_or_the_kernel_knows(add: Add, tag: str, name: str, value
     add()
     add(properties={name: "other"})
     path = add(properties={name: value})
-    add(properties={name: value})
     for spec in (f"{tag}={value}", f'{tag}="{value}"'):
         assert add.find(spec) == path
     assert add.find(f"{tag}={value}x") is None
     assert add.find(f"{tag}={value.upper()}") == (path if tag.endswith("UUID") else None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "known"),
+    [
+        ("UUID=1-2", {"ID_FS_UUID": "1-2"}),
+        ("LABEL=sleep", {"ID_FS_LABEL_ENC": "sleep"}),
+        ("PARTUUID=0a1b2c3d-02", {"ID_PART_ENTRY_UUID": "0a1b2c3d-02"}),
+        ("PARTLABEL=swap", {"PARTNAME": "swap"}),
+        ("/dev/disk/by-id/x", {}),
+        ("/dev//disk/by-id/../by-id/x", {}),
+    ],
+)
+def test_of_two_devices_by_one_name_none_is_taken(
+    spec: str, known: dict[str, str], add: Add
+) -> None:
+    """A disk and a copy of it, or a stick that somebody gave its UUID: which came first is chance.
+
+    Of a link, udev's database says who wanted it: one has it.
+    """
+    first, second = add(properties=known), add(properties=known)
+    add(properties={name: f"{value}x" for name, value in known.items()})
+    if spec.startswith("/"):
+        link = add.folder / "dev/disk/by-id/x"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(f"../../{os.path.basename(second)}")
+        for nth in range(2):
+            with (add.folder / f"run/udev/data/b8:{nth}").open("a") as database:
+                database.write("S:disk/by-id/x\n")
+        named = [spec, first]
+    else:
+        named = [first, second]
+    assert find_devices(spec, add.root) == named
+    with pytest.raises(DeviceNotFoundError, match=f"^{spec} names {named[0]} and {named[1]}: "):
+        add.find(spec)
+
+
+def test_what_another_one_lies_on_is_not_meant(tmp_path: Path) -> None:
+    """The paths of multipath, the legs of md with its superblock at the end, an LVM snapshot's."""
+    disks = Disks(tmp_path)
+    for name in ("sda", "sdb", "dm-0", "dm-1"):
+        disks.add(name)
+        say_udev(tmp_path, disks.device_number(f"/dev/{name}") or "", ID_FS_UUID="1-2")
+    for lower in ("sda", "sdb"):
+        disks.stack("dm-0", lower)
+    disks.stack("dm-1", "dm-0")
+    assert find_devices("UUID=1-2", disks) == ["/dev/dm-1"]
+    disks.add("sdc")
+    say_udev(tmp_path, disks.device_number("/dev/sdc") or "", ID_FS_UUID="1-2")
+    assert find_devices("UUID=1-2", disks) == ["/dev/dm-1", "/dev/sdc"]
 
 
 def test_encoded_label(add: Add) -> None:
@@ -188,6 +237,7 @@ def test_names_for_the_next_boot(add: Add) -> None:
     assert name(ID_FS_UUID="a-b", ID_FS_TYPE="ext4") == "UUID=a-b"
     add(b"", {"ID_FS_UUID": "c-d", "ID_FS_TYPE": "btrfs", "ID_PART_ENTRY_UUID": "1"})
     assert name(ID_FS_UUID="c-d", ID_FS_TYPE="btrfs", ID_PART_ENTRY_UUID="2") == "PARTUUID=2"
+    assert locate.name_of("/dev/sd2", add.root) == "PARTUUID=1"
     assert name(DM_NAME="gone") == "/dev/sd4"
 
 
