@@ -105,6 +105,52 @@ def test_a_device_is_known_by_its_place(place: str, why: str, disks: Disks) -> N
         assert (why in said) if why else not said
 
 
+IF_INET6 = """00000000000000000000000000000001 01 80 10 80       lo
+fd00000000000000000000000000000f 02 40 00 80     eth0
+fe80000000000000505400fffe123456 02 40 20 80     eth0
+"""
+ADDRESSES = {
+    "::1": True,
+    "0000:0000:0000:0000:0000:0000:0000:0001": True,
+    "fd00::f": True,
+    "FD00:0:0::F": True,
+    "[fd00::f]": True,
+    "fd00:0000:0000:0000:0000:0000:0000:000f": True,
+    "fe80::5054:ff:fe12:3456%eth0": True,
+    "::ffff:10.0.2.15": True,
+    "::ffff:127.0.0.9": True,
+    "fd00::e": False,
+    "::ffff:10.0.2.2": False,
+    "fd00::f.example.org": False,
+    "nn-0x20000000ab000001:pn-0x20000000ab000002": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("address", "is_own"), ADDRESSES.items())
+@pytest.mark.parametrize("kind", ["iscsi", "nvme"])
+def test_servers_by_ipv6(kind: str, address: str, is_own: bool, disks: Disks) -> None:
+    """iSCSI tells the address in full (%pI6), NVMe as whoever connected wrote it."""
+    place = {
+        "iscsi": "platform/host3/session1/target3:0:0/3:0:0:1/block/sdf",
+        "nvme": "virtual/nvme-fabrics/ctl/nvme1/nvme1n1",
+    }[kind]
+    folder = disks.folder / "sys/devices" / place
+    folder.mkdir(parents=True)
+    (disks.folder / SYSFS / folder.name).symlink_to(folder)
+    (folder / "device").symlink_to(folder.parent)
+    put(
+        disks.folder,
+        {
+            "proc/net/fib_trie": TRIE,
+            "proc/net/if_inet6": IF_INET6,
+            "sys/class/iscsi_connection/connection1:0/address": f"{address}\n",
+            "sys/devices/virtual/nvme-fabrics/ctl/nvme1/address": f"traddr={address},trsvcid=1\n",
+        },
+    )
+    assert bool(why_served(folder.name, disks)) == is_own
+
+
 def test_a_file_that_a_process_serves(disks: Disks) -> None:
     """A file system that no process serves may hold it, in memory and over the network, too."""
     for holder, why in (
