@@ -199,19 +199,20 @@ class MountTable:
         """Return the numbers MAJOR:MINOR of those that it is mounted from: without journals.
 
         Of a bind mount or a subvolume as of the whole. None for what is on no device: memory, the
-        network, processes (fuse), overlays, ZFS. A device that is gone keeps its number. A file
-        system without a number of its own is on all devices that its source names (bcachefs has
-        colons between); a btrfs on all that are known of one that has the source or, where that is
-        no device (/dev/root), of what is mounted there; if nobody can ask that, of all btrfs.
+        network, processes (fuse), overlays, ZFS. A device that is gone keeps its number. A bcachefs
+        has the number of one of its devices (fs/bcachefs/fs.c, bch2_fs_get_tree), and is on all
+        that its source names, with colons between; a btrfs is on all that are known of one that has
+        the source or, where that is no device (/dev/root), of what is mounted there; if nobody can
+        ask that, of all btrfs.
         """
-        if not mount.device.startswith("0:"):
-            return [mount.device]
-        if not self.is_on_device(mount):
-            return []
+        own = [] if mount.device.startswith("0:") else [mount.device]
+        if not self.is_on_device(mount) or (own and mount.fs_type != "bcachefs"):
+            return own
         if mount.fs_type == "btrfs":
             return self._btrfs_devices(mount)
         sources = [mount.source] if self._number(mount.source) else mount.source.split(":")
-        return [number for source in sources if (number := self._number(source))]
+        found = filter(None, map(self._number, sources))
+        return list(dict.fromkeys([*own, *found]))
 
     def _beside(self, mount: Mount) -> Iterator[str]:
         """Yield further devices of a file system: an external journal, a log, a realtime device."""

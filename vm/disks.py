@@ -22,6 +22,7 @@ MAKERS = {
     "ntfs": ("mkfs.ntfs", "-q", "-F", "-f"),
     "f2fs": ("mkfs.f2fs", "-q"),
     "nilfs2": ("mkfs.nilfs2", "-q", "-B", "128"),
+    "bcachefs": ("mkfs.bcachefs", "-q"),
 }
 SMALLEST_MIB = {"xfs": 320, "btrfs": 128}
 CHECKERS = {

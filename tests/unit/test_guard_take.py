@@ -143,10 +143,11 @@ def test_all_devices_of_a_btrfs(disks: Disks) -> None:
     assert len(taken(disks, mount("0:30", "/", "btrfs", "/dev/root"))[0]) == 3
 
 
-def test_all_devices_of_a_bcachefs(disks: Disks) -> None:
+@pytest.mark.parametrize("number", ["0:30", "8:0"])
+def test_all_devices_of_a_bcachefs(number: str, disks: Disks) -> None:
     """Alike but for their numbers: one of them does not stand in for another."""
     paths = [disks.add(f"sd{nth}", bcachefs(member=nth)) for nth in range(3)]
-    member = mount("0:30", "/mnt", "bcachefs", ":".join(paths))
+    member = mount(number, "/mnt", "bcachefs", ":".join(paths))
     entries, notes = taken(disks, member)
     assert notes == []
     assert [(e.method, e.device) for e in entries] == [(Method.BCACHEFS, path) for path in paths]

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,10 +27,14 @@ from vm.disks import (
     file_system_disk,
     swap_disk,
 )
-from vm.host import HostError
+from vm.host import SEARCH_PATH, HostError
 from vm.machine import Result
 
 FATS, LOGS = ("vfat", "exfat"), ("f2fs", "nilfs2")
+NO_BCACHEFS = pytest.mark.skipif(
+    shutil.which("mkfs.bcachefs", path=SEARCH_PATH) is None, reason="mkfs.bcachefs is not here"
+)
+"""Debian has it in experimental only."""
 NAMES = ("base", "alone", "byte", "new", "synced", "reading", "crashed", "replayed")
 """What was done to each, as in vm/guest/mounts.sh."""
 
@@ -41,6 +46,7 @@ NAMES = ("base", "alone", "byte", "new", "synced", "reading", "crashed", "replay
         ("6.12", ("ntfs3", *LOGS), ("crc32_generic",)),
         pytest.param("6.1", LOGS, ("crc32_generic",), marks=pytest.mark.long),
         pytest.param("7.3", ("ntfs", *LOGS), (), marks=pytest.mark.long),
+        pytest.param("6.12", ("bcachefs",), (), marks=[pytest.mark.long, NO_BCACHEFS]),
     ],
 )
 def test_what_changes_a_file_system(
