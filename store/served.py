@@ -8,7 +8,6 @@ suffices to stop before the one that holds the file, and a store is refused anyw
 import os
 import re
 from collections.abc import Iterator
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from linux.root import Root
 
@@ -25,10 +24,6 @@ SERVERS = (
 """By the place of a device in /sys/devices."""
 
 _OWN = "this machine serves it to itself"
-
-_LOOPBACK = bytes([*bytes(15), 1])
-_MAPPED = bytes(10) + b"\xff\xff"
-"""What an address of IPv4 has before it as one of IPv6 (RFC 4291)."""
 
 
 def why_served(name: str, root: Root) -> str:
@@ -58,12 +53,16 @@ def _addresses(folder: str, root: Root) -> Iterator[str]:
 
 def _is_own(address: str, root: Root) -> bool:
     """Return whether an address of IPv4 or IPv6 is one of this machine."""
+    from ipaddress import ip_address  # for disks on the network only
+
     try:
-        number = inet_pton(AF_INET6, address.strip("[]").partition("%")[0])
-    except (OSError, ValueError):
+        found = ip_address(address.strip("[]"))
+    except ValueError:
+        return False  # of another kind of network
+    if found.version == 6 and found.ipv4_mapped:
+        found = found.ipv4_mapped
+    if found.version == 4:
         own = re.findall(r"\|-- (\S+)\n\s*/32 host LOCAL", root.text("/proc/net/fib_trie") or "")
-        return address.startswith("127.") or address in own
-    if number.startswith(_MAPPED):
-        return _is_own(inet_ntop(AF_INET, number.removeprefix(_MAPPED)), root)
+        return found.is_loopback or str(found) in own
     own = re.findall(r"^\S{32}", root.text("/proc/net/if_inet6") or "", re.MULTILINE)
-    return number == _LOOPBACK or number.hex() in own
+    return found.is_loopback or found.packed.hex() in own
