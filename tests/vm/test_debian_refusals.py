@@ -192,3 +192,24 @@ def do_elsewhere(commands: list[str], data: Path, guests: Guests) -> None:
     other.power_off()
     copy_disk(copy, data)
     assert ext4_complaints(other.root) == ""
+
+
+@pytest.mark.long
+def test_file_system_that_the_next_boot_does_not_open(guests: Guests) -> None:
+    """Each resume would wait for it in vain: no hibernation begins until it is unmounted."""
+    swap, data = guests.folder / "swap.img", blank_disk(guests.folder / "data.img", 128)
+    SWAP_PARTITION.disk(swap)
+    guest = guests.make("initramfs-tools", "6.1", [swap, data])
+    guest.boot()
+    SWAP_PARTITION.prepare(guest, "/dev/vdb")
+    luks = LAYERS[1]
+    for command in (MAKE_KEY, *luks.make, f"mke2fs -q -t ext4 {luks.device}"):
+        guest.run(command)
+    guest.run(f"mkdir /data && mount {luks.device} /data")
+    refused = guest.run("torpor hibernate", check=False)
+    assert refused.status == 16, refused
+    assert "to open files, on which /data lies" in refused.output
+    assert "before you hibernate: umount /data; or" in refused.output
+    assert "to open files, on which /data lies" in guest.run("torpor doctor", check=False).output
+    guest.run("umount /data && cryptsetup close files")
+    hibernate_and_resume(guest)
