@@ -7,7 +7,7 @@ was flushed is there, of the rest any part, in any order, down to the sector.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from random import Random
 
 from tests.unit.crash.trace import Disks, Event, Flush, Write, replay
@@ -25,10 +25,12 @@ class Depth:
     """So many random subsets of more."""
     sectors: int
     """Every subset of the sectors of a write that has so many at most."""
+    both: int
+    """So many ways to tear both of two unflushed writes, for every two of them."""
 
 
-SHORT = Depth(all_of=5, random=30, sectors=4)
-LONG = Depth(all_of=11, random=600, sectors=8)
+SHORT = Depth(all_of=5, random=30, sectors=4, both=4)
+LONG = Depth(all_of=11, random=600, sectors=8, both=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +83,30 @@ def _changing(write: Write, disks: Disks) -> Write:
 
 
 def _survivors(pending: Sequence[Write], depth: Depth) -> Iterator[list[Write]]:
-    """Yield what can reach the disks of these writes: any of them, at most one of them torn."""
+    """Yield what can reach the disks of these writes: any of them, one or two of them torn."""
     yield from (
         [one for one, is_kept in zip(pending, kept, strict=True) if is_kept]
         for kept in _subsets(len(pending), depth.all_of, depth.random)
     )
-    for nth, write in enumerate(pending):
-        for torn in _torn(write, depth):
-            yield torn
-            yield [*pending[:nth], *torn]
-            yield [*pending[:nth], *torn, *pending[nth + 1 :]]
+    torn = [[*_torn(write, depth)] for write in pending]
+    for nth, ways in enumerate(torn):
+        for way in ways:
+            yield way
+            yield [*pending[:nth], *way]
+            yield [*pending[:nth], *way, *pending[nth + 1 :]]
+    chance = Random(len(pending))
+    for first, second in combinations([nth for nth, ways in enumerate(torn) if ways], 2):
+        for _ in range(depth.both):
+            one, other = chance.choice(torn[first]), chance.choice(torn[second])
+            yield [*one, *other]
+            yield [*pending[:first], *one, *pending[first + 1 : second], *other]
+            yield [
+                *pending[:first],
+                *one,
+                *pending[first + 1 : second],
+                *other,
+                *pending[second + 1 :],
+            ]
 
 
 def _subsets(count: int, all_of: int, some: int) -> Iterator[Sequence[bool]]:

@@ -25,7 +25,7 @@ from tests.unit.crash.machine import COLD, STREAMS, Machine, State, Trace
 from tests.unit.crash.stores import KINDS, Kind
 from tests.unit.crash.trace import Fault
 
-FEW = Depth(all_of=3, random=10, sectors=2)
+FEW = Depth(all_of=3, random=10, sectors=2, both=1)
 CUTS = st.none() | st.integers(0, 1 << 16)
 """Which of all crashes of a trace is the end of this life, None for none of them."""
 FAULTS = st.none() | st.builds(Fault, st.integers(1, 12), st.booleans(), st.booleans())
