@@ -73,7 +73,7 @@ sum() {
 }
 
 if [ -n "$(parameter store-layer)" ]; then
-    on_disk /dev/vdb 300000
+    on_disk /dev/vdb 300032 # whole chunks of a striped one
     set_up store "$(parameter store-layer)"
 fi
 on_disk /dev/vdc 32768
