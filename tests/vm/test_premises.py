@@ -58,10 +58,9 @@ def test_what_changes_a_file_system(
     modules: Sequence[str],
 ) -> None:
     """As tests/premises does for the file systems of most machines; `modules` are further ones."""
+    made = [make_volume(tmp_path / fs_type, fs_type) for fs_type in types]
     volumes = {
-        (fs_type, name): make_volume(tmp_path / f"{fs_type}-{name}", fs_type)
-        for fs_type in types
-        for name in NAMES
+        (each.fs_type, name): each.copy(f"{each.fs_type}-{name}") for each in made for name in NAMES
     }
     disks = [volume.path for volume in volumes.values()]
     machine = nursery.machine(
