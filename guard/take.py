@@ -65,8 +65,7 @@ class Guarded(ExitStack):
             device = self._opened(path, "swap or a store")
             part = Part(device, 0, device.size)
             if (identity := KINDS[Method.SWAP].identify(part.read)) is not None:
-                names = ("swap", path)
-                self._subjects.append(_Subject(Method.SWAP, identity, part, device, *names))
+                self._subjects.append(_Subject(Method.SWAP, identity, part, device, "swap", path))
 
     def entries(self, progress: Callable[[], None]) -> Iterator[GuardEntry]:
         """Yield what the resumer is to compare. Raises UnreadableError, and what `progress` does.
