@@ -43,7 +43,12 @@ _MACHINES = {
     "dmsetup": "dmsetup",
     "perl": "perl-base",
 }
-_TEST = {
+_BENCH = {
+    "lz4": "lz4",
+    "zstd": "zstd",
+    "/usr/lib/klibc/bin/sh": "klibc-utils",
+}
+_TEST = _BENCH | {
     "shellcheck": "shellcheck",
     "mandoc": "mandoc",
     "zsh": "zsh",
@@ -58,12 +63,9 @@ _TEST = {
     "debugfs": "e2fsprogs",
     "mkinitramfs": "initramfs-tools-core",
     "dracut": "dracut-core",
-    "/usr/lib/klibc/bin/sh": "klibc-utils",
     "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
     "systemd-analyze": "systemd",
     "cpio": "cpio",
-    "lz4": "lz4",
-    "zstd": "zstd",
     "bzip2": "bzip2",
     "rpmbuild": "rpm",
 }
@@ -71,7 +73,7 @@ PROGRAMS = {
     "frozen": _FREEZE,
     "package": _FREEZE | _PACKAGE,
     "demo": _FREEZE | _MACHINES,
-    "bench": _FREEZE | _MACHINES | {"lz4": "lz4", "zstd": "zstd"},
+    "bench": _FREEZE | _MACHINES | _BENCH,
     "test": _FREEZE | _MACHINES | _PACKAGE | _TEST,
 }
 
