@@ -21,7 +21,7 @@ from bench.measure import (
     seconds,
 )
 from vm import memory_root
-from vm.disks import swap_disk
+from vm.disks import blank_disk, swap_disk
 from vm.host import BUILD, ROOT, run
 from vm.tree import Tree
 
@@ -78,18 +78,27 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
 
 def _boots(folder: Path) -> Rounds:
     """Run the hooks as an initramfs does, each in its shells, beside a bare Python."""
-    swap = folder / "swap"
-    swap_disk(swap, SWAP_MIB, UUID)
     jobs: dict[str, Job] = {BARE: command(sys.executable, "-I", "-S", "-c", "pass")}
-    with _loop_device(swap) as number:
-        for named, (cmdline, location) in NAMED.items():
-            place = folder / f"boot-{len(jobs)}"
-            memory_root.lay_out(_initramfs(location), place, dict.fromkeys(_DISKS, number))
+    with roots(folder) as places:
+        for named, (cmdline, _) in NAMED.items():
             for hook, (words, shells) in HOOKS.items():
                 for shell in shells:
-                    inside = memory_root.command(place, cmdline, *_SHELLS[shell], *words)
+                    inside = memory_root.command(places[named], cmdline, *_SHELLS[shell], *words)
                     jobs[f"{named}, {hook} in {shell}"] = _boot(inside)
         return in_turn(jobs, STARTS)
+
+
+@contextmanager
+def roots(folder: Path) -> Iterator[dict[str, Path]]:
+    """Yield a root for each way to name the swap, as memory_root.command takes it."""
+    swap, other = folder / "swap", blank_disk(folder / "other", 1)
+    swap_disk(swap, SWAP_MIB, UUID)
+    with _loop_device(swap) as of_swap, _loop_device(other) as of_others:
+        devices = {disk: of_swap if disk == SWAP else of_others for disk in _DISKS}
+        places = {named: folder / f"boot-{nth}" for nth, named in enumerate(NAMED)}
+        for named, place in places.items():
+            memory_root.lay_out(_initramfs(NAMED[named][1]), place, devices)
+        yield places
 
 
 def _boot_figures(rounds: Rounds) -> Iterator[Figure]:
@@ -106,10 +115,12 @@ def _boot_figures(rounds: Rounds) -> Iterator[Figure]:
 
 
 _DISKS = ("sda", "sda1", "sda2", "sdb", "nvme0n1", "nvme0n1p1", "nvme0n1p2", "nvme0n1p3")
+SWAP = "sda2"
+"""The one of them that is the swap: of two with its UUID neither would be, and each boot wait."""
 
 
 def _initramfs(location: str) -> Tree:
-    """Return what is in it; the kernel and udev know some disks, which all are the swap."""
+    """Return what is in it; the kernel knows some disks."""
     tree = memory_root.initramfs_tree(RESUMER, "dash")
     klibc = _SHELLS["klibc"][0]
     for path in (Path(klibc), *Path("/lib").glob("klibc-*.so")):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import start
 from tests.initramfs.installed import BUILD, HERE
 from tests.tools import ROOT, unavailable
 from vm.host import HostError
@@ -115,6 +116,21 @@ def test_initramfs_tools_opens_more_while_the_resumer_waits(
     assert ("resume=\n" in found) == is_missed
     assert f"exit_code={7 if is_missed else 3}\n" in found
     assert seconds < 20
+
+
+@pytest.mark.parametrize("named", start.NAMED)
+def test_a_boot_of_the_bench_finds_its_swap_at_once(named: str, tmp_path: Path) -> None:
+    """Without an image, whatever names it: else `bench` would measure how long a boot waits."""
+    initramfs("dash")
+    if not Path("/dev/loop-control").exists():
+        unavailable("loop devices are missing")
+    resumer = "/usr/lib/torpor/resume/torpor-resume; cat /run/torpor/resume"
+    with start.roots(tmp_path) as places:
+        words = command(places[named], start.NAMED[named][0], "sh", "-c", resumer)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert "waiting" not in done.stderr
+    looked_at = "no device carries a mark" if named == "nothing" else f"/dev/{start.SWAP} is swap"
+    assert f"no image: {looked_at}" in done.stdout
 
 
 def test_a_machine_that_runs_is_left_alone() -> None:
