@@ -311,6 +311,7 @@ PageTypes = Struct(
     "slab" / Int64ul,
     "kernel" / Int64ul,
     "other" / Int64ul,
+    "sample" / Int64ul,
     Terminated,
 )
 

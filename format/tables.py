@@ -109,7 +109,7 @@ class MachineFacts:
 
 @dataclass(frozen=True, slots=True)
 class PageTypes:
-    """Pages of a snapshot, counted by what the kernel used them for."""
+    """Pages of a snapshot by what the kernel used them for, estimated from a sample."""
 
     page_cache: int
     """Of files on disks, and the metadata of their file systems."""
@@ -121,17 +121,19 @@ class PageTypes:
     """What else the kernel has got for itself, its own code and data too."""
     other: int
     """What is in the image and in none of these: free by now, or not to be classified."""
+    sample: int
+    """Pages that were looked at."""
 
     kind: ClassVar[int] = PAGE_TYPES
 
     @property
     def total(self) -> int:
-        """Pages of the snapshot."""
+        """About the pages of the snapshot."""
         return sum(self.by_name().values())
 
     def by_name(self) -> dict[str, int]:
-        """Return the pages of each type."""
-        return asdict(self)
+        """Return about how many pages there are of each type."""
+        return {name: count for name, count in asdict(self).items() if name != "sample"}
 
     def build(self) -> bytes:
         """Return the section's bytes."""

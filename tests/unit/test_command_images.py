@@ -84,11 +84,12 @@ def test_inspect_shows_the_working_set(torpor: Torpor) -> None:
 
 
 def test_inspect_shows_the_page_types(torpor: Torpor, tmp_path: Path) -> None:
-    types = PageTypes(page_cache=30720, anonymous=66560, slab=5120, kernel=0, other=0)
+    types = PageTypes(30720, 66560, slab=5120, kernel=0, other=0, sample=8192)
     (tmp_path / "image").write_bytes(SMALL.with_tables((5, types.build())).build())
     facts, words = inspected(torpor, tmp_path / "image")
-    assert facts["page_types"] == types.by_name()
-    assert "anonymous 260 MiB (65%), page cache 120 MiB (30%), slab 20 MiB (5%)" in words
+    assert facts["page_types"] == types.by_name() | {"sample": 8192}
+    shares = "anonymous 260 MiB (65%), page cache 120 MiB (30%), slab 20 MiB (5%)"
+    assert f"about {shares}, by a sample of 32 MiB" in words
 
 
 def test_inspect_says_what_is_wrong_with_a_table_beside_the_rest(torpor: Torpor) -> None:

@@ -184,7 +184,7 @@ def test_data_path_packs_what_the_declaration_says() -> None:
         (records.Superblock(UUID_0, -1, 4096, IDENTITY, platform=True), "created_ns", "-1"),
         (Mark(MarkState.COMPLETE, UUID_0, 0, 0, 1, page=1 << 64), "page", str(1 << 64)),
         (Guard([replace(ROOT, mount_point="/" * 65536)]), "mount_point", "65536"),
-        (PageTypes(1, 2, -3, 4, 5), "slab", "-3"),
+        (PageTypes(1, 2, -3, 4, 5, 6), "slab", "-3"),
     ],
     ids=lambda value: str(value)[:20],
 )

@@ -257,12 +257,12 @@ def counted(data: bytes, step: int = 3 * PAGE) -> PageTypes | None:
 @pytest.mark.parametrize("step", [PAGE, 3 * PAGE, 1 << 20])
 def test_each_kind(step: int, flags: Path) -> None:
     found = counted(stream(list(range(8))), step)
-    assert found == PageTypes(page_cache=1, anonymous=2, slab=1, kernel=2, other=2)
+    assert found == PageTypes(page_cache=1, anonymous=2, slab=1, kernel=2, other=2, sample=8)
 
 
 def test_frames_with_gaps_and_pages_of_zeros(flags: Path) -> None:
     found = counted(stream([1 | ZERO, 3, 5, 6 | ZERO], zeros=2))
-    assert found == PageTypes(page_cache=1, anonymous=1, slab=0, kernel=1, other=1)
+    assert found == PageTypes(page_cache=1, anonymous=1, slab=0, kernel=1, other=1, sample=4)
 
 
 def test_many_frames_far_apart(flags: Path) -> None:
@@ -270,7 +270,9 @@ def test_many_frames_far_apart(flags: Path) -> None:
     values = [CACHE] * 20_000 + [ANON] * 70_000 + [SLAB] * 10
     put(flags, *values)
     found = counted(stream(frames))
-    assert found == PageTypes(page_cache=700, anonymous=700, slab=10, kernel=0, other=0)
+    assert found == PageTypes(
+        page_cache=700, anonymous=700, slab=10, kernel=0, other=0, sample=1410
+    )
 
 
 def test_tails_are_what_their_heads_are(flags: Path) -> None:
@@ -278,7 +280,23 @@ def test_tails_are_what_their_heads_are(flags: Path) -> None:
     values = [0] * 510 + [CACHE, TAIL, TAIL, TAIL, ANON, ANON | TAIL, 0, TAIL]
     put(flags, *values)
     found = counted(stream(list(range(len(values)))), PAGE)
-    assert found == PageTypes(page_cache=4, anonymous=2, slab=0, kernel=512, other=0)
+    assert found == PageTypes(page_cache=4, anonymous=2, slab=0, kernel=512, other=0, sample=518)
+
+
+def test_of_many_frames_a_sample_is_looked_at(flags: Path) -> None:
+    """All over them, and as many of each type as there are: here in blocks of the kernel's."""
+    put(flags, *([CACHE] * 300 + [ANON] * 600 + [SLAB] * 124) * 100)
+    found = counted(stream(list(range(102_400))), 64 * PAGE)
+    assert found is not None
+    assert 1024 < found.sample <= 2048
+    shares = [count / 102_400 for count in found.by_name().values()]
+    assert shares == pytest.approx([300 / 1024, 600 / 1024, 124 / 1024, 0, 0], abs=0.03)
+
+
+def test_a_tail_whose_head_is_not_in_the_sample(flags: Path) -> None:
+    put(flags, *[0] * 1024, ANON, *[TAIL] * 1023)
+    found = counted(stream(list(range(1500, 1516))))
+    assert found == PageTypes(page_cache=0, anonymous=16, slab=0, kernel=0, other=0, sample=16)
 
 
 @pytest.mark.parametrize(
@@ -312,5 +330,6 @@ def test_flags_of_this_machine() -> None:
     types = found.result()
     found.close()
     assert types is not None
-    assert types.total == 100_000 - 256
+    assert types.total == pytest.approx(100_000 - 256, rel=0.01)
+    assert types.sample <= 2048
     assert types.kernel > 0

@@ -50,7 +50,7 @@ FACTS = forge.facts(b"0x0 0x9ffff System RAM", b"Testing 9000", b"avx fpu sse2")
 TABLES = ((2, guard(forge.guard_entry(), forge.guard_entry(mount_point=b"/home"))), (3, FACTS))
 LAYERED = guard(forge.guard_entry(layers=b"partition from sector 2048, of 409600\ndisk"))
 TABLED = SMALL.with_tables(*TABLES)
-PAGE_TYPES = bytes(range(40))
+PAGE_TYPES = bytes(range(48))
 
 
 def with_super(superblock: Super) -> bytes:

@@ -1,6 +1,7 @@
 """Say what an image holds, without reading all of it."""
 
 import argparse
+from dataclasses import asdict
 
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE
@@ -45,15 +46,16 @@ def _table(
     if found is None:
         return None, ""
     if isinstance(found, PageTypes):
-        return dict(found.by_name()), _shares(found)
+        return dict(asdict(found)), _shares(found)
     return dict(found.counts()), str(found)
 
 
 def _shares(types: PageTypes) -> str:
     """Return the page types with their sizes, the largest first."""
     by_size = sorted(types.by_name().items(), key=lambda item: -item[1])
-    return ", ".join(
+    shares = ", ".join(
         f"{name.replace('_', ' ')} {count * PAGE_SIZE >> 20} MiB ({count / types.total:.0%})"
         for name, count in by_size
         if count
     )
+    return f"about {shares}, by a sample of {types.sample * PAGE_SIZE >> 20} MiB"
