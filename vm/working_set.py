@@ -110,8 +110,10 @@ class Sleep:
     """The life that it ended."""
     after: Result
     saved: float
+    answered: float
+    """Seconds from power-on until a process of the guest said anything."""
     power_on: float
-    """Seconds, as in Warming."""
+    """As in Warming, as `saved`."""
     stored: int
     """Bytes of the swap that were written to."""
 
@@ -119,20 +121,23 @@ class Sleep:
 def sleeps(machine: Machine, ways: Sequence[str]) -> Iterator[Sleep]:
     """Power on, and again after each hibernation, each to a swap of its own from vdc on.
 
-    The guest tells when a way begins and when it is back. Raises MachineError if the machine does
-    not hibernate, or not come back.
+    The guest tells when a way begins and when it is back; another process of it may say meanwhile
+    that it is `alive`. Raises MachineError if the machine does not hibernate, or not come back.
     """
     with machine.start(LIMIT_SECONDS) as running:
         before, saved = _until_off(running, ways[0])
     for nth, (way, following) in enumerate(zip(ways, [*ways[1:], None], strict=True)):
         stored = machine.disks[2 + nth].stat().st_blocks * 512
-        resume = f"{machine.append} resume=/dev/vd{chr(ord(FIRST_SWAP) + nth)}"
+        resume = f"{machine.append} resume=/dev/vd{chr(ord(FIRST_SWAP) + nth)} way={way}"
         log = machine.log.with_name(f"{machine.log.stem}-{nth + 1}.log")
         with replace(machine, append=resume, log=log).start(LIMIT_SECONDS) as running:
-            running.wait_report(rf"^returned way={way} code=0")
+            returned = rf"returned way={way} code=0"
+            running.wait_report(f"^(alive|{returned})")
+            answered = running.seconds
+            running.wait_report(f"^{returned}")
             power_on = running.seconds
             after, then = _until_off(running, following)
-        yield Sleep(way, before, after, saved, power_on, stored)
+        yield Sleep(way, before, after, saved, answered, power_on, stored)
         before, saved = after, then
 
 

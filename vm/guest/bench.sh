@@ -1,6 +1,7 @@
 #!/bin/sh
 # Hibernates once by each way that ways= names, with the same memory each time and a fresh swap
-# for each (vdc, vdd, …): torpor, or the kernel itself with that compressor.
+# for each (vdc, vdd, …): torpor, or the kernel itself with that compressor. Meanwhile a process
+# answers.
 
 . /guest/lib.sh
 compressor=/sys/module/hibernate/parameters/compressor
@@ -12,6 +13,17 @@ fill() {
     dd if=/dev/vdb of=/mnt/data bs=1M iflag=direct 2>/run/dd.log
     dd if=/dev/vdb of=/dev/null bs=1M count=64 2>/run/dd.log
     md5sum </mnt/data
+}
+
+# Says each twentieth of a second that it runs; after a resume, as soon as it runs again.
+answer() {
+    mkfifo /tmp/silent
+    exec 3<>/tmp/silent
+    while :; do
+        echo alive >/dev/ttyS1
+        # shellcheck disable=SC3045 # busybox has it, and starts no process as for sleep
+        read -r -t 0.05 _ <&3
+    done
 }
 
 hibernate() {
@@ -27,6 +39,7 @@ hibernate() {
 echo shutdown >/sys/power/disk
 echo $image_size >/sys/power/image_size
 before=$(fill)
+answer &
 set -- /dev/vdc /dev/vdd /dev/vde
 for way in $(parameter ways | tr , ' '); do
     swap=$1
@@ -39,3 +52,4 @@ for way in $(parameter ways | tr , ' '); do
     report "returned way=$way code=$code data-differs=$?"
     swapoff "$swap"
 done
+kill $!
