@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import hibernation, native, record, scale, start, working_set
+from bench import hibernation, native, profile, record, scale, start, working_set
 from bench.figure import Figure, print_table
 from vm.host import BUILD, ROOT
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("vm", "scale", "working-set"))
+    parser.add_argument("what", nargs="?", choices=("vm", "scale", "working-set", "profile"))
     what = parser.parse_args().what
     logs = BUILD / "bench"
     logs.mkdir(exist_ok=True)
@@ -27,6 +27,8 @@ def main() -> int:
                 _keep("bench-vm", *hibernation.measure(logs))
             case "working-set":
                 _keep("bench-working-set", *working_set.measure(logs))
+            case "profile":
+                _keep("bench-profile", *profile.measure(Path(name), logs))
             case "scale":
                 _keep("bench-scale", *scale.measure(Path(name), scale.LONG))
             case _:

@@ -3,11 +3,11 @@
 import shutil
 import struct
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vm.host import BUILD, GUEST_SCRIPTS, HostError, kept, run
-from vm.tree import BUSYBOX, Tree
+from vm.tree import BUSYBOX, NO_FILES, Tree
 
 MIB = 1 << 20
 PAGE = 4096
@@ -38,12 +38,14 @@ MACHINE_ID = b"%032x\n" % 7
 """Of the guests with busybox."""
 
 
-def root_disk(path: Path, more: Iterable[str] = ()) -> Path:
+def root_disk(path: Path, more: Iterable[str] = (), files: Mapping[str, bytes] = NO_FILES) -> Path:
     """Make the ext4 root with busybox, perl, the frozen torpor and the guest scripts.
 
-    `more` are further programs of the host.
+    `more` are further programs of the host, `files` what else lies there.
     """
     tree = _root_tree()
+    for place, contents in files.items():
+        tree.file(place, contents)
     for name in more:
         tree.host_program(name)
 

@@ -3,7 +3,7 @@
 import gzip
 import lzma
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import zstandard
@@ -12,7 +12,7 @@ from vm.disks import MACHINE_ID, root_disk
 from vm.host import BUILD, GUEST_SCRIPTS, HostError
 from vm.kernels import Kernel
 from vm.machine import Machine
-from vm.tree import Tree
+from vm.tree import NO_FILES, Tree
 
 RESUMER = BUILD / "torpor-resume"
 APPLETS = ["sh", "cat", "echo", "insmod", "mkdir", "mount", "poweroff", "switch_root"]
@@ -20,12 +20,16 @@ EARLY_APPLETS = ["cut", "dmesg", "grep", "pidof", "sleep", "tr"]
 
 
 def build_initramfs(
-    kernel: Kernel, output: Path, modules: Sequence[str] = (), early: Sequence[str] = ()
+    kernel: Kernel,
+    output: Path,
+    modules: Sequence[str] = (),
+    early: Sequence[str] = (),
+    files: Mapping[str, bytes] = NO_FILES,
 ) -> Path:
     """Write an initramfs for this kernel with the frozen resumer's folder to `output`.
 
     It loads these modules besides those for the root, has dmsetup where dm_mod is among them, and
-    runs these scripts of guest/ before the resumer.
+    runs these scripts of guest/ before the resumer. `files` are what else lies there.
     Uncompressed: the guest, often emulated, would take longer to unpack it than it saves.
     """
     tree = Tree()
@@ -38,6 +42,8 @@ def build_initramfs(
         tree.file(f"/early/{name}", GUEST_SCRIPTS / name)
     tree.program("/usr/lib/torpor/resume", RESUMER)
     tree.file("/var/lib/torpor/machine-id", MACHINE_ID)
+    for place, data in files.items():
+        tree.file(place, data)
     loaded = guest_modules(kernel, modules)
     for name, contents in loaded.items():
         tree.file(f"/modules/{name}.ko", contents)
