@@ -8,9 +8,9 @@ from store.find import look_at
 from tests.unit.fake_initramfs import Link
 from tests.unit.fake_machine import GIB, HOME_UUID, IMAGE, MOUNTS, RELEASE, FakeMachine
 from tests.unit.test_doctor_kinds import DASHED, LUKS, dracut, hold, mkinitcpio, systemd
-from torpor.doctor.check_devices import unreached
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, Level
+from torpor.doctor.unreached import unreached
 
 HOME_LUKS = LUKS.replace("swap_crypt", "home")
 PCI = "pci0000:00/0000:00:1f.2"

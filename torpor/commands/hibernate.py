@@ -19,8 +19,8 @@ from state.record import recording
 from store.choose import Settings, choose_store, doubts, other_swaps
 from store.find import Found
 from torpor.arguments import add_codec, size
-from torpor.doctor.check_devices import unreached
 from torpor.doctor.facts import Facts
+from torpor.doctor.unreached import unreached
 from torpor.output import say, warn
 
 

@@ -1,24 +1,28 @@
 """Checks that a boot reaches the devices of the store and of what is mounted, for the guard.
 
 It has to open their encryption and logical volumes, to assemble arrays, to connect to servers, and
-to hold the drivers of the disks. `torpor hibernate` asks here, too.
+to hold the drivers of the disks.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from errors import InitramfsError, command
+from errors import InitramfsError
 from initramfs.generators.generator import Fault
 from initramfs.generators.joined import Joined
-from initramfs.generators.layers import Crypt, Known, Opened, Other
-from store import crypttab
+from initramfs.generators.layers import Known, Opened, Other
 from torpor.doctor.check_initramfs import RESUMER
 from torpor.doctor.facts import STORE, Facts
 from torpor.doctor.finding import Finding, Level, of_fault, ok, problem, warning
+from torpor.doctor.unreached import (
+    drivers_beside,
+    has_random_key,
+    lost_keys,
+    of_system,
+    unmounted,
+)
 
-_SYSTEM = ("/", "/usr")
-"""What every generator opens the devices of, if it can."""
 _FOR_A_WHILE = ("/media/", "/mnt", "/run/media/")
 """Below these somebody mounts what is taken away again (hier(7), udisks)."""
 _MODULE = re.compile(r"lib/modules/.*/([\w-]+)\.ko(\.\w+)?$")
@@ -30,7 +34,7 @@ def layers(facts: Facts) -> Iterator[Finding]:
         yield ok("the store and all file systems lie on disks or partitions, nothing is to open")
     for what, found in _opened(facts):
         is_for_a_while = found.level != Level.OK and what.startswith(_FOR_A_WHILE)
-        yield replace(_unmounted(what, found), enabling="") if is_for_a_while else found
+        yield replace(unmounted(what, found), enabling="") if is_for_a_while else found
 
 
 def drivers(facts: Facts) -> Iterator[Finding]:
@@ -41,25 +45,18 @@ def drivers(facts: Facts) -> Iterator[Finding]:
 
 def random_keys(facts: Facts) -> Iterator[Finding]:
     """Look for file systems that the next boot cannot read, whatever the initramfs opens."""
-    yield from (_unmounted(what, found) for what, found in _lost_keys(facts))
+    yield from (unmounted(what, found) for what, found in lost_keys(facts))
 
 
-def unreached(facts: Facts) -> list[Finding]:
-    """Return what the next boot certainly does not reach, so that it loses the image.
+def judged(facts: Facts) -> list[tuple[str, Finding]]:
+    """Return what the initramfs reaches and what not, and what lies there.
 
-    Nothing where the initramfs cannot be read, or does not open what this boot has opened: then it
-    is another one, or not known well enough. It is not read, which may take a second or two, where
-    all that is to be reached comes with / and /usr. Raises as Facts.
+    Nothing where what is said of it does not agree with this boot.
     """
-    found = [*_lost_keys(facts)]
-    system = _system(facts)
-    if _beside(facts, system) and _is_judged(facts, system):
-        found += [*_opened(facts), *_driven(facts)]
-    certain = ((what, each) for what, each in found if each.is_certain)
-    return [each if what == STORE else _unmounted(what, each) for what, each in certain]
+    return [*_opened(facts), *_driven(facts)] if _is_known(facts) else []
 
 
-def _is_judged(facts: Facts, system: list[Known]) -> bool:
+def _is_known(facts: Facts) -> bool:
     """Return whether what is said of the initramfs agrees with this boot."""
     try:
         maker = facts.maker
@@ -67,19 +64,7 @@ def _is_judged(facts: Facts, system: list[Known]) -> bool:
         return False
     if maker is None or RESUMER not in facts.initramfs:
         return False
-    return not any(maker.shut(facts.boot, one) for one in system)
-
-
-def _beside(facts: Facts, system: list[Known]) -> bool:
-    """Return whether a boot has to open or drive anything besides what / and /usr are on."""
-    opened = {one for each in facts.to_open.values() for one in each}
-    return bool(opened - {*system}) or any(_others(facts))
-
-
-def _system(facts: Facts) -> list[Known]:
-    """Return what / and /usr lie on: it was opened at this boot, perhaps by what is not known."""
-    found = [each for mount in _SYSTEM for each in facts.to_open.get(mount, ())]
-    return [each for each in found if not isinstance(each, Other)]
+    return not any(maker.shut(facts.boot, one) for one in of_system(facts))
 
 
 def _opened(facts: Facts) -> Iterator[tuple[str, Finding]]:
@@ -87,7 +72,7 @@ def _opened(facts: Facts) -> Iterator[tuple[str, Finding]]:
     needed: dict[Opened, str] = {}
     for what, opened in facts.to_open.items():
         for one in opened:
-            if not _has_random_key(facts, one):
+            if not has_random_key(facts, one):
                 needed.setdefault(one, what)
     if needed and facts.maker is None:
         names = ", ".join(one.name for one in needed)
@@ -97,20 +82,13 @@ def _opened(facts: Facts) -> Iterator[tuple[str, Finding]]:
     yield from ((what, _found(facts, one, what)) for one, what in needed.items())
 
 
-def _unmounted(what: str, found: Finding) -> Finding:
-    """Return the finding with another remedy in front, for what is mounted."""
-    return replace(
-        found, remedy=f"before you hibernate: {command('umount', what)}; or {found.remedy}"
-    )
-
-
 def _found(facts: Facts, one: Opened, what: str) -> Finding:
     on_it = f"{one.name}, on which {what} lies"
     if isinstance(one, Other) or facts.maker is None:
         message = f"what opens {on_it}, is unknown"
         return warning(message, f"see that {facts.initramfs_path} does")
     fault = facts.maker.shut(facts.boot, one)
-    system = _system(facts)
+    system = of_system(facts)
     if fault is None and isinstance(one, Joined) and one.is_remote and one not in system:
         message = f"whether {facts.initramfs_path} can {one.verb} {on_it}, is unknown"
         return warning(message, "see that it does")
@@ -130,7 +108,7 @@ def _after_enable(facts: Facts, one: Known, what: str, finding: Finding, fault: 
     generator = facts.generator
     if generator is None:
         return finding
-    foreseen = generator.foreseen(facts.boot, facts.to_open[STORE], _system(facts))
+    foreseen = generator.foreseen(facts.boot, facts.to_open[STORE], of_system(facts))
     if later := generator.shut(replace(facts.boot, initramfs=foreseen), one):
         return replace(finding, remedy=of_fault(later, facts.again).remedy)
     first = "run torpor enable" if what == STORE else facts.again
@@ -139,36 +117,8 @@ def _after_enable(facts: Facts, one: Known, what: str, finding: Finding, fault: 
     return replace(finding, remedy=remedy, enabling=f"have the initramfs {one.verb} {on_it}")
 
 
-def _has_random_key(facts: Facts, one: Opened) -> bool:
-    """Return whether it is encrypted with another key at each boot."""
-    line = facts.crypttab_lines.get(one.name) if isinstance(one, Crypt) else None
-    return line is not None and line.has_random_key
-
-
-def _lost_keys(facts: Facts) -> Iterator[tuple[str, Finding]]:
-    for what, opened in facts.to_open.items():
-        for one in opened:
-            if _has_random_key(facts, one):
-                message = (
-                    f"{what} is encrypted with a new random key at each boot ({one.name} in "
-                    f"{crypttab.PATH}): the next one cannot compare it, and loses the image"
-                )
-                yield what, replace(problem(message, "use LUKS for it"), is_certain=True)
-
-
-def _others(facts: Facts) -> dict[str, tuple[str, str]]:
-    """Return by module what disk it drives, and what lies there, but for those of / and /usr."""
-    system = {module for each in _SYSTEM for module in facts.drivers.get(each, ())}
-    return {
-        module: (disk, what)
-        for what, driven in reversed(facts.drivers.items())
-        for module, disk in driven.items()
-        if module not in system
-    }
-
-
 def _driven(facts: Facts) -> Iterator[tuple[str, Finding]]:
-    others = _others(facts)
+    others = drivers_beside(facts)
     names = map(_MODULE.search, facts.initramfs.entries if others else ())
     held = {found[1].replace("-", "_") for found in names if found}
     for module, (disk, what) in others.items():

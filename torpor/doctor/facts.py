@@ -1,17 +1,15 @@
-"""What several checks want to know; each fact is found once, when it is first asked for."""
+"""What several checks want to know; each fact is found once, when it is first asked for.
+
+What knows the initramfs and its generators is imported then, too: `torpor hibernate` mostly asks
+for nothing of it.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 
 from errors import InitramfsError, command
-from initramfs.archive.initramfs import Initramfs, Source, as_text, fingerprint, read_initramfs
-from initramfs.generators.find import commands as commands_of
-from initramfs.generators.find import decides, find_generator, maker_of
-from initramfs.generators.generator import Boot, Generator, Maker
 from initramfs.generators.layers import Opened, to_open
-from initramfs.loaders.find import find_initramfs
 from linux import attached, cmdline, stack
 from linux.mounts import MountTable, file_systems, read_mounts
 from linux.root import Root
@@ -23,8 +21,12 @@ from store import crypttab
 from store.choose import Settings, choose_store
 from store.find import Found
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from initramfs.archive.initramfs import Initramfs, Source
+    from initramfs.generators.generator import Boot, Generator, Maker
+
 STORE = "the store"
-_FINGERPRINTS = "lib/torpor/resume/"
 
 
 class Facts:
@@ -49,13 +51,17 @@ class Facts:
         self._store = store
 
     @cached_property
-    def generator(self) -> Generator | None:
+    def generator(self) -> "Generator | None":
         """What makes the initramfs here."""
+        from initramfs.generators.find import find_generator
+
         return find_generator(self.root)
 
     @cached_property
-    def maker(self) -> Maker | None:
+    def maker(self) -> "Maker | None":
         """What made the initramfs that is there."""
+        from initramfs.generators.find import maker_of
+
         return maker_of(self.initramfs)
 
     @cached_property
@@ -71,6 +77,8 @@ class Facts:
     @cached_property
     def again(self) -> str:
         """How the initramfs is rebuilt, the end of many a remedy."""
+        from initramfs.generators.find import commands as commands_of
+
         commands = commands_of(self.root, self.generator) if self.generator else []
         if self._again or not commands:
             return self._again or "rebuild it with your initramfs generator"
@@ -142,8 +150,10 @@ class Facts:
         return crypttab.parse(self.root.text(crypttab.PATH) or "")
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> "Source":
         """The files of the initramfs that boots the kernel."""
+        from initramfs.loaders.find import find_initramfs
+
         try:
             return find_initramfs(self.root, self._release)
         except InitramfsError as error:
@@ -160,7 +170,7 @@ class Facts:
         return paths[-1]
 
     @cached_property
-    def initramfs(self) -> Initramfs:
+    def initramfs(self) -> "Initramfs":
         """What is in it."""
         try:
             return self._initramfs
@@ -170,17 +180,14 @@ class Facts:
             ) from error
 
     @cached_property
-    def boot(self) -> Boot:
+    def boot(self) -> "Boot":
         """A boot by it, with this boot's kernel command line."""
+        from initramfs.generators.generator import Boot
+
         return Boot(self.root, self.initramfs_path, self.initramfs, self.words)
 
     @cached_property
-    def _initramfs(self) -> Initramfs:
-        paths = tuple(self.root.path(path) for path in self.source.paths)
-        return read_initramfs(replace(self.source, paths=paths), _keep)
+    def _initramfs(self) -> "Initramfs":
+        from torpor.doctor.contents import read_contents
 
-
-def _keep(name: str) -> Callable[[bytes], object] | None:
-    if name in (LOCATION[1:], MACHINE_ID[1:]) or decides(name):
-        return as_text
-    return fingerprint if _FINGERPRINTS in name else None
+        return read_contents(self.source, self.root, (LOCATION, MACHINE_ID))

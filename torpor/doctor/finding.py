@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from initramfs.generators.generator import Fault
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from initramfs.generators.generator import Fault
 
 
 class Level(StrEnum):
@@ -52,7 +54,7 @@ def problem(message: str, remedy: str, enabling: str = "") -> Finding:
     return Finding(Level.PROBLEM, message, remedy, enabling)
 
 
-def of_fault(fault: Fault, again: str) -> Finding:
+def of_fault(fault: "Fault", again: str) -> Finding:
     """Return the finding that a boot has a fault; `again` is how the initramfs is rebuilt."""
     remedy = fault.remedy
     if fault.in_initramfs:
