@@ -88,6 +88,7 @@ def hibernate(
         writing = Writing(store, plan, working_set)
         reclaim_early(plan.largest_image(), log)
         _attach(store, snapshot)
+        store.get_ahead(image_of(memory(), plan.largest_image()) // 2)
         undo.enter_context(signals_held_back())
         downtime.begin()
         undo.callback(downtime.end, log)
@@ -100,7 +101,6 @@ def hibernate(
             return
         taken = downtime.so_far() - stopped
         log(f"snapshot of {snapshot.image_size() >> 20} MiB taken, writing it to {plan.store}")
-        undo.callback(store.give_back)
         mark = writing.write(snapshot, guard, last_resort)
         if plan.verify:
             writing.read_back(mark, last_resort)

@@ -4,7 +4,9 @@ import fcntl
 import os
 import struct
 from array import array
+from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from linux.block import encode_device
 from linux.open_file import OpenFile
@@ -26,12 +28,12 @@ FREEZE = _request(_NONE, 1)
 UNFREEZE = _request(_NONE, 2)
 ATOMIC_RESTORE = _request(_NONE, 4)
 FREE = _request(_NONE, 5)
-FREE_SWAP_PAGES = _request(_NONE, 9)
 SET_SWAP_AREA = _request(_WRITE, 13, _SWAP_AREA.size)
 GET_IMAGE_SIZE = _request(_READ, 14, _LONG.size)
 PLATFORM_SUPPORT = _request(_NONE, 15)
 POWER_OFF = _request(_NONE, 16)
 CREATE_IMAGE = _request(_WRITE, 17, _INT.size)
+AVAIL_SWAP_SIZE = _request(_READ, 19, _LONG.size)
 ALLOC_SWAP_PAGE = _request(_READ, 20, _LONG.size)
 
 
@@ -47,9 +49,13 @@ class SnapshotDevice(OpenFile):
         """Open it: os.O_RDONLY to create an image, os.O_WRONLY to restore one."""
         super().__init__(os.open(PATH, flags | os.O_CLOEXEC))
 
-    def _ioctl(self, request: int, argument: int | bytes | bytearray | memoryview = 0) -> None:
-        """Make the one system call of every method; the kernel changes a bytearray, or a view."""
+    def _ioctl(self, request: int, argument: int | bytes | bytearray = 0) -> None:
+        """Make the one system call of most methods; the kernel changes a bytearray."""
         fcntl.ioctl(self.fd, request, argument)
+
+    def _ioctl_each(self, request: int, arguments: list[memoryview]) -> None:
+        """Make a system call for each, which the kernel changes, without Python's part in each."""
+        deque(map(partial(fcntl.ioctl, self.fd, request), arguments), maxlen=0)
 
     def freeze(self) -> None:
         """Freeze all user tasks but this thread. EBUSY: one did not stop within its time."""
@@ -80,26 +86,36 @@ class SnapshotDevice(OpenFile):
         """Name the active swap area that alloc_swap_pages uses; `offset` of its header in pages."""
         self._ioctl(SET_SWAP_AREA, _SWAP_AREA.pack(offset, encode_device(device)))
 
-    def alloc_swap_pages(self, count: int) -> "array[int]":
-        """Allocate pages of swap, return their offsets on the device in bytes.
+    def avail_swap_size(self) -> int:
+        """Return the bytes that are free in the area that set_swap_area named."""
+        return self._get_long(AVAIL_SWAP_SIZE)
 
-        ENOSPC: there are not as many; those that there were are taken, until free_swap_pages.
+    def alloc_swap_pages(self, count: int) -> "array[int]":
+        """Allocate up to `count` pages of swap, return their offsets on the device in bytes.
+
+        An error comes out only if there is none; ENOSPC: no page is free. They are taken until this
+        is closed (user.c, snapshot_release). Needs no snapshot, and no frozen task.
         """
         offsets = array("q", bytes(count * _LONG.size))
         view = memoryview(offsets).cast("B")
-        for at in range(0, len(view), _LONG.size):
-            self._ioctl(ALLOC_SWAP_PAGE, view[at : at + _LONG.size])
+        slots = [view[at : at + _LONG.size] for at in range(0, len(view), _LONG.size)]
+        try:
+            self._ioctl_each(ALLOC_SWAP_PAGE, slots)
+        except OSError:
+            got = offsets.index(0)  # where the swap's header is
+            if not got:
+                raise
+            return offsets[:got]
         return offsets
-
-    def free_swap_pages(self) -> None:
-        """Give all allocated pages back."""
-        self._ioctl(FREE_SWAP_PAGES)
 
     def image_size(self) -> int:
         """Return the size in bytes of the image that create_image took."""
-        size = bytearray(_LONG.size)
-        self._ioctl(GET_IMAGE_SIZE, size)
-        return int.from_bytes(size, "little", signed=True)
+        return self._get_long(GET_IMAGE_SIZE)
+
+    def _get_long(self, request: int) -> int:
+        number = bytearray(_LONG.size)
+        self._ioctl(request, number)
+        return int.from_bytes(number, "little", signed=True)
 
     def platform_support(self, *, enabled: bool) -> None:
         """Say whether power_off may use the firmware (ACPI S4)."""

@@ -26,6 +26,7 @@ from store.blocks import BlockSink
 from store.header import StoreHeader, new_store_header, read_header
 from store.identity import refuse_others
 from store.place import refuse_volatile
+from store.supply import Supply
 
 SMALLEST_SIZE = 1 << 20
 """Bytes of a store."""
@@ -63,9 +64,7 @@ class OwnStore(BlockStore):
     def __init__(self, fd: int, name: str, header: StoreHeader, runs: Extents) -> None:
         super().__init__(fd, name, header)
         self.runs = runs
-        self._left = sum(runs.counts)
-        self._run = 0
-        self._within = 0
+        self._supply = Supply(runs)
 
     @property
     def room(self) -> int:
@@ -75,32 +74,19 @@ class OwnStore(BlockStore):
     @property
     def is_untouched(self) -> bool:
         """Whether nothing is allocated."""
-        return self._run == self._within == 0
+        return self._supply.left * PAGE_SIZE == self.room
 
     def attach(self, snapshot: SnapshotDevice) -> None:
         """See Store: the room is ours already."""
 
+    def get_ahead(self, size: int) -> None:
+        """See Store: the room is ours already."""
+
     def allocate(self, pages: int) -> Extents:
         """See BlockStore."""
-        if pages > self._left:
+        if pages > self._supply.left:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._left -= pages
-        found = Extents()
-        while pages:
-            start, count = self.runs.starts[self._run], self.runs.counts[self._run]
-            part = min(count - self._within, pages)
-            found.add(start + self._within, part)
-            pages -= part
-            self._within += part
-            if self._within == count:
-                self._run, self._within = self._run + 1, 0
-        return found
-
-    def give_back(self) -> None:
-        """See Store."""
-        self._left = sum(self.runs.counts)
-        self._run = 0
-        self._within = 0
+        return self._supply.take(pages)
 
 
 class DeviceStore(OwnStore):

@@ -132,10 +132,16 @@ class Store(Protocol):
         """See __enter__."""
 
     def attach(self, snapshot: SnapshotDevice) -> None:
-        """Say from which snapshot device the store gets what it needs. Raises OSError."""
+        """Say from which snapshot device the store gets what it needs. Raises OSError.
+
+        What it got there it has until that is closed.
+        """
+
+    def get_ahead(self, size: int) -> None:
+        """Get room for about so many bytes now; what is missing then, a sink gets as it needs it.
+
+        Takes time that nobody waits for, as long as the machine is not frozen.
+        """
 
     def sink(self) -> StoreSink:
         """Return where the image goes, with all of its big memory."""
-
-    def give_back(self) -> None:
-        """Give back all room that a sink took: the image is not to be."""

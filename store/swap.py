@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from format import PAGE_SIZE
 from format.mark import Extents
@@ -11,6 +11,10 @@ from linux.snapshot import SnapshotDevice
 from store.device import BlockStore, open_device
 from store.header import read_header
 from store.place import Place
+from store.supply import Supply
+
+_STEP = 512
+"""Pages that are asked for at a time."""
 
 
 class SwapStore(BlockStore):
@@ -26,6 +30,7 @@ class SwapStore(BlockStore):
         super().__init__(device.fd, area.path, header)
         self._room = area.size - area.used
         self._snapshot: SnapshotDevice
+        self._ahead = Supply()
 
     @property
     def room(self) -> int:
@@ -37,17 +42,34 @@ class SwapStore(BlockStore):
         snapshot.set_swap_area(os.fstat(self.fd).st_rdev, self.slot.page)
         self._snapshot = snapshot
 
+    def get_ahead(self, size: int) -> None:
+        """See Store. At least half of what is free stays for what the kernel swaps out.
+
+        Any error ends it: one that lasts comes again when the sink asks for more.
+        """
+        with suppress(OSError):
+            left = min(size, self._snapshot.avail_swap_size() // 2) // PAGE_SIZE
+            while left > 0:
+                got = self._get(min(left, _STEP))
+                self._ahead.add(got)
+                left -= sum(got.counts)
+
     def allocate(self, pages: int) -> Extents:
         """See Store. The kernel gives pages of the device, for a swap file too."""
+        runs = self._ahead.take(pages)
+        while missing := pages - sum(runs.counts):
+            for start, count in self._get(missing):
+                runs.add(start, count)
+        return runs
+
+    def _get(self, pages: int) -> Extents:
+        """Return runs of at least one page and at most so many. Raises OSError."""
         runs = Extents()
         offsets = self._snapshot.alloc_swap_pages(pages)
-        if offsets == array("q", range(offsets[0], offsets[0] + pages * PAGE_SIZE, PAGE_SIZE)):
-            runs.add(offsets[0] // PAGE_SIZE, pages)
+        first, end = offsets[0], offsets[0] + len(offsets) * PAGE_SIZE
+        if offsets == array("q", range(first, end, PAGE_SIZE)):
+            runs.add(first // PAGE_SIZE, len(offsets))
             return runs
         for offset in offsets:
             runs.add(offset // PAGE_SIZE)
         return runs
-
-    def give_back(self) -> None:
-        """See Store."""
-        self._snapshot.free_swap_pages()

@@ -56,6 +56,7 @@ class FakeSnapshot(real.SnapshotDevice):
     def close(self) -> None:
         self.calls.append("close")
         self.flags = -1
+        self.free_swap = sorted(self.free_swap + self.given)
         self.given.clear()
         self.ready = self.frozen = False
         self.swap_area = None
@@ -73,6 +74,10 @@ class FakeSnapshot(real.SnapshotDevice):
         if answer is not None:
             assert isinstance(argument, bytearray | memoryview)
             argument[:] = answer.to_bytes(len(argument), "little")
+
+    def _ioctl_each(self, request: int, arguments: list[memoryview]) -> None:
+        for argument in arguments:
+            self._ioctl(request, argument)
 
     def do_freeze(self, _argument: object) -> None:
         self.frozen = True
@@ -105,10 +110,8 @@ class FakeSnapshot(real.SnapshotDevice):
         self.given.append(self.free_swap.pop(0))
         return self.given[-1] * PAGE_SIZE
 
-    def do_free_swap_pages(self, _argument: object) -> None:
-        require(self.swap_area is not None, errno.ENODEV)
-        self.free_swap = sorted(self.free_swap + self.given)
-        self.given.clear()
+    def do_avail_swap_size(self, _argument: object) -> int:
+        return len(self.free_swap) * PAGE_SIZE
 
     def do_platform_support(self, argument: int) -> None:
         self.platform = bool(argument)

@@ -17,6 +17,8 @@ from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 
 STREAM = b"".join(bytes([n % 251]) * 2048 + os.urandom(2048) for n in range(700))
 SCATTERED = [*range(10, 400, 3), *range(401, 2000)]
+EXPECTED = 200
+"""Pages that the image is thought to take: half of them are got ahead, the rest once frozen."""
 
 
 class Hibernation:
@@ -30,6 +32,7 @@ class Hibernation:
         self.said: list[str] = []
         self._monkeypatch = monkeypatch
         monkeypatch.setattr(sequence, "open_snapshot", self.device.open)
+        monkeypatch.setattr(sequence, "image_of", lambda *_: EXPECTED * PAGE_SIZE)
 
     def first_page(self) -> bytes:
         return self.path.read_bytes()[:PAGE_SIZE]

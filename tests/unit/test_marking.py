@@ -97,7 +97,7 @@ def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(
     def restart(command: int) -> None:
         tried.append(command)
         calls = set(hibernation.device.calls)
-        undone.extend({"free_swap_pages", "free", "unfreeze", "close"} & calls)
+        undone.extend({"free", "unfreeze", "close"} & calls)
         raise PoweredOff
 
     def refuse(*_: object) -> None:
@@ -119,7 +119,7 @@ def test_mark_that_never_got_there_lets_the_machine_go_on(
     with pytest.raises(UnreadableError, match="cannot write"):
         hibernation.run()
     assert hibernation.first_page() == hibernation.header
-    assert hibernation.device.calls[-4:] == ["free_swap_pages", "free", "unfreeze", "close"]
+    assert hibernation.device.calls[-3:] == ["free", "unfreeze", "close"]
 
 
 def test_device_that_cannot_be_asked_any_more_ends_the_machine(

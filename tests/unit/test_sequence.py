@@ -72,10 +72,11 @@ def test_only_pages_that_the_kernel_gave_are_written(hibernation: Hibernation) -
 def test_steps_come_in_the_order_that_the_kernel_wants(hibernation: Hibernation) -> None:
     hibernation.run_to_power_off()
     steps = [name for name, _ in groupby(hibernation.device.calls)]
-    first = ["set_swap_area", "freeze", "platform_support", "create_image", "get_image_size"]
-    assert steps[:5] == first
-    assert {"read", "alloc_swap_page"} <= {*steps}
-    assert steps[-4:] == ["free_swap_pages", "free", "unfreeze", "close"]
+    ahead = ["set_swap_area", "avail_swap_size", "alloc_swap_page"]
+    frozen = ["freeze", "platform_support", "create_image", "get_image_size"]
+    assert steps[:7] == ahead + frozen
+    assert {"read", "alloc_swap_page"} <= {*steps[7:]}
+    assert steps[-3:] == ["free", "unfreeze", "close"]
 
 
 def test_second_life_thaws_and_returns(hibernation: Hibernation) -> None:
@@ -85,6 +86,7 @@ def test_second_life_thaws_and_returns(hibernation: Hibernation) -> None:
     assert hibernation.said[-3:-1] == ["taking the snapshot", "resumed"]
     assert hibernation.said[-1].startswith("the machine was frozen for ")
     assert hibernation.device.calls[-4:] == ["create_image", "free", "unfreeze", "close"]
+    assert hibernation.device.free_swap == SCATTERED
     assert hibernation.path.read_bytes() == before
 
 
@@ -110,7 +112,7 @@ def test_failure_leaves_the_machine_as_it_was(
     assert device.free_swap == SCATTERED
     assert device.calls[-1] == "close"
     if "create_image" in device.calls and call != "create_image":
-        assert device.calls[-4:-1] == ["free_swap_pages", "free", "unfreeze"]
+        assert device.calls[-3:-1] == ["free", "unfreeze"]
     assert not device.frozen
 
 
@@ -134,7 +136,6 @@ def test_store_device_holds_the_stream(to_device: Hibernation) -> None:
 def test_failure_leaves_a_store_device_empty(
     call: str, kind: type[TorporError], to_device: Hibernation
 ) -> None:
-    """The kernel refuses to free swap pages where no swap is set: nobody asks it to."""
     if call:
         to_device.device.fail[call] = errno.EIO
     else:
@@ -317,7 +318,7 @@ def test_what_the_device_gives_back_wrong_is_never_marked(
     with pytest.raises(DamagedError, match="wrong checksum"):
         hibernation.run()
     assert hibernation.first_page() == hibernation.header
-    assert device.calls[-4:-1] == ["free_swap_pages", "free", "unfreeze"]
+    assert device.calls[-3:-1] == ["free", "unfreeze"]
     device.at = 0
     hibernation.plan = plan
     hibernation.run_to_power_off()

@@ -48,8 +48,8 @@ class Scattered(BlockStore):
             runs.add(page)
         return runs
 
-    def give_back(self) -> None:
-        raise AssertionError("nothing here is given back")
+    def get_ahead(self, _size: int) -> None:
+        raise AssertionError("nothing is got ahead here")
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def test_resume_on_the_new_kernel_with_zero_pages_at_the_end(
     result = boot(machine)
     assert_resumed(on_new_kernel, machine, result)
     assert re.fullmatch("[0-9a-f]{32}", result.told("zeros") or "")
+    assert result.told("swapoff") == "0"
 
 
 def ends_in_zero_pages(store: Path, folder: Path) -> bool:

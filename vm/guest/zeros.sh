@@ -11,4 +11,6 @@ ask before
 torpor hibernate --image-size 3G
 report "hibernate-exit code=$? zeros=$(md5sum </mnt/zeros | cut -d ' ' -f 1)"
 ask "after swaps=$(grep -c /dev/ /proc/swaps)"
+timeout 60 swapoff -a # which waits for ever for a page that nobody gives back
+report "swapoff=$?"
 stop_keeper

@@ -124,6 +124,7 @@ class Machine:
         patch.setattr(writing, "CHUNK_SIZE", 8 * PAGE)
         patch.setattr(writing, "these_facts", lambda: FACTS)
         patch.setattr(time, "time_ns", lambda: 0)
+        patch.setattr(sequence, "image_of", lambda *_: 10 * PAGE)  # so some swap is got ahead
         patch.setattr(writing, "machine_id", lambda: INSTALLATION)
         patch.setattr(check, "these_facts", lambda: FACTS)
         patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
