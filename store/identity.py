@@ -6,6 +6,7 @@ is known of the machine two systems on it have in common.
 """
 
 import time
+from typing import TYPE_CHECKING
 
 from errors import (
     Attempt,
@@ -17,11 +18,13 @@ from errors import (
 )
 from format.reader import read_superblock
 from format.records import Identity
-from format.tables import MachineFacts
 from linux.installation import machine_id
 from linux.machine import kernel_names, processor, ram_map, ram_map_digest
 from linux.root import HOST, Root
-from store.protocol import Slot
+
+if TYPE_CHECKING:
+    from format.tables import MachineFacts
+    from store.protocol import Slot
 
 
 def this_machine(machine_id: str) -> Identity:
@@ -33,13 +36,15 @@ def this_machine(machine_id: str) -> Identity:
         return Identity(*kernel_names(), ram_map_digest(), machine_id)
 
 
-def these_facts() -> MachineFacts:
+def these_facts() -> "MachineFacts":
     """Return memory and processor of this machine. Raises UnreadableError."""
+    from format.tables import MachineFacts  # `torpor pack` needs this_machine only
+
     with Attempt("read", "what processor and memory there are"):
         return MachineFacts(ram_map(), *processor())
 
 
-def owner_of(slot: Slot, ours: str) -> str:
+def owner_of(slot: "Slot", ours: str) -> str:
     """Return whose image the slot holds, "" if it is of our installation, or nobody's any more.
 
     `ours` is our machine id. Where that is not known, or the image's, it may be another's.
@@ -52,7 +57,7 @@ def owner_of(slot: Slot, ours: str) -> str:
         return ""  # nobody restores it
 
 
-def refuse_others(slot: Slot, root: Root = HOST) -> None:
+def refuse_others(slot: "Slot", root: Root = HOST) -> None:
     """Raise OtherInstallationError if the image that the slot holds is not ours to throw away.
 
     UnknownOwnerError for one that does not tell.

@@ -2,9 +2,11 @@
 
 import argparse
 import io
+import os
 import signal
 import sys
 from collections.abc import Collection, Sequence
+from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
@@ -42,25 +44,38 @@ def build_parser(words: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
 
     To import all of them would be 0.1 s of a verification's half second.
     """
+    width = _width()
     parser = _Parser(
         prog="torpor",
         usage="torpor [-h] [--version] COMMAND ...",
         description=f"Hibernate this machine, and look after its images.\n\n{_list()}",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=width),
     )
     parser.add_argument("--version", action="version", version=f"torpor {VERSION}")
     commands = parser.add_subparsers(
         prog="torpor", metavar="COMMAND", required=True, help=argparse.SUPPRESS
     )
+    formatter = partial(argparse.HelpFormatter, width=width)
     for name in COMMANDS:
-        command = commands.add_parser(name)
+        command = commands.add_parser(name, formatter_class=formatter)
         if name in words:
             module = import_module(f"torpor.commands.{name}")
             command.description = module.__doc__
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     return parser
+
+
+def _width() -> int:
+    """Return the columns of a help text: to know them, argparse imports shutil at each start."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns) - 2
+    try:
+        return (os.get_terminal_size().columns or 80) - 2
+    except OSError:
+        return 78
 
 
 def _list() -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format.reader import ImageReader
@@ -34,6 +33,8 @@ def read_all(image: ImageReader, what: str, take: Callable[[memoryview], None]) 
 
 def facts(image: ImageReader) -> dict[str, object]:
     """Return what the image says of itself, for a script."""
+    from datetime import UTC, datetime  # not for a mere `verify`
+
     superblock = image.superblock
     return {
         "image_uuid": str(superblock.image_uuid),

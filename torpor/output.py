@@ -3,7 +3,6 @@
 Every text is a line, whatever names are in it: see linux/line.py.
 """
 
-import json
 import os
 import sys
 import time
@@ -28,6 +27,8 @@ def say(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print a value for a script, as `say` does."""
+    import json  # a tenth of the start of most commands, which print none
+
     _print(json.dumps(value, indent=2).replace("\x7f", r"\u007f"))
 
 
