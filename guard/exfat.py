@@ -7,8 +7,8 @@ a file that was changed in place.
 import hashlib
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from guard.clusters import MAX_TABLE, DirectoryTree, Geometry, Run, Volume
 from guard.device import Read
@@ -29,8 +29,7 @@ _NO_TABLE = 0x02
 _PLACE = struct.Struct("<20xIQ")
 
 
-@dataclass(frozen=True, slots=True)
-class _Boot:
+class _Boot(NamedTuple):
     serial: bytes
     region_size: int
     geometry: Geometry

@@ -7,7 +7,7 @@ the unmount writes one, too. What was synced since (fsync) is behind the end of 
 import hashlib
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.device import Read
 
@@ -25,8 +25,7 @@ _LOG_COUNT = 3
 """Of nodes, and of data: hot, warm, cold."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Superblock:
+class _Superblock(NamedTuple):
     data: bytes
     uuid: bytes
     block_bits: int

@@ -12,7 +12,7 @@ to date, from the file to the root (edk2's FatPkg/EnhancedFatDxe/Flush.c).
 import hashlib
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.clusters import ENTRY_SIZE, Digest, DirectoryTree, Geometry, Run, Volume
 from guard.device import Read, pieces
@@ -64,8 +64,7 @@ class _Directories:
         return entry[:13] + bytes(7) + entry[20:22] + bytes(4) + entry[26:]
 
 
-@dataclass(frozen=True, slots=True)
-class _Boot:
+class _Boot(NamedTuple):
     """What the boot sector says, offsets and sizes in bytes."""
 
     data: bytes

@@ -2,8 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from format.tables import Method
 from guard import exfat, f2fs, fat, nilfs2, ntfs, sample, swap, xfs
@@ -36,8 +35,7 @@ class Kind(Protocol):
         """Return a SHA-256 of what changes with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Superblock:
+class Superblock(NamedTuple):
     """One that any write changes: where it lies, and what is where in it, in bytes."""
 
     start: int

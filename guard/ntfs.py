@@ -9,8 +9,8 @@ import hashlib
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from guard.device import Read, pieces
 
@@ -109,8 +109,7 @@ class _Contents:
             offset, run = offset + left, run + 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Volume:
+class _Volume(NamedTuple):
     """What the boot sector says, in bytes."""
 
     boot: bytes

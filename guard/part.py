@@ -1,7 +1,6 @@
 """A device, or what a loop device shows of one: no boot sets that up, but the bytes are there."""
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from format.pipeline import PageBuffer
@@ -37,8 +36,7 @@ def _name(node: str, root: Root) -> str:
     return root.device_name(root.device_number(node) or "") or ""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """These bytes of a device that is open."""
 
     device: Device

@@ -9,7 +9,7 @@ ring of blocks of 512 bytes. Each begins with the number of the turn in which it
 import hashlib
 import struct
 from bisect import bisect_left
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from guard.clusters import Digest
 from guard.device import Read, pieces
@@ -27,8 +27,7 @@ _GEOMETRY = struct.Struct(">4sI40xQ28xI8xI24xB")
 """sb_magicnum, sb_blocksize, sb_logstart, sb_agblocks, sb_logblocks, sb_agblklog."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Superblock:
+class _Superblock(NamedTuple):
     data: bytes
     log_start: int
     """In bytes; 0 if it is on another device."""

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from linux.block import slaves
 from linux.root import HOST, Root
@@ -26,8 +26,7 @@ ENCRYPTED = re.compile(r"CRYPT-(?:LUKS\d-([0-9a-f]{32})|PLAIN|LOOPAES|TCRYPT|BIT
 not VERITY, INTEGRITY."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One block device of a stack."""
 
     name: str

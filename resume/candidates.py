@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from errors import (
     DamagedError,
@@ -25,8 +25,7 @@ from store.image import opened
 from store.protocol import Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An image on an open device."""
 
     slot: Slot
@@ -38,8 +37,8 @@ class Candidate:
     """Whether it belongs to this installation, which may throw it away."""
     is_named: bool
     """Whether it lies where this installation looks: it may be restored, whoever made it."""
-    guard: list[GuardEntry] = field(default_factory=list)
-    """What it holds mounted, and its swap."""
+    guard: list[GuardEntry]
+    """What it holds mounted, and its swap; nothing where that was not looked at."""
 
     @property
     def created_ns(self) -> int:
@@ -118,7 +117,7 @@ def _examine(slot: StoreHeader, here: Machine, *, is_named: bool) -> Candidate:
                 "the image holds nothing mounted, and nothing names it: refusing to restore it"
             )
     except TorporError as error:
-        return Candidate(slot, image, error, is_ours, is_named)
+        return Candidate(slot, image, error, is_ours, is_named, [])
     return Candidate(slot, image, None, is_ours, is_named, guard)
 
 

@@ -1,9 +1,8 @@
 """Compares the image with the machine that would become it."""
 
 import re
-from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Self
+from typing import NamedTuple, Self
 
 from errors import DamagedError, OtherHardwareError, OtherKernelError
 from format.reader import ImageReader
@@ -22,8 +21,7 @@ _RANGE = re.compile(r"(?:0x)?([0-9a-f]{1,16})[ -](?:0x)?([0-9a-f]{1,16}) .*Syste
 """A range of memory in a line of linux.machine.ram_map, of /sys/firmware or of /proc/iomem."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """The machine that an image is compared with."""
 
     identity: Identity

@@ -28,9 +28,7 @@ from resume.report import Report
 from resume.request import Request
 from resume.restore import restore
 from resume.wait import Waiting
-from state.working_set import save_working_set
 from store.blocks import BlockSource
-from store.efi_location import clear_efi_location
 from store.image import open_image
 
 
@@ -182,6 +180,8 @@ def _handed_on(candidates: list[Candidate]) -> str:
         try:
             ours = candidate.image if candidate.is_ours else None
             if ours and (section := ours.table(WORKING_SET)):
+                from state.working_set import save_working_set  # json, where an image is refused
+
                 save_working_set(section)
                 return candidate.slot.name
         except (TorporError, OSError, MemoryError):
@@ -195,6 +195,8 @@ def _hand_over(found: Found, request: Request, report: Report) -> NoReturn:
     Whoever looks for the image takes its name from the firmware, since the kernel that is restored
     does not (systemd's hibernate-resume.c). Raises KernelRefusedError if it did not resume.
     """
+    from store.efi_location import clear_efi_location  # json, for the kernel's own images
+
     request.refuse_forbidden()
     try:
         clear_efi_location()

@@ -15,7 +15,6 @@ from linux.root import HOST, Root
 from state.files import NewFile
 from store.blocks import read_at
 from store.header import StoreHeader, read_header
-from store.place import place_of
 
 _WRITE_OUT = 8 << 20
 """Bytes."""
@@ -126,6 +125,8 @@ def _header_below(header: StoreHeader, flags: int, files: ExitStack) -> StoreHea
     """
     if stat.S_ISBLK(os.fstat(header.fd).st_mode):
         return None
+    from store.place import place_of  # mounts and extents, for files only
+
     try:
         mark = header.mark()
         if mark.page == 0 if mark else any(header.data):

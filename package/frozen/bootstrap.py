@@ -5,9 +5,10 @@ to install: PyInstaller's importers, its hook for ctypes, and the hooks for insp
 each start 60 ms (docs/PERFORMANCE.md). What remains is to keep out of the programs what libraries
 import and never use.
 
-crc32c asks for its own version (importlib.metadata brings email and zipfile), construct.debug
-imports pdb, and pyudev asks where its two libraries are: ctypes.util would look for ldconfig, gcc
-and ld, none of which an initramfs has. They have had these names for over ten years.
+crc32c asks for its own version (importlib.metadata brings email and zipfile) and imports its own
+command (argparse), construct its debugger (pdb, inspect), and pyudev asks where its two libraries
+are: ctypes.util would look for ldconfig, gcc and ld, none of which an initramfs has. They have had
+these names for years.
 """
 
 import sys
@@ -19,4 +20,7 @@ _metadata = _Module("importlib.metadata")
 _metadata.version = lambda _package: ""  # type: ignore[attr-defined]
 _util = _Module("ctypes.util")
 _util.find_library = {"udev": "libudev.so.1", "c": "libc.so.6"}.get  # type: ignore[attr-defined]
-sys.modules |= {"importlib.metadata": _metadata, "ctypes.util": _util, "pdb": _Module("pdb")}
+_command = _Module("crc32c._cli")
+_command.main = None  # type: ignore[attr-defined]
+_debug = _Module("construct.debug")
+sys.modules |= {each.__name__: each for each in (_metadata, _util, _command, _debug)}

@@ -10,7 +10,8 @@ HERE = Path(__file__).resolve().parent
 # Libraries import these for cases that our programs do not have. A test lists what remains: a new
 # module there is either needed, or named here.
 UNUSED = (
-    *("importlib.metadata", "ctypes.util", "pdb"),  # see bootstrap.py
+    *("importlib.metadata", "ctypes.util"),  # see bootstrap.py
+    *("crc32c._cli", "construct.debug", "pdb"),
     *("_hashlib", "_ssl", "ssl"),  # OpenSSL, 5 MB: hashlib has the sums that we use without it
     *("asyncio", "multiprocessing", "concurrent.futures.process", "socket"),
     *("http", "ftplib", "urllib.request", "xml", "xmlrpc", "html", "email", "csv", "configparser"),

@@ -24,8 +24,8 @@ from format.records import Identity
 from format.tables import GuardEntry
 from linux import PAGE_SIZE, kmsg, power, root, stall
 from resume import check, images
+from state import working_set
 from state.boot import BootRecord
-from state.working_set import read_working_set
 from tests import forge
 from tests.tools import failing, wait_until
 from tests.unit.booting import Boot
@@ -308,7 +308,7 @@ def test_working_set_of_a_refused_image_is_handed_on(
     assert type(outcome.error) is error
     assert outcome.handed_on == str(hibernated)
     assert outcome.message.endswith(f"; the working set on {hibernated} is handed on")
-    assert read_working_set() == WORKING_SET
+    assert working_set.read_working_set() == WORKING_SET
     assert "write" not in device.calls
 
 
@@ -328,7 +328,7 @@ def test_damaged_working_set_is_not_handed_on_and_changes_nothing(
     outcome = boot.resume(f"resume={hibernated} noresume")
     assert isinstance(outcome.error, ForbiddenError)
     assert (outcome.discarded, outcome.handed_on) == ([str(hibernated)], "")
-    assert read_working_set() is None
+    assert working_set.read_working_set() is None
 
 
 @pytest.mark.parametrize("before", [0, CHUNK_HEADER_SIZE + 20], ids=["contents", "section-header"])
@@ -339,7 +339,7 @@ def test_damaged_working_set_does_not_hinder_the_resume(
     with pytest.raises(Restored):
         boot.resume(f"resume={hibernated}")
     assert device.loaded == STREAM
-    assert read_working_set() is None
+    assert working_set.read_working_set() is None
 
 
 @pytest.mark.parametrize("error", [OSError(12, "no memory"), MemoryError()])
@@ -347,7 +347,7 @@ def test_trouble_with_the_working_set_does_not_hide_the_refusal(
     error: Exception, hibernated: Path, boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_image(hibernated, STREAM, RUNS, Made(working_set=WORKING_SET))
-    monkeypatch.setattr(images, "save_working_set", failing(error))
+    monkeypatch.setattr(working_set, "save_working_set", failing(error))
     outcome = boot.resume(f"resume={hibernated} noresume")
     assert isinstance(outcome.error, ForbiddenError)
     assert (outcome.discarded, outcome.handed_on) == ([str(hibernated)], "")

@@ -11,8 +11,7 @@ from format.first_page import empty_store
 from linux.extents import FileExtent
 from linux.mounts import SwapArea
 from linux.open_file import OpenFile
-from store import device, file_store
-from store import image as store_image
+from store import device, file_store, place
 from store.device import DeviceStore
 from store.file_store import FileStore
 from store.place import Place
@@ -88,13 +87,13 @@ def stand_for_devices(disk: Path, patch: pytest.MonkeyPatch) -> None:
         extents.append(FileExtent(at, start * PAGE, count * PAGE, 0))
         at += count * PAGE
     file.write_bytes(bytes(at))
-    place = Place(str(disk), FILE_PAGE)
+    below = Place(str(disk), FILE_PAGE)
     patch.setattr(file_store, "store_extents", lambda *_: extents)
     patch.setattr(file_store, "own_extents", lambda *_, **__: extents)
     patch.setattr(file_store, "check_file_system", lambda *_: None)
-    patch.setattr(file_store, "file_place", lambda *_: place)
+    patch.setattr(file_store, "file_place", lambda *_: below)
     patch.setattr(file_store, "refuse_volatile", lambda *_: None)
-    patch.setattr(store_image, "place_of", lambda _path: place)
+    patch.setattr(place, "place_of", lambda _path: below)
     patch.setattr(device, "claim", lambda path: OpenFile(os.open(path, os.O_RDWR)))
     patch.setattr(device, "refuse_volatile", lambda *_: None)
     patch.setattr(device, "SMALLEST_SIZE", PAGES * PAGE)
