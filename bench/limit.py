@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import TypeVar
 
-from format import chunks, codec, layout, records
+from format import chunks, codec, layout
 from format.checksum import crc32c, seed
 from format.pipeline import CHUNK_SIZE, THREADS, PageBuffer, prepare_process
 from format.reader import ImageReader
@@ -82,16 +82,17 @@ def decoding(path: str) -> tuple[NewJob[memoryview], int]:
     data = _in_memory(path)
     first = seed(image.superblock.image_uuid)
     offsets, checksums = image.index.offsets, image.index.checksums
-    index = records.index_size(len(image.index.sections), len(offsets))
+    index = layout.index_size(len(image.index.sections), len(offsets))
     ends = [*offsets[1:], image.stored_bytes - layout.TRAILER_SIZE - index]
 
     def new_job() -> Callable[[int], memoryview]:
-        room = PageBuffer(CHUNK_SIZE)
+        decoder = chunks.Decoder.of_size(CHUNK_SIZE)
 
         def decode(number: int) -> memoryview:
             raw_size = min(CHUNK_SIZE, image.stream_bytes - number * CHUNK_SIZE)
             record = data[offsets[number] : ends[number]]
-            return chunks.decode(record, number, raw_size, checksums[number], first, room).view
+            decoder.record.whole[: len(record)] = record
+            return decoder.decode(len(record), number, raw_size, checksums[number], first).view
 
         return decode
 

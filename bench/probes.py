@@ -31,7 +31,7 @@ ROOTS = {
 
 PHASES = {
     "format.chunks:Encoder.encode": CHUNK,
-    "format.reader:decode": CHUNK,
+    "format.chunks:Decoder.decode": CHUNK,
     "format.pipeline:Job.carry_out": PYTHON,
     "format.pipeline:Job.result": WAITING,
     "format.codec:_fast": CODING,
@@ -43,11 +43,12 @@ PHASES = {
     "hibernate.page_types:PageTypeCounter.result": "page types",
     "linux.snapshot:SnapshotDevice.alloc_swap_pages": "ALLOC_SWAP_PAGE",
     "store.swap:SwapStore.allocate": "runs of swap pages",
-    "store.blocks:BlockSink.write": "copy for the write",
+    "store.blocks:BlockSink.write": "beginning a write",
     "os:readv": "readv: stream",
     "os:preadv": "preadv: image",
     "os:pwritev": "pwritev: image",
-    "os:writev": "writev: image file, or stream",
+    "os:write": "write: image file",
+    "os:writev": "writev: stream",
     "os:posix_fadvise": "fadvise, fsync",
     "os:fsync": "fadvise, fsync",
 }

@@ -26,7 +26,7 @@ from format import PAGE_SIZE
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
-from format.writer import ImageWriter, new_buffers
+from format.writer import ImageWriter, new_encoders
 from store.image import FileSink, new_file, open_image
 from vm.host import BUILD
 
@@ -142,6 +142,6 @@ def _write_chunks(path: Path, chunk_count: int) -> None:
         return len(buffer.view) if left >= 0 else 0
 
     with new_file(str(path)) as fd:
-        writer = ImageWriter(FileSink(fd, str(path)), superblock, new_buffers(PAGE_SIZE))
+        writer = ImageWriter(FileSink(fd, str(path)), superblock, new_encoders(PAGE_SIZE))
         writer.write_stream(read, lambda _: None)
         writer.finish()

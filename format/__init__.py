@@ -11,3 +11,8 @@ Nothing here knows a device, a swap area or an ioctl: bytes come from a `Source`
 
 PAGE_SIZE = 4096
 """Bytes of a page, in an image and on a device, whatever linux.PAGE_SIZE is."""
+
+
+def whole_pages(size: int) -> int:
+    """Return the bytes of as many pages as `size` bytes take."""
+    return -(-size // PAGE_SIZE) * PAGE_SIZE

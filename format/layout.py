@@ -1,8 +1,9 @@
-"""Version 1 of every record, declared in construct, and the way from dataclasses to bytes and back.
+"""Every record, declared in construct, and the way from dataclasses to bytes and back.
 
 docs/FORMAT.md is the specification; the names are the same. All integers are little-endian.
 A record of an image ends in `checksum`: CRC-32C over the image's UUID, then the record's bytes
-before the checksum, then, for a chunk, its payload. Reserved bytes are zero, and not looked at.
+before the checksum, then, for a chunk, its payload and the zeros behind it. Reserved bytes are
+zero, and not looked at.
 
 A dataclass has a record's fields by name; what is always the same stands here alone. Nobody else
 imports construct, and none of its errors gets out.
@@ -45,7 +46,9 @@ from format import PAGE_SIZE
 from format.checksum import Buffer, crc32c
 from format.first_page import MARK_MAGIC, SUPERBLOCK_MAGIC
 
+IMAGE_VERSION = 2
 VERSION = 1
+"""Of a mark, and of a file with a working set."""
 
 CHUNK_MAGIC = b"TCHK"
 INDEX_MAGIC = b"TIDX"
@@ -149,7 +152,7 @@ def _each(record: Construct) -> Construct:
 
 Superblock = Struct(
     "magic" / Default(Bytes(8), SUPERBLOCK_MAGIC),
-    "version" / Default(Int32ul, VERSION),
+    "version" / Default(Int32ul, IMAGE_VERSION),
     "required_flags" / _ZERO,
     "platform" / _adapted(Int32ul, lambda flags: bool(flags & _PLATFORM), int),
     "page_size" / Default(Int32ul, PAGE_SIZE),
@@ -173,7 +176,7 @@ SectionHeader = Struct(
     "kind" / Int32ul,
     "flags" / _ZERO,
     "first_chunk" / Int32ul,
-    Padding(12),
+    Padding(4076),
     "checksum" / _ZERO,
 )
 
@@ -210,6 +213,7 @@ Index = Struct(
     "sections" / Array(this.section_count, _each(IndexSection)),
     "offsets" / _column("Q", Bytes(this.chunk_count * 8)),
     "checksums" / _column("I", Bytes(this.chunk_count * 4)),
+    Padding(lambda index: _index_padding(index.section_count, index.chunk_count)),
     "checksum" / _ZERO,
 )
 """`offsets` and `checksums` have one value for each chunk's header."""
@@ -322,6 +326,20 @@ INDEX_SECTION_SIZE: int = IndexSection.sizeof()
 INDEX_FIXED_SIZE: int = IndexHeader.sizeof() + CHECKSUM_SIZE
 TRAILER_SIZE: int = Trailer.sizeof()
 MARK_SIZE: int = Mark.sizeof()
+
+
+def index_size(sections: int, chunks: int) -> int:
+    """Return the size in bytes of an index of that many sections and chunks."""
+    return _bare_index_size(sections, chunks) + _index_padding(sections, chunks)
+
+
+def _bare_index_size(sections: int, chunks: int) -> int:
+    return INDEX_FIXED_SIZE + sections * INDEX_SECTION_SIZE + chunks * 12
+
+
+def _index_padding(sections: int, chunks: int) -> int:
+    """Return how many zeros an index has, so that index and trailer are whole pages."""
+    return -(_bare_index_size(sections, chunks) + TRAILER_SIZE) % PAGE_SIZE
 
 
 def build(record: Struct, *parts: _Dataclass, **others: object) -> bytes:

@@ -9,22 +9,32 @@ from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from format import PAGE_SIZE
+from format import PAGE_SIZE, whole_pages
 
 T = TypeVar("T")
 
-THREAD_STACK = 1 << 20
+THREAD_STACK = 256 << 10
 """Bytes for the stack of a thread: the default of 8 MiB would be locked in memory with all the
-rest."""
+rest. Those that write an image begin when hardly any memory is free."""
 
 CHUNK_SIZE = 1 << 20
 """Bytes of stream in the chunks that we write. LZ4 is a third slower with 64 KiB; more would only
 take more memory."""
 
-THREADS = min(len(os.sched_getaffinity(0)), 4)
+_MEMORY_PER_THREAD = 64 << 20
+"""Bytes that a machine has to have for each thread: it takes some 5 MiB of them."""
+
+
+def _thread_count(processors: int, memory: int) -> int:
+    """Return how many threads a machine of so many bytes of memory compresses with."""
+    return max(1, min(processors, memory // _MEMORY_PER_THREAD))
+
+
+THREADS = _thread_count(
+    len(os.sched_getaffinity(0)), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+)
 """Threads that compress or decompress, the one that takes the results among them; the codec and the
-checksum run outside Python's lock. The kernel's own hibernation has three and one for the checksum
-(CMP_THREADS in kernel/power/swap.c)."""
+checksum run outside Python's lock."""
 
 DEPTH = 2 * THREADS + 1
 """Jobs begun before the first one's result is taken, and so the buffers that they need."""
@@ -36,23 +46,21 @@ def prepare_process() -> None:
 
 
 class PageBuffer:
-    """Memory of whole pages, aligned to pages, in use for as long as the object lives.
+    """Memory aligned to pages, in use for as long as the object lives.
 
-    `pages` are its pages one by one, made once: /dev/snapshot moves one page per I/O segment.
+    `whole` is all of it, whole pages; `view` are `size` bytes of it, with `before` bytes before
+    them. `pages` are those of `view` one by one, made once: /dev/snapshot moves one page per I/O
+    segment.
     """
 
-    __slots__ = ("pages", "view")
+    __slots__ = ("pages", "view", "whole")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, before: int = 0) -> None:
         if size % PAGE_SIZE:
             raise ValueError(f"{size} bytes are not whole pages")
-        self.view = memoryview(mmap.mmap(-1, size))
-        self.pages = pages_of(self.view)
-
-
-def pages_of(view: memoryview) -> list[memoryview]:
-    """Return the pages of `view` one by one: /dev/snapshot moves one page per I/O segment."""
-    return [view[at : at + PAGE_SIZE] for at in range(0, len(view), PAGE_SIZE)]
+        self.whole = memoryview(mmap.mmap(-1, whole_pages(before + size)))
+        self.view = self.whole[before : before + size]
+        self.pages = [self.view[at : at + PAGE_SIZE] for at in range(0, size, PAGE_SIZE)]
 
 
 class Job(Generic[T]):
@@ -78,8 +86,10 @@ class Job(Generic[T]):
         self._done.release()
 
     def result(self) -> T:
-        """Wait until it is done; return or raise what came of it. Once only."""
-        self._done.acquire()
+        """Wait until it is done; return or raise what came of it."""
+        if not self.is_done:
+            with self._done:
+                pass
         if self._error is not None:
             raise self._error
         return self._value

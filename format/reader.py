@@ -3,19 +3,18 @@
 from array import array
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 from errors import DamagedError, IncompleteError, NoImageError
-from format import PAGE_SIZE, layout, records
+from format import PAGE_SIZE, layout, records, whole_pages
 from format.checksum import seed
-from format.chunks import Decoded, decode
+from format.chunks import Decoded, Decoder
 from format.first_page import SUPERBLOCK_MAGIC
 from format.pipeline import DEPTH, PageBuffer, in_order
 
-_SMALLEST = layout.SUPERBLOCK_SIZE + layout.INDEX_FIXED_SIZE + layout.TRAILER_SIZE
+_SMALLEST = layout.SUPERBLOCK_SIZE + PAGE_SIZE
 
 
 class Source(Protocol):
@@ -32,50 +31,36 @@ class Source(Protocol):
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """Return the part of `buffer` that `size` bytes from `offset` were read into.
 
-        From several threads. The buffer is page-aligned and has room for two pages more than
-        `size`. Raises IncompleteError where the source ends before, UnreadableError for an I/O
-        error.
+        From several threads. The buffer is page-aligned and has room for all pages that these
+        bytes are in. Raises IncompleteError where the source ends before, UnreadableError for an
+        I/O error.
         """
 
 
 T = TypeVar("T", bound=records.Table)
 
 
-def room_for(size: int) -> int:
-    """Return how large a buffer must be to read `size` bytes: whole pages, two to spare."""
-    return -(-size // PAGE_SIZE) * PAGE_SIZE + 2 * PAGE_SIZE
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBuffer:
-    """The memory of one chunk on its way out of an image: as it is stored, and as it was."""
-
-    record: PageBuffer
-    raw: PageBuffer
-
-
-def new_read_buffers(chunk_size: int) -> list[ReadBuffer]:
-    """Return the buffers that an ImageReader needs: all of its big memory, got beforehand."""
-    room = room_for(layout.CHUNK_HEADER_SIZE + chunk_size)
-    return [ReadBuffer(PageBuffer(room), PageBuffer(chunk_size)) for _ in range(DEPTH)]
+def new_decoders(chunk_size: int, chunks: int = DEPTH) -> list[Decoder]:
+    """Return what an ImageReader needs for so many chunks: all of its big memory."""
+    return [Decoder.of_size(chunk_size) for _ in range(min(chunks, DEPTH))]
 
 
 def read_at(source: Source, offset: int, size: int) -> memoryview:
     """Return `size` bytes of the source in memory of their own."""
-    return source.read(offset, size, PageBuffer(room_for(size)).view)
+    return source.read(offset, size, PageBuffer(whole_pages(size) + PAGE_SIZE).view)
 
 
 class ImageReader:
     """A complete image: superblock, trailer and index are read and checked when it is made.
 
-    `buffers` are those of new_read_buffers for the image's chunk size; without them each section
+    `decoders` are those of new_decoders for the image's chunk size; without them each section
     gets memory of its own. Raises NoImageError, UnsupportedError, DamagedError, IncompleteError,
     UnreadableError.
     """
 
-    def __init__(self, source: Source, buffers: list[ReadBuffer] | None = None) -> None:
+    def __init__(self, source: Source, decoders: list[Decoder] | None = None) -> None:
         self._source = source
-        self._buffers = buffers
+        self._decoders = decoders
         self.superblock = read_superblock(source)
         self._seed = seed(self.superblock.image_uuid)
         self._trailer = _read_trailer(source, self.superblock)
@@ -127,17 +112,16 @@ class ImageReader:
 
     def _decode_jobs(self, section: records.Section) -> Iterator[Callable[[], Decoded]]:
         chunk_size = self.superblock.chunk_size
-        buffers = self._buffers or new_read_buffers(chunk_size)
+        decoders = self._decoders or new_decoders(chunk_size, section.chunk_count)
         for nth in range(section.chunk_count):
             raw_size = min(chunk_size, section.raw_bytes - nth * chunk_size)
-            yield partial(self._load, section.first_chunk + nth, raw_size, buffers[nth % DEPTH])
+            yield partial(self._load, section.first_chunk + nth, raw_size, decoders[nth % DEPTH])
 
-    def _load(self, number: int, raw_size: int, buffer: ReadBuffer) -> Decoded:
+    def _load(self, number: int, raw_size: int, decoder: Decoder) -> Decoded:
         start = self.index.offsets[number]
-        record = self._source.read(start, self._ends[number] - start, buffer.record.view)
-        return decode(
-            record, number, raw_size, self.index.checksums[number], self._seed, buffer.raw
-        )
+        size = self._ends[number] - start
+        self._source.read(start, size, decoder.record.whole)
+        return decoder.decode(size, number, raw_size, self.index.checksums[number], self._seed)
 
     def _check_header(self, section: records.Section) -> None:
         expected = section.build_header(self._seed)
@@ -186,7 +170,7 @@ def _read_trailer(source: Source, superblock: records.Superblock) -> records.Tra
 def _read_index(
     source: Source, superblock: records.Superblock, trailer: records.Trailer
 ) -> records.Index:
-    largest = records.index_size(records.MAX_SECTIONS, records.MAX_CHUNKS)
+    largest = layout.index_size(records.MAX_SECTIONS, records.MAX_CHUNKS)
     if not layout.INDEX_FIXED_SIZE <= trailer.index_size <= largest:
         raise DamagedError(f"trailer names an impossible index of {trailer.index_size} bytes")
     data = read_at(source, trailer.index_offset, trailer.index_size)
@@ -204,8 +188,8 @@ def _chunk_ends(index: records.Index, index_offset: int, chunk_size: int) -> "ar
         raise DamagedError(f"the first thing in the section is at byte {bounds[0]}, not {first}")
     for last in (table.first_chunk - 1 for table in tables if table.first_chunk):
         ends[last] = max(ends[last] - header, 0)
-    least, most = layout.CHUNK_HEADER_SIZE, layout.CHUNK_HEADER_SIZE + chunk_size
+    most = whole_pages(layout.CHUNK_HEADER_SIZE + chunk_size)
     for number, (start, end) in enumerate(zip(index.offsets, ends, strict=True)):
-        if not least < end - start <= most:
+        if not 0 < end - start <= most or (end - start) % PAGE_SIZE:
             raise DamagedError(f"chunk {number} has an impossible size of {end - start} bytes")
     return ends

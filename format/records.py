@@ -81,7 +81,7 @@ class Superblock:
         fields = layout.parse(layout.Superblock, data, "superblock cannot be read")
         if fields.magic != SUPERBLOCK_MAGIC:
             raise NoImageError("no image: the first bytes are not an image's")
-        if fields.version != layout.VERSION:
+        if fields.version != layout.IMAGE_VERSION:
             raise UnsupportedError(f"image format version {fields.version} is not known")
         if fields.required_flags:
             raise UnsupportedError(f"image needs unknown features {fields.required_flags:#x}")
@@ -136,7 +136,7 @@ class Index:
             raise DamagedError(
                 f"index claims {header.section_count} sections, {header.chunk_count} chunks"
             )
-        if len(data) != index_size(header.section_count, header.chunk_count):
+        if len(data) != layout.index_size(header.section_count, header.chunk_count):
             raise DamagedError(f"index of {len(data)} bytes does not fit its own counts")
         if not layout.is_sealed(seed(image_uuid), data):
             raise DamagedError("index has a wrong checksum")
@@ -148,11 +148,6 @@ class Index:
     def build(self, image_uuid: UUID) -> bytes:
         """Return the record's bytes."""
         return layout.seal(seed(image_uuid), layout.Index, self)
-
-
-def index_size(sections: int, chunks: int) -> int:
-    """Return the size in bytes of an index of that many sections and chunks."""
-    return layout.INDEX_FIXED_SIZE + sections * layout.INDEX_SECTION_SIZE + chunks * 12
 
 
 def _section(entry: layout.Fields) -> Section:

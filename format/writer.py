@@ -1,25 +1,18 @@
 """An image, written in one pass to a sink that cannot seek."""
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import count
-from typing import Protocol
 
 from errors import DamagedError, TorporError
 from format import PAGE_SIZE, codec, layout, records
-from format.checksum import Buffer, seed
+from format.checksum import seed
 from format.chunks import Encoded, Encoder
 from format.pipeline import DEPTH, PageBuffer, in_order
-
-
-class Sink(Protocol):
-    """Where an image goes."""
-
-    def write(self, pieces: Sequence[Buffer]) -> None:
-        """Append the pieces. They may change as soon as this returns."""
-
+from format.sink import Sink, at_once
 
 ReadStream = Callable[[PageBuffer, int], int]
 """Read into the buffer from this offset on (whole pages unless a pipe gives less), return the
@@ -29,9 +22,14 @@ Fill = Callable[[PageBuffer], int]
 """Fill the buffer, or what there still is of a section; return the bytes in it, 0 at the end."""
 
 
-def new_buffers(chunk_size: int, codec_name: str = codec.DEFAULT) -> list[Encoder]:
-    """Return what an ImageWriter needs: all of its big memory, got beforehand."""
-    return [Encoder(chunk_size, codec_name) for _ in range(DEPTH)]
+def new_encoders(
+    chunk_size: int, codec_name: str = codec.DEFAULT, behind: int = 0
+) -> list[Encoder]:
+    """Return what an ImageWriter needs: all of its big memory, got beforehand.
+
+    `behind` is what the sink says.
+    """
+    return [Encoder(chunk_size, codec_name) for _ in range(DEPTH + behind)]
 
 
 class ImageWriter:
@@ -40,7 +38,8 @@ class ImageWriter:
     def __init__(self, sink: Sink, superblock: records.Superblock, encoders: list[Encoder]) -> None:
         self._sink = sink
         self._superblock = superblock
-        self._encoders = encoders
+        self._idle = deque((encoder, at_once) for encoder in encoders)
+        """Those that nobody works with, and how long the sink still does."""
         self._seed = seed(superblock.image_uuid)
         self._sections: list[records.Section] = []
         self._offsets = array("Q")
@@ -49,9 +48,26 @@ class ImageWriter:
         """Bytes given to the sink so far."""
         self._append(superblock.build())
 
-    def _append(self, *pieces: Buffer) -> None:
-        self._sink.write(pieces)
-        self.size += sum(map(len, pieces))
+    def _take(self) -> Encoder:
+        """Return the encoder whose memory was given to the sink first, once it may change."""
+        encoder, wait = self._idle.popleft()
+        wait()
+        return encoder
+
+    def _append(self, record: bytes) -> None:
+        """Write a record of whole pages that is no chunk."""
+        rest = memoryview(record)
+        while rest:
+            encoder = self._take()
+            part = rest[: len(encoder.raw.whole)]
+            encoder.raw.whole[: len(part)] = part
+            self._give(encoder, encoder.raw.whole[: len(part)])
+            rest = rest[len(part) :]
+
+    def _give(self, encoder: Encoder, pages: memoryview) -> None:
+        """Have these pages, in the memory of `encoder`, written."""
+        self._idle.append((encoder, self._sink.write(pages)))
+        self.size += len(pages)
 
     def write_stream(self, read: ReadStream, progress: Callable[[int], None]) -> int:
         """Write the kernel stream that `read` gives, return its size in bytes.
@@ -88,7 +104,7 @@ class ImageWriter:
                     raise TorporError(f"the stream is longer than an image may be, {done} bytes")
                 self._offsets.append(self.size)
                 self._checksums.append(chunk.checksum)
-                self._append(*chunk.pieces)
+                self._give(chunk.encoder, chunk.record)
                 done += chunk.raw_size
                 progress(done)
         chunk_count = len(self._offsets) - first
@@ -98,13 +114,14 @@ class ImageWriter:
     def _encode_jobs(self, fill: Fill, first: int) -> Iterator[Callable[[], Encoded]]:
         """Yield a job for each chunk, in memory that is used in turn."""
         for number in count(first):
-            encoder = self._encoders[number % DEPTH]
+            encoder = self._take()
             if not (size := fill(encoder.raw)):
+                self._idle.appendleft((encoder, at_once))
                 return
             yield partial(encoder.encode, size, number, self._seed)
 
     def finish(self) -> None:
-        """Write index and trailer: without them an image is incomplete."""
+        """Write index and trailer: without them an image is incomplete. All is with the sink."""
         index = records.Index(tuple(self._sections), self._offsets, self._checksums)
         data = index.build(self._superblock.image_uuid)
         trailer = records.Trailer(
@@ -113,7 +130,7 @@ class ImageWriter:
             index_offset=self.size,
             index_size=len(data),
         )
-        self._append(data, trailer.build())
+        self._append(data + trailer.build())
 
 
 def _fill(read: ReadStream, buffer: PageBuffer) -> int:

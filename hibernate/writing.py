@@ -8,9 +8,9 @@ from errors import DamagedError, KernelRefusedError
 from format import PAGE_SIZE, records
 from format.mark import Mark
 from format.pipeline import CHUNK_SIZE, PageBuffer
-from format.reader import ImageReader, new_read_buffers
+from format.reader import ImageReader, new_decoders
 from format.tables import Guard, GuardEntry
-from format.writer import ImageWriter, new_buffers
+from format.writer import ImageWriter, new_encoders
 from hibernate.last_resort import LastResort
 from hibernate.page_types import PageTypeCounter
 from hibernate.plan import Plan
@@ -32,8 +32,8 @@ class Writing:
         """Read what the image says of the machine, too. Raises UnreadableError."""
         self._store = store
         self._sink = store.sink()
-        self._buffers = new_buffers(CHUNK_SIZE, plan.codec)
-        self._read_buffers = new_read_buffers(CHUNK_SIZE) if plan.verify else []
+        self._encoders = new_encoders(CHUNK_SIZE, plan.codec, self._sink.behind)
+        self._decoders = new_decoders(CHUNK_SIZE) if plan.verify else []
         self._facts = these_facts().build()
         self._working_set = working_set
         self._types = PageTypeCounter()
@@ -52,7 +52,7 @@ class Writing:
         log = last_resort.log
         begun, free = time.monotonic(), _free_memory()
         with closing(self._sink), closing(self._types):
-            writer = ImageWriter(self._sink, self._superblock, self._buffers)
+            writer = ImageWriter(self._sink, self._superblock, self._encoders)
             raw = writer.write_stream(partial(self._read, snapshot), partial(_go_on, last_resort))
             writer.write_table(records.GUARD, Guard(guard).build())
             writer.write_table(records.MACHINE_FACTS, self._facts)
@@ -85,7 +85,7 @@ class Writing:
         """
         begun = time.monotonic()
         try:
-            image = ImageReader(self._store.slot.source(mark), self._read_buffers)
+            image = ImageReader(self._store.slot.source(mark), self._decoders)
             _read_all(image, last_resort)
         except DamagedError as error:
             what = f"{self._store.name} does not give back what was written: {error}"

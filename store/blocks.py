@@ -5,20 +5,19 @@ import os
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
 from uuid import UUID
 
 from errors import Attempt, IncompleteError, NoSpaceError, cannot
 from format import PAGE_SIZE
-from format.checksum import Buffer
 from format.mark import MAX_EXTENTS, Extents, Mark, MarkState, build_map, map_pages
-from format.pipeline import Job, PageBuffer, Threads
+from format.pipeline import THREADS, Job, PageBuffer, Threads
+from format.sink import Wait
 
-WRITE_SIZE = 2 << 20
-WRITES = 3
-"""One is filled while another is written; the third hides what a device takes unevenly."""
+WRITES = 2 + THREADS // 2
+"""Writes under way at once. Where the queue of a device is shorter, the kernel lets them wait."""
 
 Allocate = Callable[[int], Extents]
 """Return runs of that many pages in all. Raises OSError ENOSPC where there are not as many."""
@@ -76,7 +75,7 @@ def write_pages(fd: int, name: str, page: int, data: memoryview) -> None:
 
 
 class BlockSink:
-    """A format.writer.Sink that gathers large writes, made behind its back in their order.
+    """A format.writer.Sink that has several writes under way, from the memory that it is given.
 
     Room is got by the thread that calls, since the device writes meanwhile. To be closed.
     """
@@ -87,36 +86,29 @@ class BlockSink:
         self._name = name
         self._page = page
         self._allocate = allocate
-        self._buffers = deque(PageBuffer(WRITE_SIZE).view for _ in range(WRITES))
-        self._filled = 0
-        self._writer = Threads(1)
+        self.behind = WRITES
+        """See format.writer.Sink."""
+        self._writers = Threads(WRITES)
         self._begun: deque[Job[None]] = deque()
         self.extents = Extents()
         """Where the image lies, as far as its writing has begun."""
 
-    def write(self, pieces: Sequence[Buffer]) -> None:
+    def write(self, pages: memoryview) -> Wait:
         """See format.writer.Sink. Raises NoSpaceError; UnreadableError, of earlier writes too."""
-        for piece in pieces:
-            rest = memoryview(piece)
-            while rest:
-                part = rest[: WRITE_SIZE - self._filled]
-                self._buffers[0][self._filled : self._filled + len(part)] = part
-                self._filled += len(part)
-                rest = rest[len(part) :]
-                if self._filled == WRITE_SIZE:
-                    self._write_out()
+        runs = self.allocate(len(pages) // PAGE_SIZE)
+        for start, count in runs:
+            self.extents.add(start, count)
+        while self._begun and self._begun[0].is_done:
+            self._begun.popleft().result()
+        job = self._writers.begin(partial(self._write_runs, runs, pages))
+        self._begun.append(job)
+        return job.result
 
     def finish(self, image_uuid: UUID, image_size: int) -> Mark:
-        """Write what is left and the map of all; return the mark that makes the image visible.
+        """Write the map of all; return the mark that makes the image visible.
 
-        The last page is filled with zeros. All is on the device for good. Raises NoSpaceError,
-        UnreadableError.
+        All is on the device for good. Raises NoSpaceError, UnreadableError.
         """
-        if self._filled:
-            padded = -(-self._filled // PAGE_SIZE) * PAGE_SIZE
-            self._buffers[0][self._filled : padded] = bytes(padded - self._filled)
-            self._filled = padded
-            self._write_out()
         while self._begun:
             self._begun.popleft().result()
         self.close()
@@ -144,20 +136,8 @@ class BlockSink:
         return pages[0]
 
     def close(self) -> None:
-        """End the thread; what it has not begun to write is not written."""
-        self._writer.close()
-
-    def _write_out(self) -> None:
-        """Have the first buffer written, and wait until the next one may be filled."""
-        data = self._buffers[0][: self._filled]
-        runs = self.allocate(len(data) // PAGE_SIZE)
-        for start, count in runs:
-            self.extents.add(start, count)
-        self._begun.append(self._writer.begin(partial(self._write_runs, runs, data)))
-        self._buffers.rotate(-1)
-        self._filled = 0
-        if len(self._begun) == WRITES:
-            self._begun.popleft().result()
+        """End the threads; what they have not begun to write is not written."""
+        self._writers.close()
 
     def _write_runs(self, runs: Extents, data: memoryview) -> None:
         for start, count in runs:

@@ -2,13 +2,13 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from errors import Attempt, StoreRefusedError, TorporError, UnreadableError, cannot
 from format import PAGE_SIZE
-from format.checksum import Buffer
 from format.reader import Source
+from format.sink import Wait, at_once
 from linux import block
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
@@ -39,29 +39,29 @@ class FileSource:
 class FileSink:
     """A format.writer.Sink that appends to an open descriptor."""
 
+    behind = 0
+
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
         self._name = name
         self._written = 0
         self._sent = 0
 
-    def write(self, pieces: Sequence[Buffer]) -> None:
-        """See format.writer.Sink. Raises UnreadableError, BrokenPipeError."""
-        rest = [memoryview(piece) for piece in pieces if len(piece)]
+    def write(self, data: memoryview) -> Wait:
+        """See format.writer.Sink; any bytes. Raises UnreadableError, BrokenPipeError."""
+        rest = data
         while rest:
             try:
-                done = os.writev(self._fd, rest)
+                done = os.write(self._fd, rest)
             except BrokenPipeError:
                 raise
             except OSError as error:
                 raise cannot("write", self._name, error) from error
-            self._written += done
-            while rest and done >= len(rest[0]):
-                done -= len(rest.pop(0))
-            if done:
-                rest[0] = rest[0][done:]
+            rest = rest[done:]
+        self._written += len(data)
         if self._written - self._sent >= _WRITE_OUT:
             self._write_out()
+        return at_once
 
     def _write_out(self) -> None:
         """Have the kernel begin to write, so that the fsync in the end is short."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from errors import DamagedError, NoImageError
 from format.mark import Mark, MarkState
 from format.reader import Source
-from format.writer import Sink
+from format.sink import Sink
 from linux.snapshot import SnapshotDevice
 
 

@@ -23,8 +23,13 @@ NONE, LZ4, FILL, ZSTD = range(4)
 _crc = crcmod.mkCrcFun(0x11EDC6F41, initCrc=0, rev=True, xorOut=0xFFFFFFFF)
 
 
+def filled(data: bytes, behind: int = 0) -> bytes:
+    """Return the bytes and zeros, so that with `behind` bytes more they are whole pages."""
+    return data + bytes(-(len(data) + behind) % PAGE)
+
+
 def sealed(uuid: UUID, record: bytes, payload: bytes = b"") -> bytes:
-    """Return the record with its checksum: over UUID, record and payload."""
+    """Return the record with its checksum: over UUID, record and what is behind it."""
     return record + struct.pack("<I", _crc(uuid.bytes + record + payload))
 
 
@@ -34,7 +39,7 @@ class Super:
 
     uuid: UUID = UUID_A
     magic: bytes = b"\x89TORPOR\n"
-    version: int = 1
+    version: int = 2
     required: int = 0
     optional: int = 0
     page_size: int = PAGE
@@ -70,12 +75,15 @@ def chunk(
     flags: int = 0,
     magic: bytes = b"TCHK",
     stored_size: int | None = None,
+    behind: bytes = b"",
     uuid: UUID = UUID_A,
 ) -> Piece:
+    """Return a chunk; `behind` the payload there are these bytes, then zeros to whole pages."""
     stored = len(payload) if stored_size is None else stored_size
     bare = struct.pack("<4sBB2xQII20x", magic, codec, flags, number, raw_size, stored)
-    header = sealed(uuid, bare, payload)
-    return Piece(header + payload, raw_size, int.from_bytes(header[-4:], "little"))
+    rest = filled(payload + behind, 48)
+    header = sealed(uuid, bare, rest)
+    return Piece(header + rest, raw_size, int.from_bytes(header[-4:], "little"))
 
 
 def lz4_run(byte: bytes, size: int) -> bytes:
@@ -95,7 +103,7 @@ def zstd_run(byte: bytes, size: int, claimed: int | None = None) -> bytes:
 
 
 def section_header(kind: int = 1, flags: int = 0, first: int = 0, uuid: UUID = UUID_A) -> bytes:
-    return sealed(uuid, struct.pack("<4s3I12x", b"TSEC", kind, flags, first))
+    return sealed(uuid, struct.pack("<4s3I4076x", b"TSEC", kind, flags, first))
 
 
 def index(
@@ -105,16 +113,20 @@ def index(
     *,
     magic: bytes = b"TIDX",
     counts: tuple[int, int] | None = None,
+    padding: bytes | None = None,
     uuid: UUID = UUID_A,
 ) -> bytes:
-    """Return an index; a section is (kind, flags, first chunk, chunks, raw bytes)."""
+    """Return an index; a section is (kind, flags, first chunk, chunks, raw bytes).
+
+    `padding` stands for the zeros that make whole pages of it and the trailer.
+    """
     rows = list(sections)
     claimed = counts or (len(rows), len(offsets))
     record = struct.pack("<4sII4x", magic, *claimed)
     record += b"".join(struct.pack("<4IQ", *row) for row in rows)
     record += struct.pack(f"<{len(offsets)}Q", *offsets)
     record += struct.pack(f"<{len(checksums)}I", *checksums)
-    return sealed(uuid, record)
+    return sealed(uuid, filled(record, 4 + TRAILER) if padding is None else record + padding)
 
 
 def trailer(
@@ -155,9 +167,9 @@ class Parts:
         return [*self.pieces, *(piece for _, piece in self.tables)]
 
     def offsets(self) -> list[int]:
-        end, starts = PAGE + 32, []
+        end, starts = 2 * PAGE, []
         for nth, piece in enumerate(self.chunks()):
-            starts.append(end if nth < len(self.pieces) else end + 32)
+            starts.append(end if nth < len(self.pieces) else end + PAGE)
             end = starts[-1] + len(piece.record)
         return starts
 

@@ -4,21 +4,21 @@ import hashlib
 import os
 import resource
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from uuid import UUID
 
 from errors import IncompleteError, TorporError
-from format.checksum import Buffer
 from format.codec import DEFAULT
 from format.mark import Mark
 from format.pipeline import PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
+from format.sink import Wait, at_once
 from format.tables import TABLES
-from format.writer import ImageWriter, new_buffers
+from format.writer import ImageWriter, new_encoders
 from store.blocks import BlockSink
 from store.image import open_image
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, PAGE, UUID_A
@@ -42,7 +42,7 @@ class MemorySource:
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """Copy into the buffer, as a device would."""
         assert offset >= 0
-        assert len(buffer) >= size + 4096
+        assert len(buffer) >= size + offset % PAGE
         part = self._data[offset : offset + size]
         if len(part) < size:
             raise IncompleteError(f"ends before byte {offset + size}")
@@ -51,15 +51,18 @@ class MemorySource:
 
 
 class MemorySink:
-    """A format.writer.Sink in memory."""
+    """A format.sink.Sink in memory."""
+
+    behind = 0
 
     def __init__(self) -> None:
         self.data = bytearray()
 
-    def write(self, pieces: Sequence[Buffer]) -> None:
-        """Copy: the pieces change afterwards."""
-        for piece in pieces:
-            self.data += piece
+    def write(self, pages: memoryview) -> Wait:
+        """Copy: the pages change afterwards."""
+        assert len(pages) % PAGE == 0
+        self.data += pages
+        return at_once
 
 
 def read_image(data: bytes) -> bytes:
@@ -115,7 +118,7 @@ def write_image(
 ) -> bytes:
     """Return the image of the stream that `read` gives, and of these tables."""
     sink = MemorySink()
-    writer = ImageWriter(sink, superblock(chunk_size, uuid), new_buffers(chunk_size, codec))
+    writer = ImageWriter(sink, superblock(chunk_size, uuid), new_encoders(chunk_size, codec))
     writer.write_stream(read, lambda _done: None)
     for kind, data in tables.items():
         writer.write_table(kind, data)
@@ -129,7 +132,7 @@ def image_to(
 ) -> Mark:
     """Write an image to a store; return the mark that makes it one."""
     with closing(sink):
-        writer = ImageWriter(sink, superblock(8 * PAGE), new_buffers(8 * PAGE))
+        writer = ImageWriter(sink, superblock(8 * PAGE), new_encoders(8 * PAGE, behind=sink.behind))
         writer.write_stream(reader_of(stream), progress)
         writer.finish()
         return sink.finish(UUID_A, writer.size)

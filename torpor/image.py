@@ -21,7 +21,7 @@ def opened_image(path: str) -> Iterator[ImageReader]:
         raise type(error)(f"{path}: {error}", error.hint) from error
 
 
-def read_all(image: ImageReader, what: str, take: Callable[[memoryview], None]) -> None:
+def read_all(image: ImageReader, what: str, take: Callable[[memoryview], object]) -> None:
     """Read the stream and check it, with a progress bar; `take` gets each part of it."""
     done = 0
     with progress(what, image.stream_bytes) as report:

@@ -12,8 +12,12 @@ import lz4.block
 from tests import forge
 from tests.forge import PAGE, Parts, Piece, Super, chunk, working_set
 from tests.fuzz.disks import GUARD, SMALL_GUARD
-from tests.vectors.devices import MAP, PAGES, RUNS, STORE
+from tests.vectors.devices import MAP, STORE
 from tests.vectors.images import FACTS, LONG, PAGE_TYPES, SMALL, noise, run
+
+PAGES = 16
+RUNS = ((9, 6), (1, 3), (5, 3))
+"""A device, and where an image lies on it."""
 
 MANY = 1 << 10
 """Files and processes of a large working set."""
@@ -25,7 +29,7 @@ class Places:
 
     sections: tuple[int, ...]
     chunks: tuple[tuple[int, int], ...]
-    """With the size of each payload."""
+    """With the size of what is behind its header."""
     index: int
     checksums: int
     """The column in the index."""
@@ -111,8 +115,8 @@ def _places_of(parts: Parts) -> Places:
     )
     index = starts[-1] + len(pieces[-1].record)
     rows = 1 + len(parts.tables)
-    trailer = index + 20 + 24 * rows + 12 * len(pieces)
-    sections = (PAGE, *(start - 32 for start in starts[len(parts.pieces) :]))
+    trailer = len(parts.build()) - forge.TRAILER
+    sections = (PAGE, *(start - PAGE for start in starts[len(parts.pieces) :]))
     return Places(sections, chunks, index, index + 16 + 24 * rows + 8 * len(pieces), trailer)
 
 
@@ -166,16 +170,22 @@ def case(number: int, kinds: list[Specimen]) -> tuple[bytes, Specimen]:
 
 def _in_image(image: bytearray, places: Places) -> list[Target]:
     chunks = [Target(image, start, _HEADS["chunk"]) for start, _ in places.chunks]
-    payloads = [Target(image, start + 48, size) for start, size in places.chunks]
+    payloads = [Target(image, start + 48, _stored(image, start)) for start, _ in places.chunks]
+    index = places.checksums + 4 * len(places.chunks) - places.index
     return [
         *[Target(image, 0, _HEADS["superblock"])] * 3,
         *(Target(image, start, _HEADS["section"]) for start in places.sections),
         *chunks,
         *payloads[: 1 - len(places.sections)],
         *payloads[1 - len(places.sections) :] * 4,
-        *[Target(image, places.index, places.trailer - places.index)] * 8,
+        *[Target(image, places.index, index)] * 8,
         *[Target(image, places.trailer, forge.TRAILER)] * 3,
     ]
+
+
+def _stored(image: bytearray, start: int) -> int:
+    """Return the size of the payload of the chunk that begins there."""
+    return int.from_bytes(image[start + 20 : start + 24], "little")
 
 
 def _hit(target: Target, random: Random) -> None:
@@ -232,7 +242,7 @@ def _seal_image(image: bytearray, places: Places) -> None:
     uuid = UUID(bytes=bytes(image[32:48]))
     _seal(image, 0, PAGE, uuid)
     for start in places.sections:
-        _seal(image, start, 32, uuid)
+        _seal(image, start, PAGE, uuid)
     for number, (start, size) in enumerate(places.chunks):
         payload = bytes(image[start + 48 : start + 48 + size])
         checksum = forge.sealed(uuid, bytes(image[start : start + 44]), payload)[-4:]

@@ -9,7 +9,7 @@ from uuid import uuid4
 from format.mark import Extents, Mark
 from format.records import GUARD, MACHINE_FACTS, WORKING_SET, Identity, Superblock
 from format.tables import Guard, GuardEntry, MachineFacts, Method
-from format.writer import ImageWriter, new_buffers
+from format.writer import ImageWriter, new_encoders
 from store.device import OwnStore
 from store.header import read_header
 from store.identity import these_facts, this_machine
@@ -53,7 +53,7 @@ def put_image(
             uuid4(), made.day * 86400 * 10**9, CHUNK_SIZE, made.identity, platform=True
         )
         sink = store.sink()
-        writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE))
+        writer = ImageWriter(sink, superblock, new_encoders(CHUNK_SIZE))
         writer.write_stream(reader_of(stream), lambda _done: None)
         if made.guard is not None:
             writer.write_table(GUARD, Guard(made.guard).build())

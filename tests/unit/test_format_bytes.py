@@ -30,12 +30,12 @@ SEED = definition(UUID_0.bytes)
 IDENTITY = records.Identity("6.1.0", "#1 SMP", "x86_64", "lynx", DIGEST, MACHINE_ID)
 
 
-def check(built: bytes, by_hand: str, crc: str, payload: bytes = b"") -> None:
+def check(built: bytes, by_hand: str, crc: str, behind: bytes = b"") -> None:
     """The record is these bytes and this checksum, which crcmod computes as well."""
     record = bytes.fromhex(by_hand)
     assert built[:-4].hex(" ") == record.hex(" ")
     assert built[-4:].hex() == crc
-    assert definition(UUID_0.bytes + record + payload) == int.from_bytes(built[-4:], "little")
+    assert definition(UUID_0.bytes + record + behind) == int.from_bytes(built[-4:], "little")
 
 
 NAMES = ("36 2e 31 2e 30", "23 31 20 53 4d 50", "78 38 36 5f 36 34", "6c 79 6e 78")
@@ -46,7 +46,7 @@ RECORDS = {
     "superblock": (
         records.Superblock(UUID_0, CREATED_NS, 1 << 20, IDENTITY, platform=True).build(),
         "89 54 4f 52 50 4f 52 0a"  # magic
-        "01 00 00 00 00 00 00 00 01 00 00 00"  # version, required and optional flags
+        "02 00 00 00 00 00 00 00 01 00 00 00"  # version, required and optional flags
         "00 10 00 00 00 00 10 00 00 00 00 00"  # page size, chunk size, reserved
         f"{ID}"
         "00 00 fa ed 51 72 86 18"  # 2026-01-01 00:00:00 UTC
@@ -54,26 +54,26 @@ RECORDS = {
         "10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f"
         + "".join(name + "00" * (65 - len(bytes.fromhex(name))) for name in NAMES)
         + f"{MACHINE_ID}{'00' * 3728}",
-        "afbb96c3",
+        "bbe02056",
     ),
     "section header": (
         records.Section(1, 0, 0, 0).build_header(SEED),
-        "54 53 45 43 01 00 00 00 00 00 00 00 00 00 00 00" + "00" * 12,
-        "667673f9",
+        "54 53 45 43 01 00 00 00 00 00 00 00 00 00 00 00" + "00" * 4076,
+        "dab3d2a6",
     ),
     "index": (
         records.Index(
             (records.Section(1, 0, 2, 0x1800),),
-            array("Q", [4128, 0x0102030405060708]),
+            array("Q", [8192, 0x0102030405060708]),
             array("I", [0xA1B2C3D4, 5]),
         ).build(UUID_0),
         (
             "54 49 44 58 01 00 00 00 02 00 00 00 00 00 00 00"
             "01 00 00 00 00 00 00 00 00 00 00 00 02 00 00 00 00 18 00 00 00 00 00 00"
-            "20 10 00 00 00 00 00 00 08 07 06 05 04 03 02 01"
-            "d4 c3 b2 a1 05 00 00 00"
+            "00 20 00 00 00 00 00 00 08 07 06 05 04 03 02 01"
+            "d4 c3 b2 a1 05 00 00 00" + "00" * (4096 - 64 - 4 - 64)
         ),
-        "e0184fdc",
+        "aea378bc",
     ),
     "trailer": (
         records.Trailer(UUID_0, 0x0102030405060708, 0x1112131415161718, 0x21222324).build(),
@@ -106,40 +106,42 @@ def test_record(name: str) -> None:
     check(*RECORDS[name])
 
 
-def encode(raw: bytes, number: int) -> tuple[bytes, memoryview, int]:
+def encode(raw: bytes, number: int) -> tuple[bytes, bytes, int]:
+    """Return the header, what is behind it, and the checksum."""
     encoder = chunks.Encoder(len(raw))
     encoder.raw.view[:] = raw
     encoded = encoder.encode(len(raw), number, SEED)
-    return *encoded.pieces, encoded.checksum
+    assert len(encoded.record) % PAGE_SIZE == 0
+    return bytes(encoded.record[:48]), bytes(encoded.record[48:]), encoded.checksum
 
 
 def test_compressed_chunk() -> None:
-    header, payload, checksum = encode(b"\xab\xcd" * 4096, 0x0102030405)
-    size = len(payload)
-    assert size < 256
-    assert lz4.block.decompress(payload, uncompressed_size=8192) == b"\xab\xcd" * 4096
+    header, behind, checksum = encode(b"\xab\xcd" * 4096, 0x0102030405)
+    size = header[20]
+    assert behind == behind[:size].ljust(4096 - 48, b"\0")
+    assert lz4.block.decompress(behind[:size], uncompressed_size=8192) == b"\xab\xcd" * 4096
     by_hand = (
         "54 43 48 4b 01 00 00 00"  # magic, codec, flags, reserved
         f"05 04 03 02 01 00 00 00 00 20 00 00 {size:02x} 00 00 00" + "00" * 20
     )
     assert header[:-4].hex(" ") == bytes.fromhex(by_hand).hex(" ")
-    assert checksum == definition(UUID_0.bytes + bytes.fromhex(by_hand) + payload)
+    assert checksum == definition(UUID_0.bytes + bytes.fromhex(by_hand) + behind)
     assert header[-4:] == checksum.to_bytes(4, "little")
 
 
 def test_chunk_of_equal_bytes() -> None:
-    header, payload, _ = encode(b"\xab" * 8192, 5)
-    assert bytes(payload) == b"\xab"
+    header, behind, _ = encode(b"\xab" * 8192, 5)
+    assert behind == b"\xab".ljust(4096 - 48, b"\0")
     by_hand = "54 43 48 4b 02 00 00 00 05 00 00 00 00 00 00 00 00 20 00 00 01 00 00 00"
-    check(header, by_hand + "00" * 20, "ff6aa563", bytes(payload))
+    check(header, by_hand + "00" * 20, "7b6d90f4", behind)
 
 
 def test_chunk_that_does_not_compress() -> None:
     raw = noise(4096)
-    header, payload, _ = encode(raw, 2)
-    assert payload == raw
+    header, behind, _ = encode(raw, 2)
+    assert behind == raw.ljust(8192 - 48, b"\0")
     by_hand = "54 43 48 4b 00 00 00 00 02 00 00 00 00 00 00 00 00 10 00 00 00 10 00 00"
-    check(header, by_hand + "00" * 20, "5b8349a3", raw)
+    check(header, by_hand + "00" * 20, "bffe43db", behind)
 
 
 def test_block_by_hand_is_lz4() -> None:
@@ -169,8 +171,8 @@ def test_map_of_two_pages_names_the_second() -> None:
 
 
 def test_data_path_packs_what_the_declaration_says() -> None:
-    header, payload, checksum = encode(noise(4096), 3)
-    sizes = {"raw_size": 4096, "stored_size": len(payload)}
+    header, _, checksum = encode(noise(4096), 3)
+    sizes = {"raw_size": 4096, "stored_size": 4096}
     declared = layout.build(layout.ChunkHeader, codec=0, number=3, **sizes, checksum=checksum)
     assert header == declared
     odd = {"number": 0x0807060504030201, "raw_size": 0x0C0B0A09, "stored_size": 0x100F0E0D}

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import DamagedError, TorporError
-from format import checksum, codec, layout, pipeline
-from format.chunks import Decoded, Encoder, decode
+from format import checksum, codec, layout, pipeline, whole_pages
+from format.chunks import Decoded, Decoder, Encoder
 from format.pipeline import DEPTH, PageBuffer, in_order
 from format.reader import ImageReader
 from format.records import MAX_CHUNKS
-from format.writer import ImageWriter, new_buffers
+from format.writer import ImageWriter, new_encoders
 from tests import forge
 from tests.forge import PAGE
 from tests.sources import MemorySink, MemorySource, read_image, reader_of, superblock, write_image
@@ -140,10 +140,11 @@ def test_self_test_finds_a_wrong_checksum(monkeypatch: pytest.MonkeyPatch) -> No
 def test_reading_without_the_index() -> None:
     """Docs: walk the headers from the section's to TIDX, and find all of the stream."""
     image = images.BASE.build()
-    at, walked = 4096 + 32, 0
+    at, walked = 2 * PAGE, 0
     while image[at : at + 4] == b"TCHK":
         assert int.from_bytes(image[at + 8 : at + 16], "little") == walked
-        at += 48 + int.from_bytes(image[at + 20 : at + 24], "little")
+        stored = int.from_bytes(image[at + 20 : at + 24], "little")
+        at += -(-(48 + stored) // PAGE) * PAGE
         walked += 1
     assert image[at : at + 4] == b"TIDX"
     assert walked == 3
@@ -168,12 +169,13 @@ def encoded(raw: bytes, name: str = "lz4") -> tuple[bytes, int]:
     encoder = Encoder(8 * PAGE, name)
     encoder.raw.view[: len(raw)] = raw
     chunk = encoder.encode(len(raw), 3, SEED)
-    return b"".join(bytes(piece) for piece in chunk.pieces), chunk.checksum
+    return bytes(chunk.record), chunk.checksum
 
 
 def decoded(record: bytes | bytearray, checksum: int, size: int) -> Decoded:
-    room = PageBuffer(8 * PAGE)
-    return decode(memoryview(bytearray(record)), 3, size, checksum, SEED, room)
+    decoder = Decoder.of_size(8 * PAGE)
+    decoder.record.whole[: len(record)] = record
+    return decoder.decode(len(record), 3, size, checksum, SEED)
 
 
 @pytest.mark.parametrize("name", codec.NAMES)
@@ -181,7 +183,8 @@ def decoded(record: bytes | bytearray, checksum: int, size: int) -> Decoded:
 def test_each_codec_comes_back(name: str, raw: bytes) -> None:
     record, checksum = encoded(raw, name)
     assert decoded(record, checksum, len(raw)).view == raw
-    assert len(record) <= layout.CHUNK_HEADER_SIZE + len(raw)
+    assert len(record) == whole_pages(len(record)) <= whole_pages(len(raw)) + PAGE
+    assert record[:4] == layout.CHUNK_MAGIC
     for at in range(0, len(record), 1 + len(record) // 50):
         damaged = bytearray(record)
         damaged[at] ^= 4
@@ -194,8 +197,21 @@ def test_codec_is_the_one_that_was_asked_for(name: str) -> None:
     codecs = {what: encoded(raw, name)[0][4] for what, raw in STREAMS.items()}
     assert codecs.pop("text") == CODEC_OF_TEXT[name]
     assert codecs.pop("noise") == codec.NONE
-    assert codecs.pop("zeros") == codecs.pop("ones") == codecs.pop("one byte") == codec.FILL
+    assert codecs.pop("zeros") == codecs.pop("ones") == codec.FILL
+    assert codecs.pop("one byte") == codec.NONE
     assert set(codecs.values()) == {CODEC_OF_TEXT[name]}
+
+
+@pytest.mark.parametrize("name", ["lz4", "lz4hc", "zstd"])
+def test_what_gains_no_page_is_stored(name: str) -> None:
+    """A header of 48 bytes and 4048 more are a page."""
+    text = STREAMS["text"]
+    for size, expected in ((PAGE - 48, codec.NONE), (PAGE - 47, CODEC_OF_TEXT[name])):
+        assert encoded(text[:size], name)[0][4] == expected
+        assert encoded(bytes(size), name)[0][4] == (codec.FILL if expected else codec.NONE)
+    noise = STREAMS["noise"]
+    for size, expected in ((20, codec.NONE), (120, CODEC_OF_TEXT[name])):
+        assert encoded(noise[: PAGE - size] + bytes(size), name)[0][4] == expected
 
 
 def test_pages_of_what_was_decoded() -> None:
@@ -208,7 +224,7 @@ def test_pages_of_what_was_decoded() -> None:
 
 def test_memory_does_not_grow_with_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """All buffers are there before the first chunk, and none comes with a later one."""
-    buffers = new_buffers(PAGE)
+    buffers = new_encoders(PAGE)
     sink = MemorySink()
     writer = ImageWriter(sink, superblock(PAGE), buffers)
     fail = failing(AssertionError("a buffer that was not there before"))

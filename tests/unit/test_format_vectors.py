@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_there_are_enough_and_small_ones() -> None:
     assert len(SOUND) >= 10
     assert len(BROKEN) >= 60
     assert max(sizes) <= 64 << 10
-    assert sum(sizes) < 2 << 20
+    assert sum(sizes) < 6 << 20
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -103,7 +104,7 @@ def test_stream_of_sound_vector(name: str) -> None:
         "sound-swap-scattered",
         "sound-host-name-not-utf8",
         "no-magic",
-        "version-2",
+        "version-1",
         "chunk-bomb",
         "chunks-swapped",
         "mark-of-another-image",
@@ -133,11 +134,19 @@ words = st.integers(0, 2**32 - 1)
 long_words = st.integers(0, 2**64 - 1)
 
 
+def places_in(data: bytes) -> Iterator[int]:
+    """Yield the number of each byte that is near one that is not 0, and of a few of all others."""
+    for at in range(len(data)):
+        if at % 64 == 0 or any(data[max(at - 32, 0) : at + 32]):
+            yield at
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_every_changed_byte_is_noticed(pattern: int) -> None:
+    """But for most of the zeros in reserved bytes."""
     assert read_image(IMAGE) == STREAM
     hit = bytearray(IMAGE)
-    for at in range(len(IMAGE)):
+    for at in places_in(IMAGE):
         hit[at] ^= pattern
         assert outcome(lambda: read_image(bytes(hit))) in DAMAGE_CODES, at
         hit[at] ^= pattern
@@ -167,7 +176,8 @@ def test_every_changed_byte_of_mark_and_map_is_noticed(tmp_path: Path, pattern: 
     path.write_bytes(data)
     assert read_file(path) == STREAM
     mapped = devices.MAP * 4096
-    places = [*range(1280, 1280 + 256), *range(4086, 4096), *range(mapped, mapped + 4096)]
+    table = (mapped + at for at in places_in(data[mapped : mapped + 4096]))
+    places = [*range(1280, 1280 + 256), *range(4086, 4096), *table]
     with opened(path) as fd:
         for at in places:
             os.pwrite(fd, bytes([data[at] ^ pattern]), at)
@@ -179,7 +189,7 @@ def test_every_changed_byte_of_mark_and_map_is_noticed(tmp_path: Path, pattern: 
 @many
 @given(st.binary(max_size=9000), st.booleans())
 def test_random_bytes_are_no_image(data: bytes, begins_well: bool) -> None:
-    data = IMAGE[: 4096 + 32] + data if begins_well else data
+    data = IMAGE[: 2 * 4096] + data if begins_well else data
     assert outcome(lambda: read_image(data)) in DAMAGE_CODES
 
 

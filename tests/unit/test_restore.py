@@ -76,7 +76,7 @@ def test_a_device_that_stops_answering(
 
 def flip_bit_of_chunk_0(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[RUNS[1][0] * PAGE_SIZE + 177] ^= 0x10
+    data[RUNS[2][0] * PAGE_SIZE + 177] ^= 0x10
     path.write_bytes(data)
 
 

@@ -1,11 +1,12 @@
 """An image over scattered pages of a device: written, mapped, read back."""
 
 import errno
+import itertools
 import os
 import threading
 from array import array
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from errors import AbortedError, DamagedError, IncompleteError, NoSpaceError, UnreadableError
 from format.mark import Extents, Mark, MarkState, build_map, read_map
+from format.pipeline import DEPTH
 from format.reader import ImageReader, read_at
 from store import blocks
 from store.blocks import BlockSink, BlockSource
@@ -53,8 +55,7 @@ class Scattered(BlockStore):
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scattered]:
-    monkeypatch.setattr(blocks, "WRITE_SIZE", 16 * PAGE)
+def store(tmp_path: Path) -> Iterator[Scattered]:
     path = tmp_path / "device"
     path.write_bytes(header_page(PAGES) + b"\xdb" * ((PAGES - 1) * PAGE))
     with Scattered(os.open(path, os.O_RDWR), str(path)) as made:
@@ -64,7 +65,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scattered
 def write(store: Scattered, pieces: list[bytes]) -> BlockSink:
     with closing(store.sink()) as sink:
         for piece in pieces:
-            sink.write([piece])
+            sink.write(memoryview(piece))
         sink.finish(UUID_A, sum(map(len, pieces)))
     return sink
 
@@ -74,15 +75,12 @@ def source_of(store: Scattered, extents: Extents, size: int) -> BlockSource:
     return BlockSource(store.fd, store.name, extents, claim)
 
 
-@pytest.mark.parametrize("size", [1, PAGE, PAGE + 1, 16 * PAGE, 33 * PAGE - 1, 100 * PAGE + 7])
-def test_what_was_written_is_read(store: Scattered, size: int) -> None:
-    data = noise(size)
-    sink = write(store, [data[: size // 3], b"", data[size // 3 :]])
-    assert sum(sink.extents.counts) == -(-size // PAGE)
-    assert bytes(read_at(source_of(store, sink.extents, size), 0, size)) == data
-    last = sink.extents.starts[-1] + sink.extents.counts[-1] - 1
-    end = os.pread(store.fd, PAGE, last * PAGE)
-    assert end[(size - 1) % PAGE + 1 :] == bytes(PAGE - 1 - (size - 1) % PAGE)
+@pytest.mark.parametrize("pages", [1, 2, 16, 33, 100])
+def test_what_was_written_is_read(store: Scattered, pages: int) -> None:
+    data, cut = noise(pages * PAGE), pages // 3 * PAGE
+    sink = write(store, [data[:cut], data[cut:]])
+    assert sum(sink.extents.counts) == pages
+    assert bytes(read_at(source_of(store, sink.extents, len(data)), 0, len(data))) == data
 
 
 def test_any_part_can_be_read(store: Scattered) -> None:
@@ -124,32 +122,30 @@ def test_adjacent_pages_are_one_extent() -> None:
 def test_full_device(store: Scattered) -> None:
     after = r"no room left on .* after 2 MiB of the image"
     with pytest.raises(NoSpaceError, match=after) as caught:
-        write(store, [noise(4 << 20)])
+        write(store, [bytes(16 * PAGE)] * 64)
     assert "--image-size" in caught.value.hint
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
-@pytest.mark.parametrize("nth", [1, 2, 5, 7])
+@pytest.mark.parametrize("first", [1, 2, 60, 127])
 def test_error_of_any_write_ends_the_image(
-    store: Scattered, monkeypatch: pytest.MonkeyPatch, nth: int, number: int
+    store: Scattered, monkeypatch: pytest.MonkeyPatch, first: int, number: int
 ) -> None:
-    """Also of the last ones, which nothing but finish waits for; no later write follows it."""
-    calls: list[int] = []
+    """Also of the last ones, which nothing but finish waits for; few writes follow it."""
+    calls = itertools.count(1)
 
-    def fail(_fd: int, of: list[memoryview], at: int) -> int:
-        calls.append(at)
-        if len(calls) >= 16 * nth:
+    def fail(_fd: int, of: list[memoryview], _at: int) -> int:
+        if next(calls) >= first:
             raise OSError(number, os.strerror(number))
         return len(of[0])
 
     monkeypatch.setattr(os, "pwritev", fail)
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    sink = store.sink()
     with pytest.raises(UnreadableError, match=r"^cannot write .* at byte \d+: "):
-        image_to(sink, noise(110 * PAGE))
+        image_to(store.sink(), noise(110 * PAGE))
     assert not synced
-    assert len(calls) <= 16 * nth + blocks.WRITES
+    assert next(calls) <= first + DEPTH + blocks.WRITES, "one for each chunk that was there"
 
 
 def test_no_room_in_the_middle_leaves_no_thread(store: Scattered) -> None:
@@ -169,31 +165,102 @@ def test_stop_in_the_middle_leaves_no_thread(store: Scattered) -> None:
     assert sum(sink.extents.counts) < 100
 
 
-def test_writes_go_on_while_the_next_is_filled(
-    store: Scattered, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So many large writes may be under way or waiting; the next waits until one has ended."""
-    go, pwritev = threading.Semaphore(0), os.pwritev
+class Gate:
+    """Stands for pwritev(2), which waits for `go` and then may fail."""
 
-    def slowly(fd: int, of: list[memoryview], at: int) -> int:
-        go.acquire()
-        return pwritev(fd, of, at)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+        self.error = 0
+        self.writes = 0
+        self._pwritev = os.pwritev
+        monkeypatch.setattr(os, "pwritev", self._write)
 
-    monkeypatch.setattr(os, "pwritev", slowly)
-    sink = store.sink()
-    data = noise(16 * PAGE * blocks.WRITES)
-    with closing(sink):
-        sink.write([data[: -PAGE * 2]])
-        last = threading.Thread(target=sink.write, args=([data[-PAGE * 2 :]],))
-        last.start()
-        try:
-            last.join(0.2)
-            assert last.is_alive()
-        finally:
-            go.release(1000)
-            last.join()
-        sink.finish(UUID_A, len(data))
+    def _write(self, fd: int, of: list[memoryview], at: int) -> int:
+        self.begun.release()
+        self.go.acquire(timeout=30)
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        self.writes += 1
+        return self._pwritev(fd, of, at)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    made = Gate(monkeypatch)
+    yield made
+    made.go.release(1000)
+
+
+def test_several_writes_are_under_way(store: Scattered, gate: Gate) -> None:
+    """None of them waits for another, and no call waits for a write."""
+    pieces = [noise(PAGE * number) for number in range(1, 2 * blocks.WRITES)]
+    with closing(store.sink()) as sink:
+        waits = [sink.write(memoryview(piece)) for piece in pieces]
+        for _ in range(blocks.WRITES):
+            assert gate.begun.acquire(timeout=10)
+        assert not gate.begun.acquire(timeout=0.1)
+        gate.go.release(1000)
+        for wait in waits:
+            wait()
+        sink.finish(UUID_A, sum(map(len, pieces)))
+    data = b"".join(pieces)
     assert bytes(read_at(source_of(store, sink.extents, len(data)), 0, len(data))) == data
+
+
+def test_nothing_is_synced_while_a_write_is_under_way(
+    store: Scattered, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda _fd: synced.append(gate.writes))
+    with closing(store.sink()) as sink:
+        for _ in range(2 * blocks.WRITES):
+            sink.write(memoryview(bytes(PAGE)))
+        threading.Timer(0.05, gate.go.release, (1000,)).start()
+        sink.finish(UUID_A, 2 * blocks.WRITES * PAGE)
+    assert synced == [2 * blocks.WRITES, 2 * blocks.WRITES + 1], "the image, then its map"
+
+
+def test_memory_may_change_once_it_was_waited_for(store: Scattered, gate: Gate) -> None:
+    data = bytearray(noise(PAGE))
+    with closing(store.sink()) as sink:
+        wait = sink.write(memoryview(data))
+        assert gate.begun.acquire(timeout=10)
+        threading.Timer(0.05, gate.go.release, (1000,)).start()
+        wait()
+        assert gate.writes == 1
+        data[:] = bytes(PAGE)
+        sink.finish(UUID_A, PAGE)
+    assert bytes(read_at(source_of(store, sink.extents, PAGE), 0, PAGE)) == noise(PAGE)
+
+
+@pytest.mark.parametrize("where", ["the next write", "the wait", "finish"])
+def test_error_of_an_earlier_write_comes_out(store: Scattered, gate: Gate, where: str) -> None:
+    gate.error = errno.EIO
+    page = memoryview(bytes(PAGE))
+    with closing(store.sink()) as sink:
+        wait = sink.write(page)
+        gate.go.release(1000)
+        with suppress(UnreadableError):
+            wait()
+        uses: dict[str, Callable[[], object]] = {
+            "the next write": partial(sink.write, page),
+            "the wait": wait,
+            "finish": partial(sink.finish, UUID_A, PAGE),
+        }
+        with pytest.raises(UnreadableError, match=r"^cannot write .* at byte \d+: input/output"):
+            uses[where]()
+
+
+def test_what_has_not_begun_is_dropped_by_close(store: Scattered, gate: Gate) -> None:
+    sink = store.sink()
+    for _ in range(3 * blocks.WRITES):
+        sink.write(memoryview(bytes(PAGE)))
+    for _ in range(blocks.WRITES):
+        assert gate.begun.acquire(timeout=10)
+    threading.Timer(0.05, gate.go.release, (1000,)).start()
+    sink.close()
+    assert gate.writes == blocks.WRITES
 
 
 def test_other_errors_of_the_allocation_say_what_they_are(store: Scattered) -> None:
@@ -217,7 +284,8 @@ def test_errors_of_the_device_have_a_place(
     place = "" if call == "fsync" else r" at byte \d+"
     verb = {"preadv": "read", "pwritev": "write", "fsync": "sync"}[call]
     source = source_of(store, extents, PAGE)
-    use = partial(read_at, source, 0, PAGE) if call == "preadv" else partial(write, store, [b"x"])
+    page = bytes(PAGE)
+    use = partial(read_at, source, 0, PAGE) if call == "preadv" else partial(write, store, [page])
     with pytest.raises(UnreadableError, match=f"^cannot {verb} .*{place}: input/output error$"):
         use()
 
@@ -238,7 +306,7 @@ def test_pieces_beyond_the_limit_are_no_space(
     store: Scattered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "MAX_EXTENTS", 10)
-    with pytest.raises(NoSpaceError, match="is in 11 pieces, more than can be recorded"):
+    with pytest.raises(NoSpaceError, match="is in 14 pieces, more than can be recorded"):
         image_to(store.sink(), noise(9 * PAGE))
     assert read_header(store.fd, store.name).mark() is None
 

@@ -38,8 +38,8 @@ def swap(tmp_path: Path) -> Path:
     run("mkswap", "--quiet", "--label", "sleep", "--uuid", UUID, path)
     with opened(path) as fd:
         data = devices.Device().build()
-        for page in (devices.MAP, *(start for start, _ in devices.RUNS)):
-            os.pwrite(fd, data[page * PAGE : (page + 1) * PAGE], page * PAGE)
+        for start, count in ((devices.MAP, 1), *devices.RUNS):
+            os.pwrite(fd, data[start * PAGE : (start + count) * PAGE], start * PAGE)
     return path
 
 

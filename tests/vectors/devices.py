@@ -1,4 +1,4 @@
-"""The vectors that are copies of devices, seven pages each."""
+"""The vectors that are copies of devices, ten pages each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +9,10 @@ from tests.vectors.images import SMALL, SMALL_STREAM, Broken, built, flipped, no
 
 STORE = b"TORPSTOR"
 IMAGE, STREAM = SMALL.build(), SMALL_STREAM
-RUNS = ((6, 1), (2, 1))
-"""Where the image of two pages lies, in its order."""
+RUNS = ((7, 3), (1, 3))
+"""Where the image of five pages lies, in its order, and one that is free."""
 MAP = 4
-PAGES = 7
+PAGES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _maps() -> dict[str, Broken]:
         "map-overwritten": ("R33", hurt, Device(map=noise(PAGE))),
         "map-loop": ("R40", "page 4, which is taken", longer(MAP)),
         "map-goes-on-at-the-header": ("R27", "page 0, which is taken", longer(0)),
-        "map-goes-on-off-the-device": ("R32", "leaves the device at page 7", longer(PAGES)),
+        "map-goes-on-off-the-device": ("R32", "leaves the device at page 10", longer(PAGES)),
         "map-too-few": ("R34", "1 of 2", Device(map=map_page(RUNS[:1]))),
         "map-too-many": ("R34", "3 of 2", Device(map=map_page([*RUNS, (5, 1)]))),
     }
@@ -108,15 +108,15 @@ def _extents() -> dict[str, Broken]:
 
     wrong = "is impossible"
     cases = {
-        "extents-overlap": ("R35", wrong, having([(6, 1), (5, 2)])),
-        "extents-twice": ("R35", wrong, having([(6, 1), (6, 1)])),
-        "extent-off-the-device": ("R35", wrong, having([(6, 1), (5, 3)])),
-        "extent-far-away": ("R35", wrong, having([(6, 1), ((1 << 64) - 1, 2)])),
-        "extent-absurd-length": ("R35", wrong, having([(6, 1), (2, (1 << 64) - 1)])),
-        "extent-on-the-header": ("R27", wrong, having([(6, 1), (0, 1)])),
-        "extent-on-the-map": ("R35", wrong, having([(6, 1), (MAP, 1)])),
-        "extent-of-no-pages": ("R35", wrong, having([*RUNS, (3, 0)])),
-        "extents-too-short": ("R36", "too short", having([(6, 1)])),
+        "extents-overlap": ("R35", wrong, having([(7, 3), (5, 3)])),
+        "extents-twice": ("R35", wrong, having([(7, 3), (7, 3)])),
+        "extent-off-the-device": ("R35", wrong, having([(1, 3), (8, 3)])),
+        "extent-far-away": ("R35", wrong, having([(7, 3), ((1 << 64) - 1, 2)])),
+        "extent-absurd-length": ("R35", wrong, having([(7, 3), (2, (1 << 64) - 1)])),
+        "extent-on-the-header": ("R27", wrong, having([(7, 3), (0, 1)])),
+        "extent-on-the-map": ("R35", wrong, having([(7, 3), (MAP, 1)])),
+        "extent-of-no-pages": ("R35", wrong, having([*RUNS, (5, 0)])),
+        "extents-too-short": ("R36", "too short", having([(7, 3)])),
         "image-absurd-size": ("R36", "too short", having(RUNS, 1 << 63)),
     }
     return built(cases, Device.build)

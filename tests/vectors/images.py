@@ -92,10 +92,20 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
         "host-name-not-ascii": small(Super(host_name="luchs-für-日本".encode())),
         "host-name-not-utf8": small(Super(host_name=b"l\xfcchs\x1b[31m")),
         "unknown-optional-flag": small(Super(optional=0x8000_0001)),
-        "reserved-bytes-set": small(Super(reserved=b"from a later version")),
+        "reserved-bytes-set": (_reserved_bytes_set(), SMALL_STREAM),
         "working-set": (SMALL.with_tables((4, working_set()), (5, PAGE_TYPES)), SMALL_STREAM),
     }
     return {f"sound-{name}": (parts.build(), data) for name, (parts, data) in streams.items()}
+
+
+def _reserved_bytes_set() -> Parts:
+    """Return an image with something in place of all zeros that a reader does not look at."""
+    later = b"from a later version"
+    pieces = (chunk(0, lz4_run(b"A", PAGE), codec=LZ4, behind=later), SMALL.pieces[1])
+    made = Parts(Super(reserved=later), pieces)
+    zeros = len(index(made.rows(), made.offsets(), made.checksums())) - 20 - 24 - 2 * 12
+    table = index(made.rows(), made.offsets(), made.checksums(), padding=b"?" * zeros)
+    return replace(made, index=table)
 
 
 def broken() -> dict[str, Broken]:
@@ -113,7 +123,8 @@ def _superblocks() -> dict[str, Broken]:
         "nothing": ("R1", "too few", b""),
         "cut-in-superblock": ("R2", "cut off at byte 2000", data[:2000]),
         "cut-after-magic": ("R2", "cut off at byte 8", data[:8]),
-        "version-2": ("R3", "format version 2", with_super(Super(version=2))),
+        "version-1": ("R3", "format version 1", with_super(Super(version=1))),
+        "version-3": ("R3", "format version 3", with_super(Super(version=3))),
         "version-0": ("R3", "format version 0", with_super(Super(version=0))),
         "required-flag": ("R4", f"{features} 0x1", with_super(Super(required=1))),
         "required-flag-high": ("R4", features, with_super(Super(required=1 << 31))),
@@ -144,7 +155,7 @@ def _ends() -> dict[str, Broken]:
     return {
         "cut-after-superblock": ("R8", "cut off", data[:PAGE]),
         "cut-in-section-header": ("R8", "cut off", data[: PAGE + 16]),
-        "cut-before-chunks": ("R8", "cut off", data[: PAGE + 32]),
+        "cut-before-chunks": ("R8", no_trailer, data[: 2 * PAGE]),
         "cut-in-chunk-header": ("R8", no_trailer, data[: offsets[1] + 20]),
         "cut-in-chunk": ("R8", no_trailer, data[: offsets[1] + 60]),
         "cut-in-index": ("R8", no_trailer, data[: start + 10]),
@@ -168,7 +179,9 @@ def _indexes() -> dict[str, Broken]:
         "index-magic": ("R12", "no index where", table(magic=b"TIDY")),
         "index-absurd-chunks": ("R13", "4294967295 chunks", table(counts=(1, 0xFFFF_FFFF))),
         "index-absurd-sections": ("R13", "4294967295 sections", table(counts=(0xFFFF_FFFF, 2))),
-        "index-size": ("R14", size, table(counts=(1, 3))),
+        "index-size": ("R14", size, table(counts=(1, 400))),
+        "index-without-zeros": ("R14", size, table(padding=b"")),
+        "index-with-a-page-of-zeros": ("R14", size, table(padding=bytes(len(table()) - 68 + PAGE))),
         "index-checksum": ("R15", wrong_sum, flipped(table(), 45)),
         "index-of-another-image": ("R15", wrong_sum, table(uuid=forge.UUID_B)),
     }
@@ -203,8 +216,12 @@ def _sections() -> dict[str, Broken]:
 def _places() -> dict[str, Broken]:
     rows, offsets, checksums = SMALL.rows(), SMALL.offsets(), SMALL.checksums()
     first, second = SMALL.pieces
-    gap = replace(SMALL, pieces=(first, replace(second, record=bytes(9) + second.record)))
-    holed = replace(gap, index=index(rows, [*offsets[:1], offsets[1] + 9], checksums))
+
+    def holed(size: int) -> bytes:
+        """Return an image with so many bytes before its second chunk, and an index that knows."""
+        gap = replace(SMALL, pieces=(first, replace(second, record=bytes(size) + second.record)))
+        table = index(rows, [offsets[0], offsets[1] + size], checksums)
+        return replace(gap, index=table).build()
 
     def having(places: list[int]) -> bytes:
         return with_index(index(rows, places, checksums))
@@ -213,18 +230,20 @@ def _places() -> dict[str, Broken]:
         return replace(SMALL, section=section).build()
 
     size, header = "impossible size", "section header at byte"
-    of_table = TABLED.offsets()[2] - 32
+    of_table = TABLED.offsets()[2] - PAGE
     hit = flipped(TABLED.build(), of_table + 12)
     return {
-        "index-gap": ("R22", "chunk 0 does not fit", holed.build()),
-        "index-first-elsewhere": ("R19", "is at byte 4129", having([4129, offsets[1]])),
+        "index-gap": ("R22", "chunk 0 does not fit", holed(PAGE)),
+        "index-gap-of-bytes": ("R19", size, holed(9)),
+        "index-within-a-page": ("R19", size, having([offsets[0], offsets[1] + 512])),
+        "index-first-elsewhere": ("R19", "is at byte 8193", having([8193, offsets[1]])),
         "index-same-place": ("R19", size, having([offsets[0], offsets[0]])),
         "index-beyond-end": ("R19", size, having([offsets[0], 1 << 63])),
         "index-out-of-order": ("R19", "is at byte", having(offsets[::-1])),
         "section-header-checksum": ("R20", f"{header} 4096", flipped(SMALL.build(), PAGE + 20)),
         "section-header-kind": ("R20", f"{header} 4096", heading(forge.section_header(kind=2))),
         "section-header-of-a-table": ("R20", f"{header} {of_table}", hit),
-        "section-header-missing": ("R20", f"{header} 4096", heading(bytes(32))),
+        "section-header-missing": ("R20", f"{header} 4096", heading(bytes(PAGE))),
     }
 
 
@@ -244,6 +263,9 @@ def _chunks() -> dict[str, Broken]:
         "chunk-number": ("R22", fit, with_second(chunk(7, payload, codec=LZ4))),
         "chunk-raw-size": ("R22", fit, with_second(larger)),
         "chunk-stored-size": ("R22", fit, with_second(lz4(stored_size=0xFFFF_FFFF))),
+        "chunk-stored-nothing": ("R22", fit, with_second(lz4(stored_size=0))),
+        "chunk-stored-beyond-chunk-size": ("R22", fit, with_second(chunk(1, noise(PAGE + 1)))),
+        "chunk-pages": ("R22", fit, with_second(lz4(behind=bytes(PAGE)))),
         "chunk-checksum": ("R23", bad_sum, with_second(hit)),
         "chunk-of-another-image": ("R23", bad_sum, with_second(lz4(uuid=forge.UUID_B))),
         "chunk-not-the-indexed": ("R23", bad_sum, with_index(wrong_sum)),
@@ -302,7 +324,7 @@ def _tables() -> dict[str, Broken]:
     }
     hit = flipped(TABLED.build(), TABLED.offsets()[3] + 60)
     hint = SMALL.with_tables((4, working_set()))
-    header = hint.offsets()[2] - 32
+    header = hint.offsets()[2] - PAGE
     headless = flipped(hint.build(), header + 12)
     return {
         name: (rule, message, SMALL.with_tables((kind, data)).build())

@@ -12,7 +12,7 @@ from errors import Attempt, UnreadableError
 from format import checksum, codec
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.records import Superblock
-from format.writer import ImageWriter, new_buffers
+from format.writer import ImageWriter, new_encoders
 from linux.installation import machine_id
 from linux.open_file import OpenFile
 from store.identity import this_machine
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
                 return os.readv(fd, [buffer.view[at:]])
 
         sink = FileSink(out, arguments.file)
-        writer = ImageWriter(sink, superblock, new_buffers(CHUNK_SIZE, arguments.codec))
+        writer = ImageWriter(sink, superblock, new_encoders(CHUNK_SIZE, arguments.codec))
         writer.write_stream(read, report)
         writer.finish()
 

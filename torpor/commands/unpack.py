@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _write_stream(image: ImageReader, sink: FileSink) -> None:
-    read_all(image, "unpacking", lambda raw: sink.write([raw]))
+    read_all(image, "unpacking", sink.write)
 
 
 def _binary_stdout() -> FileSink:

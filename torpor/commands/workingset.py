@@ -54,7 +54,7 @@ def _record(path: str, *, with_paths: bool) -> None:
     whole, section = fit(record(with_paths=with_paths))
     seconds = time.monotonic() - begun
     with new_file(path) as fd:
-        FileSink(fd, path).write([build_file(section)])
+        FileSink(fd, path).write(memoryview(build_file(section)))
     say(f"{whole}, recorded in {seconds:.1f} s as {len(section) / 1024:.0f} KiB")
 
 

@@ -120,7 +120,7 @@ class Machine:
 
     def _make_small(self, patch: pytest.MonkeyPatch) -> None:
         """Make images of a few writes; take what is slow out of the way."""
-        patch.setattr(blocks, "WRITE_SIZE", 4 * PAGE)
+        patch.setattr(blocks, "WRITES", 1)  # in the order of the image, the same each time
         patch.setattr(writing, "CHUNK_SIZE", 8 * PAGE)
         patch.setattr(writing, "these_facts", lambda: FACTS)
         patch.setattr(time, "time_ns", lambda: 0)
