@@ -31,6 +31,7 @@ PIP_INSTALL = (
 )
 SYSTEM_PYTHON = "/usr/bin/python3"
 LIBUDEV = "/usr/lib/x86_64-linux-gnu/libudev.so.1"
+LIBLZO = "/usr/lib/x86_64-linux-gnu/liblzo2.so.2"
 
 # Each program, or file, and the Debian package it comes from.
 _FREEZE = {"objdump": "binutils", "strip": "binutils", LIBUDEV: "libudev1"}
@@ -47,6 +48,7 @@ _BENCH = {
     "lz4": "lz4",
     "zstd": "zstd",
     "/usr/lib/klibc/bin/sh": "klibc-utils",
+    LIBLZO: "liblzo2-2",
 }
 _TEST = _BENCH | {
     "shellcheck": "shellcheck",

@@ -1,5 +1,6 @@
 """Runs whole commands in turn and keeps wall time, peak memory and bytes read of each run."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 RUNS = 5
 SPAWN = Path(__file__).with_name("spawn.py")
+PROCESSORS = sorted(os.sched_getaffinity(0))
+"""Those that this process may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ def in_turn(jobs: Mapping[str, Job], runs: int = RUNS, warm_up: int = 1) -> Roun
             if lap >= warm_up:
                 rounds[name].append(run)
     return rounds
+
+
+def on_processors(count: int) -> list[str]:
+    """Return the words in front of a command that let it use so many processors, if there are."""
+    return ["taskset", "--cpu-list", ",".join(map(str, PROCESSORS[:count]))]
 
 
 def command(*words: str | Path) -> Job:

@@ -1,11 +1,12 @@
-"""pack, verify and unpack beside lz4 and zstd, and beside what memory and codec allow."""
+"""pack, verify and unpack beside lz4, zstd and the kernel's way, and beside what is possible."""
 
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from bench import kernel_save, memory
 from bench.figure import Bar, Figure, print_table
 from bench.measure import (
     Job,
@@ -13,9 +14,9 @@ from bench.measure import (
     Run,
     command,
     in_turn,
-    largest,
     median_cpu,
     median_seconds,
+    on_processors,
     peak_mib,
     run_measured,
     seconds,
@@ -27,10 +28,15 @@ TORPOR = BUILD / "torpor/torpor"
 OTHER_MIB = 512
 """Of noise, and of zeros."""
 
-PACK_BAR = Bar(0.75, 0.55)
-VERIFY_BAR = Bar(0.65, 0.5)
-SHARE_BAR = Bar(0.8, 0.95, at_least=True)
-MEMORY_BAR = Bar(64, 40)
+TWO_PACK = "torpor pack, on two"
+TWO_KERNEL = "kernel stand-in, on two"
+TWO_KERNEL_3 = "the same, three threads"
+
+PACK_BAR = Bar(0.45, 0.4)
+VERIFY_BAR = Bar(0.33, 0.3)
+SHARE_BAR = Bar(0.85, 0.95, at_least=True)
+KERNEL_BAR = Bar(1.2, 1.4, at_least=True)
+SERIAL_BAR = Bar(0.4, 0.6, at_least=True)
 
 
 def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
@@ -53,6 +59,9 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
         stored = image.stat().st_size
         _print_rounds(f"{kind}: {size / 1e6:.0f} MB in {stored / 1e6:.0f} MB", size, rounds)
         figures += _figures(kind, rounds)
+        if kind == "real":
+            peaks, report["memory"] = memory.measure(stream, image)
+            figures += peaks
         report[kind] = {
             "stream_bytes": size,
             "image_bytes": stored,
@@ -72,10 +81,15 @@ def _jobs(stream: Path, image: Path, packed: Path) -> dict[str, Job]:
         "torpor pack": _anew(image, command(TORPOR, "pack", stream, image)),
         "lz4 -1": _anew(packed, command("lz4", "-1", stream, packed)),
         "zstd -1 -T2": _anew(zst, command("zstd", "-1", "-T2", stream, "-o", zst)),
-        "limit of pack": _limit("encode", stream),
+        "limit of pack": _limit("pack", stream, stream.parent),
+        TWO_PACK: _anew(image, command(*on_processors(2), TORPOR, "pack", stream, image)),
+        TWO_KERNEL: _kernel_save(stream, kernel_save.threads_for(2)),
+        TWO_KERNEL_3: _kernel_save(stream, kernel_save.MOST_THREADS),
+        "serial pack": _limit("serial", stream),
+        "memcpy": _limit("memcpy", stream),
         "torpor verify": command(TORPOR, "verify", image),
         "lz4 -t": command("lz4", "-t", packed),
-        "limit of verify": _limit("decode", image),
+        "limit of verify": _limit("verify", image),
         "torpor unpack": command(TORPOR, "unpack", image, "-"),
         "lz4 -d": command("lz4", "-d", "-c", packed),
         "torpor inspect": command(TORPOR, "inspect", image),
@@ -96,8 +110,13 @@ def _anew(output: Path, job: Job) -> Job:
     return run
 
 
-def _limit(what: str, path: Path) -> Job:
-    return lambda: run_measured([sys.executable, "-m", "bench.limit", what, str(path)])
+def _limit(what: str, *paths: Path) -> Job:
+    return lambda: run_measured([sys.executable, "-m", "bench.limit", what, *map(str, paths)])
+
+
+def _kernel_save(stream: Path, threads: int) -> Job:
+    program = [*on_processors(2), sys.executable, "-m", "bench.kernel_save"]
+    return lambda: run_measured([*program, str(stream), str(stream.parent), str(threads)])
 
 
 def _print_rounds(title: str, size: int, rounds: Rounds) -> None:
@@ -116,37 +135,40 @@ def _print_rounds(title: str, size: int, rounds: Rounds) -> None:
 
 
 def _figures(kind: str, rounds: Rounds) -> list[Figure]:
-    bars = (PACK_BAR, VERIFY_BAR, SHARE_BAR, MEMORY_BAR) if kind == "real" else (None,) * 4
-    pack, verify = rounds["torpor pack"], rounds["torpor verify"]
-    start = rounds["torpor inspect"]
-    ours = [runs for name, runs in rounds.items() if name.startswith("torpor")]
-    return [
-        Figure(f"{kind}: pack / lz4 -1", _ratios(pack, rounds["lz4 -1"]), bar=bars[0]),
-        Figure(f"{kind}: pack / zstd -1 -T2", _ratios(pack, rounds["zstd -1 -T2"])),
-        Figure(f"{kind}: verify / lz4 -t", _ratios(verify, rounds["lz4 -t"]), bar=bars[1]),
-        Figure(f"{kind}: unpack / lz4 -d", _ratios(rounds["torpor unpack"], rounds["lz4 -d"])),
+    """Return the figures of one stream; those of noise and zeros have no bar."""
+    start = median_seconds(rounds["torpor inspect"])
+
+    def time(ours: str, theirs: str) -> list[float]:
+        """Return the time that ours takes, as a whole, where theirs takes 1."""
+        pairs = zip(rounds[ours], rounds[theirs], strict=True)
+        return [a.seconds / b.seconds for a, b in pairs]
+
+    def speed(ours: str, theirs: str) -> list[float]:
+        """Return the speed of ours without its start, where that of theirs, which has none, is 1.
+
+        The start is that of `torpor inspect`, which opens the same image and reads none of it.
+        """
+        pairs = zip(rounds[ours], rounds[theirs], strict=True)
+        return [b.seconds / (a.seconds - start) for a, b in pairs]
+
+    figures = [
+        Figure("pack / lz4 -1", time("torpor pack", "lz4 -1"), bar=PACK_BAR),
+        Figure("pack / zstd -1 -T2", time("torpor pack", "zstd -1 -T2")),
+        Figure("verify / lz4 -t", time("torpor verify", "lz4 -t"), bar=VERIFY_BAR),
+        Figure("unpack / lz4 -d", time("torpor unpack", "lz4 -d")),
+        Figure("pack, share of its limit", speed("torpor pack", "limit of pack"), bar=SHARE_BAR),
         Figure(
-            f"{kind}: pack, share of its limit",
-            _shares(rounds["limit of pack"], pack, start),
-            bar=bars[2],
+            "verify, share of its limit", speed("torpor verify", "limit of verify"), bar=SHARE_BAR
         ),
+        Figure("pack / kernel stand-in, MB/s", speed(TWO_PACK, TWO_KERNEL), bar=KERNEL_BAR),
         Figure(
-            f"{kind}: verify, share of its limit",
-            _shares(rounds["limit of verify"], verify, start),
-            bar=bars[2],
+            "pack / kernel stand-in of 3 threads, MB/s",
+            speed(TWO_PACK, TWO_KERNEL_3),
+            bar=KERNEL_BAR,
         ),
-        Figure(f"{kind}: peak of ours", largest(ours), "MiB", bars[3]),
+        Figure("serial pack / memcpy, MB/s", time("memcpy", "serial pack"), bar=SERIAL_BAR),
     ]
-
-
-def _ratios(ours: Sequence[Run], theirs: Sequence[Run]) -> list[float]:
-    return [a.seconds / b.seconds for a, b in zip(ours, theirs, strict=True)]
-
-
-def _shares(limits: Sequence[Run], ours: Sequence[Run], starts: Sequence[Run]) -> list[float]:
-    """Return limit / command of each round, the command without its start.
-
-    The start is the median of `torpor inspect`, which opens the same image and reads none of it.
-    """
-    start = median_seconds(starts)
-    return [limit.seconds / (run.seconds - start) for limit, run in zip(limits, ours, strict=True)]
+    return [
+        replace(figure, name=f"{kind}: {figure.name}", bar=figure.bar if kind == "real" else None)
+        for figure in figures
+    ]

@@ -1,15 +1,18 @@
 """What the benchmarks make of what they measure. Nothing here depends on how long a thing takes."""
 
+import ctypes
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
-from bench import generate, limit
+from bench import generate, kernel_save, limit
 from bench.figure import Bar, Figure, print_table
 from bench.hibernation import seconds_between
 from bench.measure import Run, in_turn, largest, run_command
+from format import PAGE_SIZE
 from format.pipeline import CHUNK_SIZE
 from tests.sources import reader_of, write_image
 from tests.vectors import images
@@ -71,14 +74,44 @@ def test_the_limit_does_every_chunk(tmp_path: Path) -> None:
     stream, image = tmp_path / "stream", tmp_path / "image"
     stream.write_bytes(STREAM)
     image.write_bytes(write_image(reader_of(STREAM), CHUNK_SIZE))
-    encode, encoded = limit.encoding(str(stream))
-    decode, decoded = limit.decoding(str(image))
-    assert encoded == decoded == CHUNKS
-    assert b"".join(bytes(decode()(number)) for number in range(CHUNKS)) == STREAM
+    limit.packing(str(stream), str(tmp_path))()
+    limit.verifying(str(image))()
+    limit.serial(str(stream))()
+    limit.copying(str(stream))()
     done: list[int] = []
-    limit.work(lambda: done.append, CHUNKS)
+    limit.in_parallel([done.append] * 2, CHUNKS)
     assert sorted(done) == [0, 1, 2]
-    assert [encode()(number) for number in range(CHUNKS)] == [1 << 20, 1 << 20, 1]
+
+
+def test_the_kernels_way_leaves_the_stream_in_units(tmp_path: Path) -> None:
+    """Each begins at a page with the length of what is in it, a unit as liblzo2 packs it."""
+    raw = STREAM + images.noise(PAGE_SIZE)
+    stream, packed = tmp_path / "stream", tmp_path / "packed"
+    stream.write_bytes(raw)
+    save = kernel_save.Save(2)
+    with stream.open("rb", buffering=0) as source, packed.open("wb", buffering=0) as file:
+        save.run(source.fileno(), file.fileno())
+    save.end()
+    assert save.checksum == zlib.crc32(raw)
+    rest, units = packed.read_bytes(), []
+    while rest:
+        size = int.from_bytes(rest[:8], "little")
+        units.append(_unpacked(rest[8 : 8 + size]))
+        rest = rest[-(-(8 + size) // PAGE_SIZE) * PAGE_SIZE :]
+    assert set(map(len, units)) == {32 * PAGE_SIZE, PAGE_SIZE}
+    assert b"".join(units) == raw
+
+
+def _unpacked(data: bytes) -> bytes:
+    room = ctypes.create_string_buffer(32 * PAGE_SIZE)
+    size = ctypes.c_size_t(len(room))
+    lzo = ctypes.CDLL("liblzo2.so.2")
+    assert lzo.lzo1x_decompress_safe(data, len(data), room, ctypes.byref(size), None) == 0
+    return room.raw[: size.value]
+
+
+def test_the_kernel_leaves_a_processor_to_others() -> None:
+    assert [kernel_save.threads_for(count) for count in (1, 2, 3, 4, 16)] == [1, 1, 2, 3, 3]
 
 
 def test_generated_stream_is_the_beginning_over_and_over(tmp_path: Path) -> None:
