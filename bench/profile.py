@@ -138,11 +138,10 @@ def measure(folder: Path, logs: Path) -> tuple[list[Figure], dict[str, object]]:
             found = [run for run in runs if run.root == root]
             _print_profile(where, _median(found), len(found))
             name = f"{where}, {root}"
-            python = [1e6 * run.python / run.chunks for run in found]
-            bar = (
-                PYTHON_BAR if where == NATIVE else None
-            )  # emulated, Python takes ten times as long
-            figures.append(Figure(f"{name}: Python for a chunk", python, "µs", bar))
+            if all(run.chunks for run in found):
+                python = [1e6 * run.python / run.chunks for run in found]
+                bar = PYTHON_BAR if where == NATIVE else None  # emulated, Python is much slower
+                figures.append(Figure(f"{name}: Python for a chunk", python, "µs", bar))
             busy = [100 * run.busy for run in found]
             figures.append(Figure(f"{name}: processors busy", busy, "%"))
             report[name] = [asdict(run) for run in found]
@@ -156,11 +155,14 @@ def _median(runs: Sequence[Profile]) -> Profile:
 
 def _print_profile(where: str, run: Profile, of: int) -> None:
     title = (
-        f"{run.root}, {where}, the median of {of}: {run.chunks} chunks, {run.seconds:.2f} s, "
-        f"{run.processor:.2f} s of processor: {run.processors} processors {run.busy:.0%} busy; "
-        f"for a chunk Python takes {1e6 * run.python / run.chunks:.0f} µs, "
-        f"and the probes {1e6 * run.cost / run.chunks:.0f} µs"
+        f"{run.root}, {where}, the median of {of}: {run.seconds:.2f} s, {run.processor:.2f} s of "
+        f"processor: {run.processors} processors {run.busy:.0%} busy"
     )
+    if run.chunks:
+        python, cost = (1e6 * seconds / run.chunks for seconds in (run.python, run.cost))
+        title += (
+            f"; for each of {run.chunks} chunks {python:.0f} µs of Python, {cost:.0f} of probes"
+        )
     roles = [role for role in ROLES if run.lived(role)]
     heads = [f"{role}: {max(1, round(run.lived(role) / run.seconds))}" for role in roles]
     rows = [_row(run, phase, total, roles) for phase, total in run.phases.items()]
@@ -220,7 +222,8 @@ def _guest(logs: Path) -> list[Profile]:
         runs = []
         for sleep in sleeps(machine, ways):
             assert f"returned way={sleep.way} code=0 data-differs=0" in sleep.after.report
-            runs += [run for run in profiles_in(sleep.before.report) if run.root == "save"]
+            # A life loads, and saves again.
+            runs += [run for run in profiles_in(sleep.before.report) if run.root != "load"]
             runs += [run for run in profiles_in(sleep.after.report) if run.root == "load"]
     return runs
 
