@@ -1,6 +1,6 @@
 """The image, the mark and the extent map, byte for byte: docs/FORMAT.md in code.
 
-`layout` declares every record and brings dataclasses to bytes and back; `records` are an image's,
+`layout` declares every record and brings their fields to bytes and back; `records` are an image's,
 `tables` and `working_set` its tables, `mark` what a device has besides, in and behind the
 `first_page`. `chunks` encodes and decodes one chunk, `writer` and `reader` put a whole
 image together and take it apart.

@@ -5,7 +5,7 @@ a test holds the struct below equal to layout.ChunkHeader.
 """
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE, codec, layout, whole_pages
@@ -65,8 +65,7 @@ class Encoder:
         return codec.NONE, len(raw), self.raw
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A chunk as it goes into an image."""
 
     encoder: Encoder
@@ -77,22 +76,20 @@ class Encoded:
     checksum: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """The bytes of a chunk, checked; in memory that is used again."""
 
     view: memoryview
-    _buffer: PageBuffer
+    buffer: PageBuffer
     """Whose beginning they are."""
 
     @property
     def pages(self) -> list[memoryview]:
         """The bytes page by page."""
-        return self._buffer.pages[: len(self.view) // PAGE_SIZE]
+        return self.buffer.pages[: len(self.view) // PAGE_SIZE]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoder:
+class Decoder(NamedTuple):
     """The memory of one chunk on its way out of an image: as it is stored, and as it was."""
 
     record: PageBuffer

@@ -1,18 +1,17 @@
-"""Every record, declared in construct, and the way from dataclasses to bytes and back.
+"""Every record, declared in construct, and the way from fields to bytes and back.
 
 docs/FORMAT.md is the specification; the names are the same. All integers are little-endian.
 A record of an image ends in `checksum`: CRC-32C over the image's UUID, then the record's bytes
 before the checksum, then, for a chunk, its payload and the zeros behind it. Reserved bytes are
 zero, and not looked at.
 
-A dataclass has a record's fields by name; what is always the same stands here alone. Nobody else
+A named tuple has a record's fields by name; what is always the same stands here alone. Nobody else
 imports construct, and none of its errors gets out.
 """
 
 from array import array
 from collections.abc import Callable
-from dataclasses import Field, fields
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from construct import (
@@ -131,22 +130,24 @@ _BYTES = Prefixed(Int32ul, GreedyBytes)
 _ZERO = Default(Int32ul, 0)
 
 
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-
-T = TypeVar("T", bound=_Dataclass)
+T = TypeVar("T")
 
 Fields: TypeAlias = Container
 """What `parse` found in a record, by name."""
 
 
-def _by_name(record: _Dataclass) -> dict[str, object]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+def _names(kind: type) -> tuple[str, ...]:
+    """Return the names of the fields of a named tuple or a dataclass."""
+    names: tuple[str, ...] = vars(kind)["__match_args__"]
+    return names
+
+
+def _by_name(record: object) -> dict[str, object]:
+    return {name: getattr(record, name) for name in _names(type(record))}
 
 
 def _each(record: Construct) -> Construct:
-    """Return the record as one within another, which is built of a dataclass."""
+    """Return the record as one within another, which is built of a named tuple or a dataclass."""
     return _adapted(record, lambda found: found, _by_name)
 
 
@@ -342,7 +343,7 @@ def _index_padding(sections: int, chunks: int) -> int:
     return -(_bare_index_size(sections, chunks) + TRAILER_SIZE) % PAGE_SIZE
 
 
-def build(record: Struct, *parts: _Dataclass, **others: object) -> bytes:
+def build(record: Struct, *parts: object, **others: object) -> bytes:
     """Return the bytes of a record whose fields are those of `parts` and, before them, `others`.
 
     Raises TorporError for a value that the record has no room for.
@@ -358,7 +359,7 @@ def build(record: Struct, *parts: _Dataclass, **others: object) -> bytes:
     return built
 
 
-def seal(crc: int, record: Struct, *parts: _Dataclass, **others: object) -> bytes:
+def seal(crc: int, record: Struct, *parts: object, **others: object) -> bytes:
     """Build the record and put the checksum, continued from `crc`, into its last four bytes."""
     bare = build(record, *parts, **others)[:-CHECKSUM_SIZE]
     return bare + crc32c(bare, crc).to_bytes(CHECKSUM_SIZE, "little")
@@ -379,7 +380,7 @@ def parse(record: Struct, data: Buffer, refusal: str) -> Fields:
 
 
 def filled(cls: type[T], found: Fields, **others: object) -> T:
-    """Return the dataclass with the fields that were parsed and, before them, `others`."""
+    """Return a named tuple or dataclass of the fields parsed and, before them, `others`."""
     make: Callable[..., T] = cls
-    names = [field.name for field in fields(cls) if field.name not in others]
+    names = [name for name in _names(cls) if name not in others]
     return make(**{name: found[name] for name in names}, **others)

@@ -7,9 +7,8 @@ are counted from its beginning, for a store in a file too.
 
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from errors import DamagedError, UnsupportedError
@@ -37,8 +36,7 @@ class MarkState(IntEnum):
     """It was about to be restored, and may have been: never again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The few bytes that make an image visible; written last, cleared before the restore."""
 
     state: MarkState

@@ -94,12 +94,12 @@ class ImageReader:
             for chunk in chunks:
                 yield chunk.view
 
-    def read(self, table: type[T]) -> T | None:
-        """Return the table of this kind, understood; None if the image has none.
+    def read(self, kind: int, table: type[T]) -> T | None:
+        """Return the table in the section of this kind, understood; None if the image has none.
 
         Raises what `table` and the kind's `parse` do.
         """
-        data = self.table(table.kind)
+        data = self.table(kind)
         return None if data is None else table.parse(data)
 
     def table(self, kind: int) -> bytes | None:

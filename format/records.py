@@ -1,11 +1,10 @@
-"""The records of an image as dataclasses: each with `parse` and `build`.
+"""The records of an image as named tuples: each with `parse` and `build`.
 
 `parse` checks in one order (magic, version, flags, sizes, checksum) and raises one error class
 for each; what it returns has been checked. Texts are as os.fsdecode has them.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
@@ -36,17 +35,14 @@ MAX_WORKING_SET_SIZE = 16 << 20
 
 
 class Table(Protocol):
-    """A section that is read as a whole; format/tables and format/working_set have all kinds."""
-
-    kind: ClassVar[int]
+    """What is in a section that is read as a whole: format/tables has all."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
         """Return what the section says. Raises DamagedError, UnsupportedError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The machine and kernel an image belongs to."""
 
     kernel_release: str
@@ -59,8 +55,7 @@ class Identity:
     """The installation: 32 hex digits of machine-id(5), or "" where it is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Superblock:
+class Superblock(NamedTuple):
     """The first page of an image."""
 
     image_uuid: UUID
@@ -99,8 +94,7 @@ class Superblock:
         return layout.seal(seed(self.image_uuid), layout.Superblock, self, self.identity)
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A run of chunks that hold one thing; in the index and, without its length, before them."""
 
     kind: int
@@ -113,8 +107,7 @@ class Section:
         return layout.seal(crc, layout.SectionHeader, self)
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """Where every chunk is, and the chunks' checksums once more."""
 
     sections: tuple[Section, ...]
@@ -189,8 +182,7 @@ def largest_table(kind: int) -> int:
     return MAX_WORKING_SET_SIZE if kind == WORKING_SET else MAX_TABLE_SIZE
 
 
-@dataclass(frozen=True, slots=True)
-class Trailer:
+class Trailer(NamedTuple):
     """The last bytes of an image: what has none is incomplete."""
 
     image_uuid: UUID

@@ -3,14 +3,12 @@
 docs/FORMAT.md, "Guard", "Machine facts", "Page types".
 """
 
-from dataclasses import asdict, dataclass
 from enum import IntEnum
-from typing import ClassVar, Self
+from typing import NamedTuple, Self
 
 from errors import DamagedError, UnsupportedError
 from format import layout
-from format.records import GUARD, MACHINE_FACTS, PAGE_TYPES, Table
-from format.working_set import WorkingSet
+from format.records import GUARD, MACHINE_FACTS, PAGE_TYPES, WORKING_SET, Table
 
 MAX_ENTRIES = 4096
 
@@ -34,8 +32,7 @@ class Method(IntEnum):
     """Or a store: which one it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class GuardEntry:
+class GuardEntry(NamedTuple):
     """One device of a mounted file system, of swap, or a store."""
 
     method: Method
@@ -59,8 +56,6 @@ class GuardEntry:
 class Guard(list[GuardEntry]):
     """All devices that were mounted or swap; the package `guard` makes the fingerprints."""
 
-    kind: ClassVar[int] = GUARD
-
     def build(self) -> bytes:
         """Return the section's bytes."""
         return layout.build(layout.Guard, entries=self)
@@ -82,8 +77,7 @@ def _entry(found: layout.Fields) -> GuardEntry:
     return layout.filled(GuardEntry, found, method=Method(found.method))
 
 
-@dataclass(frozen=True, slots=True)
-class MachineFacts:
+class MachineFacts(NamedTuple):
     """Memory and processor that an image needs, in words that a message can compare."""
 
     ram_map: str
@@ -92,8 +86,6 @@ class MachineFacts:
     """What it is called."""
     processor_features: frozenset[str]
     """Names of the features that the kernel found (`flags` of /proc/cpuinfo)."""
-
-    kind: ClassVar[int] = MACHINE_FACTS
 
     def build(self) -> bytes:
         """Return the section's bytes."""
@@ -107,8 +99,7 @@ class MachineFacts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PageTypes:
+class PageTypes(NamedTuple):
     """Pages of a snapshot by what the kernel used them for, estimated from a sample."""
 
     page_cache: int
@@ -124,8 +115,6 @@ class PageTypes:
     sample: int
     """Pages that were looked at."""
 
-    kind: ClassVar[int] = PAGE_TYPES
-
     @property
     def total(self) -> int:
         """About the pages of the snapshot."""
@@ -133,7 +122,7 @@ class PageTypes:
 
     def by_name(self) -> dict[str, int]:
         """Return about how many pages there are of each type."""
-        return {name: count for name, count in asdict(self).items() if name != "sample"}
+        return {name: count for name, count in self._asdict().items() if name != "sample"}
 
     def build(self) -> bytes:
         """Return the section's bytes."""
@@ -147,5 +136,13 @@ class PageTypes:
         )
 
 
-TABLES: tuple[type[Table], ...] = (Guard, MachineFacts, WorkingSet, PageTypes)
-"""Every kind that there is."""
+def all_tables() -> dict[int, type[Table]]:
+    """Return every table that there is by the kind of its section."""
+    from format.working_set import WorkingSet  # which no resume reads
+
+    return {
+        GUARD: Guard,
+        MACHINE_FACTS: MachineFacts,
+        WORKING_SET: WorkingSet,
+        PAGE_TYPES: PageTypes,
+    }

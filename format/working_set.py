@@ -6,14 +6,14 @@ docs/FORMAT.md, "Working set". Pages of files and processes are named, none of t
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format import layout
 from format.checksum import crc32c
 from format.packed import Unpacked, encode_numbers, number_at, ranges_at
-from format.records import MAX_TABLE_SIZE, MAX_WORKING_SET_SIZE, WORKING_SET
+from format.records import MAX_TABLE_SIZE, MAX_WORKING_SET_SIZE
 
 if TYPE_CHECKING:
     from array import array
@@ -96,8 +96,6 @@ class WorkingSet:
     """Whether neither time nor room ran out."""
     file_systems: tuple[FileSystem, ...]
     processes: Collection[ProcessMemory]
-
-    kind: ClassVar[int] = WORKING_SET
 
     @property
     def files(self) -> int:

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from errors import ChangedError, DamagedError
 from format.reader import ImageReader
+from format.records import GUARD
 from format.tables import Guard, GuardEntry
 from guard.compare import compare
 from linux.filesystem import sync_file_system
@@ -22,7 +23,7 @@ def why_stale(slot: Slot) -> str:
         source, mark = slot.image(), slot.mark()
         if mark and (reason := mark.why_spent()):
             return reason
-        guard = ImageReader(source).read(Guard)
+        guard = ImageReader(source).read(GUARD, Guard)
         if guard is None:
             return "it does not say what it holds mounted"
         _write_out(guard)

@@ -15,6 +15,7 @@ from errors import (
 )
 from format.mark import Mark
 from format.reader import ImageReader
+from format.records import GUARD
 from format.tables import Guard, GuardEntry, Method
 from guard.compare import is_held
 from resume.check import Machine, check_machine
@@ -128,7 +129,7 @@ def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[Gu
     """
     if mark and (reason := mark.why_spent()):
         raise SpentError(f"the image is not restored any more: {reason}")
-    guard = image.read(Guard)
+    guard = image.read(GUARD, Guard)
     if guard is None:
         raise DamagedError("the image does not say what it holds mounted: refusing to restore it")
     check_machine(image, here)

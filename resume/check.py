@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 
 from errors import DamagedError, OtherHardwareError, OtherKernelError
 from format.reader import ImageReader
-from format.records import Identity
+from format.records import MACHINE_FACTS, Identity
 from format.tables import MachineFacts
 from linux.proc import lines
 from store.identity import these_facts, this_machine
@@ -38,7 +38,7 @@ def check_machine(image: ImageReader, here: Machine) -> None:
 
     Raises DamagedError for an image that does not say what it needs, such as torpor pack makes.
     """
-    facts = image.read(MachineFacts)
+    facts = image.read(MACHINE_FACTS, MachineFacts)
     if facts is None:
         raise DamagedError("the image does not say what machine it needs: refusing to restore it")
     identity = image.superblock.identity

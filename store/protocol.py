@@ -4,7 +4,6 @@ A kind of store is a module with a `Store` and a `Slot`: a line in store/find.py
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import Protocol, Self
 from uuid import UUID
 
@@ -74,19 +73,19 @@ class Slot(ABC):
     def begin_loading(self) -> None:
         """Say that the image is about to be loaded. Raises UnreadableError."""
         mark = self._own_mark()
-        self.set_mark(replace(mark, state=MarkState.LOADING, loads=mark.loads + 1))
+        self.set_mark(mark._replace(state=MarkState.LOADING, loads=mark.loads + 1))
 
     def claim(self) -> None:
         """Say that the kernel is about to become the image. Raises UnreadableError."""
         mark = self._own_mark()
-        self.set_mark(replace(mark, state=MarkState.CLAIMED, attempts=mark.attempts + 1))
+        self.set_mark(mark._replace(state=MarkState.CLAIMED, attempts=mark.attempts + 1))
 
     def put_back(self) -> bool:
         """Allow another attempt after the kernel refused; return whether there is one left.
 
         Raises UnreadableError: the image stays claimed then.
         """
-        mark = replace(self._own_mark(), state=MarkState.COMPLETE, loads=0)
+        mark = self._own_mark()._replace(state=MarkState.COMPLETE, loads=0)
         if mark.why_spent():
             return False
         self.set_mark(mark)

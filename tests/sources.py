@@ -17,7 +17,7 @@ from format.pipeline import PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
 from format.sink import Wait, at_once
-from format.tables import TABLES
+from format.tables import all_tables
 from format.writer import ImageWriter, new_encoders
 from store.blocks import BlockSink
 from store.image import open_image
@@ -90,8 +90,8 @@ def read_file(path: Path) -> bytes:
     """Return the stream of the image in a file or a copy of a device, its tables read too."""
     with open_image(str(path)) as source:
         image = ImageReader(source)
-        for table in TABLES:
-            image.read(table)
+        for kind, table in all_tables().items():
+            image.read(kind, table)
         return b"".join(bytes(raw) for raw in image.stream())
 
 

@@ -118,7 +118,7 @@ class Boot:
         path = self.device(*names, page=page)
         made = made or Made()
         if page and made.guard:
-            made = replace(made, guard=[replace(e, device_size=PAGES * PAGE) for e in made.guard])
+            made = replace(made, guard=[e._replace(device_size=PAGES * PAGE) for e in made.guard])
         put_image(Path(path), bytes(3 * PAGE), [(page + 1, PAGES - 1 - page)], made, page)
         return path
 

@@ -1,7 +1,6 @@
 """Which image a boot restores, and what becomes of the others: see the fixture `restoring`."""
 
 import os
-from dataclasses import replace
 
 import pytest
 
@@ -15,8 +14,8 @@ from tests.unit.booting import Boot
 from tests.unit.marked import HERE, INSTALLATION, Made
 
 OURS = Location("", machine_id=INSTALLATION)
-FOREIGN = replace(HERE, machine_id="cd" * 16, host_name="puma")
-OTHER_KERNEL = replace(HERE, kernel_release="1.0")
+FOREIGN = HERE._replace(machine_id="cd" * 16, host_name="puma")
+OTHER_KERNEL = HERE._replace(kernel_release="1.0")
 
 
 class Restored(BaseException):

@@ -219,7 +219,7 @@ def test_spent_image_goes(
 ) -> None:
     mark = mark_of(swap)
     assert mark
-    set_mark(swap, replace(mark, **changes))  # type: ignore[arg-type]
+    set_mark(swap, mark._replace(**changes))  # type: ignore[arg-type]
     said = machine.discard()
     assert (said.code, words in said.out) == (0, True)
     assert is_as_before(swap)

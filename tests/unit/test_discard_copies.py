@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -163,7 +162,7 @@ def mark_elsewhere(path: Path) -> None:
     """A copy of a swap file, on a partition."""
     mark = mark_of(path)
     assert mark
-    set_mark(path, replace(mark, page=77))
+    set_mark(path, mark._replace(page=77))
 
 
 def mark_damaged(path: Path) -> None:

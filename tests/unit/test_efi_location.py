@@ -282,7 +282,7 @@ def test_discarding_what_is_stale_forgets_its_name(
     efi.keep(release="other")
     mark = mark_of(device)
     assert mark
-    set_mark(device, replace(mark, attempts=2))
+    set_mark(device, mark._replace(attempts=2))
     monkeypatch.setattr(programs, "run", lambda argv: subprocess.CompletedProcess(argv, 0))
     assert torpor("discard", "--stale", device).code == 0
     assert not efi.variable.exists()

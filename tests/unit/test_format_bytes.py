@@ -4,7 +4,6 @@ A round trip cannot see a wrong byte order."""
 
 import re
 from array import array
-from dataclasses import replace
 from itertools import accumulate
 from uuid import UUID
 
@@ -185,7 +184,7 @@ def test_data_path_packs_what_the_declaration_says() -> None:
     [
         (records.Superblock(UUID_0, -1, 4096, IDENTITY, platform=True), "created_ns", "-1"),
         (Mark(MarkState.COMPLETE, UUID_0, 0, 0, 1, page=1 << 64), "page", str(1 << 64)),
-        (Guard([replace(ROOT, mount_point="/" * 65536)]), "mount_point", "65536"),
+        (Guard([ROOT._replace(mount_point="/" * 65536)]), "mount_point", "65536"),
         (PageTypes(1, 2, -3, 4, 5, 6), "slab", "-3"),
     ],
     ids=lambda value: str(value)[:20],

@@ -104,14 +104,14 @@ def test_tables_of_an_image() -> None:
     assert b"".join(bytes(part) for part in image.stream()) == b"p" * forge.PAGE
     forged = ImageReader(MemorySource(TABLED.build()))
     assert forged.table(MACHINE_FACTS) == FACTS
-    assert [entry.mount_point for entry in forged.read(Guard) or ()] == ["/", "/home"]
+    assert [entry.mount_point for entry in forged.read(GUARD, Guard) or ()] == ["/", "/home"]
 
 
 def test_table_of_the_largest_size() -> None:
     largest = bytes(range(256)) * (MAX_TABLE_SIZE // 256)
     image = written({GUARD: largest})
     assert image.table(GUARD) == largest
-    assert image.read(MachineFacts) is None
+    assert image.read(MACHINE_FACTS, MachineFacts) is None
     with pytest.raises(TorporError, match="too large"):
         written({GUARD: largest + b"x"})
 

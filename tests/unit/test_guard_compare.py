@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,7 +143,7 @@ def test_a_users_bytes_hold_no_file(disks: Disks) -> None:
     with opened(disks.path(path), os.O_RDONLY) as fd:
         assert is_held(fd, path, [entry])
         for method in Method:
-            forged = replace(entry, method=method, identity=UUID_2)
+            forged = entry._replace(method=method, identity=UUID_2)
             assert not is_held(fd, path, [forged])
 
 
@@ -175,7 +174,7 @@ def test_luks_is_the_same_by_another_name(disks: Disks) -> None:
 
 def test_a_sample_is_found_wherever_it_is(disks: Disks) -> None:
     sample = entry_of(disks, disks.add("sda", b"some" * 2048), Method.SAMPLE)
-    entry = replace(sample, file_system="ntfs3")
+    entry = sample._replace(file_system="ntfs3")
     disks.add("sda", b"more" * 2048)
     disks.add("sdb", b"some" * 2048)
     compare([entry], in_no_time, disks)
@@ -186,7 +185,7 @@ def test_a_sample_is_found_wherever_it_is(disks: Disks) -> None:
 def test_a_drive_with_a_medium_is_found_by_its_name(disks: Disks) -> None:
     entry = entry_of(disks, disks.add("sr0", ext()))
     compare([entry], in_no_time, disks)
-    assert "is not there" in refusal(disks, replace(entry, device="/dev/sr1"))
+    assert "is not there" in refusal(disks, entry._replace(device="/dev/sr1"))
 
 
 def test_a_disk_that_cannot_be_read_is_not_the_one(

@@ -1,7 +1,6 @@
 """Loop devices: of a block device that one is guarded, which a boot finds; of a file that file."""
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,7 +109,7 @@ def test_the_device_lies_elsewhere(disks: Disks) -> None:
 @pytest.mark.parametrize("size", ["0", "1", "9" * 19])
 @pytest.mark.parametrize("offset", ["0", "1", str(PAGE), "9" * 19])
 def test_whatever_an_image_says(offset: str, size: str, disks: Disks) -> None:
-    found = replace(entry(disks), layers=f"loop offset {offset} size {size}\ndisk")
+    found = entry(disks)._replace(layers=f"loop offset {offset} size {size}\ndisk")
     with suppress(ChangedError):
         compare([found], lambda: False, disks)
 

@@ -1,7 +1,6 @@
 """Where a disk hangs: the same at each boot of a machine, another once the disk was moved."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -290,6 +289,6 @@ def test_an_image_that_does_not_tell_the_place_is_refused(layers: str, tmp_path:
     disks = Disks(tmp_path)
     path = disks.add("vda", ext())
     plug(disks, "vda", f"{PCI}:04.0/virtio1/block")
-    told = replace(entry_of(disks, path), layers=layers)
+    told = entry_of(disks, path)._replace(layers=layers)
     with pytest.raises(ChangedError, match=f": disk pci0000:00/04.*, then {layers or 'nothing'}$"):
         compare([told], lambda: False, disks)

@@ -1,6 +1,5 @@
 """Which swap and stores there were: in the same place, made by the same mkswap, or not there."""
 
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -74,4 +73,4 @@ def test_one_in_another_place(disks: Disks) -> None:
     path = disks.add("sda", forge.header_page(2))
     (entry,) = taken(disks, path)
     with pytest.raises(ChangedError, match=f"the swap of {path} lies elsewhere"):
-        compare([replace(entry, layers="disk elsewhere")], NOTHING_TO_WAIT_FOR, disks)
+        compare([entry._replace(layers="disk elsewhere")], NOTHING_TO_WAIT_FOR, disks)

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,7 +101,7 @@ def test_wrong_usage(words: list[str], torpor: Torpor) -> None:
 
 @pytest.mark.parametrize("option", [[], ["--json"]])
 def test_an_images_own_words(option: list[str], torpor: Torpor, boot: Boot) -> None:
-    identity = replace(HERE, kernel_release=NAME[:20], host_name=NAME[:30])
+    identity = HERE._replace(kernel_release=NAME[:20], host_name=NAME[:30])
     path = boot.image(made=Made(identity=identity))
     for name in ("inspect", "verify"):
         result = torpor(name, *option, path)
@@ -116,17 +115,17 @@ def test_an_images_own_words(option: list[str], torpor: Torpor, boot: Boot) -> N
 
 
 FOREIGN = {
-    "kernel": Made(identity=replace(HERE, kernel_release=NAME[:20])),
-    "build": Made(identity=replace(HERE, kernel_version=NAME[:20])),
-    "machine": Made(identity=replace(HERE, machine=NAME[:20])),
+    "kernel": Made(identity=HERE._replace(kernel_release=NAME[:20])),
+    "build": Made(identity=HERE._replace(kernel_version=NAME[:20])),
+    "machine": Made(identity=HERE._replace(machine=NAME[:20])),
     "memory": Made(
-        identity=replace(HERE, ram_map_digest=bytes(32)), facts=replace(FACTS, ram_map=NAME)
+        identity=HERE._replace(ram_map_digest=bytes(32)), facts=FACTS._replace(ram_map=NAME)
     ),
-    "features": Made(facts=replace(FACTS, processor_features=frozenset({"\x1b[m", "a\udcff"}))),
-    "processor": Made(facts=replace(FACTS, processor=NAME, processor_features=frozenset("x"))),
-    "mount": Made(guard=[replace(ROOT, mount_point=NAME, device=NAME, device_identity=NAME)]),
-    "file system": Made(guard=[replace(ROOT, file_system=NAME)]),
-    "installation": Made(identity=replace(HERE, machine_id="cd" * 16, host_name=NAME[:30])),
+    "features": Made(facts=FACTS._replace(processor_features=frozenset({"\x1b[m", "a\udcff"}))),
+    "processor": Made(facts=FACTS._replace(processor=NAME, processor_features=frozenset("x"))),
+    "mount": Made(guard=[ROOT._replace(mount_point=NAME, device=NAME, device_identity=NAME)]),
+    "file system": Made(guard=[ROOT._replace(file_system=NAME)]),
+    "installation": Made(identity=HERE._replace(machine_id="cd" * 16, host_name=NAME[:30])),
 }
 
 

@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -270,7 +269,7 @@ def test_watchdog_is_not_ended_by_what_systemd_sends_after_its_writer(tmp_path: 
 def restored(hibernation: Hibernation) -> Hibernation:
     """One in whose second life the disk has what a resumer leaves there before it restores us."""
     claimed = new_mark(hibernation.plan.image_uuid, MarkState.CLAIMED)
-    left = replace(claimed, loads=1, attempts=1)
+    left = claimed._replace(loads=1, attempts=1)
     hibernation.device.second_life = True
     hibernation.device.before["create_image"] = lambda: set_mark(hibernation.path, left)
     return hibernation

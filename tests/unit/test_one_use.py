@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -97,7 +97,7 @@ def state_of(path: Path) -> State | None:
 def put_state(path: Path, state: State) -> Mark:
     mark = mark_of(path)
     assert mark
-    changed = replace(mark, state=state[0], loads=state[1], attempts=state[2])
+    changed = mark._replace(state=state[0], loads=state[1], attempts=state[2])
     set_mark(path, changed)
     return changed
 
@@ -150,7 +150,7 @@ class Events:
     def other(self, _kernel: str) -> None:
         before = state_of(self.path)
         assert before
-        put_image(self.path, STREAM, RUNS, Made(replace(HERE, kernel_release="1.0")))
+        put_image(self.path, STREAM, RUNS, Made(HERE._replace(kernel_release="1.0")))
         put_state(self.path, before)
 
     def noresume(self, _argument: str) -> None:

@@ -1,7 +1,6 @@
 """The resumer against a device that enforces the kernel's rules, and what it leaves behind."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,8 +53,8 @@ def test_whole_stream_is_restored_with_the_image_claimed_before(
     with pytest.raises(Restored):
         boot.resume(f"resume={hibernated}")
     assert device.loaded == STREAM
-    assert at_write[0] == replace(made, state=MarkState.LOADING, loads=1)
-    assert at_restore == [replace(made, state=MarkState.CLAIMED, loads=1, attempts=1)]
+    assert at_write[0] == made._replace(state=MarkState.LOADING, loads=1)
+    assert at_restore == [made._replace(state=MarkState.CLAIMED, loads=1, attempts=1)]
     assert device.platform
 
 
@@ -96,22 +95,22 @@ def test_damaged_chunk_never_reaches_the_kernel(
     ("made", "kind", "message"),
     [
         (
-            Made(replace(HERE, kernel_release="1.0")),
+            Made(HERE._replace(kernel_release="1.0")),
             OtherKernelError,
             f"image is of kernel 1.0, this is {HERE.kernel_release}",
         ),
-        (Made(replace(HERE, kernel_version="#9")), OtherKernelError, "of build '#9' of kernel"),
-        (Made(replace(HERE, machine="vax")), OtherKernelError, "image is of a vax machine"),
+        (Made(HERE._replace(kernel_version="#9")), OtherKernelError, "of build '#9' of kernel"),
+        (Made(HERE._replace(machine="vax")), OtherKernelError, "image is of a vax machine"),
         (
             Made(
-                replace(HERE, ram_map_digest=bytes(32)),
-                replace(FACTS, ram_map="0x0 0x3fffffff System RAM\n0x40000000 0x7 Reserved"),
+                HERE._replace(ram_map_digest=bytes(32)),
+                FACTS._replace(ram_map="0x0 0x3fffffff System RAM\n0x40000000 0x7 Reserved"),
             ),
             OtherHardwareError,
             "the first range that differs was 0x0 0x3fffffff System RAM, is 0x0 0x4dfffff System",
         ),
         (
-            Made(facts=replace(FACTS, processor="A 9", processor_features=frozenset("zyxwvuts"))),
+            Made(facts=FACTS._replace(processor="A 9", processor_features=frozenset("zyxwvuts"))),
             OtherHardwareError,
             "this processor, B 3, lacks s, t, u, v, w, x and 2 more of the image's, A 9",
         ),
@@ -127,7 +126,7 @@ def test_image_of_another_machine_is_refused_before_loading_and_kept(
     device: FakeSnapshot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    small = replace(FACTS, ram_map="0x0 0x4dfffff System RAM", processor="B 3")
+    small = FACTS._replace(ram_map="0x0 0x4dfffff System RAM", processor="B 3")
     monkeypatch.setattr(check, "these_facts", lambda: small)
     put_image(hibernated, STREAM, RUNS, made)
     before = hibernated.read_bytes()
@@ -142,7 +141,7 @@ def test_image_of_another_machine_is_refused_before_loading_and_kept(
 def test_processor_that_can_more_does(
     hibernated: Path, boot: Boot, device: FakeSnapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more = replace(FACTS, processor="new", processor_features=FACTS.processor_features | {"apx"})
+    more = FACTS._replace(processor="new", processor_features=FACTS.processor_features | {"apx"})
     monkeypatch.setattr(check, "these_facts", lambda: more)
     with pytest.raises(Restored):
         boot.resume(f"resume={hibernated}")
@@ -153,7 +152,7 @@ def test_processor_that_can_more_does(
     [
         (Made(guard=None), "what it holds mounted"),
         (Made(facts=None), "what machine it needs"),
-        (Made(replace(HERE, kernel_release="1.0"), None), "what machine it needs"),
+        (Made(HERE._replace(kernel_release="1.0"), None), "what machine it needs"),
     ],
 )
 def test_image_that_says_too_little_is_never_restored(
@@ -286,7 +285,7 @@ WORKING_SET = forge.working_set()
 @pytest.mark.parametrize(
     ("identity", "extra", "flipped", "error"),
     [
-        (replace(HERE, kernel_release="1.0"), "", False, OtherKernelError),
+        (HERE._replace(kernel_release="1.0"), "", False, OtherKernelError),
         (HERE, "noresume", False, ForbiddenError),
         (HERE, "", True, DamagedError),
     ],

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -95,7 +94,7 @@ def test_what_is_named_comes_first(boot: Boot, handed: Handed, run: Run) -> None
 
 def test_image_of_ours_has_to_be_of_this_installation(boot: Boot, run: Run) -> None:
     """Whoever can start another system can write to the firmware."""
-    path = boot.image(SPEC, made=Made(replace(HERE, machine_id="cd" * 16)), page=9)
+    path = boot.image(SPEC, made=Made(HERE._replace(machine_id="cd" * 16)), page=9)
     before = Path(path).read_bytes()
     assert run("quiet", "LABEL=gone") == OtherInstallationError.exit_code
     assert Path(path).read_bytes() == before
@@ -125,7 +124,7 @@ def test_another_system_s_and_garbage_are_left_alone(
     assert boot.clock.passed == 0
 
 
-OTHER_KERNEL = Made(replace(HERE, kernel_release="1.0"))
+OTHER_KERNEL = Made(HERE._replace(kernel_release="1.0"))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Which image is restored where several devices carry one, and what becomes of the others."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,7 @@ def test_newest_of_this_machine_is_taken_and_the_older_ones_named_and_discarded(
 
 
 def image_of_changed(boot: Boot, day: int) -> str:
-    return boot.image(made=Made(guard=[replace(ROOT, mount_point="/changed")], day=day))
+    return boot.image(made=Made(guard=[ROOT._replace(mount_point="/changed")], day=day))
 
 
 @pytest.fixture
@@ -108,7 +107,7 @@ def test_what_cannot_be_restored_is_discarded_if_it_is_ours(boot: Boot) -> None:
     for path in (one, two):
         mark = mark_of(path)
         assert mark
-        set_mark(path, replace(mark, state=MarkState.CLAIMED))
+        set_mark(path, mark._replace(state=MarkState.CLAIMED))
     outcome = refused(boot, SpentError)
     assert outcome.discarded == [one, two]  # the older one first
     assert f"; skipped: {one} (the image is not restored any more: " in outcome.message
@@ -176,7 +175,7 @@ def test_without_an_image_in_the_kept_place_there_is_none(kept: str, boot: Boot)
     assert holds_image(other)
 
 
-@pytest.mark.parametrize("guard", [[], [replace(ROOT, method=Method.SWAP)]], ids=["none", "swap"])
+@pytest.mark.parametrize("guard", [[], [ROOT._replace(method=Method.SWAP)]], ids=["none", "swap"])
 def test_image_that_holds_nothing_mounted_has_to_be_named(
     guard: list[GuardEntry], boot: Boot
 ) -> None:
@@ -199,7 +198,7 @@ def test_remembered_page_of_another_file_supplies_no_memory(boot: Boot) -> None:
 
     All but the superblock of the file system, which the last unmount has written.
     """
-    for guard in ([], [replace(ROOT, identity=b"x" * 16)], [replace(ROOT, method=Method.XFS)]):
+    for guard in ([], [ROOT._replace(identity=b"x" * 16)], [ROOT._replace(method=Method.XFS)]):
         path = boot.image(made=Made(guard=guard), page=7)
         outcome = refused(boot, DamagedError, location=Location(path, 7, INSTALLATION))
         assert "does not hold its file system mounted" in str(outcome.error)

@@ -1,7 +1,5 @@
 """Whose an image is: another installation's, or nobody's that is known, is not thrown away."""
 
-from dataclasses import replace
-
 import pytest
 
 from errors import ChangedError, OtherInstallationError, UnsupportedError
@@ -41,10 +39,10 @@ def test_image_of_another_installation_is_never_discarded_where_it_is_named(
     text: str, at: int | None, state: MarkState, boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two systems share a store; whatever this one finds wrong, the other is hibernated."""
-    foreign = image(boot, 3, replace(FOREIGN, kernel_release="1.0"))
+    foreign = image(boot, 3, FOREIGN._replace(kernel_release="1.0"))
     mark = mark_of(foreign)
     assert mark
-    set_mark(foreign, replace(mark, state=state))
+    set_mark(foreign, mark._replace(state=state))
     if at:
         damage(foreign, at)
     monkeypatch.setattr(images, "compare", failing(ChangedError("it has changed")))
@@ -55,7 +53,7 @@ def test_image_of_another_installation_is_never_discarded_where_it_is_named(
         assert holds_image(foreign)
 
 
-NO_ID = replace(HERE, machine_id="")
+NO_ID = HERE._replace(machine_id="")
 
 
 @pytest.mark.parametrize("text", ["quiet", "noresume"])

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,7 +186,7 @@ def test_store_begins_anywhere_on_a_device(tmp_path: Path) -> None:
     with opened(path) as fd:
         os.pwrite(fd, b"a file system", 0)
         new_store_header(fd, "it", 8, page=5)
-        read_header(fd, "it", 5).set_mark(replace(MARK, page=5))
+        read_header(fd, "it", 5).set_mark(MARK._replace(page=5))
         image = ImageReader(read_header(fd, "it", 5).image())
         assert b"".join(bytes(raw) for raw in image.stream()) == devices.STREAM
         read_header(fd, "it", 5).clear()

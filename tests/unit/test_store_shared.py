@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,7 @@ def test_where_an_id_is_missing_nothing_tells_systems_apart(
 def test_doctor_says_so_before(fake: FakeMachine) -> None:
     fake.swaps()
     fake.write("/dev/sda2", header(USER, b"TORPSTOR") + bytes(1000 * PAGE))
-    puma = replace(HERE, machine_id="ab" * 16, host_name="puma")
+    puma = HERE._replace(machine_id="ab" * 16, host_name="puma")
     put_image(fake.root / "dev/sda2", bytes(PAGE), [(1, 1000)], Made(puma))
     (finding,) = fake.bad()
     words = "/dev/sda2 holds an image of another installation, puma, of 1970-01-02 00:00 UTC"

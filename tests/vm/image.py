@@ -1,7 +1,6 @@
 """Where an image lies on a disk of a machine that is off, to break it there."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from format import PAGE_SIZE
@@ -53,7 +52,7 @@ def put_state(disk: Path, state: MarkState, *, loads: int, attempts: int) -> Non
         header = read_header(fd, str(disk), PARTITION_START // PAGE_SIZE)
         mark = header.mark()
         assert mark is not None
-        header.set_mark(replace(mark, state=state, loads=loads, attempts=attempts))
+        header.set_mark(mark._replace(state=state, loads=loads, attempts=attempts))
 
 
 def places(store: Path, chunk: int) -> list[int]:

@@ -1,11 +1,11 @@
 """Say what an image holds, without reading all of it."""
 
 import argparse
-from dataclasses import asdict
 
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE
 from format.reader import ImageReader
+from format.records import PAGE_TYPES, WORKING_SET
 from format.tables import PageTypes
 from format.working_set import WorkingSet
 from torpor.image import facts, opened_image
@@ -22,7 +22,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Say what the image is, from all but its stream, which is not read."""
     with opened_image(arguments.image) as image:
         found = {"path": arguments.image} | facts(image)
-        tables = {"page_types": _table(image, PageTypes), "working_set": _table(image, WorkingSet)}
+        tables = {
+            "page_types": _table(image, PAGE_TYPES, PageTypes),
+            "working_set": _table(image, WORKING_SET, WorkingSet),
+        }
     if arguments.json:
         print_json(found | {name: fields for name, (fields, _) in tables.items()})
         return
@@ -33,20 +36,20 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _table(
-    image: ImageReader, kind: type[WorkingSet | PageTypes]
+    image: ImageReader, kind: int, table: type[WorkingSet | PageTypes]
 ) -> tuple[dict[str, object] | None, str]:
     """Return the fields of a table, None where there is none, and what to say of it.
 
     One that is damaged is said to be, and hides nothing else.
     """
     try:
-        found = image.read(kind)
+        found = image.read(kind, table)
     except (DamagedError, UnsupportedError) as error:
         return {"error": str(error)}, str(error)
     if found is None:
         return None, ""
     if isinstance(found, PageTypes):
-        return dict(asdict(found)), _shares(found)
+        return found._asdict(), _shares(found)
     return dict(found.counts()), str(found)
 
 

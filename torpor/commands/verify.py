@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check_tables(image: ImageReader) -> None:
     if len(image.index.sections) > 1:
-        from format.tables import TABLES  # `torpor pack` writes none
+        from format.tables import all_tables  # `torpor pack` writes none
 
-        for table in TABLES:
-            image.read(table)
+        for kind, table in all_tables().items():
+            image.read(kind, table)
 
 
 def _mib(size: int) -> str:
