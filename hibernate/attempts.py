@@ -22,31 +22,32 @@ from store.efi_location import (
 )
 from store.locate import name_of
 from store.place import place_of
-from workingset.background import bring_back, recorded
+from workingset.background import bring_back
+from workingset.recorder import Recorder
 
 
-def carry_out(plan: Plan, recording: Recording, log: Log) -> None:
+def carry_out(plan: Plan, recording: Recording, working_set: Recorder, log: Log) -> None:
     """Hibernate as planned; return in the second life. Raises as hibernate.sequence does.
 
-    Systemd's hooks run around it. The working set is recorded before, and brought back after it,
-    even if it failed: the kernel has made room by then. The firmware names the store meanwhile.
+    Systemd's hooks run around it. What `working_set` has recorded until the freeze is brought back
+    after it, even if it failed: the kernel has made room by then. The firmware names the store
+    meanwhile.
     """
     recording.keep(replace(recording.record, store=plan.store, image_uuid=str(plan.image_uuid)))
     downtime = Downtime()
     with sleep_hooks(log) if plan.sleep_hooks else nullcontext():
-        working_set = recorded(plan.working_set, plan.largest_image(), log)
 
         def attempt(plan: Plan) -> None:
             if recording.record.image_uuid != str(plan.image_uuid):
                 recording.keep(replace(recording.record, image_uuid=str(plan.image_uuid)))
-            hibernate(plan, log, downtime, working_set)
+            hibernate(plan, log, working_set, downtime)
 
         try:
             with named_in_firmware(plan.store, log, is_reached=plan.is_found):
                 try_twice(plan, attempt, log)
         finally:
             recording.keep(replace(recording.record, downtime=downtime.seconds))
-            bring_back(working_set, log)
+            bring_back(working_set.section, log)
 
 
 def try_twice(plan: Plan, attempt: Callable[[Plan], None], log: Log) -> None:

@@ -53,4 +53,9 @@ class Plan:
 
     def largest_image(self) -> int:
         """Return the bytes that the snapshot should not exceed."""
-        return power.preferred_image_size() if self.image_size is None else self.image_size
+        return largest_image(self.image_size)
+
+
+def largest_image(image_size: int | None) -> int:
+    """Return the bytes that a snapshot should not exceed; None is what the kernel prefers."""
+    return power.preferred_image_size() if image_size is None else image_size

@@ -6,6 +6,7 @@ here as there, but here nothing waits for it. What is not done in time, or at al
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from linux import cgroups
@@ -23,21 +24,23 @@ _ANONYMOUS = ("inactive_anon", "active_anon")
 """Fields of memory.stat."""
 
 
-def reclaim_early(image_size: int, log: Log) -> None:
+def reclaim_early(image_size: int, log: Log, swap_out: Callable[[], None]) -> None:
     """Have the topmost cgroups give up what an image of at most `image_size` bytes has no room for.
 
-    Caches first, then what has to be swapped out. Says in the log what was done, if anything. The
-    kernel has to know memory.reclaim (5.19).
+    Caches first, while others swap out in an order of their own: `swap_out` waits for that. Then
+    the kernel swaps out what is left, in the order of last use. Says in the log what was done, if
+    anything. The kernel has to know memory.reclaim (5.19).
     """
-    root = cgroups.mount_point()
-    if root is None:
-        return
-    begun = time.monotonic()
-    reclaiming = _Reclaiming(root, image_size, begun + LIMIT)
-    wanted = reclaiming.excess()
+    begun, root = time.monotonic(), cgroups.mount_point()
+    reclaiming = _Reclaiming(root or "", image_size, begun + LIMIT)
+    wanted = reclaiming.excess() if root else 0
     if wanted < _SLICE:
+        swap_out()
         return
     reclaiming.reclaim(_FILES, files_only=True)
+    waiting = time.monotonic()
+    swap_out()
+    reclaiming.deadline += time.monotonic() - waiting
     reclaiming.reclaim(_ANONYMOUS, files_only=False)
     done = wanted - reclaiming.excess()
     if done > 0:
@@ -45,7 +48,7 @@ def reclaim_early(image_size: int, log: Log) -> None:
         log(f"reclaimed {done >> 20} of {wanted >> 20} MiB early, in {seconds:.1f} s")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Reclaiming:
     """What is to be reached, and until when."""
 

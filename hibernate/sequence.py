@@ -27,6 +27,7 @@ from store.choose import check_room
 from store.find import open_store
 from store.protocol import Store
 from store.snapshot import open_snapshot
+from workingset.recorder import Recorder
 
 _NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
 
@@ -59,17 +60,15 @@ class Downtime:
         log(f"the machine was frozen for {seconds:.1f} s")
 
 
-def hibernate(
-    plan: Plan, log: Log, downtime: Downtime | None = None, working_set: bytes = b""
-) -> None:
+def hibernate(plan: Plan, log: Log, working_set: Recorder, downtime: Downtime) -> None:
     """Hibernate; return in the second life, when the machine has been restored.
 
     Raises a TorporError after undoing everything: the machine then goes on as before, and
     nothing is marked. `log` is called while everything is frozen and must not touch a file
     system or a terminal; each phase begins with a line of its own. `downtime` is told when the
-    machine stops and goes on; `working_set` is a section of the image, b"" for none.
+    machine stops and goes on. The `working_set` is being recorded while all is made ready that
+    takes no memory away; nothing is swapped out before it is known that all is there.
     """
-    downtime = downtime or Downtime()
     checksum.self_test()
     with ExitStack() as undo:
         store = undo.enter_context(open_store(plan.store))
@@ -85,10 +84,11 @@ def hibernate(
         undo.enter_context(reserve)
         snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
         check_room(store.name, store.room, image_of(memory(), plan.largest_image()))
-        writing = Writing(store, plan, working_set)
-        reclaim_early(plan.largest_image(), log)
+        writing = Writing(store, plan)
         _attach(store, snapshot)
         store.get_ahead(image_of(memory(), plan.largest_image()) // 2)
+        writing.working_set = working_set.finish()
+        reclaim_early(plan.largest_image(), log, working_set.swap_out)
         undo.enter_context(signals_held_back())
         downtime.begin()
         undo.callback(downtime.end, log)

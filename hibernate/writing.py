@@ -28,14 +28,15 @@ _BAD_DEVICE = "keep nothing on this device before you have checked its health an
 class Writing:
     """The image and all the big memory that it needs, got before the freeze."""
 
-    def __init__(self, store: Store, plan: Plan, working_set: bytes = b"") -> None:
+    def __init__(self, store: Store, plan: Plan) -> None:
         """Read what the image says of the machine, too. Raises UnreadableError."""
         self._store = store
         self._sink = store.sink()
         self._encoders = new_encoders(CHUNK_SIZE, plan.codec, self._sink.behind)
         self._decoders = new_decoders(CHUNK_SIZE) if plan.verify else []
         self._facts = these_facts().build()
-        self._working_set = working_set
+        self.working_set = b""
+        """A section of the image; b"" is none."""
         self._types = PageTypeCounter()
         self._superblock = records.Superblock(
             plan.image_uuid,
@@ -56,8 +57,8 @@ class Writing:
             raw = writer.write_stream(partial(self._read, snapshot), partial(_go_on, last_resort))
             writer.write_table(records.GUARD, Guard(guard).build())
             writer.write_table(records.MACHINE_FACTS, self._facts)
-            if self._working_set:
-                writer.write_table(records.WORKING_SET, self._working_set)
+            if self.working_set:
+                writer.write_table(records.WORKING_SET, self.working_set)
             if types := self._types.result():
                 writer.write_table(records.PAGE_TYPES, types.build())
             elif self._types.trouble:

@@ -10,10 +10,12 @@ import pytest
 from hibernate import sequence
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.sequence import hibernate
+from hibernate.sequence import Downtime, hibernate
 from hibernate.watchdog import Watchdog
 from linux import PAGE_SIZE
+from state.conf import OFF
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
+from workingset.recorder import Recorder
 
 STREAM = b"".join(bytes([n % 251]) * 2048 + os.urandom(2048) for n in range(700))
 SCATTERED = [*range(10, 400, 3), *range(401, 2000)]
@@ -30,6 +32,7 @@ class Hibernation:
         self.plan = Plan(str(path), Mode.PLATFORM)
         self.device = FakeSnapshot(STREAM, swap_pages=SCATTERED)
         self.said: list[str] = []
+        self.working_set = no_working_set()
         self._monkeypatch = monkeypatch
         monkeypatch.setattr(sequence, "open_snapshot", self.device.open)
         monkeypatch.setattr(sequence, "image_of", lambda *_: EXPECTED * PAGE_SIZE)
@@ -38,7 +41,7 @@ class Hibernation:
         return self.path.read_bytes()[:PAGE_SIZE]
 
     def run(self) -> None:
-        hibernate(self.plan, self.said.append)
+        hibernate(self.plan, self.said.append, self.working_set, Downtime())
 
     def run_to_power_off(self) -> Path:
         """Return what the disk held then: the exception that stands for it undoes the mark."""
@@ -52,6 +55,11 @@ class Hibernation:
         with pytest.raises(PoweredOff):
             self.run()
         return kept
+
+
+def no_working_set() -> Recorder:
+    """Return one that records nothing."""
+    return Recorder(OFF, 0, print)
 
 
 def kill_writer(*rescue: Callable[[], None], at_work: Callable[[], None] = lambda: None) -> None:

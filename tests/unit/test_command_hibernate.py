@@ -21,9 +21,11 @@ from state.record import HibernationRecord, Outcome, recording
 from store.choose import Doubt, Settings
 from tests.tools import failing
 from tests.unit.conftest import Torpor
-from torpor.commands import hibernate as command
+from tests.unit.hibernating import no_working_set
+from torpor import hibernation as command
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, problem
+from workingset.recorder import Recorder
 
 PLAN = Plan("/dev/x", Mode.SHUTDOWN, working_set=OFF)
 
@@ -45,7 +47,8 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
     made: list[Plan] = []
     (tmp_path / "kmsg").touch()
     monkeypatch.setattr(kmsg, "PATH", str(tmp_path / "kmsg"))
-    monkeypatch.setattr(command, "carry_out", lambda plan, _keep, _log: made.append(plan))
+    monkeypatch.setattr(command, "carry_out", lambda plan, *_: made.append(plan))
+    monkeypatch.setattr("torpor.commands.hibernate.Recorder", lambda *_: no_working_set())
     monkeypatch.setattr(
         command,
         "choose_store",
@@ -216,11 +219,12 @@ class Machine:
         self.errors = list(errors)
         self.plans: list[Plan] = []
         self.said: list[str] = []
-        self.working_sets: list[bytes] = []
 
-    def hibernate(self, plan: Plan, _log: object, downtime: Downtime, working_set: bytes) -> None:
+    def hibernate(
+        self, plan: Plan, _log: object, working_set: Recorder, downtime: Downtime
+    ) -> None:
         self.plans.append(plan)
-        self.working_sets.append(working_set)
+        working_set.section = b"section"
         assert kept().image_uuid == str(plan.image_uuid)
         downtime.seconds += 2.5
         if self.errors:
@@ -238,7 +242,7 @@ def carry(monkeypatch: pytest.MonkeyPatch) -> Carry:
         machine = Machine(*errors)
         monkeypatch.setattr(attempts, "hibernate", machine.hibernate)
         with recording(no_warning) as here:
-            carry_out(plan, here, machine.said.append)
+            carry_out(plan, here, no_working_set(), machine.said.append)
         return machine
 
     return run
@@ -258,19 +262,18 @@ def test_an_attempt_that_fails_keeps_the_downtime(carry: Carry) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_what_was_recorded_goes_into_the_image_and_comes_back(
+def test_what_was_recorded_comes_back(
     carry: Carry, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     """A failed hibernation gives back, too, what it has thrown out."""
     back: list[bytes] = []
-    monkeypatch.setattr(attempts, "recorded", lambda wish, _size, _log: wish.encode())
     monkeypatch.setattr(attempts, "bring_back", lambda section, _log: back.append(section))
     if fails:
         with pytest.raises(KernelRefusedError):
-            carry(replace(PLAN, working_set="no-paths"), KernelRefusedError("no"))
+            carry(PLAN, KernelRefusedError("no"))
     else:
-        assert carry(replace(PLAN, working_set="no-paths")).working_sets == [b"no-paths"]
-    assert back == [b"no-paths"]
+        carry(PLAN)
+    assert back == [b"section"]
 
 
 # Two attempts

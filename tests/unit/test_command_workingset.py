@@ -1,28 +1,22 @@
 """torpor workingset, and what status says of a replay."""
 
-import contextlib
 import json
 import os
 import stat
 import subprocess
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from format.working_set import WorkingSet, build_file, parse_file
+from format.working_set import build_file, parse_file
 from linux import kmsg, programs, tasks
 from state import working_set
-from state.conf import NO_PATHS, OFF, ON
 from state.working_set import ReplayOutcome, ReplayRecord, read_working_set, save_working_set
 from tests import forge
-from tests.tools import failing, wait_until
-from tests.unit.cached_files import LONG_ENOUGH
+from tests.tools import wait_until
 from tests.unit.conftest import Torpor
-from tests.unit.test_linux_memory import sleeper
-from workingset.background import bring_back, recorded, start_replay
-from workingset.record import record
+from workingset.background import bring_back, start_replay
 
 ENOUGH = 1 << 50
 """Bytes of an image that has room for everything."""
@@ -169,59 +163,6 @@ def test_damaged_record(text: str, torpor: Torpor) -> None:
     path.write_text(text)
     said = torpor("status")
     assert (said.code, "is not what torpor writes" in said.err) == (21, True)
-
-
-@pytest.mark.usefixtures("cached")
-def test_what_a_hibernation_records() -> None:
-    said: list[str] = []
-    assert recorded(OFF, ENOUGH, said.append) == b""
-    assert said == []
-    with_paths, without = (
-        recorded(wish, ENOUGH, said.append, most=LONG_ENOUGH) for wish in (ON, NO_PATHS)
-    )
-    assert with_paths[0] & 1 == 0
-    assert without[0] & 1 == 1
-    assert all(line.startswith("working set of ") for line in said)
-
-
-@pytest.mark.usefixtures("cached")
-def test_the_command_is_not_recorded() -> None:
-    """It is gone when the replay begins."""
-    look = partial(record, limit=LONG_ENOUGH)
-    with sleeper() as (pid, _private, _shared):
-        section = recorded(ON, ENOUGH, lambda _line: None, look=look, most=2 * LONG_ENOUGH)
-    whole = WorkingSet.parse(section)
-    pids = {process.pid for process in whole.processes}
-    assert pid in pids
-    assert os.getpid() not in pids
-
-
-def test_trouble_is_no_reason_not_to_hibernate() -> None:
-    said: list[str] = []
-    look = failing(PermissionError(1, "not allowed"))
-    assert recorded(ON, ENOUGH, said.append, look=look) == b""
-    assert "no working set is recorded: " in said[0]
-
-
-def is_running(command: bytes) -> bool:
-    for pid in tasks.pids():
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_bytes() == command:
-                return True
-    return False
-
-
-def test_recording_that_hangs_is_given_up() -> None:
-    """With all its processes, which may wait for a disk that does not answer."""
-
-    def hang(**_: object) -> WorkingSet:
-        subprocess.run(["sleep", "73"], check=True)
-        raise AssertionError("it was not given up")
-
-    said: list[str] = []
-    assert recorded(ON, ENOUGH, said.append, look=hang, most=0.5) == b""
-    assert said == ["no working set is recorded: it takes more than 0 s"]
-    wait_until(lambda: not is_running(b"sleep\x0073\0"))
 
 
 def test_a_replay_that_goes_on_makes_room_for_the_new_one(

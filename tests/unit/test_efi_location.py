@@ -31,6 +31,7 @@ from tests.forge import PAGE
 from tests.sources import opened
 from tests.tools import failing
 from tests.unit.conftest import Torpor
+from tests.unit.hibernating import no_working_set
 from tests.unit.marked import mark_of, set_mark
 
 UUID_1 = UUID("11111111-2222-3333-4444-555555555555")
@@ -297,6 +298,6 @@ def test_a_plan_that_is_carried_out_names_its_store(
     monkeypatch.setattr(attempts, "hibernate", lambda *_: named.append(efi.variable.exists()))
     plan = Plan("/dev/sda", Mode.SHUTDOWN, working_set=OFF, is_found=is_found)
     with recording(print) as here:
-        attempts.carry_out(plan, here, print)
+        attempts.carry_out(plan, here, no_working_set(), print)
     assert named == [is_found]
     assert not efi.variable.exists()

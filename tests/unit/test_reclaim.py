@@ -71,6 +71,10 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     return made
 
 
+def swap_out() -> None:
+    """Nothing is."""
+
+
 def test_excess() -> None:
     assert excess(SIZES, 400 * MIB) == 500 * MIB
     assert excess(SIZES, 900 * MIB) == 400 * MIB, "an image of more than half does not fit"
@@ -83,7 +87,7 @@ def test_caches_first_each_by_its_share(tree: Tree) -> None:
     tree.add("b", 100, 100)
     tree.add("c", 0, 150)
     said: list[str] = []
-    reclaim_early(600 * MIB, said.append)
+    reclaim_early(600 * MIB, said.append, swap_out)
     assert {name: size // MIB for name, size in tree.taken.items()} == {"a": 288, "b": 96}
     assert tree.files_only == {"a": True, "b": True}
     assert len(said) == 1
@@ -93,11 +97,31 @@ def test_caches_first_each_by_its_share(tree: Tree) -> None:
 def test_anonymous_memory_when_caches_do_not_suffice(tree: Tree) -> None:
     tree.add("a", 320, 200)
     tree.add("b", 0, 400)
-    reclaim_early(0, lambda _: None)
+    reclaim_early(0, lambda _: None, swap_out)
     taken = {name: size // MIB for name, size in tree.taken.items()}
     assert taken["a"] == 320 + 176
     assert taken["b"] == 352
     assert tree.files_only == {"a": False, "b": False}
+
+
+def test_memory_of_processes_goes_after_others_have_swapped_it_out_in_order(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To wait for that takes none of its time."""
+    tree.add("a", 320, 200)
+    seen: list[bool] = []
+    now = [0.0]
+
+    def swap_out() -> None:
+        seen.append(tree.files_only["a"])
+        now[0] += 2 * reclaim.LIMIT
+
+    monkeypatch.setattr(reclaim, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    reclaim_early(0, lambda _: None, swap_out)
+    assert (seen, tree.files_only["a"]) == ([True], False)
+    monkeypatch.setattr(cgroups, "mount_point", lambda: None)
+    reclaim_early(0, lambda _: None, swap_out)
+    assert len(seen) == 2
 
 
 def test_a_kernel_that_takes_twice_of_what_it_is_asked_for_is_asked_for_less(tree: Tree) -> None:
@@ -105,7 +129,7 @@ def test_a_kernel_that_takes_twice_of_what_it_is_asked_for_is_asked_for_less(tre
     tree.add("a", 600, 200)
     tree.given = 2.0
     said: list[str] = []
-    reclaim_early(400 * MIB, said.append)
+    reclaim_early(400 * MIB, said.append, swap_out)
     assert tree.taken["a"] == 256 * MIB
     assert said[0].startswith("reclaimed 500 of 500 MiB early")
 
@@ -114,7 +138,7 @@ def test_one_that_gives_no_more_is_left_alone(tree: Tree, tmp_path: Path) -> Non
     tree.add("a", 300, 0, most=40)
     tree.add("b", 300, 0)
     (tmp_path / "gone").mkdir()
-    reclaim_early(500 * MIB, lambda _: None)
+    reclaim_early(500 * MIB, lambda _: None, swap_out)
     assert tree.taken == {"a": 32 * MIB, "b": 192 * MIB}
 
 
@@ -123,13 +147,13 @@ def test_nothing_to_do_is_nothing_done(
 ) -> None:
     tree.add("a", 300, 0, most=0)
     said: list[str] = []
-    reclaim_early(500 * MIB, said.append)
+    reclaim_early(500 * MIB, said.append, swap_out)
     monkeypatch.setattr(reclaim, "memory", lambda: SIZES | {"MemFree": 600 * MIB})
     tree.stops["a"] = 300 * MIB
-    reclaim_early(400 * MIB, said.append)
+    reclaim_early(400 * MIB, said.append, swap_out)
     monkeypatch.setattr(reclaim, "memory", tree.memory)
     monkeypatch.setattr(cgroups, "mount_point", lambda: None)
-    reclaim_early(0, said.append)
+    reclaim_early(0, said.append, swap_out)
     assert (tree.taken, said) == ({}, [])
 
 
@@ -142,7 +166,7 @@ def test_it_ends_in_time(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         return now[0]
 
     monkeypatch.setattr(reclaim, "time", SimpleNamespace(monotonic=tick))
-    reclaim_early(0, lambda _: None)
+    reclaim_early(0, lambda _: None, swap_out)
     assert 0 < tree.taken["a"] < 8 * 16 * MIB
 
 

@@ -43,6 +43,7 @@ from store import device as store_device
 from store.header import new_store_header, read_header
 from store.identity import these_facts
 from store.image import open_image
+from tests import forge
 from tests.sources import opened, read_file
 from tests.tools import failing
 from tests.unit.fake_snapshot import FakeSnapshot
@@ -57,6 +58,25 @@ def test_image_holds_the_stream_on_scattered_swap_pages(hibernation: Hibernation
         superblock = ImageReader(source).superblock
     assert superblock.identity.kernel_release == os.uname().release
     assert superblock.platform
+
+
+def test_image_holds_the_working_set(
+    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recorded before anything is reclaimed, which begins once all else is ready."""
+    steps: list[str] = []
+
+    def finish() -> bytes:
+        steps.append("recorded")
+        assert {*hibernation.device.calls} >= {"set_swap_area", "alloc_swap_page"}
+        assert "freeze" not in hibernation.device.calls
+        return forge.working_set()
+
+    monkeypatch.setattr(hibernation.working_set, "finish", finish)
+    monkeypatch.setattr(sequence, "reclaim_early", lambda *_: steps.append("reclaimed"))
+    with open_image(str(hibernation.run_to_power_off())) as source:
+        assert ImageReader(source).table(records.WORKING_SET) == forge.working_set()
+    assert steps == ["recorded", "reclaimed"]
 
 
 def test_only_pages_that_the_kernel_gave_are_written(hibernation: Hibernation) -> None:

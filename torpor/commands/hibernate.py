@@ -7,21 +7,15 @@ import argparse
 from dataclasses import replace
 from functools import partial
 
-from errors import KernelRefusedError, NotReadyError, StoreRefusedError, TorporError
-from hibernate.attempts import carry_out
-from hibernate.plan import Plan
-from linux import cmdline, kmsg
+from errors import KernelRefusedError
+from hibernate.plan import largest_image
+from linux import kmsg
 from linux.kmsg import Log
-from linux.root import HOST
-from state.conf import MODES, WORKING_SETS, Conf, parse_image_size, read_conf
-from state.location import read_location
+from state.conf import MODES, ON, WORKING_SETS, Conf, parse_image_size, read_conf
 from state.record import recording
-from store.choose import Settings, choose_store, doubts, other_swaps
-from store.find import Found
 from torpor.arguments import add_codec, size
-from torpor.doctor.facts import Facts
-from torpor.doctor.unreached import unreached
 from torpor.output import say, warn
+from workingset.recorder import Recorder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,58 +61,19 @@ def run(arguments: argparse.Namespace) -> None:
     """Hibernate; return when the machine has been resumed. Raises a TorporError if it goes on."""
     with recording(warn) as under_way:
         log = _kernel_log()
-        settings = Settings(read_conf(), cmdline.read(), read_location())
-        store = choose_store(arguments.store, settings)
-        if store.others_image:  # before anything is recorded, and the firmware told
-            raise store.others_image
-        is_found = _is_found(store, settings)
-        _refuse_unreached(store)
-        plan = replace(
-            Plan.of(store.path, _conf(arguments, settings)),
-            verify=arguments.verify,
-            sleep_hooks=arguments.sleep_hooks,
-            is_found=is_found,
-        )
-        carry_out(plan, under_way, log)
+        conf = _conf(arguments, read_conf())
+        with Recorder(conf.working_set or ON, largest_image(conf.image_size), log) as working_set:
+            from torpor.hibernation import hibernate  # half of all imports, while that records
+
+            hibernate(arguments, conf, under_way, working_set, log)
     say("torpor: resumed")
 
 
-def _conf(arguments: argparse.Namespace, settings: Settings) -> Conf:
+def _conf(arguments: argparse.Namespace, conf: Conf) -> Conf:
     """Return the configuration; what the arguments say comes first."""
     names = ("image_size", "mode", "codec", "working_set")
     said = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    return replace(settings.conf, **said)
-
-
-def _is_found(store: Found, settings: Settings) -> bool:
-    """Return whether the next boot looks in the store; warn if not, and of other swap.
-
-    Raises StoreRefusedError if it cannot find the store.
-    """
-    doubted = list(doubts(store, settings))
-    for doubt in doubted:
-        if doubt.is_certain:
-            raise StoreRefusedError(doubt.message, doubt.remedy)
-        warn(doubt.message, f"unless the next boot resumes, it starts cold; {doubt.remedy}")
-    if others := other_swaps(store):
-        warn(
-            f"there is swap on {', '.join(others)}, too, which is not compared at the resume",
-            "let no other system use it until this one has resumed",
-        )
-    return not doubted
-
-
-def _refuse_unreached(store: Found) -> None:
-    """Raise NotReadyError if the next boot does not reach the store or what is mounted.
-
-    Where that cannot be told, `torpor doctor` says why.
-    """
-    try:
-        lost = unreached(Facts(HOST, store=store))
-    except (TorporError, OSError):
-        return
-    if lost:
-        raise NotReadyError(lost[0].message, lost[0].remedy)
+    return replace(conf, **said)
 
 
 def _kernel_log() -> Log:

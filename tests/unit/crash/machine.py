@@ -26,7 +26,7 @@ from hibernate.filesystems import FileSystems
 from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.sequence import hibernate
+from hibernate.sequence import Downtime, hibernate
 from linux import power
 from resume import candidates, check, images, restore
 from state.location import Location
@@ -38,6 +38,7 @@ from tests.unit.crash.cuts import Crash, Depth, crashes
 from tests.unit.crash.stores import PAGES, SWAP_PAGES, Kind, stand_for_devices
 from tests.unit.crash.trace import Disks, Event, Expect, Fault, Flush, Recorder, Write, replay
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff, Restored
+from tests.unit.hibernating import no_working_set
 from tests.unit.marked import FACTS, INSTALLATION, ROOT
 from torpor.commands import discard, verify
 
@@ -206,7 +207,7 @@ class Machine:
         self.snapshot = FakeSnapshot(STREAMS[name], swap_pages=SWAP_PAGES)
         plan = Plan("", Mode.PLATFORM, verify=verify, image_uuid=IMAGES[name])
         try:
-            hibernate(plan, partial(self._see, name))
+            hibernate(plan, partial(self._see, name), no_working_set(), Downtime())
         except PoweredOff:
             return "off"
         except TorporError as error:
@@ -258,7 +259,8 @@ class Machine:
         self.snapshot.second_life = True
         self.snapshot.before["create_image"] = lambda: self.put(disks)
         self.put((self.kind.disk(), *disks[1:]))
-        hibernate(Plan("", Mode.PLATFORM, image_uuid=IMAGES[name]), lambda _message: None)
+        plan = Plan("", Mode.PLATFORM, image_uuid=IMAGES[name])
+        hibernate(plan, lambda _message: None, no_working_set(), Downtime())
         return "on"
 
     # Booting
