@@ -38,7 +38,7 @@ PHASES = {
     "format.codec:_fast": CODING,
     "format.codec:_decompress": CODING,
     "format.codec:_spread": "filling",
-    "format.codec:_compare": "fill check",
+    "format.codec:is_fill": "fill check",
     "format.chunks:crc32c": "CRC",
     "hibernate.page_types:PageTypeCounter.see": "page types",
     "hibernate.page_types:PageTypeCounter.result": "page types",
