@@ -8,8 +8,9 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 from errors import NoSpaceError, TorporError
+from hibernate.downtime import Downtime
 from hibernate.plan import Plan
-from hibernate.sequence import Downtime, hibernate
+from hibernate.sequence import hibernate
 from hibernate.sleep_hooks import sleep_hooks
 from linux import efivar
 from linux.kmsg import Log

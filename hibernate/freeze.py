@@ -89,11 +89,16 @@ class Freeze:
         self._cgroups.thaw()
 
     def begin(
-        self, snapshot: SnapshotDevice, undo: ExitStack, last_resort: LastResort
+        self,
+        snapshot: SnapshotDevice,
+        undo: ExitStack,
+        last_resort: LastResort,
+        phase: Callable[[str], None],
     ) -> list[GuardEntry]:
         """Stop everything; return what the guard says of the disks from then on.
 
-        `undo` gets what lets it go on. Raises KernelRefusedError, AbortedError, UnreadableError.
+        `undo` gets what lets it go on, `phase` is told what begins. Raises KernelRefusedError,
+        AbortedError, UnreadableError.
         """
         log = last_resort.log
         if self._guarded.notes:
@@ -102,8 +107,10 @@ class Freeze:
         undo.callback(self._cgroups.thaw)
         self._cgroups.freeze(log)
         log("syncing")
+        phase("sync")
         flush(self._table)
         log("freezing everything")
+        phase("freeze")
         undo.enter_context(last_resort.armed())
         freeze_tasks(snapshot)
         undo.callback(snapshot.unfreeze)
@@ -115,6 +122,7 @@ class Freeze:
             last_resort.progress()
             stop_if_asked()
 
+        phase("guard")
         return list(self._guarded.entries(progress))
 
 

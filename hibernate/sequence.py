@@ -2,13 +2,13 @@
 
 import errno
 import os
-import time
 from contextlib import ExitStack
 from functools import partial
 
 from errors import KernelRefusedError, TorporError
 from format import checksum
 from format.mark import Mark
+from hibernate.downtime import Downtime
 from hibernate.freeze import Freeze
 from hibernate.last_resort import LastResort
 from hibernate.marking import Marking
@@ -30,34 +30,6 @@ from store.snapshot import open_snapshot
 from workingset.recorder import Recorder
 
 _NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
-
-
-class Downtime:
-    """The time from the first task that is stopped to the last one that goes on.
-
-    Time in which the machine is switched off counts in: the kernel adds it to CLOCK_BOOTTIME by
-    the real-time clock, and nobody turns that one (clock_gettime(2)). The restored machine has
-    forgotten what was after the snapshot, so that it cannot tell the two apart.
-    """
-
-    def __init__(self) -> None:
-        self._since = 0.0
-        self.seconds = 0.0
-        """Of all times that have ended."""
-
-    def begin(self) -> None:
-        """Tasks are about to be stopped."""
-        self._since = time.clock_gettime(time.CLOCK_BOOTTIME)
-
-    def so_far(self) -> float:
-        """Return the seconds since it began."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - self._since
-
-    def end(self, log: Log) -> None:
-        """All tasks go on."""
-        seconds = self.so_far()
-        self.seconds += seconds
-        log(f"the machine was frozen for {seconds:.1f} s")
 
 
 def hibernate(plan: Plan, log: Log, working_set: Recorder, downtime: Downtime) -> None:
@@ -92,21 +64,22 @@ def hibernate(plan: Plan, log: Log, working_set: Recorder, downtime: Downtime) -
         undo.enter_context(signals_held_back())
         downtime.begin()
         undo.callback(downtime.end, log)
-        guard = freeze.begin(snapshot, undo, last_resort)
+        guard = freeze.begin(snapshot, undo, last_resort, downtime.phase)
         log("taking the snapshot")
-        stopped = downtime.so_far()
+        downtime.phase("snapshot")
         if not _take_snapshot(snapshot, plan, undo):
             _forget(marking, log)
             log("resumed")
             return
-        taken = downtime.so_far() - stopped
+        downtime.phase("write")
         log(f"snapshot of {snapshot.image_size() >> 20} MiB taken, writing it to {plan.store}")
         mark = writing.write(snapshot, guard, last_resort)
         if plan.verify:
+            downtime.phase("read back")
             writing.read_back(mark, last_resort)
-        frozen = downtime.so_far()
-        log(f"frozen for {frozen:.1f} s: {stopped:.1f} s to stop, {taken:.1f} s for the snapshot")
+        downtime.phase("mark")
         _mark(marking, mark, undo, last_resort)
+        log(f"frozen for {downtime}")
         power_off(snapshot, plan.mode)
 
 

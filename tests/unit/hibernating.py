@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from hibernate import sequence
+from hibernate.downtime import Downtime
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.sequence import Downtime, hibernate
+from hibernate.sequence import hibernate
 from hibernate.watchdog import Watchdog
 from linux import PAGE_SIZE
 from state.conf import OFF

@@ -10,9 +10,9 @@ import pytest
 from errors import KernelRefusedError, NoSpaceError, UnreadableError
 from hibernate import attempts
 from hibernate.attempts import carry_out, try_twice
+from hibernate.downtime import Downtime
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.sequence import Downtime
 from linux import kmsg
 from state import conf, location, record
 from state.conf import OFF, Conf

@@ -115,7 +115,7 @@ def test_steps_of_the_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FileSystems, "thaw", lambda _: steps.append("thaw"))
     monkeypatch.setattr(Guarded, "entries", entries)
     with pytest.raises(KernelRefusedError), ExitStack() as undo, Freeze(("x",), "") as all_of_it:
-        all_of_it.begin(device, undo, LastResort(60, lambda _: None, lambda: False))
+        all_of_it.begin(device, undo, LastResort(60, print, lambda: False), print)
     stopping = ["choose ('x',)", "cgroups", "flush", "freeze", "file systems", "guard"]
     assert steps == [*stopping, "thaw", "unfreeze", "thaw cgroups"]
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -82,8 +83,14 @@ def test_power_off_that_returns_takes_the_mark_away(
         hibernation.run()
     assert marked == [True]
     assert hibernation.first_page() == hibernation.header
-    assert hibernation.said[-4:-1] == ["marking", "marked, powering off", "mark cleared"]
-    assert hibernation.said[-1].startswith("the machine was frozen for ")
+    *before, frozen, cleared, went_on = hibernation.said
+    assert before[-2:] == ["marking", "marked, powering off"]
+    assert re.sub(r"\d+\.\d", "0.1", frozen) == (
+        "frozen for 0.1 s: "
+        "stop 0.1, sync 0.1, freeze 0.1, guard 0.1, snapshot 0.1, write 0.1, mark 0.1"
+    )
+    assert cleared == "mark cleared"
+    assert went_on.startswith("the machine was frozen for ")
 
 
 def test_mark_that_cannot_be_taken_away_keeps_the_machine_frozen(

@@ -22,11 +22,12 @@ from format.first_page import USER_IMAGE, FirstPage
 from format.mark import MAX_LOADS, Mark
 from guard.take import Guarded
 from hibernate import marking, sequence, writing
+from hibernate.downtime import Downtime
 from hibernate.filesystems import FileSystems
 from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.sequence import Downtime, hibernate
+from hibernate.sequence import hibernate
 from linux import power
 from resume import candidates, check, images, restore
 from state.location import Location
