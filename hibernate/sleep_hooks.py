@@ -5,13 +5,16 @@ contract, src/sleep/sleep.c and src/shared/exec-util.c what is not said there.
 """
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from linux import programs
 from linux.kmsg import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
 
 FOLDER = "/usr/lib/systemd/system-sleep"
 
@@ -36,6 +39,8 @@ def sleep_hooks(report: Log, folder: str = FOLDER) -> Iterator[None]:
 
 def run_hooks(when: str, report: Log, folder: str = FOLDER, limit: float = LIMIT) -> None:
     """Run all hooks side by side and wait for them; `when` is pre or post."""
+    import subprocess  # only where somebody wants them run
+
     variables = programs.environment() | {"SYSTEMD_SLEEP_ACTION": "hibernate"}
     deadline = time.monotonic() + limit
     running = []
@@ -64,6 +69,8 @@ def hooks(folder: str = FOLDER) -> list[str]:
 
 
 def _wait(path: str, process: "subprocess.Popen[bytes]", deadline: float, report: Log) -> None:
+    import subprocess
+
     try:
         status = process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
