@@ -10,14 +10,15 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import hibernation, native, profile, record, scale, start, working_set
+from bench import codecs, hibernation, native, profile, record, scale, start, working_set
 from bench.figure import Figure, print_table
 from vm.host import BUILD, ROOT
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("vm", "scale", "working-set", "profile"))
+    kinds = ("vm", "scale", "working-set", "profile", "codecs")
+    parser.add_argument("what", nargs="?", choices=kinds)
     what = parser.parse_args().what
     logs = BUILD / "bench"
     logs.mkdir(exist_ok=True)
@@ -29,6 +30,8 @@ def main() -> int:
                 _keep("bench-working-set", *working_set.measure(logs))
             case "profile":
                 _keep("bench-profile", *profile.measure(Path(name), logs))
+            case "codecs":
+                _keep("bench-codecs", *codecs.measure())
             case "scale":
                 _keep("bench-scale", *scale.measure(Path(name), scale.LONG))
             case _:

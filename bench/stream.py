@@ -10,7 +10,7 @@ from vm.disks import blank_disk, swap_disk
 from vm.host import BUILD, kept, run
 from vm.initramfs import new_machine
 from vm.kernels import find_kernel
-from vm.machine import MachineError
+from vm.machine import Machine, MachineError
 
 MIB = 1 << 20
 STREAM_MIB = 1536
@@ -49,9 +49,17 @@ def _capture(folder: Path) -> None:
     disks = [folder / "swap.img", mixed_disk(folder / "data.img", STREAM_MIB)]
     append = f"scenario=fill resume=UUID={name}"
     machine = new_machine(find_kernel("6.1"), folder, disks, append, MEMORY_MIB)
-    result = machine.run(LIMIT_SECONDS)
+    hibernate_to_stream(machine, folder / "swap.img", LIMIT_SECONDS)
+
+
+def hibernate_to_stream(machine: Machine, swap: Path, limit: float) -> None:
+    """Run a machine that hibernates to `swap`; leave the snapshot in a file `stream` beside it.
+
+    The machine's disks are gone then. Raises MachineError if it did not hibernate.
+    """
+    result = machine.run(limit)
     if result.status is not None:
         raise MachineError(f"the guest did not hibernate:\n{result.console[-2000:]}")
-    run(BUILD / "torpor/torpor", "unpack", folder / "swap.img", folder / "stream")
+    run(BUILD / "torpor/torpor", "unpack", swap, swap.with_name("stream"))
     for disk in (*machine.disks, machine.initramfs):
         disk.unlink()

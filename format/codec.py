@@ -18,7 +18,7 @@ NAMES = ("lz4", "lz4hc", "zstd", "none")
 """What a writer may be told to use."""
 DEFAULT = NAMES[0]
 
-_ACCELERATION = 1
+ACCELERATION = 1
 _HC_LEVEL = 3
 _ZSTD_LEVEL = 1
 """docs/PERFORMANCE.md has what the levels take and give."""
@@ -48,10 +48,20 @@ def compressor(name: str, largest: int) -> tuple[int, Compress]:
     And before it what the codec field has to say of the result.
     """
     if name == "lz4":
-        return LZ4, _by_lz4(_fast, _lz4.LZ4_sizeofState(), _ACCELERATION)
+        return LZ4, lz4_fast(ACCELERATION)
     if name == "lz4hc":
-        return LZ4, _by_lz4(_hc, _lz4.LZ4_sizeofStateHC(), _HC_LEVEL)
-    return (ZSTD, _by_zstd(largest)) if name == "zstd" else (NONE, lambda _raw, _room: 0)
+        return LZ4, lz4_hc(_HC_LEVEL)
+    return (ZSTD, zstd(largest, _ZSTD_LEVEL)) if name == "zstd" else (NONE, lambda _raw, _room: 0)
+
+
+def lz4_fast(acceleration: int) -> Compress:
+    """Return what compresses by LZ4; 2 looks at half as many places as 1, which is LZ4's own."""
+    return _by_lz4(_fast, _lz4.LZ4_sizeofState(), acceleration)
+
+
+def lz4_hc(level: int) -> Compress:
+    """Return what compresses by LZ4 HC, of the same format, slower and smaller."""
+    return _by_lz4(_hc, _lz4.LZ4_sizeofStateHC(), level)
 
 
 def _by_lz4(function: Callable[..., int], state_size: int, level: int) -> Compress:
@@ -63,10 +73,11 @@ def _by_lz4(function: Callable[..., int], state_size: int, level: int) -> Compre
     return compress
 
 
-def _by_zstd(largest: int) -> Compress:
+def zstd(largest: int, level: int) -> Compress:
+    """Return what compresses up to `largest` bytes by Zstandard."""
     import zstandard
 
-    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+    compressor = zstandard.ZstdCompressor(level=level)
     # What it needs for a chunk it gets with the first, and keeps.
     compressor.compress(bytes(largest))
 

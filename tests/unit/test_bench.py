@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import generate, kernel_save, limit
+from bench import codecs, generate, kernel_save, limit
 from bench.figure import Bar, Figure, print_table
 from bench.hibernation import seconds_between
 from bench.measure import Run, in_turn, largest, run_command
 from format import PAGE_SIZE
-from format.pipeline import CHUNK_SIZE
+from format.pipeline import CHUNK_SIZE, PageBuffer
 from tests.sources import reader_of, write_image
 from tests.vectors import images
 from vm.machine import MachineError
@@ -130,3 +130,26 @@ def test_the_last_beginning_and_the_next_end_on_a_console_count() -> None:
     assert seconds_between(console, "begin", r"end \d") == 6.75
     with pytest.raises(MachineError, match="never showed"):
         seconds_between(console, "begin", "another")
+
+
+def test_ways_to_compress_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes out is what went in, by each of them; a look at noise stores the whole chunk."""
+    monkeypatch.setattr(codecs, "ROUNDS", 1)
+    text = b"".join(b"%d and more " % n for n in range(1 << 17))[: 1 << 20]
+    noise = images.noise(1 << 18)
+    sample = PageBuffer(codecs.PIECE).view
+    sample[: 2 << 20] = noise + text[: 3 << 18] + text
+    ways = {name: codecs.CODECS[name] for name in ("LZ4 1", "LZ4 16", "Zstandard 1")}
+    results = codecs._try(ways | codecs.SIZES | codecs.LOOKING, sample)
+    stored = {name: took[1][0].stored for name, took in results.items()}
+    assert stored["Zstandard 1"] < stored["LZ4 1"] < 1 << 20 < stored["first 16 KiB"]
+    assert stored["1024 KiB"] == stored["no look"]
+    assert all(took[1][0].stored == took[2][0].stored for took in results.values())
+    codecs._print_results("title", "codec", results, len(sample))
+
+
+def test_a_sample_is_of_the_whole_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codecs, "PIECE", 4096)
+    monkeypatch.setattr(codecs, "PIECES", 4)
+    (tmp_path / "stream").write_bytes(b"".join(bytes([n]) * 4096 for n in range(8)))
+    assert bytes(codecs._sample(tmp_path / "stream")[::4096]) == bytes([0, 2, 4, 6])
