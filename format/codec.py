@@ -18,7 +18,7 @@ NAMES = ("lz4", "lz4hc", "zstd", "none")
 """What a writer may be told to use."""
 DEFAULT = NAMES[0]
 
-ACCELERATION = 1
+ACCELERATION = 2
 _HC_LEVEL = 3
 _ZSTD_LEVEL = 1
 """docs/PERFORMANCE.md has what the levels take and give."""
