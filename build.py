@@ -47,6 +47,7 @@ _MACHINES = {
 _BENCH = {
     "lz4": "lz4",
     "zstd": "zstd",
+    "mkfs.vfat": "dosfstools",
     "/usr/lib/klibc/bin/sh": "klibc-utils",
     LIBLZO: "liblzo2-2",
 }
@@ -57,7 +58,6 @@ _TEST = _BENCH | {
     "mmdebstrap": "mmdebstrap",
     "mkfs.btrfs": "btrfs-progs",
     "mkfs.xfs": "xfsprogs",
-    "mkfs.vfat": "dosfstools",
     "mkfs.exfat": "exfatprogs",
     "mkfs.ntfs": "ntfs-3g",
     "mkfs.f2fs": "f2fs-tools",

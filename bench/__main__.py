@@ -10,7 +10,17 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import codecs, hibernation, native, profile, record, scale, start, working_set
+from bench import (
+    codecs,
+    hibernation,
+    image_start,
+    native,
+    profile,
+    record,
+    scale,
+    start,
+    working_set,
+)
 from bench.figure import Figure, print_table
 from vm.host import BUILD, ROOT
 
@@ -44,6 +54,7 @@ def _native(folder: Path) -> tuple[list[Figure], Mapping[str, object]]:
     report = {}
     for part, measure in (
         ("start", start.measure),
+        ("image start", image_start.measure),
         ("commands", native.measure),
         ("scale", scale.measure),
         ("record", record.measure),

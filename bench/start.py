@@ -93,7 +93,7 @@ def roots(folder: Path) -> Iterator[dict[str, Path]]:
     """Yield a root for each way to name the swap, as memory_root.command takes it."""
     swap, other = folder / "swap", blank_disk(folder / "other", 1)
     swap_disk(swap, SWAP_MIB, UUID)
-    with _loop_device(swap) as of_swap, _loop_device(other) as of_others:
+    with loop_device(swap) as of_swap, loop_device(other) as of_others:
         devices = {disk: of_swap if disk == SWAP else of_others for disk in _DISKS}
         places = {named: folder / f"boot-{nth}" for nth, named in enumerate(NAMED)}
         for named, place in places.items():
@@ -142,7 +142,7 @@ def _boot(words: list[str | Path]) -> Job:
 
 
 @contextmanager
-def _loop_device(file: Path) -> Iterator[int]:
+def loop_device(file: Path) -> Iterator[int]:
     """Yield the number of a block device that is this file."""
     device = run("losetup", "--find", "--show", "--read-only", file).strip()
     try:

@@ -1,16 +1,17 @@
 """The frozen resumer and its hooks where the root is in memory, in the shells of an initramfs."""
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from bench import start
+from bench import image_start, start
 from tests.initramfs.installed import BUILD, HERE
 from tests.tools import ROOT, unavailable
-from vm.host import HostError
+from vm.host import SEARCH_PATH, HostError
 from vm.memory_root import command, initramfs_tree, lay_out
 from vm.tree import Tree
 
@@ -131,6 +132,15 @@ def test_a_boot_of_the_bench_finds_its_swap_at_once(named: str, tmp_path: Path) 
     assert "waiting" not in done.stderr
     looked_at = "no device carries a mark" if named == "nothing" else f"/dev/{start.SWAP} is swap"
     assert f"no image: {looked_at}" in done.stdout
+
+
+def test_the_bench_has_an_image_that_would_be_restored(tmp_path: Path) -> None:
+    initramfs("dash")
+    if not (Path("/dev/loop-control").exists() and shutil.which("mkfs.vfat", path=SEARCH_PATH)):
+        unavailable("loop devices or mkfs.vfat are missing")
+    with image_start.marked_root(tmp_path) as words:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert "would resume: the image of" in done.stderr
 
 
 def test_a_machine_that_runs_is_left_alone() -> None:
