@@ -42,6 +42,16 @@ class Reserve:
     def __exit__(self, *_: object) -> None:
         self.put_back()
 
+    def lower(self) -> bool:
+        """Have no more left free than without us; return whether that is less."""
+        path = power.RESERVED_SIZE
+        before = self._before.get(path, RESERVED)
+        is_less, self._wanted[path] = before < self._wanted[path], before
+        if is_less:
+            with suppress(OSError):
+                power.set_size(path, before)
+        return is_less
+
     def put_back(self) -> None:
         """Set what was set before; also once more."""
         for path, size in self._before.items():

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -67,7 +68,7 @@ def hibernate(plan: Plan, log: Log, working_set: Recorder, downtime: Downtime) -
         guard = freeze.begin(snapshot, undo, last_resort, downtime.phase)
         log("taking the snapshot")
         downtime.phase("snapshot")
-        if not _take_snapshot(snapshot, plan, undo):
+        if not _take_snapshot(snapshot, plan, undo, partial(_lower, reserve, log)):
             _forget(marking, log)
             log("resumed")
             return
@@ -108,19 +109,37 @@ def _attach(store: Store, snapshot: SnapshotDevice) -> None:
         store.slot.clear()
 
 
-def _take_snapshot(snapshot: SnapshotDevice, plan: Plan, undo: ExitStack) -> bool:
+def _lower(reserve: Reserve, log: Log) -> bool:
+    if is_lower := reserve.lower():
+        log("memory does not suffice: trying once more with less of it left free")
+    return is_lower
+
+
+def _take_snapshot(
+    snapshot: SnapshotDevice, plan: Plan, undo: ExitStack, lower: Callable[[], bool]
+) -> bool:
     """Return True in the first life, False in the second.
 
-    In both the image has to be freed before the kernel lets the tasks go (user.c, UNFREEZE).
+    Where memory does not suffice, it is tried once more if `lower` has less of it left free. In
+    both lives the image has to be freed before the kernel lets the tasks go (user.c, UNFREEZE).
     """
     try:
         snapshot.platform_support(enabled=plan.mode == Mode.PLATFORM)
-        first_life = snapshot.create_image()
+        first_life = _create_image(snapshot, lower)
     except OSError as error:
         hint = _NO_MEMORY if error.errno == errno.ENOMEM else ""
         raise KernelRefusedError(f"the kernel takes no snapshot: {error}", hint) from error
     undo.callback(snapshot.free)
     return first_life
+
+
+def _create_image(snapshot: SnapshotDevice, lower: Callable[[], bool]) -> bool:
+    try:
+        return snapshot.create_image()
+    except OSError as error:
+        if error.errno != errno.ENOMEM or not lower():
+            raise
+    return snapshot.create_image()
 
 
 def _forget(marking: Marking, log: Log) -> None:

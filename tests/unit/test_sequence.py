@@ -217,6 +217,27 @@ def test_memory_is_asked_for_and_given_back(
     assert seen == [[asked, f"{16 << 20}"]] * 2
 
 
+def test_less_is_left_free_where_memory_does_not_suffice(
+    hibernation: Hibernation, settings: list[Path]
+) -> None:
+    """Once; where that is not less, never."""
+    tries: list[str] = []
+
+    def refuse() -> None:
+        tries.append(texts(settings)[1])
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    hibernation.device.before["create_image"] = refuse
+    with pytest.raises(KernelRefusedError, match=r"takes no snapshot: .*Cannot allocate"):
+        hibernation.run()
+    assert tries == [f"{16 << 20}", "1"]
+    assert texts(settings) == ["12345", "1"]
+    settings[1].write_text(f"{1 << 30}\n")
+    with pytest.raises(KernelRefusedError, match="takes no snapshot"):
+        hibernation.run()
+    assert tries[2:] == [f"{1 << 30}"]
+
+
 def test_the_watchdog_gives_memory_back(settings: list[Path]) -> None:
     reserve = Reserve(0)
 
