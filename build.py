@@ -49,13 +49,13 @@ _BENCH = {
     "zstd": "zstd",
     "mkfs.vfat": "dosfstools",
     "/usr/lib/klibc/bin/sh": "klibc-utils",
+    "mmdebstrap": "mmdebstrap",
     LIBLZO: "liblzo2-2",
 }
 _TEST = _BENCH | {
     "shellcheck": "shellcheck",
     "mandoc": "mandoc",
     "zsh": "zsh",
-    "mmdebstrap": "mmdebstrap",
     "mkfs.btrfs": "btrfs-progs",
     "mkfs.xfs": "xfsprogs",
     "mkfs.exfat": "exfatprogs",
