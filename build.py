@@ -82,6 +82,7 @@ PROGRAMS = {
 BENCHES = {
     "vm": "instead, hibernate virtual machines by the kernel itself and by Torpor (half an hour)",
     "working-set": "instead, measure how soon memory is back after a resume (half an hour)",
+    "devices": "instead, save in virtual machines to devices that take their time (ten minutes)",
     "profile": "instead, show where the time of a save and a load goes (five minutes)",
     "codecs": "instead, try LZ4's parameters and other codecs on real streams (half an hour)",
     "scale": "instead, pack streams of up to 64 GiB (a quarter of an hour)",

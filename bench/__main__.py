@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import (
     codecs,
+    devices,
     hibernation,
     image_start,
     native,
@@ -27,7 +28,7 @@ from vm.host import BUILD, ROOT
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    kinds = ("vm", "scale", "working-set", "profile", "codecs")
+    kinds = ("vm", "devices", "scale", "working-set", "profile", "codecs")
     parser.add_argument("what", nargs="?", choices=kinds)
     what = parser.parse_args().what
     logs = BUILD / "bench"
@@ -36,6 +37,8 @@ def main() -> int:
         match what:
             case "vm":
                 _keep("bench-vm", *hibernation.measure(logs))
+            case "devices":
+                _keep("bench-devices", *devices.measure(logs))
             case "working-set":
                 _keep("bench-working-set", *working_set.measure(logs))
             case "profile":

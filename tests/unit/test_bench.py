@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import codecs, generate, kernel_save, limit
+from bench.devices import Save, saves_in
 from bench.figure import Bar, Figure, print_table
 from bench.hibernation import seconds_between
 from bench.measure import Run, in_turn, largest, run_command
@@ -153,3 +154,15 @@ def test_a_sample_is_of_the_whole_stream(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(codecs, "PIECES", 4)
     (tmp_path / "stream").write_bytes(b"".join(bytes([n]) * 4096 for n in range(8)))
     assert bytes(codecs._sample(tmp_path / "stream")[::4096]) == bytes([0, 2, 4, 6])
+
+
+def test_saves_to_a_device_stand_in_the_kernel_log() -> None:
+    """One after the other in one life."""
+    line = "[{}] torpor: {}\n".format
+    console = "[    1.000000] random: crng init done\n"
+    for second in (10, 20):
+        console += line(f"   {second}.500000", "snapshot of 100 MiB taken, writing it to /dev/x")
+        console += line(f"   {second + 2}.500000", "100 MiB stored as 40 MiB in 2.0 s")
+    (first, again) = saves_in(console)
+    assert first == again == Save(2.0, 104.8576, 41.94304)
+    assert first.speed == pytest.approx(52.4288)
