@@ -44,7 +44,7 @@ from tests.unit.marked import FACTS, INSTALLATION, ROOT
 from torpor.commands import discard, verify
 
 COLD = "cold"
-STREAMS = {name: PAGE * b"1" + Random(name).randbytes(11 * PAGE) for name in ("first", "second")}
+STREAMS = {name: PAGE * b"1" + Random(name).randbytes(4 * PAGE) for name in ("first", "second")}
 """Memories that are saved, each of its own; the kernel wants to see the same first page."""
 
 IMAGES = {name: UUID(int=nth) for nth, name in enumerate(STREAMS, 1)}
@@ -123,7 +123,7 @@ class Machine:
     def _make_small(self, patch: pytest.MonkeyPatch) -> None:
         """Make images of a few writes; take what is slow out of the way."""
         patch.setattr(blocks, "WRITES", 1)  # in the order of the image, the same each time
-        patch.setattr(writing, "CHUNK_SIZE", 8 * PAGE)
+        patch.setattr(writing, "CHUNK_SIZE", 4 * PAGE)
         patch.setattr(writing, "these_facts", lambda: FACTS)
         patch.setattr(time, "time_ns", lambda: 0)
         patch.setattr(sequence, "image_of", lambda *_: 10 * PAGE)  # so some swap is got ahead
