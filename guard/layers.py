@@ -9,7 +9,6 @@ counts of each layer, and why.
 import hashlib
 import re
 from collections.abc import Iterator
-from string import digits
 
 from errors import Attempt
 from format.pipeline import PageBuffer
@@ -55,7 +54,7 @@ def _lines(number: str, root: Root, buffer: PageBuffer) -> Iterator[str]:
         yield f"partition from sector {start}, of {root.line(f'{folder}/size')}"
         yield from _lines(root.line(f"{folder}/../dev"), root, buffer)
     elif slaves := root.names(f"{folder}/slaves"):  # bcache
-        yield name.rstrip(digits)
+        yield name.rstrip("0123456789")
         for slave in slaves:
             yield from _lines(root.line(f"{_CLASS}/{slave}/dev"), root, buffer)
     else:
