@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from bench import kernel_save, memory
@@ -31,6 +30,13 @@ OTHER_MIB = 512
 TWO_PACK = "torpor pack, on two"
 TWO_KERNEL = "kernel stand-in, on two"
 TWO_KERNEL_3 = "the same, three threads"
+PACK_LIMIT = "limit of pack"
+VERIFY_LIMIT = "limit of verify"
+SERIAL = "serial pack"
+MEMCPY = "memcpy"
+POSSIBLE = {PACK_LIMIT, VERIFY_LIMIT, TWO_PACK, TWO_KERNEL, TWO_KERNEL_3, SERIAL, MEMCPY}
+"""What the kernel and memory could do with the same; for the real stream only, since of the others
+most time is the start."""
 
 PACK_BAR = Bar(0.45, 0.4)
 VERIFY_BAR = Bar(0.33, 0.3)
@@ -54,14 +60,16 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
             block = os.urandom if kind == "noise" else bytes
             with stream.open("wb") as file:
                 file.writelines(block(1 << 20) for _ in range(OTHER_MIB))
-        rounds = in_turn(_jobs(stream, image, packed))
+        is_real = kind == "real"
+        jobs = _jobs(stream, image, packed)
+        rounds = in_turn({name: jobs[name] for name in jobs if is_real or name not in POSSIBLE})
         size = stream.stat().st_size
         stored = image.stat().st_size
         _print_rounds(f"{kind}: {size / 1e6:.0f} MB in {stored / 1e6:.0f} MB", size, rounds)
         figures += _figures(kind, rounds)
-        if kind == "real":
+        if is_real:
             peaks, report["memory"] = memory.measure(stream, image)
-            figures += peaks
+            figures += _shares(rounds) + peaks
         report[kind] = {
             "stream_bytes": size,
             "image_bytes": stored,
@@ -75,21 +83,24 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
 
 
 def _jobs(stream: Path, image: Path, packed: Path) -> dict[str, Job]:
-    """Return the commands; unpack and lz4 -d write to /dev/null."""
+    """Return the commands, and beside each what is compared with it.
+
+    unpack and lz4 -d write to /dev/null.
+    """
     zst = packed.with_suffix(".zst")
     return {
         "torpor pack": _anew(image, command(TORPOR, "pack", stream, image)),
+        PACK_LIMIT: _limit("pack", stream, stream.parent),
         "lz4 -1": _anew(packed, command("lz4", "-1", stream, packed)),
         "zstd -1 -T2": _anew(zst, command("zstd", "-1", "-T2", stream, "-o", zst)),
-        "limit of pack": _limit("pack", stream, stream.parent),
         TWO_PACK: _anew(image, command(*on_processors(2), TORPOR, "pack", stream, image)),
         TWO_KERNEL: _kernel_save(stream, kernel_save.threads_for(2)),
         TWO_KERNEL_3: _kernel_save(stream, kernel_save.MOST_THREADS),
-        "serial pack": _limit("serial", stream),
-        "memcpy": _limit("memcpy", stream),
+        SERIAL: _limit("serial", stream),
+        MEMCPY: _limit("memcpy", stream),
         "torpor verify": command(TORPOR, "verify", image),
+        VERIFY_LIMIT: _limit("verify", image),
         "lz4 -t": command("lz4", "-t", packed),
-        "limit of verify": _limit("verify", image),
         "torpor unpack": command(TORPOR, "unpack", image, "-"),
         "lz4 -d": command("lz4", "-d", "-c", packed),
         "torpor inspect": command(TORPOR, "inspect", image),
@@ -135,40 +146,44 @@ def _print_rounds(title: str, size: int, rounds: Rounds) -> None:
 
 
 def _figures(kind: str, rounds: Rounds) -> list[Figure]:
-    """Return the figures of one stream; those of noise and zeros have no bar."""
+    pack, verify = (PACK_BAR, VERIFY_BAR) if kind == "real" else (None, None)
+    return [
+        Figure(f"{kind}: {ours} / {theirs}", _times(rounds, f"torpor {ours}", theirs), bar=bar)
+        for ours, theirs, bar in (
+            ("pack", "lz4 -1", pack),
+            ("pack", "zstd -1 -T2", None),
+            ("verify", "lz4 -t", verify),
+            ("unpack", "lz4 -d", None),
+        )
+    ]
+
+
+def _shares(rounds: Rounds) -> list[Figure]:
+    """Return the speed of ours without its start, where that of others, which have none, is 1.
+
+    The start is that of `torpor inspect`, which opens the same image and reads none of it.
+    """
     start = median_seconds(rounds["torpor inspect"])
 
-    def time(ours: str, theirs: str) -> list[float]:
-        """Return the time that ours takes, as a whole, where theirs takes 1."""
-        pairs = zip(rounds[ours], rounds[theirs], strict=True)
-        return [a.seconds / b.seconds for a, b in pairs]
-
-    def speed(ours: str, theirs: str) -> list[float]:
-        """Return the speed of ours without its start, where that of theirs, which has none, is 1.
-
-        The start is that of `torpor inspect`, which opens the same image and reads none of it.
-        """
+    def speeds(ours: str, theirs: str) -> list[float]:
         pairs = zip(rounds[ours], rounds[theirs], strict=True)
         return [b.seconds / (a.seconds - start) for a, b in pairs]
 
     figures = [
-        Figure("pack / lz4 -1", time("torpor pack", "lz4 -1"), bar=PACK_BAR),
-        Figure("pack / zstd -1 -T2", time("torpor pack", "zstd -1 -T2")),
-        Figure("verify / lz4 -t", time("torpor verify", "lz4 -t"), bar=VERIFY_BAR),
-        Figure("unpack / lz4 -d", time("torpor unpack", "lz4 -d")),
-        Figure("pack, share of its limit", speed("torpor pack", "limit of pack"), bar=SHARE_BAR),
-        Figure(
-            "verify, share of its limit", speed("torpor verify", "limit of verify"), bar=SHARE_BAR
-        ),
-        Figure("pack / kernel stand-in, MB/s", speed(TWO_PACK, TWO_KERNEL), bar=KERNEL_BAR),
-        Figure(
+        ("pack, share of its limit", speeds("torpor pack", PACK_LIMIT), SHARE_BAR),
+        ("verify, share of its limit", speeds("torpor verify", VERIFY_LIMIT), SHARE_BAR),
+        ("pack / kernel stand-in, MB/s", speeds(TWO_PACK, TWO_KERNEL), KERNEL_BAR),
+        (
             "pack / kernel stand-in of 3 threads, MB/s",
-            speed(TWO_PACK, TWO_KERNEL_3),
-            bar=KERNEL_BAR,
+            speeds(TWO_PACK, TWO_KERNEL_3),
+            KERNEL_BAR,
         ),
-        Figure("serial pack / memcpy, MB/s", time("memcpy", "serial pack"), bar=SERIAL_BAR),
+        ("serial pack / memcpy, MB/s", _times(rounds, MEMCPY, SERIAL), SERIAL_BAR),
     ]
-    return [
-        replace(figure, name=f"{kind}: {figure.name}", bar=figure.bar if kind == "real" else None)
-        for figure in figures
-    ]
+    return [Figure(f"real: {name}", values, bar=bar) for name, values, bar in figures]
+
+
+def _times(rounds: Rounds, ours: str, theirs: str) -> list[float]:
+    """Return the time that ours takes, as a whole, where theirs takes 1."""
+    pairs = zip(rounds[ours], rounds[theirs], strict=True)
+    return [a.seconds / b.seconds for a, b in pairs]
