@@ -27,7 +27,7 @@ from workingset.trees import Places, Tree, trees
 from workingset.walkers import Walkers
 
 LIMIT = 2.0
-"""Seconds that it may take."""
+"""Seconds that somebody may wait for it."""
 
 _SHARE = 0.9
 """Of the time, for looking; the rest is for putting together what was found."""

@@ -40,11 +40,13 @@ class Recorder:
         log: Log,
         *,
         look: Callable[..., WorkingSet] = record,
+        limit: float = LIMIT,
         most: float = MOST_SECONDS,
     ) -> None:
         """`wish` is one of WORKING_SETS; a snapshot will have `image_size` bytes at most.
 
-        `look` finds what is in memory. Each wait ends after `most` seconds.
+        `look` finds what is in memory, within `limit` seconds of waiting: before that we go on
+        about as long as we have until now. Each wait ends after `most` seconds.
         """
         self.section = b""
         """What is recorded, for the image; b"" before `finish`, or if there is nothing."""
@@ -52,7 +54,8 @@ class Recorder:
         self._most = most
         self._pid = 0
         if wish != OFF:
-            look = partial(look, with_paths=wish != NO_PATHS, leave_out=[os.getpid()])
+            limit += time.process_time()
+            look = partial(look, with_paths=wish != NO_PATHS, limit=limit, leave_out=[os.getpid()])
             self._start(_parts(look, image_size))
 
     def __enter__(self) -> Self:

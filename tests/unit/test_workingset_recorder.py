@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,6 @@ from tests.unit.cached_files import LONG_ENOUGH
 from tests.unit.hibernating import no_working_set
 from tests.unit.test_linux_memory import sleeper
 from workingset import recorder
-from workingset.record import record
 from workingset.recorder import Recorder
 
 ENOUGH = 1 << 50
@@ -49,8 +49,7 @@ def test_what_a_hibernation_records() -> None:
 @pytest.mark.usefixtures("cached")
 def test_the_command_is_not_recorded() -> None:
     """It is gone when the replay begins."""
-    look = partial(record, limit=LONG_ENOUGH)
-    recording = partial(Recorder, ON, ENOUGH, print, look=look, most=2 * LONG_ENOUGH)
+    recording = partial(Recorder, ON, ENOUGH, print, limit=LONG_ENOUGH, most=2 * LONG_ENOUGH)
     with sleeper() as (pid, _private, _shared), recording() as working_set:
         whole = WorkingSet.parse(working_set.finish())
     pids = {process.pid for process in whole.processes}
@@ -126,3 +125,18 @@ def test_recording_that_hangs_is_given_up(*, is_awaited: bool) -> None:
             assert working_set.finish() == b""
     assert said == ["no working set is recorded: it takes more than 0 s"] * is_awaited
     wait_until(lambda: not is_running(b"sleep\x0073\0"))
+
+
+def test_time_that_nobody_waits_for_it_is_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine the rest of the start takes longer, and takes its processors."""
+    said: list[str] = []
+
+    def look(*, limit: float, **_: object) -> WorkingSet:
+        raise OSError(f"{limit:.1f}")
+
+    monkeypatch.setattr(
+        recorder, "time", SimpleNamespace(process_time=lambda: 1.5, monotonic=time.monotonic)
+    )
+    with Recorder(ON, ENOUGH, said.append, look=look, limit=2.0) as working_set:
+        working_set.finish()
+    assert said == ["no working set is recorded: 3.5"]
