@@ -27,8 +27,9 @@ from store.find import look_at
 from tests.forge import KERNEL, SWAP, USER
 from tests.unit.fake_machine import GIB, MACHINE_ID, UUID_TEXT, FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, say_udev
+from torpor import hibernation
 from torpor.__main__ import main
-from torpor.commands import doctor, enable, hibernate
+from torpor.commands import doctor, enable
 from torpor.doctor.facts import Facts
 
 SDA1, SDA2 = "UUID=aaaaaaaa-0000-0000-0000-000000000000", f"UUID={UUID_TEXT}"
@@ -185,7 +186,7 @@ def on(fake: FakeMachine) -> Iterator[tuple[list[Plan], list[Target]]]:
         patched.setattr(kmsg, "PATH", "/dev/null")
         patched.setattr(os, "fsync", lambda _fd: None)
         patched.setattr(doctor, "can_hibernate", lambda _system: fake.logind)
-        patched.setattr(hibernate, "carry_out", lambda plan, *_: plans.append(plan))
+        patched.setattr(hibernation, "carry_out", lambda plan, *_: plans.append(plan))
         patched.setattr(enable, "enable", partial(note, targets))
         patched.setattr(enable, "take_effect", lambda *_: [])
         yield plans, targets
@@ -194,7 +195,7 @@ def on(fake: FakeMachine) -> Iterator[tuple[list[Plan], list[Target]]]:
 def ask(fake: FakeMachine) -> Answers:
     with on(fake) as (plans, targets):
         findings = json.loads(said("doctor", "--json")[0])
-        lines = said("hibernate", "--mode=reboot")[1].split("\n")
+        lines = said("hibernate", "--mode=reboot", "--working-set=off")[1].split("\n")
         enable_refusal = said("enable")[1]
     warnings = [line.removeprefix(WARNING) for line in lines if line.startswith(WARNING)]
     refusals = [line for line in lines if line.startswith("torpor: ") and WARNING not in line]

@@ -19,7 +19,7 @@ from tests.unit.conftest import Torpor
 from tests.unit.fake_machine import FakeMachine, header
 from tests.unit.marked import HERE, Made, put_image
 from tests.vectors.images import noise
-from torpor.commands import hibernate
+from torpor import hibernation
 from vm.host import SEARCH_PATH
 
 
@@ -53,8 +53,8 @@ def test_image_of_another_system_is_not_overwritten(
     assert torpor("discard", "--stale", device) == Result(0, f"{words}: kept\n", "")
     assert str(look_at(device).others_image) == words
     monkeypatch.setattr(kmsg, "PATH", "/dev/null")
-    monkeypatch.setattr(hibernate, "carry_out", failing(AssertionError("it went on")))
-    assert torpor("hibernate", "--store", device) == Result(17, "", refused)
+    monkeypatch.setattr(hibernation, "carry_out", failing(AssertionError("it went on")))
+    assert torpor("hibernate", "--working-set=off", "--store", device) == Result(17, "", refused)
     with pytest.raises(OtherInstallationError, match=words):
         open_store(device)
     assert Path(device).read_bytes() == before
