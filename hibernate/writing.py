@@ -52,9 +52,16 @@ class Writing:
         """Write the image and its map; return the mark that makes it visible."""
         log = last_resort.log
         begun, free = time.monotonic(), _free_memory()
+        first = 0.0
+
+        def go_on(done: int) -> None:
+            nonlocal first
+            first = first or time.monotonic() - begun
+            _go_on(last_resort, done)
+
         with closing(self._sink), closing(self._types):
             writer = ImageWriter(self._sink, self._superblock, self._encoders)
-            raw = writer.write_stream(partial(self._read, snapshot), partial(_go_on, last_resort))
+            raw = writer.write_stream(partial(self._read, snapshot), go_on)
             writer.write_table(records.GUARD, Guard(guard).build())
             writer.write_table(records.MACHINE_FACTS, self._facts)
             if self.working_set:
@@ -68,6 +75,7 @@ class Writing:
             left = _free_memory()
         seconds = time.monotonic() - begun
         log(f"{raw >> 20} MiB stored as {writer.size >> 20} MiB in {seconds:.1f} s")
+        log(f"a first chunk was on its way after {first:.2f} s")
         log(f"{free >> 10} KiB of memory were free before that, {left >> 10} KiB at its end")
         return mark
 
