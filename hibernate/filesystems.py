@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from itertools import islice
 from typing import Self
 
@@ -45,7 +44,7 @@ def every_mount() -> list[Mount]:
             continue  # it has ended, or is a kernel thread
         seen.add(view)
         root = f"/proc/{pid}/root"
-        mounts += [replace(mount, mount_point=f"{root}{mount.mount_point}") for mount in theirs]
+        mounts += [mount._replace(mount_point=f"{root}{mount.mount_point}") for mount in theirs]
     return mounts
 
 

@@ -6,8 +6,8 @@ include/uapi/linux/btrfs.h and btrfs_tree.h.
 import fcntl
 import os
 import struct
-from dataclasses import dataclass
 from itertools import starmap
+from typing import NamedTuple
 
 # include/uapi/linux/fs.h
 FS_IOC_FIEMAP = 0xC020660B
@@ -46,8 +46,7 @@ _ARGUMENT_SIZE = 4096
 _PATH_OFFSET = 3072
 
 
-@dataclass(frozen=True, slots=True)
-class FileExtent:
+class FileExtent(NamedTuple):
     """A run of bytes of a file and where it is; all in bytes."""
 
     logical: int

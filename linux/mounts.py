@@ -6,8 +6,8 @@ import select
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from linux import proc, stack
 from linux.block import decode_device
@@ -21,8 +21,7 @@ _EXT = struct.Struct("<1024x224xII")
 fs/ext4/ext4.h, struct ext4_super_block."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One line of mountinfo."""
 
     mount_id: int
@@ -256,8 +255,7 @@ class MountTable:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class SwapArea:
+class SwapArea(NamedTuple):
     """One line of /proc/swaps (mm/swapfile.c, swap_show)."""
 
     path: str

@@ -148,24 +148,22 @@ class Root:
 
     def file_extents(self, fd: int, *, sync: bool) -> "Sequence[FileExtent]":
         """See linux.extents.file_extents."""
-        from linux.extents import file_extents  # struct and dataclasses, for files only
+        from linux.extents import file_extents  # struct and typing, for files only
 
         return file_extents(fd, sync=sync)
 
     def mount_id(self, fd: int) -> int:
         """See linux.mounts.mount_id_of."""
-        from linux.mounts import mount_id_of  # re and dataclasses
+        from linux.mounts import mount_id_of  # functools and typing
 
         return mount_id_of(fd)
 
     def btrfs_uuid(self, mount: "Mount") -> str:
         """See linux.filesystem.btrfs_uuid; of what is mounted there. Raises OSError."""
-        from dataclasses import replace
-
         from linux.filesystem import btrfs_uuid  # fcntl and uuid
         from linux.mounts import open_mount
 
-        fd = open_mount(replace(mount, mount_point=self.path(mount.mount_point)), os.O_NONBLOCK)
+        fd = open_mount(mount._replace(mount_point=self.path(mount.mount_point)), os.O_NONBLOCK)
         with OpenFile(fd):
             return btrfs_uuid(fd)
 

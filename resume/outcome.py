@@ -48,7 +48,7 @@ class Outcome:
         try:
             BootRecord(time.time(), self.error.exit_code, self.message, *self.kept).save()
             if not self.kept and efivar.read(efivar.HIBERNATE_LOCATION) is not None:
-                from store.efi_location import clear_efi_location  # json and dataclasses
+                from store.efi_location import clear_efi_location  # json and typing
 
                 clear_efi_location()
         except (TorporError, OSError) as error:

@@ -100,7 +100,7 @@ def _named_by_firmware() -> Location | None:
     with Attempt("read", "the EFI variable HibernateLocation"):
         if efivar.read(efivar.HIBERNATE_LOCATION) is None:
             return None
-    from store.efi_location import read_efi_location  # json and dataclasses, for few boots
+    from store.efi_location import read_efi_location  # json and typing, for few boots
 
     found = read_efi_location()
     return Location(found.spec, found.page) if found else None

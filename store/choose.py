@@ -6,7 +6,7 @@ Nothing is opened for writing: whoever hibernates opens what was found here (sto
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from errors import (
     ConfigurationError,
@@ -35,8 +35,7 @@ _LOADER = "the boot loader's configuration"
 _CORRECT = f"correct it in {_LOADER}, or take it off there, and boot again"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What says where the store is, besides --store."""
 
     conf: Conf
@@ -152,8 +151,7 @@ def check_room(path: str, room: int, expected: int) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(NamedTuple):
     """Why the next boot may not find the store."""
 
     message: str

@@ -6,7 +6,7 @@ scripts of cryptsetup (debian/functions, crypttab_foreach_entry), which know oct
 
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PATH = "/etc/crypttab"
 _RANDOM_KEYS = ("/dev/urandom", "/dev/random", "/dev/hwrng")
@@ -18,8 +18,7 @@ _NOT_KEPT = ("/dev/", "/proc/", "/run/", "/sys/")
 """Below these are devices, and files that the kernel or a program makes at each boot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """How one device is opened."""
 
     source: str

@@ -8,8 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from errors import Attempt, DeviceNotFoundError, StateError, StoreRefusedError
@@ -30,8 +29,7 @@ _SYSTEM = {
 """What os-release(5) calls it, and what the variable does; systemd looks at the first two."""
 
 
-@dataclass(frozen=True, slots=True)
-class EfiLocation:
+class EfiLocation(NamedTuple):
     """A device by the UUID of what is on it, and a page of it."""
 
     uuid: UUID

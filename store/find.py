@@ -5,8 +5,8 @@ alike, in the same words.
 """
 
 import os
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from errors import (
     DeviceNotFoundError,
@@ -39,8 +39,7 @@ class Kind(StrEnum):
     STORE_FILE = "store file"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A store that can be used."""
 
     path: str

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
@@ -41,8 +41,7 @@ VOLATILE = {
 """By the names of devices without the numbers behind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """The first page of a store."""
 
     device: str

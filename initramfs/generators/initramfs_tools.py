@@ -142,7 +142,7 @@ def _without_key(boot: Boot, one: Crypt, line: Line) -> Fault | None:
         message = f"{boot.path} does not hold the keyscript {script}, which opens {one.name}"
         remedy = "" if boot.root.exists(script) else f"install {script}, or correct keyscript="
         return None if script in boot.initramfs else Fault(message, remedy)
-    line = replace(line, key=line.key.removeprefix(_ON_THE_ROOT))
+    line = line._replace(key=line.key.removeprefix(_ON_THE_ROOT))
     where = f"the line of {one.name} in {crypttab.PATH}"
     path, device = line.key_device
     if device:

@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -251,7 +250,7 @@ def cached(on_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mount = MountTable(read_mounts()).mount_above(str(folder))
     assert mount
     below = str(folder)[len(mount.mount_point.rstrip("/")) :]
-    only = replace(mount, root=mount.root.rstrip("/") + below, mount_point=str(folder))
+    only = mount._replace(root=mount.root.rstrip("/") + below, mount_point=str(folder))
     for module in (workingset_record, workingset_replay):
         monkeypatch.setattr(module, "read_mounts", lambda: [only])
     return folder

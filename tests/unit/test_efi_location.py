@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -217,7 +216,7 @@ ANOTHER = EfiLocation(UUID(int=7), 9, "other")
         ("/dev/sda", SPEC, None, True, EfiLocation(UUID_1, 0, HERE)),
         ("/file", SPEC, None, True, EfiLocation(UUID_1, 34, HERE)),
         # What the next boot may not reach is not named, and a stale name goes.
-        ("/dev/sda", SPEC, replace(ANOTHER, kernel_release=HERE), False, None),
+        ("/dev/sda", SPEC, ANOTHER._replace(kernel_release=HERE), False, None),
         # Another system that is hibernated keeps its name.
         ("/dev/sda", SPEC, ANOTHER, True, ANOTHER),
         # Devices that systemd could not find by these names.

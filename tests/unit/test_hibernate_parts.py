@@ -5,7 +5,6 @@ import os
 import struct
 import threading
 from array import array
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,12 +118,12 @@ def test_file_system_that_cannot_be_frozen_is_synced(
 
 def test_mount_hidden_below_another_is_refused(frozen: Frozen) -> None:
     with pytest.raises(KernelRefusedError, match=r"mounted at .*/two cannot be reached"):
-        FileSystems([[replace(mount, mount_id=-1)] for mount in frozen.mounts[1:]])
+        FileSystems([[mount._replace(mount_id=-1)] for mount in frozen.mounts[1:]])
 
 
 def test_hidden_mount_is_reached_by_another_of_the_same_file_system(frozen: Frozen) -> None:
     one, two = frozen.mounts
-    hidden = replace(one, mount_id=-1, mount_point=two.mount_point)
+    hidden = one._replace(mount_id=-1, mount_point=two.mount_point)
     FileSystems([[hidden, one]]).freeze(on)
     assert frozen.names() == ["one"]
 

@@ -1,7 +1,6 @@
 """What stops answering when the machine is frozen is refused before it is."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,7 +171,7 @@ def test_a_file_that_others_may_write(kind: str, disks: Disks) -> None:
     disks.hold("loop0", "/share/x", share.device)
     said = refused(disks, *ALL, share, LOOP)
     assert said.startswith(f"/mnt lies on /dev/loop0, whose file /share/x is on {kind}: what other")
-    reading = replace(LOOP, options="ro")
+    reading = LOOP._replace(options="ro")
     refuse_served([[reading]], disks.table(*ALL, share, reading))
 
 

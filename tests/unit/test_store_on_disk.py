@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -275,7 +274,7 @@ def test_file_on_a_file_system_that_the_guard_samples(
     path.write_bytes(bytes(MIB))
     assert place_of(str(path)).device == mounted.device
     real = place.mount_of
-    monkeypatch.setattr(place, "mount_of", lambda *args: replace(real(*args), fs_type="f2fs"))
+    monkeypatch.setattr(place, "mount_of", lambda *args: real(*args)._replace(fs_type="f2fs"))
     with pytest.raises(StoreRefusedError, match="is on f2fs, whose files cannot hold an image"):
         place_of(str(path))
 

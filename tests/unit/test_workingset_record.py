@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -178,27 +177,27 @@ def test_each_folder_of_a_file_system_is_walked_once(monkeypatch: pytest.MonkeyP
     if not trees(MountTable([real])):
         pytest.skip("the root is on no block device")
     same = [
-        replace(real, mount_id=9001, mount_point="/again"),
-        replace(real, mount_id=9002, mount_point="/bind", root=f"{real.root.rstrip('/')}/home"),
+        real._replace(mount_id=9001, mount_point="/again"),
+        real._replace(mount_id=9002, mount_point="/bind", root=f"{real.root.rstrip('/')}/home"),
         Mount(9003, "0:5", "/proc", "proc", "proc"),
-        replace(real, mount_id=9004, fs_type="fuseblk", mount_point="/ntfs"),
-        replace(real, mount_id=9005, mount_point="/etc/x", root=f"{real.root.rstrip('/')}/var/y"),
+        real._replace(mount_id=9004, fs_type="fuseblk", mount_point="/ntfs"),
+        real._replace(mount_id=9005, mount_point="/etc/x", root=f"{real.root.rstrip('/')}/var/y"),
     ]
     found = trees(MountTable([real, *same]))
     assert [tree.mount for tree in found] == [real]
     assert find_tree(found, found[0].name, real.root) == found[0]
     assert find_tree(found, found[0].name, "") == found[0]
-    places = Places(MountTable([*same, real, replace(same[2], mount_point="/tmp")]), found)
+    places = Places(MountTable([*same, real, same[2]._replace(mount_point="/tmp")]), found)
     assert places.find(b"/usr/bin/x") == (0, b"usr/bin/x")
     assert places.find(b"/again/x") == (0, b"x")
     assert places.find(b"/bind/y/x") == (0, b"home/y/x")
     assert places.find(b"/etc/x") == (0, b"var/y")
     assert places.find(b"/tmp/x") is None
     assert places.find(b"memfd:x") is None
-    hidden = MountTable([replace(real, mount_id=9006)])
+    hidden = MountTable([real._replace(mount_id=9006)])
     assert trees(hidden) == [], "one that another mount covers"
     monkeypatch.setattr(trees_module, "open_tree", lambda _tree: os.open("/", os.O_RDONLY))
-    subvolumes = [replace(real, root="/@"), replace(real, mount_id=9005, root="/@home")]
+    subvolumes = [real._replace(root="/@"), real._replace(mount_id=9005, root="/@home")]
     parts = trees(MountTable(subvolumes))
     assert [tree.mount.root for tree in parts] == ["/@", "/@home"]
 

@@ -5,7 +5,6 @@ The initramfs is rebuilt and checked. If a step fails, everything is undone.
 
 import argparse
 import time
-from dataclasses import replace
 from functools import partial
 
 from linux import cmdline
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     system, look = System(), partial(after_rebuild, HOST, "torpor enable", began)
     found = enable(system, target, say, look)
     say(f"enabled: systemctl hibernate writes to {store.path}, and a boot looks there for an image")
-    settings = replace(settings, location=target.location)
+    settings = settings._replace(location=target.location)
     found += take_effect(system, settings)
     doubted = [*doubts(store, settings), *passing_names(settings), exposure(store)]
     remark(found + [f"{doubt.message}: {doubt.remedy}" for doubt in doubted if doubt])
