@@ -50,10 +50,15 @@ class UnforeseenError(KeptError):
 
 def unforeseen(error: Exception) -> UnforeseenError:
     """Return the error that names one that nobody foresaw, and where it was raised."""
+    where = _where_raised(error)
+    return UnforeseenError(f"an error of Torpor's own: {type(error).__name__} {error} ({where})")
+
+
+def _where_raised(error: Exception) -> str:
     trace, where = error.__traceback__, ""
     while trace:
-        where, trace = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})", trace.tb_next
-    return UnforeseenError(f"an error of Torpor's own: {type(error).__name__} {error}{where}")
+        where, trace = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}", trace.tb_next
+    return where
 
 
 class UsageError(TorporError):
@@ -236,3 +241,8 @@ def cannot(verb: str, where: str, error: OSError) -> UnreadableError:
     """Return the error that says what the operating system did not do, and why."""
     hint = "run this as root" if error.errno == errno.EACCES else ""
     return UnreadableError(f"cannot {verb} {where}: {(error.strerror or str(error)).lower()}", hint)
+
+
+def of_system(error: OSError) -> UnreadableError:
+    """Return the error for one of the operating system that nobody tells in better words."""
+    return cannot("use", str(error.filename or _where_raised(error)), error)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from uuid import UUID, uuid4
 
+from errors import KernelRefusedError
 from format.codec import DEFAULT
 from hibernate.power_off import Mode, default_mode
 from linux import power, stall
@@ -57,5 +58,16 @@ class Plan:
 
 
 def largest_image(image_size: int | None) -> int:
-    """Return the bytes that a snapshot should not exceed; None is what the kernel prefers."""
-    return power.preferred_image_size() if image_size is None else image_size
+    """Return the bytes that a snapshot should not exceed; None is what the kernel prefers.
+
+    Raises KernelRefusedError where the kernel does not say: one without hibernation.
+    """
+    if image_size is not None:
+        return image_size
+    try:
+        return power.preferred_image_size()
+    except FileNotFoundError as error:
+        raise KernelRefusedError(
+            f"this kernel has no hibernation: there is no {error.filename}",
+            "boot a kernel with CONFIG_HIBERNATION and CONFIG_HIBERNATION_SNAPSHOT_DEV",
+        ) from error

@@ -1,5 +1,6 @@
 """How much memory there is, how scarce it is (proc(5)), and what its pages are used for."""
 
+import errno
 import os
 import re
 from array import array
@@ -30,13 +31,17 @@ _SCANNED = re.compile(r"^pgscan_direct (\d+)$", re.MULTILINE)
 
 
 def memory(root: Root = HOST) -> dict[str, int]:
-    """Return the fields of /proc/meminfo that are sizes, in bytes."""
-    fields = (line.split() for line in lines(root.text("/proc/meminfo") or ""))
-    return {
+    """Return the fields of /proc/meminfo that are sizes, in bytes. Raises OSError."""
+    path = root.path("/proc/meminfo")
+    fields = (line.split() for line in lines(proc.read(path)))
+    sizes = {
         words[0].rstrip(":"): int(words[1]) * 1024
         for words in fields
         if words[2:] == ["kB"] and words[1].isdecimal()
     }
+    if not {"MemTotal", "MemFree"} <= sizes.keys():
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+    return sizes
 
 
 def excess(sizes: dict[str, int], limit: int) -> int:

@@ -4,6 +4,7 @@ Documentation/ABI/testing/sysfs-power, Documentation/admin-guide/pm/sleep-states
 """
 
 import ctypes
+import errno
 import os
 
 from linux import proc
@@ -52,8 +53,11 @@ def preferred_image_size() -> int:
 
 
 def size_at(path: str) -> int:
-    """Return the bytes of IMAGE_SIZE or RESERVED_SIZE. Raises OSError."""
-    return int(proc.read(path))
+    """Return the bytes of IMAGE_SIZE or RESERVED_SIZE. Raises OSError, EINVAL if it says none."""
+    said = proc.read(path).strip()
+    if not said.isdecimal():
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+    return int(said)
 
 
 def set_size(path: str, size: int) -> None:
@@ -64,7 +68,7 @@ def set_size(path: str, size: int) -> None:
 def named_place() -> tuple[int, int]:
     """Return the device number and the page that are named to the kernel; 0 for none.
 
-    There it would resume from, and there it writes an image of its own. Raises OSError.
+    There it would resume from, and there it writes an image of its own. Raises OSError, ValueError.
     """
     major, _, minor = proc.read(RESUME).partition(":")
     return os.makedev(int(major), int(minor)), int(proc.read(RESUME_OFFSET))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from errors import StateError, TorporError, UnreadableError
+from errors import StateError, TorporError, UnreadableError, of_system
 from linux.machine import boot_id
 from state.boot import MAX_TIME, BootRecord
 from state.files import read_text, write_text
@@ -82,19 +82,30 @@ class Recording:
         except UnreadableError as error:
             self.warn(str(error), "torpor status will not know of this hibernation")
 
+    def keep_failure(self, error: TorporError) -> None:
+        """Save that it failed now, and why."""
+        failed = replace(self.record, outcome=Outcome.FAILED, ended=time.time())
+        self.keep(replace(failed, exit_code=error.exit_code, message=str(error)))
+
 
 @contextmanager
 def recording(warn: Callable[[str, str], None]) -> Iterator[Recording]:
-    """Record how the block ends: when it is left the machine goes on, resumed or not."""
+    """Record how the block ends: when it is left the machine goes on, resumed or not.
+
+    An OSError leaves it as an UnreadableError.
+    """
     here = Recording(
         HibernationRecord(Outcome.BEGUN, time.time(), 0, boot_id(), "", "", 0, ""), warn
     )
     try:
         yield here
     except TorporError as error:
-        failed = replace(here.record, outcome=Outcome.FAILED, ended=time.time())
-        here.keep(replace(failed, exit_code=error.exit_code, message=str(error)))
+        here.keep_failure(error)
         raise
+    except OSError as error:
+        told = of_system(error)
+        here.keep_failure(told)
+        raise told from error
     here.keep(replace(here.record, outcome=Outcome.RESUMED, ended=time.time()))
 
 

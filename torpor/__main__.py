@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
-from errors import TorporError
+from errors import TorporError, of_system
 from format.pipeline import prepare_process
 from linux.line import one_line
 from torpor import VERSION
@@ -110,13 +110,19 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except TorporError as error:
-        complain(str(error), error.hint)
-        return error.exit_code
+        return _failed(error)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        return _failed(of_system(error))
     return 0
+
+
+def _failed(error: TorporError) -> int:
+    complain(str(error), error.hint)
+    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from hibernate.downtime import Downtime
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from linux import kmsg
+from linux.power import size_at
 from state import conf, location, record
 from state.conf import OFF, Conf
 from state.location import Location
@@ -108,6 +109,25 @@ def test_wrong_configuration_stops_it(plans: list[Plan], torpor: Torpor) -> None
     assert (said.code, "line 1: there is no 'sotre'" in said.err) == (15, True)
     assert plans == []
     assert kept().outcome is Outcome.FAILED
+
+
+def test_a_kernel_without_hibernation_is_told_in_words(
+    plans: list[Plan], torpor: Torpor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "image_size"
+    monkeypatch.setattr("linux.power.preferred_image_size", lambda: size_at(str(path)))
+    said = torpor("hibernate")
+    assert said.err == (
+        f"torpor: this kernel has no hibernation: there is no {path}\n"
+        "  boot a kernel with CONFIG_HIBERNATION and CONFIG_HIBERNATION_SNAPSHOT_DEV\n"
+    )
+    assert said.code == kept().exit_code == KernelRefusedError.exit_code
+    for mangled in ("", "x y\n", "-1\n"):
+        path.write_text(mangled)
+        said = torpor("hibernate")
+        assert said.err == f"torpor: cannot use {path}: invalid argument\n"
+        assert said.code == kept().exit_code == UnreadableError.exit_code
+    assert plans == []
 
 
 def test_without_the_kernel_log_there_is_no_hibernation(

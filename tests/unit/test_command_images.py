@@ -244,6 +244,17 @@ def test_errors_inside_are_not_swallowed(torpor: Torpor, monkeypatch: pytest.Mon
         torpor("verify", SOUND)
 
 
+def test_what_the_system_refuses_is_a_message(
+    torpor: Torpor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = FileNotFoundError(2, "No such file or directory", "/proc/x")
+    monkeypatch.setattr("torpor.commands.status.boot_id", failing(gone))
+    expected = Result(6, "", "torpor: cannot use /proc/x: no such file or directory\n")
+    assert torpor("status") == expected
+    monkeypatch.setattr("torpor.commands.status.boot_id", failing(OSError(5, "I/O error")))
+    assert re.fullmatch(r"torpor: cannot use \S+\.py:\d+: i/o error\n", torpor("status").err)
+
+
 def test_interrupt(torpor: Torpor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageReader, "stream", failing(KeyboardInterrupt()))
     assert torpor("unpack", SOUND, tmp_path / "stream") == Result(130, "", "")

@@ -261,7 +261,11 @@ def test_escapes(written: str, name: str) -> None:
 def test_other_files(tmp_path: Path) -> None:
     assert proc.lines("a\rb\n\nc\u2028d") == ["a\rb", "c\u2028d"]
     (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/meminfo").write_text("MemTotal:  8 kB\nHugePages: 3\nx\nMemFree: y kB\n")
-    assert memory.memory(Root(str(tmp_path))) == {"MemTotal": 8192}
+    meminfo = tmp_path / "proc/meminfo"
+    meminfo.write_text("MemTotal:  8 kB\nHugePages: 3\nx\nMemFree: 4 kB\nDirty: y kB\n")
+    assert memory.memory(Root(str(tmp_path))) == {"MemTotal": 8192, "MemFree": 4096}
+    meminfo.write_text("MemTotal:  8 kB\nMemFree: y kB\n")
+    with pytest.raises(OSError, match="meminfo"):
+        memory.memory(Root(str(tmp_path)))
     (tmp_path / "memory.stat").write_text("anon 4096\nwhat\nfile x\npgfault 7\n")
     assert cgroups.memory_of(str(tmp_path), "") == {"anon": 4096, "pgfault": 7}
