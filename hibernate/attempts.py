@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 from errors import NoSpaceError, TorporError
@@ -34,20 +33,20 @@ def carry_out(plan: Plan, recording: Recording, working_set: Recorder, log: Log)
     after it, even if it failed: the kernel has made room by then. The firmware names the store
     meanwhile.
     """
-    recording.keep(replace(recording.record, store=plan.store, image_uuid=str(plan.image_uuid)))
+    recording.keep(recording.record._replace(store=plan.store, image_uuid=str(plan.image_uuid)))
     downtime = Downtime()
     with sleep_hooks(log) if plan.sleep_hooks else nullcontext():
 
         def attempt(plan: Plan) -> None:
             if recording.record.image_uuid != str(plan.image_uuid):
-                recording.keep(replace(recording.record, image_uuid=str(plan.image_uuid)))
+                recording.keep(recording.record._replace(image_uuid=str(plan.image_uuid)))
             hibernate(plan, log, working_set, downtime)
 
         try:
             with named_in_firmware(plan.store, log, is_reached=plan.is_found):
                 try_twice(plan, attempt, log)
         finally:
-            recording.keep(replace(recording.record, downtime=downtime.seconds))
+            recording.keep(recording.record._replace(downtime=downtime.seconds))
             bring_back(working_set.section, log)
 
 
@@ -66,7 +65,7 @@ def try_twice(plan: Plan, attempt: Callable[[Plan], None], log: Log) -> None:
     else:
         return
     try:
-        attempt(replace(plan, image_size=0, image_uuid=uuid4()))
+        attempt(plan._replace(image_size=0, image_uuid=uuid4()))
     except NoSpaceError as error:
         message = f"{error}; even the smallest image does not fit"
         raise NoSpaceError(message, "use a larger store, or close programs") from error

@@ -1,7 +1,6 @@
 """What was asked for."""
 
-from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID, uuid4
 
 from errors import KernelRefusedError
@@ -11,13 +10,14 @@ from linux import power, stall
 from state.conf import ON, Conf
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """One hibernation."""
 
     store: str
     """Path of the store."""
     mode: Mode
+    image_uuid: UUID
+    """Of the image that this makes; a second attempt makes another."""
     image_size: int | None = None
     """Bytes that the snapshot should not exceed; None leaves it to the kernel."""
     helpers: tuple[str, ...] = ()
@@ -28,7 +28,6 @@ class Plan:
     """One of format.codec.NAMES."""
     stall_timeout: float = stall.LIMIT
     """Seconds without progress after which a frozen machine goes on, or restarts."""
-    image_uuid: UUID = field(default_factory=uuid4)
     working_set: str = ON
     """One of state.conf.WORKING_SETS."""
     sleep_hooks: bool = False
@@ -44,6 +43,7 @@ class Plan:
         return cls(
             store,
             Mode(conf.mode) if conf.mode else default_mode(),
+            uuid4(),
             conf.image_size,
             conf.helpers,
             codec=conf.codec or DEFAULT,

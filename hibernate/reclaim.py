@@ -7,7 +7,6 @@ here as there, but here nothing waits for it. What is not done in time, or at al
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from linux import cgroups
 from linux.kmsg import Log
@@ -48,13 +47,15 @@ def reclaim_early(image_size: int, log: Log, swap_out: Callable[[], None]) -> No
         log(f"reclaimed {done >> 20} of {wanted >> 20} MiB early, in {seconds:.1f} s")
 
 
-@dataclass(slots=True)
 class _Reclaiming:
     """What is to be reached, and until when."""
 
-    root: str
-    image_size: int
-    deadline: float
+    __slots__ = ("deadline", "image_size", "root")
+
+    def __init__(self, root: str, image_size: int, deadline: float) -> None:
+        self.root = root
+        self.image_size = image_size
+        self.deadline = deadline
 
     def excess(self) -> int:
         """Return what is too much now: the kernel may take more than it was asked for, or less."""

@@ -1,8 +1,7 @@
 """/etc/torpor.conf: the defaults of `torpor hibernate`; torpor.conf(5)."""
 
 import re
-from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 from errors import ConfigurationError
 from format import codec
@@ -24,8 +23,7 @@ _QUOTED = re.compile(r"(?P<quote>['\"])(?P<value>(?:(?!(?P=quote)).)*)(?P=quote)
 _COMMENT = re.compile(r"(?:^|\s+)#")
 
 
-@dataclass(frozen=True, slots=True)
-class Conf:
+class Conf(NamedTuple):
     """What the file says; None where it says nothing."""
 
     store: str | None = None
@@ -65,21 +63,21 @@ class Conf:
         if not equals or not value:
             raise ValueError(f"'{line}' is not KEY = VALUE")
         if key == "store":
-            return replace(self, store=value)
+            return self._replace(store=value)
         if key == "image-size":
-            return replace(self, image_size=parse_image_size(value))
+            return self._replace(image_size=parse_image_size(value))
         if key == "helpers":
-            return replace(self, helpers=tuple(value.split()))
+            return self._replace(helpers=tuple(value.split()))
         if key == "unguarded-file-systems":
-            return replace(self, unguarded=tuple(value.split()))
+            return self._replace(unguarded=tuple(value.split()))
         if key == "codec":
-            return replace(self, codec=_one_of(codec.NAMES, key, value))
+            return self._replace(codec=_one_of(codec.NAMES, key, value))
         if key == "mode":
-            return replace(self, mode=_one_of(MODES, key, value))
+            return self._replace(mode=_one_of(MODES, key, value))
         if key == "working-set":
-            return replace(self, working_set=_one_of(WORKING_SETS, key, value))
+            return self._replace(working_set=_one_of(WORKING_SETS, key, value))
         if key == "stall-timeout":
-            return replace(self, stall_timeout=_seconds(key, value))
+            return self._replace(stall_timeout=_seconds(key, value))
         known = (
             "store, image-size, mode, codec, working-set, stall-timeout, helpers or "
             "unguarded-file-systems"

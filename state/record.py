@@ -4,9 +4,8 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from errors import StateError, TorporError, UnreadableError, of_system
 from linux.machine import boot_id
@@ -28,8 +27,7 @@ class Outcome(StrEnum):
     """A boot did not restore the image, and said why."""
 
 
-@dataclass(frozen=True, slots=True)
-class HibernationRecord:
+class HibernationRecord(NamedTuple):
     """The last hibernation."""
 
     outcome: Outcome
@@ -50,13 +48,13 @@ class HibernationRecord:
 
     def save(self, path: str | None = None) -> None:
         """Keep it. Raises UnreadableError."""
-        write_text(path or HIBERNATION_PATH, json.dumps(asdict(self), indent=2) + "\n")
+        write_text(path or HIBERNATION_PATH, json.dumps(self._asdict(), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: str | None = None) -> Self | None:
         """Return the last one, None if there was none. Raises StateError, UnreadableError."""
         path = path or HIBERNATION_PATH
-        found = read_fields(path, kinds_of(cls) | {"still": float})
+        found = read_fields(path, cls.__annotations__ | {"still": float})
         if found is None:
             return None
         found.setdefault("downtime", found.pop("still", 0.0))  # Torpor 0.1.0's name
@@ -66,13 +64,15 @@ class HibernationRecord:
             raise StateError(f"{path} is not what torpor writes") from error
 
 
-@dataclass(slots=True)
 class Recording:
     """The record of a hibernation that is under way."""
 
-    record: HibernationRecord
-    warn: Callable[[str, str], None]
-    """Takes a message and its consequence."""
+    __slots__ = ("record", "warn")
+
+    def __init__(self, record: HibernationRecord, warn: Callable[[str, str], None]) -> None:
+        """`warn` takes a message and its consequence."""
+        self.record = record
+        self.warn = warn
 
     def keep(self, record: HibernationRecord) -> None:
         """Save the record; that this fails is no reason not to hibernate."""
@@ -84,8 +84,8 @@ class Recording:
 
     def keep_failure(self, error: TorporError) -> None:
         """Save that it failed now, and why."""
-        failed = replace(self.record, outcome=Outcome.FAILED, ended=time.time())
-        self.keep(replace(failed, exit_code=error.exit_code, message=str(error)))
+        failed = self.record._replace(outcome=Outcome.FAILED, ended=time.time())
+        self.keep(failed._replace(exit_code=error.exit_code, message=str(error)))
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def recording(warn: Callable[[str, str], None]) -> Iterator[Recording]:
         told = of_system(error)
         here.keep_failure(told)
         raise told from error
-    here.keep(replace(here.record, outcome=Outcome.RESUMED, ended=time.time()))
+    here.keep(here.record._replace(outcome=Outcome.RESUMED, ended=time.time()))
 
 
 def keep_refusal(this_boot: str) -> None:
@@ -116,13 +116,8 @@ def keep_refusal(this_boot: str) -> None:
     """
     last, boot = HibernationRecord.read(), BootRecord.read()
     if last and boot and last.outcome == Outcome.BEGUN and last.boot_id != this_boot:
-        refused = replace(last, outcome=Outcome.REFUSED, ended=boot.when)
-        replace(refused, exit_code=boot.exit_code, message=boot.message).save()
-
-
-def kinds_of(record: type) -> dict[str, object]:
-    """Return the types of a dataclass's fields, by name."""
-    return {field.name: field.type for field in fields(record)}
+        refused = last._replace(outcome=Outcome.REFUSED, ended=boot.when)
+        refused._replace(exit_code=boot.exit_code, message=boot.message).save()
 
 
 def read_fields(path: str, known: Mapping[str, object]) -> dict[str, Any] | None:

@@ -4,16 +4,16 @@ The writer leaves it after a resume, the resumer where it refuses the image that
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from errors import StateError
 from format.working_set import MAX_FILE_SIZE, PAGES_IN_MIB, build_file, parse_file
 from linux import tasks
 from state.files import read_bytes, remove, write_bytes, write_text
-from state.record import kinds_of, read_fields
+from state.record import read_fields
 
 WAITING_PATH = "/run/torpor/workingset"
 REPLAY_PATH = "/run/torpor/replay.json"
@@ -46,8 +46,7 @@ class ReplayOutcome(StrEnum):
     """It was running, and its process is there no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayRecord:
+class ReplayRecord(NamedTuple):
     """The last replay of this boot. Pages are of 4096 bytes."""
 
     outcome: ReplayOutcome
@@ -57,15 +56,15 @@ class ReplayRecord:
     """How long it took, 0 while it runs."""
     reason: str = ""
     """Why it was stopped."""
-    files: dict[str, int] = field(default_factory=dict)
+    files: Mapping[str, int] = {}
     """recorded, restored and skipped."""
-    file_pages: dict[str, int] = field(default_factory=dict)
+    file_pages: Mapping[str, int] = {}
     """recorded, resident (in memory already), restored and skipped."""
-    processes: dict[str, int] = field(default_factory=dict)
+    processes: Mapping[str, int] = {}
     """recorded and skipped."""
-    process_pages: dict[str, int] = field(default_factory=dict)
+    process_pages: Mapping[str, int] = {}
     """As file_pages."""
-    skipped: dict[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = {}
     """Files, by the reason."""
     pid: int = 0
     started: int = 0
@@ -93,17 +92,17 @@ class ReplayRecord:
         with suppress(OSError):
             if tasks.start_of(self.pid) == self.started:
                 return self
-        return replace(self, outcome=ReplayOutcome.KILLED)
+        return self._replace(outcome=ReplayOutcome.KILLED)
 
     def save(self, path: str | None = None) -> None:
         """Keep it for this boot. Raises UnreadableError."""
-        write_text(path or REPLAY_PATH, json.dumps(asdict(self), indent=2) + "\n")
+        write_text(path or REPLAY_PATH, json.dumps(self._asdict(), indent=2) + "\n")
 
     @classmethod
     def read(cls, path: str | None = None) -> Self | None:
         """Return it, None if there was none. Raises StateError, UnreadableError."""
         path = path or REPLAY_PATH
-        fields = read_fields(path, kinds_of(cls))
+        fields = read_fields(path, cls.__annotations__)
         if fields is None:
             return None
         try:
@@ -114,6 +113,6 @@ class ReplayRecord:
         return record
 
 
-def _share(pages: dict[str, int]) -> str:
+def _share(pages: Mapping[str, int]) -> str:
     there = (pages["resident"] + pages["restored"]) // PAGES_IN_MIB
     return f"{there} of {pages['recorded'] // PAGES_IN_MIB} MiB"

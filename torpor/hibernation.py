@@ -1,7 +1,6 @@
 """What `torpor hibernate` asks before it hibernates; imported while the working set is recorded."""
 
 import argparse
-from dataclasses import replace
 
 from errors import NotReadyError, StoreRefusedError, TorporError
 from hibernate.attempts import carry_out
@@ -37,11 +36,8 @@ def hibernate(
         raise store.others_image
     is_found = _is_found(store, settings)
     _refuse_unreached(store)
-    plan = replace(
-        Plan.of(store.path, conf),
-        verify=arguments.verify,
-        sleep_hooks=arguments.sleep_hooks,
-        is_found=is_found,
+    plan = Plan.of(store.path, conf)._replace(
+        verify=arguments.verify, sleep_hooks=arguments.sleep_hooks, is_found=is_found
     )
     carry_out(plan, under_way, working_set, log)
 

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -30,7 +31,7 @@ class Hibernation:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.path = path
         self.header = self.first_page()
-        self.plan = Plan(str(path), Mode.PLATFORM)
+        self.plan = Plan(str(path), Mode.PLATFORM, uuid4())
         self.device = FakeSnapshot(STREAM, swap_pages=SCATTERED)
         self.said: list[str] = []
         self.working_set = no_working_set()

@@ -1,9 +1,9 @@
 """torpor hibernate: what is planned, what goes before and after it, and what is kept of it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 
@@ -28,7 +28,8 @@ from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, problem
 from workingset.recorder import Recorder
 
-PLAN = Plan("/dev/x", Mode.SHUTDOWN, working_set=OFF)
+FIRST = UUID(int=1)
+PLAN = Plan("/dev/x", Mode.SHUTDOWN, FIRST, working_set=OFF)
 
 
 def kept() -> HibernationRecord:
@@ -64,26 +65,34 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
 @pytest.mark.parametrize(
     ("text", "options", "expected"),
     [
-        ("mode = reboot\n", "", Plan("/dev/chosen", Mode.REBOOT)),
-        ("", "--mode shutdown --store /dev/x", Plan("/dev/x", Mode.SHUTDOWN)),
+        ("mode = reboot\n", "", Plan("/dev/chosen", Mode.REBOOT, FIRST)),
+        ("", "--mode shutdown --store /dev/x", Plan("/dev/x", Mode.SHUTDOWN, FIRST)),
         (
             "image-size = 0\nmode = shutdown\ncodec = zstd\nworking-set = off\n",
             "",
-            Plan("/dev/chosen", Mode.SHUTDOWN, 0, codec="zstd", working_set="off"),
+            Plan("/dev/chosen", Mode.SHUTDOWN, FIRST, 0, codec="zstd", working_set="off"),
         ),
         (
             "image-size = 0\nmode = shutdown\ncodec = zstd\nworking-set = off\n",
             "--image-size 1G --mode reboot --codec none --working-set no-paths",
-            Plan("/dev/chosen", Mode.REBOOT, 1 << 30, codec="none", working_set="no-paths"),
+            Plan("/dev/chosen", Mode.REBOOT, FIRST, 1 << 30, codec="none", working_set="no-paths"),
         ),
         (
             "mode = reboot\nhelpers = my-fuse  other\n",
             "--verify --sleep-hooks",
-            Plan("/dev/chosen", Mode.REBOOT, None, ("my-fuse", "other"), True, sleep_hooks=True),
+            Plan(
+                "/dev/chosen",
+                Mode.REBOOT,
+                FIRST,
+                None,
+                ("my-fuse", "other"),
+                True,
+                sleep_hooks=True,
+            ),
         ),
-        ("mode = reboot\nimage-size = max", "", Plan("/dev/chosen", Mode.REBOOT, 1 << 62)),
-        ("mode = reboot", "--image-size min", Plan("/dev/chosen", Mode.REBOOT, 0)),
-        ("mode = reboot", "--image-size 3M", Plan("/dev/chosen", Mode.REBOOT, 3 << 20)),
+        ("mode = reboot\nimage-size = max", "", Plan("/dev/chosen", Mode.REBOOT, FIRST, 1 << 62)),
+        ("mode = reboot", "--image-size min", Plan("/dev/chosen", Mode.REBOOT, FIRST, 0)),
+        ("mode = reboot", "--image-size 3M", Plan("/dev/chosen", Mode.REBOOT, FIRST, 3 << 20)),
     ],
 )
 def test_options_come_before_the_configuration(
@@ -92,7 +101,7 @@ def test_options_come_before_the_configuration(
     write(conf.PATH, text)
     said = torpor("hibernate", *options.split())
     assert (said.code, said.out, said.err) == (0, "torpor: resumed\n", "")
-    assert plans == [replace(expected, is_found=True, image_uuid=plans[0].image_uuid)]
+    assert plans == [expected._replace(is_found=True, image_uuid=plans[0].image_uuid)]
 
 
 def test_the_firmware_says_how_to_power_off_where_nobody_does(
@@ -205,7 +214,7 @@ def no_warning(message: str, _consequence: str) -> None:
 
 def test_success_is_kept() -> None:
     with recording(no_warning) as here:
-        here.keep(replace(here.record, store="/dev/x", image_uuid="uuid"))
+        here.keep(here.record._replace(store="/dev/x", image_uuid="uuid"))
         assert (kept().outcome, kept().ended) == (Outcome.BEGUN, 0)
     assert (kept().outcome, kept().store, kept().exit_code) == (Outcome.RESUMED, "/dev/x", 0)
     assert kept().image_uuid == "uuid"
@@ -317,8 +326,8 @@ FULL = NoSpaceError("no room left after 1 MiB", "make it smaller")
 
 
 def test_image_that_does_not_fit_is_tried_once_more_as_small_as_can_be() -> None:
-    (first, second), said = attempt(replace(PLAN, verify=True), FULL)
-    assert second == replace(first, image_size=0, image_uuid=second.image_uuid)
+    (first, second), said = attempt(PLAN._replace(verify=True), FULL)
+    assert second == first._replace(image_size=0, image_uuid=second.image_uuid)
     assert first.image_uuid != second.image_uuid, "chunks of the first are on the disk"
     assert said == ["no room left after 1 MiB; trying once more with the smallest image"]
 
@@ -328,4 +337,4 @@ def test_smallest_image_that_does_not_fit() -> None:
         attempt(PLAN, FULL, FULL)
     assert "make it smaller" not in caught.value.hint
     with pytest.raises(NoSpaceError, match=r"after 1 MiB$"):
-        attempt(replace(PLAN, image_size=0), FULL)
+        attempt(PLAN._replace(image_size=0), FULL)

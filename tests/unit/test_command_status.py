@@ -4,7 +4,6 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,12 +41,12 @@ HEAD = "last hibernation: 1970-01-01 00:16:40 UTC"
 TO = f"{HEAD} to /dev/sda2"
 LATER = "1970-01-01 00:33:20 UTC"
 BOOT = f"this boot, {LATER}, did not resume:"
-FAILED = replace(BEGUN, outcome=Outcome.FAILED, ended=1007, message="no room", exit_code=9)
-REFUSED = replace(
-    BEGUN, outcome=Outcome.REFUSED, boot_id=ELSEWHERE, ended=2000, message="noresume", exit_code=10
+FAILED = BEGUN._replace(outcome=Outcome.FAILED, ended=1007, message="no room", exit_code=9)
+REFUSED = BEGUN._replace(
+    outcome=Outcome.REFUSED, boot_id=ELSEWHERE, ended=2000, message="noresume", exit_code=10
 )
-RESUMED = replace(BEGUN, outcome=Outcome.RESUMED, ended=4600)
-NOT_YET = replace(BEGUN, boot_id=ELSEWHERE)
+RESUMED = BEGUN._replace(outcome=Outcome.RESUMED, ended=4600)
+NOT_YET = BEGUN._replace(boot_id=ELSEWHERE)
 ON = f"{TO}, resumed 1970-01-01 01:16:40 UTC"
 NOTHING = BootRecord(2000, 3, "no image")
 UNTOLD = "this boot did not resume, and its initramfs does not say why: run torpor doctor"
@@ -59,14 +58,14 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
         (None, None, ["no hibernation recorded"]),
         (None, BootRecord(2000, 7, "no disk"), ["no hibernation recorded", f"{BOOT} no disk"]),
         (RESUMED, None, [ON]),
-        (replace(RESUMED, downtime=3599), None, [f"{ON}, after a downtime of 60.0 min"]),
+        (RESUMED._replace(downtime=3599), None, [f"{ON}, after a downtime of 60.0 min"]),
         (FAILED, None, [f"{TO}, failed after 7 s: no room (exit code 9)"]),
         (
-            replace(FAILED, downtime=5.25),
+            FAILED._replace(downtime=5.25),
             None,
             [f"{TO}, failed after 7 s, 5.2 s of it frozen: no room (exit code 9)"],
         ),
-        (replace(FAILED, store=""), None, [f"{HEAD}, failed after 7 s: no room (exit code 9)"]),
+        (FAILED._replace(store=""), None, [f"{HEAD}, failed after 7 s: no room (exit code 9)"]),
         (BEGUN, None, [f"{TO}, not finished: it is under way, or was killed"]),
         (NOT_YET, BootRecord(2000, 4, "damaged"), [f"{TO}, not resumed", f"{BOOT} damaged"]),
         (NOT_YET, None, [f"{TO}, not resumed", UNTOLD]),
@@ -75,7 +74,7 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
         (None, NOTHING, ["no hibernation recorded"]),
         (RESUMED, NOTHING, [ON]),
         (NOT_YET, NOTHING, [f"{TO}, not resumed", f"{BOOT} no image"]),
-        (replace(REFUSED, exit_code=3), NOTHING, [f"{TO}, not resumed", f"{BOOT} no image"]),
+        (REFUSED._replace(exit_code=3), NOTHING, [f"{TO}, not resumed", f"{BOOT} no image"]),
         (
             REFUSED,
             BootRecord(3000, 7, "no disk"),
@@ -254,7 +253,7 @@ def test_later_boots_know_why(outcome: Outcome, boot: str, is_kept: bool, machin
     last.save()
     BootRecord(2.0, 10, "noresume").save()
     assert machine.discard().code == 0
-    told = replace(last, outcome=Outcome.REFUSED, ended=2, exit_code=10, message="noresume")
+    told = last._replace(outcome=Outcome.REFUSED, ended=2, exit_code=10, message="noresume")
     assert HibernationRecord.read() == (told if is_kept else last)
 
 

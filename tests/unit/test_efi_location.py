@@ -295,7 +295,7 @@ def test_a_plan_that_is_carried_out_names_its_store(
 ) -> None:
     named = []
     monkeypatch.setattr(attempts, "hibernate", lambda *_: named.append(efi.variable.exists()))
-    plan = Plan("/dev/sda", Mode.SHUTDOWN, working_set=OFF, is_found=is_found)
+    plan = Plan("/dev/sda", Mode.SHUTDOWN, UUID_1, working_set=OFF, is_found=is_found)
     with recording(print) as here:
         attempts.carry_out(plan, here, no_working_set(), print)
     assert named == [is_found]

@@ -6,7 +6,6 @@ import re
 import signal
 import threading
 import time
-from dataclasses import replace
 from typing import NoReturn
 
 import pytest
@@ -137,7 +136,7 @@ def hang_in(call: str, hibernation: Hibernation) -> None:
     thawed = threading.Event()
     hibernation.device.before[call] = lambda: thawed.wait(60)
     hibernation.device.before["unfreeze"] = thawed.set
-    hibernation.plan = replace(hibernation.plan, stall_timeout=LIMIT)
+    hibernation.plan = hibernation.plan._replace(stall_timeout=LIMIT)
 
 
 def test_a_writer_that_hangs_is_left_behind(hibernation: Hibernation) -> None:
@@ -172,7 +171,7 @@ def test_a_device_that_hangs_in_the_mark(
         frozen.append(hibernation.device.frozen)
 
     monkeypatch.setattr(Marking, "set", hang)
-    hibernation.plan = replace(hibernation.plan, stall_timeout=LIMIT)
+    hibernation.plan = hibernation.plan._replace(stall_timeout=LIMIT)
     hibernation.run_to_power_off()
     assert frozen == [True]
 

@@ -8,7 +8,6 @@ import re
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -206,7 +205,7 @@ def test_memory_is_asked_for_and_given_back(
     """In both lives."""
     seen: list[list[str]] = []
     hibernation.device.before["create_image"] = lambda: seen.append(texts(settings))
-    hibernation.plan = replace(hibernation.plan, mode=Mode.SHUTDOWN, image_size=image_size)
+    hibernation.plan = hibernation.plan._replace(mode=Mode.SHUTDOWN, image_size=image_size)
     hibernation.device.second_life = True
     hibernation.run()
     assert texts(settings) == ["12345", "1"]
@@ -322,7 +321,7 @@ def test_watchdog_does_not_keep_the_device_open(
 
 
 def test_image_is_read_back_before_it_is_marked(hibernation: Hibernation) -> None:
-    hibernation.plan = replace(hibernation.plan, verify=True)
+    hibernation.plan = hibernation.plan._replace(verify=True)
     hibernation.run_to_power_off()
     phases = [line for line in hibernation.said if "read back" in line or line == "marking"]
     assert re.fullmatch(r"\d MiB read back in \d+\.\d s", phases[0])
@@ -355,7 +354,7 @@ def test_what_the_device_gives_back_wrong_is_never_marked(
 
     monkeypatch.setattr(Writing, "write", write)
     plan = hibernation.plan
-    hibernation.plan = replace(plan, verify=True)
+    hibernation.plan = plan._replace(verify=True)
     with pytest.raises(DamagedError, match="wrong checksum"):
         hibernation.run()
     assert hibernation.first_page() == hibernation.header

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -190,9 +189,9 @@ def test_record_of_another_version(
 ) -> None:
     """0.1.0 called the downtime `still`; a newer one may know more."""
     path = tmp_path / "record.json"
-    fields = {name: value for name, value in asdict(RECORD).items() if name != "downtime"}
+    fields = {name: value for name, value in RECORD._asdict().items() if name != "downtime"}
     path.write_text(json.dumps(fields | renamed))
-    assert HibernationRecord.read(str(path)) == replace(RECORD, downtime=downtime)
+    assert HibernationRecord.read(str(path)) == RECORD._replace(downtime=downtime)
 
 
 BOOT = "when=1\nexit_code=3\nmessage=x\n"
@@ -223,8 +222,8 @@ def test_a_record_with_a_wrong_value(name: str, value: str, tmp_path: Path) -> N
     if (name in ("message", "store")) == (value == '"x"'):
         return
     path = tmp_path / "record.json"
-    text = json.dumps(asdict(RECORD))
-    old = json.dumps(asdict(RECORD)[name])
+    text = json.dumps(RECORD._asdict())
+    old = json.dumps(RECORD._asdict()[name])
     path.write_text(text.replace(f'"{name}": {old}', f'"{name}": {value}'))
     assert path.read_text() != text
     with pytest.raises(StateError, match="is not what torpor writes"):

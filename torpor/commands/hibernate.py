@@ -4,7 +4,6 @@ If anything fails, the machine goes on, and a message says why.
 """
 
 import argparse
-from dataclasses import replace
 from functools import partial
 
 from errors import KernelRefusedError
@@ -73,7 +72,7 @@ def _conf(arguments: argparse.Namespace, conf: Conf) -> Conf:
     """Return the configuration; what the arguments say comes first."""
     names = ("image_size", "mode", "codec", "working_set")
     said = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    return replace(conf, **said)
+    return conf._replace(**said)
 
 
 def _kernel_log() -> Log:

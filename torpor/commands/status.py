@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 from errors import NoImageError
@@ -24,9 +23,9 @@ def run(arguments: argparse.Namespace) -> None:
     replay = kept and kept.as_of_now()
     if arguments.json:
         records = {
-            "hibernation": last and asdict(last),
+            "hibernation": last and last._asdict(),
             "boot": boot and _facts(boot),
-            "replay": replay and asdict(replay),
+            "replay": replay and replay._asdict(),
         }
         print_json(records | {"boot_id": boot_id()})
         return

@@ -206,7 +206,7 @@ class Machine:
     def _save(self, name: str, *, verify: bool = False, stays_on: bool = False) -> str:
         self._stays_on = stays_on
         self.snapshot = FakeSnapshot(STREAMS[name], swap_pages=SWAP_PAGES)
-        plan = Plan("", Mode.PLATFORM, verify=verify, image_uuid=IMAGES[name])
+        plan = Plan("", Mode.PLATFORM, IMAGES[name], verify=verify)
         try:
             hibernate(plan, partial(self._see, name), no_working_set(), Downtime())
         except PoweredOff:
@@ -260,7 +260,7 @@ class Machine:
         self.snapshot.second_life = True
         self.snapshot.before["create_image"] = lambda: self.put(disks)
         self.put((self.kind.disk(), *disks[1:]))
-        plan = Plan("", Mode.PLATFORM, image_uuid=IMAGES[name])
+        plan = Plan("", Mode.PLATFORM, IMAGES[name])
         hibernate(plan, lambda _message: None, no_working_set(), Downtime())
         return "on"
 
