@@ -1,7 +1,6 @@
 """A hibernation with all that goes before and after it, in two attempts if it takes them."""
 
 import os
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from uuid import UUID, uuid4
@@ -94,13 +93,15 @@ def named_in_firmware(store: str, log: Log, *, is_reached: bool) -> Iterator[Non
 
 
 def _name(store: str, log: Log) -> None:
+    from linux.os_release import os_release  # with shlex, only where there is such firmware
+
     try:
         place = place_of(store)
         tag, _, value = name_of(place.device).partition("=")
         if tag != "UUID" or is_efi_location_set():
             return
         location = EfiLocation(UUID(value), place.page, os.uname().release)
-        write_efi_location(location, platform.freedesktop_os_release())
+        write_efi_location(location, os_release())
     except (TorporError, OSError, ValueError) as error:
         log(f"the firmware is not told of {store}: {error}")
 

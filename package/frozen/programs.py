@@ -10,8 +10,9 @@ HERE = Path(__file__).resolve().parent
 # Libraries import these for cases that our programs do not have. A test lists what remains: a new
 # module there is either needed, or named here.
 UNUSED = (
-    *("importlib.metadata", "ctypes.util"),  # see bootstrap.py
-    *("crc32c._cli", "construct.debug", "pdb"),
+    *("importlib.metadata", "ctypes.util", "gettext", "locale", "pickle", "platform"),
+    *("crc32c._cli", "construct.debug", "crcmod.predefined", "crcmod.types"),  # see bootstrap.py
+    "pdb",
     *("_hashlib", "_ssl", "ssl"),  # OpenSSL, 5 MB: hashlib has the sums that we use without it
     *("asyncio", "multiprocessing", "concurrent.futures.process", "socket"),
     *("http", "ftplib", "urllib.request", "xml", "xmlrpc", "html", "email", "csv", "configparser"),
@@ -28,7 +29,7 @@ UNUSED = (
     *("pygments", "markdown_it", "rich.markdown", "rich.syntax", "rich.traceback"),
 )
 UNUSED_IN_INITRAMFS = (
-    *("rich", "random", "fractions", "decimal", "calendar", "pprint", "resource", "grp"),
+    *("rich", "random", "fractions", "decimal", "calendar", "resource", "grp"),
     *("bz2", "lzma", "gzip"),
 )
 

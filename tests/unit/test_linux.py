@@ -16,6 +16,7 @@ from linux.block import decode_device, encode_device
 from linux.installation import machine_id
 from linux.libc import checked, libc, number_of
 from linux.machine import processor, ram_map, ram_map_digest
+from linux.os_release import os_release
 from linux.root import HOST, Root
 from tests.sources import opened
 from tests.unit.fake_root import write
@@ -281,3 +282,12 @@ def test_a_path_with_a_zero_byte_names_nothing(path: str) -> None:
     assert (HOST.exists(path), HOST.names(path), HOST.modified(path)) == (False, [], 0)
     assert not HOST.is_same_file(path, "/")
     assert find_tree([], path, "") is None
+
+
+def test_os_release_is_etcs_else_the_vendors(tmp_path: Path) -> None:
+    assert os_release(Root(str(tmp_path))) == {}
+    vendor = '# a comment\nID=debian\nVERSION_ID="13"\nBAD="\nNAME=\'a "b"\'\n'
+    here = machine(tmp_path, {"/usr/lib/os-release": vendor})
+    assert os_release(here) == {"ID": "debian", "VERSION_ID": "13", "NAME": 'a "b"'}
+    write(here, {"/etc/os-release": "ID=other\n"})
+    assert os_release(here) == {"ID": "other"}
