@@ -11,7 +11,7 @@ imports construct, and none of its errors gets out.
 
 from array import array
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from construct import (
@@ -130,25 +130,15 @@ _BYTES = Prefixed(Int32ul, GreedyBytes)
 _ZERO = Default(Int32ul, 0)
 
 
-T = TypeVar("T")
+T = TypeVar("T", bound=NamedTuple)
 
 Fields: TypeAlias = Container
 """What `parse` found in a record, by name."""
 
 
-def _names(kind: type) -> tuple[str, ...]:
-    """Return the names of the fields of a named tuple or a dataclass."""
-    names: tuple[str, ...] = vars(kind)["__match_args__"]
-    return names
-
-
-def _by_name(record: object) -> dict[str, object]:
-    return {name: getattr(record, name) for name in _names(type(record))}
-
-
 def _each(record: Construct) -> Construct:
-    """Return the record as one within another, which is built of a named tuple or a dataclass."""
-    return _adapted(record, lambda found: found, _by_name)
+    """Return the record as one within another, which is built of a named tuple."""
+    return _adapted(record, lambda found: found, lambda each: each._asdict())
 
 
 Superblock = Struct(
@@ -343,14 +333,14 @@ def _index_padding(sections: int, chunks: int) -> int:
     return -(_bare_index_size(sections, chunks) + TRAILER_SIZE) % PAGE_SIZE
 
 
-def build(record: Struct, *parts: object, **others: object) -> bytes:
+def build(record: Struct, *parts: NamedTuple, **others: object) -> bytes:
     """Return the bytes of a record whose fields are those of `parts` and, before them, `others`.
 
     Raises TorporError for a value that the record has no room for.
     """
     values: dict[str, object] = {}
     for part in parts:
-        values |= _by_name(part)
+        values |= part._asdict()
     try:
         built: bytes = record.build(values | others)
     except ConstructError as error:
@@ -359,7 +349,7 @@ def build(record: Struct, *parts: object, **others: object) -> bytes:
     return built
 
 
-def seal(crc: int, record: Struct, *parts: object, **others: object) -> bytes:
+def seal(crc: int, record: Struct, *parts: NamedTuple, **others: object) -> bytes:
     """Build the record and put the checksum, continued from `crc`, into its last four bytes."""
     bare = build(record, *parts, **others)[:-CHECKSUM_SIZE]
     return bare + crc32c(bare, crc).to_bytes(CHECKSUM_SIZE, "little")
@@ -380,7 +370,7 @@ def parse(record: Struct, data: Buffer, refusal: str) -> Fields:
 
 
 def filled(cls: type[T], found: Fields, **others: object) -> T:
-    """Return a named tuple or dataclass of the fields parsed and, before them, `others`."""
+    """Return a named tuple of the fields that were parsed and, before them, `others`."""
     make: Callable[..., T] = cls
-    names = [name for name in _names(cls) if name not in others]
+    names = [name for name in cls._fields if name not in others]
     return make(**{name: found[name] for name in names}, **others)

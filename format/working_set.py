@@ -4,7 +4,6 @@ docs/FORMAT.md, "Working set". Pages of files and processes are named, none of t
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
@@ -47,8 +46,7 @@ Ranges = Sequence[tuple[int, int]]
 """Runs of pages: first page, pages; in order and apart from each other."""
 
 
-@dataclass(frozen=True, slots=True)
-class CachedFile:
+class CachedFile(NamedTuple):
     """A regular file, and the pages of it that were in the page cache."""
 
     name: bytes
@@ -61,8 +59,7 @@ class CachedFile:
     ranges: Ranges
 
 
-@dataclass(frozen=True, slots=True)
-class FileSystem:
+class FileSystem(NamedTuple):
     """A file system and its files, in the order of their names."""
 
     device: str
@@ -74,8 +71,7 @@ class FileSystem:
     files: Collection[CachedFile]
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessMemory:
+class ProcessMemory(NamedTuple):
     """A process, and the pages of its own that were in memory: anonymous or shared memory."""
 
     pid: int
@@ -85,10 +81,7 @@ class ProcessMemory:
     """Of its address space."""
 
 
-@dataclass(frozen=True)
-class WorkingSet:
-    """All of it."""
-
+class _Parts(NamedTuple):
     boot_id: UUID
     """The boot that the processes belong to."""
     with_paths: bool
@@ -96,6 +89,10 @@ class WorkingSet:
     """Whether neither time nor room ran out."""
     file_systems: tuple[FileSystem, ...]
     processes: Collection[ProcessMemory]
+
+
+class WorkingSet(_Parts):
+    """All of it; what takes long to count is counted once."""
 
     @property
     def files(self) -> int:
@@ -274,14 +271,14 @@ class _Place(NamedTuple):
     ranges: int = 0
 
 
-@dataclass(slots=True)
 class _Sums:
     """How much there is of what has a limit."""
 
-    names: int = 0
-    """Bytes."""
-    ranges: int = 0
-    processes: int = 0
+    def __init__(self) -> None:
+        self.names = 0
+        """Bytes."""
+        self.ranges = 0
+        self.processes = 0
 
     def add(self, ranges: Ranges, name: bytes = b"", processes: int = 0) -> None:
         """Count these. Raises DamagedError if it is too much in all."""

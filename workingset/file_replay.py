@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
+from typing import NamedTuple
 
 from format.working_set import CachedFile, FileSystem, Ranges, pages_in
 from linux import PAGE_SIZE, opening
@@ -33,30 +33,31 @@ _GROUP_PIECES = 64
 """What one thread asks for before it waits."""
 
 
-@dataclass(slots=True)
 class _Open:
     """A file that is what was recorded, and open."""
 
-    fd: int
-    pages: int
-    ranges: Ranges
-    """Some may begin or end behind the pages that it has."""
-    left: int
-    """Ranges of which it is not known that they are in memory."""
+    __slots__ = ("fd", "left", "pages", "ranges")
+
+    def __init__(self, fd: int, pages: int, ranges: Ranges) -> None:
+        self.fd = fd
+        self.pages = pages
+        self.ranges = ranges
+        """Some may begin or end behind the pages that it has."""
+        self.left = len(ranges)
+        """Ranges of which it is not known that they are in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """Some of the ranges of an open file."""
 
     file: _Open
-    count: int
+    recorded: int
+    """How many."""
     ranges: Runs
     """As far as the file has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """Something to be read at once."""
 
     place: int
@@ -131,7 +132,7 @@ class FileReplay:
             for part, count in zip(parts, missing, strict=True):
                 after = pages_in(self._missing(part))
                 pages.restored += max(count - after, 0)  # some may have been dropped meanwhile
-                part.file.left -= 0 if after else part.count
+                part.file.left -= 0 if after else part.recorded
 
     def _missing(self, part: _Part) -> Runs:
         """Return the recorded pages that are not in memory."""
@@ -163,7 +164,7 @@ def _opened(root: int, file: CachedFile, *, with_paths: bool) -> _Open | Skipped
         if not stat.S_ISREG(status.st_mode) or check_of(status) != file.check:
             return Skipped.CHANGED
         pages = -(-status.st_size // PAGE_SIZE)
-        return _Open(opening.reopen(found, _READ_FLAGS), pages, file.ranges, len(file.ranges))
+        return _Open(opening.reopen(found, _READ_FLAGS), pages, file.ranges)
     except OSError:
         return Skipped.REFUSED
     finally:

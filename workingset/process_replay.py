@@ -5,8 +5,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain, islice
+from typing import NamedTuple
 
 from format.working_set import ProcessMemory, Ranges, pages_in
 from linux import PAGE_SIZE, process_memory, tasks
@@ -31,14 +31,13 @@ _UNKNOWN = 1 << 60
 """The place of shared memory: behind all others, since its pages do not say where they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(NamedTuple):
     """Pages of a process that are in swap, one after the other."""
 
     place: int
     pid: int
-    page: int
-    count: int
+    first: int
+    pages: int
     is_touched: bool
 
 
@@ -92,7 +91,7 @@ class ProcessReplay:
 
     def _bring_back(self, window: Sequence[_Run]) -> int:
         """Have the kernel read some pages and wait for them; return how many it took."""
-        self._limits.check(sum(run.count for run in window) * PAGE_SIZE)
+        self._limits.check(sum(run.pages for run in window) * PAGE_SIZE)
         restored = 0
         for pid in {run.pid: None for run in window}:
             with suppress(OSError):  # it has ended
@@ -103,7 +102,7 @@ class ProcessReplay:
 
 
 def _touch(pid: int, runs: Sequence[_Run]) -> int:
-    pages = [page for run in runs for page in range(run.page, run.page + run.count)]
+    pages = [page for run in runs for page in range(run.first, run.first + run.pages)]
     return process_memory.touch(pid, [page * PAGE_SIZE for page in pages])
 
 
@@ -112,9 +111,9 @@ def _ask_for(pid: int, runs: Sequence[_Run]) -> int:
         return 0
     pidfd = os.pidfd_open(pid)
     try:
-        ranges = [(run.page * PAGE_SIZE, run.count * PAGE_SIZE) for run in runs]
+        ranges = [(run.first * PAGE_SIZE, run.pages * PAGE_SIZE) for run in runs]
         taken = process_memory.advise(pidfd, ranges, process_memory.WILL_NEED)
-        process_memory.touch(pid, [(runs[-1].page + runs[-1].count - 1) * PAGE_SIZE])
+        process_memory.touch(pid, [(runs[-1].first + runs[-1].pages - 1) * PAGE_SIZE])
     finally:
         os.close(pidfd)
     return taken // PAGE_SIZE
@@ -135,11 +134,11 @@ def _overlap(ranges: Ranges, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _windows(runs: Sequence[_Run]) -> Iterator[list[_Run]]:
     """Yield runs that are next to each other in swap, some at a time."""
     parts = chain.from_iterable(map(_parts, runs))
-    return in_groups(parts, lambda run: run.count, _WINDOW_PAGES)
+    return in_groups(parts, lambda run: run.pages, _WINDOW_PAGES)
 
 
 def _parts(run: _Run) -> Iterator[_Run]:
     """Yield a run in parts that are not larger than a window."""
-    for at in range(0, run.count, _WINDOW_PAGES):
-        size = min(_WINDOW_PAGES, run.count - at)
-        yield _Run(run.place + at, run.pid, run.page + at, size, run.is_touched)
+    for at in range(0, run.pages, _WINDOW_PAGES):
+        size = min(_WINDOW_PAGES, run.pages - at)
+        yield _Run(run.place + at, run.pid, run.first + at, size, run.is_touched)

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from uuid import UUID
 
@@ -121,7 +120,7 @@ def _smaller(whole: WorkingSet) -> WorkingSet:
     unused = [file for file in files if not file.in_use]
     if whole.processes and (not unused or _least_of_processes(whole) > _least_of_files(unused)):
         half = tuple(islice(whole.processes, len(whole.processes) // 2))
-        return replace(whole, processes=half, complete=False)
+        return whole._replace(processes=half, complete=False)
     pages = sorted(pages_in(file.ranges) for file in unused or files)
     few = pages[len(pages) // 2]
 
@@ -129,7 +128,7 @@ def _smaller(whole: WorkingSet) -> WorkingSet:
         return (file.in_use and bool(unused)) or pages_in(file.ranges) > few
 
     systems = (
-        replace(system, files=tuple(filter(keep, system.files))) for system in whole.file_systems
+        system._replace(files=tuple(filter(keep, system.files))) for system in whole.file_systems
     )
     left = tuple(system for system in systems if system.files)
-    return replace(whole, file_systems=left, complete=False)
+    return whole._replace(file_systems=left, complete=False)

@@ -5,7 +5,6 @@ import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from uuid import UUID
 
 from format.working_set import WorkingSet
@@ -76,9 +75,9 @@ def replay_and_keep(whole: WorkingSet, is_asked: Callable[[], bool]) -> ReplayRe
             "restored": stats.restored_files,
             "skipped": sum(stats.skipped_files.values()),
         },
-        asdict(stats.file_pages) | {"skipped": stats.file_pages.skipped},
+        stats.file_pages.counts(),
         {"recorded": stats.processes, "skipped": stats.skipped_processes},
-        asdict(stats.process_pages) | {"skipped": stats.process_pages.skipped},
+        stats.process_pages.counts(),
         {str(why): count for why, count in stats.skipped_files.items()},
     )
     record.save()

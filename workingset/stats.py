@@ -1,6 +1,5 @@
 """What came of a replay, counted."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -13,35 +12,46 @@ class Skipped(StrEnum):
     REFUSED = "cannot be opened"
 
 
-@dataclass(slots=True)
 class Pages:
     """Pages that were recorded, and where they are now."""
 
-    recorded: int = 0
-    resident: int = 0
-    """In memory already."""
-    restored: int = 0
-    """Brought back."""
+    __slots__ = ("recorded", "resident", "restored")
+
+    def __init__(self) -> None:
+        self.recorded = 0
+        self.resident = 0
+        """In memory already."""
+        self.restored = 0
+        """Brought back."""
 
     @property
     def skipped(self) -> int:
         """Neither: they are gone, or there was no room for them."""
         return self.recorded - self.resident - self.restored
 
+    def counts(self) -> dict[str, int]:
+        """Return all of them by name."""
+        return {
+            "recorded": self.recorded,
+            "resident": self.resident,
+            "restored": self.restored,
+            "skipped": self.skipped,
+        }
 
-@dataclass(slots=True)
+
 class Stats:
     """All of it; a replay adds to it as it goes on."""
 
-    files: int = 0
-    restored_files: int = 0
-    """All that was recorded of them is in memory."""
-    skipped_files: dict[Skipped, int] = field(default_factory=dict)
-    file_pages: Pages = field(default_factory=Pages)
-    processes: int = 0
-    skipped_processes: int = 0
-    """Gone, or of another boot."""
-    process_pages: Pages = field(default_factory=Pages)
+    def __init__(self) -> None:
+        self.files = 0
+        self.restored_files = 0
+        """All that was recorded of them is in memory."""
+        self.skipped_files: dict[Skipped, int] = {}
+        self.file_pages = Pages()
+        self.processes = 0
+        self.skipped_processes = 0
+        """Gone, or of another boot."""
+        self.process_pages = Pages()
 
     def skip_file(self, reason: Skipped, count: int = 1) -> None:
         """Count files that are left alone."""

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, partial
+from typing import NamedTuple
 
 from errors import DeviceNotFoundError
 from format.working_set import MAX_FILE_SYSTEMS
@@ -13,8 +13,7 @@ from linux.root import HOST
 from store.locate import find_device, name_of, node_of_number
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(NamedTuple):
     """A mounted file system, and the device that it lies on."""
 
     mount: Mount

@@ -11,8 +11,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from format.working_set import CachedFile
 from linux import opening
@@ -45,8 +44,7 @@ _GRACE = 0.2
 """Seconds for a process to see that the time is up, before it is ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(NamedTuple):
     """A folder to look into."""
 
     tree: int

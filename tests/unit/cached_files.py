@@ -1,7 +1,6 @@
 """Files in the page cache: dropped from it, looked for in it and in what was recorded."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from format.working_set import CachedFile, WorkingSet
@@ -63,4 +62,4 @@ def recorded() -> WorkingSet:
     """Record the files, and no processes."""
     whole = record(limit=LONG_ENOUGH)
     assert whole.complete
-    return replace(whole, processes=())
+    return whole._replace(processes=())

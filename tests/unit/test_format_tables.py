@@ -1,7 +1,6 @@
 """Guard, machine facts, page types, working set: the bytes of the specification, their cost."""
 
 import time
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -53,7 +52,7 @@ KNOWN = WorkingSet(
     ),
     processes=(ProcessMemory(1, 17, ((0x7FFF_FFFF, 512),)), ProcessMemory(4194304, 12345, ())),
 )
-BARE = replace(KNOWN, with_paths=False, complete=False)
+BARE = KNOWN._replace(with_paths=False, complete=False)
 
 
 @pytest.mark.parametrize(

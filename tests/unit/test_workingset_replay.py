@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -44,7 +43,7 @@ def test_files_come_back_by_their_inodes(cached: Path) -> None:
     assert b"plain" not in whole.build()
     assert {(system.root, system.mount_point) for system in whole.file_systems} == {("", "")}
     drop_all(cached)
-    replayed(replace(whole, processes=()))
+    replayed(whole._replace(processes=()))
     assert resident(cached / "plain") == [(5, 1)]
 
 
@@ -99,16 +98,16 @@ def test_a_folder_that_became_a_link_is_not_followed(cached: Path) -> None:
 def test_a_file_system_that_is_not_mounted(cached: Path) -> None:
     whole = recorded()
     (system,) = whole.file_systems
-    gone = [replace(system, device=device) for device in ("UUID=none", "/dev/none", "nonsense")]
-    elsewhere = replace(system, root="/no/such/folder")
-    stats = replayed(replace(whole, file_systems=(*gone, elsewhere)))
+    gone = [system._replace(device=device) for device in ("UUID=none", "/dev/none", "nonsense")]
+    elsewhere = system._replace(root="/no/such/folder")
+    stats = replayed(whole._replace(file_systems=(*gone, elsewhere)))
     assert stats.skipped_files == {Skipped.UNMOUNTED: 12}
 
 
 def test_processes_that_are_gone(cached: Path) -> None:
     with sleeper() as (pid, _private, _shared):
         gone = tuple(ProcessMemory(each, 1, ((0, 5),)) for each in (pid, (1 << 31) - 1))
-        whole = replace(recorded(), file_systems=(), processes=gone)
+        whole = recorded()._replace(file_systems=(), processes=gone)
         stats = replayed(whole)
         assert (stats.processes, stats.skipped_processes) == (2, 2)
         assert stats.process_pages.skipped == 10
@@ -118,9 +117,9 @@ def test_memory_that_is_there_counts_as_such(cached: Path) -> None:
     with sleeper() as (pid, _private, _shared):
         whole = record(limit=LONG_ENOUGH)
         mine = tuple(process for process in whole.processes if process.pid == pid)
-        whole = replace(whole, file_systems=(), processes=mine)
+        whole = whole._replace(file_systems=(), processes=mine)
         stats = replayed(whole)
-        assert replayed(replace(whole, boot_id=UUID(int=5))).skipped_processes == 1
+        assert replayed(whole._replace(boot_id=UUID(int=5))).skipped_processes == 1
     assert stats.skipped_processes == 0
     assert stats.process_pages.resident >= 0.9 * stats.process_pages.recorded > 0
 
