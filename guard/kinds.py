@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from importlib import import_module
+from typing import NamedTuple, Protocol, cast
 
 from format.tables import Method
-from guard import exfat, f2fs, fat, nilfs2, ntfs, sample, swap, xfs
+from guard import sample, swap
 from guard.device import Read
 
 OF_TYPE = {
@@ -33,6 +34,24 @@ class Kind(Protocol):
 
     def fingerprint(self, read: Read, size: int, /) -> bytes:
         """Return a SHA-256 of what changes with it."""
+
+
+class ByNeed(NamedTuple):
+    """A module that is imported where such a file system is met: few machines have several."""
+
+    name: str
+
+    @property
+    def _kind(self) -> Kind:
+        return cast("Kind", import_module(self.name))
+
+    def identify(self, read: Read) -> bytes | None:
+        """See Kind."""
+        return self._kind.identify(read)
+
+    def fingerprint(self, read: Read, size: int) -> bytes:
+        """See Kind: its `identify` has been asked, so that nothing is imported while all stops."""
+        return self._kind.fingerprint(read, size)
 
 
 class Superblock(NamedTuple):
@@ -76,16 +95,16 @@ clean to in use and back writes it on all devices, and so does to freeze and to 
 
 KINDS: dict[Method, Kind] = {
     Method.EXT: EXT,
-    Method.XFS: xfs,
+    Method.XFS: ByNeed("guard.xfs"),
     Method.BTRFS: BTRFS,
-    Method.FAT: fat,
-    Method.EXFAT: exfat,
+    Method.FAT: ByNeed("guard.fat"),
+    Method.EXFAT: ByNeed("guard.exfat"),
     Method.SAMPLE: sample,
-    Method.NTFS: ntfs,
-    Method.F2FS: f2fs,
-    Method.NILFS2: nilfs2,
+    Method.NTFS: ByNeed("guard.ntfs"),
+    Method.F2FS: ByNeed("guard.f2fs"),
+    Method.NILFS2: ByNeed("guard.nilfs2"),
     Method.BCACHEFS: BCACHEFS,
-    Method.XFS_LOG: xfs.ExternalLog(),
+    Method.XFS_LOG: ByNeed("guard.xfs_log"),
     Method.SWAP: swap,
 }
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from guard.kinds import KINDS, ByNeed
 from torpor.commands import COMMANDS
 
 HERE = Path(__file__).resolve().parent
@@ -46,9 +47,11 @@ class Program:
     installed: str
     """Where its folder lies on a system."""
     excluded: tuple[str, ...]
-    hidden: tuple[str, ...] = ()
+    hidden: tuple[str, ...]
     """Modules that are imported by name, which PyInstaller does not see."""
 
+
+_OF_FILE_SYSTEMS = tuple(kind.name for kind in KINDS.values() if isinstance(kind, ByNeed))
 
 PROGRAMS = (
     Program(
@@ -56,12 +59,13 @@ PROGRAMS = (
         HERE / "entry/command.py",
         "/usr/lib/torpor/torpor",
         UNUSED,
-        tuple(f"torpor.commands.{name}" for name in COMMANDS),
+        (*_OF_FILE_SYSTEMS, *(f"torpor.commands.{name}" for name in COMMANDS)),
     ),
     Program(
         "torpor-resume",
         HERE / "entry/resumer.py",
         "/usr/lib/torpor/resume",
         UNUSED + UNUSED_IN_INITRAMFS,
+        _OF_FILE_SYSTEMS,
     ),
 )

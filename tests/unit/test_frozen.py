@@ -109,6 +109,12 @@ def test_what_ours_imports_late_is_not_left_out(program: Program, inside: Path) 
     assert imported & left_out == set()
 
 
+def test_what_is_imported_by_name_is_in_it(program: Program, inside: Path) -> None:
+    files = [(inside / name.replace(".", "/")).with_suffix(".pyc") for name in program.hidden]
+    assert len(files) > 5
+    assert [file for file in files if not file.exists()] == []
+
+
 def encodings_in(path: Path) -> Iterator[str]:
     """Yield the names of encodings that a source gives to open, encode, decode and str."""
     for node in ast.walk(ast.parse(path.read_text())):
