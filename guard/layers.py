@@ -19,7 +19,7 @@ from linux.root import Root
 from store.locate import node_of_number
 
 _CLASS = "/sys/class/block"
-_NUMBER = re.compile(r"\d+:\d+")
+_NUMBER = r"\d+:\d+"
 
 _LUKS = b"LUKS\xba\xbe"
 _METADATA_SIZE = 4096
@@ -64,7 +64,7 @@ def _lines(number: str, root: Root, buffer: PageBuffer) -> Iterator[str]:
 def _mapped(targets: list[Target], root: Root, buffer: PageBuffer) -> Iterator[str]:
     below: list[str] = []
     for target in targets:
-        numbers = [word for word in target.parameters.split() if _NUMBER.fullmatch(word)]
+        numbers = [word for word in target.parameters.split() if re.fullmatch(_NUMBER, word)]
         if target.kind == "multipath":
             yield target.kind  # its paths may come in any number and order
             continue

@@ -10,7 +10,7 @@ from linux import stack
 from linux.root import Root
 from store.locate import node_of_number
 
-_LINE = re.compile(r"loop offset (\d{1,19}) size (\d{1,19})\n")
+_LINE = r"loop offset (\d{1,19}) size (\d{1,19})\n"
 
 
 class Shown(NamedTuple):
@@ -46,7 +46,7 @@ class Part(NamedTuple):
     @classmethod
     def recorded(cls, device: Device, layers: str) -> Self:
         """Return that of a device of which an entry with these layers was."""
-        found = _LINE.match(layers)
+        found = re.match(_LINE, layers)
         offset, size = map(int, found.groups()) if found else (0, device.size)
         return cls(device, offset, size)
 

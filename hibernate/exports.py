@@ -11,7 +11,7 @@ from linux.root import Root
 _SCSI = "/sys/kernel/config/target/core"
 _NVME = "/sys/kernel/config/nvmet/subsystems"
 
-_PATH = re.compile(r"(?:File|UDEV PATH): (.+?)  ")
+_PATH = r"(?:File|UDEV PATH): (.+?)  "
 """What `info` says of a backstore: fd_show_configfs_dev_params and iblock_show_configfs_dev_params
 in drivers/target."""
 
@@ -35,7 +35,7 @@ def _backstores(root: Root) -> Iterator[str]:
         for name in root.names(f"{_SCSI}/{backend}"):
             folder = f"{_SCSI}/{backend}/{name}"
             if root.line(f"{folder}/enable") == "1":
-                yield from _PATH.findall(root.text(f"{folder}/info") or "")
+                yield from re.findall(_PATH, root.text(f"{folder}/info") or "")
 
 
 def _served_by(folder: str, root: Root) -> str:

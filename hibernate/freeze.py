@@ -26,7 +26,7 @@ from linux.mounts import MountTable, active_swaps
 from linux.root import HOST
 from linux.snapshot import SnapshotDevice
 
-_TASK = re.compile(r"task:(?P<name>.+?)\s+state:\S(?:.*?\bpid:\s*(?P<pid>\d+))?")
+_TASK = r"task:(?P<name>.+?)\s+state:\S(?:.*?\bpid:\s*(?P<pid>\d+))?"
 """sched_show_task (kernel/sched/core.c), as the freezer calls it (kernel/power/process.c)."""
 
 _MOST = 3
@@ -174,5 +174,5 @@ def _why_not_frozen(snapshot: SnapshotDevice) -> OSError | None:
 
 def stuck_tasks(messages: list[str]) -> list[str]:
     """Return names and ids of the tasks that the kernel shows there, the first few of them."""
-    found = filter(None, map(_TASK.match, messages))
+    found = filter(None, (re.match(_TASK, message) for message in messages))
     return [f"{task['name']} (process {task['pid'] or '?'})" for task in islice(found, _MOST)]

@@ -19,8 +19,8 @@ ON, NO_PATHS, OFF = WORKING_SETS = ("on", "no-paths", "off")
 _MAX = 1 << 62
 """Bytes that no memory has: as much as the kernel allows."""
 
-_QUOTED = re.compile(r"(?P<quote>['\"])(?P<value>(?:(?!(?P=quote)).)*)(?P=quote)(\s+#.*)?")
-_COMMENT = re.compile(r"(?:^|\s+)#")
+_QUOTED = r"(?P<quote>['\"])(?P<value>(?:(?!(?P=quote)).)*)(?P=quote)(\s+#.*)?"
+_COMMENT = r"(?:^|\s+)#"
 
 
 class Conf(NamedTuple):
@@ -87,11 +87,11 @@ class Conf(NamedTuple):
 
 def _value(text: str) -> str:
     """Return a value without the quotes around it and the comment behind it. Raises ValueError."""
-    if quoted := _QUOTED.fullmatch(text):
+    if quoted := re.fullmatch(_QUOTED, text):
         return quoted["value"]
     if text[:1] in ("'", '"'):
         raise ValueError(f"{text} is not one quoted value")
-    return _COMMENT.split(text, maxsplit=1)[0]
+    return re.split(_COMMENT, text, maxsplit=1)[0]
 
 
 def _one_of(known: tuple[str, ...], key: str, value: str) -> str:

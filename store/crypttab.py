@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 PATH = "/etc/crypttab"
 _RANDOM_KEYS = ("/dev/urandom", "/dev/random", "/dev/hwrng")
-_FIELD = re.compile(r"[^ \t\v\f\r]+")
+_FIELD = r"[^ \t\v\f\r]+"
 _FIELDS = 4
-_ESCAPE = re.compile(r"\\0([0-7]{1,3})")
+_ESCAPE = r"\\0([0-7]{1,3})"
 _DEVICES = ("/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID=")
 _NOT_KEPT = ("/dev/", "/proc/", "/run/", "/sys/")
 """Below these are devices, and files that the kernel or a program makes at each boot."""
@@ -83,7 +83,7 @@ def parse(text: str) -> dict[str, Line]:
     """Return the lines by the names under which they open devices; of one name the first counts."""
     found: dict[str, Line] = {}
     for line in text.split("\n"):
-        fields = _FIELD.findall(line)[:_FIELDS]
+        fields = re.findall(_FIELD, line)[:_FIELDS]
         if len(fields) < 2 or fields[0].startswith("#"):
             continue
         name, source, key = map(_decoded, [*fields, ""][:3])
@@ -109,4 +109,4 @@ def udev_path(spec: str) -> str:
 
 
 def _decoded(field: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8) & 0xFF), field)
+    return re.sub(_ESCAPE, lambda found: chr(int(found[1], 8) & 0xFF), field)

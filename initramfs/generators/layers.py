@@ -12,14 +12,14 @@ from linux.root import HOST, Root
 from linux.stack import ENCRYPTED, Layer
 from store.crypttab import Line
 
-_CRYPTS_PART = re.compile(r"CRYPT-(SUBDEV-|INTEGRITY-.*_dif$|TCRYPT-.*_\d$)")
+_CRYPTS_PART = r"CRYPT-(SUBDEV-|INTEGRITY-.*_dif$|TCRYPT-.*_\d$)"
 """What it calls a part of one of these, which comes with it: before 2.8 the latter two."""
-_COMPONENT = re.compile(
+_COMPONENT = (
     "pvmove|snapshot|.*_(cdata|cmeta|corig|cpool|cvol|wcorig|mimage|mlog|rimage|rmeta|tdata|tmeta|"
     "vdata|imeta|iorig|pmspare|vorigin)"
 )
 """What names of LVM's own parts have in them, and no other's (lib/misc/lvm-string.c)."""
-_KNOWN = re.compile(r"CRYPT-(?!INTEGRITY-(?!.*_dif$))|LVM-|(part\d+-)?mpath-|DMRAID-")
+_KNOWN = r"CRYPT-(?!INTEGRITY-(?!.*_dif$))|LVM-|(part\d+-)?mpath-|DMRAID-"
 """How the uuids of these begin, and of what joined.py knows; not dm-integrity without LUKS."""
 
 
@@ -79,15 +79,15 @@ def to_open(layers: Sequence[Layer], root: Root = HOST) -> list[Opened]:
 
 def _to_open(layers: Sequence[Layer]) -> Iterator[Opened]:
     # What makes one makes those below it, too.
-    others = (one for one in layers if one.dm_name and not _KNOWN.match(one.dm_uuid))
+    others = (one for one in layers if one.dm_name and not re.match(_KNOWN, one.dm_uuid))
     if other := next(others, None):
         yield Other(other.dm_name)
     for at, layer in enumerate(layers):
-        if at and _CRYPTS_PART.match(layer.dm_uuid):
+        if not layer.dm_uuid or (at and re.match(_CRYPTS_PART, layer.dm_uuid)):
             continue
         if found := ENCRYPTED.match(layer.dm_uuid):
             lower = layers[at + 1 :]
-            below = (one.name for one in lower if not _CRYPTS_PART.match(one.dm_uuid))
+            below = (one.name for one in lower if not re.match(_CRYPTS_PART, one.dm_uuid))
             uuid = str(UUID(found[1])) if found[1] else ""
             yield Crypt(unescaped(layer.dm_name, r"\x", 16), uuid, next(below, ""))
         elif layer.dm_uuid.startswith("LVM-") and not _is_part(layer, is_top=at == 0):
@@ -103,7 +103,7 @@ def _is_part(layer: Layer, *, is_top: bool) -> bool:
     if "-" in layer.dm_uuid.removeprefix("LVM-"):
         return True
     _, volume, *others = [*_names(layer.dm_name), ""]
-    return bool(others[:-1]) or (not is_top and _COMPONENT.match(volume) is not None)
+    return bool(others[:-1]) or (not is_top and re.match(_COMPONENT, volume) is not None)
 
 
 def _names(dm_name: str) -> list[str]:
