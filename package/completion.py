@@ -2,8 +2,8 @@
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torpor.__main__ import build_parser
 from torpor.commands import COMMANDS
@@ -13,8 +13,7 @@ _FILES = {"IMAGE", "FILE", "STREAM", "STORE", "DEVICE"}
 """Names of arguments that are paths."""
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A command, an option, or an argument that has its place."""
 
     command: str

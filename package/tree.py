@@ -6,9 +6,9 @@ import os
 import shutil
 import tarfile
 import zlib
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from package.completion import bash_completion, zsh_completion
 
@@ -20,8 +20,7 @@ class Flavour(Enum):
     TARBALL = "tarball"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A file or folder of the repository and where it goes."""
 
     source: str

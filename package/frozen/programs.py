@@ -1,7 +1,7 @@
 """The two programs to freeze, and what their folders may hold."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from guard.kinds import KINDS, ByNeed
 from torpor.commands import COMMANDS
@@ -38,8 +38,7 @@ ENCODINGS = ("__init__", "aliases", "ascii", "latin_1", "unicode_escape", "utf_8
 """Modules of `encodings` that the programs hold, which run in Python's UTF-8 mode."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """A program to freeze, and the modules it must not hold."""
 
     name: str
