@@ -4,7 +4,6 @@ Documentation/driver-api/early-userspace/buffer-format.rst and init/initramfs.c 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from errors import InitramfsError
 from initramfs.archive.unpack import Room, Stream, unpacked
@@ -22,17 +21,21 @@ Inode = tuple[int, int, int]
 """Inode, major and minor number: the same for all names of a file within one archive."""
 
 
-@dataclass(slots=True)
 class Member:
     """A file in an archive. What nobody takes of its contents until the next one is skipped."""
 
-    name: str
-    mode: int
-    links: int
-    size: int
-    inode: Inode
-    _stream: Stream
-    _left: int
+    __slots__ = ("_left", "_stream", "inode", "links", "mode", "name", "size")
+
+    def __init__(
+        self, name: str, mode: int, links: int, size: int, inode: Inode, stream: Stream
+    ) -> None:
+        self.name = name
+        self.mode = mode
+        self.links = links
+        self.size = size
+        self.inode = inode
+        self._stream = stream
+        self._left = size
 
     def take(self, count: int) -> bytes:
         """Return the next bytes of the contents, fewer at their end. Raises InitramfsError."""
@@ -102,7 +105,7 @@ def _read_member(stream: Stream) -> Member:
     if len(name) < name_size:
         raise _cut_off()
     text = as_string(name[: name_size - 1])
-    return Member(text, mode, links, size, (inode, major, minor), stream, size)
+    return Member(text, mode, links, size, (inode, major, minor), stream)
 
 
 def as_string(data: bytes) -> str:

@@ -5,8 +5,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from errors import InitramfsError
 from initramfs.archive.cpio import TRAILER, Inode, Member, as_string, read_archives
@@ -39,19 +38,19 @@ Keep = Callable[[str], Callable[[bytes], object] | None]
 """Says for a name what is to be kept of that file's contents: what the function makes of them."""
 
 
-@dataclass(slots=True)
 class Initramfs:
     """All archives of an initramfs laid over each other, as the kernel does."""
 
-    entries: dict[str, str] = field(default_factory=dict)
-    """Where a symbolic link points, "" for all else; by name, without a slash at the start."""
-    kept: dict[str, object] = field(default_factory=dict)
-    name_bytes: int = 0
-    """Of all names and links that were read."""
-    text_bytes: int = 0
-    """Of all texts that were kept."""
-    main: int = -1
-    """The number of the file that has init, of the source's: others hold microcode, say."""
+    def __init__(self) -> None:
+        self.entries: dict[str, str] = {}
+        """Where a symbolic link points, "" for all else; by name, without a slash at the start."""
+        self.kept: dict[str, object] = {}
+        self.name_bytes = 0
+        """Of all names and links that were read."""
+        self.text_bytes = 0
+        """Of all texts that were kept."""
+        self.main = -1
+        """The number of the file that has init, of the source's: others hold microcode, say."""
 
     def resolve(self, path: str) -> str | None:
         """Return the name of what `path` leads to through symbolic links, None for nothing."""
@@ -102,8 +101,7 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """The files that make up the initramfs of a boot, laid over each other in this order."""
 
     paths: tuple[str, ...]

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from initramfs.archive.initramfs import Initramfs
 from initramfs.generators import shell, systemd
@@ -132,7 +131,7 @@ class _Dracut(Generator):
         """
         words = _Words(boot)
         if fault := boot.no_program(one):
-            return replace(fault, remedy=_module("mdraid", "mdadm"))
+            return fault._replace(remedy=_module("mdraid", "mdadm"))
         if no := words.turn_off("rd.md", "rd_NO_MD"):
             return boot.forbidden(one, no)
         told = [re.sub("[:-]", "", uuid) for uuid in words.of("rd.md.uuid", "rd_MD_UUID")]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from initramfs.archive.initramfs import Initramfs
 from initramfs.generators.joined import Array, Joined
@@ -24,16 +24,14 @@ MDADM = "/usr/sbin/mdadm"
 LVM = ("/sbin/lvm", "/usr/sbin/lvm", "/usr/bin/lvm")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The chosen store, and what has to be opened for it, from the top."""
 
     location: Location
     opened: tuple[Opened, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """What is wrong with a boot, and what to do about it."""
 
     message: str
@@ -49,8 +47,7 @@ class Fault:
     """Whether somebody may open it with a passphrase all the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Boot:
+class Boot(NamedTuple):
     """An initramfs, there or foreseen, and what else decides at a boot by it."""
 
     root: Root

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from initramfs.generators import shell
 from initramfs.generators.kernels import order
@@ -77,8 +77,7 @@ unset _torpor_hook _torpor_at _torpor_resume _torpor_number
 # them. HOOKS may be a string there.
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(NamedTuple):
     """The hooks that the next initramfs is made of."""
 
     names: tuple[str, ...] | None
@@ -109,7 +108,7 @@ def hooks_of(root: Root, preset: "Preset | None" = None, *, with_ours: bool = Fa
     With `with_ours` as if the drop-in that enable writes were there.
     """
     hooks = _configured(root, preset, with_ours=with_ours)
-    return replace(hooks, added=preset.added, skipped=preset.skipped) if preset else hooks
+    return hooks._replace(added=preset.added, skipped=preset.skipped) if preset else hooks
 
 
 def _configured(root: Root, preset: "Preset | None", *, with_ours: bool) -> Hooks:
@@ -149,8 +148,7 @@ def conf_files(root: Root, preset: "Preset | None", *, with_ours: bool = False) 
     return [CONF, *(f"{CONF}.d/{name}.conf" for name in sorted(names, key=order))]
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(NamedTuple):
     """One of the images that `mkinitcpio -P` makes; "" for what is not said."""
 
     file: str

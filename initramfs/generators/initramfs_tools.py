@@ -3,7 +3,6 @@
 import fnmatch
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from initramfs.archive.initramfs import Initramfs
 from initramfs.generators import shell
@@ -87,7 +86,7 @@ class _InitramfsTools(Generator):
             if line is None:
                 return boot.left_out(one, "cryptopts=", remedy)
             fault = _without_key(boot, one, line)
-            return fault and replace(fault, remedy=remedy, in_initramfs=False)
+            return fault and fault._replace(remedy=remedy, in_initramfs=False)
         _, line = one.line_in(boot.lines(_TABLE))
         if line is None or not line.key:
             return boot.nothing_tells(one, _untold(boot.root, one))

@@ -2,8 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import NamedTuple
 
 from linux import attached
 from linux.root import Root
@@ -15,8 +14,7 @@ _BY_FIRMWARE = ("qla4xxx", "be2iscsi")
 """Host adapters that log in to iSCSI targets by themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(NamedTuple):
     """Such a device, or what it is part of."""
 
     name: str
@@ -28,15 +26,22 @@ class Joined:
     """Whether the program has to be told where it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(NamedTuple):
     """An array of md."""
 
-    verb: ClassVar[str] = "assemble"
-    programs: ClassVar[tuple[str, ...]] = ("mdadm", "mdassemble")
     name: str
     uuid: str = ""
     """32 hex digits, "" where the kernel does not say."""
+
+    @property
+    def verb(self) -> str:
+        """See Joined."""
+        return "assemble"
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """See Joined."""
+        return "mdadm", "mdassemble"
 
 
 def joined(layer: Layer, root: Root) -> Joined | Array | None:

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import NamedTuple
 from uuid import UUID
 
 from initramfs.generators.joined import Array, Joined, joined
@@ -23,17 +22,20 @@ _KNOWN = r"CRYPT-(?!INTEGRITY-(?!.*_dif$))|LVM-|(part\d+-)?mpath-|DMRAID-"
 """How the uuids of these begin, and of what joined.py knows; not dm-integrity without LUKS."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crypt:
+class Crypt(NamedTuple):
     """An encrypted device."""
 
-    verb: ClassVar[str] = "open"
     name: str
     """In crypttab."""
     uuid: str
     """Of LUKS, with hyphens; "" for any other kind."""
     below: str
     """What it is on, as in /sys/class/block; "" if that is not known."""
+
+    @property
+    def verb(self) -> str:
+        """See Joined."""
+        return "open"
 
     def line_in(self, lines: Mapping[str, Line]) -> tuple[str, Line | None]:
         """Return the name and the line in a crypttab that opens it, "" and None if none does.
@@ -47,19 +49,21 @@ class Crypt:
         return "", None
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(NamedTuple):
     """A logical volume."""
 
-    verb: ClassVar[str] = "activate"
     name: str
     """In /dev/mapper."""
     path: str
     """VG/LV."""
 
+    @property
+    def verb(self) -> str:
+        """See Joined."""
+        return "activate"
 
-@dataclass(frozen=True, slots=True)
-class Other:
+
+class Other(NamedTuple):
     """A device that something else makes: Stratis, say, or a unit that calls dmsetup."""
 
     name: str

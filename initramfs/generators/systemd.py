@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from initramfs.generators.generator import LOADER, REINSTALL, SYSTEMD, Boot, Fault, Maker, add_word
 from initramfs.generators.layers import Crypt
@@ -65,23 +64,23 @@ def _flag(value: str) -> bool | None:
     return boolean(value) if value else True
 
 
-@dataclass(slots=True)
 class _Told:
     """What the kernel command line tells (cryptsetup-generator.c, parse_proc_cmdline_item).
 
     The real one: systemd does not read what dracut has in etc/cmdline.d.
     """
 
-    off: str = ""
-    """The word that turns all of it off."""
-    no_crypttab: str = ""
-    named: dict[str, str] = field(default_factory=dict)
-    """By what parameter a UUID is named. Where one is, no other device is opened."""
-    options: dict[str, str] = field(default_factory=dict)
-    """By UUID; by "" those of what is not in crypttab."""
-    keys: dict[str, str] = field(default_factory=dict)
-    data: dict[str, str] = field(default_factory=dict)
-    """Where the data is that a header elsewhere is for."""
+    def __init__(self) -> None:
+        self.off = ""
+        """The word that turns all of it off."""
+        self.no_crypttab = ""
+        self.named: dict[str, str] = {}
+        """By what parameter a UUID is named. Where one is, no other device is opened."""
+        self.options: dict[str, str] = {}
+        """By UUID; by "" those of what is not in crypttab."""
+        self.keys: dict[str, str] = {}
+        self.data: dict[str, str] = {}
+        """Where the data is that a header elsewhere is for."""
 
     def hear(self, name: str, value: str) -> None:
         """Take in a parameter, which may change what one before it said."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from initramfs.archive.initramfs import Source
 from initramfs.generators import kernels
@@ -96,8 +96,7 @@ def loader_variable(root: Root, name: str) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What a file of entries says (the UAPI group's Boot Loader Specification, type 1)."""
 
     name: str

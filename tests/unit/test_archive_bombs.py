@@ -109,7 +109,9 @@ class Counted(dict[str, str]):
 def test_many_names_of_a_file(data: bytes, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time the contents come with a name, or with the last one alone."""
     entries = Counted()
-    monkeypatch.setattr(initramfs, "Initramfs", partial(Initramfs, entries=entries))
+    made = Initramfs()
+    made.entries = entries
+    monkeypatch.setattr(initramfs, "Initramfs", lambda: made)
     links = partial(member, mode=FILE, inode=7, links=3000)
     names = [links(f"n{nth}", data=data) for nth in range(2999)]
     image = read(b"".join([*names, links("last", data=b"x")]) + TRAILER)

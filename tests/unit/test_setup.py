@@ -2,7 +2,6 @@
 
 import os
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -266,8 +265,8 @@ def test_what_lies_below_a_store(tmp_path: Path) -> None:
     fake.mapped("secret", f"CRYPT-LUKS2-{UUID.replace('-', '')}-secret")
     fake.home("disk-im--age", "LVM-abc", below="dm-0")
     store = Found("/store", Kind.STORE_FILE, Place("/dev/dm-5", 77), 0, None, holds_image=False)
-    assert target_of(store, fake.machine()) == replace(
-        FILE, location=Location(f"UUID={HOME_UUID}", 77, MACHINE_ID, "/store", is_external=False)
+    assert target_of(store, fake.machine()) == FILE._replace(
+        location=Location(f"UUID={HOME_UUID}", 77, MACHINE_ID, "/store", is_external=False)
     )
 
 

@@ -6,7 +6,6 @@ to hold the drivers of the disks.
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from errors import InitramfsError
 from initramfs.generators.generator import Fault
@@ -34,7 +33,7 @@ def layers(facts: Facts) -> Iterator[Finding]:
         yield ok("the store and all file systems lie on disks or partitions, nothing is to open")
     for what, found in _opened(facts):
         is_for_a_while = found.level != Level.OK and what.startswith(_FOR_A_WHILE)
-        yield replace(unmounted(what, found), enabling="") if is_for_a_while else found
+        yield unmounted(what, found)._replace(enabling="") if is_for_a_while else found
 
 
 def drivers(facts: Facts) -> Iterator[Finding]:
@@ -96,8 +95,8 @@ def _found(facts: Facts, one: Opened, what: str) -> Finding:
         return ok(f"the initramfs {one.verb}s {on_it}")
     message = f"{fault.message}, on which {what} lies"
     is_lesser = one in system
-    finding = of_fault(replace(fault, message=message, is_lesser=is_lesser), facts.again)
-    finding = replace(finding, is_certain=not is_lesser and not fault.may_ask)
+    finding = of_fault(fault._replace(message=message, is_lesser=is_lesser), facts.again)
+    finding = finding._replace(is_certain=not is_lesser and not fault.may_ask)
     if facts.generator is None or facts.is_rebuilt:
         return finding
     return _after_enable(facts, one, what, finding, fault)
@@ -109,12 +108,12 @@ def _after_enable(facts: Facts, one: Known, what: str, finding: Finding, fault: 
     if generator is None:
         return finding
     foreseen = generator.foreseen(facts.boot, facts.to_open[STORE], of_system(facts))
-    if later := generator.shut(replace(facts.boot, initramfs=foreseen), one):
-        return replace(finding, remedy=of_fault(later, facts.again).remedy)
+    if later := generator.shut(facts.boot._replace(initramfs=foreseen), one):
+        return finding._replace(remedy=of_fault(later, facts.again).remedy)
     first = "run torpor enable" if what == STORE else facts.again
     remedy = f"{first}; if that is not enough: {finding.remedy}" if fault.remedy else first
     on_it = f"{one.name}, on which {what} lies"
-    return replace(finding, remedy=remedy, enabling=f"have the initramfs {one.verb} {on_it}")
+    return finding._replace(remedy=remedy, enabling=f"have the initramfs {one.verb} {on_it}")
 
 
 def _driven(facts: Facts) -> Iterator[tuple[str, Finding]]:
@@ -126,4 +125,4 @@ def _driven(facts: Facts) -> Iterator[tuple[str, Finding]]:
             add = facts.maker.add_module.format(module) if facts.maker else "put it there"
             lacking = f"{facts.initramfs_path} lacks {module}.ko"
             message = f"{lacking}, a driver of {disk}, on which {what} lies"
-            yield what, replace(problem(message, f"{add}, and {facts.again}"), is_certain=True)
+            yield what, problem(message, f"{add}, and {facts.again}")._replace(is_certain=True)

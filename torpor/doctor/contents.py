@@ -1,7 +1,6 @@
 """What the checks keep of an initramfs."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from functools import partial
 
 from initramfs.archive.initramfs import Initramfs, Source, as_text, fingerprint, read_initramfs
@@ -18,7 +17,7 @@ def read_contents(source: Source, root: Root, texts: Collection[str]) -> Initram
     InitramfsError, OSError.
     """
     paths = tuple(root.path(path) for path in source.paths)
-    return read_initramfs(replace(source, paths=paths), partial(_keep, texts))
+    return read_initramfs(source._replace(paths=paths), partial(_keep, texts))
 
 
 def _keep(texts: Collection[str], name: str) -> Callable[[bytes], object] | None:

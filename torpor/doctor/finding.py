@@ -1,9 +1,8 @@
 """What a check has to say."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from initramfs.generators.generator import Fault
 
@@ -20,8 +19,7 @@ class Level(StrEnum):
     """Hibernation will not work, or it cannot be told whether it will."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One line, and what the reader can do about it."""
 
     level: Level

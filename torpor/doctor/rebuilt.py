@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 
 from errors import InitramfsError, NotReadyError, TorporError
 from initramfs.generators.kernels import installed
@@ -54,7 +53,7 @@ def _looked(facts: Facts, began: float) -> Iterator[str]:
     bad = [found for found in findings if found.level not in (Level.OK, Level.ENABLE)]
     if bad and _is_older(facts, began):
         yield f"{facts.initramfs_path} was not rebuilt: {_FIND_OUT}"
-        bad = [replace(found, remedy="") if found.remedy == facts.again else found for found in bad]
+        bad = [found._replace(remedy="") if found.remedy == facts.again else found for found in bad]
     yield from (f"{found.message}: {found.remedy}".rstrip(": ") for found in bad)
 
 

@@ -5,7 +5,6 @@ nothing of what knows the initramfs generators, 50 ms of imports.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from errors import command
 from initramfs.generators.layers import Crypt, Known, Opened, Other
@@ -54,7 +53,7 @@ def lost_keys(facts: Facts) -> Iterator[tuple[str, Finding]]:
                     f"{what} is encrypted with a new random key at each boot ({one.name} in "
                     f"{crypttab.PATH}): the next one cannot compare it, and loses the image"
                 )
-                yield what, replace(problem(message, "use LUKS for it"), is_certain=True)
+                yield what, problem(message, "use LUKS for it")._replace(is_certain=True)
 
 
 def has_random_key(facts: Facts, one: Opened) -> bool:
@@ -76,6 +75,6 @@ def drivers_beside(facts: Facts) -> dict[str, tuple[str, str]]:
 
 def unmounted(what: str, found: Finding) -> Finding:
     """Return the finding with another remedy in front, for what is mounted."""
-    return replace(
-        found, remedy=f"before you hibernate: {command('umount', what)}; or {found.remedy}"
+    return found._replace(
+        remedy=f"before you hibernate: {command('umount', what)}; or {found.remedy}"
     )
