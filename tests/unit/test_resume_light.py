@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,6 @@ HEAVY = {
     *("contextlib", "collections", "functools", "subprocess", "uuid", "glob", "shutil"),
 }
 """None of these on the way: `re` alone takes half as long as the bare interpreter."""
-
-HEAVY_FOR_AN_IMAGE = {
-    *("dataclasses", "inspect", "json", "argparse", "shutil", "datetime", "pickle", "platform"),
-    *("pyudev", "subprocess", "zstandard", "linux.mounts", "linux.extents", "store.place"),
-    *("format.working_set", "state.working_set", "state.record"),
-}
-"""None of these to read a sound image: dataclasses and what one compiles took half of the time."""
 
 RUN = f"""
 import sys
@@ -70,30 +62,6 @@ def test_no_image_takes_no_heavy_import(
         assert record is not None
         assert record.exit_code == NoImageError.exit_code
         assert "no image: " in record.message
-
-
-IMAGES = f"""
-import sys
-sys.path += [{str(ROOT)!r}, {sysconfig.get_path("purelib")!r}]
-sys.exit = lambda _: None
-import resume.__main__
-resume.__main__.main = lambda: None
-for file in ("bootstrap.py", "entry/resumer.py"):
-    exec(open({str(ROOT / "package/frozen")!r} + "/" + file).read())
-stand_ins = [*sys.modules]
-import resume.images
-print(*sys.modules.keys() - stand_ins)
-"""
-"""What the frozen program imports once there is an image, but for what stands in for a module."""
-
-
-def test_an_image_takes_few_imports() -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", IMAGES], capture_output=True, text=True, check=True
-    )
-    found = {*done.stdout.split()}
-    assert {"construct", "crcmod", "guard.compare", "resume.restore"} <= found
-    assert not HEAVY_FOR_AN_IMAGE & found
 
 
 @pytest.mark.parametrize(

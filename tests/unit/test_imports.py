@@ -1,0 +1,50 @@
+"""What the frozen programs import, by their own bootstrap, before the work begins."""
+
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+from tests.tools import ROOT
+
+START = f"""
+import sys
+sys.path += [{str(ROOT)!r}, {sysconfig.get_path("purelib")!r}]
+exec(open({str(ROOT / "package/frozen/bootstrap.py")!r}).read())
+stand_ins = [*sys.modules]
+"""
+IMAGE = "import resume.__main__, resume.images"
+HIBERNATION = """
+from torpor.__main__ import build_parser
+build_parser(["hibernate"])
+import torpor.hibernation
+"""
+
+HEAVY = {"dataclasses", "inspect", "datetime", "shutil", "rich"}
+"""What nobody needs at once: a dataclass compiles its methods, and inspect comes with it."""
+
+FOR_REFUSALS = {
+    *("json", "argparse", "pyudev", "subprocess", "zstandard"),
+    *("linux.mounts", "linux.extents", "store.place"),
+    *("format.working_set", "state.working_set", "state.record"),
+}
+"""What a boot needs that does not restore its image, or whose store is a file."""
+
+
+@pytest.mark.parametrize(
+    ("way", "needed", "heavy"),
+    [
+        (IMAGE, {"construct", "crcmod", "guard.compare", "resume.restore"}, HEAVY | FOR_REFUSALS),
+        (HIBERNATION, {"argparse", "hibernate.sequence", "workingset.record"}, HEAVY),
+    ],
+    ids=["image", "hibernation"],
+)
+def test_a_start_takes_few_imports(way: str, needed: set[str], heavy: set[str]) -> None:
+    script = f"{START}{way}\nprint(*sys.modules.keys() - stand_ins)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True
+    )
+    found = {*done.stdout.split()}
+    assert needed <= found
+    assert not heavy & found
