@@ -22,7 +22,7 @@ PYTHON, CHUNK, WAITING = "Python, all else", "Python, in a chunk", "waiting"
 CODING = "LZ4"
 
 ROOTS = {
-    "store.swap:SwapStore.get_ahead": "swap before the freeze",
+    "store.swap:SwapStore.end_ahead": "waiting for swap before the freeze",
     "hibernate.writing:Writing.write": "save",
     "resume.restore:load": "load",
     "torpor.commands.pack:run": "pack",

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 from errors import NoSpaceError, TorporError
 from hibernate.downtime import Downtime
+from hibernate.opened import Opened
 from hibernate.plan import Plan
-from hibernate.sequence import hibernate
 from hibernate.sleep_hooks import sleep_hooks
 from linux import efivar
 from linux.kmsg import Log
@@ -39,7 +39,7 @@ def carry_out(plan: Plan, recording: Recording, working_set: Recorder, log: Log)
         def attempt(plan: Plan) -> None:
             if recording.record.image_uuid != str(plan.image_uuid):
                 recording.keep(recording.record._replace(image_uuid=str(plan.image_uuid)))
-            hibernate(plan, log, working_set, downtime)
+            hibernate_once(plan, log, working_set, downtime)
 
         try:
             with named_in_firmware(plan.store, log, is_reached=plan.is_found):
@@ -47,6 +47,14 @@ def carry_out(plan: Plan, recording: Recording, working_set: Recorder, log: Log)
         finally:
             recording.keep(recording.record._replace(downtime=downtime.seconds))
             bring_back(working_set.section, log)
+
+
+def hibernate_once(plan: Plan, log: Log, working_set: Recorder, downtime: Downtime) -> None:
+    """Hibernate as hibernate.sequence does, which is imported while swap is being got."""
+    with Opened(plan) as opened:
+        from hibernate.sequence import hibernate
+
+        hibernate(plan, opened, log, working_set, downtime)
 
 
 def try_twice(plan: Plan, attempt: Callable[[Plan], None], log: Log) -> None:

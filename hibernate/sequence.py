@@ -1,7 +1,6 @@
 """The whole of a hibernation, from the preflight to the power-off, each step with its undo."""
 
 import errno
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -13,6 +12,7 @@ from hibernate.downtime import Downtime
 from hibernate.freeze import Freeze
 from hibernate.last_resort import LastResort
 from hibernate.marking import Marking
+from hibernate.opened import Opened
 from hibernate.plan import Plan
 from hibernate.power_off import Mode, power_off
 from hibernate.reclaim import reclaim_early
@@ -22,46 +22,43 @@ from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
 from linux import tasks
 from linux.kmsg import Log
-from linux.memory import image_of, memory
 from linux.snapshot import SnapshotDevice
-from store.choose import check_room
-from store.find import open_store
 from store.protocol import Store
-from store.snapshot import open_snapshot
 from workingset.recorder import Recorder
 
 _NO_MEMORY = "about half of the memory has to be free: close programs, or add swap"
 
 
-def hibernate(plan: Plan, log: Log, working_set: Recorder, downtime: Downtime) -> None:
+def hibernate(
+    plan: Plan, opened: Opened, log: Log, working_set: Recorder, downtime: Downtime
+) -> None:
     """Hibernate; return in the second life, when the machine has been restored.
 
-    Raises a TorporError after undoing everything: the machine then goes on as before, and
-    nothing is marked. `log` is called while everything is frozen and must not touch a file
-    system or a terminal; each phase begins with a line of its own. `downtime` is told when the
-    machine stops and goes on. The `working_set` is being recorded while all is made ready that
-    takes no memory away; nothing is swapped out before it is known that all is there.
+    Raises a TorporError after undoing everything: the machine then goes on as before, and nothing
+    is marked. What is `opened` is closed then. `log` is called while everything is frozen and must
+    not touch a file system or a terminal; each phase begins with a line of its own. `downtime` is
+    told when the machine stops and goes on. The `working_set` is being recorded while all is made
+    ready that takes no memory away; nothing is swapped out before it is known that all is there.
     """
     checksum.self_test()
     with ExitStack() as undo:
-        store = undo.enter_context(open_store(plan.store))
+        store, snapshot = opened.store, opened.snapshot
         freeze = undo.enter_context(Freeze(plan.helpers, plan.store, plan.unguarded))
         marking = Marking(store, plan.image_uuid, log)
         last_resort = LastResort(plan.stall_timeout, log, marking.is_begun)
         log = last_resort.log
-        # Before the rest: a watchdog that held /dev/snapshot open, too, would never be woken.
         thaw_early = partial(last_resort.thaw_early, freeze.thaw_early)
         reserve = Reserve(plan.image_size)
         rescue = (marking.clear_alone, *freeze.rescue, reserve.put_back)
-        undo.enter_context(Watchdog(*rescue, meanwhile=thaw_early))
+        # One that held /dev/snapshot open, too, would never be woken.
+        undo.enter_context(Watchdog(*rescue, meanwhile=thaw_early, let_go=snapshot.close))
         undo.enter_context(reserve)
-        snapshot = undo.enter_context(open_snapshot(os.O_RDONLY))
-        check_room(store.name, store.room, image_of(memory(), plan.largest_image()))
+        undo.callback(opened.close)  # before the watchdog is told to end: this thaws it, too
         writing = Writing(store, plan)
-        _attach(store, snapshot)
-        store.get_ahead(image_of(memory(), plan.largest_image()) // 2)
+        _make_safe(store)
         writing.working_set = working_set.finish()
         reclaim_early(plan.largest_image(), log, working_set.swap_out)
+        store.end_ahead()
         undo.enter_context(signals_held_back())
         downtime.begin()
         undo.callback(downtime.end, log)
@@ -94,12 +91,8 @@ def _mark(marking: Marking, mark: Mark, undo: ExitStack, last_resort: LastResort
     last_resort.log("marked, powering off")
 
 
-def _attach(store: Store, snapshot: SnapshotDevice) -> None:
-    """Get ready to write there, without what lies there of an older image."""
-    try:
-        store.attach(snapshot)
-    except OSError as error:
-        raise KernelRefusedError(f"the kernel refuses {store.name} as swap: {error}") from error
+def _make_safe(store: Store) -> None:
+    """Keep memory where it is, and nothing of an older image on the store."""
     try:
         tasks.lock_memory()
     except OSError as error:

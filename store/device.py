@@ -79,8 +79,11 @@ class OwnStore(BlockStore):
     def attach(self, snapshot: SnapshotDevice) -> None:
         """See Store: the room is ours already."""
 
-    def get_ahead(self, size: int) -> None:
+    def begin_ahead(self, size: int) -> None:
         """See Store: the room is ours already."""
+
+    def end_ahead(self) -> None:
+        """See Store."""
 
     def allocate(self, pages: int) -> Extents:
         """See BlockStore."""

@@ -136,11 +136,14 @@ class Store(Protocol):
         What it got there it has until that is closed.
         """
 
-    def get_ahead(self, size: int) -> None:
-        """Get room for about so many bytes now; what is missing then, a sink gets as it needs it.
+    def begin_ahead(self, size: int) -> None:
+        """Begin to get room for about so many bytes, once attached, beside what goes on here.
 
-        Takes time that nobody waits for, as long as the machine is not frozen.
+        The snapshot device is not to be used until `end_ahead`.
         """
+
+    def end_ahead(self) -> None:
+        """Wait for that; what is missing then, a sink gets as it needs it."""
 
     def sink(self) -> StoreSink:
         """Return where the image goes, with all of its big memory."""

@@ -13,12 +13,6 @@ class Supply:
         self.left = sum(self._runs.counts)
         """Pages."""
 
-    def add(self, runs: Extents) -> None:
-        """Have these pages at the end, too."""
-        for start, count in runs:
-            self._runs.add(start, count)
-            self.left += count
-
     def take(self, pages: int) -> Extents:
         """Return runs of the next pages, fewer if there are not as many left."""
         found = Extents()

@@ -2,12 +2,14 @@
 
 import os
 from array import array
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from functools import partial
 
 from format import PAGE_SIZE
 from format.mark import Extents
 from linux.mounts import SwapArea
 from linux.snapshot import SnapshotDevice
+from store.ahead import Ahead
 from store.device import BlockStore, open_device
 from store.header import read_header
 from store.place import Place
@@ -30,7 +32,14 @@ class SwapStore(BlockStore):
         super().__init__(device.fd, area.path, header)
         self._room = area.size - area.used
         self._snapshot: SnapshotDevice
+        self._getting: Ahead | None = None
         self._ahead = Supply()
+
+    def close(self) -> None:
+        """Close it, and end what gets pages ahead."""
+        if self._getting:
+            self._getting.close()
+        super().close()
 
     @property
     def room(self) -> int:
@@ -42,17 +51,25 @@ class SwapStore(BlockStore):
         snapshot.set_swap_area(os.fstat(self.fd).st_rdev, self.slot.page)
         self._snapshot = snapshot
 
-    def get_ahead(self, size: int) -> None:
+    def begin_ahead(self, size: int) -> None:
         """See Store. At least half of what is free stays for what the kernel swaps out.
 
         Any error ends it: one that lasts comes again when the sink asks for more.
         """
-        with suppress(OSError):
-            left = min(size, self._snapshot.avail_swap_size() // 2) // PAGE_SIZE
-            while left > 0:
-                got = self._get(min(left, _STEP))
-                self._ahead.add(got)
-                left -= sum(got.counts)
+        self._getting = Ahead(partial(self._get_ahead, size))
+
+    def end_ahead(self) -> None:
+        """See Store."""
+        if self._getting:
+            self._ahead = Supply(self._getting.finish())
+
+    def _get_ahead(self, size: int, runs: Extents) -> None:
+        left = min(size, self._snapshot.avail_swap_size() // 2) // PAGE_SIZE
+        while left > 0:
+            got = self._get(min(left, _STEP))
+            for start, count in got:
+                runs.add(start, count)
+            left -= sum(got.counts)
 
     def allocate(self, pages: int) -> Extents:
         """See Store. The kernel gives pages of the device, for a swap file too."""

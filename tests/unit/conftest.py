@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 import resume.__main__ as resume_program
-from hibernate import freeze, sequence
+from hibernate import freeze, opened
 from hibernate.signals import STOPPING
 from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, tasks
 from linux.mounts import MountTable, SwapArea, read_mounts
@@ -64,7 +64,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(power, "RESUME", "/nonexistent/resume")
     monkeypatch.setattr(power, "RESUME_OFFSET", "/nonexistent/resume_offset")
     monkeypatch.setattr(announce, "PATH", str(tmp_path / "kept/announced"))
-    monkeypatch.setattr(sequence, "image_of", lambda _sizes, _limit: 0)
+    monkeypatch.setattr(opened, "image_of", lambda _sizes, _limit: 0)
     monkeypatch.setattr(power, "preferred_image_size", lambda: 0)
     monkeypatch.setattr(record, "HIBERNATION_PATH", str(tmp_path / "kept/hibernation.json"))
     monkeypatch.setattr(boot, "PATH", str(tmp_path / "kept/resume"))
@@ -133,7 +133,7 @@ def swap_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SwapFile:
         uuid = UUID("11111111-2222-3333-4444-555555555555")
         path.write_bytes(header_page(pages, uuid=uuid) + bytes((pages - 1) * 4096))
         area = SwapArea(str(path), is_partition=True, size=pages * 4096, used=0)
-        monkeypatch.setattr(sequence, "open_store", lambda name: SwapStore(area, Place(name, 0)))
+        monkeypatch.setattr(opened, "open_store", lambda name: SwapStore(area, Place(name, 0)))
         return path
 
     return make

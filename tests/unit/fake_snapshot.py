@@ -5,8 +5,12 @@ FakeSnapshot, whose `atomic_restore` raises Restored instead of never returning.
 """
 
 import errno
+import fcntl
+import mmap
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from linux import PAGE_SIZE
 from linux import snapshot as real
@@ -29,13 +33,16 @@ def require(is_so: bool, number: int) -> None:
 class FakeSnapshot(real.SnapshotDevice):
     """The device of one machine; `stream` is the memory that a snapshot would give.
 
-    `before` has what is to happen before a call is carried out, `fail` the errors of calls.
+    `before` has what is to happen before a call is carried out, `fail` the errors of calls. A child
+    that inherits it takes pages of the same swap; what it calls is not in `calls`.
     """
 
     def __init__(self, stream: bytes = b"", *, swap_pages: Sequence[int] = ()) -> None:
         self.stream = stream
-        self.free_swap = list(swap_pages)
-        self.given: list[int] = []
+        self.swap_pages = swap_pages
+        self._taken = mmap.mmap(-1, mmap.PAGESIZE)
+        self._one_at_a_time = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this is
+        self._opener = 0
         self.calls: list[str] = []
         self.fail: dict[str, int] = {}
         self.before: dict[str, Callable[[], object]] = {}
@@ -47,17 +54,35 @@ class FakeSnapshot(real.SnapshotDevice):
         self.loaded = bytearray()
         self.complete = False
 
+    @property
+    def taken(self) -> int:
+        """How many pages are given away."""
+        return int.from_bytes(self._taken[:8], "little")
+
+    @taken.setter
+    def taken(self, count: int) -> None:
+        self._taken[:8] = count.to_bytes(8, "little")
+
+    @property
+    def given(self) -> list[int]:
+        return [*self.swap_pages[: self.taken]]
+
+    @property
+    def free_swap(self) -> list[int]:
+        return [*self.swap_pages[self.taken :]]
+
     def open(self, flags: int) -> "FakeSnapshot":
         require(self.flags == -1, errno.EBUSY)
         require(flags in (os.O_RDONLY, os.O_WRONLY), errno.ENOSYS)
         self.flags = flags
+        self._opener = os.getpid()
         return self
 
     def close(self) -> None:
         self.calls.append("close")
         self.flags = -1
-        self.free_swap = sorted(self.free_swap + self.given)
-        self.given.clear()
+        if os.getpid() == self._opener:
+            self.taken = 0
         self.ready = self.frozen = False
         self.swap_area = None
 
@@ -69,11 +94,24 @@ class FakeSnapshot(real.SnapshotDevice):
 
     def _ioctl(self, request: int, argument: int | bytes | bytearray | memoryview = 0) -> None:
         name = _NAMES[request]
-        self._call(name)
-        answer = getattr(self, f"do_{name}")(argument)
+        with self._alone():
+            self._call(name)
+            answer = getattr(self, f"do_{name}")(argument)
         if answer is not None:
             assert isinstance(argument, bytearray | memoryview)
             argument[:] = answer.to_bytes(len(argument), "little")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse while another process makes a call (snapshot_ioctl)."""
+        try:
+            fcntl.lockf(self._one_at_a_time, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from error
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._one_at_a_time, fcntl.LOCK_UN)
 
     def _ioctl_each(self, request: int, arguments: list[memoryview]) -> None:
         for argument in arguments:
@@ -106,12 +144,12 @@ class FakeSnapshot(real.SnapshotDevice):
 
     def do_alloc_swap_page(self, _argument: object) -> int:
         require(self.swap_area is not None, errno.ENODEV)
-        require(bool(self.free_swap), errno.ENOSPC)
-        self.given.append(self.free_swap.pop(0))
-        return self.given[-1] * PAGE_SIZE
+        require(self.taken < len(self.swap_pages), errno.ENOSPC)
+        self.taken += 1
+        return self.swap_pages[self.taken - 1] * PAGE_SIZE
 
     def do_avail_swap_size(self, _argument: object) -> int:
-        return len(self.free_swap) * PAGE_SIZE
+        return (len(self.swap_pages) - self.taken) * PAGE_SIZE
 
     def do_platform_support(self, argument: int) -> None:
         self.platform = bool(argument)

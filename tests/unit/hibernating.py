@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from hibernate import sequence
+from hibernate import opened, sequence
+from hibernate.attempts import hibernate_once
 from hibernate.downtime import Downtime
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.sequence import hibernate
 from hibernate.watchdog import Watchdog
 from linux import PAGE_SIZE
 from state.conf import OFF
@@ -36,14 +36,14 @@ class Hibernation:
         self.said: list[str] = []
         self.working_set = no_working_set()
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr(sequence, "open_snapshot", self.device.open)
-        monkeypatch.setattr(sequence, "image_of", lambda *_: EXPECTED * PAGE_SIZE)
+        monkeypatch.setattr(opened, "open_snapshot", self.device.open)
+        monkeypatch.setattr(opened, "image_of", lambda *_: EXPECTED * PAGE_SIZE)
 
     def first_page(self) -> bytes:
         return self.path.read_bytes()[:PAGE_SIZE]
 
     def run(self) -> None:
-        hibernate(self.plan, self.said.append, self.working_set, Downtime())
+        hibernate_once(self.plan, self.said.append, self.working_set, Downtime())
 
     def run_to_power_off(self) -> Path:
         """Return what the disk held then: the exception that stands for it undoes the mark."""

@@ -269,7 +269,7 @@ def carry(monkeypatch: pytest.MonkeyPatch) -> Carry:
 
     def run(plan: Plan, *errors: Exception) -> Machine:
         machine = Machine(*errors)
-        monkeypatch.setattr(attempts, "hibernate", machine.hibernate)
+        monkeypatch.setattr(attempts, "hibernate_once", machine.hibernate)
         with recording(no_warning) as here:
             carry_out(plan, here, no_working_set(), machine.said.append)
         return machine

@@ -294,7 +294,7 @@ def test_a_plan_that_is_carried_out_names_its_store(
     efi: Firmware, monkeypatch: pytest.MonkeyPatch, *, is_found: bool
 ) -> None:
     named = []
-    monkeypatch.setattr(attempts, "hibernate", lambda *_: named.append(efi.variable.exists()))
+    monkeypatch.setattr(attempts, "hibernate_once", lambda *_: named.append(efi.variable.exists()))
     plan = Plan("/dev/sda", Mode.SHUTDOWN, UUID_1, working_set=OFF, is_found=is_found)
     with recording(print) as here:
         attempts.carry_out(plan, here, no_working_set(), print)

@@ -18,7 +18,7 @@ IMAGE = "import resume.__main__, resume.images"
 HIBERNATION = """
 from torpor.__main__ import build_parser
 build_parser(["hibernate"])
-import torpor.hibernation
+import torpor.hibernation, hibernate.sequence
 """
 
 HEAVY = {"dataclasses", "inspect", "datetime", "shutil", "rich"}

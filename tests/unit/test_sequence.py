@@ -29,11 +29,11 @@ from format.mark import Mark
 from format.reader import ImageReader
 from format.tables import Guard, GuardEntry, MachineFacts
 from guard.take import Guarded
+from hibernate import opened as opening
 from hibernate import sequence
 from hibernate.last_resort import LastResort
 from hibernate.power_off import Mode
 from hibernate.reserve import Reserve
-from hibernate.watchdog import Watchdog
 from hibernate.writing import Writing
 from linux import PAGE_SIZE, power, tasks
 from linux.open_file import OpenFile
@@ -45,7 +45,6 @@ from store.image import open_image
 from tests import forge
 from tests.sources import opened, read_file
 from tests.tools import failing
-from tests.unit.fake_snapshot import FakeSnapshot
 from tests.unit.hibernating import SCATTERED, STREAM, Hibernation, kill_writer
 from tests.unit.marked import ROOT
 
@@ -67,8 +66,7 @@ def test_image_holds_the_working_set(
 
     def finish() -> bytes:
         steps.append("recorded")
-        assert {*hibernation.device.calls} >= {"set_swap_area", "alloc_swap_page"}
-        assert "freeze" not in hibernation.device.calls
+        assert hibernation.device.calls == ["set_swap_area"]
         return forge.working_set()
 
     monkeypatch.setattr(hibernation.working_set, "finish", finish)
@@ -91,10 +89,9 @@ def test_only_pages_that_the_kernel_gave_are_written(hibernation: Hibernation) -
 def test_steps_come_in_the_order_that_the_kernel_wants(hibernation: Hibernation) -> None:
     hibernation.run_to_power_off()
     steps = [name for name, _ in groupby(hibernation.device.calls)]
-    ahead = ["set_swap_area", "avail_swap_size", "alloc_swap_page"]
     frozen = ["freeze", "platform_support", "create_image", "get_image_size"]
-    assert steps[:7] == ahead + frozen
-    assert {"read", "alloc_swap_page"} <= {*steps[7:]}
+    assert steps[:5] == ["set_swap_area", *frozen]
+    assert {"read", "alloc_swap_page"} <= {*steps[5:]}
     assert steps[-3:] == ["free", "unfreeze", "close"]
 
 
@@ -143,7 +140,7 @@ def to_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hibernation:
     with opened(path) as fd:
         new_store_header(fd, str(path), 1000)
     monkeypatch.setattr(store_device, "claim", lambda name: OpenFile(os.open(name, os.O_RDWR)))
-    monkeypatch.setattr(sequence, "open_store", store_device.DeviceStore)
+    monkeypatch.setattr(opening, "open_store", store_device.DeviceStore)
     return Hibernation(path, monkeypatch)
 
 
@@ -166,7 +163,7 @@ def test_failure_leaves_a_store_device_empty(
 
 
 def test_too_little_space_says_so_and_leaves_nothing(hibernation: Hibernation) -> None:
-    hibernation.device.free_swap = SCATTERED[:100]
+    hibernation.device.swap_pages = SCATTERED[:100]
     with pytest.raises(NoSpaceError, match="no room left") as caught:
         hibernation.run()
     assert "--image-size" in caught.value.hint
@@ -281,7 +278,7 @@ def test_swap_without_room_for_a_mark_is_refused_before_anything_happens(
 
 def test_no_worker_is_left_when_writing_fails(hibernation: Hibernation) -> None:
     """The kernel warns of threads that the freezer spared when it thaws (thaw_processes)."""
-    hibernation.device.free_swap = SCATTERED[:100]
+    hibernation.device.swap_pages = SCATTERED[:100]
     alive: list[int] = []
     hibernation.device.before["unfreeze"] = lambda: alive.append(threading.active_count())
     before = threading.active_count()
@@ -297,27 +294,6 @@ def test_memory_that_cannot_be_locked(
     with pytest.raises(KernelRefusedError, match="memory cannot be locked"):
         hibernation.run()
     assert "freeze" not in hibernation.device.calls
-
-
-def test_watchdog_does_not_keep_the_device_open(
-    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order: list[str] = []
-
-    class Noted(Watchdog):
-        def __init__(self, *rescue: Callable[[], None], **meanwhile: Callable[[], None]) -> None:
-            order.append("watchdog")
-            super().__init__(*rescue, **meanwhile)
-
-    def noted_open(flags: int) -> FakeSnapshot:
-        order.append("open")
-        return hibernation.device.open(flags)
-
-    monkeypatch.setattr(sequence, "Watchdog", Noted)
-    monkeypatch.setattr(sequence, "open_snapshot", noted_open)
-    hibernation.device.second_life = True
-    hibernation.run()
-    assert order == ["watchdog", "open"]
 
 
 def test_image_is_read_back_before_it_is_marked(hibernation: Hibernation) -> None:

@@ -50,7 +50,10 @@ class Scattered(BlockStore):
             runs.add(page)
         return runs
 
-    def get_ahead(self, _size: int) -> None:
+    def begin_ahead(self, _size: int) -> None:
+        raise AssertionError("nothing is got ahead here")
+
+    def end_ahead(self) -> None:
         raise AssertionError("nothing is got ahead here")
 
 

@@ -21,13 +21,13 @@ from format import reader
 from format.first_page import USER_IMAGE, FirstPage
 from format.mark import MAX_LOADS, Mark
 from guard.take import Guarded
-from hibernate import marking, sequence, writing
+from hibernate import marking, opened, sequence, writing
+from hibernate.attempts import hibernate_once
 from hibernate.downtime import Downtime
 from hibernate.filesystems import FileSystems
 from hibernate.marking import Marking
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
-from hibernate.sequence import hibernate
 from linux import power
 from resume import candidates, check, images, restore
 from state.location import Location
@@ -126,7 +126,7 @@ class Machine:
         patch.setattr(writing, "CHUNK_SIZE", 4 * PAGE)
         patch.setattr(writing, "these_facts", lambda: FACTS)
         patch.setattr(time, "time_ns", lambda: 0)
-        patch.setattr(sequence, "image_of", lambda *_: 10 * PAGE)  # so some swap is got ahead
+        patch.setattr(opened, "image_of", lambda *_: 10 * PAGE)  # so some swap is got ahead
         patch.setattr(writing, "machine_id", lambda: INSTALLATION)
         patch.setattr(check, "these_facts", lambda: FACTS)
         patch.setattr(reader, "in_order", lambda jobs: (job() for job in jobs))
@@ -143,8 +143,8 @@ class Machine:
         def open_snapshot(flags: int) -> FakeSnapshot:
             return self.snapshot.open(flags)
 
-        patch.setattr(sequence, "open_store", open_store)
-        patch.setattr(sequence, "open_snapshot", open_snapshot)
+        patch.setattr(opened, "open_store", open_store)
+        patch.setattr(opened, "open_snapshot", open_snapshot)
         patch.setattr(restore, "open_snapshot", open_snapshot)
         patch.setattr(marking, "open_snapshot", FakeSnapshot().open)
         patch.setattr(sequence, "power_off", self._power_off)
@@ -208,7 +208,7 @@ class Machine:
         self.snapshot = FakeSnapshot(STREAMS[name], swap_pages=SWAP_PAGES)
         plan = Plan("", Mode.PLATFORM, IMAGES[name], verify=verify)
         try:
-            hibernate(plan, partial(self._see, name), no_working_set(), Downtime())
+            hibernate_once(plan, partial(self._see, name), no_working_set(), Downtime())
         except PoweredOff:
             return "off"
         except TorporError as error:
@@ -261,7 +261,7 @@ class Machine:
         self.snapshot.before["create_image"] = lambda: self.put(disks)
         self.put((self.kind.disk(), *disks[1:]))
         plan = Plan("", Mode.PLATFORM, IMAGES[name])
-        hibernate(plan, lambda _message: None, no_working_set(), Downtime())
+        hibernate_once(plan, lambda _message: None, no_working_set(), Downtime())
         return "on"
 
     # Booting
