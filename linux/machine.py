@@ -4,10 +4,13 @@ import hashlib
 import os
 import re
 
-from linux.proc import lines, read
+from linux.proc import lines, mangled, read
 from linux.root import HOST, Root
 
 _MEMMAP = "/sys/firmware/memmap"
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_UUID_DIGITS = 32
+_HEX = frozenset("0123456789abcdef")
 
 
 def ram_map(root: Root = HOST) -> str:
@@ -46,8 +49,12 @@ def processor(root: Root = HOST) -> tuple[str, frozenset[str]]:
 
 
 def boot_id() -> str:
-    """Return what tells this boot from others (Documentation/admin-guide/sysctl/kernel.rst)."""
-    return read("/proc/sys/kernel/random/boot_id").strip()
+    """Return the UUID of this boot: Documentation/admin-guide/sysctl/kernel.rst. Raises OSError."""
+    said = read(_BOOT_ID).strip()
+    digits = said.replace("-", "")
+    if len(digits) != _UUID_DIGITS or not set(digits) <= _HEX:
+        raise mangled(_BOOT_ID)
+    return said
 
 
 def kernel_names() -> tuple[str, str, str, str]:

@@ -1,6 +1,5 @@
 """How much memory there is, how scarce it is (proc(5)), and what its pages are used for."""
 
-import errno
 import os
 import re
 from array import array
@@ -40,7 +39,7 @@ def memory(root: Root = HOST) -> dict[str, int]:
         if words[2:] == ["kB"] and words[1].isdecimal()
     }
     if not {"MemTotal", "MemFree"} <= sizes.keys():
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        raise proc.mangled(path)
     return sizes
 
 

@@ -4,7 +4,6 @@ Documentation/ABI/testing/sysfs-power, Documentation/admin-guide/pm/sleep-states
 """
 
 import ctypes
-import errno
 import os
 
 from linux import proc
@@ -56,7 +55,7 @@ def size_at(path: str) -> int:
     """Return the bytes of IMAGE_SIZE or RESERVED_SIZE. Raises OSError, EINVAL if it says none."""
     said = proc.read(path).strip()
     if not said.isdecimal():
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        raise proc.mangled(path)
     return int(said)
 
 

@@ -5,6 +5,7 @@ returns in it, line separators of Unicode, or what is no UTF-8. All of that come
 it. Every boot imports this: no `re`.
 """
 
+import errno
 import os
 
 from linux.open_file import OpenFile
@@ -17,6 +18,11 @@ def read(path: str) -> str:
     """Return the contents of a file. Raises OSError."""
     with open(path, "rb") as file:
         return os.fsdecode(file.read())
+
+
+def mangled(path: str) -> OSError:
+    """Return the error for a file that does not hold what the kernel writes there."""
+    return OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
 
 
 def write(path: str, text: str) -> None:

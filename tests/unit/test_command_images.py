@@ -16,6 +16,7 @@ import pytest
 from errors import UnreadableError
 from format.reader import ImageReader
 from format.tables import PageTypes
+from linux.machine import boot_id
 from state.files import write_text
 from store.image import FileSink
 from tests.forge import PAGE
@@ -251,6 +252,9 @@ def test_what_the_system_refuses_is_a_message(
     monkeypatch.setattr("torpor.commands.status.boot_id", failing(gone))
     expected = Result(6, "", "torpor: cannot use /proc/x: no such file or directory\n")
     assert torpor("status") == expected
+    monkeypatch.setattr("linux.machine.read", lambda _: "x\n")
+    monkeypatch.setattr("torpor.commands.status.boot_id", boot_id)
+    assert torpor("status").err.endswith("boot_id: invalid argument\n")
     monkeypatch.setattr("torpor.commands.status.boot_id", failing(OSError(5, "I/O error")))
     assert re.fullmatch(r"torpor: cannot use \S+\.py:\d+: i/o error\n", torpor("status").err)
 
