@@ -7,7 +7,8 @@ import fcntl
 import os
 import struct
 from itertools import starmap
-from typing import NamedTuple
+
+from named_tuple import NamedTuple
 
 # include/uapi/linux/fs.h
 FS_IOC_FIEMAP = 0xC020660B

@@ -6,7 +6,8 @@ scripts of cryptsetup (debian/functions, crypttab_foreach_entry), which know oct
 
 import os
 import re
-from typing import NamedTuple
+
+from named_tuple import NamedTuple
 
 PATH = "/etc/crypttab"
 _RANDOM_KEYS = ("/dev/urandom", "/dev/random", "/dev/hwrng")

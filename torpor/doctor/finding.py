@@ -1,7 +1,9 @@
 """What a check has to say."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from initramfs.generators.generator import Fault
