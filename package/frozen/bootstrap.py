@@ -7,7 +7,8 @@ import and never use, or only to be told what is known here:
 
 - crc32c asks for its own version (importlib.metadata brings email and zipfile) and imports its own
   command (argparse), construct its debugger (pdb, inspect) and pickle, and crcmod every checksum
-  that has a name, and its types.
+  that has a name, and its types. For fields that are no whole bytes, which no record of ours has,
+  construct fills tables: a twentieth of all that a boot with an image imports.
 - pyudev asks where its two libraries are: ctypes.util would look for ldconfig, gcc and ld, none of
   which an initramfs has. They have had these names for years.
 - argparse has its messages translated, for which nobody has a catalogue: gettext looks for it at
@@ -26,6 +27,13 @@ _STANDS_IN: dict[str, dict[str, object]] = {
     "ctypes.util": {"find_library": {"udev": "libudev.so.1", "c": "libc.so.6"}.get},
     "crc32c._cli": {"main": None},
     "construct.debug": {},
+    "construct.lib.binary": dict.fromkeys(
+        (
+            *("bits2bytes", "bits2integer", "bytes2bits", "bytes2integer", "integer2bits"),
+            *("integer2bytes", "swapbitsinbytes", "swapbytes", "swapbytesinbits"),
+            *("hexlify", "unhexlify"),
+        )
+    ),
     "crcmod.predefined": {},
     "crcmod.types": dict.fromkeys(("Buffer", "CrcFun", "CrcFunNoDefaultArgs")),
     "gettext": {

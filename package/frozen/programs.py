@@ -11,9 +11,10 @@ HERE = Path(__file__).resolve().parent
 # Libraries import these for cases that our programs do not have. A test lists what remains: a new
 # module there is either needed, or named here.
 UNUSED = (
+    # What bootstrap.py has in place of these:
     *("importlib.metadata", "ctypes.util", "gettext", "locale", "pickle", "platform"),
-    *("crc32c._cli", "construct.debug", "crcmod.predefined", "crcmod.types"),  # see bootstrap.py
-    "pdb",
+    *("crc32c._cli", "construct.debug", "construct.lib.binary", "crcmod.predefined"),
+    *("crcmod.types", "pdb"),
     *("_hashlib", "_ssl", "ssl"),  # OpenSSL, 5 MB: hashlib has the sums that we use without it
     *("asyncio", "multiprocessing", "concurrent.futures.process", "socket"),
     *("http", "ftplib", "urllib.request", "xml", "xmlrpc", "html", "email", "csv", "configparser"),

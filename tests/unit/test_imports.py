@@ -8,10 +8,11 @@ import pytest
 
 from tests.tools import ROOT
 
+BOOTSTRAP = str(ROOT / "package/frozen/bootstrap.py")
 START = f"""
 import sys
 sys.path += [{str(ROOT)!r}, {sysconfig.get_path("purelib")!r}]
-exec(open({str(ROOT / "package/frozen/bootstrap.py")!r}).read())
+exec(open({BOOTSTRAP!r}).read())
 stand_ins = [*sys.modules]
 """
 IMAGE = "import resume.__main__, resume.images"
@@ -48,3 +49,16 @@ def test_a_start_takes_few_imports(way: str, needed: set[str], heavy: set[str]) 
     found = {*done.stdout.split()}
     assert needed <= found
     assert not heavy & found
+
+
+def test_the_records_need_nothing_that_something_stands_in_for() -> None:
+    script = f"""
+import sys
+import pytest
+before = dict(sys.modules)
+exec(open({BOOTSTRAP!r}).read())
+import format.layout
+sys.modules |= before
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/unit/test_format_bytes.py"]))
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
