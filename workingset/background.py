@@ -7,7 +7,6 @@ from contextlib import suppress
 from errors import TorporError
 from linux import kmsg, programs
 from linux.kmsg import Log
-from state.working_set import save_working_set
 
 UNIT = "torpor-workingset.service"
 _SECONDS = 10.0
@@ -32,6 +31,8 @@ def bring_back(section: bytes, log: Log, start: Callable[[], None] = start_repla
     """Have the working set brought back in the background; returns at once."""
     if not section:
         return
+    from state.working_set import save_working_set  # nobody waits for this any more
+
     try:
         save_working_set(section)
         start()

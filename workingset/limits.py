@@ -1,9 +1,14 @@
-"""When a replay has to stop, so that no task waits for memory because of it."""
+"""When recording has to end, and a replay, so that no task waits for memory because of it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from linux.memory import high_watermarks, memory, pressure, scanned
+
+RECORDING = 2.0
+"""Seconds that somebody may wait for what is recorded."""
+PAGING_OUT = 3.0
+"""Seconds that swapping out may take; what is left then the kernel does."""
 
 _SPARE = 16 << 20
 """Bytes that others may take between two looks."""

@@ -14,10 +14,7 @@ from format.working_set import ProcessMemory, Ranges, pages_in
 from linux import PAGE_SIZE, tasks
 from linux.memory import excess, memory
 from linux.process_memory import MOST_RANGES, PAGE_OUT, advise
-from workingset.limits import in_groups
-
-LIMIT = 3.0
-"""Seconds that it may take; what is left then the kernel does."""
+from workingset.limits import PAGING_OUT, in_groups
 
 _FURTHER = 128 << 20
 """Bytes of swap that are written beyond what has to go: the kernel throws out that much more than
@@ -46,7 +43,7 @@ def to_page_out(image_size: int) -> int:
 
 def page_out(processes: Collection[ProcessMemory], wanted: int) -> int:
     """Have so many bytes swapped out, of each process its share; return how many were asked for."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + PAGING_OUT
     total = sum(pages_in(process.ranges) for process in processes)
     done = 0
     for process in processes:

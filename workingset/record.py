@@ -21,12 +21,10 @@ from format.working_set import (
 from linux.machine import boot_id
 from linux.mounts import MountTable, read_mounts
 from workingset.files import Examiner
+from workingset.limits import RECORDING
 from workingset.processes import Processes
 from workingset.trees import Places, Tree, trees
 from workingset.walkers import Walkers
-
-LIMIT = 2.0
-"""Seconds that somebody may wait for it."""
 
 _SHARE = 0.9
 """Of the time, for looking; the rest is for putting together what was found."""
@@ -41,7 +39,7 @@ Files = dict[bytes, CachedFile]
 
 
 def record(
-    *, with_paths: bool = True, limit: float = LIMIT, leave_out: Collection[int] = ()
+    *, with_paths: bool = True, limit: float = RECORDING, leave_out: Collection[int] = ()
 ) -> WorkingSet:
     """Return what is in memory now: files of local file systems, and processes.
 

@@ -1,4 +1,7 @@
-"""Records the working set in a process of its own, beside all that a hibernation does first."""
+"""Records the working set in a process of its own, beside all that a hibernation does first.
+
+That process begins early, and imports what only it needs.
+"""
 
 import os
 import select
@@ -9,14 +12,15 @@ from contextlib import suppress
 from functools import partial
 from typing import BinaryIO, NoReturn, Self
 
-from format.working_set import WorkingSet
 from linux.kmsg import Log
 from state.conf import NO_PATHS, OFF
-from workingset.page_out import LIMIT as PAGE_OUT_LIMIT
-from workingset.page_out import page_out, to_page_out
-from workingset.record import LIMIT, fit, record
+from workingset.limits import PAGING_OUT, RECORDING
 
-MOST_SECONDS = 2 * (LIMIT + PAGE_OUT_LIMIT)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from format.working_set import WorkingSet
+
+MOST_SECONDS = 2 * (RECORDING + PAGING_OUT)
 """Of each wait. Then it is given up: it waits for a disk or a server that does not answer."""
 
 _GO_ON = b"."
@@ -24,6 +28,12 @@ _TOLD, _FAILED = b"+", b"-"
 """What a part begins with, before its size."""
 _SIZE = 8
 """Bytes of that number."""
+
+
+def _record(*, with_paths: bool, limit: float, leave_out: list[int]) -> "WorkingSet":
+    from workingset.record import record
+
+    return record(with_paths=with_paths, limit=limit, leave_out=leave_out)
 
 
 class Recorder:
@@ -39,8 +49,8 @@ class Recorder:
         image_size: int,
         log: Log,
         *,
-        look: Callable[..., WorkingSet] = record,
-        limit: float = LIMIT,
+        look: "Callable[..., WorkingSet]" = _record,
+        limit: float = RECORDING,
         most: float = MOST_SECONDS,
     ) -> None:
         """`wish` is one of WORKING_SETS; a snapshot will have `image_size` bytes at most.
@@ -132,11 +142,14 @@ class Recorder:
         return bytes(given)
 
 
-def _parts(look: Callable[[], WorkingSet], image_size: int) -> Iterator[bytes]:
+def _parts(look: "Callable[[], WorkingSet]", image_size: int) -> Iterator[bytes]:
     """Yield the words for a working set and, behind a zero, its section, then other words.
 
     These are of what was swapped out before, b"" if there was no need.
     """
+    from workingset.page_out import page_out, to_page_out
+    from workingset.record import fit
+
     begun = time.monotonic()
     whole, section = fit(look())
     wanted = to_page_out(image_size)

@@ -32,12 +32,19 @@ FOR_REFUSALS = {
 }
 """What a boot needs that does not restore its image, or whose store is a file."""
 
+THE_RECORDERS = {"workingset.record", "workingset.page_out", "format.working_set"}
+"""What the process that records the working set imports for itself."""
+
 
 @pytest.mark.parametrize(
     ("way", "needed", "heavy"),
     [
         (IMAGE, {"construct", "crcmod", "guard.compare", "resume.restore"}, HEAVY | FOR_REFUSALS),
-        (HIBERNATION, {"argparse", "hibernate.sequence", "workingset.record"}, HEAVY),
+        (
+            HIBERNATION,
+            {"argparse", "hibernate.sequence", "workingset.recorder"},
+            HEAVY | THE_RECORDERS,
+        ),
     ],
     ids=["image", "hibernation"],
 )

@@ -286,5 +286,5 @@ def test_who_has_little_or_is_gone_or_another_is_left_alone(asked: Ranges) -> No
 
 
 def test_it_ends_in_time(asked: Ranges, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_out_module, "LIMIT", 0.0)
+    monkeypatch.setattr(page_out_module, "PAGING_OUT", 0.0)
     assert page_out([mine((0, 5000))], 1 << 40) == 0

@@ -66,8 +66,8 @@ def test_nothing_is_swapped_out_before_all_is_recorded_and_asked_for(
         asked.touch()
         return wanted
 
-    monkeypatch.setattr(recorder, "page_out", page_out)
-    monkeypatch.setattr(recorder, "to_page_out", lambda _size: 5 << 20)
+    monkeypatch.setattr("workingset.page_out.page_out", page_out)
+    monkeypatch.setattr("workingset.page_out.to_page_out", lambda _size: 5 << 20)
     said: list[str] = []
     with Recorder(ON, 0, said.append, most=LONG_ENOUGH):
         time.sleep(0.2)
