@@ -53,6 +53,10 @@ def preferred_image_size() -> int:
 
 def size_at(path: str) -> int:
     """Return the bytes of IMAGE_SIZE or RESERVED_SIZE. Raises OSError, EINVAL if it says none."""
+    return _number(path)
+
+
+def _number(path: str) -> int:
     said = proc.read(path).strip()
     if not said.isdecimal():
         raise proc.mangled(path)
@@ -67,10 +71,12 @@ def set_size(path: str, size: int) -> None:
 def named_place() -> tuple[int, int]:
     """Return the device number and the page that are named to the kernel; 0 for none.
 
-    There it would resume from, and there it writes an image of its own. Raises OSError, ValueError.
+    There it would resume from, and there it writes an image of its own. Raises OSError.
     """
-    major, _, minor = proc.read(RESUME).partition(":")
-    return os.makedev(int(major), int(minor)), int(proc.read(RESUME_OFFSET))
+    major, _, minor = proc.read(RESUME).strip().partition(":")
+    if not (major.isdecimal() and minor.isdecimal()):
+        raise proc.mangled(RESUME)
+    return os.makedev(int(major), int(minor)), _number(RESUME_OFFSET)
 
 
 def name_place(device: int, page: int) -> None:

@@ -207,7 +207,7 @@ def test_a_kernel_that_says_something_else(kernel: Kernel, contents: str) -> Non
 
 def test_a_kernel_without_hibernation(kernel: Kernel) -> None:
     kernel.resume.unlink()
-    with pytest.raises(SetupError, match="No such file"):
+    with pytest.raises(SetupError, match="resume cannot be set: no such file or directory"):
         kernel.announce("")
     assert retract()
 

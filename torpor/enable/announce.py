@@ -47,8 +47,9 @@ def announce(settings: Settings, root: Root = HOST) -> None:
             device, page = wanted
             write_text(PATH, f"{os.major(device)}:{os.minor(device)} {page}\n")
             power.name_place(*wanted)
-    except (OSError, ValueError) as error:
-        raise SetupError(f"{power.RESUME} cannot be set: {error}") from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SetupError(f"{power.RESUME} cannot be set: {reason}") from error
 
 
 def retract() -> bool:
@@ -61,7 +62,7 @@ def retract() -> bool:
         ours = read_announced()
         if ours is not None and ours == power.named_place():
             power.name_none()
-    except (OSError, ValueError):
+    except OSError:
         return False
     remove(PATH)
     return True
