@@ -4,8 +4,8 @@ import mmap
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -17,9 +17,9 @@ THREAD_STACK = 256 << 10
 """Bytes for the stack of a thread: the default of 8 MiB would be locked in memory with all the
 rest. Those that write an image begin when hardly any memory is free."""
 
-CHUNK_SIZE = 1 << 20
-"""Bytes of stream in the chunks that we write. LZ4 is a third slower with 64 KiB; more would only
-take more memory."""
+CHUNK_SIZE = 2 << 20
+"""Bytes of stream in the chunks that we write. Python has as much to do for a small one, and lets
+its lock go as often; more would only take more memory."""
 
 _MEMORY_PER_THREAD = 64 << 20
 """Bytes that a machine has to have for each thread: it takes some 5 MiB of them."""
@@ -36,7 +36,7 @@ THREADS = _thread_count(
 """Threads that compress or decompress, the one that takes the results among them; the codec and the
 checksum run outside Python's lock."""
 
-DEPTH = 2 * THREADS + 1
+DEPTH = THREADS + 2
 """Jobs begun before the first one's result is taken, and so the buffers that they need."""
 
 
@@ -101,22 +101,27 @@ class Threads:
     Not concurrent.futures: a job is no quicker here, but that is 24 ms of imports.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, processors: Sequence[int] = ()) -> None:
+        """Each thread runs on one of the `processors`, or wherever there are none left for it."""
         self._count = count
+        self._processors = processors
         self._jobs: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def begin(self, run: Callable[[], T]) -> Job[T]:
         """Have it run; return the job, whose result is to be taken."""
         while len(self._threads) < self._count:
-            thread = threading.Thread(target=self._work, daemon=True)
+            processor = self._processors[len(self._threads) :][:1]
+            thread = threading.Thread(target=self._work, args=processor, daemon=True)
             thread.start()
             self._threads.append(thread)
         job = Job(run)
         self._jobs.put(job)
         return job
 
-    def _work(self) -> None:
+    def _work(self, processor: int | None = None) -> None:
+        if processor is not None:
+            _stay_on({processor})
         while (job := self._jobs.get()) is not None:
             job.carry_out()
 
@@ -138,7 +143,28 @@ class Threads:
             self._threads.pop().join()
 
 
-def in_order(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
+def _stay_on(processors: set[int]) -> None:
+    """Have this thread run on these and no other, while there is one of them."""
+    with suppress(OSError):
+        os.sched_setaffinity(0, processors)
+
+
+@contextmanager
+def _spread(*, alone: bool) -> Generator[list[int], None, None]:
+    """Yield processors for other threads while this one, if `alone`, has one for itself."""
+    if not alone:
+        yield []
+        return
+    allowed = os.sched_getaffinity(0)
+    own, *others = sorted(allowed)
+    _stay_on({own})
+    try:
+        yield others
+    finally:
+        _stay_on(allowed)
+
+
+def in_order(jobs: Iterable[Callable[[], T]], *, alone: bool = False) -> Generator[T, None, None]:
     """Run the jobs on THREADS threads and yield their results in the order of the jobs.
 
     At most DEPTH jobs are under way or waiting to be taken: when job n is drawn from `jobs`, the
@@ -146,9 +172,11 @@ def in_order(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
     The caller, who draws and uses, does jobs itself rather than wait for one: as many threads as
     processors, none of which has to wait for one.
     The first error of a job is raised in its place. No thread is left when this ends, or is closed.
+    Where this process is `alone` on the machine, each thread has a processor of its own: a
+    scheduler may leave two of them on one, if these share no cache.
     """
     pending: deque[Job[T]] = deque()
-    with closing(Threads(THREADS - 1)) as threads:
+    with _spread(alone=alone) as others, closing(Threads(THREADS - 1, others)) as threads:
         for job in jobs:
             pending.append(threads.begin(job))
             if len(pending) == DEPTH:

@@ -81,12 +81,13 @@ class ImageReader:
         """Bytes of the image."""
         return self._trailer.image_size
 
-    def chunks(self) -> Generator[Decoded, None, None]:
+    def chunks(self, *, alone: bool = False) -> Generator[Decoded, None, None]:
         """Yield the kernel stream, chunk by chunk, each one checked before it is seen.
 
-        A chunk's memory is used again for a later one: use it before asking for the next.
+        A chunk's memory is used again for a later one: use it before asking for the next. `alone`
+        is for pipeline.in_order.
         """
-        return in_order(self._decode_jobs(self.index.sections[0]))
+        return in_order(self._decode_jobs(self.index.sections[0]), alone=alone)
 
     def stream(self) -> Generator[memoryview, None, None]:
         """Yield what `chunks` does, the bytes alone."""

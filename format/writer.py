@@ -69,14 +69,17 @@ class ImageWriter:
         self._idle.append((encoder, self._sink.write(pages)))
         self.size += len(pages)
 
-    def write_stream(self, read: ReadStream, progress: Callable[[int], None]) -> int:
+    def write_stream(
+        self, read: ReadStream, progress: Callable[[int], None], *, alone: bool = False
+    ) -> int:
         """Write the kernel stream that `read` gives, return its size in bytes.
 
         It comes before all tables. `progress` is told the bytes of stream written, after each
-        chunk. Raises what `read`, the sink or `progress` raises, and DamagedError for a stream
-        that is not whole pages.
+        chunk; `alone` is for pipeline.in_order. Raises what `read`, the sink or `progress` raises,
+        and DamagedError for a stream that is not whole pages.
         """
-        return self._write_section(records.KERNEL_STREAM, partial(_fill, read), progress)
+        fill = partial(_fill, read)
+        return self._write_section(records.KERNEL_STREAM, fill, progress, alone=alone)
 
     def write_table(self, kind: int, data: bytes) -> None:
         """Write a section that is read as a whole: any kind but records.KERNEL_STREAM."""
@@ -91,14 +94,16 @@ class ImageWriter:
             rest = rest[len(part) :]
             return len(part)
 
-        self._write_section(kind, fill, lambda _done: None)
+        self._write_section(kind, fill, lambda _done: None, alone=False)
 
-    def _write_section(self, kind: int, fill: Fill, progress: Callable[[int], None]) -> int:
+    def _write_section(
+        self, kind: int, fill: Fill, progress: Callable[[int], None], *, alone: bool
+    ) -> int:
         """Write what `fill` gives, a chunk each time, and return its size in bytes."""
         first = len(self._offsets)
         self._append(records.Section(kind, first, 0, 0).build_header(self._seed))
         done = 0
-        with closing(in_order(self._encode_jobs(fill, first))) as encoded:
+        with closing(in_order(self._encode_jobs(fill, first), alone=alone)) as encoded:
             for chunk in encoded:
                 if len(self._offsets) == records.MAX_CHUNKS:
                     raise TorporError(f"the stream is longer than an image may be, {done} bytes")

@@ -61,7 +61,7 @@ class Writing:
 
         with closing(self._sink), closing(self._types):
             writer = ImageWriter(self._sink, self._superblock, self._encoders)
-            raw = writer.write_stream(partial(self._read, snapshot), go_on)
+            raw = writer.write_stream(partial(self._read, snapshot), go_on, alone=True)
             writer.write_table(records.GUARD, Guard(guard).build())
             writer.write_table(records.MACHINE_FACTS, self._facts)
             if self.working_set:

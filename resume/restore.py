@@ -42,7 +42,7 @@ def load(image: ImageReader, snapshot: SnapshotDevice, progress: Callable[[], No
     Raises OSError for what the kernel says of it.
     """
     done = 0
-    with closing(image.chunks()) as chunks:
+    with closing(image.chunks(alone=True)) as chunks:
         for chunk in chunks:
             done += _write(snapshot, chunk.pages, done)
             progress()

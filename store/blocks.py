@@ -16,7 +16,7 @@ from format.mark import MAX_EXTENTS, Extents, Mark, MarkState, build_map, map_pa
 from format.pipeline import THREADS, Job, PageBuffer, Threads
 from format.sink import Wait
 
-WRITES = 2 + THREADS // 2
+WRITES = 2 + THREADS // 4
 """Writes under way at once. Where the queue of a device is shorter, the kernel lets them wait."""
 
 Allocate = Callable[[int], Extents]

@@ -1,5 +1,6 @@
 """Writer and reader: streams of every shape, codecs, threads, and the checksum both rely on."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -283,3 +284,23 @@ def test_closing_in_the_middle_leaves_no_thread() -> None:
     count = len(begun)
     sleep(0.02)
     assert count == len(begun) <= DEPTH
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_each_thread_has_a_processor_of_its_own_where_nothing_else_runs(
+    monkeypatch: pytest.MonkeyPatch, *, alone: bool
+) -> None:
+    allowed = os.sched_getaffinity(0)
+    processors = sorted(allowed)
+    monkeypatch.setattr(pipeline, "THREADS", len(processors))
+    seen: dict[int, set[int]] = {}
+
+    def job() -> None:
+        seen[threading.get_ident()] = os.sched_getaffinity(0)
+        sleep(0.001)  # so that others have some of them, too
+
+    for _ in in_order([job] * 50, alone=alone):
+        pass
+    each = [{own} for own in processors] if alone else [allowed] * len(processors)
+    assert sorted(map(sorted, seen.values())) == sorted(map(sorted, each))
+    assert os.sched_getaffinity(0) == allowed
