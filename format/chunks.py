@@ -5,12 +5,12 @@ a test holds the struct below equal to layout.ChunkHeader.
 """
 
 import struct
+from typing import NamedTuple
 
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE, codec, layout, whole_pages
 from format.checksum import crc32c
 from format.pipeline import PageBuffer
-from named_tuple import NamedTuple
 
 _BARE_HEADER = struct.Struct("<4sBB2xQII20x")
 """A chunk's header before its checksum."""

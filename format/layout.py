@@ -11,7 +11,7 @@ imports construct, and none of its errors gets out.
 
 from array import array
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from construct import (
@@ -44,7 +44,6 @@ from errors import DamagedError, TorporError
 from format import PAGE_SIZE
 from format.checksum import Buffer, crc32c
 from format.first_page import MARK_MAGIC, SUPERBLOCK_MAGIC
-from named_tuple import NamedTuple
 
 IMAGE_VERSION = 2
 VERSION = 1

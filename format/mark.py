@@ -8,14 +8,13 @@ are counted from its beginning, for a store in a file too.
 from array import array
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE, layout
 from format.checksum import Buffer, seed
 from format.first_page import MARK_MAGIC, MARK_OFFSET
-from named_tuple import NamedTuple
 
 MAX_LOADS = 3
 """Boots that may end while they load the image: a kernel that dies of it would boot for ever."""

@@ -4,14 +4,13 @@
 for each; what it returns has been checked. Texts are as os.fsdecode has them.
 """
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format import PAGE_SIZE, layout
 from format.checksum import Buffer, seed
 from format.first_page import SUPERBLOCK_MAGIC
-from named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from array import array

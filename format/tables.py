@@ -4,12 +4,11 @@ docs/FORMAT.md, "Guard", "Machine facts", "Page types".
 """
 
 from enum import IntEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from errors import DamagedError, UnsupportedError
 from format import layout
 from format.records import GUARD, MACHINE_FACTS, PAGE_TYPES, WORKING_SET, Table
-from named_tuple import NamedTuple
 
 MAX_ENTRIES = 4096
 

@@ -5,7 +5,7 @@ docs/FORMAT.md, "Working set". Pages of files and processes are named, none of t
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
@@ -13,7 +13,6 @@ from format import layout
 from format.checksum import crc32c
 from format.packed import Unpacked, encode_numbers, number_at, ranges_at
 from format.records import MAX_TABLE_SIZE, MAX_WORKING_SET_SIZE
-from named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from array import array

@@ -7,10 +7,9 @@ directories up to MAX_DIRECTORIES in all, and no chain further than to its MAX_J
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from guard.device import PIECE, Read, pieces
-from named_tuple import NamedTuple
 
 MAX_TABLE = 64 << 20
 MAX_DIRECTORIES = 16 << 20

@@ -8,10 +8,10 @@ import hashlib
 import struct
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from guard.clusters import MAX_TABLE, DirectoryTree, Geometry, Run, Volume
 from guard.device import Read
-from named_tuple import NamedTuple
 
 _SECTOR = 512
 _BOOT_SECTORS = 12

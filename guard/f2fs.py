@@ -7,9 +7,9 @@ the unmount writes one, too. What was synced since (fsync) is behind the end of 
 import hashlib
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from guard.device import Read
-from named_tuple import NamedTuple
 
 _START = 1024
 _SUPERBLOCK_SIZE = 3072

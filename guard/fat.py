@@ -12,10 +12,10 @@ to date, from the file to the root (edk2's FatPkg/EnhancedFatDxe/Flush.c).
 import hashlib
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from guard.clusters import ENTRY_SIZE, Digest, DirectoryTree, Geometry, Run, Volume
 from guard.device import Read, pieces
-from named_tuple import NamedTuple
 
 _BOOT_SIZE = 512
 _BPB = struct.Struct("<11xHBHBHHBH8xI")

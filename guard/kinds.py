@@ -3,12 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from format.tables import Method
 from guard import sample, swap
 from guard.device import Read
-from named_tuple import NamedTuple
 
 OF_TYPE = {
     **dict.fromkeys(("ext2", "ext3", "ext4"), Method.EXT),

@@ -10,9 +10,9 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from guard.device import Read, pieces
-from named_tuple import NamedTuple
 
 MAX_MFT = 2 << 30
 MAX_BITMAP = 64 << 20

@@ -1,14 +1,13 @@
 """A device, or what a loop device shows of one: no boot sets that up, but the bytes are there."""
 
 import re
-from typing import Self
+from typing import NamedTuple, Self
 
 from format.pipeline import PageBuffer
 from guard.device import Device
 from guard.layers import describe
 from linux import stack
 from linux.root import Root
-from named_tuple import NamedTuple
 from store.locate import node_of_number
 
 _LINE = r"loop offset (\d{1,19}) size (\d{1,19})\n"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from errors import Attempt, DeviceNotFoundError, KernelRefusedError, command
 from format.tables import GuardEntry, Method
@@ -11,7 +12,6 @@ from guard.part import Part, shown_by
 from linux import stack
 from linux.mounts import Mount, MountTable, file_systems
 from linux.root import HOST
-from named_tuple import NamedTuple
 from store.locate import node_of_number
 
 

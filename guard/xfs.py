@@ -2,10 +2,10 @@
 
 import hashlib
 import struct
+from typing import NamedTuple
 
 from guard.device import Read
 from guard.xfs_log import BLOCK, add_log
-from named_tuple import NamedTuple
 
 _SUPERBLOCK_SIZE = 512
 _MAGIC = b"XFSB"

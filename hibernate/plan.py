@@ -1,13 +1,12 @@
 """What was asked for."""
 
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID, uuid4
 
 from errors import KernelRefusedError
 from format.codec import DEFAULT
 from hibernate.power_off import Mode, default_mode
 from linux import power, stall
-from named_tuple import NamedTuple
 from state.conf import ON, Conf
 
 

@@ -7,8 +7,7 @@ import fcntl
 import os
 import struct
 from itertools import starmap
-
-from named_tuple import NamedTuple
+from typing import NamedTuple
 
 # include/uapi/linux/fs.h
 FS_IOC_FIEMAP = 0xC020660B

@@ -3,10 +3,10 @@
 import fcntl
 import os
 import struct
+from typing import NamedTuple
 
 from linux.block import decode_device
 from linux.open_file import OpenFile
-from named_tuple import NamedTuple
 
 LOOP_GET_STATUS64 = 0x4C05
 

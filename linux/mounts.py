@@ -7,12 +7,12 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from linux import proc, stack
 from linux.block import decode_device
 from linux.proc import lines, unescaped
 from linux.root import HOST, Root
-from named_tuple import NamedTuple
 
 _OURS = "/proc/self/mountinfo"
 _BTRFS = "/sys/fs/btrfs"

@@ -9,12 +9,12 @@ import errno
 import os
 from array import array
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from linux import PAGE_SIZE
 from linux.libc import checked, libc, number_of
 from linux.open_file import OpenFile
 from linux.page_cache import Runs, runs
-from named_tuple import NamedTuple
 
 MOST_RANGES = 1024
 """UIO_MAXIOV, include/uapi/linux/uio.h."""

@@ -5,10 +5,10 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from linux.block import slaves
 from linux.root import HOST, Root
-from named_tuple import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

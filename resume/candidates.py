@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from errors import (
     DamagedError,
@@ -17,7 +18,6 @@ from format.reader import ImageReader
 from format.records import GUARD
 from format.tables import Guard, GuardEntry, Method
 from guard.compare import is_held
-from named_tuple import NamedTuple
 from resume.check import Machine, check_machine
 from resume.find import Found
 from store.header import StoreHeader, read_header

@@ -2,14 +2,13 @@
 
 import re
 from itertools import zip_longest
-from typing import Self
+from typing import NamedTuple, Self
 
 from errors import DamagedError, OtherHardwareError, OtherKernelError
 from format.reader import ImageReader
 from format.records import MACHINE_FACTS, Identity
 from format.tables import MachineFacts
 from linux.proc import lines
-from named_tuple import NamedTuple
 from store.identity import these_facts, this_machine
 
 _NAMED = 6

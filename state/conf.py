@@ -1,11 +1,10 @@
 """/etc/torpor.conf: the defaults of `torpor hibernate`; torpor.conf(5)."""
 
 import re
-from typing import Self
+from typing import NamedTuple, Self
 
 from errors import ConfigurationError
 from format import codec
-from named_tuple import NamedTuple
 from state.files import read_text
 
 PATH = "/etc/torpor.conf"

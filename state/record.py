@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from errors import StateError, TorporError, UnreadableError, of_system
 from linux.machine import boot_id
-from named_tuple import NamedTuple
 from state.boot import MAX_TIME, BootRecord
 from state.files import read_text, write_text
 

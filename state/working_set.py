@@ -7,12 +7,11 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from errors import StateError
 from format.working_set import MAX_FILE_SIZE, PAGES_IN_MIB, build_file, parse_file
 from linux import tasks
-from named_tuple import NamedTuple
 from state.files import read_bytes, remove, write_bytes, write_text
 from state.record import read_fields
 

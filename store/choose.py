@@ -6,6 +6,7 @@ Nothing is opened for writing: whoever hibernates opens what was found here (sto
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from errors import (
     ConfigurationError,
@@ -19,7 +20,6 @@ from linux import cmdline
 from linux.installation import machine_id
 from linux.mounts import active_swaps
 from linux.root import HOST, Root
-from named_tuple import NamedTuple
 from state.conf import Conf
 from state.location import PATH as LOCATION
 from state.location import Location, named_location

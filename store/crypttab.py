@@ -6,8 +6,7 @@ scripts of cryptsetup (debian/functions, crypttab_foreach_entry), which know oct
 
 import os
 import re
-
-from named_tuple import NamedTuple
+from typing import NamedTuple
 
 PATH = "/etc/crypttab"
 _RANDOM_KEYS = ("/dev/urandom", "/dev/random", "/dev/hwrng")

@@ -8,13 +8,12 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from errors import Attempt, DeviceNotFoundError, StateError, StoreRefusedError
 from linux import efivar
 from linux.efivar import HIBERNATE_LOCATION
-from named_tuple import NamedTuple
 from store.header import StoreHeader
 from store.locate import find_device
 from store.place import place_of

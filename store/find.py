@@ -6,6 +6,7 @@ alike, in the same words.
 
 import os
 from enum import StrEnum
+from typing import NamedTuple
 
 from errors import (
     DeviceNotFoundError,
@@ -19,7 +20,6 @@ from format.first_page import KERNEL_IMAGE, SWAP
 from linux.mounts import MountTable, SwapArea, active_swaps, read_mounts
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
-from named_tuple import NamedTuple
 from store.device import DeviceStore, claim
 from store.file_store import FileStore, page_runs, store_extents
 from store.header import StoreHeader, read_header

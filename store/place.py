@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from errors import Attempt, DeviceNotFoundError, StoreRefusedError, cannot
 from format import PAGE_SIZE
@@ -24,7 +25,6 @@ from linux.mounts import Mount, MountTable, read_mounts
 from linux.open_file import OpenFile
 from linux.proc import unescaped
 from linux.root import HOST, Root
-from named_tuple import NamedTuple
 from store import crypttab
 from store.locate import node_of_number
 from store.served import why_served

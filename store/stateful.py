@@ -9,11 +9,11 @@ for stores, file systems and whatever else is set up; docs/RELIABILITY.md, "Stac
 
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from errors import command
 from linux.device_mapper import Target
 from linux.root import Root
-from named_tuple import NamedTuple
 
 _CLASS = "/sys/class/block"
 

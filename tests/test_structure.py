@@ -13,18 +13,17 @@ from tests.tools import ROOT
 MANUAL = ROOT / "docs/torpor.8"
 FILE_LIMIT, FUNCTION_LIMIT = 400, 50
 """Lines."""
-NAMED = {"named_tuple"}
-GROUND = {"errors", "linux", *NAMED}
+GROUND = {"errors", "linux"}
 ALLOWED = {
-    "linux": NAMED,
-    "format": {"errors", *NAMED},
+    "linux": set[str](),
+    "format": {"errors"},
     "state": GROUND | {"format"},
     "store": GROUND | {"format", "state"},
     "guard": GROUND | {"format", "store"},
     "hibernate": GROUND | {"format", "store", "state", "guard", "workingset"},
     "resume": GROUND | {"format", "store", "state", "guard"},
     "workingset": GROUND | {"format", "store", "state"},
-    "initramfs/archive": {"errors", *NAMED},
+    "initramfs/archive": {"errors"},
     "initramfs/generators": GROUND | {"format", "store", "state", "initramfs/archive"},
     "initramfs/loaders": GROUND | {"state", "initramfs/archive", "initramfs/generators"},
     "torpor/doctor": GROUND
@@ -39,7 +38,7 @@ ALLOWED = {
 
 Those not named here are no part of the programs.
 """
-PROGRAMS = {"errors", "named_tuple", *ALLOWED}
+PROGRAMS = {"errors", *ALLOWED}
 OTHERS = {"bench", "package", "tests", "vm"}
 """They may import the programs, and no program imports them."""
 
@@ -134,12 +133,7 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def test_files_and_functions_stay_small() -> None:
-    files = [
-        ROOT / "build.py",
-        ROOT / "errors.py",
-        ROOT / "named_tuple.py",
-        *sources(*ALLOWED, *OTHERS),
-    ]
+    files = [ROOT / "build.py", ROOT / "errors.py", *sources(*ALLOWED, *OTHERS)]
     found = [(path, *function) for path in files for function in functions(path)]
     assert len(files) > 200
     assert len(found) > 2000

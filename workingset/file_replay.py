@@ -9,12 +9,12 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
+from typing import NamedTuple
 
 from format.working_set import CachedFile, FileSystem, Ranges, pages_in
 from linux import PAGE_SIZE, opening
 from linux.extents import FileExtent, file_extents
 from linux.page_cache import Residency, Runs, largest_readahead
-from named_tuple import NamedTuple
 from workingset.files import check_of
 from workingset.limits import Limits, in_groups
 from workingset.stats import Skipped, Stats

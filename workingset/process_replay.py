@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from itertools import chain, islice
+from typing import NamedTuple
 
 from format.working_set import ProcessMemory, Ranges, pages_in
 from linux import PAGE_SIZE, process_memory, tasks
 from linux.process_memory import Mapping, PageMap
-from named_tuple import NamedTuple
 from workingset.limits import Limits, in_groups
 from workingset.stats import Stats
 

@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache, partial
+from typing import NamedTuple
 
 from errors import DeviceNotFoundError
 from format.working_set import MAX_FILE_SYSTEMS
 from linux.mounts import Mount, MountTable, open_mount
 from linux.root import HOST
-from named_tuple import NamedTuple
 from store.locate import find_device, name_of, node_of_number
 
 

@@ -11,11 +11,10 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from format.working_set import CachedFile
 from linux import opening
-from named_tuple import NamedTuple
 from workingset.files import Examiner
 from workingset.trees import Tree, open_tree
 

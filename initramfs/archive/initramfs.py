@@ -5,13 +5,12 @@ import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from errors import InitramfsError
 from initramfs.archive.cpio import TRAILER, Inode, Member, as_string, read_archives
 from initramfs.archive.uki import initramfs_in
 from initramfs.archive.unpack import PIECE, Room, Stream
-from named_tuple import NamedTuple
 
 KEEP_LIMIT = 32 << 20
 """Bytes of one file that are looked at; what is larger is not what it should be."""

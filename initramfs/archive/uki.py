@@ -5,10 +5,9 @@ The UAPI group's specification of unified kernel images, and Microsoft's of the 
 
 import struct
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from errors import InitramfsError
-from named_tuple import NamedTuple
 
 _HEADER_AT = 0x3C
 _HEADER = struct.Struct("<4s2xH12xH2x")

@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from initramfs.archive.initramfs import Initramfs
 from initramfs.generators.joined import Array, Joined
 from initramfs.generators.layers import Crypt, Known, Opened, Volume
 from linux.root import Root
-from named_tuple import NamedTuple
 from state.location import Location
 from store import crypttab
 

@@ -2,11 +2,11 @@
 
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from initramfs.generators import shell
 from initramfs.generators.kernels import order
 from linux.root import Root
-from named_tuple import NamedTuple
 
 CONF = "/etc/mkinitcpio.conf"
 DROP_IN = f"{CONF}.d/torpor.conf"

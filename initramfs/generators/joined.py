@@ -2,11 +2,11 @@
 
 import os
 import re
+from typing import NamedTuple
 
 from linux import attached
 from linux.root import Root
 from linux.stack import Layer
-from named_tuple import NamedTuple
 
 _LOCAL = ("", "pcie")
 """What an NVMe controller inside the machine says of its transport (nvme_sysfs_show_transport)."""

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from initramfs.generators.joined import Array, Joined, joined
 from linux.proc import unescaped
 from linux.root import HOST, Root
 from linux.stack import ENCRYPTED, Layer
-from named_tuple import NamedTuple
 from store.crypttab import Line
 
 _CRYPTS_PART = r"CRYPT-(SUBDEV-|INTEGRITY-.*_dif$|TCRYPT-.*_\d$)"

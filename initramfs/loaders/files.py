@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from initramfs.archive.initramfs import Source
 from initramfs.generators import kernels
 from linux import cmdline
 from linux.efivar import ATTRIBUTES_SIZE, EFI, FOLDER, text_of
 from linux.root import Root
-from named_tuple import NamedTuple
 
 KERNEL = re.compile(r"(vmlinuz|vmlinux|kernel|bzImage|linux)(-?)(.*)$")
 """What is named like a kernel."""

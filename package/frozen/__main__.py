@@ -83,13 +83,7 @@ def _binaries() -> list[Path]:
 def _sources() -> Iterator[Path]:
     for folder in SOURCES:
         yield from sorted((ROOT / folder).rglob("*.py"))
-    yield from (
-        ROOT / "errors.py",
-        ROOT / "named_tuple.py",
-        SPEC,
-        Path(changelog.__file__),
-        changelog.CHANGELOG,
-    )
+    yield from (ROOT / "errors.py", SPEC, Path(changelog.__file__), changelog.CHANGELOG)
 
 
 def _start(program: Program, work: Path) -> subprocess.Popen[bytes]:

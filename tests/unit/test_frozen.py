@@ -26,7 +26,7 @@ from tests.test_structure import ALLOWED, imports
 from tests.tools import ROOT, output, unavailable
 from torpor.commands import COMMANDS
 
-OURS = {"errors", "named_tuple", *(folder.partition("/")[0] for folder in ALLOWED)}
+OURS = {"errors", *(folder.partition("/")[0] for folder in ALLOWED)}
 """Our modules at the top."""
 DYNLOAD = f"python{sys.version_info[0]}.{sys.version_info[1]}/lib-dynload"
 

@@ -1,9 +1,7 @@
 """What a check has to say."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-from named_tuple import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from initramfs.generators.generator import Fault
