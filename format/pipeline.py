@@ -102,7 +102,7 @@ class Threads:
     """
 
     def __init__(self, count: int, processors: Sequence[int] = ()) -> None:
-        """Each thread runs on one of the `processors`, or wherever there are none left for it."""
+        """Each thread runs on one of the `processors`, or, with too few, where its maker does."""
         self._count = count
         self._processors = processors
         self._jobs: SimpleQueue[Job[Any] | None] = SimpleQueue()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from errors import UnreadableError
+from format.pipeline import CHUNK_SIZE
 from format.reader import ImageReader
 from format.tables import PageTypes
 from linux.machine import boot_id
@@ -117,7 +118,7 @@ def test_pack_and_unpack(torpor: Torpor, tmp_path: Path, size: int) -> None:
     assert back.read_bytes() == stream.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "image", "stream"]
     facts, _ = inspected(torpor, image)
-    assert facts["chunks"] == -(-size // (1 << 20))
+    assert facts["chunks"] == -(-size // CHUNK_SIZE)
     assert facts["kernel_release"] == os.uname().release
 
 
