@@ -12,6 +12,7 @@ import pytest
 
 from bench import probes
 from bench.profile import ROLES, Profile, probed, profiles_in
+from format.pipeline import CHUNK_SIZE
 from package.frozen import __main__ as freezer
 from package.frozen.programs import PROGRAMS, Program
 from tests.initramfs.installed import BUILD
@@ -19,7 +20,7 @@ from tests.tools import ROOT, unavailable
 from tests.vectors import images
 
 TEXT = b"the same again and again, "
-STREAM = images.noise(1 << 20) + bytes(1 << 20) + (TEXT * (1 << 16))[: 1 << 20]
+STREAM = images.noise(CHUNK_SIZE) + bytes(CHUNK_SIZE) + (TEXT * (1 << 17))[:CHUNK_SIZE]
 """A chunk that LZ4 makes no smaller, one of zeros, and one that it does."""
 
 

@@ -122,10 +122,11 @@ def test_where_there_can_be_no_process_all_is_got_later(
 
 def test_who_gets_pages_ends_with_the_store(store: SwapStore, device: FakeSnapshot) -> None:
     device.before["avail_swap_size"] = partial(time.sleep, 60)
+    others = Path(CHILDREN).read_text()
     store.begin_ahead(1 << 20)
-    assert Path(CHILDREN).read_text()
+    assert Path(CHILDREN).read_text() != others
     store.close()
-    assert not Path(CHILDREN).read_text()
+    assert Path(CHILDREN).read_text() == others
 
 
 def test_what_there_was_before_an_error_is_not_lost(device: FakeSnapshot) -> None:
