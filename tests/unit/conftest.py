@@ -41,6 +41,14 @@ STREAM = b"".join(bytes([n % 7]) * 4000 + os.urandom(96) for n in range(600)) + 
 RUNS = [(page, 1) for page in range(5, 1500, 2)]
 
 
+@pytest.fixture
+def children() -> Callable[[], set[str]]:
+    """Return what tells the processes that this one has begun since and not waited for."""
+    file = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = set(file.read_text().split())
+    return lambda: set(file.read_text().split()) - before
+
+
 @pytest.fixture(autouse=True)
 def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forbidden = failing(AssertionError("a unit test touched the machine"))
