@@ -4,7 +4,7 @@ import mmap
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -101,25 +101,25 @@ class Threads:
     Not concurrent.futures: a job is no quicker here, but that is 24 ms of imports.
     """
 
-    def __init__(self, count: int, processors: Sequence[int] = ()) -> None:
+    def __init__(self, count: int, processors: Iterable[int] = ()) -> None:
         """Each thread runs on one of the `processors`, or, with too few, where its maker does."""
         self._count = count
-        self._processors = processors
+        self._processors = iter(processors)
         self._jobs: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def begin(self, run: Callable[[], T]) -> Job[T]:
         """Have it run; return the job, whose result is to be taken."""
         while len(self._threads) < self._count:
-            processor = self._processors[len(self._threads) :][:1]
-            thread = threading.Thread(target=self._work, args=processor, daemon=True)
+            place = (next(self._processors, None),)
+            thread = threading.Thread(target=self._work, args=place, daemon=True)
             thread.start()
             self._threads.append(thread)
         job = Job(run)
         self._jobs.put(job)
         return job
 
-    def _work(self, processor: int | None = None) -> None:
+    def _work(self, processor: int | None) -> None:
         if processor is not None:
             _stay_on({processor})
         while (job := self._jobs.get()) is not None:

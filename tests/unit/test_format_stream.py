@@ -294,12 +294,13 @@ def test_each_thread_has_a_processor_of_its_own_where_nothing_else_runs(
     processors = sorted(allowed)
     monkeypatch.setattr(pipeline, "THREADS", len(processors))
     seen: dict[int, set[int]] = {}
+    all_of_them = threading.Barrier(len(processors), timeout=60)
 
     def job() -> None:
+        all_of_them.wait()
         seen[threading.get_ident()] = os.sched_getaffinity(0)
-        sleep(0.001)  # so that others have some of them, too
 
-    for _ in in_order([job] * 50, alone=alone):
+    for _ in in_order([job] * len(processors), alone=alone):
         pass
     each = [{own} for own in processors] if alone else [allowed] * len(processors)
     assert sorted(map(sorted, seen.values())) == sorted(map(sorted, each))
