@@ -151,9 +151,10 @@ def test_an_image_that_is_refused(
 
 
 def test_what_the_resumer_is_told(torpor_resume: Torpor) -> None:
-    for text in (f"resume='{NAME}'", f"resume=/dev/x torpor.timeout={NAME}"):
-        assert torpor_resume("--dry-run", "--cmdline", text).code
-        said(torpor_resume("--dry-run", "--cmdline", text))
+    for text in (f"resume='{NAME}' torpor.timeout=1", f"resume=/dev/x torpor.timeout={NAME}"):
+        result = torpor_resume("--dry-run", "--cmdline", text)
+        assert result.code
+        said(result)
     said(torpor_resume(NAME))
 
 

@@ -203,6 +203,7 @@ def make_elsewhere(folder: Path) -> Path:
     return folder / "build/package"
 
 
+@pytest.mark.long
 def test_two_builds_are_the_same(made: Path, tmp_path: Path) -> None:
     """In another folder, at another time, with another umask, locale, time zone and home."""
     other = make_elsewhere(tmp_path / "a folder of another length")

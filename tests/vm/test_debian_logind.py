@@ -10,7 +10,7 @@ from vm.disks import blank_disk
 from vm.lives import Guest
 from vm.suites import NEWEST
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 ASK = (
     "busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager "
@@ -78,14 +78,7 @@ def number(guest: Guest, name: str) -> str:
     return guest.run(f"cat /sys/class/block/{name}/dev").output.strip()
 
 
-@pytest.mark.parametrize(
-    "machine",
-    [
-        pytest.param(NEWER, id="13"),
-        pytest.param(UNSTABLE, id="unstable", marks=pytest.mark.long),
-        pytest.param(OLDER, id="12", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize("machine", [NEWER, UNSTABLE, OLDER], ids=lambda machine: machine.suite)
 def test_swap(machine: Machine, guests: Guests) -> None:
     guest = with_swap(machine, guests)
     enabled(guest)
@@ -93,7 +86,6 @@ def test_swap(machine: Machine, guests: Guests) -> None:
     assert named(guest) == number(guest, "vdb1")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("machine", [NEWER, UNSTABLE, OLDER], ids=lambda machine: machine.suite)
 def test_store_beside_swap(machine: Machine, guests: Guests) -> None:
     """What the kernel would write to the swap, no boot would look for: it does not."""
@@ -115,7 +107,6 @@ def test_store_beside_swap(machine: Machine, guests: Guests) -> None:
     assert answer(guest) == machine.after
 
 
-@pytest.mark.long
 def test_image_of_the_kernel_goes_where_a_boot_looks(guests: Guests) -> None:
     """As that of a hybrid sleep whose power fails."""
     guest = with_swap(NEWER, guests)

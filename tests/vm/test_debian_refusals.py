@@ -21,6 +21,7 @@ MEMORY_MIB = 768
 STORE_MIB = 512
 
 
+@pytest.mark.long
 def test_places_that_do_not_last_or_do_not_suffice(guests: Guests) -> None:
     disk = guests.folder / "disk.img"
     swap_disk(disk, 8)
