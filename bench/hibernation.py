@@ -34,15 +34,18 @@ LOAD_BAR = Bar(0.5, 0.4)
 FELT_BAR = Bar(1.0, 0.85)
 
 _TIME = r"^\[ *(\d+\.\d+)\] "
+_OFF = r"reboot: Power down"
 _KERNEL = (
     (r"PM: (?:hibernation: )?Compressing and saving image data", r"PM: hibernation: Wrote \d+"),
     (r"PM: (?:hibernation: )?Loading and decompressing", r"PM: hibernation: Read \d+ kbytes"),
+    (r"PM: hibernation: hibernation entry", _OFF),
 )
 _TORPOR = (
     (r"torpor: snapshot of \d+ MiB taken", r"torpor: \d+ MiB stored as"),
     (r"torpor-resume: loading", r"Freezing user space processes"),
+    (r"torpor: freezing tasks", _OFF),
 )
-"""The lines between which an image is saved and loaded.
+"""The lines between which an image is saved, is loaded, and the machine stands still.
 
 The kernel has no flush of the disk between its two; Torpor's fsync is before the second one.
 To load, Torpor has claimed the image and synced that when it freezes the tasks.
@@ -58,6 +61,8 @@ class Sleep:
     """Of swap, that were written to."""
     save_seconds: float
     load_seconds: float
+    still_seconds: float
+    """From where tasks begin to be frozen until the power was off."""
     off_seconds: float
     """From the command until the power was off."""
     answer_seconds: float
@@ -84,12 +89,14 @@ def _compared(release: str, way: str, lives: Sequence[dict[str, Sleep]]) -> list
     save = [(a.save_seconds / a.snapshot_mb) / (b.save_seconds / b.snapshot_mb) for a, b in pairs]
     load = [(a.load_seconds / a.snapshot_mb) / (b.load_seconds / b.snapshot_mb) for a, b in pairs]
     stored = [(a.stored_bytes / a.snapshot_mb) / (b.stored_bytes / b.snapshot_mb) for a, b in pairs]
+    still = [a.still_seconds / b.still_seconds for a, b in pairs]
     off = [a.off_seconds / b.off_seconds for a, b in pairs]
     answer = [a.answer_seconds / b.answer_seconds for a, b in pairs]
     bars = (SAVE_BAR, LOAD_BAR, FELT_BAR) if way == "lzo" else (None, None, None)
     return [
         Figure(f"{name}: save, time per MB", save, bar=bars[0]),
         Figure(f"{name}: load, time per MB", load, bar=bars[1]),
+        Figure(f"{name}: freeze to power off", still),
         Figure(f"{name}: command to power off", off, bar=bars[2]),
         Figure(f"{name}: power on to first answer", answer, bar=bars[2]),
         Figure(f"{name}: bytes on disk", stored),
@@ -104,6 +111,7 @@ def _print_sleeps(title: str, lives: Sequence[dict[str, Sleep]]) -> None:
             "MB": [sleep.snapshot_mb for sleep in sleeps],
             "save, ms/MB": [sleep.save_seconds / sleep.snapshot_mb * 1000 for sleep in sleeps],
             "load, ms/MB": [sleep.load_seconds / sleep.snapshot_mb * 1000 for sleep in sleeps],
+            "freeze to off, s": [sleep.still_seconds for sleep in sleeps],
             "command to off, s": [sleep.off_seconds for sleep in sleeps],
             "power on to answer, s": [sleep.answer_seconds for sleep in sleeps],
             "on disk, MB": [sleep.stored_bytes / 1e6 for sleep in sleeps],
@@ -145,11 +153,17 @@ def _life(machine: Machine, order: Sequence[str]) -> dict[str, Sleep]:
     for sleep in sleeps(machine, order):
         assert f"returned way={sleep.way} code=0 data-differs=0" in sleep.after.report
         saved, loaded = sleep.before.console, sleep.after.console
-        save, load = _TORPOR if sleep.way == "torpor" else _KERNEL
+        save, load, still = _TORPOR if sleep.way == "torpor" else _KERNEL
         pages = int(_last(saved, r"Image created \((\d+) pages copied")[1])
-        times = seconds_between(saved, *save), seconds_between(loaded, *load)
-        felt = sleep.saved, sleep.answered
-        found[sleep.way] = Sleep(pages * 4096 / 1e6, sleep.stored, *times, *felt)
+        found[sleep.way] = Sleep(
+            pages * 4096 / 1e6,
+            sleep.stored,
+            save_seconds=seconds_between(saved, *save),
+            load_seconds=seconds_between(loaded, *load),
+            still_seconds=seconds_between(saved, *still),
+            off_seconds=sleep.saved,
+            answer_seconds=sleep.answered,
+        )
     return found
 
 
