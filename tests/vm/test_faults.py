@@ -116,13 +116,14 @@ ERROR = f"0,65536,linear,/dev/vdb,2048+65536,{SECTORS - 65536},error"
 FLAKY = f"0,{SECTORS},flakey,/dev/vdb,2048,1,1"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "appended", "codes"),
     [
-        pytest.param("part gives errors", f"dm={ERROR}", {6}),
-        pytest.param("errors every other second", f"dm={FLAKY}", None, marks=pytest.mark.long),
-        pytest.param("SIGTERM", f"dm={GOOD} strike=TERM", {143}, marks=pytest.mark.long),
-        pytest.param("SIGKILL", f"dm={GOOD} strike=KILL", {137}, marks=pytest.mark.long),
+        ("part gives errors", f"dm={ERROR}", {6}),
+        ("errors every other second", f"dm={FLAKY}", None),
+        ("SIGTERM", f"dm={GOOD} strike=TERM", {143}),
+        ("SIGKILL", f"dm={GOOD} strike=KILL", {137}),
     ],
 )
 def test_fault_while_loading(

@@ -155,6 +155,7 @@ def test_cold_boot(name: str, on_swap: Nest, boot: Boot, tmp_path: Path) -> None
         assert b"SWAPSPACE2" in disk.read(PAGE_SIZE)
 
 
+@pytest.mark.long
 def test_power_lost_while_loading(on_swap: Nest, boot: Boot, tmp_path: Path) -> None:
     machine = on_swap.copy(tmp_path / "loading")
     put_state(machine.disks[1], MarkState.LOADING, loads=2, attempts=0)
@@ -167,6 +168,7 @@ def with_kernel(machine: Machine, nursery: Nursery, series: str) -> Machine:
     return replace(machine, kernel=other.kernel, initramfs=other.initramfs, log=log)
 
 
+@pytest.mark.long
 def test_image_of_the_other_kernel_is_kept_for_the_right_one(
     on_swap: Nest, nursery: Nursery, boot: Boot, tmp_path: Path
 ) -> None:

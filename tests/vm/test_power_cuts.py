@@ -23,10 +23,10 @@ pytestmark = pytest.mark.vm
 
 CUTS = [
     pytest.param(store, number, marks=[pytest.mark.long] if number >= short else [])
-    for store, short, long in (("swap", 3, 20), ("store", 0, 12))
+    for store, short, long in (("swap", 1, 20), ("store", 0, 12))
     for number in range(long)
 ]
-"""Of each kind: three of saving and three of loading always, 64 in all with --long."""
+"""Of each kind: one of saving and one of loading always, 64 in all with --long."""
 SAVE_STEPS, LOAD_STEPS = 4, 8
 """How many steps on the first page: setting the mark; loading, claiming and clearing it."""
 BY_STEP = 0.4

@@ -43,7 +43,7 @@ NAMES = ("base", "alone", "byte", "new", "synced", "reading", "crashed", "replay
     ("series", "types", "modules"),
     [
         ("6.1", FATS, ("nls_cp437", "nls_ascii")),
-        ("6.12", ("ntfs3", *LOGS), ("crc32_generic",)),
+        pytest.param("6.12", ("ntfs3", *LOGS), ("crc32_generic",), marks=pytest.mark.long),
         pytest.param("6.1", LOGS, ("crc32_generic",), marks=pytest.mark.long),
         pytest.param("7.3", ("ntfs", *LOGS), (), marks=pytest.mark.long),
         pytest.param("6.12", ("bcachefs",), (), marks=[pytest.mark.long, NO_BCACHEFS]),

@@ -67,6 +67,7 @@ def replayed(result: Result, name: str) -> dict[str, Any]:
     return facts
 
 
+@pytest.mark.long
 def test_machine_without_memory_to_spare_does_not_swap(short: Result) -> None:
     """Memory that others use stays theirs; free memory is used, but not all of it."""
     replay = replayed(short, "short")
@@ -78,6 +79,7 @@ def test_machine_without_memory_to_spare_does_not_swap(short: Result) -> None:
     assert 0 < replay["file_pages"]["restored"] < 0.5 * replay["file_pages"]["recorded"]
 
 
+@pytest.mark.long
 def test_signal_ends_a_replay_half_way(short: Result) -> None:
     replay = replayed(short, "signal")
     assert (replay["outcome"], replay["reason"]) == ("stopped", "stopped by a signal")
@@ -85,6 +87,7 @@ def test_signal_ends_a_replay_half_way(short: Result) -> None:
     assert 1000 < pages(short, "signal", "files") < WARM * pages(short, "recorded", "files")
 
 
+@pytest.mark.long
 def test_what_is_gone_is_counted(short: Result) -> None:
     """A process that ended, and all files of a file system that is not mounted any more."""
     replay = replayed(short, "gone")
