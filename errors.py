@@ -221,6 +221,27 @@ class StateError(TorporError):
     meaning = "a record of an earlier hibernation or boot is damaged"
 
 
+class SealedError(TorporError):
+    """The image is sealed, and no key was given: its contents are not looked into."""
+
+    exit_code = 22
+    meaning = "the image is sealed: without its key only checksums were checked"
+
+
+class LockedError(KeptError):
+    """None of the ways to the key of a sealed image is open now."""
+
+    exit_code = 23
+    meaning = "the key of the sealed image cannot be had"
+
+
+class ForeignError(TorporError):
+    """Sealing is on, and this installation has not sealed the image."""
+
+    exit_code = 24
+    meaning = "the image is not sealed by this installation"
+
+
 class Attempt:
     """What is asked of the operating system in a `with` block: an OSError there is told by cannot.
 

@@ -19,19 +19,20 @@ ALLOWED = {
     "format": {"errors"},
     "state": GROUND | {"format"},
     "store": GROUND | {"format", "state"},
+    "seal": GROUND | {"format", "state", "store"},
     "guard": GROUND | {"format", "store"},
-    "hibernate": GROUND | {"format", "store", "state", "guard", "workingset"},
-    "resume": GROUND | {"format", "store", "state", "guard"},
+    "hibernate": GROUND | {"format", "store", "state", "seal", "guard", "workingset"},
+    "resume": GROUND | {"format", "store", "state", "seal", "guard"},
     "workingset": GROUND | {"format", "store", "state"},
     "initramfs/archive": {"errors"},
     "initramfs/generators": GROUND | {"format", "store", "state", "initramfs/archive"},
     "initramfs/loaders": GROUND | {"state", "initramfs/archive", "initramfs/generators"},
     "torpor/doctor": GROUND
-    | {"format", "store", "state", "guard", "hibernate"}
+    | {"format", "store", "state", "seal", "guard", "hibernate"}
     | {"initramfs/archive", "initramfs/generators", "initramfs/loaders"},
-    "torpor/enable": GROUND | {"format", "store", "state", "initramfs/generators"},
+    "torpor/enable": GROUND | {"format", "store", "state", "seal", "initramfs/generators"},
     "torpor": GROUND
-    | {"format", "store", "state", "guard", "hibernate", "workingset"}
+    | {"format", "store", "state", "seal", "guard", "hibernate", "workingset"}
     | {"initramfs/generators", "torpor/doctor", "torpor/enable"},
 }
 """What the files of a folder may import besides its own; a folder inside another has its own rules.

@@ -18,7 +18,18 @@ from package.frozen.programs import ENCODINGS, HERE, PROGRAMS, Program
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 SOURCES = (
-    *("format", "linux", "state", "store", "guard", "hibernate", "resume", "workingset", "torpor"),
+    *(
+        "format",
+        "linux",
+        "state",
+        "store",
+        "seal",
+        "guard",
+        "hibernate",
+        "resume",
+        "workingset",
+        "torpor",
+    ),
     *("initramfs", "package/frozen"),
 )
 
