@@ -26,7 +26,7 @@ from uuid import uuid4
 
 from format import layout
 from format.checksum import seed
-from format.chunks import Decoder, Encoder
+from format.chunks import Decoder, Encoder, Place
 from format.codec import address
 from format.pipeline import CHUNK_SIZE, THREADS, PageBuffer, prepare_process
 from format.reader import ImageReader, new_decoders
@@ -100,7 +100,7 @@ def verifying(path: str) -> Callable[[], None]:
             size = ends[number] - offsets[number]
             raw_size = min(CHUNK_SIZE, image.stream_bytes - number * CHUNK_SIZE)
             os.preadv(file, [decoder.record.whole[:size]], offsets[number])
-            decoder.decode(size, number, raw_size, checksums[number], first)
+            decoder.decode(size, Place(number, raw_size, checksums[number]), first)
 
         return work
 

@@ -6,7 +6,7 @@
 image together and take it apart.
 
 Nothing here knows a device, a swap area or an ioctl: bytes come from a `Source` and go to a
-`Sink`. Nobody but `layout` imports construct.
+`Sink`. Nobody but `layout` and `sealed_layout` imports construct.
 """
 
 PAGE_SIZE = 4096

@@ -15,6 +15,8 @@ from errors import TorporError
 
 Buffer = bytes | bytearray | memoryview
 
+CHECKSUM_SIZE = 4
+
 definition: Callable[[bytes], int] = crcmod.mkCrcFun(
     0x11EDC6F41, initCrc=0, rev=True, xorOut=0xFFFFFFFF
 )
@@ -29,6 +31,17 @@ def crc32c(data: Buffer, crc: int = 0) -> int:
 def seed(image_uuid: UUID) -> int:
     """Return the CRC that every checksum of this image continues from."""
     return crc32c(image_uuid.bytes)
+
+
+def with_checksum(crc: int, bare: bytes) -> bytes:
+    """Return the record with the checksum, continued from `crc`, behind it."""
+    return bare + crc32c(bare, crc).to_bytes(CHECKSUM_SIZE, "little")
+
+
+def is_summed(crc: int, data: Buffer) -> bool:
+    """Return whether the last four bytes of `data` are the checksum of those before."""
+    bare, checksum = data[:-CHECKSUM_SIZE], data[-CHECKSUM_SIZE:]
+    return crc32c(bare, crc) == int.from_bytes(checksum, "little")
 
 
 def self_test() -> None:

@@ -5,18 +5,24 @@ a test holds the struct below equal to layout.ChunkHeader.
 """
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE, codec, layout, whole_pages
-from format.checksum import crc32c
+from format.checksum import CHECKSUM_SIZE, crc32c
 from format.pipeline import PageBuffer
+
+if TYPE_CHECKING:
+    from format.sealing import ImageKey
 
 _BARE_HEADER = struct.Struct("<4sBB2xQII20x")
 """A chunk's header before its checksum."""
 
+_BARE_SIZE = _BARE_HEADER.size
 _HEADER_SIZE = layout.CHUNK_HEADER_SIZE
-_ZEROS = bytes(PAGE_SIZE)
+_TAG_SIZE = 32
+"""Of AEGIS-256: the last bytes of a chunk of a sealed image."""
+_ZEROS = bytes(PAGE_SIZE + _TAG_SIZE)
 
 
 def new_record(chunk_size: int) -> PageBuffer:
@@ -36,26 +42,31 @@ class Encoder:
         self._packed = new_record(chunk_size)
         self._codec, self._compress = codec.compressor(codec_name, chunk_size)
 
-    def encode(self, raw_size: int, number: int, seed: int) -> "Encoded":
+    def encode(
+        self, raw_size: int, number: int, seed: int, key: "ImageKey | None" = None
+    ) -> "Encoded":
         """Make chunk `number` of the first `raw_size` bytes of `raw`.
 
-        `seed` is checksum.seed of the image. The payload is `raw` itself where no page is gained.
-        Runs outside Python's lock but for a few microseconds.
+        `seed` is checksum.seed of the image, `key` that of a sealed one. The payload is in `raw`
+        itself where no page is gained. Runs outside Python's lock but for a few microseconds.
         """
-        kind, size, buffer = self._pack(self.raw.view[:raw_size])
+        behind = _TAG_SIZE if key else 0
+        kind, size, buffer = self._pack(self.raw.view[:raw_size], behind)
         end = _HEADER_SIZE + size
-        record = buffer.whole[: whole_pages(end)]
+        record = buffer.whole[: whole_pages(end + behind)]
         record[end:] = _ZEROS[: len(record) - end]
         bare = _BARE_HEADER.pack(layout.CHUNK_MAGIC, kind, 0, number, raw_size, size)
+        if key:
+            key.encrypt(number, bare, record[_HEADER_SIZE:])
         checksum = crc32c(record[_HEADER_SIZE:], crc32c(bare, seed))
-        record[:_HEADER_SIZE] = bare + checksum.to_bytes(layout.CHECKSUM_SIZE, "little")
+        record[:_HEADER_SIZE] = bare + checksum.to_bytes(CHECKSUM_SIZE, "little")
         return Encoded(self, raw_size, record, checksum)
 
-    def _pack(self, raw: memoryview) -> tuple[int, int, PageBuffer]:
-        """Return codec and size of the payload, and where it is."""
-        packed = self._packed.view
+    def _pack(self, raw: memoryview, behind: int) -> tuple[int, int, PageBuffer]:
+        """Return codec and size of the payload, and where it is; so many bytes come behind it."""
+        packed, around = self._packed.view, _HEADER_SIZE + behind
         # With more than that it takes as many pages as it does uncompressed.
-        room = whole_pages(_HEADER_SIZE + len(raw)) - PAGE_SIZE - _HEADER_SIZE
+        room = whole_pages(around + len(raw)) - PAGE_SIZE - around
         if room > 0:
             if codec.is_fill(raw):
                 packed[:1] = raw[:1]
@@ -89,6 +100,14 @@ class Decoded(NamedTuple):
         return self.buffer.pages[: len(self.view) // PAGE_SIZE]
 
 
+class Place(NamedTuple):
+    """What the index says of a chunk."""
+
+    number: int
+    raw_size: int
+    checksum: int
+
+
 class Decoder(NamedTuple):
     """The memory of one chunk on its way out of an image: as it is stored, and as it was."""
 
@@ -100,29 +119,50 @@ class Decoder(NamedTuple):
         """Return one for chunks of this size."""
         return cls(new_record(chunk_size), PageBuffer(chunk_size))
 
-    def decode(self, size: int, number: int, raw_size: int, checksum: int, seed: int) -> Decoded:
-        """Return the `raw_size` bytes of chunk `number`, the first `size` bytes of `record`.
+    def decode(self, size: int, place: Place, seed: int, key: "ImageKey | None" = None) -> Decoded:
+        """Return the bytes of a chunk, which is the first `size` bytes of `record`.
 
-        Where they are stored as they are, they stay there. `checksum` is the index's. Raises
-        DamagedError, or UnsupportedError for an unknown codec.
+        Where they are stored as they are, they stay there. With the `key` of a sealed image nothing
+        is looked at before the tag, and that stands for the checksum. Raises DamagedError, or
+        UnsupportedError for an unknown codec.
         """
+        record, sealed = self.record.whole[:size], key is not None
+        if key and not key.decrypt(place.number, record[:_BARE_SIZE], record[_HEADER_SIZE:]):
+            raise DamagedError(f"chunk {place.number} is not what was sealed")
+        kind, flags, stored = self._header(record, place, sealed=sealed)
+        self._check(record, place, None if key else seed)
+        if flags or kind not in (codec.NONE, codec.LZ4, codec.FILL, codec.ZSTD):
+            raise UnsupportedError(
+                f"chunk {place.number} is encoded in an unknown way ({kind}, {flags})"
+            )
+        return self._unpack(kind, self.record.view[:stored], place.raw_size, place.number)
+
+    def check_sealed(self, size: int, place: Place, seed: int) -> None:
+        """Check what can be checked of a sealed chunk without the key. Raises DamagedError."""
         record = self.record.whole[:size]
-        bare = record[: _BARE_HEADER.size]
-        magic, kind, flags, own_number, own_size, stored = _BARE_HEADER.unpack(bare)
+        self._header(record, place, sealed=True)
+        self._check(record, place, seed)
+
+    def _header(self, record: memoryview, place: Place, *, sealed: bool) -> tuple[int, int, int]:
+        """Return codec, flags and stored size, which fits what the index says."""
+        number = place.number
+        magic, kind, flags, own_number, own_size, stored = _BARE_HEADER.unpack(record[:_BARE_SIZE])
         if magic != layout.CHUNK_MAGIC:
             raise DamagedError(f"chunk {number} is not where the index says")
-        fits = 0 < stored <= len(self.record.view) and whole_pages(_HEADER_SIZE + stored) == size
-        if own_number != number or own_size != raw_size or not fits:
+        taken = whole_pages(_HEADER_SIZE + stored + (_TAG_SIZE if sealed else 0))
+        fits = 0 < stored <= len(self.record.view) and taken == len(record)
+        if own_number != number or own_size != place.raw_size or not fits:
             raise DamagedError(f"chunk {number} does not fit the index")
-        own_checksum = int.from_bytes(record[_BARE_HEADER.size : _HEADER_SIZE], "little")
-        if (
-            own_checksum != checksum
-            or crc32c(record[_HEADER_SIZE:], crc32c(bare, seed)) != checksum
-        ):
-            raise DamagedError(f"chunk {number} has a wrong checksum")
-        if flags or kind not in (codec.NONE, codec.LZ4, codec.FILL, codec.ZSTD):
-            raise UnsupportedError(f"chunk {number} is encoded in an unknown way ({kind}, {flags})")
-        return self._unpack(kind, self.record.view[:stored], raw_size, number)
+        return kind, flags, stored
+
+    def _check(self, record: memoryview, place: Place, seed: int | None) -> None:
+        """Compare the checksum with the index's and, if there is a seed, with the bytes."""
+        own = int.from_bytes(record[_BARE_SIZE:_HEADER_SIZE], "little")
+        found = own
+        if seed is not None:
+            found = crc32c(record[_HEADER_SIZE:], crc32c(record[:_BARE_SIZE], seed))
+        if not own == found == place.checksum:
+            raise DamagedError(f"chunk {place.number} has a wrong checksum")
 
     def _unpack(self, kind: int, payload: memoryview, raw_size: int, number: int) -> Decoded:
         if kind == codec.NONE:

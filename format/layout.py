@@ -5,13 +5,13 @@ A record of an image ends in `checksum`: CRC-32C over the image's UUID, then the
 before the checksum, then, for a chunk, its payload and the zeros behind it. Reserved bytes are
 zero, and not looked at.
 
-A named tuple has a record's fields by name; what is always the same stands here alone. Nobody else
-imports construct, and none of its errors gets out.
+A named tuple has a record's fields by name; what is always the same stands here alone. None of
+construct's errors gets out.
 """
 
 from array import array
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from construct import (
@@ -42,8 +42,11 @@ from construct import (
 
 from errors import DamagedError, TorporError
 from format import PAGE_SIZE
-from format.checksum import Buffer, crc32c
+from format.checksum import CHECKSUM_SIZE, Buffer, with_checksum
 from format.first_page import MARK_MAGIC, SUPERBLOCK_MAGIC
+
+if TYPE_CHECKING:
+    from format.sealing import ImageKey
 
 IMAGE_VERSION = 2
 VERSION = 1
@@ -54,8 +57,6 @@ INDEX_MAGIC = b"TIDX"
 TRAILER_MAGIC = b"TORPDONE"
 MAP_MAGIC = b"TORPXMAP"
 WORKING_SET_MAGIC = b"TORPWSET"
-
-CHECKSUM_SIZE = 4
 
 MAP_EXTENTS = 253
 """Extents in one page of the map."""
@@ -70,6 +71,11 @@ WITH_LAYERS = 1
 
 _PLATFORM = 1
 """Optional flag: the machine was powered off by its firmware (ACPI S4)."""
+SEALED = 1
+"""Required flag: the image is sealed."""
+TAG_SIZE = 16
+"""Bytes of what authenticates a record of a sealed image."""
+_SEAL_SIZE = 3728
 _NAME_SIZE = 65
 """Size of a string of utsname, its end included (include/uapi/linux/utsname.h)."""
 
@@ -121,13 +127,15 @@ _MACHINE_ID = _adapted(
     lambda data: data.hex() if any(data) else "",
     lambda digits: bytes.fromhex(digits).ljust(16, b"\0"),
 )
-_TEXT = _texts(Int16ul)
+TEXT = _texts(Int16ul)
 _LINES = _texts(Int32ul)
 _WORDS = _adapted(
     _LINES, lambda text: frozenset(text.split()), lambda words: " ".join(sorted(words))
 )
 _BYTES = Prefixed(Int32ul, GreedyBytes)
 _ZERO = Default(Int32ul, 0)
+_TAGGED = (Padding(TAG_SIZE), "checksum" / _ZERO)
+"""The end of a record that a sealed image authenticates; the tag is reserved in another image."""
 
 
 T = TypeVar("T", bound=NamedTuple)
@@ -136,9 +144,9 @@ Fields: TypeAlias = Container
 """What `parse` found in a record, by name."""
 
 
-def _each(record: Construct) -> Construct:
+def each(record: Construct) -> Construct:
     """Return the record as one within another, which is built of a named tuple."""
-    return _adapted(record, lambda found: found, lambda each: each._asdict())
+    return _adapted(record, lambda found: found, lambda one: one._asdict())
 
 
 Superblock = Struct(
@@ -157,10 +165,10 @@ Superblock = Struct(
     "machine" / _NAME,
     "host_name" / _NAME,
     "machine_id" / _MACHINE_ID,
-    Padding(3728),
+    "seal" / Default(Bytes(_SEAL_SIZE), bytes(_SEAL_SIZE)),
     "checksum" / _ZERO,
 )
-"""`platform` is bit 0 of the optional flags."""
+"""`platform` is bit 0 of the optional flags; `seal` is reserved without the flag SEALED."""
 
 SectionHeader = Struct(
     "magic" / Default(Bytes(4), b"TSEC"),
@@ -179,8 +187,7 @@ ChunkHeader = Struct(
     "number" / Int64ul,
     "raw_size" / Int32ul,
     "stored_size" / Int32ul,
-    "tag" / Default(Bytes(16), bytes(16)),
-    Padding(4),
+    Padding(20),
     "checksum" / _ZERO,
 )
 
@@ -201,11 +208,11 @@ IndexSection = Struct(
 
 Index = Struct(
     *IndexHeader.subcons,
-    "sections" / Array(this.section_count, _each(IndexSection)),
+    "sections" / Array(this.section_count, each(IndexSection)),
     "offsets" / _column("Q", Bytes(this.chunk_count * 8)),
     "checksums" / _column("I", Bytes(this.chunk_count * 4)),
     Padding(lambda index: _index_padding(index.section_count, index.chunk_count)),
-    "checksum" / _ZERO,
+    *_TAGGED,
 )
 """`offsets` and `checksums` have one value for each chunk's header."""
 
@@ -215,8 +222,7 @@ Trailer = Struct(
     "image_size" / Int64ul,
     "index_offset" / Int64ul,
     "index_size" / Int32ul,
-    Padding(16),
-    "checksum" / _ZERO,
+    *_TAGGED,
 )
 
 Mark = Struct(
@@ -231,8 +237,9 @@ Mark = Struct(
     "page" / Int64ul,
     "loads" / Int16ul,
     "attempts" / Int16ul,
-    Padding(188),
-    "checksum" / _ZERO,
+    "header_page" / Int64ul,
+    Padding(164),
+    *_TAGGED,
 )
 
 MapPage = Struct(
@@ -242,8 +249,8 @@ MapPage = Struct(
     "next_page" / Int64ul,
     "starts" / Padded(MAP_EXTENTS * 8, _column("Q", Bytes(this.extent_count * 8))),
     "counts" / Padded(MAP_EXTENTS * 8, _column("Q", Bytes(this.extent_count * 8))),
-    Padding(20),
-    "checksum" / _ZERO,
+    Padding(4),
+    *_TAGGED,
 )
 """An extent is one of `starts`, its first page on the device, and one of `counts`, its pages."""
 
@@ -253,14 +260,14 @@ GuardEntry = Struct(
     "identity" / Bytes(16),
     "device_size" / Int64ul,
     "fingerprint" / Bytes(32),
-    "file_system" / _TEXT,
-    "device" / _TEXT,
-    "device_identity" / _TEXT,
-    "mount_point" / _TEXT,
+    "file_system" / TEXT,
+    "device" / TEXT,
+    "device_identity" / TEXT,
+    "mount_point" / TEXT,
     "layers" / IfThenElse(this.flags & WITH_LAYERS, _LINES, Computed("")),
 )
 
-Guard = Struct("entries" / PrefixedArray(Int32ul, _each(GuardEntry)), Terminated)
+Guard = Struct("entries" / PrefixedArray(Int32ul, each(GuardEntry)), Terminated)
 
 MachineFacts = Struct(
     "ram_map" / _LINES,
@@ -271,15 +278,15 @@ MachineFacts = Struct(
 
 WorkingSetFileSystem = Struct(
     "file_count" / Rebuild(Int32ul, len_(this.files)),
-    "device" / _TEXT,
-    "root" / _TEXT,
-    "mount_point" / _TEXT,
+    "device" / TEXT,
+    "root" / TEXT,
+    "mount_point" / TEXT,
 )
 
 WorkingSetHead = Struct(
     "flags" / Int32ul,
     "boot_id" / _UUID,
-    "file_systems" / PrefixedArray(Int32ul, _each(WorkingSetFileSystem)),
+    "file_systems" / PrefixedArray(Int32ul, each(WorkingSetFileSystem)),
 )
 
 WorkingSet = Struct(
@@ -314,7 +321,7 @@ SUPERBLOCK_SIZE: int = Superblock.sizeof()
 SECTION_HEADER_SIZE: int = SectionHeader.sizeof()
 CHUNK_HEADER_SIZE: int = ChunkHeader.sizeof()
 INDEX_SECTION_SIZE: int = IndexSection.sizeof()
-INDEX_FIXED_SIZE: int = IndexHeader.sizeof() + CHECKSUM_SIZE
+INDEX_FIXED_SIZE: int = IndexHeader.sizeof() + TAG_SIZE + CHECKSUM_SIZE
 TRAILER_SIZE: int = Trailer.sizeof()
 MARK_SIZE: int = Mark.sizeof()
 
@@ -349,16 +356,24 @@ def build(record: Struct, *parts: NamedTuple, **others: object) -> bytes:
     return built
 
 
-def seal(crc: int, record: Struct, *parts: NamedTuple, **others: object) -> bytes:
-    """Build the record and put the checksum, continued from `crc`, into its last four bytes."""
+def summed(
+    crc: int, record: Struct, *parts: NamedTuple, key: "ImageKey | None" = None, **others: object
+) -> bytes:
+    """Build the record and put the checksum, continued from `crc`, into its last four bytes.
+
+    With a `key` its tag goes into the sixteen bytes before.
+    """
     bare = build(record, *parts, **others)[:-CHECKSUM_SIZE]
-    return bare + crc32c(bare, crc).to_bytes(CHECKSUM_SIZE, "little")
+    if key:
+        bare = bare[:-TAG_SIZE] + key.tag(bare[:-TAG_SIZE])
+    return with_checksum(crc, bare)
 
 
-def is_sealed(crc: int, data: Buffer) -> bool:
-    """Return whether the last four bytes of `data` are the checksum of those before."""
-    bare, checksum = data[:-CHECKSUM_SIZE], data[-CHECKSUM_SIZE:]
-    return crc32c(bare, crc) == int.from_bytes(checksum, "little")
+def check_tag(key: "ImageKey | None", data: Buffer, name: str) -> None:
+    """Raise DamagedError unless the record has the tag of the key, if there is a key."""
+    bare, tag = data[: -TAG_SIZE - CHECKSUM_SIZE], data[-TAG_SIZE - CHECKSUM_SIZE :]
+    if key and not key.is_tagged(bare, tag[:TAG_SIZE]):
+        raise DamagedError(f"{name} is not what was sealed")
 
 
 def parse(record: Struct, data: Buffer, refusal: str) -> Fields:

@@ -8,13 +8,16 @@ are counted from its beginning, for a store in a file too.
 from array import array
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
 from errors import DamagedError, UnsupportedError
 from format import PAGE_SIZE, layout
-from format.checksum import Buffer, seed
+from format.checksum import Buffer, is_summed, seed
 from format.first_page import MARK_MAGIC, MARK_OFFSET
+
+if TYPE_CHECKING:
+    from format.sealing import ImageKey
 
 MAX_LOADS = 3
 """Boots that may end while they load the image: a kernel that dies of it would boot for ever."""
@@ -51,20 +54,24 @@ class Mark(NamedTuple):
     """How often its loading has begun."""
     attempts: int = 0
     """How often the kernel was asked to restore it."""
+    header_page: int = 0
+    """Page on the device of a sealed image's superblock, which comes before the extent map."""
 
     @classmethod
-    def parse(cls, first_page: Buffer) -> Self | None:
+    def parse(cls, first_page: Buffer, key: "ImageKey | None" = None) -> Self | None:
         """Return the mark in the bytes of a first page, or None where there is none.
 
-        Raises UnsupportedError or DamagedError.
+        With the `key` of a sealed image it has to be of this image. Raises UnsupportedError or
+        DamagedError.
         """
         data = first_page[MARK_OFFSET : MARK_OFFSET + layout.MARK_SIZE]
+        layout.check_tag(key, data, "the mark")
         fields = layout.parse(layout.Mark, data, "the mark cannot be read")
         if fields.magic != MARK_MAGIC:
             return None
         if fields.version != layout.VERSION:
             raise UnsupportedError(f"mark of version {fields.version} is not known")
-        if not layout.is_sealed(seed(fields.image_uuid), data):
+        if not is_summed(seed(fields.image_uuid), data):
             raise DamagedError("the mark has a wrong checksum")
         try:
             state = MarkState(fields.state)
@@ -72,9 +79,9 @@ class Mark(NamedTuple):
             raise UnsupportedError(f"mark of state {fields.state} is not known") from None
         return layout.filled(cls, fields, state=state)
 
-    def build(self) -> bytes:
+    def build(self, key: "ImageKey | None" = None) -> bytes:
         """Return the record's bytes, which belong at MARK_OFFSET."""
-        return layout.seal(seed(self.image_uuid), layout.Mark, self)
+        return layout.summed(seed(self.image_uuid), layout.Mark, self, key=key)
 
     def why_spent(self) -> str:
         """Return why the image is never to be restored, "" if it may be."""
@@ -123,13 +130,16 @@ def map_pages(count: int) -> int:
     return -(-count // layout.MAP_EXTENTS)
 
 
-def build_map(extents: Extents, image_uuid: UUID, pages: list[int]) -> Iterator[bytes]:
+def build_map(
+    extents: Extents, image_uuid: UUID, pages: list[int], key: "ImageKey | None" = None
+) -> Iterator[bytes]:
     """Yield the pages of the map, to be written at `pages`, map_pages(len(extents)) of them."""
     for sequence, following in enumerate([*pages[1:], 0]):
         part = slice(sequence * layout.MAP_EXTENTS, (sequence + 1) * layout.MAP_EXTENTS)
-        yield layout.seal(
+        yield layout.summed(
             seed(image_uuid),
             layout.MapPage,
+            key=key,
             sequence=sequence,
             next_page=following,
             starts=extents.starts[part],
@@ -137,12 +147,17 @@ def build_map(extents: Extents, image_uuid: UUID, pages: list[int]) -> Iterator[
         )
 
 
-def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) -> Extents:
+def read_map(
+    mark: Mark,
+    read_page: Callable[[int], Buffer],
+    device_pages: int,
+    key: "ImageKey | None" = None,
+) -> Extents:
     """Return the extents of the marked image on a device of that many pages.
 
-    They lie on the device, apart from each other, from the map, from page 0 and from the mark's
-    page, and hold the image. Raises DamagedError for a map that says otherwise, and what
-    `read_page` raises.
+    With the `key` of a sealed image no page is looked at before its tag. The extents lie on the
+    device, apart from each other, from the map, from page 0 and from the mark's page, and hold the
+    image. Raises DamagedError for a map that says otherwise, and what `read_page` raises.
     """
     if not mark.extent_count or mark.extent_count > MAX_EXTENTS:
         raise DamagedError(f"the mark claims {mark.extent_count} extents")
@@ -155,7 +170,9 @@ def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) 
         if page in taken:
             raise DamagedError(f"extent map lies on page {page}, which is taken")
         taken.add(page)
-        page = _read_map_page(mark, sequence, page, read_page, extents)
+        data = read_page(page)
+        layout.check_tag(key, data, f"page {sequence} of the extent map, page {page},")
+        page = _take_map_page(mark, sequence, page, data, extents)
     if len(extents) != mark.extent_count:
         raise DamagedError(f"extent map has {len(extents)} of {mark.extent_count} extents")
     _check_extents(extents, device_pages, taken)
@@ -164,17 +181,14 @@ def read_map(mark: Mark, read_page: Callable[[int], Buffer], device_pages: int) 
     return extents
 
 
-def _read_map_page(
-    mark: Mark, sequence: int, page: int, read_page: Callable[[int], Buffer], extents: Extents
-) -> int:
+def _take_map_page(mark: Mark, sequence: int, page: int, data: Buffer, extents: Extents) -> int:
     """Append the extents of one page of the map and return where the next one is."""
-    data = read_page(page)
     damaged = f"page {sequence} of the extent map, page {page}, is damaged"
     fields = layout.parse(layout.MapPage, data, damaged)
     if (
         fields.magic != layout.MAP_MAGIC
         or fields.sequence != sequence
-        or not layout.is_sealed(seed(mark.image_uuid), data)
+        or not is_summed(seed(mark.image_uuid), data)
     ):
         raise DamagedError(damaged)
     extents.starts += fields.starts

@@ -4,15 +4,24 @@ from array import array
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
-from errors import DamagedError, IncompleteError, NoImageError
+from errors import (
+    DamagedError,
+    ForeignError,
+    IncompleteError,
+    NoImageError,
+    SealedError,
+)
 from format import PAGE_SIZE, layout, records, whole_pages
 from format.checksum import seed
-from format.chunks import Decoded, Decoder
+from format.chunks import Decoded, Decoder, Place
 from format.first_page import SUPERBLOCK_MAGIC
 from format.pipeline import DEPTH, PageBuffer, in_order
+
+if TYPE_CHECKING:
+    from format.sealing import ImageKey
 
 _SMALLEST = layout.SUPERBLOCK_SIZE + PAGE_SIZE
 
@@ -28,6 +37,10 @@ class Source(Protocol):
     def image_uuid(self) -> UUID | None:
         """The image that a mark says is here; None for a file, which has no mark."""
 
+    @property
+    def key(self) -> "ImageKey | None":
+        """The key of a sealed image, where it is there."""
+
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """Return the part of `buffer` that `size` bytes from `offset` were read into.
 
@@ -38,6 +51,7 @@ class Source(Protocol):
 
 
 T = TypeVar("T", bound=records.Table)
+R = TypeVar("R")
 
 
 def new_decoders(chunk_size: int, chunks: int = DEPTH) -> list[Decoder]:
@@ -54,8 +68,10 @@ class ImageReader:
     """A complete image: superblock, trailer and index are read and checked when it is made.
 
     `decoders` are those of new_decoders for the image's chunk size; without them each section
-    gets memory of its own. Raises NoImageError, UnsupportedError, DamagedError, IncompleteError,
-    UnreadableError.
+    gets memory of its own. With the key of a sealed image nothing is looked at before it is
+    authenticated; without it, only the checksums of a sealed image can be checked. Raises
+    NoImageError, UnsupportedError, DamagedError, IncompleteError, UnreadableError, and ForeignError
+    for a key where the image is not sealed.
     """
 
     def __init__(self, source: Source, decoders: list[Decoder] | None = None) -> None:
@@ -87,7 +103,24 @@ class ImageReader:
         A chunk's memory is used again for a later one: use it before asking for the next. `alone`
         is for pipeline.in_order.
         """
+        self._refuse_locked()
         return in_order(self._decode_jobs(self.index.sections[0]), alone=alone)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the image is sealed, and its key not there."""
+        return self.superblock.seal is not None and self._source.key is None
+
+    def _refuse_locked(self) -> None:
+        if self.is_locked:
+            raise SealedError("the image is sealed, and its key is not there")
+
+    def check_stored(self) -> Iterator[int]:
+        """Check the checksums of all chunks of a sealed image; yield the stored bytes of each."""
+        for section in self.index.sections:
+            self._check_header(section)
+            with closing(in_order(self._jobs(section, self._check_sealed))) as sizes:
+                yield from sizes
 
     def stream(self) -> Generator[memoryview, None, None]:
         """Yield what `chunks` does, the bytes alone."""
@@ -108,21 +141,38 @@ class ImageReader:
         for section in self.index.sections:
             if section.kind == kind:
                 self._check_header(section)
+                self._refuse_locked()
                 return b"".join(bytes(part.view) for part in in_order(self._decode_jobs(section)))
         return None
 
     def _decode_jobs(self, section: records.Section) -> Iterator[Callable[[], Decoded]]:
+        return self._jobs(section, self._decode)
+
+    def _jobs(
+        self, section: records.Section, work: Callable[[Decoder, Place], R]
+    ) -> Iterator[Callable[[], R]]:
         chunk_size = self.superblock.chunk_size
         decoders = self._decoders or new_decoders(chunk_size, section.chunk_count)
         for nth in range(section.chunk_count):
             raw_size = min(chunk_size, section.raw_bytes - nth * chunk_size)
-            yield partial(self._load, section.first_chunk + nth, raw_size, decoders[nth % DEPTH])
+            number = section.first_chunk + nth
+            place = Place(number, raw_size, self.index.checksums[number])
+            yield partial(work, decoders[nth % DEPTH], place)
 
-    def _load(self, number: int, raw_size: int, decoder: Decoder) -> Decoded:
-        start = self.index.offsets[number]
-        size = self._ends[number] - start
+    def _decode(self, decoder: Decoder, place: Place) -> Decoded:
+        return decoder.decode(self._load(decoder, place), place, self._seed, self._source.key)
+
+    def _check_sealed(self, decoder: Decoder, place: Place) -> int:
+        size = self._load(decoder, place)
+        decoder.check_sealed(size, place, self._seed)
+        return size
+
+    def _load(self, decoder: Decoder, place: Place) -> int:
+        """Read the stored chunk into the memory of the decoder; return its size."""
+        start = self.index.offsets[place.number]
+        size = self._ends[place.number] - start
         self._source.read(start, size, decoder.record.whole)
-        return decoder.decode(size, number, raw_size, self.index.checksums[number], self._seed)
+        return size
 
     def _check_header(self, section: records.Section) -> None:
         expected = section.build_header(self._seed)
@@ -136,7 +186,7 @@ class ImageReader:
 def read_superblock(source: Source) -> records.Superblock:
     """Return whose image this is, and of what sizes, sound or not behind that.
 
-    Raises NoImageError, UnsupportedError, DamagedError, IncompleteError, UnreadableError.
+    Raises what ImageReader does.
     """
     have = min(source.size, layout.SUPERBLOCK_SIZE)
     data = read_at(source, 0, have)
@@ -145,6 +195,8 @@ def read_superblock(source: Source) -> records.Superblock:
             raise IncompleteError(f"image is cut off at byte {have}, in its superblock")
         raise NoImageError(f"no image: {have} bytes are too few for one")
     superblock = records.Superblock.parse(data)
+    if source.key:
+        _check_seal(superblock, data, source.key)
     if source.image_uuid not in (None, superblock.image_uuid):
         raise DamagedError(
             f"the mark is of image {source.image_uuid}, what lies here is {superblock.image_uuid}"
@@ -154,10 +206,18 @@ def read_superblock(source: Source) -> records.Superblock:
     return superblock
 
 
+def _check_seal(superblock: records.Superblock, data: memoryview, key: "ImageKey") -> None:
+    from format.sealing import check_superblock  # libsodium, for sealed images only
+
+    if superblock.seal is None:
+        raise ForeignError("the image is not sealed: nothing tells who made it")
+    check_superblock(data, key)
+
+
 def _read_trailer(source: Source, superblock: records.Superblock) -> records.Trailer:
     offset = source.size - layout.TRAILER_SIZE
     data = read_at(source, offset, layout.TRAILER_SIZE)
-    trailer = records.Trailer.parse(data, superblock.image_uuid)
+    trailer = records.Trailer.parse(data, superblock.image_uuid, source.key)
     if trailer is None:
         raise IncompleteError(f"image has no trailer at byte {offset}: cut off, or not at its end")
     if trailer.image_size != source.size:
@@ -175,7 +235,7 @@ def _read_index(
     if not layout.INDEX_FIXED_SIZE <= trailer.index_size <= largest:
         raise DamagedError(f"trailer names an impossible index of {trailer.index_size} bytes")
     data = read_at(source, trailer.index_offset, trailer.index_size)
-    return records.Index.parse(data, superblock.image_uuid, superblock.chunk_size)
+    return records.Index.parse(data, superblock.image_uuid, superblock.chunk_size, source.key)
 
 
 def _chunk_ends(index: records.Index, index_offset: int, chunk_size: int) -> "array[int]":

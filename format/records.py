@@ -9,11 +9,13 @@ from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format import PAGE_SIZE, layout
-from format.checksum import Buffer, seed
+from format.checksum import Buffer, is_summed, seed
 from format.first_page import SUPERBLOCK_MAGIC
 
 if TYPE_CHECKING:
     from array import array
+
+    from format.sealing import ImageKey, Seal, Sealing
 
 KERNEL_STREAM = 1
 """The kind of the section that holds what /dev/snapshot gave; the others are tables."""
@@ -66,6 +68,8 @@ class Superblock(NamedTuple):
     identity: Identity
     platform: bool
     """Whether the firmware powered the machine off (ACPI S4), and so has to be told of a resume."""
+    seal: "Seal | None" = None
+    """Who sealed the image, and for whom; None for one that is not sealed."""
 
     @classmethod
     def parse(cls, data: Buffer) -> Self:
@@ -78,20 +82,35 @@ class Superblock(NamedTuple):
             raise NoImageError("no image: the first bytes are not an image's")
         if fields.version != layout.IMAGE_VERSION:
             raise UnsupportedError(f"image format version {fields.version} is not known")
-        if fields.required_flags:
-            raise UnsupportedError(f"image needs unknown features {fields.required_flags:#x}")
+        if unknown := fields.required_flags & ~layout.SEALED:
+            raise UnsupportedError(f"image needs unknown features {unknown:#x}")
         if fields.page_size != PAGE_SIZE:
             raise UnsupportedError(f"pages of {fields.page_size} bytes are not supported")
         size = fields.chunk_size
         if not MIN_CHUNK_SIZE <= size <= MAX_CHUNK_SIZE or size % PAGE_SIZE:
             raise DamagedError(f"superblock has an impossible chunk size of {size} bytes")
-        if not layout.is_sealed(seed(fields.image_uuid), data):
+        if not is_summed(seed(fields.image_uuid), data):
             raise DamagedError("superblock has a wrong checksum")
-        return layout.filled(cls, fields, identity=layout.filled(Identity, fields))
+        identity = layout.filled(Identity, fields)
+        return layout.filled(cls, fields, identity=identity, seal=_seal(fields))
 
-    def build(self) -> bytes:
-        """Return the record's bytes."""
-        return layout.seal(seed(self.image_uuid), layout.Superblock, self, self.identity)
+    def build(self, sealing: "Sealing | None" = None) -> bytes:
+        """Return the record's bytes, sealed if it is to be."""
+        flags = layout.SEALED if sealing else 0
+        unsealed = self._replace(seal=None)._asdict() | self.identity._asdict()
+        del unsealed["seal"]
+        built = layout.summed(
+            seed(self.image_uuid), layout.Superblock, required_flags=flags, **unsealed
+        )
+        return sealing.close(built, self.image_uuid) if sealing else built
+
+
+def _seal(fields: layout.Fields) -> "Seal | None":
+    if not fields.required_flags & layout.SEALED:
+        return None
+    from format.sealing import Seal  # libsodium, for sealed images only
+
+    return Seal.parse(fields.seal)
 
 
 class Section(NamedTuple):
@@ -104,7 +123,7 @@ class Section(NamedTuple):
 
     def build_header(self, crc: int) -> bytes:
         """Return the header that stands before the section's first chunk."""
-        return layout.seal(crc, layout.SectionHeader, self)
+        return layout.summed(crc, layout.SectionHeader, self)
 
 
 class Index(NamedTuple):
@@ -117,11 +136,15 @@ class Index(NamedTuple):
     """Checksum of each chunk (u32)."""
 
     @classmethod
-    def parse(cls, data: Buffer, image_uuid: UUID, chunk_size: int) -> Self:
+    def parse(
+        cls, data: Buffer, image_uuid: UUID, chunk_size: int, key: "ImageKey | None" = None
+    ) -> Self:
         """Return the index in `data`, all of it. Raises UnsupportedError or DamagedError.
 
-        That the offsets fit the image is for the reader to check: it knows the image.
+        That the offsets fit the image is for the reader to check: it knows the image. With the
+        `key` of a sealed image nothing else is looked at before the tag.
         """
+        layout.check_tag(key, data, "index")
         header = layout.parse(layout.IndexHeader, data, "index cannot be read")
         if header.magic != layout.INDEX_MAGIC:
             raise DamagedError("no index where the trailer names it")
@@ -131,16 +154,16 @@ class Index(NamedTuple):
             )
         if len(data) != layout.index_size(header.section_count, header.chunk_count):
             raise DamagedError(f"index of {len(data)} bytes does not fit its own counts")
-        if not layout.is_sealed(seed(image_uuid), data):
+        if not is_summed(seed(image_uuid), data):
             raise DamagedError("index has a wrong checksum")
         fields = layout.parse(layout.Index, data, "index cannot be read")
         sections = tuple(_section(entry) for entry in fields.sections)
         _check_sections(sections, header.chunk_count, chunk_size)
         return layout.filled(cls, fields, sections=sections)
 
-    def build(self, image_uuid: UUID) -> bytes:
+    def build(self, image_uuid: UUID, key: "ImageKey | None" = None) -> bytes:
         """Return the record's bytes."""
-        return layout.seal(seed(image_uuid), layout.Index, self)
+        return layout.summed(seed(image_uuid), layout.Index, self, key=key)
 
 
 def _section(entry: layout.Fields) -> Section:
@@ -192,15 +215,19 @@ class Trailer(NamedTuple):
     index_size: int
 
     @classmethod
-    def parse(cls, data: Buffer, image_uuid: UUID) -> Self | None:
-        """Return the trailer in `data`, or None where there is none for this image."""
+    def parse(cls, data: Buffer, image_uuid: UUID, key: "ImageKey | None" = None) -> Self | None:
+        """Return the trailer in `data`, or None where there is none for this image.
+
+        Raises DamagedError. `key` as for an index.
+        """
+        layout.check_tag(key, data, "trailer")
         fields = layout.parse(layout.Trailer, data, "trailer cannot be read")
         if fields.magic != layout.TRAILER_MAGIC or fields.image_uuid != image_uuid:
             return None
-        if not layout.is_sealed(seed(image_uuid), data):
+        if not is_summed(seed(image_uuid), data):
             raise DamagedError("trailer has a wrong checksum")
         return layout.filled(cls, fields)
 
-    def build(self) -> bytes:
+    def build(self, key: "ImageKey | None" = None) -> bytes:
         """Return the record's bytes."""
-        return layout.seal(seed(self.image_uuid), layout.Trailer, self)
+        return layout.summed(seed(self.image_uuid), layout.Trailer, self, key=key)

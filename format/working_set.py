@@ -10,7 +10,7 @@ from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format import layout
-from format.checksum import crc32c
+from format.checksum import crc32c, is_summed
 from format.packed import Unpacked, encode_numbers, number_at, ranges_at
 from format.records import MAX_TABLE_SIZE, MAX_WORKING_SET_SIZE
 
@@ -184,7 +184,7 @@ class WorkingSet(_Parts):
 
 def build_file(section: bytes) -> bytes:
     """Return the contents of a file with this working set."""
-    return layout.seal(0, layout.WorkingSetFile, working_set=section)
+    return layout.summed(0, layout.WorkingSetFile, working_set=section)
 
 
 def parse_file(data: bytes) -> bytes:
@@ -195,7 +195,7 @@ def parse_file(data: bytes) -> bytes:
     if version != layout.VERSION:
         raise UnsupportedError(f"working set of version {version} is not known")
     fields = layout.parse(layout.WorkingSetFile, data, "the working set is cut off, or longer")
-    if not layout.is_sealed(0, data):
+    if not is_summed(0, data):
         raise DamagedError("the working set has a wrong checksum")
     section: bytes = fields.working_set
     return section

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import count
+from typing import TYPE_CHECKING
 
 from errors import DamagedError, TorporError
 from format import PAGE_SIZE, codec, layout, records
@@ -13,6 +14,9 @@ from format.checksum import seed
 from format.chunks import Encoded, Encoder
 from format.pipeline import DEPTH, PageBuffer, in_order
 from format.sink import Sink, at_once
+
+if TYPE_CHECKING:
+    from format.sealing import Sealing
 
 ReadStream = Callable[[PageBuffer, int], int]
 """Read into the buffer from this offset on (whole pages unless a pipe gives less), return the
@@ -35,8 +39,16 @@ def new_encoders(
 class ImageWriter:
     """Writes one image: the superblock at once, then `write_stream`, the tables, `finish`."""
 
-    def __init__(self, sink: Sink, superblock: records.Superblock, encoders: list[Encoder]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        superblock: records.Superblock,
+        encoders: list[Encoder],
+        sealing: "Sealing | None" = None,
+    ) -> None:
+        """Write a sealed image if it says how."""
         self._sink = sink
+        self._key = sealing.key if sealing else None
         self._superblock = superblock
         self._idle = deque((encoder, at_once) for encoder in encoders)
         """Those that nobody works with, and how long the sink still does."""
@@ -46,7 +58,7 @@ class ImageWriter:
         self._checksums = array("I")
         self.size = 0
         """Bytes given to the sink so far."""
-        self._append(superblock.build())
+        self._append(superblock.build(sealing))
 
     def _take(self) -> Encoder:
         """Return the encoder whose memory was given to the sink first, once it may change."""
@@ -123,19 +135,19 @@ class ImageWriter:
             if not (size := fill(encoder.raw)):
                 self._idle.appendleft((encoder, at_once))
                 return
-            yield partial(encoder.encode, size, number, self._seed)
+            yield partial(encoder.encode, size, number, self._seed, self._key)
 
     def finish(self) -> None:
         """Write index and trailer: without them an image is incomplete. All is with the sink."""
         index = records.Index(tuple(self._sections), self._offsets, self._checksums)
-        data = index.build(self._superblock.image_uuid)
+        data = index.build(self._superblock.image_uuid, self._key)
         trailer = records.Trailer(
             image_uuid=self._superblock.image_uuid,
             image_size=self.size + len(data) + layout.TRAILER_SIZE,
             index_offset=self.size,
             index_size=len(data),
         )
-        self._append(data + trailer.build())
+        self._append(data + trailer.build(self._key))
 
 
 def _fill(read: ReadStream, buffer: PageBuffer) -> int:

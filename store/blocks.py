@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import accumulate
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from errors import Attempt, IncompleteError, NoSpaceError, cannot
@@ -15,6 +16,9 @@ from format import PAGE_SIZE
 from format.mark import MAX_EXTENTS, Extents, Mark, MarkState, build_map, map_pages
 from format.pipeline import THREADS, Job, PageBuffer, Threads
 from format.sink import Wait
+
+if TYPE_CHECKING:
+    from format.sealing import ImageKey
 
 WRITES = 2 + THREADS // 4
 """Writes under way at once. Where the queue of a device is shorter, the kernel lets them wait."""
@@ -26,7 +30,9 @@ Allocate = Callable[[int], Extents]
 class BlockSource:
     """A format.reader.Source: what `mark` says of the bytes that lie in `extents` on a device."""
 
-    def __init__(self, fd: int, name: str, extents: Extents, mark: Mark) -> None:
+    def __init__(
+        self, fd: int, name: str, extents: Extents, mark: Mark, key: "ImageKey | None" = None
+    ) -> None:
         self._fd = fd
         self._name = name
         self.extents = extents
@@ -35,6 +41,7 @@ class BlockSource:
         self.mark = mark
         self.size = mark.image_size
         self.image_uuid = mark.image_uuid
+        self.key = key
 
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """See format.reader.Source."""
@@ -104,20 +111,22 @@ class BlockSink:
         self._begun.append(job)
         return job.result
 
-    def finish(self, image_uuid: UUID, image_size: int) -> Mark:
+    def finish(self, image_uuid: UUID, image_size: int, key: "ImageKey | None" = None) -> Mark:
         """Write the map of all; return the mark that makes the image visible.
 
-        All is on the device for good. Raises NoSpaceError, UnreadableError.
+        `key` is that of a sealed image. All is on the device for good. Raises NoSpaceError,
+        UnreadableError.
         """
         while self._begun:
             self._begun.popleft().result()
         self.close()
         sync(self._fd, self._name)
-        first = self._write_map(image_uuid)
-        extents = len(self.extents)
-        return Mark(MarkState.COMPLETE, image_uuid, image_size, first, extents, self._page)
+        first = self._write_map(image_uuid, key)
+        extents, header = len(self.extents), self.extents.starts[0] if key else 0
+        mark = Mark(MarkState.COMPLETE, image_uuid, image_size, first, extents, self._page)
+        return mark._replace(header_page=header)
 
-    def _write_map(self, image_uuid: UUID) -> int:
+    def _write_map(self, image_uuid: UUID, key: "ImageKey | None") -> int:
         """Write the map of the image, and wait for it; return its first page."""
         if len(self.extents) > MAX_EXTENTS:
             raise NoSpaceError(
@@ -127,7 +136,7 @@ class BlockSink:
             )
         runs = self.allocate(map_pages(len(self.extents)))
         pages = [page for start, count in runs for page in range(start, start + count)]
-        contents = build_map(self.extents, image_uuid, pages)
+        contents = build_map(self.extents, image_uuid, pages, key)
         buffer = PageBuffer(PAGE_SIZE).view
         for page, data in zip(pages, contents, strict=True):
             buffer[:] = data

@@ -5,9 +5,10 @@ when the mark is cleared. A store of its own, device or file, has the same page,
 LABEL= find a device, with TORPSTOR at its start and ULSUSPEND always: nobody uses it as swap.
 """
 
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from errors import DamagedError, StoreRefusedError, TorporError, command
+from errors import DamagedError, ForeignError, StoreRefusedError, TorporError, command
 from format import PAGE_SIZE
 from format.first_page import (
     MARK_OFFSET,
@@ -22,7 +23,10 @@ from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from linux import block
 from store.blocks import BlockSource, read_at, sync, write_pages
-from store.protocol import Slot
+from store.protocol import Retreat, Slot
+
+if TYPE_CHECKING:
+    from format.sealing import ImageKey
 
 _MARK = slice(MARK_OFFSET, MARK_OFFSET + MARK_SIZE)
 _SIGNATURE = slice(SIGNATURE_OFFSET, PAGE_SIZE)
@@ -34,8 +38,6 @@ class StoreHeader(FirstPage, Slot):
     `page` is its number there: 0 unless the store is a file on the device.
     """
 
-    __slots__ = ("fd", "name", "page")
-
     data: memoryview
 
     def __init__(self, fd: int, name: str, page: int, data: memoryview) -> None:
@@ -43,10 +45,12 @@ class StoreHeader(FirstPage, Slot):
         self.fd = fd
         self.name = name
         self.page = page
+        self.key: ImageKey | None = None
+        self.retreat: Retreat | None = None
 
     def mark(self) -> Mark | None:
         """Return the mark, or None where there is none. Raises DamagedError, UnsupportedError."""
-        return Mark.parse(self.data) if self.signature == USER_IMAGE else None
+        return Mark.parse(self.data, self.key) if self.signature == USER_IMAGE else None
 
     def is_in_place(self) -> bool:
         """See Slot: a copy of a swap file has the original's mark."""
@@ -56,9 +60,9 @@ class StoreHeader(FirstPage, Slot):
             return True
         return mark is None or mark.page == self.page
 
-    def set_mark(self, mark: Mark) -> None:
+    def write_mark(self, mark: bytes) -> None:
         """Make the image visible: the mark first, the signature when that is on the device."""
-        self.data[_MARK] = mark.build()
+        self.data[_MARK] = mark
         self._write()
         if self.signature != USER_IMAGE:
             self.data[_SIGNATURE] = USER_IMAGE
@@ -89,8 +93,23 @@ class StoreHeader(FirstPage, Slot):
                 f"the mark on {self.name} belongs at page {mark.page}, not {self.page}"
             )
         device_pages = block.size_of(self.fd) // PAGE_SIZE
-        extents = read_map(mark, self._page_at, device_pages)
-        return BlockSource(self.fd, self.name, extents, mark)
+        extents = read_map(mark, self._page_at, device_pages, self.key)
+        return BlockSource(self.fd, self.name, extents, mark, self.key)
+
+    def superblock(self, mark: Mark) -> memoryview:
+        """See Slot."""
+        if not mark.header_page:
+            raise ForeignError(f"the image on {self.name} is not sealed")
+        if mark.header_page >= block.size_of(self.fd) // PAGE_SIZE:
+            raise DamagedError(f"the mark on {self.name} names a superblock beyond its end")
+        return self._page_at(mark.header_page)
+
+    def write_superblock(self, mark: Mark, data: bytes) -> None:
+        """See Slot."""
+        buffer = self.superblock(mark)
+        buffer[:] = data
+        write_pages(self.fd, self.name, mark.header_page, buffer)
+        sync(self.fd, self.name)
 
     def _page_at(self, page: int) -> memoryview:
         buffer = PageBuffer(PAGE_SIZE).view

@@ -2,12 +2,14 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from errors import Attempt, StoreRefusedError, TorporError, UnreadableError, cannot
 from format import PAGE_SIZE
-from format.reader import Source
+from format.reader import Source, read_superblock
+from format.records import Superblock
 from format.sink import Wait, at_once
 from linux import block
 from linux.open_file import OpenFile
@@ -15,6 +17,9 @@ from linux.root import HOST, Root
 from state.files import NewFile
 from store.blocks import read_at
 from store.header import StoreHeader, read_header
+
+if TYPE_CHECKING:
+    from format.sealing import ImageKey
 
 _WRITE_OUT = 8 << 20
 """Bytes."""
@@ -29,6 +34,7 @@ class FileSource:
         self._fd = fd
         self._name = name
         self.size = os.fstat(fd).st_size
+        self.key: ImageKey | None = None
 
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """See format.reader.Source."""
@@ -89,19 +95,27 @@ def new_file(path: str) -> Iterator[int]:
         yield other.fd
 
 
-@contextmanager
-def open_image(path: str) -> Iterator[Source]:
-    """Open the image at `path` for reading.
+Unlock = Callable[[Superblock], "ImageKey"]
+"""Returns the key of a sealed image. Raises ForeignError, LockedError."""
 
-    Raises NoImageError, DamagedError, UnsupportedError, UnreadableError.
+
+@contextmanager
+def open_image(path: str, unlock: Unlock | None = None) -> Iterator[Source]:
+    """Open the image at `path` for reading; with `unlock` it has to be sealed.
+
+    Raises NoImageError, DamagedError, UnsupportedError, UnreadableError, and what `unlock` does.
     """
     with opened(path, os.O_RDONLY) as fd:
         status = os.fstat(fd)
         is_device = stat.S_ISBLK(status.st_mode)  # whose image ends where a mark says
         if not is_device and (status.st_size < PAGE_SIZE or read_header(fd, path).begins_image):
-            yield FileSource(fd, path)
+            source = FileSource(fd, path)
+            source.key = unlock(read_superblock(source)) if unlock else None
+            yield source
             return
     with open_header(path, os.O_RDONLY) as header:
+        if unlock and (mark := header.mark()):
+            header.key = unlock(Superblock.parse(header.superblock(mark)))
         yield header.image()
 
 

@@ -4,14 +4,19 @@ A kind of store is a module with a `Store` and a `Slot`: a line in store/find.py
 """
 
 from abc import ABC, abstractmethod
-from typing import Protocol, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from uuid import UUID
 
-from errors import DamagedError, NoImageError
+from errors import DamagedError, ForeignError, NoImageError, UnsupportedError
+from format.checksum import Buffer
 from format.mark import Mark, MarkState
 from format.reader import Source
 from format.sink import Sink
 from linux.snapshot import SnapshotDevice
+
+if TYPE_CHECKING:
+    from format.sealing import ImageKey
 
 
 class Slot(ABC):
@@ -21,12 +26,14 @@ class Slot(ABC):
     clears the mark; one that is claimed at a boot means that nobody knows how the restore ended.
     """
 
-    __slots__ = ()
-
     name: str
     """For messages: a path."""
     page: int
     """Where it begins on a device, in pages; 0 where there is none."""
+    key: "ImageKey | None"
+    """Of a sealed image, once it is there: what the mark and the image are authenticated by."""
+    retreat: "Retreat | None"
+    """What takes back a claim."""
 
     @abstractmethod
     def holds_image(self) -> bool:
@@ -48,8 +55,12 @@ class Slot(ABC):
         """
 
     @abstractmethod
-    def set_mark(self, mark: Mark) -> None:
+    def write_mark(self, mark: bytes) -> None:
         """Make the image visible, for good when this returns. Raises UnreadableError."""
+
+    def set_mark(self, mark: Mark) -> None:
+        """As write_mark, of this image."""
+        self.write_mark(mark.build(self.key))
 
     @abstractmethod
     def clear(self) -> None:
@@ -58,6 +69,17 @@ class Slot(ABC):
     @abstractmethod
     def source(self, mark: Mark) -> Source:
         """Return the image that this mark would make visible. Raises DamagedError etc."""
+
+    @abstractmethod
+    def superblock(self, mark: Mark) -> memoryview:
+        """Return the superblock that the mark of a sealed image names, whoever has written both.
+
+        Raises ForeignError where it names none, DamagedError, UnreadableError.
+        """
+
+    @abstractmethod
+    def write_superblock(self, mark: Mark, data: bytes) -> None:
+        """Write it, for good when this returns. Raises as `superblock`."""
 
     @abstractmethod
     def contents(self) -> str:
@@ -76,20 +98,52 @@ class Slot(ABC):
         self.set_mark(mark._replace(state=MarkState.LOADING, loads=mark.loads + 1))
 
     def claim(self) -> None:
-        """Say that the kernel is about to become the image. Raises UnreadableError."""
+        """Say that the kernel is about to become the image. Raises UnreadableError.
+
+        The key of a sealed image is gone then, from the store and from memory.
+        """
         mark = self._own_mark()
-        self.set_mark(mark._replace(state=MarkState.CLAIMED, attempts=mark.attempts + 1))
+        mark = mark._replace(state=MarkState.CLAIMED, attempts=mark.attempts + 1)
+        again = mark._replace(state=MarkState.COMPLETE, loads=0)
+        superblock = bytes(self.superblock(mark)) if self.key else b""
+        self.retreat = Retreat(again, again.build(self.key), superblock)
+        self.set_mark(mark)
+        if self.key:
+            self._wipe(mark, superblock)
+            self.key.forget()
+            self.key = None
 
     def put_back(self) -> bool:
         """Allow another attempt after the kernel refused; return whether there is one left.
 
         Raises UnreadableError: the image stays claimed then.
         """
-        mark = self._own_mark()._replace(state=MarkState.COMPLETE, loads=0)
-        if mark.why_spent():
+        retreat = self.retreat
+        if retreat is None or retreat.mark.why_spent():
             return False
-        self.set_mark(mark)
+        if retreat.superblock:
+            self.write_superblock(retreat.mark, retreat.superblock)
+        self.write_mark(retreat.built)
         return True
+
+    def discard(self) -> None:
+        """Let no image be visible, and nobody have the key of a sealed one. Raises UnreadableError.
+
+        Not while the store is in use as swap: the page of the superblock may be somebody's.
+        """
+        with suppress(DamagedError, UnsupportedError, ForeignError, NoImageError):
+            mark = self.mark()
+            if mark and mark.header_page:
+                self._wipe(mark, self.superblock(mark))
+        self.clear()
+
+    def _wipe(self, mark: Mark, superblock: Buffer) -> None:
+        """Overwrite what the key is wrapped in, if that is the superblock of this image."""
+        from format.records import Superblock
+        from format.sealing import without_recipients  # libsodium, for sealed images only
+
+        if Superblock.parse(superblock).image_uuid == mark.image_uuid:
+            self.write_superblock(mark, without_recipients(superblock, mark.image_uuid))
 
     def _own_mark(self) -> Mark:
         mark = self.mark()
@@ -98,13 +152,22 @@ class Slot(ABC):
         return mark
 
 
+class Retreat(NamedTuple):
+    """What takes back a claim without the key of the image: what was there before it."""
+
+    mark: Mark
+    built: bytes
+    superblock: bytes
+    """That of a sealed image, b"" of another."""
+
+
 class StoreSink(Sink, Protocol):
     """Where an image's bytes go."""
 
-    def finish(self, image_uuid: UUID, image_size: int) -> Mark:
+    def finish(self, image_uuid: UUID, image_size: int, key: "ImageKey | None" = None) -> Mark:
         """Wait until all that was written is there for good; return the mark that makes it visible.
 
-        Raises NoSpaceError, UnreadableError.
+        `key` is that of a sealed image.         Raises NoSpaceError, UnreadableError.
         """
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from format.mark import Mark
 from format.pipeline import PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
+from format.sealing import ImageKey
 from format.sink import Wait, at_once
 from format.tables import all_tables
 from format.writer import ImageWriter, new_encoders
@@ -34,7 +35,10 @@ IDENTITY = Identity(
 class MemorySource:
     """A format.reader.Source in memory, which may give an image's UUID as a mark does."""
 
-    def __init__(self, data: bytes, image_uuid: UUID | None = None) -> None:
+    def __init__(
+        self, data: bytes, image_uuid: UUID | None = None, key: ImageKey | None = None
+    ) -> None:
+        self.key = key
         self._data = data
         self.size = len(data)
         self.image_uuid = image_uuid

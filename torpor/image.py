@@ -1,21 +1,48 @@
 """What verify, inspect and unpack share: an opened image, and its facts."""
 
+import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from errors import DamagedError, NoImageError, UnsupportedError
+from errors import (
+    DamagedError,
+    ForeignError,
+    LockedError,
+    NoImageError,
+    SealedError,
+    UnsupportedError,
+)
 from format.reader import ImageReader
 from store.image import open_image
 from torpor.output import progress
 
+OF_SEALED = (SealedError, LockedError, ForeignError)
+
+
+def add_identity(parser: argparse.ArgumentParser) -> None:
+    """Add --identity."""
+    parser.add_argument(
+        "--identity",
+        metavar="FILE",
+        help="the file with the private key of a sealed image, as torpor key generate makes it",
+    )
+
 
 @contextmanager
-def opened_image(path: str) -> Iterator[ImageReader]:
-    """Open the image; an error that says what is wrong with it names it."""
+def opened_image(path: str, identity: str | None) -> Iterator[ImageReader]:
+    """Open the image; an error that says what is wrong with it names it.
+
+    With `identity`, a file with a private key, it has to be sealed for that.
+    """
+    unlock = None
+    if identity is not None:
+        from seal.identity import by_identity  # libsodium, for sealed images only
+
+        unlock = by_identity(identity)
     try:
-        with open_image(path) as source:
+        with open_image(path, unlock) as source:
             yield ImageReader(source)
-    except (NoImageError, DamagedError, UnsupportedError) as error:
+    except (NoImageError, DamagedError, UnsupportedError, *OF_SEALED) as error:
         if path in str(error):
             raise
         raise type(error)(f"{path}: {error}", error.hint) from error
@@ -48,4 +75,5 @@ def facts(image: ImageReader) -> dict[str, object]:
         "chunks": len(image.index.offsets),
         "stream_bytes": image.stream_bytes,
         "stored_bytes": image.stored_bytes,
+        "sealed": superblock.seal is not None,
     }

@@ -13,7 +13,17 @@ from construct import Struct
 
 import linux
 from errors import DamagedError, TorporError
-from format import PAGE_SIZE, chunks, first_page, layout, mark, records, tables, working_set
+from format import (
+    PAGE_SIZE,
+    chunks,
+    first_page,
+    layout,
+    mark,
+    records,
+    sealed_layout,
+    tables,
+    working_set,
+)
 from format.checksum import definition
 from format.first_page import empty_store
 from format.mark import Extents, Mark, MarkState, build_map
@@ -241,6 +251,16 @@ def declared(record: Struct) -> list[tuple[int, int]]:
 )
 def test_table(heading: str, record: Struct) -> None:
     assert table_after(heading) == declared(record)
+
+
+def test_table_of_the_seal() -> None:
+    """Its offsets count from the superblock, and the recipients share a field with their size."""
+    at, size = zip(*table_after("### Seal"), strict=True)
+    fields = [(place + 364, length) for place, length in declared(sealed_layout.Seal)]
+    (size_at, both), recipients = fields[4], 2
+    fields[4] = (size_at, recipients)
+    assert [*zip(at, size, strict=True)] == fields
+    assert size_at + both == fields[5][0]
 
 
 def test_limits() -> None:

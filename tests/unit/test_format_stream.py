@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from errors import DamagedError, TorporError
 from format import checksum, codec, layout, pipeline, whole_pages
-from format.chunks import Decoded, Decoder, Encoder
+from format.chunks import Decoded, Decoder, Encoder, Place
 from format.pipeline import DEPTH, PageBuffer, in_order
 from format.reader import ImageReader
 from format.records import MAX_CHUNKS
@@ -176,7 +176,7 @@ def encoded(raw: bytes, name: str = "lz4") -> tuple[bytes, int]:
 def decoded(record: bytes | bytearray, checksum: int, size: int) -> Decoded:
     decoder = Decoder.of_size(8 * PAGE)
     decoder.record.whole[: len(record)] = record
-    return decoder.decode(len(record), 3, size, checksum, SEED)
+    return decoder.decode(len(record), Place(3, size, checksum), SEED)
 
 
 @pytest.mark.parametrize("name", codec.NAMES)

@@ -126,7 +126,7 @@ def _superblocks() -> dict[str, Broken]:
         "version-1": ("R3", "format version 1", with_super(Super(version=1))),
         "version-3": ("R3", "format version 3", with_super(Super(version=3))),
         "version-0": ("R3", "format version 0", with_super(Super(version=0))),
-        "required-flag": ("R4", f"{features} 0x1", with_super(Super(required=1))),
+        "required-flag": ("R4", f"{features} 0x2", with_super(Super(required=3))),
         "required-flag-high": ("R4", features, with_super(Super(required=1 << 31))),
         "page-size": ("R5", "pages of 16384", with_super(Super(page_size=16384))),
         "chunk-size-zero": ("R6", size, with_super(Super(chunk_size=0))),

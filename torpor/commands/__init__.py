@@ -25,6 +25,7 @@ GROUPS = {
     "For scripts": {
         "pack": "make an image of a snapshot stream",
         "unpack": "give an image's snapshot stream back",
+        "key": "make a key that images are sealed for",
         "workingset": "record what is in memory, or bring it back",
     },
 }

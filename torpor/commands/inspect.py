@@ -2,13 +2,13 @@
 
 import argparse
 
-from errors import DamagedError, UnsupportedError
+from errors import DamagedError, SealedError, UnsupportedError
 from format import PAGE_SIZE
 from format.reader import ImageReader
 from format.records import PAGE_TYPES, WORKING_SET
 from format.tables import PageTypes
 from format.working_set import WorkingSet
-from torpor.image import facts, opened_image
+from torpor.image import add_identity, facts, opened_image
 from torpor.output import print_json, say
 
 
@@ -16,11 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what it takes."""
     parser.add_argument("image", metavar="IMAGE", help="a file, store device or swap partition")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_identity(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Say what the image is, from all but its stream, which is not read."""
-    with opened_image(arguments.image) as image:
+    with opened_image(arguments.image, arguments.identity) as image:
         found = {"path": arguments.image} | facts(image)
         tables = {
             "page_types": _table(image, PAGE_TYPES, PageTypes),
@@ -38,12 +39,14 @@ def run(arguments: argparse.Namespace) -> None:
 def _table(
     image: ImageReader, kind: int, table: type[WorkingSet | PageTypes]
 ) -> tuple[dict[str, object] | None, str]:
-    """Return the fields of a table, None where there is none, and what to say of it.
+    """Return the fields of a table, and what to say of it; None where there is none to be read.
 
     One that is damaged is said to be, and hides nothing else.
     """
     try:
         found = image.read(kind, table)
+    except SealedError:
+        return None, ""
     except (DamagedError, UnsupportedError) as error:
         return {"error": str(error)}, str(error)
     if found is None:

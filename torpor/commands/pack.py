@@ -24,6 +24,13 @@ from torpor.output import progress
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what it takes."""
     add_codec(parser, default=codec.DEFAULT)
+    parser.add_argument(
+        "--recipient",
+        metavar="PUBLIC",
+        action="append",
+        default=[],
+        help="seal the image for the holder of this key, age1...; may be given several times",
+    )
     parser.add_argument("stream", metavar="STREAM", help="what /dev/snapshot gave; - for stdin")
     parser.add_argument("file", metavar="FILE", help="the image to write")
 
@@ -33,6 +40,11 @@ def run(arguments: argparse.Namespace) -> None:
     checksum.self_test()
     here = this_machine(machine_id())
     superblock = Superblock(uuid4(), time.time_ns(), CHUNK_SIZE, here, platform=False)
+    sealing = None
+    if arguments.recipient:
+        from seal.identity import for_recipients  # libsodium, for sealed images only
+
+        sealing = for_recipients(arguments.recipient, superblock.image_uuid)
     with (
         _opened_stream(arguments.stream) as (fd, total),
         new_file(arguments.file) as out,
@@ -44,7 +56,8 @@ def run(arguments: argparse.Namespace) -> None:
                 return os.readv(fd, [buffer.view[at:]])
 
         sink = FileSink(out, arguments.file)
-        writer = ImageWriter(sink, superblock, new_encoders(CHUNK_SIZE, arguments.codec))
+        encoders = new_encoders(CHUNK_SIZE, arguments.codec)
+        writer = ImageWriter(sink, superblock, encoders, sealing)
         writer.write_stream(read, report)
         writer.finish()
 

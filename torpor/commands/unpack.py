@@ -6,18 +6,19 @@ import sys
 from errors import UnreadableError
 from format.reader import ImageReader
 from store.image import FileSink, new_file
-from torpor.image import opened_image, read_all
+from torpor.image import add_identity, opened_image, read_all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what it takes."""
+    add_identity(parser)
     parser.add_argument("file", metavar="FILE", help="a file, store device or swap partition")
     parser.add_argument("stream", metavar="STREAM", help="where to write it; - for stdout")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Give the stream back, each chunk checked before it is written."""
-    with opened_image(arguments.file) as image:
+    with opened_image(arguments.file, arguments.identity) as image:
         if arguments.stream == "-":
             _write_stream(image, _binary_stdout())
             return
