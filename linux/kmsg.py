@@ -22,6 +22,7 @@ _OPEN = 4
 (kernel/printk/printk.c, devkmsg_open: a rate limit of its own): so there are several."""
 _LONGEST = 900
 """Bytes of a line, which printk may cut off at 1000 (PRINTKRB_RECORD_MAX)."""
+_CONSOLE_ON = 7
 _RECORD_SIZE = 8192
 """A read takes one record or fails (CONSOLE_EXT_LOG_MAX, later PRINTK_MESSAGE_MAX)."""
 
@@ -45,6 +46,16 @@ class KernelLog:
         """Close it."""
         for fd in self._fds:
             os.close(fd)
+
+
+def show_on_console() -> None:
+    """Let messages be seen on the console again after somebody has switched that off.
+
+    kernel/printk/printk.c, SYSLOG_ACTION_CONSOLE_ON: nothing where nobody has.
+    """
+    from linux.libc import libc  # ctypes, not at every boot
+
+    libc.klogctl(_CONSOLE_ON, None, 0)
 
 
 class KernelLogReader(OpenFile):
