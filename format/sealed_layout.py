@@ -62,4 +62,6 @@ ToTpmAndPin = Struct(
     Terminated,
 )
 
-KeyFile = Struct("magic" / Default(Bytes(8), b"TORPKEYF"), "private" / Bytes(32), Padding(4056))
+KEY_FILE_MAGIC = b"TORPKEYF"
+KeyFile = Struct("magic" / Default(Bytes(8), KEY_FILE_MAGIC), "private" / Bytes(32), Padding(4056))
+"""The page of a file with a private key."""

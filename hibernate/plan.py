@@ -1,6 +1,6 @@
 """What was asked for."""
 
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID, uuid4
 
 from errors import KernelRefusedError
@@ -8,6 +8,9 @@ from format.codec import DEFAULT
 from hibernate.power_off import Mode, default_mode
 from linux import power, stall
 from state.conf import ON, Conf
+
+if TYPE_CHECKING:
+    from seal.sender import Sender
 
 
 class Plan(NamedTuple):
@@ -36,6 +39,8 @@ class Plan(NamedTuple):
     """Types of file systems that may be mounted writable though the guard sees a sample only."""
     is_found: bool = False
     """Whether the next boot looks in the store."""
+    sender: "Sender | None" = None
+    """Who seals the image; None for one in the clear."""
 
     @classmethod
     def of(cls, store: str, conf: Conf) -> Self:

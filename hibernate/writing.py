@@ -3,6 +3,7 @@
 import time
 from contextlib import closing
 from functools import partial
+from typing import TYPE_CHECKING
 
 from errors import DamagedError, KernelRefusedError
 from format import PAGE_SIZE, records
@@ -22,6 +23,9 @@ from linux.snapshot import SnapshotDevice
 from store.identity import these_facts, this_machine
 from store.protocol import Store
 
+if TYPE_CHECKING:
+    from format.sealing import Sealing
+
 _BAD_DEVICE = "keep nothing on this device before you have checked its health and the kernel log"
 
 
@@ -38,6 +42,7 @@ class Writing:
         self.working_set = b""
         """A section of the image; b"" is none."""
         self._types = PageTypeCounter()
+        self._sender = plan.sender
         self._superblock = records.Superblock(
             plan.image_uuid,
             time.time_ns(),
@@ -60,7 +65,9 @@ class Writing:
             _go_on(last_resort, done)
 
         with closing(self._sink), closing(self._types):
-            writer = ImageWriter(self._sink, self._superblock, self._encoders)
+            sealing = self._sealing()
+            key = self._store.slot.key = sealing.key if sealing else None
+            writer = ImageWriter(self._sink, self._superblock, self._encoders, sealing)
             raw = writer.write_stream(partial(self._read, snapshot), go_on, alone=True)
             writer.write_table(records.GUARD, Guard(guard).build())
             writer.write_table(records.MACHINE_FACTS, self._facts)
@@ -71,13 +78,17 @@ class Writing:
             elif self._types.trouble:
                 log(f"the page types are not known: {self._types.trouble}")
             writer.finish()
-            mark = self._sink.finish(self._superblock.image_uuid, writer.size)
+            mark = self._sink.finish(self._superblock.image_uuid, writer.size, key)
             left = _free_memory()
         seconds = time.monotonic() - begun
         log(f"{raw >> 20} MiB stored as {writer.size >> 20} MiB in {seconds:.1f} s")
         log(f"a first chunk was on its way after {first:.2f} s")
         log(f"{free >> 10} KiB of memory were free before that, {left >> 10} KiB at its end")
         return mark
+
+    def _sealing(self) -> "Sealing | None":
+        """Return what seals the image, whose key is made now: the snapshot does not hold it."""
+        return self._sender.sealing(self._superblock.image_uuid) if self._sender else None
 
     def _read(self, snapshot: SnapshotDevice, buffer: PageBuffer, at: int) -> int:
         try:

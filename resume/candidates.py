@@ -3,13 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from errors import (
     DamagedError,
     ForbiddenError,
     KeptError,
     OtherInstallationError,
+    SealedError,
     SpentError,
     TorporError,
 )
@@ -21,9 +22,12 @@ from guard.compare import is_held
 from resume.check import Machine, check_machine
 from resume.find import Found
 from store.header import StoreHeader, read_header
-from store.identity import owner_of
+from store.identity import owner_by, owner_of
 from store.image import opened
 from store.protocol import Slot
+
+if TYPE_CHECKING:
+    from resume.unsealing import Unsealing
 
 
 class Candidate(NamedTuple):
@@ -50,7 +54,7 @@ class Candidate(NamedTuple):
         """Clear the mark if the image is ours; return whether there was one to clear."""
         there = self.is_ours and self.slot.holds_image()
         if there:
-            self.slot.clear()
+            self.slot.discard()
         return there
 
     def is_kept(self, error: TorporError) -> bool:
@@ -71,14 +75,19 @@ class Candidate(NamedTuple):
 
 
 def candidates_of(
-    found: list[Found], here: Machine, files: ExitStack, flags: int
+    found: list[Found],
+    here: Machine,
+    files: ExitStack,
+    flags: int,
+    unsealing: "Unsealing | None" = None,
 ) -> list[Candidate]:
     """Return the images, the newest that can be restored first, open until `files` is closed.
 
-    Raises UnreadableError for what was named; of others one that cannot be opened is left out.
+    With `unsealing` none is looked into that this machine has not sealed. Raises UnreadableError
+    for what was named; of others one that cannot be opened is left out.
     """
     examined = [
-        _examine(slot, here, is_named=one.is_ours)
+        _examine(slot, here, unsealing, is_named=one.is_ours)
         for one in found
         for slot in _opened(one, files, flags)
     ]
@@ -94,13 +103,24 @@ def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[StoreHeader]
             raise
 
 
-def _examine(slot: StoreHeader, here: Machine, *, is_named: bool) -> Candidate:
+def _examine(
+    slot: StoreHeader, here: Machine, unsealing: "Unsealing | None", *, is_named: bool
+) -> Candidate:
     # A page that is remembered may be another file's by now, such as a copy's.
     is_named = is_named and slot.is_in_place()
-    owner = owner_of(slot, here.identity.machine_id)
-    image, is_ours = None, is_named and not owner
+    image, is_ours = None, False
     try:
+        if unsealing:
+            superblock = unsealing.superblock(slot)
+            owner = owner_by(superblock.identity, here.identity.machine_id)
+            is_ours = not owner
+            unsealing.open(slot, superblock, here)
+        else:
+            owner = owner_of(slot, here.identity.machine_id)
+            is_ours = is_named and not owner
         image = ImageReader(slot.image())
+        if image.is_locked:
+            raise SealedError("the image is sealed, and this boot does not know by whom")
         if owner and not is_named:
             raise OtherInstallationError(f"image is of {owner}")
         is_ours = not owner

@@ -42,7 +42,7 @@ def check_machine(image: ImageReader, here: Machine) -> None:
     if facts is None:
         raise DamagedError("the image does not say what machine it needs: refusing to restore it")
     identity = image.superblock.identity
-    _check_kernel(identity, here.identity)
+    check_kernel(identity, here.identity)
     if identity.ram_map_digest != here.identity.ram_map_digest:
         raise OtherHardwareError(_memory_differs(facts.ram_map, here.facts.ram_map))
     missing = sorted(facts.processor_features - here.facts.processor_features)
@@ -50,7 +50,8 @@ def check_machine(image: ImageReader, here: Machine) -> None:
         raise OtherHardwareError(_features_missing(missing, facts, here.facts))
 
 
-def _check_kernel(image: Identity, here: Identity) -> None:
+def check_kernel(image: Identity, here: Identity) -> None:
+    """Raise OtherKernelError unless the image is of the kernel that runs here."""
     if image.machine != here.machine:
         raise OtherKernelError(f"image is of a {image.machine} machine, this is {here.machine}")
     if image.kernel_release != here.kernel_release:

@@ -4,7 +4,7 @@ import os
 import time
 from contextlib import ExitStack
 from itertools import zip_longest
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from errors import (
     ChangedError,
@@ -28,8 +28,12 @@ from resume.report import Report
 from resume.request import Request
 from resume.restore import restore
 from resume.wait import Waiting
+from state import sealing
 from store.blocks import BlockSource
 from store.image import open_image
+
+if TYPE_CHECKING:
+    from resume.unsealing import Unsealing
 
 
 def restore_best(found: list[Found], request: Request, waiting: Waiting, report: Report) -> Outcome:
@@ -45,7 +49,8 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
     if found[0].is_kernels:
         _hand_over(found[0], request, report)
     with ExitStack() as files:
-        candidates = candidates_of(found, _here(request), files, os.O_RDWR)
+        unsealing = _unsealing(waiting, asks=True)
+        candidates = candidates_of(found, _here(request), files, os.O_RDWR, unsealing)
         try:
             request.refuse_forbidden()
             best, image = _choose(candidates, waiting, report)
@@ -64,14 +69,16 @@ def check_best(found: list[Found], request: Request, waiting: Waiting, report: R
     if found[0].is_kernels:
         raise NoImageError(f"no image: {found[0].first.describe(found[0].path)}")
     with ExitStack() as files:
-        candidates = candidates_of(found, _here(request), files, os.O_RDONLY)
+        unsealing = _unsealing(waiting, asks=False)
+        candidates = candidates_of(found, _here(request), files, os.O_RDONLY, unsealing)
         _, image = _choose(candidates, waiting, report)
         _check_stream(image, report)
 
 
 def check_file(path: str, request: Request, waiting: Waiting, report: Report) -> None:
     """Check the image in an ordinary file or in a copy of a device, as check_best does."""
-    with open_image(path) as source:
+    unsealing = _unsealing(waiting, asks=False)
+    with open_image(path, unsealing.key_of if unsealing else None) as source:
         mark = source.mark if isinstance(source, BlockSource) else None
         image = ImageReader(source)
         guard = check_image(image, mark, _here(request))
@@ -91,6 +98,15 @@ def _here(request: Request) -> Machine:
     prepare_process()
     checksum.self_test()
     return Machine.here(request.machine_id)
+
+
+def _unsealing(waiting: Waiting, *, asks: bool) -> "Unsealing | None":
+    """Return what opens sealed images, None where sealing is off: most boots import nothing."""
+    if not sealing.is_on():
+        return None
+    from resume.unsealing import unsealing_here
+
+    return unsealing_here(waiting.find, asks=asks)
 
 
 def _choose(

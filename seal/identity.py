@@ -12,6 +12,7 @@ from errors import (
     LockedError,
 )
 from format import sodium
+from format.checksum import Buffer
 from format.records import Superblock
 from format.sealing import NOBODY, ImageKey, Seal, Sealing, unsigned
 from linux.open_file import OpenFile, read_whole
@@ -32,7 +33,7 @@ def read_identity(path: str) -> bytes:
         raise ConfigurationError(f"{path}: {error}", "make one: torpor key generate") from error
 
 
-def by_identity(path: str) -> Callable[[Superblock], ImageKey]:
+def by_identity(path: str) -> Callable[[Buffer], ImageKey]:
     """Return what opens the images that are sealed for the private key in a file.
 
     It raises ForeignError for one that is not sealed, LockedError for one that is for others.
@@ -40,7 +41,8 @@ def by_identity(path: str) -> Callable[[Superblock], ImageKey]:
     """
     identity = read_identity(path)
 
-    def unlock(superblock: Superblock) -> ImageKey:
+    def unlock(page: Buffer) -> ImageKey:
+        superblock = Superblock.parse(page)
         if superblock.seal is None:
             raise ForeignError("the image is not sealed: nothing tells who made it")
         for one in recipients.parse(superblock.seal.recipients):

@@ -50,7 +50,7 @@ def owner_of(slot: "Slot", ours: str) -> str:
     `ours` is our machine id. Where that is not known, or the image's, it may be another's.
     """
     try:
-        return _owner(read_superblock(slot.image()).identity, ours)
+        return owner_by(read_superblock(slot.image()).identity, ours)
     except UnsupportedError as error:
         return f"an unknown installation ({error})"
     except TorporError:
@@ -70,12 +70,13 @@ def refuse_others(slot: "Slot", root: Root = HOST) -> None:
     except TorporError as error:
         what = f"{slot.name} holds an image which does not tell whose it is: {error}"
         raise UnknownOwnerError(what, hint) from error
-    if owner := _owner(superblock.identity, machine_id(root)):
+    if owner := owner_by(superblock.identity, machine_id(root)):
         made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(superblock.created_ns // 10**9))
         raise OtherInstallationError(f"{slot.name} holds an image of {owner}, of {made} UTC", hint)
 
 
-def _owner(image: Identity, ours: str) -> str:
+def owner_by(image: Identity, ours: str) -> str:
+    """Return whose image it is by what it says, as owner_of."""
     if not ours or not image.machine_id:
         lacking = "it" if ours else "this one"
         return f"an unknown installation, {image.host_name} ({lacking} has no machine id)"

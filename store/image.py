@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from errors import Attempt, StoreRefusedError, TorporError, UnreadableError, cannot
 from format import PAGE_SIZE
+from format.layout import SUPERBLOCK_SIZE
 from format.reader import Source, read_superblock
-from format.records import Superblock
+from format.reader import read_at as read_image
 from format.sink import Wait, at_once
 from linux import block
 from linux.open_file import OpenFile
@@ -95,8 +96,8 @@ def new_file(path: str) -> Iterator[int]:
         yield other.fd
 
 
-Unlock = Callable[[Superblock], "ImageKey"]
-"""Returns the key of a sealed image. Raises ForeignError, LockedError."""
+Unlock = Callable[[memoryview], "ImageKey"]
+"""Returns the key of a sealed image by its superblock. Raises ForeignError, LockedError."""
 
 
 @contextmanager
@@ -110,12 +111,14 @@ def open_image(path: str, unlock: Unlock | None = None) -> Iterator[Source]:
         is_device = stat.S_ISBLK(status.st_mode)  # whose image ends where a mark says
         if not is_device and (status.st_size < PAGE_SIZE or read_header(fd, path).begins_image):
             source = FileSource(fd, path)
-            source.key = unlock(read_superblock(source)) if unlock else None
+            if unlock:
+                read_superblock(source)
+                source.key = unlock(read_image(source, 0, SUPERBLOCK_SIZE))
             yield source
             return
     with open_header(path, os.O_RDONLY) as header:
         if unlock and (mark := header.mark()):
-            header.key = unlock(Superblock.parse(header.superblock(mark)))
+            header.key = unlock(header.superblock(mark))
         yield header.image()
 
 

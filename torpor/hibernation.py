@@ -1,6 +1,7 @@
 """What `torpor hibernate` asks before it hibernates; imported while the working set is recorded."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from errors import NotReadyError, StoreRefusedError, TorporError
 from hibernate.attempts import carry_out
@@ -8,6 +9,7 @@ from hibernate.plan import Plan
 from linux import cmdline
 from linux.kmsg import Log
 from linux.root import HOST
+from state import sealing
 from state.conf import Conf
 from state.location import read_location
 from state.record import Recording
@@ -17,6 +19,9 @@ from torpor.doctor.facts import Facts
 from torpor.doctor.unreached import unreached
 from torpor.output import warn
 from workingset.recorder import Recorder
+
+if TYPE_CHECKING:
+    from seal.sender import Sender
 
 
 def hibernate(
@@ -37,9 +42,21 @@ def hibernate(
     is_found = _is_found(store, settings)
     _refuse_unreached(store)
     plan = Plan.of(store.path, conf)._replace(
-        verify=arguments.verify, sleep_hooks=arguments.sleep_hooks, is_found=is_found
+        verify=arguments.verify,
+        sleep_hooks=arguments.sleep_hooks,
+        is_found=is_found,
+        sender=_sender(),
     )
     carry_out(plan, under_way, working_set, log)
+
+
+def _sender() -> "Sender | None":
+    """Return who seals the image, None where sealing is off. Raises as Sender.here."""
+    if not sealing.is_on():
+        return None
+    from seal.sender import Sender  # libsodium, where sealing is on
+
+    return Sender.here()
 
 
 def _is_found(store: Found, settings: Settings) -> bool:

@@ -16,7 +16,7 @@ from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, task
 from linux.mounts import MountTable, SwapArea, read_mounts
 from resume import find, images, restore, wait
 from resume import request as asked
-from state import boot, conf, location, record, working_set
+from state import boot, conf, location, record, sealing, working_set
 from store import identity, place
 from store.place import Place
 from store.swap import SwapStore
@@ -80,6 +80,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(working_set, "REPLAY_PATH", str(tmp_path / "kept/replay.json"))
     monkeypatch.setattr(location, "PATH", str(tmp_path / "kept/location"))
     monkeypatch.setattr(conf, "PATH", str(tmp_path / "kept/torpor.conf"))
+    monkeypatch.setattr(sealing, "PATH", str(tmp_path / "kept/sealing"))
     monkeypatch.setattr(identity, "machine_id", lambda _root: INSTALLATION)
     monkeypatch.setattr(asked, "read_machine_id", lambda _kept: INSTALLATION)
 

@@ -10,6 +10,7 @@ from format.mark import Extents, Mark
 from format.records import GUARD, MACHINE_FACTS, WORKING_SET, Identity, Superblock
 from format.tables import Guard, GuardEntry, MachineFacts, Method
 from format.writer import ImageWriter, new_encoders
+from seal.sender import Sender
 from store.device import OwnStore
 from store.header import read_header
 from store.identity import these_facts, this_machine
@@ -33,6 +34,8 @@ class Made:
     working_set: bytes = b""
     day: int = 1
     """Of 1970, when it was made."""
+    sender: Sender | None = None
+    """Who seals it."""
 
 
 def put_image(
@@ -53,7 +56,9 @@ def put_image(
             uuid4(), made.day * 86400 * 10**9, CHUNK_SIZE, made.identity, platform=True
         )
         sink = store.sink()
-        writer = ImageWriter(sink, superblock, new_encoders(CHUNK_SIZE))
+        sealing = made.sender.sealing(superblock.image_uuid) if made.sender else None
+        key = store.slot.key = sealing.key if sealing else None
+        writer = ImageWriter(sink, superblock, new_encoders(CHUNK_SIZE), sealing)
         writer.write_stream(reader_of(stream), lambda _done: None)
         if made.guard is not None:
             writer.write_table(GUARD, Guard(made.guard).build())
@@ -62,7 +67,7 @@ def put_image(
         if made.working_set:
             writer.write_table(WORKING_SET, made.working_set)
         writer.finish()
-        mark = sink.finish(superblock.image_uuid, writer.size)
+        mark = sink.finish(superblock.image_uuid, writer.size, key)
         store.slot.set_mark(mark)
 
 

@@ -1,0 +1,69 @@
+"""Opens the sealed images of a machine that seals, and looks into none but its own.
+
+Until the sender of an image is known, nothing of it is looked at but the mark and the page of its
+superblock, which the mark names.
+"""
+
+from collections.abc import Callable
+
+from errors import DamagedError, ForeignError, SpentError
+from format.checksum import Buffer
+from format.records import Superblock
+from format.sealing import ImageKey
+from resume.check import Machine, check_kernel
+from seal.ask import Asking
+from seal.opening import Nobody, Opening, check_sender
+from state.sealing import Trust, read_trust
+from store.protocol import Slot
+
+
+class Unsealing:
+    """Who is trusted, and the ways to the keys of the images that he sealed."""
+
+    def __init__(self, trust: Trust, opening: Opening) -> None:
+        self._trust = trust
+        self._opening = opening
+
+    def superblock(self, slot: Slot) -> Superblock:
+        """Return the superblock of the image in the slot, signed by who is trusted.
+
+        Raises ForeignError, SpentError, DamagedError, UnsupportedError, UnreadableError.
+        """
+        mark = slot.mark()
+        if mark is None:
+            raise ForeignError(f"{slot.name} has no image of this installation")
+        page = slot.superblock(mark)
+        check_sender(page, self._trust)
+        superblock = Superblock.parse(page)
+        if superblock.image_uuid != mark.image_uuid:
+            raise DamagedError("the mark is of another image than the superblock that it names")
+        if reason := mark.why_spent():
+            raise SpentError(f"the image is not restored any more: {reason}")
+        return superblock
+
+    def open(self, slot: Slot, superblock: Superblock, here: Machine) -> None:
+        """Give the slot the key of its image, which authenticates the mark and all that follows.
+
+        Nobody is asked for an image of another kernel. Raises OtherKernelError, LockedError,
+        SpentError, DamagedError.
+        """
+        check_kernel(superblock.identity, here.identity)
+        slot.key = self._opening.key(superblock)
+        slot.mark()
+
+    def key_of(self, page: Buffer) -> ImageKey:
+        """Return the key of the image in a file, which has this superblock. Raises as above."""
+        check_sender(page, self._trust)
+        return self._opening.key(Superblock.parse(page))
+
+
+def unsealing_here(find: Callable[[str], str | None], *, asks: bool) -> Unsealing | None:
+    """Return what opens the images of this machine, None where sealing is off.
+
+    `find` returns the path of a device by its name; only a boot that `asks` has questions. Raises
+    ConfigurationError, UnreadableError.
+    """
+    trust = read_trust()
+    if trust is None:
+        return None
+    return Unsealing(trust, Opening(Asking() if asks and trust.asks else Nobody(), find))
