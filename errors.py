@@ -235,6 +235,10 @@ class LockedError(KeptError):
     meaning = "the key of the sealed image cannot be had"
 
 
+class WrongPinError(LockedError):
+    """The PIN was wrong, and the TPM takes another one."""
+
+
 class ForeignError(TorporError):
     """Sealing is on, and this installation has not sealed the image."""
 

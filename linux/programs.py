@@ -38,17 +38,42 @@ def call(argv: list[str], *, quiet: bool = False) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def run(argv: "Sequence[str]", timeout: float | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run a program to its end, its output captured. Raises OSError, subprocess.TimeoutExpired."""
+def run(
+    argv: "Sequence[str]", timeout: float | None = None, fds: "Sequence[int]" = ()
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end, its output captured; it may use the descriptors `fds` as well.
+
+    Raises OSError, and subprocess.TimeoutExpired: then the program was killed, and waited for no
+    longer than a second. One that waits for a device in the kernel cannot be killed.
+    """
     import subprocess
 
-    return subprocess.run(
+    child = subprocess.Popen(
         argv,
         env=environment(),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        timeout=timeout,
-        check=False,
+        pass_fds=fds,
     )
+    try:
+        output, errors = child.communicate(timeout=timeout)
+    except BaseException:
+        child.kill()
+        _give_up(child)
+        raise
+    return subprocess.CompletedProcess(argv, child.returncode, output, errors)
+
+
+def _give_up(child: "subprocess.Popen[str]") -> None:
+    import subprocess
+
+    for pipe in (child.stdout, child.stderr):
+        if pipe:
+            pipe.close()
+    try:
+        child.wait(1)
+    except subprocess.TimeoutExpired:
+        return
