@@ -5,6 +5,7 @@ import select
 import termios
 import threading
 import time
+import tty
 
 _LFLAG = 3
 
@@ -30,10 +31,8 @@ class Keyboard:
     def settings(self) -> list[object]:
         return list(termios.tcgetattr(self._terminal))
 
-    def set_settings(self, off: int) -> None:
-        settings = termios.tcgetattr(self._terminal)
-        settings[_LFLAG] &= ~off
-        termios.tcsetattr(self._terminal, termios.TCSANOW, settings)
+    def make_raw(self) -> None:
+        tty.setraw(self._terminal)
         self.before = self.settings()
 
     def stop_output(self) -> None:
@@ -69,6 +68,11 @@ class Keyboard:
         read = os.read(self._ours, 4096)
         self.shown += read
         return read
+
+    def next_line(self, typed: bytes) -> bytes:
+        """Return what the next reader of the terminal gets, for whom this is typed."""
+        os.write(self._ours, typed)
+        return os.read(self._terminal, 4096)
 
     def is_left(self) -> bool:
         """Return whether the next reader of the terminal would have something."""
