@@ -5,6 +5,7 @@ superblock, which the mark names.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from errors import DamagedError, ForeignError, SpentError
 from format.checksum import Buffer
@@ -48,6 +49,10 @@ class Unsealing:
         SpentError, DamagedError.
         """
         check_kernel(superblock.identity, here.identity)
+        mark, seal = slot.mark(), superblock.seal
+        if mark and seal:
+            self._opening.check_counter(seal, mark.attempts)
+            slot.spend = partial(self._opening.count, seal)
         slot.key = self._opening.key(superblock)
         slot.mark()
 

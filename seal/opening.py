@@ -1,22 +1,27 @@
 """Opens a sealed image at a boot: who made it, and then, by one of the ways to it, its key."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Protocol
 
-from errors import ForeignError, LockedError, SpentError, TorporError
+from errors import ForeignError, LockedError, SpentError, TorporError, WrongPinError
 from format import PAGE_SIZE, sodium
 from format.checksum import Buffer
 from format.pipeline import PageBuffer
 from format.records import Superblock
-from format.sealing import ImageKey, is_signed
+from format.sealing import ImageKey, Seal, is_signed
 from seal import age, recipients
-from seal.recipients import Recipient, ToKeyFile, ToPassphrase
+from seal.age import Wrapped
+from seal.recipients import Recipient, ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from seal.slots import private_in
+from seal.tpm import Sealed, Tpm
 from state.sealing import Trust
 from store.blocks import read_at
 from store.image import opened
 
 TRIES = 3
+_AGAIN = "That was wrong: once more"
+_ORDER: tuple[type[Recipient], ...] = (ToKey, ToKeyFile, ToTpm, ToTpmAndPin, ToPassphrase)
 _PASSES, _KIBIBYTES = range(1, 17), range(8, (1 << 20) + 1)
 """Of Argon2id: what a passphrase may cost a boot."""
 
@@ -27,6 +32,9 @@ class Asking(Protocol):
     def passphrases(self, prompt: str) -> list[bytes]:
         """Return what to try, [] where nobody answers."""
 
+    def pin(self, prompt: str) -> bytes | None:
+        """Return what was typed, None where nobody answers."""
+
 
 class Nobody:
     """Is not there to be asked."""
@@ -34,6 +42,10 @@ class Nobody:
     def passphrases(self, _prompt: str) -> list[bytes]:
         """See Asking."""
         return []
+
+    def pin(self, _prompt: str) -> bytes | None:
+        """See Asking."""
+        return None
 
 
 def check_sender(superblock: Buffer, trust: Trust) -> None:
@@ -49,6 +61,32 @@ class Opening:
         """`find` returns the path of the device that a name is of, None where it is not there."""
         self._asking = asking
         self._find = find
+        self._tpm = Tpm()
+        self._counts = False
+
+    def check_counter(self, seal: Seal, attempts: int) -> None:
+        """Raise SpentError if the TPM has counted since the image was made, but for its attempts.
+
+        It was restored or discarded then, or another one made after it, and what is here is a copy.
+        Where the TPM does not say, that is not known, and no reason: its owner may have cleared it.
+        """
+        if not seal.counter_index:
+            return
+        try:
+            count = self._tpm.read_counter(seal.counter_index)
+        except LockedError:
+            return
+        self._counts = True
+        if count != seal.counter + attempts:
+            raise SpentError(
+                "the image is not restored any more: by the counter of the TPM it is a copy of one "
+                "that was restored or discarded"
+            )
+
+    def count(self, seal: Seal) -> None:
+        """Have the TPM count, so that no copy of the image is restored. Raises LockedError."""
+        if self._counts:
+            self._tpm.increment(seal.counter_index)
 
     def key(self, superblock: Superblock) -> ImageKey:
         """Return the key of an image whose superblock is authenticated.
@@ -73,15 +111,30 @@ class Opening:
         """Return the image's key by one of the ways. Raises LockedError."""
         match one:
             case ToKeyFile():
-                identity = self._from_file(one)
+                return _for(self._from_file(one), one.wrapped)
             case ToPassphrase():
-                identity = self._from_passphrase(one)
-            case _:
+                return _for(self._from_passphrase(one), one.wrapped)
+            case ToTpm():
+                return _unwrapped(self._from_tpm(one), one.locked)
+            case ToTpmAndPin():
+                secret = self._from_tpm(one)
+                return _unwrapped(secret, _for(self._from_pin(one), one.wrapped))
+            case ToKey():
                 raise LockedError("it is sealed for a key that this boot does not have")
-        secret = age.unwrap(identity, one.wrapped)
-        if secret is None:
-            raise LockedError("the key is not the one that the image was sealed for")
-        return secret
+
+    def _from_tpm(self, one: ToTpm | ToTpmAndPin) -> bytes:
+        pcrs = tuple(pcr for pcr in range(32) if one.pcrs >> pcr & 1)
+        return self._tpm.unseal(Sealed(one.parent, one.public, one.private), pcrs)
+
+    def _from_pin(self, one: ToTpmAndPin) -> bytes:
+        sealed = Sealed(one.parent, one.pin_public, one.pin_private)
+        for nth in range(TRIES):
+            pin = self._asking.pin(_AGAIN if nth else "PIN of the hibernated session")
+            if pin is None:
+                break
+            with suppress(WrongPinError):
+                return self._tpm.unseal_with_pin(sealed, pin)
+        raise LockedError("no PIN was typed that opens it")
 
     def _from_file(self, one: ToKeyFile) -> bytes:
         path = self._find(one.device)
@@ -110,12 +163,26 @@ class Opening:
         """Yield what is typed, and TRIES times what was typed for something else before."""
         for nth in range(TRIES + 1):
             answers = self._asking.passphrases(
-                "Passphrase of the hibernated session" if not nth else "That was wrong: once more"
+                _AGAIN if nth else "Passphrase of the hibernated session"
             )
             if not answers:
                 return
             yield from answers
 
 
-def _order(one: Recipient) -> bool:
-    return isinstance(one, ToPassphrase)
+def _for(identity: bytes, wrapped: Wrapped) -> bytes:
+    secret = age.unwrap(identity, wrapped)
+    if secret is None:
+        raise LockedError("the key is not the one that the image was sealed for")
+    return secret
+
+
+def _unwrapped(key: bytes, locked: bytes) -> bytes:
+    secret = sodium.unwrap(key, locked)
+    if secret is None:
+        raise LockedError("what the TPM gives does not open it")
+    return secret
+
+
+def _order(one: Recipient) -> int:
+    return _ORDER.index(type(one))

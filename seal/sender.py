@@ -4,12 +4,13 @@ import os
 from typing import Self
 from uuid import UUID
 
-from errors import Attempt, StateError
+from errors import Attempt, LockedError, StateError, TorporError
 from format import sodium
 from format.sealing import ImageKey, Seal, Sealing
 from linux.open_file import read_whole
 from seal import recipients, slots
-from seal.slots import KeyFileSlot, Slot, read_slots
+from seal.slots import Keys, Ready, read_keys
+from seal.tpm import Tpm
 from state.files import write_bytes
 from state.sealing import Trust, read_trust
 
@@ -17,15 +18,33 @@ from state.sealing import Trust, read_trust
 class Sender:
     """Whose signature this machine's images have, and for whom they are sealed."""
 
-    def __init__(self, seed: bytes, taken: dict[str, Slot]) -> None:
-        """Find out what a boot will need. Raises StateError without a slot, and as `found`."""
-        if not taken:
-            raise StateError("sealing is on, and nobody could open an image: add a key")
+    def __init__(self, seed: bytes, keys: Keys, tpm: Tpm | None = None) -> None:
+        """Find out what a boot will need, and count this image in the TPM.
+
+        A slot that is not ready is left out if another one is. Raises StateError if none is.
+        """
+        tpm = tpm or Tpm()
         self._seed = seed
-        self._slots = {
-            name: slot.found() if isinstance(slot, KeyFileSlot) else slot
-            for name, slot in taken.items()
-        }
+        self._ready: dict[str, Ready] = {}
+        self.troubles: list[str] = []
+        """Why a slot is left out, or the counter."""
+        for name, slot in keys.slots.items():
+            try:
+                self._ready[name] = slot.ready(tpm)
+            except TorporError as error:
+                self.troubles.append(f"the image is not sealed for {name}: {error}")
+        if not self._ready:
+            why = "; ".join(self.troubles) or "add a key: torpor key add"
+            raise StateError(f"sealing is on, and nobody could open an image: {why}")
+        self._counter = self._counted(keys.counter, tpm)
+
+    def _counted(self, index: int, tpm: Tpm) -> tuple[int, int]:
+        """Return the counter that tells a boot whether this image is the newest, and its value."""
+        try:
+            return (index, tpm.increment(index)) if index else (0, 0)
+        except LockedError as error:
+            self.troubles.append(f"a copy of the disk will not be told from it: {error}")
+            return 0, 0
 
     @classmethod
     def here(cls) -> Self | None:
@@ -34,12 +53,12 @@ class Sender:
         Raises ConfigurationError, StateError, UnreadableError, and as the constructor.
         """
         trust = read_trust()
-        return None if trust is None else cls(read_seed(trust), read_slots())
+        return None if trust is None else cls(read_seed(trust), read_keys())
 
     @property
     def names(self) -> str:
         """The names of the slots, for a message."""
-        return ", ".join(self._slots)
+        return ", ".join(self._ready)
 
     def sealing(self, image_uuid: UUID) -> Sealing:
         """Return what seals an image, with a key that is made now.
@@ -47,8 +66,8 @@ class Sender:
         To be called once the snapshot is taken: what is in that needs no key in memory.
         """
         key = ImageKey.new(image_uuid)
-        to = [slot.wrap(bytes(key.secret)) for slot in self._slots.values()]
-        seal = Seal(sodium.signer_of(self._seed), 0, 0, recipients.build(to))
+        to = [slot.wrap(bytes(key.secret)) for slot in self._ready.values()]
+        seal = Seal(sodium.signer_of(self._seed), *self._counter, recipients.build(to))
         return Sealing(key, seal, self._sign)
 
     def _sign(self, superblock: bytes) -> bytes:

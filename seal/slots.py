@@ -13,7 +13,8 @@ from format import PAGE_SIZE, layout, sealed_layout, sodium
 from format.checksum import Buffer
 from linux.open_file import OpenFile, read_whole
 from seal import age
-from seal.recipients import Recipient, ToKeyFile, ToPassphrase
+from seal.recipients import Recipient, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
+from seal.tpm import PCRS, Sealed, Tpm
 from state.files import read_text, write_bytes
 from store.locate import name_of
 from store.place import place_of
@@ -38,6 +39,10 @@ class PassphraseSlot(NamedTuple):
     kibibytes: int
     locked: bytes
 
+    def ready(self, _tpm: Tpm) -> "PassphraseSlot":
+        """Return it: sealing takes no more."""
+        return self
+
     def wrap(self, secret: bytes) -> Recipient:
         """Return the recipient in an image with this key."""
         wrapped = age.wrap(self.recipient, secret)
@@ -53,7 +58,7 @@ class KeyFileSlot(NamedTuple):
     """Where the file is now, as resume= names a device."""
     page: int = 0
 
-    def found(self) -> "KeyFileSlot":
+    def ready(self, _tpm: Tpm) -> "KeyFileSlot":
         """Return it with the place where the file is now.
 
         Raises StoreRefusedError, DeviceNotFoundError, UnreadableError, and ConfigurationError for
@@ -68,8 +73,70 @@ class KeyFileSlot(NamedTuple):
         return ToKeyFile(self.page, self.device, age.wrap(self.recipient, secret))
 
 
-Slot = PassphraseSlot | KeyFileSlot
-_KINDS: dict[str, type[Slot]] = {"passphrase": PassphraseSlot, "keyfile": KeyFileSlot}
+class TpmSlot(NamedTuple):
+    """The TPM of this machine, at a boot that measures what this one did."""
+
+    parent: bytes
+    """Name of its primary key: after TPM2_Clear, or of another TPM, it is another."""
+
+    def ready(self, tpm: Tpm) -> "ByTpm":
+        """Return it with a secret that is sealed to what this boot measured. Raises LockedError."""
+        secret = os.urandom(sodium.KEY_SIZE)
+        return ByTpm(secret, tpm.seal(secret, PCRS))
+
+
+class TpmPinSlot(NamedTuple):
+    """As TpmSlot, and a key pair whose private key the TPM gives for a PIN only."""
+
+    recipient: bytes
+    parent: bytes
+    public: bytes
+    private: bytes
+
+    def ready(self, tpm: Tpm) -> "ByTpmAndPin":
+        """As TpmSlot.ready."""
+        secret = os.urandom(sodium.KEY_SIZE)
+        return ByTpmAndPin(secret, tpm.seal(secret, PCRS), self)
+
+
+class ByTpm(NamedTuple):
+    """What seals for a TpmSlot."""
+
+    secret: bytes
+    sealed: Sealed
+
+    def wrap(self, secret: bytes) -> Recipient:
+        """Return the recipient in an image with this key."""
+        return ToTpm(mask_of(PCRS), *self.sealed, sodium.wrap(self.secret, secret))
+
+
+class ByTpmAndPin(NamedTuple):
+    """What seals for a TpmPinSlot."""
+
+    secret: bytes
+    sealed: Sealed
+    slot: TpmPinSlot
+
+    def wrap(self, secret: bytes) -> Recipient:
+        """Return the recipient in an image with this key."""
+        wrapped = age.wrap(self.slot.recipient, sodium.wrap(self.secret, secret))
+        pin = (self.slot.public, self.slot.private)
+        return ToTpmAndPin(mask_of(PCRS), *self.sealed, *pin, wrapped)
+
+
+def mask_of(pcrs: tuple[int, ...]) -> int:
+    """Return the registers as bits."""
+    return sum(1 << pcr for pcr in pcrs)
+
+
+Slot = PassphraseSlot | KeyFileSlot | TpmSlot | TpmPinSlot
+Ready = PassphraseSlot | KeyFileSlot | ByTpm | ByTpmAndPin
+_KINDS: dict[str, type[Slot]] = {
+    "passphrase": PassphraseSlot,
+    "keyfile": KeyFileSlot,
+    "tpm2": TpmSlot,
+    "tpm2+pin": TpmPinSlot,
+}
 _NAMES = {cls: name for name, cls in _KINDS.items()}
 
 
@@ -92,7 +159,7 @@ def new_passphrase_slot(passphrase: bytes, memory: int) -> PassphraseSlot:
 def new_key_file(path: str) -> KeyFileSlot:
     """Write a file with a new private key, its owner's only; return its slot.
 
-    Raises UnreadableError, also where there is a file already, and what KeyFileSlot.found does.
+    Raises UnreadableError, also where there is a file already, and what KeyFileSlot.ready does.
     """
     private = age.new_identity()
     data = layout.build(sealed_layout.KeyFile, private=private)
@@ -102,7 +169,7 @@ def new_key_file(path: str) -> KeyFileSlot:
         os.fsync(file.fd)
     slot = KeyFileSlot(sodium.public_of(private), os.path.abspath(path))
     try:
-        slot.found()
+        slot.ready(Tpm())
     except BaseException:
         os.unlink(path)
         raise
@@ -117,6 +184,17 @@ def _check_key_file(slot: KeyFileSlot) -> None:
         raise ConfigurationError(f"{slot.path} is not the key file that was made here")
 
 
+def new_tpm_slot(tpm: Tpm) -> TpmSlot:
+    """Return a slot for the TPM. Raises LockedError where it does not seal."""
+    return TpmSlot(tpm.seal(bytes(sodium.KEY_SIZE), PCRS).parent)
+
+
+def new_tpm_pin_slot(tpm: Tpm, pin: bytes) -> TpmPinSlot:
+    """Return a slot for the TPM and a PIN. Raises LockedError."""
+    private = age.new_identity()
+    return TpmPinSlot(sodium.public_of(private), *tpm.seal_with_pin(private, pin))
+
+
 def private_in(page: Buffer) -> bytes | None:
     """Return the private key in the page of a key file, None if it is none."""
     if len(page) != PAGE_SIZE or page[:8] != sealed_layout.KEY_FILE_MAGIC:
@@ -126,13 +204,22 @@ def private_in(page: Buffer) -> bytes | None:
     return private
 
 
-def read_slots(path: str | None = None) -> dict[str, Slot]:
-    """Return the slots by their names. Raises StateError, UnreadableError."""
+class Keys(NamedTuple):
+    """For whom this machine seals its images."""
+
+    slots: dict[str, Slot]
+    """By name."""
+    counter: int = 0
+    """NV index of the TPM's counter, 0 without one."""
+
+
+def read_keys(path: str | None = None) -> Keys:
+    """Return the keys of this machine. Raises StateError, UnreadableError."""
     path = path or SLOTS
-    text = read_text(path)
     try:
-        found = json.loads(text or "{}")
-        return {name: _slot(fields) for name, fields in found.items()}
+        found = json.loads(read_text(path) or '{"slots": {}, "counter": 0}')
+        slots = {name: _slot(fields) for name, fields in found["slots"].items()}
+        return Keys(slots, int(found["counter"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StateError(f"{path} is not what torpor writes") from error
 
@@ -148,10 +235,11 @@ def _slot(fields: dict[str, Any]) -> Slot:
     return slot
 
 
-def write_slots(slots: dict[str, Slot], path: str | None = None) -> None:
-    """Keep the slots, root's only. Raises UnreadableError."""
-    found = {name: {"kind": kind_of(slot), **_fields(slot)} for name, slot in slots.items()}
-    write_bytes(path or SLOTS, json.dumps(found, indent=1).encode() + b"\n")
+def write_keys(keys: Keys, path: str | None = None) -> None:
+    """Keep the keys, root's only. Raises UnreadableError."""
+    slots = {name: {"kind": kind_of(slot), **_fields(slot)} for name, slot in keys.slots.items()}
+    text = json.dumps({"slots": slots, "counter": keys.counter}, indent=1)
+    write_bytes(path or SLOTS, text.encode() + b"\n")
 
 
 def _fields(slot: Slot) -> dict[str, str | int]:

@@ -23,7 +23,7 @@ from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from linux import block
 from store.blocks import BlockSource, read_at, sync, write_pages
-from store.protocol import Retreat, Slot
+from store.protocol import Retreat, Slot, nothing
 
 if TYPE_CHECKING:
     from format.sealing import ImageKey
@@ -47,6 +47,7 @@ class StoreHeader(FirstPage, Slot):
         self.page = page
         self.key: ImageKey | None = None
         self.retreat: Retreat | None = None
+        self.spend = nothing
 
     def mark(self) -> Mark | None:
         """Return the mark, or None where there is none. Raises DamagedError, UnsupportedError."""

@@ -4,11 +4,12 @@ A kind of store is a module with a `Store` and a `Slot`: a line in store/find.py
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from uuid import UUID
 
-from errors import DamagedError, ForeignError, NoImageError, UnsupportedError
+from errors import DamagedError, ForeignError, LockedError, NoImageError, UnsupportedError
 from format.checksum import Buffer
 from format.mark import Mark, MarkState
 from format.reader import Source
@@ -34,6 +35,8 @@ class Slot(ABC):
     """Of a sealed image, once it is there: what the mark and the image are authenticated by."""
     retreat: "Retreat | None"
     """What takes back a claim."""
+    spend: Callable[[], None]
+    """Has a TPM count that the image is gone, so that no copy of it is restored."""
 
     @abstractmethod
     def holds_image(self) -> bool:
@@ -100,9 +103,11 @@ class Slot(ABC):
     def claim(self) -> None:
         """Say that the kernel is about to become the image. Raises UnreadableError.
 
-        The key of a sealed image is gone then, from the store and from memory.
+        The key of a sealed image is gone then, from the store and from memory. LockedError if the
+        TPM does not count: nothing has changed.
         """
         mark = self._own_mark()
+        self.spend()
         mark = mark._replace(state=MarkState.CLAIMED, attempts=mark.attempts + 1)
         again = mark._replace(state=MarkState.COMPLETE, loads=0)
         superblock = bytes(self.superblock(mark)) if self.key else b""
@@ -131,6 +136,8 @@ class Slot(ABC):
 
         Not while the store is in use as swap: the page of the superblock may be somebody's.
         """
+        with suppress(LockedError):
+            self.spend()
         with suppress(DamagedError, UnsupportedError, ForeignError, NoImageError):
             mark = self.mark()
             if mark and mark.header_page:
@@ -150,6 +157,10 @@ class Slot(ABC):
         if mark is None:
             raise DamagedError(f"the mark on {self.name} is gone")
         return mark
+
+
+def nothing() -> None:
+    """Do nothing: most images are counted nowhere."""
 
 
 class Retreat(NamedTuple):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from format import sodium
 from seal.sender import Sender
-from seal.slots import PassphraseSlot, Slot, new_passphrase_slot
+from seal.slots import Keys, PassphraseSlot, Slot, new_passphrase_slot
 from state import sealing
 from state.sealing import Trust
 
@@ -20,7 +20,7 @@ def passphrase_slot(passphrase: bytes = PASSPHRASE) -> PassphraseSlot:
 
 def sender(*taken: Slot, seed: bytes = SEED) -> Sender:
     """Return what seals images for these slots."""
-    return Sender(seed, {str(nth): slot for nth, slot in enumerate(taken)})
+    return Sender(seed, Keys({str(nth): slot for nth, slot in enumerate(taken)}))
 
 
 class Typist:
@@ -33,6 +33,9 @@ class Typist:
     def passphrases(self, prompt: str) -> list[bytes]:
         self.asked.append(prompt)
         return [self.typed.pop(0)] if self.typed else []
+
+    def pin(self, prompt: str) -> bytes | None:
+        return next(iter(self.passphrases(prompt)), None)
 
 
 def trusted(seed: bytes = SEED, *, asks: bool = True) -> None:

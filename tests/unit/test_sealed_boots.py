@@ -212,7 +212,7 @@ def test_the_key_file_opens_it_without_a_question(
     put_page(Path(disk), 7, data.ljust(PAGE_SIZE, b"\0"))
     slot = KeyFileSlot(sodium.public_of(private), "/key", "UUID=root", 7)
     made = sender(passphrase_slot())
-    made._slots["file"] = slot
+    made._ready["file"] = slot
     seal(sealed, Made(sender=made))
     with pytest.raises(Restored):
         boot.resume(f"resume={sealed}")

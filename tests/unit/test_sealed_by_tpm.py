@@ -1,0 +1,161 @@
+"""Sealed images that a TPM opens, and copies of the disk that its counter tells."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from errors import LockedError, RestoreRefusedError, SpentError
+from resume import unsealing
+from seal import opening, slots
+from seal.sender import Sender
+from seal.slots import Keys, Slot, new_tpm_pin_slot, new_tpm_slot
+from seal.tpm import Tpm
+from tests.unit.booting import Boot
+from tests.unit.conftest import STREAM
+from tests.unit.fake_snapshot import FakeSnapshot, Restored
+from tests.unit.marked import Made, mark_of
+from tests.unit.sealing import PASSPHRASE, SEED, Typist, passphrase_slot, trusted
+from tests.unit.soft_tpm import SoftTpm
+from tests.unit.test_sealed_boots import refused, seal
+
+PIN = b"2468"
+
+
+@pytest.fixture
+def soft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftTpm]:
+    soft = SoftTpm(tmp_path / "tpm")
+    monkeypatch.setattr(opening, "Tpm", lambda: Tpm(soft.tcti))
+    yield soft
+    soft.power_off()
+
+
+class Machine:
+    """Hibernates, loses power, and boots; its TPM counts unless told otherwise."""
+
+    def __init__(self, disk: Path, boot: Boot, device: FakeSnapshot, soft: SoftTpm) -> None:
+        self.disk, self.boot, self.device, self.soft = disk, boot, device, soft
+        self.tpm = Tpm(soft.tcti)
+        self.counter = self.tpm.new_counter()
+        trusted()
+
+    def hibernate(self, *taken: Slot) -> None:
+        keys = Keys({slots.kind_of(slot): slot for slot in taken}, self.counter)
+        sender = Sender(SEED, keys, self.tpm)
+        assert not sender.troubles
+        seal(self.disk, Made(sender=sender))
+        self.soft.reboot()
+
+    def resume(self) -> None:
+        self.device.loaded.clear()
+        self.device.complete = False
+        with pytest.raises(Restored):
+            self.boot.resume(f"resume={self.disk}")
+        assert self.device.loaded == STREAM
+
+
+@pytest.fixture
+def machine(hibernated: Path, boot: Boot, device: FakeSnapshot, soft: SoftTpm) -> Machine:
+    return Machine(hibernated, boot, device, soft)
+
+
+@pytest.fixture
+def typist(monkeypatch: pytest.MonkeyPatch) -> Typist:
+    typist = Typist()
+    monkeypatch.setattr(unsealing, "Asking", lambda: typist)
+    return typist
+
+
+def test_the_tpm_opens_it_without_a_question(machine: Machine, typist: Typist) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm), passphrase_slot())
+    machine.resume()
+    assert not typist.asked
+
+
+def test_another_boot_asks_for_the_passphrase(machine: Machine, typist: Typist) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm), passphrase_slot())
+    machine.soft.measure(9)
+    said = refused(machine.boot, machine.disk, LockedError, "cannot be opened: ")
+    assert said.count("\n") == 0
+    assert f"the image on {machine.disk} is kept" in said
+    typist.typed.append(PASSPHRASE)
+    machine.resume()
+
+
+def test_another_tpm_opens_nothing(machine: Machine, tmp_path: Path, typist: Typist) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    other = SoftTpm(tmp_path / "other")
+    try:
+        machine.soft.socket, other.socket = other.socket, machine.soft.socket
+        refused(machine.boot, machine.disk, LockedError, "the TPM was cleared, or is another one")
+    finally:
+        machine.soft.socket, other.socket = other.socket, machine.soft.socket
+        other.power_off()
+
+
+def test_no_tpm_any_more(machine: Machine, typist: Typist, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm), passphrase_slot())
+    monkeypatch.setattr(opening, "Tpm", Tpm)
+    typist.typed.append(PASSPHRASE)
+    machine.resume()
+
+
+def test_boot_and_pin_open_it_together(machine: Machine, typist: Typist) -> None:
+    machine.hibernate(new_tpm_pin_slot(machine.tpm, PIN))
+    typist.typed += [b"1234", PIN]
+    machine.resume()
+    assert typist.asked == ["PIN of the hibernated session", "That was wrong: once more"]
+
+
+def test_the_pin_alone_opens_nothing(machine: Machine, typist: Typist) -> None:
+    machine.hibernate(new_tpm_pin_slot(machine.tpm, PIN))
+    machine.soft.measure(4)
+    typist.typed.append(PIN)
+    refused(machine.boot, machine.disk, LockedError)
+    assert not typist.asked
+
+
+# The disk is copied, and put back later.
+
+
+def test_a_copy_of_before_the_resume(machine: Machine, typist: Typist) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm), passphrase_slot())
+    copy = machine.disk.read_bytes()
+    machine.resume()
+    machine.soft.reboot()
+    machine.disk.write_bytes(copy)
+    typist.typed.append(PASSPHRASE)
+    refused(machine.boot, machine.disk, SpentError, "by the counter of the TPM it is a copy")
+    assert not typist.asked
+    assert mark_of(machine.disk) is None, "discarded"
+
+
+def test_a_copy_of_an_image_that_was_discarded(machine: Machine) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    copy = machine.disk.read_bytes()
+    assert machine.boot.resume(f"noresume resume={machine.disk}").discarded
+    machine.soft.reboot()
+    machine.disk.write_bytes(copy)
+    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+
+
+def test_a_copy_of_an_older_image(machine: Machine) -> None:
+    slot = new_tpm_slot(machine.tpm)
+    machine.hibernate(slot)
+    copy = machine.disk.read_bytes()
+    machine.hibernate(slot)
+    machine.disk.write_bytes(copy)
+    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+
+
+def test_the_counter_allows_the_second_try_and_no_copy_of_the_first(machine: Machine) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    first = machine.disk.read_bytes()
+    machine.device.fail["atomic_restore"] = 1
+    refused(machine.boot, machine.disk, RestoreRefusedError)
+    machine.device.fail.clear()
+    second = machine.disk.read_bytes()
+    machine.disk.write_bytes(first)
+    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.disk.write_bytes(second)
+    machine.resume()
