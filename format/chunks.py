@@ -106,6 +106,8 @@ class Place(NamedTuple):
     number: int
     raw_size: int
     checksum: int
+    alignment: int = PAGE_SIZE
+    """What its size is a multiple of, in bytes."""
 
 
 class Decoder(NamedTuple):
@@ -149,8 +151,9 @@ class Decoder(NamedTuple):
         magic, kind, flags, own_number, own_size, stored = _BARE_HEADER.unpack(record[:_BARE_SIZE])
         if magic != layout.CHUNK_MAGIC:
             raise DamagedError(f"chunk {number} is not where the index says")
-        taken = whole_pages(_HEADER_SIZE + stored + (_TAG_SIZE if sealed else 0))
-        fits = 0 < stored <= len(self.record.view) and taken == len(record)
+        taken = _HEADER_SIZE + stored + (_TAG_SIZE if sealed else 0)
+        fill = -taken % place.alignment
+        fits = 0 < stored <= len(self.record.view) and taken + fill == len(record)
         if own_number != number or own_size != place.raw_size or not fits:
             raise DamagedError(f"chunk {number} does not fit the index")
         return kind, flags, stored

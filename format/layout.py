@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from format.sealing import ImageKey
 
 IMAGE_VERSION = 2
+OLD_VERSION = 1
+"""Of images that 0.1.0 wrote: they are read, but not restored."""
 VERSION = 1
 """Of a mark, and of a file with a working set."""
 
@@ -216,6 +218,9 @@ Index = Struct(
 )
 """`offsets` and `checksums` have one value for each chunk's header."""
 
+OldIndex = Struct(*Index.subcons[:-3], "checksum" / _ZERO)
+"""That of an image of version 1."""
+
 Trailer = Struct(
     "magic" / Default(Bytes(8), TRAILER_MAGIC),
     "image_uuid" / _UUID,
@@ -322,12 +327,15 @@ SECTION_HEADER_SIZE: int = SectionHeader.sizeof()
 CHUNK_HEADER_SIZE: int = ChunkHeader.sizeof()
 INDEX_SECTION_SIZE: int = IndexSection.sizeof()
 INDEX_FIXED_SIZE: int = IndexHeader.sizeof() + TAG_SIZE + CHECKSUM_SIZE
+SMALLEST_INDEX = INDEX_FIXED_SIZE - TAG_SIZE
 TRAILER_SIZE: int = Trailer.sizeof()
 MARK_SIZE: int = Mark.sizeof()
 
 
-def index_size(sections: int, chunks: int) -> int:
+def index_size(sections: int, chunks: int, version: int = IMAGE_VERSION) -> int:
     """Return the size in bytes of an index of that many sections and chunks."""
+    if version == OLD_VERSION:
+        return _bare_index_size(sections, chunks) - TAG_SIZE
     return _bare_index_size(sections, chunks) + _index_padding(sections, chunks)
 
 

@@ -23,8 +23,6 @@ from format.pipeline import DEPTH, PageBuffer, in_order
 if TYPE_CHECKING:
     from format.sealing import ImageKey
 
-_SMALLEST = layout.SUPERBLOCK_SIZE + PAGE_SIZE
-
 
 class Source(Protocol):
     """What holds an image and nothing else."""
@@ -81,8 +79,7 @@ class ImageReader:
         self._seed = seed(self.superblock.image_uuid)
         self._trailer = _read_trailer(source, self.superblock)
         self.index = _read_index(source, self.superblock, self._trailer)
-        chunk_size = self.superblock.chunk_size
-        self._ends = _chunk_ends(self.index, self._trailer.index_offset, chunk_size)
+        self._ends = _chunk_ends(self.index, self._trailer.index_offset, self.superblock)
         for section in self.index.sections:
             if section.kind not in records.HINTS:
                 self._check_header(section)
@@ -156,7 +153,7 @@ class ImageReader:
         for nth in range(section.chunk_count):
             raw_size = min(chunk_size, section.raw_bytes - nth * chunk_size)
             number = section.first_chunk + nth
-            place = Place(number, raw_size, self.index.checksums[number])
+            place = Place(number, raw_size, self.index.checksums[number], self.superblock.alignment)
             yield partial(work, decoders[nth % DEPTH], place)
 
     def _decode(self, decoder: Decoder, place: Place) -> Decoded:
@@ -171,14 +168,17 @@ class ImageReader:
         """Read the stored chunk into the memory of the decoder; return its size."""
         start = self.index.offsets[place.number]
         size = self._ends[place.number] - start
-        self._source.read(start, size, decoder.record.whole)
+        if start % PAGE_SIZE:
+            decoder.record.whole[:size] = read_at(self._source, start, size)
+        else:
+            self._source.read(start, size, decoder.record.whole)
         return size
 
     def _check_header(self, section: records.Section) -> None:
-        expected = section.build_header(self._seed)
+        expected = section.build_header(self._seed, self.superblock.header_size)
         at = layout.SUPERBLOCK_SIZE
         if section is not self.index.sections[0]:
-            at = self.index.offsets[section.first_chunk] - layout.SECTION_HEADER_SIZE
+            at = self.index.offsets[section.first_chunk] - len(expected)
         if read_at(self._source, at, len(expected)) != expected:
             raise DamagedError(f"section header at byte {at} is damaged")
 
@@ -201,7 +201,7 @@ def read_superblock(source: Source) -> records.Superblock:
         raise DamagedError(
             f"the mark is of image {source.image_uuid}, what lies here is {superblock.image_uuid}"
         )
-    if source.size < _SMALLEST:
+    if source.size < layout.SUPERBLOCK_SIZE + superblock.header_size:
         raise IncompleteError(f"image is cut off at byte {source.size}")
     return superblock
 
@@ -232,15 +232,17 @@ def _read_index(
     source: Source, superblock: records.Superblock, trailer: records.Trailer
 ) -> records.Index:
     largest = layout.index_size(records.MAX_SECTIONS, records.MAX_CHUNKS)
-    if not layout.INDEX_FIXED_SIZE <= trailer.index_size <= largest:
+    if not layout.SMALLEST_INDEX <= trailer.index_size <= largest:
         raise DamagedError(f"trailer names an impossible index of {trailer.index_size} bytes")
     data = read_at(source, trailer.index_offset, trailer.index_size)
-    return records.Index.parse(data, superblock.image_uuid, superblock.chunk_size, source.key)
+    return records.Index.parse(data, superblock, source.key)
 
 
-def _chunk_ends(index: records.Index, index_offset: int, chunk_size: int) -> "array[int]":
+def _chunk_ends(
+    index: records.Index, index_offset: int, superblock: records.Superblock
+) -> "array[int]":
     """Return where each chunk ends: where the next thing begins, since there are no gaps."""
-    header = layout.SECTION_HEADER_SIZE
+    header, alignment = superblock.header_size, superblock.alignment
     bounds = index.offsets + array("Q", [index_offset])
     ends = bounds[1:]
     stream, *tables = index.sections
@@ -249,8 +251,9 @@ def _chunk_ends(index: records.Index, index_offset: int, chunk_size: int) -> "ar
         raise DamagedError(f"the first thing in the section is at byte {bounds[0]}, not {first}")
     for last in (table.first_chunk - 1 for table in tables if table.first_chunk):
         ends[last] = max(ends[last] - header, 0)
-    most = whole_pages(layout.CHUNK_HEADER_SIZE + chunk_size)
+    most = layout.CHUNK_HEADER_SIZE + superblock.chunk_size
+    most += -most % alignment
     for number, (start, end) in enumerate(zip(index.offsets, ends, strict=True)):
-        if not 0 < end - start <= most or (end - start) % PAGE_SIZE:
+        if not 0 < end - start <= most or (end - start) % alignment:
             raise DamagedError(f"chunk {number} has an impossible size of {end - start} bytes")
     return ends

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from errors import DamagedError, NoImageError, UnsupportedError
 from format import PAGE_SIZE, layout
-from format.checksum import Buffer, is_summed, seed
+from format.checksum import CHECKSUM_SIZE, Buffer, is_summed, seed, with_checksum
 from format.first_page import SUPERBLOCK_MAGIC
 
 if TYPE_CHECKING:
@@ -70,6 +70,17 @@ class Superblock(NamedTuple):
     """Whether the firmware powered the machine off (ACPI S4), and so has to be told of a resume."""
     seal: "Seal | None" = None
     """Who sealed the image, and for whom; None for one that is not sealed."""
+    version: int = layout.IMAGE_VERSION
+
+    @property
+    def alignment(self) -> int:
+        """What the parts of the image are multiples of, in bytes."""
+        return 1 if self.version == layout.OLD_VERSION else PAGE_SIZE
+
+    @property
+    def header_size(self) -> int:
+        """Bytes of a section's header."""
+        return 32 if self.version == layout.OLD_VERSION else layout.SECTION_HEADER_SIZE
 
     @classmethod
     def parse(cls, data: Buffer) -> Self:
@@ -80,9 +91,10 @@ class Superblock(NamedTuple):
         fields = layout.parse(layout.Superblock, data, "superblock cannot be read")
         if fields.magic != SUPERBLOCK_MAGIC:
             raise NoImageError("no image: the first bytes are not an image's")
-        if fields.version != layout.IMAGE_VERSION:
+        if fields.version not in (layout.IMAGE_VERSION, layout.OLD_VERSION):
             raise UnsupportedError(f"image format version {fields.version} is not known")
-        if unknown := fields.required_flags & ~layout.SEALED:
+        known = 0 if fields.version == layout.OLD_VERSION else layout.SEALED
+        if unknown := fields.required_flags & ~known:
             raise UnsupportedError(f"image needs unknown features {unknown:#x}")
         if fields.page_size != PAGE_SIZE:
             raise UnsupportedError(f"pages of {fields.page_size} bytes are not supported")
@@ -97,7 +109,7 @@ class Superblock(NamedTuple):
     def build(self, sealing: "Sealing | None" = None) -> bytes:
         """Return the record's bytes, sealed if it is to be."""
         flags = layout.SEALED if sealing else 0
-        unsealed = self._replace(seal=None)._asdict() | self.identity._asdict()
+        unsealed = self._asdict() | self.identity._asdict()
         del unsealed["seal"]
         built = layout.summed(
             seed(self.image_uuid), layout.Superblock, required_flags=flags, **unsealed
@@ -121,9 +133,10 @@ class Section(NamedTuple):
     chunk_count: int
     raw_bytes: int
 
-    def build_header(self, crc: int) -> bytes:
-        """Return the header that stands before the section's first chunk."""
-        return layout.summed(crc, layout.SectionHeader, self)
+    def build_header(self, crc: int, size: int = layout.SECTION_HEADER_SIZE) -> bytes:
+        """Return the header, of that size, that stands before the section's first chunk."""
+        bare = layout.build(layout.SectionHeader, self)[: size - CHECKSUM_SIZE]
+        return with_checksum(crc, bare)
 
 
 class Index(NamedTuple):
@@ -136,14 +149,13 @@ class Index(NamedTuple):
     """Checksum of each chunk (u32)."""
 
     @classmethod
-    def parse(
-        cls, data: Buffer, image_uuid: UUID, chunk_size: int, key: "ImageKey | None" = None
-    ) -> Self:
+    def parse(cls, data: Buffer, superblock: Superblock, key: "ImageKey | None" = None) -> Self:
         """Return the index in `data`, all of it. Raises UnsupportedError or DamagedError.
 
         That the offsets fit the image is for the reader to check: it knows the image. With the
         `key` of a sealed image nothing else is looked at before the tag.
         """
+        version = superblock.version
         layout.check_tag(key, data, "index")
         header = layout.parse(layout.IndexHeader, data, "index cannot be read")
         if header.magic != layout.INDEX_MAGIC:
@@ -152,13 +164,14 @@ class Index(NamedTuple):
             raise DamagedError(
                 f"index claims {header.section_count} sections, {header.chunk_count} chunks"
             )
-        if len(data) != layout.index_size(header.section_count, header.chunk_count):
+        if len(data) != layout.index_size(header.section_count, header.chunk_count, version):
             raise DamagedError(f"index of {len(data)} bytes does not fit its own counts")
-        if not is_summed(seed(image_uuid), data):
+        if not is_summed(seed(superblock.image_uuid), data):
             raise DamagedError("index has a wrong checksum")
-        fields = layout.parse(layout.Index, data, "index cannot be read")
+        record = layout.OldIndex if version == layout.OLD_VERSION else layout.Index
+        fields = layout.parse(record, data, "index cannot be read")
         sections = tuple(_section(entry) for entry in fields.sections)
-        _check_sections(sections, header.chunk_count, chunk_size)
+        _check_sections(sections, header.chunk_count, superblock.chunk_size)
         return layout.filled(cls, fields, sections=sections)
 
     def build(self, image_uuid: UUID, key: "ImageKey | None" = None) -> bytes:

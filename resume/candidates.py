@@ -13,7 +13,9 @@ from errors import (
     SealedError,
     SpentError,
     TorporError,
+    UnsupportedError,
 )
+from format.layout import IMAGE_VERSION
 from format.mark import Mark
 from format.reader import ImageReader
 from format.records import GUARD
@@ -145,8 +147,11 @@ def _examine(
 def check_image(image: ImageReader, mark: Mark | None, here: Machine) -> list[GuardEntry]:
     """Return what the guard has to compare; `mark` is None for an image in a file.
 
-    Raises SpentError, DamagedError for an image without a guard, and as check_machine.
+    Raises SpentError, DamagedError for an image without a guard, UnsupportedError for one of
+    version 1, and as check_machine.
     """
+    if image.superblock.version != IMAGE_VERSION:
+        raise UnsupportedError("the image is of an older version of the format: not restored")
     if mark and (reason := mark.why_spent()):
         raise SpentError(f"the image is not restored any more: {reason}")
     guard = image.read(GUARD, Guard)

@@ -104,7 +104,7 @@ def test_stream_of_sound_vector(name: str) -> None:
         "sound-swap-scattered",
         "sound-host-name-not-utf8",
         "no-magic",
-        "version-1",
+        "version-3",
         "chunk-bomb",
         "chunks-swapped",
         "mark-of-another-image",

@@ -123,7 +123,6 @@ def _superblocks() -> dict[str, Broken]:
         "nothing": ("R1", "too few", b""),
         "cut-in-superblock": ("R2", "cut off at byte 2000", data[:2000]),
         "cut-after-magic": ("R2", "cut off at byte 8", data[:8]),
-        "version-1": ("R3", "format version 1", with_super(Super(version=1))),
         "version-3": ("R3", "format version 3", with_super(Super(version=3))),
         "version-0": ("R3", "format version 0", with_super(Super(version=0))),
         "required-flag": ("R4", f"{features} 0x2", with_super(Super(required=3))),

@@ -341,7 +341,8 @@ class Machine:
 
     def verify(self, state: State) -> int:
         """Run torpor verify, which writes nothing; return its exit code."""
-        arguments = argparse.Namespace(image=str(self.kind.path(self.paths[0])), json=False)
+        image = str(self.kind.path(self.paths[0]))
+        arguments = argparse.Namespace(image=image, json=False, identity=None)
         trace = self.do(state, lambda: str(_exit_code(partial(verify.run, arguments))))
         assert not trace.events
         return int(trace.outcome)
