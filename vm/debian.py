@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vm.apt import apt_of, sources
@@ -55,6 +55,9 @@ class Generator:
     """Of further hardware, besides DRIVERS."""
 
 
+TPM2 = "tpm2-tools libtss2-tcti-device0"
+"""For what seals by a TPM; Debian's kernels have the drivers built in."""
+
 # The modules these machines need instead of most, and the fastest ways to pack.
 INITRAMFS_TOOLS_CONF = {
     "etc/initramfs-tools/conf.d/tests": "MODULES=list\nCOMPRESSLEVEL=1\n",
@@ -66,6 +69,7 @@ DRACUT_CONF = 'hostonly="no"\ncompress="zstd -q -1 -T0"\n'
 # A laptop (vm/laptop.py) has what its installation takes, and two boot loaders.
 LAPTOP = f"""
     {INITRAMFS_TOOLS} dosfstools fdisk grub-efi-amd64 systemd-boot systemd-boot-efi systemd-ukify
+    {TPM2}
 """
 LAPTOP_CONF = {
     **INITRAMFS_TOOLS_CONF,
@@ -81,7 +85,12 @@ GENERATORS = {
         Generator("dracut-shell", "dracut", {DRACUT_FILE: DRACUT_CONF + WITHOUT_SYSTEMD}),
     )
 }
-KINDS = GENERATORS | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme")}
+SEALING = {
+    f"{name}-tpm2": replace(each, name=f"{name}-tpm2", packages=f"{each.packages} {TPM2}")
+    for name, each in GENERATORS.items()
+}
+"""Generators to be tried where the tools for a TPM are."""
+KINDS = GENERATORS | SEALING | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme")}
 """What roots are made for: a generator to be tried, or a laptop."""
 
 

@@ -12,6 +12,7 @@ from vm.host import kept, run
 from vm.kernels import Kernel
 from vm.lives import ASKS, Guest, GuestError, RootState
 from vm.machine import Off, RunningMachine, tail, wires
+from vm.tpm import Tpm
 
 FIRMWARE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 """Of the package ovmf; it boots what is not signed."""
@@ -43,6 +44,7 @@ class Laptop(Off):
     log: Path
     memory: int
     cpus: int = 2
+    tpm: Tpm | None = None
 
     def command(self, monitor: int, channel: int) -> list[str]:
         """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
@@ -94,7 +96,8 @@ class LaptopGuest(Guest):
     def _machine(self, log: Path) -> Laptop:
         if not self.variables.exists():
             copy_disk(VARIABLES, self.variables)
-        return Laptop(self.installed.kernel, self.root, self.variables, log, self.memory)
+        kernel = self.installed.kernel
+        return Laptop(kernel, self.root, self.variables, log, self.memory, tpm=self.tpm)
 
 
 def laptop(installed: Installed) -> Installed:

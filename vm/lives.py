@@ -12,6 +12,7 @@ from vm.debian import Installed, copy_out, rebuild_initramfs
 from vm.disks import changed_pages, copy_disk
 from vm.host import run
 from vm.machine import Machine, Off, RunningMachine, tail, told
+from vm.tpm import Tpm
 
 LIMIT_SECONDS = 600.0
 MEMORY_MIB = 768
@@ -67,8 +68,9 @@ class RootState:
 class Guest:
     """A machine with a Debian root on vda and further disks, in a folder of its own.
 
-    `append` is added to the kernel's command line. `seconds` tells how long each boot, hibernation
-    and resume took. A context manager: leaving it cuts the power.
+    `append` is added to the kernel's command line; the `tpm` may be another one, or none, each time
+    the power goes on. `seconds` tells how long each boot, hibernation and resume took. A context
+    manager: leaving it cuts the power.
     """
 
     installed: Installed
@@ -77,6 +79,7 @@ class Guest:
     append: str = ""
     memory: int = MEMORY_MIB
     limit: float = LIMIT_SECONDS
+    tpm: Tpm | None = None
     seconds: list[tuple[str, float]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
     _running: RunningMachine | None = None
@@ -139,6 +142,7 @@ class Guest:
             self.append,
             self.memory,
             channel=True,
+            tpm=self.tpm,
         )
 
     def run(self, command: str, *, check: bool = True) -> Answer:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from vm.accel import QEMU, accelerator
 from vm.kernels import Kernel
+from vm.tpm import Tpm, tpm_wires
 
 APPEND = "console=ttyS0 panic=-1 root=/dev/vda rw"
 POLL_SECONDS = 0.05
@@ -79,6 +80,9 @@ class Off(Protocol):
     log: Path
     """The file of its console; the report lies beside it."""
 
+    tpm: Tpm | None
+    """On as long as the machine is."""
+
     def command(self, monitor: int, channel: int) -> list[str]:
         """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
 
@@ -118,6 +122,7 @@ class Machine(Off):
     channel: bool = False
     throttle: Throttle | None = None
     stick: Path | None = None
+    tpm: Tpm | None = None
 
     def run(self, timeout: float) -> Result:
         """Power on and wait until the machine is off.
@@ -181,11 +186,15 @@ class RunningMachine:
             file.write_bytes(b"")
         self._monitor, monitor = socket.socketpair()
         self._channel, channel = socket.socketpair()
-        # setpriv: a test run that is killed takes its machine with it.
-        with monitor, channel, machine.log.open("wb") as log:
-            inherited = (monitor.fileno(), channel.fileno())
+        with monitor, channel, machine.log.open("wb") as log, contextlib.ExitStack() as stack:
+            inherited = [monitor.fileno(), channel.fileno()]
+            command = machine.command(*inherited)
+            if machine.tpm is not None:
+                inherited.append(stack.enter_context(machine.tpm.power_on()).fileno())
+                command += tpm_wires(inherited[-1])
+            # setpriv: a test run that is killed takes its machine with it.
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *machine.command(*inherited)],
+                ["setpriv", "--pdeathsig", "KILL", *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -292,6 +301,8 @@ class RunningMachine:
         """Cut the power. What the guest wrote without a flush may be on disk or not."""
         self._process.kill()
         self._process.wait()
+        if self.machine.tpm is not None:
+            self.machine.tpm.power_off()
         self._answers.close()
         self._monitor.close()
         self._channel.close()

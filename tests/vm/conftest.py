@@ -14,7 +14,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from tests.vm.whole_lives import use_swap
-from vm.debian import installed
+from vm.debian import SEALING, installed
 from vm.disks import blank_disk, copy_disk, copy_disks, partitioned_swap_disk, swap_disk
 from vm.initramfs import new_machine
 from vm.kernels import find_kernel
@@ -23,6 +23,7 @@ from vm.lives import LIMIT_SECONDS as GUEST_LIMIT_SECONDS
 from vm.lives import Guest
 from vm.machine import Machine, Result, RunningMachine
 from vm.suites import suites_from_here
+from vm.tpm import Tpm
 
 LIMIT_SECONDS = 240
 MEMORY_MIB = 384
@@ -141,7 +142,8 @@ class Guests:
         """Return a machine that is off, with these disks as vdb, vdc, …
 
         Unless a suite is named it is the oldest on which the package runs, with its oldest kernel
-        where it has none of this series. On an older one the test is skipped.
+        where it has none of this series. On an older one the test is skipped. One of SEALING has a
+        TPM of its own.
         """
         oldest = suites_from_here()[0]
         if suite is None:
@@ -150,7 +152,8 @@ class Guests:
         self._see_that_it_runs_on(suite)
         root = installed(generator, suite, series, self.package)
         folder = self.folder / f"guest{len(self.made)}"
-        guest = Guest(root, folder, disks, append)
+        tpm = Tpm(folder / "tpm") if generator in SEALING else None
+        guest = Guest(root, folder, disks, append, tpm=tpm)
         self.made.append(guest)
         return guest
 
