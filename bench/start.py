@@ -58,6 +58,7 @@ HOOKS = {
 TIME_BAR = Bar(40, 20)
 MEMORY_BAR = Bar(24, None)
 SIZE_BAR = Bar(8, 5)
+SEALING_BAR = Bar(2, None)
 
 
 def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
@@ -69,10 +70,12 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
     _print_starts(rounds)
     unpacked, sizes = _added(folder / "needs.cpio")
     figures = [*_boot_figures(rounds), Figure("added to an initramfs, unpacked", [unpacked], "MiB")]
+    _, sealing = _added(folder / "sealing.cpio", is_sealing=True)
     for generator, level in LEVELS.items():
         name = f"added to an initramfs, zstd -{level} ({generator})"
-        bar = SIZE_BAR if generator == "initramfs-tools" else None
+        bar, more = (SIZE_BAR, SEALING_BAR) if generator == "initramfs-tools" else (None, None)
         figures.append(Figure(name, [sizes[level]], "MiB", bar))
+        figures.append(Figure(f"{name}: by sealing", [sealing[level] - sizes[level]], "MiB", more))
     return figures, {name: seconds(runs) for name, runs in rounds.items()}
 
 
@@ -166,13 +169,14 @@ def _print_starts(rounds: Rounds) -> None:
     print_table(title, ["command", "median, ms", "CPU, ms", "peak, MiB", "read, KiB"], rows)
 
 
-def _added(archive: Path) -> tuple[float, dict[int, float]]:
+def _added(archive: Path, *, is_sealing: bool = False) -> tuple[float, dict[int, float]]:
     """Return MiB of all that is in torpor-resume.needs as a cpio archive, and by zstd's level.
 
-    All of it, even what most initramfs contain anyway: the C library and the loader.
+    All of it, even what most initramfs contain anyway: the C library and the loader. With what is
+    in torpor-resume-sealing.needs, if images are sealed.
     """
     tree = Tree()
-    tree.program("/usr/lib/torpor/resume", RESUMER)
+    tree.program("/usr/lib/torpor/resume", RESUMER, is_sealing=is_sealing)
     with archive.open("wb") as file:
         tree.write_cpio(file)
     sizes = {}

@@ -50,6 +50,8 @@ ITEMS = (
     Item("build/torpor/", f"{_LIB}/torpor", None),
     Item("build/torpor-resume/", f"{_LIB}/resume", None),
     Item("build/torpor-resume.needs", f"{_LIB}/resume.needs"),
+    Item("build/torpor-resume-sealing.needs", f"{_LIB}/resume-sealing.needs"),
+    Item("initramfs/sealing-needs", f"{_LIB}/sealing-needs", 0o755),
     Item("initramfs/dracut/", "/usr/lib/dracut/modules.d/55torpor", None),
     Item("initramfs/initramfs-tools/", "/usr/share/initramfs-tools", None),
     Item("initramfs/mkinitcpio/", "/usr/lib/initcpio", None),

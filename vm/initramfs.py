@@ -8,6 +8,7 @@ from pathlib import Path
 
 import zstandard
 
+from state.sealing import PATH as SEALING
 from vm.disks import MACHINE_ID, root_disk
 from vm.host import BUILD, GUEST_SCRIPTS, HostError
 from vm.kernels import Kernel
@@ -29,7 +30,8 @@ def build_initramfs(
     """Write an initramfs for this kernel with the frozen resumer's folder to `output`.
 
     It loads these modules besides those for the root, has dmsetup where dm_mod is among them, and
-    runs these scripts of guest/ before the resumer. `files` are what else lies there.
+    runs these scripts of guest/ before the resumer. `files` are what else lies there; with the file
+    that says so, it is that of a machine which seals its images.
     Uncompressed: the guest, often emulated, would take longer to unpack it than it saves.
     """
     tree = Tree()
@@ -40,7 +42,7 @@ def build_initramfs(
     tree.file("/guest/lib.sh", GUEST_SCRIPTS / "lib.sh")
     for name in early:
         tree.file(f"/early/{name}", GUEST_SCRIPTS / name)
-    tree.program("/usr/lib/torpor/resume", RESUMER)
+    tree.program("/usr/lib/torpor/resume", RESUMER, is_sealing=SEALING in files)
     tree.file("/var/lib/torpor/machine-id", MACHINE_ID)
     for place, data in files.items():
         tree.file(place, data)

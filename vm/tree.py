@@ -71,9 +71,15 @@ class Tree:
             if applet != "busybox":
                 self.link(f"/bin/{applet}", "busybox")
 
-    def program(self, path: str, frozen: Path) -> None:
-        """Add a frozen program's folder at `path` and the libraries it needs from its host."""
+    def program(self, path: str, frozen: Path, *, is_sealing: bool = True) -> None:
+        """Add a frozen program's folder at `path` and the libraries it needs from its host.
+
+        Unless images are sealed, without what the resumer has for that.
+        """
         self.copy(path, frozen)
+        if not is_sealing:
+            for line in frozen.with_name(f"{frozen.name}-sealing.needs").read_text().splitlines():
+                del self.entries[line]
         for line in frozen.with_name(f"{frozen.name}.needs").read_text().splitlines():
             if not line.startswith("/usr/lib/torpor/"):
                 self.file(line, Path(line).resolve(), executable=True)

@@ -4,7 +4,8 @@ build/torpor/torpor is the command, build/torpor-resume/torpor-resume the resume
 what it needs; each a folder of its own, stripped, because one-file programs unpack themselves at
 every start. Beside them torpor.needs and torpor-resume.needs list, one absolute path a line, what
 an initramfs has to hold: every file of the folder, where it is installed, and the libraries and
-the ELF interpreter that it takes from its host. The hooks in initramfs/ read that list.
+the ELF interpreter that it takes from its host; but torpor-resume-sealing.needs has the files that
+are imported only where images are sealed. The hooks in initramfs/ read these lists.
 
 program.spec is what PyInstaller does: modules as files, which Python's own machinery imports, and
 nothing of PyInstaller's in front of them but bootstrap.py here. entry/ has the scripts that the

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from package import changelog
 from package.frozen.bom import bill_of_materials
-from package.frozen.elf import make_independent, needed_files
+from package.frozen.elf import make_independent, needed_outside
 from package.frozen.programs import ENCODINGS, HERE, PROGRAMS, Program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,13 +136,35 @@ def _place(program: Program, work: Path) -> None:
     make_independent(made)
     made.rename(frozen)
     origins_of(work / program.name).rename(origins_of(frozen))
-    needed = needed_files(frozen, program.installed)
-    needs_of(frozen).write_text("".join(f"{path}\n" for path in needed))
+    files, sealing = _listed(program, frozen)
+    _write_list(sealing_needs_of(frozen), sealing)
+    _write_list(needs_of(frozen), [*files, *needed_outside(frozen)])
+
+
+def _listed(program: Program, frozen: Path) -> tuple[list[str], list[str]]:
+    """Return where the files of the folder are on a system; apart what only sealing needs."""
+    modules = tuple(f"_internal/{name.replace('.', '/')}" for name in program.sealing)
+    files: tuple[list[str], list[str]] = ([], [])
+    for path in sorted(frozen.rglob("*")):
+        if not path.is_dir():
+            name = str(path.relative_to(frozen))
+            is_sealing = any(name.startswith((f"{module}.", f"{module}/")) for module in modules)
+            files[is_sealing].append(f"{program.installed}/{name}")
+    return files
+
+
+def _write_list(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines))
 
 
 def needs_of(frozen: Path) -> Path:
-    """Return the list of what the program needs in an initramfs, one path a line."""
+    """Return the list of what the program needs in any initramfs, one path a line."""
     return frozen.with_name(f"{frozen.name}.needs")
+
+
+def sealing_needs_of(frozen: Path) -> Path:
+    """Return the list of what it needs besides where images are sealed."""
+    return frozen.with_name(f"{frozen.name}-sealing.needs")
 
 
 def origins_of(frozen: Path) -> Path:

@@ -22,6 +22,7 @@ from packageurl import PackageURL
 from package.changelog import changelog_date, changelog_version
 
 LICENSES = {
+    "cffi": "MIT-0",
     "construct": "MIT",
     "cpython": "PSF-2.0",
     "crc32c": "LGPL-2.1-or-later",
@@ -31,8 +32,10 @@ LICENSES = {
     "libexpat1": "MIT",
     "libffi8": "MIT",
     "liblzma5": "LicenseRef-public-domain OR 0BSD",
+    "libsodium": "ISC",
     "libudev1": "LGPL-2.1-or-later",
     "lz4": "BSD-3-Clause",
+    "pynacl": "Apache-2.0",
     "pyinstaller": "GPL-2.0-or-later WITH Bootloader-exception",
     "pyudev": "LGPL-2.1-or-later",
     "rich": "MIT",
@@ -41,6 +44,9 @@ LICENSES = {
     "zstandard": "BSD-3-Clause",
 }
 """Of each component, as SPDX writes them. debian/copyright has the holders."""
+
+_INSIDE = {"pynacl 1.6.2": ("libsodium", "1.0.20")}
+"""What a distribution of that version is for, and holds without a file of its own."""
 
 
 def bill_of_materials(folders: Iterable[Path], libraries: Iterable[Path]) -> str:
@@ -77,7 +83,10 @@ def _distributions(folders: Iterable[Path]) -> Iterator[Component]:
     for distribution in distributions():
         modules = {str(file) for file in distribution.files or ()}
         if any(name in modules or name.removesuffix("c") in modules for name in frozen):
-            yield _component("pypi", distribution.name.lower(), distribution.version)
+            name, its_version = distribution.name.lower(), distribution.version
+            yield _component("pypi", name, its_version)
+            if inside := _INSIDE.get(f"{name} {its_version}"):
+                yield _component("generic", *inside)
 
 
 def _system_libraries(libraries: Iterable[Path]) -> Iterator[Component]:

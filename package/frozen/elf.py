@@ -71,17 +71,14 @@ def _patchelf(*arguments: str | Path) -> str:
     return subprocess.check_output([_PATCHELF, *arguments], text=True)
 
 
-def needed_files(frozen: Path, installed: str) -> list[str]:
-    """Return the absolute paths, on a system that has the folder `frozen` at `installed`.
+def needed_outside(frozen: Path) -> list[str]:
+    """Return the paths of the libraries and the ELF interpreter outside of a folder.
 
-    First every file of the folder, then the libraries and the ELF interpreter outside of it. Each
-    file is looked at as the loader sees it at its start: the libraries of the folder find each
+    Each file is looked at as the loader sees it at its start: the libraries of the folder find each
     other, and the program's own libz must be the host's even if one is inside.
     """
-    files = sorted(file.relative_to(frozen) for file in frozen.rglob("*") if not file.is_dir())
     needed = {path for file in elf_files(frozen) for path in _libraries(file)}
-    outside = sorted(str(path) for path in needed if frozen not in path.parents)
-    return [*(f"{installed}/{file}" for file in files), *outside]
+    return sorted(str(path) for path in needed if frozen not in path.parents)
 
 
 def _libraries(file: Path) -> list[Path]:

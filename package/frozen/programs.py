@@ -26,7 +26,8 @@ UNUSED = (
     *("_uuid", "ctypes._aix", "ctypes.macholib", "ctypes.wintypes"),
     *("_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw"),
     "_multibytecodec",
-    *("zstandard._cffi", "zstandard.backend_cffi", "cffi", "_cffi_backend"),  # its C part is there
+    *("zstandard._cffi", "zstandard.backend_cffi", "cffi"),  # its C part is there
+    *("cryptography", "aeg"),  # for tests; construct would import the first to decrypt fields
     *("crcmod._crcfunpy", "lz4.frame"),
     *("pygments", "markdown_it", "rich.markdown", "rich.syntax", "rich.traceback"),
 )
@@ -49,9 +50,14 @@ class Program(NamedTuple):
     excluded: tuple[str, ...]
     hidden: tuple[str, ...]
     """Modules that are imported by name, which PyInstaller does not see."""
+    sealing: tuple[str, ...] = ()
+    """Modules and packages that are not imported unless images are sealed."""
 
 
 _OF_FILE_SYSTEMS = tuple(kind.name for kind in KINDS.values() if isinstance(kind, ByNeed))
+
+_OF_SEALING = ("_cffi_backend", "format.sodium", "hmac")
+"""The first is imported by nacl._sodium, in C."""
 
 PROGRAMS = (
     Program(
@@ -59,13 +65,14 @@ PROGRAMS = (
         HERE / "entry/command.py",
         "/usr/lib/torpor/torpor",
         UNUSED,
-        (*_OF_FILE_SYSTEMS, *(f"torpor.commands.{name}" for name in COMMANDS)),
+        (*_OF_FILE_SYSTEMS, *_OF_SEALING, *(f"torpor.commands.{name}" for name in COMMANDS)),
     ),
     Program(
         "torpor-resume",
         HERE / "entry/resumer.py",
         "/usr/lib/torpor/resume",
         UNUSED + UNUSED_IN_INITRAMFS,
-        _OF_FILE_SYSTEMS,
+        (*_OF_FILE_SYSTEMS, *_OF_SEALING),
+        ("format.sealing", "seal", "nacl", *_OF_SEALING),
     ),
 )

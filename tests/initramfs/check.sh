@@ -1,8 +1,8 @@
 #!/bin/sh
-# check.sh TREE: say what the resumer lacks in an initramfs unpacked at TREE, and
+# check.sh TREE: say what the resumer lacks, or has too much, in an initramfs unpacked at TREE, and
 # start the resumer in it. To be run where Torpor is installed.
 tree=$1
-lib=/usr/lib/torpor
+lib=/usr/lib/torpor sealing=/var/lib/torpor/sealing
 loader=/lib64/ld-linux-x86-64.so.2
 failed=0
 
@@ -11,7 +11,7 @@ complain() {
     failed=1
 }
 
-while IFS= read -r file; do
+for file in $(cat "$lib/resume.needs" && "$lib/sealing-needs"); do
     if [ ! -e "$tree$file" ]; then
         complain "$file is missing"
     elif [ "$(head -c 4 "$file" | od -An -tx1)" = " 7f 45 4c 46" ]; then
@@ -20,7 +20,15 @@ while IFS= read -r file; do
     elif ! cmp -s "$file" "$tree$file"; then
         complain "$file is not the same"
     fi
-done <"$lib/resume.needs"
+done
+for file in $sealing $(cat "$lib/resume-sealing.needs"); do
+    [ -e $sealing ] || [ ! -e "$tree$file" ] || complain "$file is there, and nothing is sealed"
+done
+if ! grep -qsx tpm2=yes $sealing; then
+    [ ! -e "$tree/usr/bin/tpm2" ] || complain "tpm2 is there, and no TPM is asked"
+elif ! chroot "$tree" tpm2 getrandom -T device:/none 4 2>&1 | grep -q 'open specified TCTI device'; then
+    complain "tpm2 does not get as far as to open its device"
+fi
 [ ! -e /var/lib/torpor/location ] ||
     cmp /var/lib/torpor/location "$tree/var/lib/torpor/location" || failed=1
 [ ! -e /etc/machine-id ] || cmp /etc/machine-id "$tree/var/lib/torpor/machine-id" || failed=1

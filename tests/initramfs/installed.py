@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from package.tree import Flavour, make_tree
+from state.sealing import PATH as SEALING
 from tests.forge import MACHINE_ID
 from tests.tools import ROOT, put, unavailable
 
@@ -21,8 +22,11 @@ def stock_here() -> str:
     return STOCK[0] if Path("/", UNITS, STOCK[0]).exists() else STOCK[1]
 
 
-def lay_out(tree: Path, location: str | None) -> None:
-    """Install what the Debian package holds below `tree`, a new folder."""
+def lay_out(tree: Path, location: str | None, sealing: str | None = None) -> None:
+    """Install what the Debian package holds below `tree`, a new folder.
+
+    The last two are what the files hold that `torpor enable` writes for a boot.
+    """
     if not (BUILD / "torpor-resume.needs").exists():
         unavailable("the resumer is not frozen: python3 build.py frozen")
     tree.mkdir()
@@ -30,6 +34,8 @@ def lay_out(tree: Path, location: str | None) -> None:
     put(tree, {"etc/machine-id": f"{MACHINE_ID}\n"})
     if location is not None:
         put(tree, {"var/lib/torpor/location": location})
+    if sealing is not None:
+        put(tree, {SEALING: sealing})
 
 
 def on_a_copy(tree: Path, result: Path, *command: str) -> str:

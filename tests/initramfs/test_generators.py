@@ -12,6 +12,9 @@ from tests.tools import output, put, unavailable
 from torpor.doctor.rebuilt import after_rebuild
 
 LOCATION = "resume=UUID=0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n"
+SENDER = "ab" * 32
+AGENT = ("systemd-ask-password-console.path", "systemd-ask-password-console.service")
+"""What has a question of systemd-ask-password seen."""
 
 
 @pytest.fixture
@@ -29,6 +32,14 @@ def result(tmp_path: Path) -> Path:
 def disable(system: Path) -> None:
     """Have the package installed only: the resumer is there all the same, and whose it is."""
     (system / "var/lib/torpor/location").unlink()
+
+
+def seal(system: Path, *, tpm2: str = "no", ask: str = "no") -> None:
+    """Have the machine seal its images."""
+    if tpm2 == "yes":
+        require("tpm2")
+    text = f"# Written by torpor enable.\nsender={SENDER}\ntpm2={tpm2}\nask={ask}\n"
+    put(system, {"var/lib/torpor/sealing": text})
 
 
 def require(program: str) -> None:
@@ -65,6 +76,7 @@ def test_dracut(system: Path, result: Path, options: list[str]) -> None:
     require("dracut")
     if options:
         disable(system)
+        seal(system)
     tree = build(system, result, "dracut.sh", str(result), "base resume torpor", *options)
     hooks = "usr/lib/dracut/hooks"
     assert files(tree, f"{hooks}/initqueue/finished")[0] == "000-torpor-wait.sh"
@@ -82,8 +94,20 @@ def test_dracut_without_us(system: Path, result: Path) -> None:
         doctor_remarks(system, result / "image")
 
 
-def test_dracut_with_systemd(system: Path, result: Path) -> None:
+def assert_it_can_ask(tree: Path, *, is_so: bool) -> None:
+    """See that all is there that asks for a passphrase, or none of it."""
+    programs = {f"usr/bin/systemd-{name}" for name in ("ask-password", "tty-ask-password-agent")}
+    wanted = {f"{UNITS}/sysinit.target.wants/{AGENT[0]}", *(f"{UNITS}/{unit}" for unit in AGENT)}
+    there = {name for name in programs | wanted if (tree / name).exists()}
+    assert there == (programs | wanted if is_so else set())
+
+
+@pytest.mark.parametrize("is_sealing", [False, True], ids=["plain", "sealing"])
+def test_dracut_with_systemd(system: Path, result: Path, *, is_sealing: bool) -> None:
+    """Dracut 059 brings itself what asks."""
     require("dracut")
+    if is_sealing:
+        seal(system, tpm2="yes", ask="yes")
     modules = "base systemd systemd-initrd dracut-systemd resume torpor"
     tree = build(system, result, "dracut.sh", str(result), modules)
     assert (tree / UNITS / "torpor-resume.service").exists()
@@ -92,14 +116,18 @@ def test_dracut_with_systemd(system: Path, result: Path) -> None:
     generators = files(tree, "usr/lib/systemd/system-generators")
     assert {"torpor-resume-generator", "systemd-hibernate-resume-generator"} <= {*generators}
     assert not list((tree / "usr/lib/dracut/hooks").rglob("*torpor*"))
+    if is_sealing:
+        assert_it_can_ask(tree, is_so=True)
     assert doctor_remarks(system, result / "image") == []
 
 
-@pytest.mark.parametrize("busybox", ["y", "n"])
-def test_initramfs_tools(system: Path, result: Path, busybox: str) -> None:
+@pytest.mark.parametrize(("busybox", "tpm2"), [("y", None), ("n", "no"), ("y", "yes")])
+def test_initramfs_tools(system: Path, result: Path, busybox: str, tpm2: str | None) -> None:
     require("mkinitramfs")
     if busybox == "n":
         disable(system)
+    if tpm2:
+        seal(system, tpm2=tpm2)
     tree = build(system, result, "mkinitramfs.sh", str(result), f"BUSYBOX={busybox}")
     order = (tree / "scripts/local-premount/ORDER").read_text()
     scripts = [line.split()[0] for line in order.splitlines() if line.startswith("/")]
@@ -112,24 +140,34 @@ def mkinitcpio(system: Path, result: Path, *hooks: str) -> Path:
     return build(system, result, "mkinitcpio.bash", f"{result}/tree", *hooks)
 
 
-def test_mkinitcpio(system: Path, result: Path) -> None:
+@pytest.mark.parametrize("tpm2", [None, "yes"])
+def test_mkinitcpio(system: Path, result: Path, tpm2: str | None) -> None:
+    if tpm2:
+        seal(system, tpm2=tpm2, ask="yes")
     tree = mkinitcpio(system, result, "base", "torpor")
     assert files(tree, "hooks") == ["torpor"]
     assert (tree / "config").read_text() == 'HOOKS="torpor"\n'
     assert not (tree / UNITS / "torpor-resume.service").exists()
 
 
-@pytest.mark.parametrize("before", [("base", "systemd"), ("systemd",)])
-def test_mkinitcpio_with_systemd(system: Path, result: Path, before: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("before", "ask"), [(("base", "systemd"), None), (("systemd",), "no"), (("systemd",), "yes")]
+)
+def test_mkinitcpio_with_systemd(
+    system: Path, result: Path, before: tuple[str, ...], ask: str | None
+) -> None:
     """Without busybox, too, which the hook base brings."""
     if len(before) == 1:
         disable(system)
+    if ask:
+        seal(system, ask=ask)
     tree = mkinitcpio(system, result, *before, "sd-torpor")
     assert (tree / UNITS / "torpor-resume.service").exists()
     for unit in ("systemd-hibernate-resume@.service", "systemd-hibernate-resume.service"):
         assert (tree / UNITS / f"{unit}.d/torpor.conf").exists()
     assert (tree / "usr/lib/systemd/system-generators/torpor-resume-generator").exists()
     assert (tree / "config").read_text() == 'HOOKS=""\n', "busybox hooks do not run there"
+    assert_it_can_ask(tree, is_so=ask == "yes")
 
 
 @pytest.mark.parametrize(

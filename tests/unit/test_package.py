@@ -32,6 +32,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     needs = ("/usr/lib/torpor/resume/torpor-resume", *LIBRARIES)
     listed = "".join(f"{line}\n" for line in needs)
     put(folder, {"build/torpor-resume.needs": listed, "build/torpor.cdx.json": "{}"})
+    put(folder, {"build/torpor-resume-sealing.needs": "/usr/lib/torpor/resume/_internal/s.pyc\n"})
     for path in ROOT.iterdir():
         if path.name not in ("build", ".git"):
             (folder / path.name).symlink_to(path)
@@ -72,6 +73,8 @@ def test_the_documented_places(tree: Path) -> None:
         "/usr/lib/torpor/torpor/torpor",
         "/usr/lib/torpor/resume/torpor-resume",
         "/usr/lib/torpor/resume.needs",
+        "/usr/lib/torpor/resume-sealing.needs",
+        "/usr/lib/torpor/sealing-needs",
         "/usr/lib/dracut/modules.d/55torpor/module-setup.sh",
         "/usr/share/initramfs-tools/hooks/torpor",
         "/usr/lib/initcpio/install/sd-torpor",

@@ -27,6 +27,7 @@ TARBALL = f"torpor-{VERSION}-x86_64.tar.gz"
 ALL = {DEB, DSC, f"torpor_{VERSION}.tar.gz", TARBALL}
 
 BUNDLED = {
+    "_cffi_backend": "cffi",
     "crcmod": "crcmod-plus",
     "libbz2": "libbz2-1.0",
     "libcap": "libcap2",
@@ -35,6 +36,7 @@ BUNDLED = {
     "liblzma": "liblzma5",
     "libudev": "libudev1",
     "libz": "zlib1g",
+    "nacl": "pynacl",
 }
 """What is named otherwise than its distribution or its package in Debian."""
 
@@ -160,7 +162,7 @@ def bill(unpacked: Path) -> Bom:
 def test_all_that_is_bundled_is_in_the_bill(unpacked: Path, bill: Bom) -> None:
     named = {component.name for component in bill.components}
     bundled = {
-        path.name.partition(".so")[0].removesuffix(".pyc")
+        re.sub(r"(\.cpython-.*)?\.(so.*|pyc)$", "", path.name)
         for path in (unpacked / "usr/lib/torpor").glob("*/_internal/*")
     }
     of_others = {
@@ -168,7 +170,8 @@ def test_all_that_is_bundled_is_in_the_bill(unpacked: Path, bill: Bom) -> None:
         for name in bundled - sys.stdlib_module_names - OURS
         if not name.startswith(("python3", "libpython3"))
     }
-    assert {BUNDLED.get(name, name) for name in of_others} | {"cpython", "pyinstaller"} == named
+    inside_others = {"cpython", "libsodium", "pyinstaller"}
+    assert {BUNDLED.get(name, name) for name in of_others} | inside_others == named
 
 
 def test_the_bill_has_versions_and_licenses(bill: Bom) -> None:

@@ -9,6 +9,7 @@ import pytest
 from initramfs.generators.find import GENERATORS
 from state.location import PATH as LOCATION
 from state.location import Location
+from state.sealing import PATH as SEALING
 from tests.initramfs.installed import on_a_copy
 from tests.tools import ROOT, put
 from torpor.enable.enable import LOGIND, SLEEP
@@ -19,6 +20,7 @@ WRITTEN = {
     **dict.fromkeys((SLEEP, LOGIND), f"{NOTE}[Service]\n"),
     **{one.configuration: f"{NOTE}x=y\n" for one in GENERATORS},
     LOCATION: Location("/dev/sda2").build(),
+    SEALING: f"{NOTE}tpm2=no\n",
 }
 """All that enable may write."""
 SPEC = (ROOT / "package/rpm/torpor.spec").read_text()
@@ -58,7 +60,8 @@ def _tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("removal", REMOVALS)
 @pytest.mark.parametrize("torpor", TORPORS)
 def test_where_torpor_does_not_start(removal: str, torpor: str, tree: Path, tmp_path: Path) -> None:
-    assert all(path.endswith(("torpor.conf", "torpor", "location")) for path in WRITTEN)
+    ends = ("torpor.conf", "torpor", "location", "sealing")
+    assert all(path.endswith(ends) for path in WRITTEN)
     if (text := TORPORS[torpor]) is not None:
         put(tree, {"usr/bin/torpor": text})
         (tree / "usr/bin/torpor").chmod(0o755)

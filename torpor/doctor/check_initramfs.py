@@ -9,12 +9,15 @@ from initramfs.generators.generator import Fault
 from linux.installation import machine_id, parse_machine_id
 from state.location import MACHINE_ID
 from state.location import PATH as LOCATION
+from state.sealing import PATH as SEALING
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, of_fault, ok, problem, warning
 
 NEEDS = "/usr/lib/torpor/resume.needs"
+SEALING_NEEDS = "/usr/lib/torpor/resume-sealing.needs"
 RESUMER = "/usr/lib/torpor/resume/torpor-resume"
 _OURS = "/usr/lib/torpor/"
+_TPM_NEEDS = ("/usr/bin/tpm2", "libtss2-tcti-device.so.0")
 _GPU = ("i915", "xe", "amdgpu", "radeon", "nouveau", "nvidia", "nvidia-current")
 
 
@@ -26,7 +29,7 @@ def generator(facts: Facts) -> Iterator[Finding]:
 
 def resumer(facts: Facts) -> Finding:
     """See that all that the resumer needs is in the initramfs."""
-    needs = (facts.root.text(NEEDS) or "").split()
+    needs = _needs(facts)
     if not needs:
         return problem(f"Torpor is not installed: there is no {NEEDS}", "install it again")
     initramfs, path = facts.initramfs, facts.initramfs_path
@@ -50,10 +53,21 @@ def resumer(facts: Facts) -> Finding:
     return ok(f"{path} holds the resumer and the {len(needs)} files that it needs")
 
 
+def _needs(facts: Facts) -> list[str]:
+    """Return the files that the hooks put there for this machine's resumer, [] without Torpor."""
+    needs = (facts.root.text(NEEDS) or "").split()
+    sealing = facts.root.text(SEALING)
+    if sealing is not None:
+        needs += (facts.root.text(SEALING_NEEDS) or "").split()
+    if "tpm2=yes" in (sealing or "").splitlines():
+        needs += _TPM_NEEDS
+    return needs
+
+
 def version(facts: Facts) -> Iterator[Finding]:
     """Compare the resumer in the initramfs with the installed one."""
     initramfs = facts.initramfs
-    paths = [path for path in (facts.root.text(NEEDS) or "").split() if path.startswith(_OURS)]
+    paths = [path for path in _needs(facts) if path.startswith(_OURS)]
     other = []
     for path in paths:
         kept = initramfs.contents(path)
@@ -68,20 +82,20 @@ def version(facts: Facts) -> Iterator[Finding]:
         yield ok("the resumer in it is the installed one")
 
 
-def kept_location(facts: Facts) -> Iterator[Finding]:
-    """Compare the initramfs's copy of the location with the machine's."""
-    here, there = facts.root.text(LOCATION), facts.initramfs.text(LOCATION)
-    if here == there:
-        if here is not None:
-            yield ok(f"{LOCATION} in it is the current one")
-    elif there is None:
-        yield problem(f"{facts.initramfs_path} does not hold {LOCATION}", facts.again)
-    elif here is None:
-        yield warning(
-            f"{facts.initramfs_path} holds a {LOCATION} that is gone here", facts.again, facts.anew
-        )
-    else:
-        yield problem(f"{facts.initramfs_path} holds an older {LOCATION}", facts.again)
+def kept(facts: Facts) -> Iterator[Finding]:
+    """Compare its copies of what `torpor enable` wrote for a boot with the machine's."""
+    for path, gone in ((LOCATION, warning), (SEALING, problem)):
+        here, there = facts.root.text(path), facts.initramfs.text(path)
+        if here == there:
+            if here is not None:
+                yield ok(f"{path} in it is the current one")
+        elif there is None:
+            yield problem(f"{facts.initramfs_path} does not hold {path}", facts.again)
+        elif here is None:
+            message = f"{facts.initramfs_path} holds a {path} that is gone here"
+            yield gone(message, facts.again, facts.anew)
+        else:
+            yield problem(f"{facts.initramfs_path} holds an older {path}", facts.again)
 
 
 def installation(facts: Facts) -> Iterator[Finding]:

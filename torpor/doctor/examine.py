@@ -32,7 +32,7 @@ CHECKS: tuple[Check, ...] = (
     check_initramfs.generator,
     check_initramfs.resumer,
     check_initramfs.version,
-    check_initramfs.kept_location,
+    check_initramfs.kept,
     check_initramfs.installation,
     check_initramfs.order,
     check_devices.layers,

@@ -17,6 +17,7 @@ from state.conf import PATH as CONF
 from state.conf import Conf
 from state.location import MACHINE_ID, Location
 from state.location import PATH as LOCATION
+from state.sealing import PATH as SEALING
 from store import crypttab
 from store.choose import Settings, choose_store
 from store.find import Found
@@ -190,4 +191,4 @@ class Facts:
     def _initramfs(self) -> "Initramfs":
         from torpor.doctor.contents import read_contents
 
-        return read_contents(self.source, self.root, (LOCATION, MACHINE_ID))
+        return read_contents(self.source, self.root, (LOCATION, MACHINE_ID, SEALING))

@@ -15,7 +15,7 @@ from torpor.doctor.finding import Finding, Level
 _CHECKS = (
     check_initramfs.resumer,
     check_initramfs.version,
-    check_initramfs.kept_location,
+    check_initramfs.kept,
     check_initramfs.installation,
     check_initramfs.order,
 )
