@@ -5,7 +5,7 @@ together by hand, so that the bytes depend on no library's version.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -155,6 +155,8 @@ class Parts:
     section: bytes | None = None
     index: bytes | None = None
     trailer: bytes | None = None
+    finish: Callable[[bytes], bytes] = bytes
+    """What is done to index and trailer, if they follow from the other parts."""
 
     def with_tables(self, *tables: tuple[int, bytes]) -> "Parts":
         """Return it with these tables, kind and bytes, a chunk each behind those of the stream."""
@@ -191,9 +193,11 @@ class Parts:
         table = self.index
         if table is None:
             table = index(self.rows(), self.offsets(), self.checksums(), uuid=uuid)
+            table = self.finish(table)
         end = self.trailer
         if end is None:
             end = trailer(len(body) + len(table) + TRAILER, len(body), len(table), uuid=uuid)
+            end = self.finish(end)
         return body + table + end
 
 
@@ -208,10 +212,11 @@ def mark(
     page: int = 0,
     loads: int = 0,
     attempts: int = 0,
+    header_page: int = 0,
 ) -> bytes:
     place = (image_size, map_page, extents, page)
-    fields = (version, state, uuid.bytes, *place, loads, attempts)
-    return sealed(uuid, struct.pack("<8sHH4x16sQQIQHH188x", b"TORPMARK", *fields))
+    fields = (version, state, uuid.bytes, *place, loads, attempts, header_page)
+    return sealed(uuid, struct.pack("<8sHH4x16sQQIQHHQ180x", b"TORPMARK", *fields))
 
 
 def text(value: bytes, width: str = "H") -> bytes:

@@ -20,6 +20,7 @@ from format.sealing import ImageKey
 from format.sink import Wait, at_once
 from format.tables import all_tables
 from format.writer import ImageWriter, new_encoders
+from seal.identity import by_identity
 from store.blocks import BlockSink
 from store.image import open_image
 from tests.forge import CREATED_NS, DIGEST, MACHINE_ID, PAGE, UUID_A
@@ -90,9 +91,12 @@ def outcome(read: Callable[[], bytes]) -> int | bytes:
     return hashlib.sha256(stream).digest()
 
 
-def read_file(path: Path) -> bytes:
-    """Return the stream of the image in a file or a copy of a device, its tables read too."""
-    with open_image(str(path)) as source:
+def read_file(path: Path, identity: Path | None = None) -> bytes:
+    """Return the stream of the image in a file or a copy of a device, its tables read too.
+
+    With an identity it has to be sealed for that.
+    """
+    with open_image(str(path), by_identity(str(identity)) if identity else None) as source:
         image = ImageReader(source)
         for kind, table in all_tables().items():
             image.read(kind, table)

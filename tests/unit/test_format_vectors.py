@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +20,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errors import DamagedError, IncompleteError, NoImageError, UnsupportedError
+from errors import (
+    DamagedError,
+    ForeignError,
+    IncompleteError,
+    LockedError,
+    NoImageError,
+    SealedError,
+    UnsupportedError,
+)
 from format.reader import ImageReader
 from format.tables import all_tables
+from seal.identity import by_identity
 from store.image import open_image
 from tests import forge
 from tests.sources import DAMAGE_CODES, opened, outcome, read_file, read_image
@@ -35,12 +45,32 @@ RULES: dict[str, str] = dict(
     re.findall(r"^- (R\d+) \((\w+)\) ", (ROOT / "docs/FORMAT.md").read_text(), re.MULTILINE)
 )
 """What a reader must refuse, and as what."""
+CLOSED = {"locked": LockedError, "foreign": ForeignError}
+"""What is not damaged, but nothing for the identity."""
 KINDS = {"none": NoImageError, "damaged": DamagedError, "unsupported": UnsupportedError}
 SOUND = [name for name, wanted in EXPECTED.items() if not wanted["rule"]]
+SEALED = [name for name, wanted in EXPECTED.items() if "keyless" in wanted]
 
 
 def path_of(name: str) -> str:
     return str(build.FOLDER / f"{name}.img")
+
+
+def identity_of(name: str) -> Path | None:
+    """Return the identity that the vector is to be read with."""
+    return build.IDENTITY if name in SEALED else None
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of torpor verify."""
+    return [f"--identity={build.IDENTITY}"] * (name in SEALED) + [path_of(name)]
+
+
+@contextmanager
+def image_of(name: str) -> Iterator[ImageReader]:
+    identity = identity_of(name)
+    with open_image(path_of(name), by_identity(str(identity)) if identity else None) as source:
+        yield ImageReader(source)
 
 
 def test_checked_in_files_are_the_builders() -> None:
@@ -51,15 +81,26 @@ def test_checked_in_files_are_the_builders() -> None:
 
 def test_there_are_enough_and_small_ones() -> None:
     sizes = [path.stat().st_size for path in build.FOLDER.glob("*.img")]
-    assert len(SOUND) >= 10
-    assert len(BROKEN) >= 60
+    assert len(set(SOUND) - set(SEALED)) >= 10
+    assert len(set(BROKEN) - set(SEALED)) >= 60
+    assert len({*SOUND} & {*SEALED}) >= 15
+    assert len({*BROKEN} & {*SEALED}) >= 100
     assert max(sizes) <= 64 << 10
-    assert sum(sizes) < 6 << 20
+    assert sum(sizes) < 9 << 20
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_verify_says_what_is_expected(name: str, torpor: Torpor) -> None:
-    check(name, torpor("verify", path_of(name)))
+    check(name, torpor("verify", *words_of(name)))
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_verify_without_the_key(name: str, torpor: Torpor) -> None:
+    """It says what it could check, and never that the image is sound."""
+    result = torpor("verify", path_of(name))
+    assert result.code == EXPECTED[name]["keyless"] != 0
+    if result.code == SealedError.exit_code:
+        assert "whether anybody changed it, only its key tells" in result.err
 
 
 def check(name: str, result: Result) -> None:
@@ -71,15 +112,15 @@ def check(name: str, result: Result) -> None:
 
 def test_specification_and_vectors_have_the_same_rules() -> None:
     assert list(RULES) == [f"R{number}" for number in range(1, len(RULES) + 1)]
-    assert {wanted["rule"] for wanted in EXPECTED.values()} - {""} == set(RULES)
+    assert {wanted["rule"] for wanted in EXPECTED.values()} - {""} == {*RULES, *CLOSED}
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_vector_is_refused_before_the_bad_chunk_is_seen(name: str) -> None:
     seen: list[bytes] = []
-    with pytest.raises(KINDS[RULES[EXPECTED[name]["rule"]]]):  # noqa: PT012, SIM117
-        with open_image(path_of(name)) as source:
-            image = ImageReader(source)
+    rule = EXPECTED[name]["rule"]
+    with pytest.raises(CLOSED.get(rule) or KINDS[RULES[rule]]):  # noqa: PT012, SIM117
+        with image_of(name) as image:
             for kind, table in all_tables().items():
                 image.read(kind, table)
             for raw in image.stream():
@@ -89,8 +130,7 @@ def test_broken_vector_is_refused_before_the_bad_chunk_is_seen(name: str) -> Non
 
 @pytest.mark.parametrize("name", SOUND)
 def test_stream_of_sound_vector(name: str) -> None:
-    with open_image(path_of(name)) as source:
-        image = ImageReader(source)
+    with image_of(name) as image:
         digest = hashlib.sha256()
         for raw in image.stream():
             digest.update(raw)
@@ -108,10 +148,15 @@ def test_stream_of_sound_vector(name: str) -> None:
         "chunk-bomb",
         "chunks-swapped",
         "mark-of-another-image",
+        "sound-sealed-all-kinds",
+        "sound-sealed-swap-scattered",
+        "sealed-chunks-swapped",
+        "sealed-flag-taken-away",
+        "sealed-claimed",
     ],
 )
 def test_the_program_itself(name: str) -> None:
-    check(name, finished(start("verify", path_of(name), stdout=subprocess.PIPE)))
+    check(name, finished(start("verify", *words_of(name), stdout=subprocess.PIPE)))
 
 
 def test_host_name_cannot_paint_the_terminal(torpor: Torpor) -> None:
@@ -275,11 +320,12 @@ _WITH_LITTLE_MEMORY = """
 import sys
 from pathlib import Path
 from tests.sources import limit_memory, outcome, read_file
+from tests.unit.test_format_vectors import identity_of
 paths = [Path(name) for name in sys.argv[2:]]
 outcome(lambda: read_file(paths[0]))
 limit_memory(int(sys.argv[1]))
 for path in paths:
-    found = outcome(lambda: read_file(path))
+    found = outcome(lambda: read_file(path, identity_of(path.stem)))
     print(path.stem, found if isinstance(found, int) else 0)
 """
 
