@@ -70,6 +70,8 @@ _TEST = _BENCH | {
     "cpio": "cpio",
     "bzip2": "bzip2",
     "rpmbuild": "rpm",
+    "swtpm": "swtpm",
+    "tpm2": "tpm2-tools",
 }
 PROGRAMS = {
     "frozen": _FREEZE,
