@@ -235,6 +235,17 @@ class LockedError(KeptError):
     meaning = "the key of the sealed image cannot be had"
 
 
+class TpmRefusedError(LockedError):
+    """The TPM answers with an error.
+
+    `code` is TPM_RC without the number of the parameter, handle or session.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class WrongPinError(LockedError):
     """The PIN was wrong, and the TPM takes another one."""
 

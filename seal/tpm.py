@@ -11,7 +11,7 @@ import os
 import re
 from typing import NamedTuple
 
-from errors import LockedError, WrongPinError
+from errors import LockedError, TpmRefusedError, WrongPinError
 from seal.tpm_tools import (
     AUTH_FAIL,
     BAD_AUTH,
@@ -20,7 +20,6 @@ from seal.tpm_tools import (
     NV_DEFINED,
     NV_UNINITIALIZED,
     Memory,
-    RefusedError,
     Talk,
 )
 
@@ -131,7 +130,7 @@ class Tpm:
                 words = ["-p", f"session:{session}+{password}"]
             try:
                 return _unseal(talk, parent, sealed, *words)
-            except RefusedError as error:
+            except TpmRefusedError as error:
                 if error.code not in {AUTH_FAIL, BAD_AUTH}:
                     raise
                 raise WrongPinError("the PIN is wrong") from None
@@ -245,7 +244,7 @@ def _define(talk: Talk) -> int:
         words = ("-Q", "-C", "o", "-s", _COUNTER_SIZE, "-a", _COUNTER_ATTRIBUTES)
         try:
             talk.run("nvdefine", *words, hex(index))
-        except RefusedError as error:
+        except TpmRefusedError as error:
             if error.code != NV_DEFINED:
                 raise
         else:
@@ -256,7 +255,7 @@ def _define(talk: Talk) -> int:
 def _check_counter(talk: Talk, index: int) -> None:
     try:
         output = talk.run("nvreadpublic", hex(index))
-    except RefusedError as error:
+    except TpmRefusedError as error:
         if error.code == HANDLE:
             raise LockedError(f"the TPM has no counter 0x{index:08x}") from None
         raise
@@ -269,7 +268,7 @@ def _count(talk: Talk, index: int) -> int:
     value = talk.memory()
     try:
         talk.run("nvread", "-C", "o", "-s", _COUNTER_SIZE, "-o", value, hex(index))
-    except RefusedError as error:
+    except TpmRefusedError as error:
         if error.code == NV_UNINITIALIZED:
             raise LockedError(f"counter 0x{index:08x} of the TPM was never used") from None
         raise

@@ -8,7 +8,7 @@ import re
 import time
 from typing import Self
 
-from errors import LockedError
+from errors import LockedError, TpmRefusedError
 from linux import programs
 
 PROGRAM, PACKAGE = "tpm2", "tpm2-tools"
@@ -36,14 +36,6 @@ _TPM_LAYERS = (0, 0xB)
 """The TPM itself, and its resource manager; other layers are the tools' own."""
 _FILLS = frozenset({"createprimary", "startauthsession", "load", "create", "unseal"})
 """Tools that leave an object in a TPM without a resource manager, which has room for three."""
-
-
-class RefusedError(LockedError):
-    """The TPM answers with an error; `code` is one of the numbers above, or another one."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Memory:
@@ -153,4 +145,4 @@ def _refusal(tool: str, errors: str) -> LockedError:
         return LockedError(f"the TPM cannot be used: {PROGRAM} {tool}: {said[1] if said else '?'}")
     number = code & (_FORMAT_ONE_MASK if code & _FORMAT_ONE else _VERSION_ONE_MASK)
     unknown = f"the TPM refuses {tool} with error 0x{code:03x}"
-    return RefusedError(_MEANING.get(number, unknown), number)
+    return TpmRefusedError(_MEANING.get(number, unknown), number)
