@@ -1,6 +1,7 @@
 """Sealing is switched on and off with enable, and undone with it; and torpor key."""
 
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from errors import SetupError, UnreadableError, UsageError
 from linux import memory, stack
 from linux.root import Root
-from seal import slots
+from seal import age, slots
 from seal.sender import Sender, read_seed
 from seal.slots import KeyFileSlot, Keys, PassphraseSlot, TpmPinSlot, TpmSlot
 from seal.tpm import PCRS, Tpm
@@ -299,3 +300,93 @@ def test_a_key_file_that_is_anothers_stays(sealing: Sealing) -> None:
     sealing.key_file.write_text("mine")
     forget(sealing.system, NO_TPM)
     assert sealing.key_file.read_text() == "mine"
+
+
+# torpor key
+
+
+@pytest.fixture
+def sealed_for_key_file(sealing: Sealing) -> Sealing:
+    sealing.enable(f"keyfile={sealing.key_file}")
+    return sealing
+
+
+def test_keys_are_listed(sealed_for_key_file: Sealing, torpor: Torpor) -> None:
+    slot = sealed_for_key_file.now.keys.slots["keyfile"]
+    assert isinstance(slot, KeyFileSlot)
+    public = age.recipient_text(slot.recipient)
+    assert torpor("key", "list").out == f"keyfile  keyfile  {public}  {slot.path}\n"
+    (told,) = json.loads(torpor("key", "list", "--json").out)
+    assert told == {"name": "keyfile", "kind": "keyfile", "public": public, "path": slot.path}
+
+
+@pytest.mark.parametrize("words", [["list"], ["add", "passphrase"], ["remove", "x"], ["rotate"]])
+def test_no_keys_without_sealing(words: list[str], sealing: Sealing, torpor: Torpor) -> None:
+    said = torpor("key", *words)
+    assert said.code == SetupError.exit_code
+    assert "sealing is off" in said.err
+    assert "torpor enable --seal" in said.err
+
+
+def test_a_key_is_added_and_the_initramfs_rebuilt_if_the_boot_has_to_ask(
+    sealed_for_key_file: Sealing, torpor: Torpor
+) -> None:
+    for nth, name in enumerate(["passphrase", "passphrase-2", "passphrase-3"]):
+        sealed_for_key_file.types("correct horse\n")
+        said = torpor("key", "add", "passphrase")
+        assert said.code == 0, said.err
+        assert said.out.endswith(f", {name}\n")
+        assert ("rebuilding the initramfs" in said.out) == (nth == 0)
+    assert sealed_for_key_file.now.trust.asks
+    assert len(sealed_for_key_file.sender().names.split(", ")) == 4
+
+
+def test_a_key_is_removed_with_what_only_it_had(
+    sealed_for_key_file: Sealing, soft: SoftTpm, torpor: Torpor
+) -> None:
+    assert torpor("key", "add", "tpm2").code == 0
+    assert counters(soft)
+    assert torpor("key", "remove", "keyfile").code == 0
+    assert not sealed_for_key_file.key_file.exists()
+    sealed_for_key_file.types("correct horse\n")
+    assert torpor("key", "add", "passphrase").code == 0
+    assert torpor("key", "remove", "tpm2").code == 0
+    assert counters(soft) == ""
+    assert sealed_for_key_file.now.keys.counter == 0
+    assert not sealed_for_key_file.now.trust.needs_tpm
+
+
+def test_the_last_key_stays(sealed_for_key_file: Sealing, torpor: Torpor) -> None:
+    before = sealed_for_key_file.machine.files()
+    said = torpor("key", "remove", "keyfile")
+    assert said.code == SetupError.exit_code
+    assert "torpor enable --seal off" in said.err
+    assert torpor("key", "remove", "other").code == UsageError.exit_code
+    assert sealed_for_key_file.machine.files() == before
+    assert not sealed_for_key_file.sender().troubles
+
+
+def test_one_key_is_made_anew(sealed_for_key_file: Sealing, torpor: Torpor) -> None:
+    before = sealed_for_key_file.now
+    said = torpor("key", "rotate", "keyfile")
+    assert (said.code, said.err) == (0, "")
+    assert "rebuilding" not in said.out
+    assert sealed_for_key_file.now.trust == before.trust
+    assert sealed_for_key_file.now.keys != before.keys
+    assert not sealed_for_key_file.sender().troubles
+
+
+def test_all_keys_are_made_anew_and_the_sender(
+    sealed_for_key_file: Sealing, soft: SoftTpm, torpor: Torpor
+) -> None:
+    sealed_for_key_file.types("2468\n1357\n")
+    assert torpor("key", "add", "tpm2+pin").code == 0
+    before = sealed_for_key_file.now
+    said = torpor("key", "rotate")
+    assert said.code == 0
+    assert "rebuilding the initramfs" in said.out
+    now = sealed_for_key_file.now
+    assert now.trust.sender != before.trust.sender
+    assert now.keys.counter == before.keys.counter
+    assert all(now.keys.slots[name] != slot for name, slot in before.keys.slots.items())
+    assert not sealed_for_key_file.sender().troubles
