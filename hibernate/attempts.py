@@ -32,7 +32,8 @@ def carry_out(plan: Plan, recording: Recording, working_set: Recorder, log: Log)
     after it, even if it failed: the kernel has made room by then. The firmware names the store
     meanwhile.
     """
-    recording.keep(recording.record._replace(store=plan.store, image_uuid=str(plan.image_uuid)))
+    record = recording.record._replace(store=plan.store, image_uuid=str(plan.image_uuid))
+    recording.keep(record._replace(sealing=plan.sender.names if plan.sender else ""))
     downtime = Downtime()
     with sleep_hooks(log) if plan.sleep_hooks else nullcontext():
 

@@ -6,6 +6,7 @@ include/uapi/linux/btrfs.h and btrfs_tree.h.
 import fcntl
 import os
 import struct
+from contextlib import suppress
 from itertools import starmap
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from typing import NamedTuple
 FS_IOC_FIEMAP = 0xC020660B
 FS_IOC_FSGETXATTR = 0x801C581F
 FS_IOC_GETFLAGS = 0x80086601
+FS_IOC_SETFLAGS = 0x40086602
 FS_NOCOW_FL = 0x00800000
 
 # include/uapi/linux/fiemap.h
@@ -90,9 +92,19 @@ def is_overwritten_in_place(fd: int) -> bool:
     A file gets both by the one flag, while it is empty (fs/btrfs/ioctl.c, btrfs_fileattr_set; those
     of swapon, in btrfs_swap_activate, are the same). Raises OSError.
     """
+    return bool(_flags(fd) & FS_NOCOW_FL)
+
+
+def overwrite_in_place(fd: int) -> None:
+    """Have btrfs write an empty file where it will lie; of other file systems it is no matter."""
+    with suppress(OSError):
+        fcntl.ioctl(fd, FS_IOC_SETFLAGS, (_flags(fd) | FS_NOCOW_FL).to_bytes(8, "little"))
+
+
+def _flags(fd: int) -> int:
     flags = bytearray(8)
     fcntl.ioctl(fd, FS_IOC_GETFLAGS, flags)
-    return bool(int.from_bytes(flags[:4], "little") & FS_NOCOW_FL)
+    return int.from_bytes(flags[:4], "little")
 
 
 def place_on_btrfs(fd: int, logical: int) -> tuple[str, int] | None:

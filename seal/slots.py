@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from errors import Attempt, ConfigurationError, StateError
 from format import PAGE_SIZE, layout, sealed_layout, sodium
 from format.checksum import Buffer
+from linux.extents import overwrite_in_place
 from linux.open_file import OpenFile, read_whole
 from seal import age
 from seal.recipients import Recipient, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
@@ -65,7 +66,7 @@ class KeyFileSlot(NamedTuple):
         a file that is another's.
         """
         place = place_of(self.path)
-        _check_key_file(self)
+        read_key_file(self)
         return self._replace(device=name_of(place.device), page=place.page)
 
     def wrap(self, secret: bytes) -> Recipient:
@@ -161,10 +162,15 @@ def new_key_file(path: str) -> KeyFileSlot:
 
     Raises UnreadableError, also where there is a file already, and what KeyFileSlot.ready does.
     """
-    private = age.new_identity()
+    return write_key_file(path, age.new_identity())
+
+
+def write_key_file(path: str, private: bytes) -> KeyFileSlot:
+    """As new_key_file, with this private key."""
     data = layout.build(sealed_layout.KeyFile, private=private)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with Attempt("write", path), OpenFile(os.open(path, flags, 0o600)) as file:
+        overwrite_in_place(file.fd)
         os.write(file.fd, data)
         os.fsync(file.fd)
     slot = KeyFileSlot(sodium.public_of(private), os.path.abspath(path))
@@ -176,12 +182,17 @@ def new_key_file(path: str) -> KeyFileSlot:
     return slot
 
 
-def _check_key_file(slot: KeyFileSlot) -> None:
+def read_key_file(slot: KeyFileSlot) -> bytes:
+    """Return the private key in the file.
+
+    Raises UnreadableError, and ConfigurationError for a file that is another's.
+    """
     with Attempt("read", slot.path):
         data = read_whole(slot.path, PAGE_SIZE)
     private = private_in(data)
     if private is None or sodium.public_of(private) != slot.recipient:
         raise ConfigurationError(f"{slot.path} is not the key file that was made here")
+    return private
 
 
 def new_tpm_slot(tpm: Tpm) -> TpmSlot:

@@ -45,6 +45,8 @@ class HibernationRecord(NamedTuple):
     downtime: float = 0.0
     """Seconds from the first task that was stopped to the last one that went on, whether the
     machine was on or off; of all attempts. 0 if nothing was stopped."""
+    sealing: str = ""
+    """Names of the keys that the image was sealed for, "" for one in the clear."""
 
     def save(self, path: str | None = None) -> None:
         """Keep it. Raises UnreadableError."""

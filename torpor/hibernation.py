@@ -51,12 +51,18 @@ def hibernate(
 
 
 def _sender() -> "Sender | None":
-    """Return who seals the image, None where sealing is off. Raises as Sender.here."""
+    """Return who seals the image, None where sealing is off; warn of keys that it is not for.
+
+    Raises as Sender.here.
+    """
     if not sealing.is_on():
         return None
     from seal.sender import Sender  # libsodium, where sealing is on
 
-    return Sender.here()
+    sender = Sender.here()
+    for trouble in sender.troubles if sender else ():
+        warn(trouble, "torpor key list says what else opens it")
+    return sender
 
 
 def _is_found(store: Found, settings: Settings) -> bool:

@@ -11,7 +11,7 @@ from tests.unit.fake_initramfs import Link, archive
 from tests.unit.fake_machine import IMAGE, MACHINE_ID, UUID_TEXT, FakeMachine
 from tests.unit.test_doctor_kinds import dracut, mkinitcpio
 from torpor.doctor.rebuilt import after_disable, after_rebuild
-from torpor.enable.enable import disable, enable
+from torpor.enable.enable import Change, disable, enable
 from torpor.enable.system import System
 
 TARGET = Target(Location(f"UUID={UUID_TEXT}", 0, MACHINE_ID))
@@ -56,10 +56,10 @@ class Enabled:
         path.write_text(f"{head}{script}\n[[ -z $made ]] || cp {self.folder}/$made {image}\n")
         path.chmod(0o755)
 
-    def enable(self) -> list[str]:
+    def enable(self, first: Change | None = None) -> list[str]:
         root = str(self.fake.root)
         look = partial(after_rebuild, Root(root), "torpor enable", OLD + 1000)
-        return enable(System(root), TARGET, self.said.append, look)
+        return enable(System(root), TARGET, self.said.append, look, first)
 
     def disable(self) -> list[str]:
         root = str(self.fake.root)

@@ -15,6 +15,8 @@ from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from linux import kmsg
 from linux.power import size_at
+from seal import slots
+from seal.slots import KeyFileSlot, Keys
 from state import conf, location, record
 from state.conf import OFF, Conf
 from state.location import Location
@@ -23,6 +25,7 @@ from store.choose import Doubt, Settings
 from tests.tools import failing
 from tests.unit.conftest import Torpor
 from tests.unit.hibernating import no_working_set
+from tests.unit.sealing import SEED, passphrase_slot, sender, trusted
 from torpor import hibernation as command
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, problem
@@ -205,6 +208,21 @@ def test_other_swap_is_warned_of(
     assert len(plans) == 1
 
 
+def test_an_image_is_sealed_and_what_opens_it_not_is_warned_of(
+    plans: list[Plan], monkeypatch: pytest.MonkeyPatch, torpor: Torpor, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(slots, "SENDER", str(tmp_path / "seed"))
+    monkeypatch.setattr(slots, "SLOTS", str(tmp_path / "slots.json"))
+    Path(slots.SENDER).write_bytes(SEED)
+    lost = KeyFileSlot(bytes(32), str(tmp_path / "lost"))
+    slots.write_keys(Keys({"keyfile": lost, "passphrase": passphrase_slot()}))
+    trusted()
+    said = torpor("hibernate")
+    (plan,) = plans
+    assert (said.code, plan.sender and plan.sender.names) == (0, "passphrase")
+    assert f"warning: the image is not sealed for keyfile: {lost.path} does not exist" in said.err
+
+
 # The record
 
 
@@ -288,6 +306,13 @@ def test_an_attempt_that_fails_keeps_the_downtime(carry: Carry) -> None:
     with pytest.raises(KernelRefusedError):
         carry(PLAN, KernelRefusedError("no"))
     assert (kept().outcome, kept().downtime) == (Outcome.FAILED, 2.5)
+
+
+def test_what_opens_the_image_is_kept(carry: Carry) -> None:
+    carry(PLAN)
+    assert kept().sealing == ""
+    carry(PLAN._replace(sender=sender(passphrase_slot(), passphrase_slot())))
+    assert kept().sealing == "0, 1"
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -59,6 +59,11 @@ UNTOLD = "this boot did not resume, and its initramfs does not say why: run torp
         (None, BootRecord(2000, 7, "no disk"), ["no hibernation recorded", f"{BOOT} no disk"]),
         (RESUMED, None, [ON]),
         (RESUMED._replace(downtime=3599), None, [f"{ON}, after a downtime of 60.0 min"]),
+        (
+            RESUMED._replace(sealing="tpm2, passphrase"),
+            None,
+            [f"{TO}, sealed for tpm2, passphrase, resumed 1970-01-01 01:16:40 UTC"],
+        ),
         (FAILED, None, [f"{TO}, failed after 7 s: no room (exit code 9)"]),
         (
             FAILED._replace(downtime=5.25),
@@ -98,11 +103,12 @@ def test_status(
 def test_status_for_a_script(torpor: Torpor) -> None:
     nothing = {"hibernation": None, "boot": None, "replay": None, "boot_id": HERE}
     assert json.loads(torpor("status", "--json").out) == nothing
-    BEGUN.save()
+    BEGUN._replace(sealing="tpm2").save()
     BootRecord(2000, 7, "not there", ("/dev/sda2", 7)).save()
     told = json.loads(torpor("status", "--json").out)
     assert told["hibernation"]["outcome"] == "begun"
     assert told["hibernation"]["downtime"] == 0
+    assert told["hibernation"]["sealing"] == "tpm2"
     kept = [{"device": "/dev/sda2", "page": 7}]
     assert told["boot"] == {"when": 2000, "exit_code": 7, "message": "not there", "kept": kept}
 

@@ -76,6 +76,17 @@ def test_examples_are_commands(torpor: Torpor) -> None:
         ["workingset", "record"],
         ["workingset", "replay", "x", "--no-paths"],
         ["workingset", "rewind", "x"],
+        ["key", "generate"],
+        ["key", "generate", "a", "b"],
+        ["key", "list", "tpm2"],
+        ["key", "add"],
+        ["key", "add", "tpm"],
+        ["key", "add", "keyfile="],
+        ["key", "add", "off"],
+        ["key", "remove"],
+        ["key", "rotate", "--json"],
+        ["enable", "--seal", "tpm"],
+        ["enable", "--seal", "off", "--seal", "tpm2"],
     ],
 )
 def test_usage_errors(torpor: Torpor, words: list[str]) -> None:
@@ -99,6 +110,13 @@ def test_a_command_imports_what_it_needs(command: str) -> None:
 FORMS = {
     "mkstore": ["[--force] DEVICE", "--size SIZE FILE"],
     "discard": ["[--force] STORE", "--stale [STORE]"],
+    "key": [
+        "list [--json]",
+        "add KIND ...",
+        "remove NAME ...",
+        "rotate [NAME ...]",
+        "generate FILE",
+    ],
     "workingset": ["record [--no-paths] FILE", "replay [FILE]"],
 }
 """What the manual has for commands that are used in several ways."""

@@ -17,6 +17,7 @@ GROUPS = {
         "announce": "tell the kernel and logind where images are",
         "mkstore": "prepare a device or a file for images",
         "discard": "throw away the image in a store",
+        "key": "look after the keys that images are sealed for",
     },
     "Look at images": {
         "verify": "check every byte of an image",
@@ -25,7 +26,6 @@ GROUPS = {
     "For scripts": {
         "pack": "make an image of a snapshot stream",
         "unpack": "give an image's snapshot stream back",
-        "key": "make a key that images are sealed for",
         "workingset": "record what is in memory, or bring it back",
     },
 }

@@ -1,23 +1,31 @@
 """Make systemctl hibernate use Torpor: choose the store, and tell the initramfs and systemd of it.
 
-The initramfs is rebuilt and checked. If a step fails, everything is undone.
+With --seal, images are encrypted, and the next boots restore none but those that this machine
+sealed. The initramfs is rebuilt and checked. If a step fails, everything is undone.
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from linux import cmdline
 from linux.root import HOST
+from seal.tpm import Tpm
 from state.conf import read_conf
 from state.location import read_location
+from state.sealing import PATH as SEALING
 from store.choose import Settings, choose_store, doubts
 from store.names import passing_names
 from store.secrecy import exposure
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import enable, take_effect, target_of
 from torpor.enable.system import System
+from torpor.new_keys import KINDS, kind
 from torpor.output import remark, say
+
+OFF = "off"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,17 +33,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store", metavar="STORE", help="a store or active swap; default: as for hibernate"
     )
+    parser.add_argument(
+        "--seal",
+        metavar=f"{KINDS}|{OFF}",
+        action="append",
+        type=lambda word: word if word == OFF else kind(word),
+        help="seal images for a key of this kind, which may be given several times; keys that are "
+        "there stay; off: seal no more; default: as before",
+    )
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Choose the store and make the system hibernate to it."""
+    kinds: list[str] = arguments.seal or []
+    if OFF in kinds and kinds != [OFF]:
+        arguments.usage_error("--seal off goes with no other --seal")
     began, settings = time.time(), Settings(read_conf(), cmdline.read(), read_location())
     store = choose_store(arguments.store, settings)
     target = target_of(store)
     system, look = System(), partial(after_rebuild, HOST, "torpor enable", began)
-    found = enable(system, target, say, look)
+    found = enable(system, target, say, look, _sealing(system, kinds))
     say(f"enabled: systemctl hibernate writes to {store.path}, and a boot looks there for an image")
+    _tell(system, kinds)
     settings = settings._replace(location=target.location)
     found += take_effect(system, settings)
     doubted = [*doubts(store, settings), *passing_names(settings), exposure(store)]
     remark(found + [f"{doubt.message}: {doubt.remedy}" for doubt in doubted if doubt])
+
+
+def _sealing(system: System, kinds: list[str]) -> Callable[[ExitStack], object] | None:
+    """Return what switches sealing on or off, None where that stays as it is."""
+    if kinds == [OFF]:
+        return partial(system.remove, SEALING)
+    if not kinds:
+        return None
+    from torpor.keys import seal_for
+
+    return partial(seal_for, system, kinds, Tpm())
+
+
+def _tell(system: System, kinds: list[str]) -> None:
+    """Say what came of --seal; forget the keys if it is off."""
+    if not kinds:
+        return
+    from torpor.enable.keys import forget, sealed
+
+    if found := sealed(system):
+        say(f"images are sealed for {', '.join(found.keys.slots)}, and no others are restored")
+    else:
+        forget(system, Tpm())
+        say("images are not sealed any more; the keys are removed")

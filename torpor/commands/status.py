@@ -58,7 +58,8 @@ def _lines(
 
 def _hibernation(last: HibernationRecord, boot: BootRecord | None, this_boot: str) -> str:
     where = f" to {last.store}" if last.store else ""
-    head = f"last hibernation: {_time(last.begun)}{where}"
+    sealing = f", sealed for {last.sealing}" if last.sealing else ""
+    head = f"last hibernation: {_time(last.begun)}{where}{sealing}"
     if last.outcome == Outcome.RESUMED:
         downtime = f", after a downtime of {_duration(last.downtime)}" if last.downtime else ""
         return f"{head}, resumed {_time(last.ended)}{downtime}"

@@ -12,6 +12,7 @@ from linux import programs, stack
 from linux.kmsg import Log
 from linux.root import HOST, Root
 from state.location import PATH as LOCATION
+from state.sealing import PATH as SEALING
 from store.choose import Settings, location_of
 from store.find import Found
 from torpor.enable.announce import announce, retract
@@ -21,6 +22,9 @@ Look = Callable[[], Iterable[str]]
 """Looks into the initramfs that the next boot takes; returns remarks.
 
 Raises TorporError if the resumer is not in it where it should be."""
+
+Change = Callable[[ExitStack], object]
+"""Changes something, and gives the stack what undoes it."""
 
 _KEPT = (
     "until the next boot the kernel keeps what is named in /sys/power/resume, and logind may "
@@ -57,15 +61,20 @@ def target_of(store: Found, root: Root = HOST) -> Target:
     return Target(location_of(store, root), tuple(to_open(layers, root)))
 
 
-def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
+def enable(
+    system: System, target: Target, say: Log, look: Look, first: Change | None = None
+) -> list[str]:
     """Make the system hibernate to the target and resume from it; say each step.
 
-    Return what `look` has to say of the initramfs that was made. Raises NoGeneratorError,
-    StoreRefusedError, and SetupError or UnreadableError after undoing all of it.
+    `first` changes what else is to be in the initramfs. Return what `look` has to say of the one
+    that was made. Raises NoGeneratorError, StoreRefusedError, and SetupError, UnreadableError or
+    what `first` raises, after undoing all of it.
     """
     generator = generator_of(system)
     with ExitStack() as undo:
         again = undo.enter_context(ExitStack())  # unwound when all files are as they were
+        if first:
+            first(undo)
         system.write(LOCATION, target.location.build(), undo)
         if text := generator.text(target):
             system.write(generator.configuration, NOTE + text, undo)
@@ -75,14 +84,24 @@ def enable(system: System, target: Target, say: Log, look: Look) -> list[str]:
         system.write(SLEEP, _SLEEP_TEXT, undo)
         system.write(LOGIND, _LOGIND_TEXT, undo)
         _reload_units(system)
-        again.callback(_rebuild_again, system, generator, say)
-        rebuild(system, generator, say)
-        try:
-            remarks = list(look())
-        except TorporError as error:
-            raise SetupError(str(error), error.hint) from error
+        remarks = rebuilt(system, generator, say, look, again)
         undo.pop_all()
     return remarks
+
+
+def rebuilt(
+    system: System, generator: Generator, say: Log, look: Look, again: ExitStack
+) -> list[str]:
+    """Rebuild the initramfs; return what `look` has to say of it.
+
+    `again` gets what rebuilds it from the files as they are then. Raises SetupError.
+    """
+    again.callback(_rebuild_again, system, generator, say)
+    rebuild(system, generator, say)
+    try:
+        return list(look())
+    except TorporError as error:
+        raise SetupError(str(error), error.hint) from error
 
 
 def rebuild(system: System, generator: Generator, say: Log) -> None:
@@ -130,6 +149,7 @@ def disable(system: System, say: Log, look: Look | None) -> list[str]:
     Return what is left to say. Raises SetupError, UnreadableError.
     """
     removed = [
+        system.remove(SEALING),
         system.remove(LOCATION),
         *[system.remove(generator.configuration) for generator in GENERATORS],
         remove_units(system),
