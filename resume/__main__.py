@@ -15,6 +15,7 @@ from resume.outcome import Outcome
 from resume.report import Report, show, to_console, to_kernel_log, to_stderr
 from resume.request import Request, read_request
 from resume.wait import Waiting, wait_beside_loop
+from state.sealing import read_trust
 
 
 def main() -> int:
@@ -46,6 +47,7 @@ def main() -> int:
     outcome.say(report)
     if not arguments.dry_run:
         outcome.leave_behind(report)
+        _shut_tpm(report)
     return outcome.error.exit_code
 
 
@@ -77,6 +79,21 @@ def rehearse(text: str | None, report: Report) -> None:
         from resume.images import check_best
 
         check_best(found, request, waiting, report)
+
+
+def _shut_tpm(report: Report) -> None:
+    """Have the TPM open no image any more in this boot, which goes on to run other programs.
+
+    Whoever came to a shell of the same initramfs would have what was measured, too.
+    """
+    try:
+        trust = read_trust()
+        if trust and trust.needs_tpm:
+            from seal.tpm import Tpm  # subprocess, where a TPM is asked
+
+            Tpm().shut()
+    except TorporError as error:
+        report(kmsg.WARNING, f"the TPM still opens what was sealed for this boot: {error}")
 
 
 def _wait(arguments: Arguments) -> int:

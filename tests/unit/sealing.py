@@ -38,8 +38,8 @@ class Typist:
         return next(iter(self.passphrases(prompt)), None)
 
 
-def trusted(seed: bytes = SEED, *, asks: bool = True) -> None:
+def trusted(seed: bytes = SEED, *, asks: bool = True, needs_tpm: bool = False) -> None:
     """Have the next boot trust this sender."""
     path = Path(sealing.PATH)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(Trust(sodium.signer_of(seed), asks=asks).build())
+    path.write_text(Trust(sodium.signer_of(seed), asks=asks, needs_tpm=needs_tpm).build())

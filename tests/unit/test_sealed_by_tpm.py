@@ -7,12 +7,12 @@ import pytest
 
 from errors import LockedError, RestoreRefusedError, SpentError
 from resume import unsealing
-from seal import opening, slots
+from seal import opening, slots, tpm
 from seal.sender import Sender
 from seal.slots import Keys, Slot, new_tpm_pin_slot, new_tpm_slot
 from seal.tpm import Tpm
 from tests.unit.booting import Boot
-from tests.unit.conftest import STREAM
+from tests.unit.conftest import STREAM, Torpor
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import Made, mark_of
 from tests.unit.sealing import PASSPHRASE, SEED, Typist, passphrase_slot, trusted
@@ -159,3 +159,18 @@ def test_the_counter_allows_the_second_try_and_no_copy_of_the_first(machine: Mac
     refused(machine.boot, machine.disk, SpentError, "it is a copy")
     machine.disk.write_bytes(second)
     machine.resume()
+
+
+def test_after_a_boot_without_a_resume_the_tpm_opens_nothing(
+    machine: Machine, torpor_resume: Torpor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program of the same boot sees, whose registers are right."""
+    trusted(needs_tpm=True)
+    monkeypatch.setattr(tpm, "Tpm", lambda: machine.tpm)
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    sealed = machine.tpm.seal(b"secret")
+    assert torpor_resume("--cmdline", f"noresume resume={machine.disk}").code == 10
+    with pytest.raises(LockedError):
+        machine.tpm.unseal(sealed)
+    machine.soft.reboot()
+    assert machine.tpm.unseal(sealed) == b"secret"
