@@ -3,6 +3,7 @@
 from linux import stack
 from linux.mounts import MountTable, read_mounts
 from linux.root import HOST, Root
+from state.sealing import PATH as SEALING
 from store.choose import Doubt
 from store.find import Found
 
@@ -13,9 +14,10 @@ _ENCRYPTING = ("ecryptfs", "fuse.cryfs", "fuse.encfs", "fuse.gocryptfs", "fuse.s
 def exposure(store: Found, root: Root = HOST) -> Doubt | None:
     """Return that the store gives away what a mounted file system is to keep, if it does.
 
-    The key of such a file system is in memory. That a disk encrypts by itself is not known here.
+    The key of such a file system is in memory; an image that is sealed gives away nothing. That a
+    disk encrypts by itself is not known here.
     """
-    if stack.is_encrypted(store.place.device, root):
+    if root.exists(SEALING) or stack.is_encrypted(store.place.device, root):
         return None
     table = MountTable(read_mounts(root), root)
     for mount in table.mounts:

@@ -85,6 +85,7 @@ def test_arguments(name: str, word: str, torpor: Torpor, tmp_path: Path) -> None
         "inspect": ["--", word],
         "pack": ["--", word, f"{tmp_path}/out"],
         "unpack": ["--", word, f"{tmp_path}/out"],
+        "key": ["--", "add", word],
         "workingset": ["--", "replay", word],
     }
     result = torpor(name, *words.get(name, [word]))

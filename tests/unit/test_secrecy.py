@@ -8,6 +8,7 @@ from linux.mounts import Mount, read_mounts
 from store.find import Found, Kind
 from store.place import Place
 from store.secrecy import exposure
+from tests.tools import put
 from tests.unit.fake_machine import FakeMachine
 from tests.unit.fake_root import Disks
 from torpor.doctor.finding import Level
@@ -54,6 +55,11 @@ def test_a_plain_store_beside_an_encrypted_file_system(disks: Disks) -> None:
     assert exposed(disks, "sda", "plain", "luks").startswith(
         "/luks is encrypted, and the store /store is not: an image there holds its key"
     )
+
+
+def test_a_store_of_sealed_images(disks: Disks) -> None:
+    put(disks.folder, {"var/lib/torpor/sealing": ""})
+    assert exposed(disks, "plain", "luks") == ""
 
 
 @pytest.mark.parametrize("uuid", [*ENCRYPTED, *NOT_ENCRYPTED])
