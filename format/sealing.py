@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from errors import DamagedError
+from errors import DamagedError, LockedError
 from format import PAGE_SIZE, layout, sealed_layout, sodium
 from format.checksum import Buffer, seed, with_checksum
 
@@ -41,7 +41,11 @@ class ImageKey:
         return cls(os.urandom(sodium.KEY_SIZE), image_uuid)
 
     def tag(self, data: Buffer) -> bytes:
-        """Return what authenticates a record, of layout.TAG_SIZE bytes."""
+        """Return what authenticates a record, of layout.TAG_SIZE bytes. Not once it is forgotten.
+
+        Raises LockedError then: what is left is zeros, which anybody knows.
+        """
+        self._refuse_forgotten()
         return hmac.digest(self._tags, data, hashlib.sha256)[: layout.TAG_SIZE]
 
     def is_tagged(self, data: Buffer, tag: Buffer) -> bool:
@@ -49,17 +53,29 @@ class ImageKey:
         return hmac.compare_digest(self.tag(data), bytes(tag))
 
     def encrypt(self, number: int, header: Buffer, room: memoryview) -> None:
-        """Encrypt what follows the header of chunk `number`; its last bytes get the tag."""
+        """Encrypt what follows the header of chunk `number`; its last bytes get the tag.
+
+        Raises LockedError as `tag`.
+        """
+        self._refuse_forgotten()
         sodium.encrypt(self._chunks, number, header, room)
 
     def decrypt(self, number: int, header: Buffer, room: memoryview) -> bool:
-        """Undo that; return False for what was not encrypted as this chunk with this header."""
+        """Undo that; return False for what was not encrypted as this chunk with this header.
+
+        Raises LockedError as `tag`.
+        """
+        self._refuse_forgotten()
         return sodium.decrypt(self._chunks, number, header, room)
 
     def forget(self) -> None:
         """Overwrite it in memory: it is of no use then."""
         for each in self._all():
             sodium.forget(each)
+
+    def _refuse_forgotten(self) -> None:
+        if not any(self._tags):
+            raise LockedError("the key of the image is forgotten")
 
     def _all(self) -> tuple[bytearray, ...]:
         return (self.secret, self._chunks, self._tags)

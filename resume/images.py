@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from errors import (
     ChangedError,
+    ForeignError,
     KernelRefusedError,
     NoImageError,
     TorporError,
@@ -208,12 +209,17 @@ def _handed_on(candidates: list[Candidate]) -> str:
 def _hand_over(found: Found, request: Request, report: Report) -> NoReturn:
     """Let the kernel resume from an image of its own: what it could do without us, it still can.
 
+    Not where sealing is on: nothing tells who made that image. ForeignError is raised then.
     Whoever looks for the image takes its name from the firmware, since the kernel that is restored
     does not (systemd's hibernate-resume.c). Raises KernelRefusedError if it did not resume.
     """
     from store.efi_location import clear_efi_location  # json, for the kernel's own images
 
     request.refuse_forbidden()
+    if sealing.is_on():
+        raise ForeignError(
+            f"{found.path} holds an image of the kernel's own, which is not sealed: not restored"
+        )
     try:
         clear_efi_location()
     except TorporError as error:

@@ -62,13 +62,15 @@ class Opening:
         self._asking = asking
         self._find = find
         self._tpm = Tpm()
-        self._counts = False
+        self._counters: set[int] = set()
+        """NV indices that say that the image they are asked about is the newest."""
 
     def check_counter(self, seal: Seal, attempts: int) -> None:
         """Raise SpentError if the TPM has counted since the image was made, but for its attempts.
 
         It was restored or discarded then, or another one made after it, and what is here is a copy.
-        Where the TPM does not say, that is not known, and no reason: its owner may have cleared it.
+        Where the TPM does not say, that is not known: its owner may have cleared it. Then `key` has
+        nothing from the TPM.
         """
         if not seal.counter_index:
             return
@@ -76,16 +78,16 @@ class Opening:
             count = self._tpm.read_counter(seal.counter_index)
         except LockedError:
             return
-        self._counts = True
         if count != seal.counter + attempts:
             raise SpentError(
                 "the image is not restored any more: by the counter of the TPM it is a copy of one "
                 "that was restored or discarded"
             )
+        self._counters.add(seal.counter_index)
 
     def count(self, seal: Seal) -> None:
         """Have the TPM count, so that no copy of the image is restored. Raises LockedError."""
-        if self._counts:
+        if seal.counter_index in self._counters:
             self._tpm.increment(seal.counter_index)
 
     def key(self, superblock: Superblock) -> ImageKey:
@@ -102,10 +104,21 @@ class Opening:
         reasons = []
         for one in sorted(recipients.parse(seal.recipients), key=_order):
             try:
-                return ImageKey(self._secret(one), superblock.image_uuid)
+                secret = self._secret(one)
+                self._check_counted(one, seal)
+                return ImageKey(secret, superblock.image_uuid)
             except TorporError as error:
                 reasons.append(str(error))
         raise LockedError(f"the image cannot be opened: {'; '.join(reasons) or 'by nothing here'}")
+
+    def _check_counted(self, one: Recipient, seal: Seal) -> None:
+        """Raise LockedError if the TPM could open a copy: anybody's system can remove its counter.
+
+        A TPM that was cleared has no way to the key left, so nothing is lost by that.
+        """
+        is_counted = not seal.counter_index or seal.counter_index in self._counters
+        if isinstance(one, ToTpm | ToTpmAndPin) and not is_counted:
+            raise LockedError("the TPM does not say whether the image is the newest")
 
     def _secret(self, one: Recipient) -> bytes:
         """Return the image's key by one of the ways. Raises LockedError."""

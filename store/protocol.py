@@ -138,11 +138,13 @@ class Slot(ABC):
         """
         with suppress(LockedError):
             self.spend()
-        with suppress(DamagedError, UnsupportedError, ForeignError, NoImageError):
-            mark = self.mark()
-            if mark and mark.header_page:
-                self._wipe(mark, self.superblock(mark))
-        self.clear()
+        try:
+            with suppress(DamagedError, UnsupportedError, ForeignError, NoImageError):
+                mark = self.mark()
+                if mark and mark.header_page:
+                    self._wipe(mark, self.superblock(mark))
+        finally:  # a page that cannot be read keeps no image visible
+            self.clear()
 
     def _wipe(self, mark: Mark, superblock: Buffer) -> None:
         """Overwrite what the key is wrapped in, if that is the superblock of this image."""

@@ -1,0 +1,119 @@
+"""What else somebody tries who has the disk, a device of his own, or a stick to boot from."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from errors import ForeignError, LockedError, SpentError, UnreadableError
+from format.mark import MarkState
+from format.sealing import ImageKey
+from linux import PAGE_SIZE
+from seal.slots import new_tpm_slot
+from store.header import StoreHeader, read_header
+from tests.sources import opened
+from tests.tools import failing
+from tests.unit.booting import KERNEL_IMAGE, Boot
+from tests.unit.conftest import Handed
+from tests.unit.marked import mark_of, set_mark
+from tests.unit.sealing import PASSPHRASE, Typist, passphrase_slot, trusted
+from tests.unit.test_sealed_boots import header_page, page_of, put_page, refused, seal
+from tests.unit.test_sealed_by_tpm import Machine, machine, soft, typist
+
+__all__ = ["machine", "soft", "typist"]
+
+
+def test_an_image_of_the_kernels_own_is_not_handed_over(boot: Boot, handed: Handed) -> None:
+    """It has no seal: whoever writes to the disk could have made it."""
+    path = boot.device(first=KERNEL_IMAGE)
+    trusted()
+    before = Path(path).read_bytes()
+    refused(boot, Path(path), ForeignError, "the kernel's own, which is not sealed")
+    assert handed == []
+    assert Path(path).read_bytes() == before
+
+
+def test_the_counter_is_removed_and_a_copy_put_back(machine: Machine, typist: Typist) -> None:
+    """By another system, since the owner hierarchy of most TPMs has no password."""
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    copy = machine.disk.read_bytes()
+    machine.resume()
+    machine.tpm.remove_counter(machine.counter)
+    machine.soft.reboot()
+    machine.disk.write_bytes(copy)
+    said = refused(machine.boot, machine.disk, LockedError, "whether the image is the newest")
+    assert "is kept" in said
+
+
+def test_the_counter_is_gone_and_a_passphrase_still_opens(machine: Machine, typist: Typist) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm), passphrase_slot())
+    machine.tpm.remove_counter(machine.counter)
+    typist.typed.append(PASSPHRASE)
+    machine.resume()
+    assert typist.asked == ["Passphrase of the hibernated session"]
+
+
+def test_a_copy_whose_mark_claims_an_attempt_more(machine: Machine) -> None:
+    """The count would fit then, but the mark is sealed."""
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    copy = machine.disk.read_bytes()
+    machine.resume()
+    machine.soft.reboot()
+    machine.disk.write_bytes(copy)
+    mark = mark_of(machine.disk)
+    assert mark
+    set_mark(machine.disk, mark._replace(attempts=1))
+    outcome = machine.boot.resume(f"resume={machine.disk}")
+    assert "the mark is not what was sealed" in outcome.message
+
+
+def test_a_key_that_is_forgotten_authenticates_nothing() -> None:
+    """Of zeros anybody could make tags: a device that changes would be believed."""
+    key = ImageKey(bytes(range(32)), UUID(int=1))
+    room = memoryview(bytearray(PAGE_SIZE))
+    key.encrypt(0, b"", room)
+    key.forget()
+    for use in (lambda: key.tag(b""), lambda: key.is_tagged(b"", bytes(16))):
+        with pytest.raises(LockedError, match="is forgotten"):
+            use()
+    with pytest.raises(LockedError, match="is forgotten"):
+        key.decrypt(0, b"", room)
+
+
+def test_a_forged_mark_has_nothing_overwritten(hibernated: Path, boot: Boot) -> None:
+    """Neither by a boot nor by who discards it."""
+    seal(hibernated)
+    mark = mark_of(hibernated)
+    assert mark
+    victim = next(page for page in range(6, 1500, 2) if page != mark.map_page)
+    put_page(hibernated, victim, b"somebody's".ljust(PAGE_SIZE, b"\1"))
+    set_mark(hibernated, mark._replace(header_page=victim))
+    before = hibernated.read_bytes()
+    trusted()
+    refused(boot, hibernated, ForeignError)
+    assert hibernated.read_bytes() == before
+    with opened(hibernated) as fd:
+        read_header(fd, str(hibernated)).discard()
+    assert hibernated.read_bytes()[PAGE_SIZE:] == before[PAGE_SIZE:]
+
+
+def test_a_superblock_that_cannot_be_read_keeps_no_image(
+    hibernated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal(hibernated)
+    monkeypatch.setattr(StoreHeader, "superblock", failing(UnreadableError("a bad sector")))
+    with opened(hibernated) as fd, pytest.raises(UnreadableError):
+        read_header(fd, str(hibernated)).discard()
+    assert mark_of(hibernated) is None
+
+
+def test_a_spent_mark_asks_nobody(hibernated: Path, boot: Boot, typist: Typist) -> None:
+    seal(hibernated)
+    trusted()
+    before = page_of(hibernated, header_page(hibernated))
+    mark = mark_of(hibernated)
+    assert mark
+    set_mark(hibernated, mark._replace(state=MarkState.CLAIMED))
+    refused(boot, hibernated, SpentError)
+    assert not typist.asked
+    assert page_of(hibernated, header_page(hibernated)) == before
