@@ -113,10 +113,10 @@ def _examine(
     image, is_ours = None, False
     try:
         if unsealing:
-            superblock = unsealing.superblock(slot)
+            superblock, page = unsealing.superblock(slot)
             owner = owner_by(superblock.identity, here.identity.machine_id)
-            is_ours = not owner
-            unsealing.open(slot, superblock, here)
+            is_ours = is_named and not owner
+            unsealing.open(slot, superblock, page, here)
         else:
             owner = owner_of(slot, here.identity.machine_id)
             is_ours = is_named and not owner

@@ -9,6 +9,7 @@ from functools import partial
 
 from errors import DamagedError, ForeignError, SpentError
 from format.checksum import Buffer
+from format.first_page import FirstPage
 from format.records import Superblock
 from format.sealing import ImageKey
 from resume.check import Machine, check_kernel
@@ -25,31 +26,34 @@ class Unsealing:
         self._trust = trust
         self._opening = opening
 
-    def superblock(self, slot: Slot) -> Superblock:
-        """Return the superblock of the image in the slot, signed by who is trusted.
+    def superblock(self, slot: Slot) -> tuple[Superblock, memoryview]:
+        """Return the superblock of the image in the slot, whoever has written it, and its page.
 
-        Raises ForeignError, SpentError, DamagedError, UnsupportedError, UnreadableError.
+        Raises ForeignError where the mark names none, DamagedError, UnsupportedError,
+        UnreadableError.
         """
         mark = slot.mark()
         if mark is None:
             raise ForeignError(f"{slot.name} has no image of this installation")
         page = slot.superblock(mark)
-        check_sender(page, self._trust)
+        if not FirstPage(page).begins_image:
+            raise ForeignError(f"the mark on {slot.name} names no superblock")
         superblock = Superblock.parse(page)
         if superblock.image_uuid != mark.image_uuid:
             raise DamagedError("the mark is of another image than the superblock that it names")
-        if reason := mark.why_spent():
-            raise SpentError(f"the image is not restored any more: {reason}")
-        return superblock
+        return superblock, page
 
-    def open(self, slot: Slot, superblock: Superblock, here: Machine) -> None:
+    def open(self, slot: Slot, superblock: Superblock, page: Buffer, here: Machine) -> None:
         """Give the slot the key of its image, which authenticates the mark and all that follows.
 
-        Nobody is asked for an image of another kernel. Raises OtherKernelError, LockedError,
-        SpentError, DamagedError.
+        Nobody is asked for an image of another sender or kernel. Raises SpentError, ForeignError,
+        OtherKernelError, LockedError, DamagedError.
         """
-        check_kernel(superblock.identity, here.identity)
         mark, seal = slot.mark(), superblock.seal
+        if mark and (reason := mark.why_spent()):
+            raise SpentError(f"the image is not restored any more: {reason}")
+        check_sender(page, self._trust)
+        check_kernel(superblock.identity, here.identity)
         if mark and seal:
             self._opening.check_counter(seal, mark.attempts)
             slot.spend = partial(self._opening.count, seal)
