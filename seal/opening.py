@@ -10,6 +10,7 @@ from format.checksum import Buffer
 from format.pipeline import PageBuffer
 from format.records import Superblock
 from format.sealing import ImageKey, Seal, is_signed
+from linux import block
 from seal import age, recipients
 from seal.age import Wrapped
 from seal.recipients import Recipient, ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
@@ -154,6 +155,8 @@ class Opening:
         if path is None:
             raise LockedError(f"{one.device}, which has the key file, is not there")
         with opened(path, 0) as fd:
+            if one.page >= block.size_of(fd) // PAGE_SIZE:
+                raise LockedError(f"{path} ends before page {one.page}, which was the key file's")
             page = PageBuffer(PAGE_SIZE).view
             read_at(fd, path, one.page * PAGE_SIZE, page)
         identity = private_in(page)

@@ -20,7 +20,10 @@ ENDED = "ended"
 """The user property of a test whose outcome is counted: what was done, where, when, the end."""
 
 FUZZED = "fuzzed"
-FUZZED_BY = ("verify", "inspect", "unpack", "dry run", "resume", "replay")
+FUZZED_BY = (
+    *("verify", "inspect", "unpack", "verify with the key", "unpack with the key"),
+    *("dry run", "resume", "replay"),
+)
 """What each changed image goes through."""
 """The user property of a test with changed images: exit code, count of each program, meaning."""
 

@@ -43,7 +43,7 @@ def signer_of(seed: bytes) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
-def _hmac(key: bytes, data: bytes) -> bytes:
+def hmac(key: bytes, data: bytes) -> bytes:
     made = HMAC(key, SHA256())
     made.update(data)
     return made.finalize()
@@ -57,11 +57,11 @@ class Key:
     uuid: UUID = forge.UUID_A
 
     def tag(self, record: bytes) -> bytes:
-        return _hmac(_hmac(self.secret, b"tags" + self.uuid.bytes), record)[:TAG]
+        return hmac(hmac(self.secret, b"tags" + self.uuid.bytes), record)[:TAG]
 
     def encrypt(self, number: int, header: bytes, data: bytes) -> bytes:
         """Return the data of a chunk with its tag behind it."""
-        key = _hmac(self.secret, b"chunks" + self.uuid.bytes)
+        key = hmac(self.secret, b"chunks" + self.uuid.bytes)
         nonce = number.to_bytes(32, "little")
         return bytes(aeg.aegis256.encrypt(key, nonce, data, header, maclen=CHUNK_TAG))
 

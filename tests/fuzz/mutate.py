@@ -1,19 +1,22 @@
-"""Sound images, in a file, in swap and in a store, changed at random.
+"""Sound images, in a file, in swap and in a store, changed at random; some of them sealed.
 
 The same number makes the same change.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from uuid import UUID
 
 import lz4.block
 
-from tests import forge
+from tests import forge, forge_sealed
 from tests.forge import PAGE, Parts, Piece, Super, chunk, working_set
+from tests.forge_sealed import Key, to_key
+from tests.fuzz import tags
 from tests.fuzz.disks import GUARD, SMALL_GUARD
+from tests.vectors import sealed
 from tests.vectors.devices import MAP, STORE
-from tests.vectors.images import FACTS, LONG, PAGE_TYPES, SMALL, noise, run
+from tests.vectors.images import FACTS, LONG, PAGE_TYPES, SMALL, TABLES, noise, run
 
 PAGES = 16
 RUNS = ((9, 6), (1, 3), (5, 3))
@@ -44,6 +47,7 @@ class Specimen:
     places: Places
     signature: bytes = b""
     start: bytes = b""
+    is_sealed: bool = False
 
     @property
     def is_device(self) -> bool:
@@ -79,6 +83,13 @@ def _compressed(number: int, data: bytes) -> Piece:
     return chunk(number, payload, len(data), codec=forge.LZ4)
 
 
+SEALED_SUPER = forge_sealed.SealedSuper(
+    seed=forge_sealed.SEED,
+    recipients=b"".join((sealed.UNKNOWN, forge_sealed.to_key_file(), to_key())),
+)
+SEAL = 2 + len(SEALED_SUPER.recipients)
+"""Bytes of the recipients and their size."""
+
 FULL = Parts(
     Super(),
     (
@@ -105,6 +116,22 @@ def specimens() -> list[Specimen]:
         Specimen(image, places, forge.USER),
         Specimen(image, places, forge.USER, STORE),
         Specimen(guarded.build(), _places_of(guarded), forge.USER),
+        *_sealed_specimens(),
+    ]
+
+
+def _sealed_specimens() -> list[Specimen]:
+    full = forge_sealed.with_tables(sealed.SMALL, *TABLES, (4, working_set()))
+    few = [(2, SMALL_GUARD), (3, FACTS)]
+    file, device = (
+        replace(parts, superblock=SEALED_SUPER)
+        for parts in (full, forge_sealed.with_tables(sealed.SMALL, *few))
+    )
+    image, places = device.build(), _places_of(device)
+    return [
+        Specimen(file.build(), _places_of(file), is_sealed=True),
+        Specimen(image, places, forge.USER, is_sealed=True),
+        Specimen(image, places, forge.USER, STORE, is_sealed=True),
     ]
 
 
@@ -120,8 +147,11 @@ def _places_of(parts: Parts) -> Places:
     return Places(sections, chunks, index, index + 16 + 24 * rows + 8 * len(pieces), trailer)
 
 
-SEALED = 0.7
+SUMMED = 0.7
 """Share of the cases whose checksums are right again."""
+
+TAGGED = 0.6
+"""Share of the sealed ones among these whose tags are, too, and the signature."""
 
 WRECKED = 0.15
 """Share of the cases that lose, gain or mix up bytes besides."""
@@ -132,7 +162,7 @@ COPIED = 0.1
 _VALUES = (0, 1, 2, 3, 4, 7, 20, 64, 253, 254, 255, 4095, PAGE, PAGE + 1, 1 << 16, 1 << 18)
 _LARGE = (1 << 20, (1 << 20) + 1, 4 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63)
 
-_HEADS = {"superblock": 364, "section": 32, "chunk": 48, "mark": 64}
+_HEADS = {"superblock": 364, "section": 32, "chunk": 48, "mark": 72}
 """How much of a record holds fields."""
 
 
@@ -150,18 +180,24 @@ def case(number: int, kinds: list[Specimen]) -> tuple[bytes, Specimen]:
     random = Random(number)
     specimen = random.choice(kinds)
     image = bytearray(specimen.image)
-    mark = bytearray(forge.mark(len(image), MAP, len(RUNS)))
+    header = RUNS[0][0] if specimen.is_sealed else 0
+    mark = bytearray(forge.mark(len(image), MAP, len(RUNS), header_page=header))
     table = bytearray(forge.map_page(RUNS))
     targets = _in_image(image, specimen.places)
+    if specimen.is_sealed:
+        targets += [Target(image, 364, 50), Target(image, 412, 14), Target(image, 412, SEAL)] * 2
     if specimen.is_device:
         targets += [Target(mark, 0, _HEADS["mark"]), Target(mark, 10, 2), Target(mark, 60, 4)] * 3
         targets += [Target(table, 0, 24), Target(table, 24, 24), Target(table, 2048, 24)] * 2
     for _ in range(random.choice((1, 1, 1, 2, 3, 6))):
         _hit(random.choice(targets), random)
-    if random.random() < SEALED:
-        _seal_image(image, specimen.places)
-        _seal(mark, 0, len(mark), UUID(bytes=bytes(mark[16:32])))
-        _seal(table, 0, PAGE, UUID(bytes=bytes(mark[16:32])))
+    if random.random() < SUMMED:
+        is_tagged = specimen.is_sealed and random.random() < TAGGED
+        if is_tagged:
+            _tag_all(image, specimen, mark, table)
+        _sum_image(image, specimen.places, tags.key_of(image) if is_tagged else None)
+        _sum(mark, 0, len(mark), UUID(bytes=bytes(mark[16:32])))
+        _sum(table, 0, PAGE, UUID(bytes=bytes(mark[16:32])))
     whole = _device(specimen, image, mark, table) if specimen.is_device else image
     if random.random() < WRECKED:
         _wreck(whole, random)
@@ -232,24 +268,40 @@ def working_set_case(number: int) -> bytes:
     return bytes(file)
 
 
-def _seal(data: bytearray, start: int, size: int, uuid: UUID) -> None:
+def _tag_all(image: bytearray, specimen: Specimen, mark: bytearray, table: bytearray) -> None:
+    """Put right every tag but the index's, and the signature: as if that had been sealed so."""
+    places, key = specimen.places, tags.key_of(image)
+    tags.tag_superblock(image)
+    for number, (start, size) in enumerate(places.chunks):
+        tags.encrypt_again(image, specimen.image, number, start, size)
+    tags.tag(image, places.trailer, forge.TRAILER, key)
+    tags.tag(mark, 0, len(mark), key)
+    tags.tag(table, 0, PAGE, key)
+
+
+def _sum(data: bytearray, start: int, size: int, uuid: UUID) -> None:
     end = start + size
     data[start:end] = forge.sealed(uuid, bytes(data[start : end - 4]))
 
 
-def _seal_image(image: bytearray, places: Places) -> None:
-    """Put right every checksum, as if the writer had meant what is there now."""
+def _sum_image(image: bytearray, places: Places, key: Key | None) -> None:
+    """Put right every checksum, as if the writer had meant what is there now.
+
+    With a key the tag of the index, too, which has the checksums.
+    """
     uuid = UUID(bytes=bytes(image[32:48]))
-    _seal(image, 0, PAGE, uuid)
+    _sum(image, 0, PAGE, uuid)
     for start in places.sections:
-        _seal(image, start, PAGE, uuid)
+        _sum(image, start, PAGE, uuid)
     for number, (start, size) in enumerate(places.chunks):
         payload = bytes(image[start + 48 : start + 48 + size])
         checksum = forge.sealed(uuid, bytes(image[start : start + 44]), payload)[-4:]
         column = places.checksums + 4 * number
         image[start + 44 : start + 48] = image[column : column + 4] = checksum
-    _seal(image, places.index, places.trailer - places.index, uuid)
-    _seal(image, places.trailer, forge.TRAILER, uuid)
+    if key:
+        tags.tag(image, places.index, places.trailer - places.index, key)
+    _sum(image, places.index, places.trailer - places.index, uuid)
+    _sum(image, places.trailer, forge.TRAILER, uuid)
 
 
 def _device(specimen: Specimen, image: bytearray, mark: bytearray, table: bytearray) -> bytearray:

@@ -26,30 +26,46 @@ import pytest
 import resume.__main__ as resumer
 from errors import TorporError
 from format import reader
+from format.records import Superblock
+from format.sealing import is_signed
 from format.tables import MachineFacts
 from guard.compare import compare
 from linux import tasks
 from resume import check, find, images, request, restore, wait
+from resume.unsealing import Unsealing
+from seal.opening import Nobody, Opening
 from state import working_set
-from store.header import read_header
+from state.sealing import Trust
+from store.header import StoreHeader, read_header
 from store.identity import owner_of
+from tests import forge_sealed
 from tests.forge import PAGE
+from tests.forge_sealed import signer_of
 from tests.fuzz.disks import DISKS
 from tests.fuzz.mutate import case, specimens, working_set_case
 from tests.sources import IDENTITY, limit_memory, opened
 from tests.unit.fake_root import Disks
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
+from tests.vectors.build import IDENTITY as IDENTITY_FILE
 from tests.vectors.devices import STREAM
 from tests.vectors.images import FACTS
 from torpor.commands import inspect, unpack, verify, workingset
 
 FILE_CODES = frozenset({0, 3, 4, 5})
-BOOT_CODES = FILE_CODES | {11, 12, 19, 20}
+WITH_KEY = FILE_CODES | {23, 24}
+BOOT_CODES = WITH_KEY | {11, 12, 19, 20, 22}
+KEPT = frozenset({11, 12, 23, 24})
+"""Another boot may restore it, or it is nothing of ours."""
+UNSEALING = 5
+"""One of so many boots that find a sealed image does not know that there are such, and one of so
+many other images is taken for a sealed one."""
 KINDS = specimens()
 CODES = {
-    "verify": FILE_CODES,
+    "verify": FILE_CODES | {22},
     "inspect": FILE_CODES,
-    "unpack": FILE_CODES,
+    "unpack": FILE_CODES | {22},
+    "verify with the key": WITH_KEY,
+    "unpack with the key": WITH_KEY,
     "dry run": BOOT_CODES,
     "resume": BOOT_CODES | {13},
     "replay": FILE_CODES,
@@ -83,7 +99,27 @@ class Stats:
         self.slowest = max(self.slowest, time.process_time() - began)
 
 
-def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
+class Boots:
+    """Whether the next boot restores sealed images only, and the key file that it has then."""
+
+    def __init__(self, folder: Path) -> None:
+        self.is_sealing = False
+        self._key_file = folder / "keyfile"
+        page = b"TORPKEYF" + forge_sealed.STRANGER
+        self._key_file.write_bytes(bytes(17 * PAGE) + page.ljust(PAGE, b"\0"))
+
+    def unsealing(self, _waiting: wait.Waiting, *, asks: bool) -> Unsealing | None:
+        """Stand in for the resumer's."""
+        del asks
+        if not self.is_sealing:
+            return None
+        return Unsealing(Trust(signer_of(forge_sealed.SEED)), Opening(Nobody(), self._find))
+
+    def _find(self, name: str) -> str | None:
+        return str(self._key_file) if name == "UUID=1-2" else None
+
+
+def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> Boots:
     """Make this process the machine of the specimens, in an initramfs, with their disks.
 
     Chunks are decoded without threads, which would take nine tenths of the time.
@@ -104,55 +140,82 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(tasks, "be_idle", lambda: None)
     patch.setattr(working_set, "REPLAY_PATH", str(folder / "replay.json"))
     patch.setattr(restore, "open_snapshot", lambda flags: FakeSnapshot(STREAM).open(flags))
+    boots = Boots(folder)
+    patch.setattr(images, "_unsealing", boots.unsealing)
+    return boots
 
 
 def _ignore(*_: object) -> None:
     """Take a report."""
 
 
-def _resume(words: str, path: Path) -> None:
+def _resume(words: str, path: Path, *, is_sealing: bool) -> None:
     asked = request.Request(words)
     try:
         raise resumer.resume(asked, wait.Waiting(asked, _ignore), _ignore).error
     except TorporError as error:
-        _check_left_behind(error, path)
+        _check_left_behind(error, path, is_sealing=is_sealing)
         raise
 
 
-def _check_left_behind(error: TorporError, path: Path) -> None:
+def _check_left_behind(error: TorporError, path: Path, *, is_sealing: bool) -> None:
     """An image that is not restored is gone, unless another boot may restore it.
 
-    What is another store's by its mark, or another system's, is left alone.
+    What is another store's by its mark, or another system's, is left alone; by a boot of a machine
+    that seals, all that does not tell that this machine sealed it.
     """
     with opened(path) as fd:
         if path.stat().st_size >= PAGE:
             header = read_header(fd, "it")
             is_anothers = not header.is_in_place() or bool(owner_of(header, IDENTITY.machine_id))
-            stays = error.exit_code in (11, 12) or is_anothers
+            stays = error.exit_code in KEPT or is_anothers
+            stays |= is_sealing and not _is_signed(header)
             assert not header.holds_image() or stays
-            assert header.holds_image() or error.exit_code not in (11, 12)
+            assert header.holds_image() or error.exit_code not in KEPT
 
 
-def _try(number: int, stats: Stats, folder: Path) -> None:
+def _is_signed(header: StoreHeader) -> bool:
+    """Return whether a boot gets as far as to the key of the sealed image."""
+    try:
+        mark = header.mark()
+        page = header.superblock(mark) if mark else b""
+        superblock = Superblock.parse(page)
+    except TorporError:
+        return False
+    is_so = mark is not None and superblock.image_uuid == mark.image_uuid and not mark.why_spent()
+    return is_so and is_signed(page, signer_of(forge_sealed.SEED))
+
+
+def _try(number: int, stats: Stats, folder: Path, boots: Boots) -> None:
     data, specimen = case(number, KINDS)
     path = folder / "case"
     path.write_bytes(data)
     words = f"resume={path} torpor.timeout=0"
-    arguments = argparse.Namespace(image=str(path), file=str(path), stream=os.devnull, json=False)
-    for name, command in (("verify", verify), ("inspect", inspect), ("unpack", unpack)):
-        stats.attempt(number, name, partial(command.run, arguments))
+    commands = {"verify": verify, "inspect": inspect, "unpack": unpack}
+    for name, command in commands.items():
+        stats.attempt(number, name, partial(command.run, _arguments(path)))
+    with_key = specimen.is_sealed or number % UNSEALING == 0
+    for name in ("verify", "unpack") if with_key else ():
+        arguments = _arguments(path, str(IDENTITY_FILE))
+        stats.attempt(number, f"{name} with the key", partial(commands[name].run, arguments))
+    boots.is_sealing = specimen.is_sealed and number % UNSEALING > 0
     stats.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
     if specimen.is_device:
-        stats.attempt(number, "resume", lambda: _resume(words, path))
+        stats.attempt(number, "resume", partial(_resume, words, path, is_sealing=boots.is_sealing))
     path.write_bytes(working_set_case(number))
     replay = argparse.Namespace(action="replay", file=str(path), no_paths=False)
     stats.attempt(number, "replay", partial(workingset.run, replay))
 
 
-def _try_all(numbers: range, folder: Path) -> Stats:
+def _arguments(path: Path, identity: str | None = None) -> argparse.Namespace:
+    named = {"image": str(path), "file": str(path), "stream": os.devnull}
+    return argparse.Namespace(**named, json=False, identity=identity)
+
+
+def _try_all(numbers: range, folder: Path, boots: Boots) -> Stats:
     stats = Stats()
     for number in numbers:
-        _try(number, stats, folder)
+        _try(number, stats, folder, boots)
     return stats
 
 
@@ -161,11 +224,11 @@ def main(seed: int, count: int, folder: Path, mebibytes: int) -> None:
 
     `mebibytes` is what the process may get beyond what it has before the first one.
     """
-    _prepare(pytest.MonkeyPatch(), folder)
+    boots = _prepare(pytest.MonkeyPatch(), folder)
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
-        _try_all(range(50), folder)
+        _try_all(range(50), folder, boots)
         limit_memory(mebibytes)
-        stats = _try_all(range(seed, seed + count), folder)
+        stats = _try_all(range(seed, seed + count), folder, boots)
     surprises = stats.surprises[:10]
     told = {"outcomes": stats.outcomes, "surprises": surprises, "slowest": stats.slowest}
     json.dump(told, sys.stdout)

@@ -1,10 +1,12 @@
 """The key of a sealed image, its seal and its recipients; what we write is what others would."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import DamagedError, TorporError
+from errors import DamagedError, LockedError, TorporError
 from format import sodium
 from format.checksum import is_summed, seed
 from format.records import Superblock
@@ -20,6 +22,7 @@ from format.sealing import (
 )
 from format.writer import ImageWriter, new_encoders
 from seal import age, recipients
+from seal.opening import Nobody, Opening
 from seal.recipients import ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from tests import forge, forge_sealed
 from tests.forge import PAGE, UUID_A, UUID_B
@@ -175,6 +178,19 @@ def test_what_each_recipient_holds_opens_it() -> None:
     assert sodium.unwrap(forge_sealed.UNSEALED, locked) == SECRET
     assert isinstance(key, ToKey)
     assert age.unwrap(forge_sealed.IDENTITY, key.wrapped) == SECRET
+
+
+@pytest.mark.parametrize("page", [2, 3, 1 << 40, 1 << 52, (1 << 64) - 1])
+def test_a_key_file_beyond_the_end_of_its_device(tmp_path: Path, page: int) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(2 * PAGE))
+    _, key_file, *_ = recipients.parse(b"".join(KINDS))
+    assert isinstance(key_file, ToKeyFile)
+    there = key_file._replace(page=page)
+    seal = Seal(SENDER, 0, 0, recipients.build([there]))
+    opening = Opening(Nobody(), lambda name: str(disk) if name == there.device else None)
+    with pytest.raises(LockedError, match=f"ends before page {page}"):
+        opening.key(superblock(PAGE)._replace(seal=seal))
 
 
 def test_as_many_as_there_is_room_for() -> None:

@@ -134,7 +134,7 @@ def _superblocks() -> dict[str, Wrong]:
         return small(**{"tag": tag, **fields})
 
     tag = KEY.tag(SealedSuper().build()[:4008])
-    not_sealed, version = "superblock is not what was sealed", "format version"
+    not_sealed = "superblock is not what was sealed"
     # All the rest is of the image that the forger has found.
     forgers = SealedSuper(key=THEIRS, recipients=to_key(secret=OTHER_SECRET))
     unnoticed = {
@@ -154,8 +154,9 @@ def _superblocks() -> dict[str, Wrong]:
         "superblock-of-a-forger": ("R46", "trailer is not what", OPEN, unsealed(forgers)),
         "superblock-checksum": ("R7", "superblock has a wrong", 4, hit(SMALL.build(), 4030)),
         "magic": ("R1", "neither an image", 3, small(magic=b"\x89TORPOR\r")),
-        "version-1": ("R3", f"{version} 1", 5, small(version=1)),
-        "version-3": ("R3", f"{version} 3", 5, small(version=3)),
+        "version-1": ("R4", "unknown features 0x1", 5, small(version=1)),
+        "version-1-unsealed": (FOREIGN, "not sealed", 4, small(version=1, required=0)),
+        "version-3": ("R3", "format version 3", 5, small(version=3)),
         "required-flag": ("R4", "unknown features 0x2", 5, small(required=3)),
         "flag-taken-away": (FOREIGN, "not sealed", 4, unsealed(SealedSuper(required=0))),
         "not-sealed-at-all": (FOREIGN, "not sealed", 4, unsealed(Super())),
