@@ -73,6 +73,13 @@ PROGRAMS = (
         "/usr/lib/torpor/resume",
         UNUSED + UNUSED_IN_INITRAMFS,
         (*_OF_FILE_SYSTEMS, *_OF_SEALING),
-        ("format.sealing", "seal", "nacl", *_OF_SEALING),
+        (
+            "format.sealing",
+            "format.sealed_layout",
+            "seal",
+            "resume.unsealing",
+            "nacl",
+            *_OF_SEALING,
+        ),
     ),
 )

@@ -49,7 +49,7 @@ def test_verify_a_sound_image_in_words_and_json(torpor: Torpor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("chunk-checksum", 4), ("no-magic", 3), ("version-1", 5), ("absent", 6)]
+    ("name", "code"), [("chunk-checksum", 4), ("no-magic", 3), ("version-3", 5), ("absent", 6)]
 )
 def test_verify_json_of_another(torpor: Torpor, name: str, code: int) -> None:
     path = vector(name)
@@ -147,7 +147,7 @@ def test_stream_of_half_a_page_leaves_no_image(
     assert (image.read_bytes() if image.exists() else None) == before
 
 
-@pytest.mark.parametrize("name", ["chunk-checksum", "chunk-garbage", "cut-in-chunk", "version-1"])
+@pytest.mark.parametrize("name", ["chunk-checksum", "chunk-garbage", "cut-in-chunk", "version-3"])
 def test_unpack_of_a_damaged_image_leaves_nothing(
     torpor: Torpor, tmp_path: Path, name: str
 ) -> None:
