@@ -20,12 +20,13 @@ ENDED = "ended"
 """The user property of a test whose outcome is counted: what was done, where, when, the end."""
 
 FUZZED = "fuzzed"
+"""The user property of a test with changed images: exit code, count of each program, meaning."""
+
 FUZZED_BY = (
-    *("verify", "inspect", "unpack", "verify with the key", "unpack with the key"),
+    *("verify", "inspect", "unpack", "key verify", "key unpack"),
     *("dry run", "resume", "replay"),
 )
-"""What each changed image goes through."""
-"""The user property of a test with changed images: exit code, count of each program, meaning."""
+"""What each changed image goes through; by key: with --identity."""
 
 CRASHED = "crashed"
 """The user property of a test of all power cuts: what was cut off, store, counts."""
@@ -60,7 +61,7 @@ TABLES = {
     ),
     FUZZED: Table(
         "changed images and marks",
-        "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  {:<60} {}",
+        "{:>9} " + "{:>10} " * len(FUZZED_BY) + " {:<60} {}",
         ("exit code", *FUZZED_BY, "meaning", "outcome"),
         is_counted=False,
     ),

@@ -2,10 +2,10 @@
 
 They are images and marks that mutate.py changes at random, most with right checksums again.
 
-Each goes through `torpor verify`, inspect and unpack, through the resumer's dry run and, where it
-is a device, through the resumer itself with a /dev/snapshot in memory; a working set as changed
-through `torpor workingset replay`. A count for each exit code; "surprises" are what is no
-TorporError, or has an exit code that such an image cannot have.
+Each goes through `torpor verify`, inspect and unpack, some with --identity, too; through the
+resumer's dry run and, where it is a device, through the resumer itself with a /dev/snapshot in
+memory; a working set as changed through `torpor workingset replay`. A count for each exit code;
+"surprises" are what is no TorporError, or has an exit code that such an image cannot have.
 """
 
 import argparse
@@ -64,8 +64,8 @@ CODES = {
     "verify": FILE_CODES | {22},
     "inspect": FILE_CODES,
     "unpack": FILE_CODES | {22},
-    "verify with the key": WITH_KEY,
-    "unpack with the key": WITH_KEY,
+    "key verify": WITH_KEY,
+    "key unpack": WITH_KEY,
     "dry run": BOOT_CODES,
     "resume": BOOT_CODES | {13},
     "replay": FILE_CODES,
@@ -197,7 +197,7 @@ def _try(number: int, stats: Stats, folder: Path, boots: Boots) -> None:
     with_key = specimen.is_sealed or number % UNSEALING == 0
     for name in ("verify", "unpack") if with_key else ():
         arguments = _arguments(path, str(IDENTITY_FILE))
-        stats.attempt(number, f"{name} with the key", partial(commands[name].run, arguments))
+        stats.attempt(number, f"key {name}", partial(commands[name].run, arguments))
     boots.is_sealing = specimen.is_sealed and number % UNSEALING > 0
     stats.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
     if specimen.is_device:

@@ -75,7 +75,8 @@ def test_a_forgotten_key_is_nowhere() -> None:
     assert all(any(part) for part in parts)
     key.forget()
     assert [bytes(part) for part in parts] == [bytes(32)] * 3
-    assert not key.is_tagged(b"record", tag)
+    with pytest.raises(LockedError, match="forgotten"):
+        key.is_tagged(b"record", tag)
 
 
 def test_keys_of_images_differ() -> None:
