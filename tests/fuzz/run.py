@@ -27,7 +27,6 @@ import resume.__main__ as resumer
 from errors import TorporError
 from format import reader
 from format.records import Superblock
-from format.sealing import is_signed
 from format.tables import MachineFacts
 from guard.compare import compare
 from linux import tasks
@@ -54,8 +53,8 @@ from torpor.commands import inspect, unpack, verify, workingset
 FILE_CODES = frozenset({0, 3, 4, 5})
 WITH_KEY = FILE_CODES | {23, 24}
 BOOT_CODES = WITH_KEY | {11, 12, 19, 20, 22}
-KEPT = frozenset({11, 12, 23, 24})
-"""Another boot may restore it, or it is nothing of ours."""
+KEPT = frozenset({11, 12, 23})
+"""Another boot may restore it."""
 UNSEALING = 5
 """One of so many boots that find a sealed image does not know that there are such, and one of so
 many other images is taken for a sealed one."""
@@ -169,21 +168,21 @@ def _check_left_behind(error: TorporError, path: Path, *, is_sealing: bool) -> N
             header = read_header(fd, "it")
             is_anothers = not header.is_in_place() or bool(owner_of(header, IDENTITY.machine_id))
             stays = error.exit_code in KEPT or is_anothers
-            stays |= is_sealing and not _is_signed(header)
+            stays |= is_sealing and not _is_by_its_superblock_ours(header)
             assert not header.holds_image() or stays
             assert header.holds_image() or error.exit_code not in KEPT
 
 
-def _is_signed(header: StoreHeader) -> bool:
-    """Return whether a boot gets as far as to the key of the sealed image."""
+def _is_by_its_superblock_ours(header: StoreHeader) -> bool:
+    """Return whether a boot that seals may clear the mark, whoever has signed the image."""
     try:
         mark = header.mark()
         page = header.superblock(mark) if mark else b""
         superblock = Superblock.parse(page)
     except TorporError:
         return False
-    is_so = mark is not None and superblock.image_uuid == mark.image_uuid and not mark.why_spent()
-    return is_so and is_signed(page, signer_of(forge_sealed.SEED))
+    is_one = mark is not None and superblock.image_uuid == mark.image_uuid
+    return is_one and superblock.identity.machine_id == IDENTITY.machine_id
 
 
 def _try(number: int, stats: Stats, folder: Path, boots: Boots) -> None:
