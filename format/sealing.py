@@ -1,6 +1,6 @@
 """What a sealed image has besides another: its key, and who may have it.
 
-docs/FORMAT.md, "Sealing". The superblock of a sealed image names the sender, who signs it, and the
+docs/FORMAT.md, "Seal". The superblock of a sealed image names the sender, who signs it, and the
 recipients for whom the key is wrapped; all else is authenticated by the key.
 """
 
