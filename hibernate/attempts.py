@@ -62,7 +62,7 @@ def try_twice(plan: Plan, attempt: Callable[[Plan], None], log: Log) -> None:
     """Hibernate; where the image does not fit, once more with the smallest that the kernel makes.
 
     That is another image: chunks of the first one on the disk are not to be taken for its own.
-    Raises what `attempt` raises.
+    Raises what `attempt` and Sender.again raise.
     """
     try:
         attempt(plan)
@@ -72,8 +72,9 @@ def try_twice(plan: Plan, attempt: Callable[[Plan], None], log: Log) -> None:
         log(f"{error}; trying once more with the smallest image")
     else:
         return
+    sender = plan.sender and plan.sender.again()
     try:
-        attempt(plan._replace(image_size=0, image_uuid=uuid4()))
+        attempt(plan._replace(image_size=0, image_uuid=uuid4(), sender=sender))
     except NoSpaceError as error:
         message = f"{error}; even the smallest image does not fit"
         raise NoSpaceError(message, "use a larger store, or close programs") from error

@@ -24,7 +24,7 @@ class Sender:
         A slot that is not ready is left out if another one is. Raises StateError if none is.
         """
         tpm = tpm or Tpm()
-        self._seed = seed
+        self._seed, self._keys, self._tpm = seed, keys, tpm
         self._ready: dict[str, Ready] = {}
         self.troubles: list[str] = []
         """Why a slot is left out, or the counter."""
@@ -55,13 +55,20 @@ class Sender:
         trust = read_trust()
         return None if trust is None else cls(read_seed(trust), read_keys())
 
+    def again(self) -> Self:
+        """Return what seals one more image: the secrets in the TPM wrap one key each.
+
+        Raises as the constructor.
+        """
+        return type(self)(self._seed, self._keys, self._tpm)
+
     @property
     def names(self) -> str:
         """The names of the slots, for a message."""
         return ", ".join(self._ready)
 
     def sealing(self, image_uuid: UUID) -> Sealing:
-        """Return what seals an image, with a key that is made now.
+        """Return what seals the one image, with a key that is made now.
 
         To be called once the snapshot is taken: what is in that needs no key in memory.
         """

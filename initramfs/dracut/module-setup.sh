@@ -40,6 +40,9 @@ install() {
     [[ ! -f ${dracutsysrootdir-}/etc/machine-id ]] || inst /etc/machine-id /var/lib/torpor/machine-id
     [[ ${hostonly-} || ! ${torpor_luks-} ]] || _lines=$(lines_of_crypttab)
     [[ ! $_lines ]] || echo "$_lines" >> "$initdir/etc/crypttab"
+    if [[ -e ${dracutsysrootdir-}$SEALING ]]; then # dracut's own resume would take an unsealed image
+        mkdir -p "$initdir/etc/cmdline.d" && echo noresume > "$initdir/etc/cmdline.d/55torpor.conf"
+    fi
     if dracut_module_included systemd; then
         inst_multiple -o systemctl \
             "$systemdsystemunitdir"/torpor-resume.service \

@@ -9,6 +9,7 @@ from initramfs.generators.joined import Array, Joined
 from initramfs.generators.layers import Crypt, Known, Opened, Volume
 from linux.root import Root
 from state.location import Location
+from state.sealing import PATH as SEALING
 from store import crypttab
 
 Command = tuple[str, ...]
@@ -67,10 +68,16 @@ class Boot(NamedTuple):
     def stock_first(self, remedy: str) -> Fault:
         """Return that the kernel's own means resume before ours do.
 
-        The kernel declines our signature, so that the image is not lost.
+        The kernel declines our signature, so that the image is not lost. One of its own has no
+        seal.
         """
-        message = f"{self.path} runs the stock resume before Torpor's, which then waits in vain for"
-        return Fault(f"{message} a device that does not come", remedy, is_lesser=True)
+        message = f"{self.path} runs the stock resume before Torpor's, which"
+        if self.holds((SEALING,)):
+            return Fault(
+                f"{message} restores an image of the kernel's own, whoever made it", remedy
+            )
+        late = f"{message} then waits in vain for a device that does not come"
+        return Fault(late, remedy, is_lesser=True)
 
     # The messages below end with the name of what stays shut.
 

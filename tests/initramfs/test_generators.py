@@ -83,6 +83,8 @@ def test_dracut(system: Path, result: Path, options: list[str]) -> None:
     assert "00-torpor-wait.sh" in files(tree, f"{hooks}/initqueue/settled")
     assert files(tree, f"{hooks}/pre-mount")[0] == "05-torpor-resume.sh"
     assert (tree / "usr/lib/dracut/resume.sh").exists(), "the stock module is there"
+    told = [path.read_text() for path in (tree / "etc/cmdline.d").glob("*torpor*")]
+    assert told == (["noresume\n"] if options else []), "it runs unless images are sealed"
     assert not (tree / UNITS / "torpor-resume.service").exists()
     assert doctor_remarks(system, result / "image") == []
 

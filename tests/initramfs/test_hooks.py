@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from state.sealing import PATH as SEALING
 from tests.initramfs.installed import MODULE, STOCK, UNITS, lay_out, on_a_copy, stock_here
 from tests.tools import ROOT, output, put, unavailable
 
@@ -55,24 +56,32 @@ def test_dracut_goes_on_whatever_happens(tmp_path: Path, status: int) -> None:
     assert on_a_copy(tree, tmp_path / "result", "dash", "-c", script) == "ran 0\nstatus 0\n"
 
 
-@pytest.mark.parametrize(("status", "stock_waits"), [(3, True), (7, False), (127, True)])
-def test_mkinitcpio(tmp_path: Path, status: int, stock_waits: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "is_sealing", "stock_runs"),
+    [(3, False, True), (7, False, False), (127, False, True), (24, True, False), (7, True, False)],
+)
+def test_mkinitcpio(tmp_path: Path, status: int, is_sealing: bool, stock_runs: bool) -> None:
+    """Where images are sealed the stock hook would have the kernel restore one that is not."""
     tree = system_with(tmp_path, f"echo ran $#; exit {status}")
+    if is_sealing:
+        put(tree, {SEALING: "sender=00\n"})
     script = (
         f"echo resume=/dev/sda >/tmp/cmdline; . {HOOK}; run_hook; "
         'echo "status $?"; cat /tmp/cmdline'
     )
     said = on_a_copy(tree, tmp_path / "result", "/bin/busybox", "ash", "-c", script)
-    stock = "" if stock_waits else "noresume=y\n"
+    stock = "" if stock_runs else "noresume=y\n"
     assert said == f"ran 0\nstatus 0\nresume=/dev/sda\n{stock}"
 
 
-@pytest.mark.parametrize("status", [3, 7, 126])
-def test_initramfs_tools(tmp_path: Path, status: int) -> None:
+@pytest.mark.parametrize(("status", "sealing"), [(3, ""), (7, ""), (126, ""), (24, SEALING)])
+def test_initramfs_tools(tmp_path: Path, status: int, sealing: str) -> None:
     """The real functions of initramfs-tools run local-block, and read conf/param.conf."""
     if not Path("/usr/share/initramfs-tools/scripts/functions").exists():
         unavailable("initramfs-tools-core is missing")
     tree = system_with(tmp_path, f'[ "$1" = --meanwhile ] && shift && "$@" UUID=1-2; exit {status}')
+    if sealing:
+        put(tree, {sealing: "sender=00\n"})
     script = f"""
         ln -s usr/share/initramfs-tools/scripts /scripts
         mkdir -p /conf /scripts/local-block
@@ -84,7 +93,7 @@ def test_initramfs_tools(tmp_path: Path, status: int) -> None:
         echo "resume=$resume"
     """
     said = on_a_copy(tree, tmp_path / "result", "/bin/busybox", "sh", "-c", script)
-    stock = "" if status == 7 else "/dev/sda"
+    stock = "" if status == 7 or sealing else "/dev/sda"
     assert said == f"local-block UUID=1-2\nresume={stock}\n"
 
 
@@ -106,6 +115,12 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     units = ["torpor-resume.service", stock_here().replace("@", "@dev-sda1")]
     said = on_a_copy(tree, tmp_path / "result", "systemd-analyze", "verify", "--man=no", *units)
     assert "torpor" not in said
+
+
+def test_systemds_own_resume_is_left_out_where_images_are_sealed() -> None:
+    """It would have the kernel restore an image of its own, whoever has made it."""
+    drop_in = (ROOT / "initramfs/systemd/systemd-hibernate-resume.conf").read_text()
+    assert f"ConditionPathExists=!{SEALING}" in drop_in.splitlines()
 
 
 def test_nothing_is_mounted_or_checked_before_us() -> None:

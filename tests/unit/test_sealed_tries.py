@@ -1,0 +1,57 @@
+"""What came out when somebody with the disk and the source tried to get around the seal."""
+
+from errors import NoSpaceError
+from hibernate.attempts import try_twice
+from hibernate.plan import Plan
+from seal import recipients
+from seal.recipients import ToTpm
+from seal.sender import Sender
+from seal.slots import Keys, new_tpm_slot
+from seal.tpm import Tpm
+from tests.unit.fake_machine import FakeMachine
+from tests.unit.sealing import SEED
+from tests.unit.soft_tpm import SoftTpm
+from tests.unit.test_command_hibernate import PLAN
+from tests.unit.test_doctor_faults import stock_first
+from tests.unit.test_doctor_sealing import only
+from tests.unit.test_doctor_sealing import seal as sealing
+from tests.unit.test_sealed_by_tpm import soft
+from torpor.doctor.finding import Level
+
+__all__ = ["soft"]
+
+
+def test_the_stock_resume_comes_first(fake: FakeMachine) -> None:
+    """It has the kernel restore an image of its own, which anybody can make."""
+    sealing(fake)
+    stock_first(fake)
+    finding = only(fake)
+    assert finding.level == Level.PROBLEM
+    assert "restores an image of the kernel's own, whoever made it" in finding.message
+
+
+def test_two_attempts_never_wrap_two_keys_alike(soft: SoftTpm) -> None:
+    """Where the first image did not fit, both superblocks are on the disk.
+
+    One key and nonce for both would give away what the two secrets differ by.
+    """
+    tpm = Tpm(soft.tcti)
+    counter = tpm.new_counter()
+    locked, secrets, counted = [], [], []
+
+    def attempt(plan: Plan) -> None:
+        assert plan.sender
+        made = plan.sender.sealing(plan.image_uuid)
+        (one,) = recipients.parse(made.seal.recipients)
+        assert isinstance(one, ToTpm)
+        locked.append(one.locked[:32])
+        secrets.append(bytes(made.key.secret))
+        counted.append(made.seal.counter)
+        if len(locked) == 1:
+            raise NoSpaceError("no room left")
+
+    sender = Sender(SEED, Keys({"tpm2": new_tpm_slot(tpm)}, counter), tpm)
+    try_twice(PLAN._replace(sender=sender), attempt, print)
+    differ = [bytes(a ^ b for a, b in zip(*pair, strict=True)) for pair in (locked, secrets)]
+    assert differ[0] != differ[1]
+    assert counted[1] == tpm.read_counter(counter)
