@@ -168,13 +168,15 @@ def new_key_file(path: str) -> KeyFileSlot:
 def write_key_file(path: str, private: bytes) -> KeyFileSlot:
     """As new_key_file, with this private key."""
     data = layout.build(sealed_layout.KeyFile, private=private)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with Attempt("write", path), OpenFile(os.open(path, flags, 0o600)) as file:
-        overwrite_in_place(file.fd)
-        os.write(file.fd, data)
-        os.fsync(file.fd)
     slot = KeyFileSlot(sodium.public_of(private), os.path.abspath(path))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with Attempt("write", path):
+        file = OpenFile(os.open(path, flags, 0o600))
     try:
+        with file, Attempt("write", path):
+            overwrite_in_place(file.fd)
+            os.write(file.fd, data)
+            os.fsync(file.fd)
         slot.ready(Tpm())
     except BaseException:
         os.unlink(path)
