@@ -29,6 +29,12 @@ _SHARE = 16
 """Argon2id takes that part of the memory at most: a boot has not much more than its initramfs."""
 _LEAST, _MOST = 8 << 10, 256 << 10
 """KiB of memory that Argon2id takes."""
+_SIZES = {
+    "recipient": sodium.KEY_SIZE,
+    "salt": sodium.SALT_SIZE,
+    "locked": sodium.KEY_SIZE + sodium.WRAP_SIZE,
+}
+"""Bytes of what libsodium takes for granted to be so long."""
 
 
 class PassphraseSlot(NamedTuple):
@@ -244,6 +250,8 @@ def _slot(fields: dict[str, Any]) -> Slot:
         name: bytes.fromhex(value) if types[name] is bytes else types[name](value)
         for name, value in fields.items()
     }
+    if any(len(values[name]) != size for name, size in _SIZES.items() if name in values):
+        raise ValueError
     slot: Slot = kind(**values)
     return slot
 
