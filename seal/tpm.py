@@ -74,12 +74,14 @@ class Sealed(NamedTuple):
 class Tpm:
     """A TPM, by the `tpm2` program; each operation ends within `seconds`.
 
+    One that took longer is asked for nothing any more: a boot would wait for it again and again.
     `tcti` is how tpm2-tools name the way to it, /dev/tpmrm0 or /dev/tpm0 unless given. Every
     method that raises, raises LockedError, and none tells a secret.
     """
 
     def __init__(self, tcti: str | None = None, seconds: float = _SECONDS) -> None:
         self._tcti, self._seconds = tcti, seconds
+        self._last: Talk | None = None
 
     @staticmethod
     def is_there() -> bool:
@@ -176,13 +178,16 @@ class Tpm:
             talk.run("nvundefine", "-Q", "-C", "o", hex(index))
 
     def _talk(self) -> Talk:
+        if self._last and self._last.took_too_long:
+            raise self._last.is_slow()
         tcti = self._tcti
         if tcti is None:
             device = next(filter(os.path.exists, DEVICES), None)
             if device is None:
                 raise LockedError("there is no TPM")
             tcti = f"device:{device}"
-        return Talk(tcti, self._seconds)
+        self._last = Talk(tcti, self._seconds)
+        return self._last
 
 
 def _primary(talk: Talk) -> tuple[Memory, bytes]:
