@@ -11,7 +11,7 @@ import os
 import re
 from typing import NamedTuple
 
-from errors import LockedError, TpmRefusedError, WrongPinError
+from errors import LockedError, NoCounterError, TpmRefusedError, WrongPinError
 from seal.tpm_tools import (
     AUTH_FAIL,
     BAD_AUTH,
@@ -159,13 +159,13 @@ class Tpm:
         return index
 
     def read_counter(self, index: int) -> int:
-        """Return the value of a counter; LockedError also if the index is no counter."""
+        """Return the value of a counter. Raises NoCounterError if the index is none."""
         with self._talk() as talk:
             _check_counter(talk, index)
             return _count(talk, index)
 
     def increment(self, index: int) -> int:
-        """Add one to a counter; return the new value."""
+        """Add one to a counter; return the new value. Raises as read_counter."""
         with self._talk() as talk:
             _check_counter(talk, index)
             talk.run("nvincrement", "-Q", "-C", "o", hex(index))
@@ -262,11 +262,11 @@ def _check_counter(talk: Talk, index: int) -> None:
         output = talk.run("nvreadpublic", hex(index))
     except TpmRefusedError as error:
         if error.code == HANDLE:
-            raise LockedError(f"the TPM has no counter 0x{index:08x}") from None
+            raise NoCounterError(f"the TPM has no counter 0x{index:08x}") from None
         raise
     found = re.search(r"attributes:\s+friendly:.*\s+value: 0x([0-9A-Fa-f]+)", output)
     if not found or int(found[1], 16) >> _TYPE_SHIFT & _TYPE_MASK != _COUNTER:
-        raise LockedError(f"0x{index:08x} of the TPM is no counter")
+        raise NoCounterError(f"0x{index:08x} of the TPM is no counter")
 
 
 def _count(talk: Talk, index: int) -> int:
