@@ -246,6 +246,10 @@ class TpmRefusedError(LockedError):
         self.code = code
 
 
+class NoCounterError(LockedError):
+    """The TPM has no such counter: it was cleared, or somebody removed it."""
+
+
 class WrongPinError(LockedError):
     """The PIN was wrong, and the TPM takes another one."""
 

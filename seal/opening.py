@@ -103,9 +103,11 @@ class Opening:
         if not seal.recipients:
             raise SpentError("the image is not restored any more: its key was overwritten")
         reasons = []
-        for one in sorted(recipients.parse(seal.recipients), key=_order):
+        found = sorted(recipients.parse(seal.recipients), key=_order)
+        locked = [one for one in found if isinstance(one, ToPassphrase)]
+        for one in [one for one in found if one not in locked[1:]]:
             try:
-                secret = self._secret(one)
+                secret = self._secret(one, locked)
                 self._check_counted(one, seal)
                 return ImageKey(secret, superblock.image_uuid)
             except TorporError as error:
@@ -121,13 +123,16 @@ class Opening:
         if isinstance(one, ToTpm | ToTpmAndPin) and not is_counted:
             raise LockedError("the TPM does not say whether the image is the newest")
 
-    def _secret(self, one: Recipient) -> bytes:
-        """Return the image's key by one of the ways. Raises LockedError."""
+    def _secret(self, one: Recipient, locked: list[ToPassphrase]) -> bytes:
+        """Return the image's key by one of the ways; by passphrase all those that are `locked`.
+
+        Raises LockedError.
+        """
         match one:
             case ToKeyFile():
                 return _for(self._from_file(one), one.wrapped)
             case ToPassphrase():
-                return _for(self._from_passphrase(one), one.wrapped)
+                return self._by_passphrase(locked)
             case ToTpm():
                 return _unwrapped(self._from_tpm(one), one.locked)
             case ToTpmAndPin():
@@ -164,15 +169,14 @@ class Opening:
             raise LockedError(f"the key file is not in page {one.page} of {path} any more")
         return identity
 
-    def _from_passphrase(self, one: ToPassphrase) -> bytes:
-        if one.passes not in _PASSES or one.kibibytes not in _KIBIBYTES:
+    def _by_passphrase(self, several: list[ToPassphrase]) -> bytes:
+        """Ask once for all of them: each may be what is typed."""
+        if any(one.passes not in _PASSES or one.kibibytes not in _KIBIBYTES for one in several):
             raise LockedError("the passphrase takes more than a boot may give")
         for typed in self._typed():
-            key = sodium.stretch(typed, one.salt, one.passes, one.kibibytes << 10)
-            if key is None:
-                raise LockedError(f"the passphrase takes {one.kibibytes >> 10} MiB of memory")
-            if identity := sodium.unwrap(key, one.locked):
-                return identity
+            for one in several:
+                if identity := _stretched(one, typed):
+                    return _for(identity, one.wrapped)
         raise LockedError("no passphrase was typed that opens it")
 
     def _typed(self) -> Iterator[bytes]:
@@ -184,6 +188,14 @@ class Opening:
             if not answers:
                 return
             yield from answers
+
+
+def _stretched(one: ToPassphrase, typed: bytes) -> bytes | None:
+    """Return the private key that the passphrase unlocks. Raises LockedError."""
+    key = sodium.stretch(typed, one.salt, one.passes, one.kibibytes << 10)
+    if key is None:
+        raise LockedError(f"the passphrase takes {one.kibibytes >> 10} MiB of memory")
+    return sodium.unwrap(key, one.locked)
 
 
 def _for(identity: bytes, wrapped: Wrapped) -> bytes:

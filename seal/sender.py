@@ -1,15 +1,16 @@
 """Seals the images that this machine writes, without asking anybody."""
 
 import os
+from contextlib import suppress
 from typing import Self
 from uuid import UUID
 
-from errors import Attempt, LockedError, StateError, TorporError
+from errors import Attempt, LockedError, NoCounterError, StateError, TorporError, TpmRefusedError
 from format import sodium
 from format.sealing import ImageKey, Seal, Sealing
 from linux.open_file import read_whole
 from seal import recipients, slots
-from seal.slots import Keys, Ready, read_keys
+from seal.slots import Keys, Ready, read_keys, write_keys
 from seal.tpm import Tpm
 from state.files import write_bytes
 from state.sealing import Trust, read_trust
@@ -53,7 +54,17 @@ class Sender:
         Raises ConfigurationError, StateError, UnreadableError, and as the constructor.
         """
         trust = read_trust()
-        return None if trust is None else cls(read_seed(trust), read_keys())
+        if trust is None:
+            return None
+        seed, keys, tpm = read_seed(trust), read_keys(), Tpm()
+        counted = _counted_anew(keys, tpm)
+        sender = cls(seed, counted or keys, tpm)
+        if counted:
+            sender.troubles.append(
+                "the TPM's counter was gone, since the TPM was cleared or somebody took it away: "
+                "a new one counts"
+            )
+        return sender
 
     def again(self) -> Self:
         """Return what seals one more image: the secrets in the TPM wrap one key each.
@@ -79,6 +90,23 @@ class Sender:
 
     def _sign(self, superblock: bytes) -> bytes:
         return sodium.sign(self._seed, superblock)
+
+
+def _counted_anew(keys: Keys, tpm: Tpm) -> Keys | None:
+    """Have the TPM count anew if its counter is of no use; return the keys then.
+
+    Else whoever took it away while the machine was off could put back copies from then on. Raises
+    UnreadableError.
+    """
+    with suppress(LockedError):  # who seals by it says why
+        try:
+            if keys.counter:
+                tpm.read_counter(keys.counter)
+        except (NoCounterError, TpmRefusedError):
+            counted = keys._replace(counter=tpm.new_counter())
+            write_keys(counted)
+            return counted
+    return None
 
 
 def new_seed(path: str | None = None) -> Trust:

@@ -29,6 +29,12 @@ _SHARE = 16
 """Argon2id takes that part of the memory at most: a boot has not much more than its initramfs."""
 _LEAST, _MOST = 8 << 10, 256 << 10
 """KiB of memory that Argon2id takes."""
+_SIZES = {
+    "recipient": sodium.KEY_SIZE,
+    "salt": sodium.SALT_SIZE,
+    "locked": sodium.KEY_SIZE + sodium.WRAP_SIZE,
+}
+"""Bytes of what libsodium takes for granted to be so long."""
 
 
 class PassphraseSlot(NamedTuple):
@@ -168,13 +174,15 @@ def new_key_file(path: str) -> KeyFileSlot:
 def write_key_file(path: str, private: bytes) -> KeyFileSlot:
     """As new_key_file, with this private key."""
     data = layout.build(sealed_layout.KeyFile, private=private)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with Attempt("write", path), OpenFile(os.open(path, flags, 0o600)) as file:
-        overwrite_in_place(file.fd)
-        os.write(file.fd, data)
-        os.fsync(file.fd)
     slot = KeyFileSlot(sodium.public_of(private), os.path.abspath(path))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with Attempt("write", path):
+        file = OpenFile(os.open(path, flags, 0o600))
     try:
+        with file, Attempt("write", path):
+            overwrite_in_place(file.fd)
+            os.write(file.fd, data)
+            os.fsync(file.fd)
         slot.ready(Tpm())
     except BaseException:
         os.unlink(path)
@@ -242,6 +250,8 @@ def _slot(fields: dict[str, Any]) -> Slot:
         name: bytes.fromhex(value) if types[name] is bytes else types[name](value)
         for name, value in fields.items()
     }
+    if any(len(values[name]) != size for name, size in _SIZES.items() if name in values):
+        raise ValueError
     slot: Slot = kind(**values)
     return slot
 

@@ -11,7 +11,7 @@ import os
 import re
 from typing import NamedTuple
 
-from errors import LockedError, TpmRefusedError, WrongPinError
+from errors import LockedError, NoCounterError, TpmRefusedError, WrongPinError
 from seal.tpm_tools import (
     AUTH_FAIL,
     BAD_AUTH,
@@ -74,12 +74,14 @@ class Sealed(NamedTuple):
 class Tpm:
     """A TPM, by the `tpm2` program; each operation ends within `seconds`.
 
+    One that took longer is asked for nothing any more: a boot would wait for it again and again.
     `tcti` is how tpm2-tools name the way to it, /dev/tpmrm0 or /dev/tpm0 unless given. Every
     method that raises, raises LockedError, and none tells a secret.
     """
 
     def __init__(self, tcti: str | None = None, seconds: float = _SECONDS) -> None:
         self._tcti, self._seconds = tcti, seconds
+        self._last: Talk | None = None
 
     @staticmethod
     def is_there() -> bool:
@@ -157,13 +159,13 @@ class Tpm:
         return index
 
     def read_counter(self, index: int) -> int:
-        """Return the value of a counter; LockedError also if the index is no counter."""
+        """Return the value of a counter. Raises NoCounterError if the index is none."""
         with self._talk() as talk:
             _check_counter(talk, index)
             return _count(talk, index)
 
     def increment(self, index: int) -> int:
-        """Add one to a counter; return the new value."""
+        """Add one to a counter; return the new value. Raises as read_counter."""
         with self._talk() as talk:
             _check_counter(talk, index)
             talk.run("nvincrement", "-Q", "-C", "o", hex(index))
@@ -176,13 +178,16 @@ class Tpm:
             talk.run("nvundefine", "-Q", "-C", "o", hex(index))
 
     def _talk(self) -> Talk:
+        if self._last and self._last.took_too_long:
+            raise self._last.is_slow()
         tcti = self._tcti
         if tcti is None:
             device = next(filter(os.path.exists, DEVICES), None)
             if device is None:
                 raise LockedError("there is no TPM")
             tcti = f"device:{device}"
-        return Talk(tcti, self._seconds)
+        self._last = Talk(tcti, self._seconds)
+        return self._last
 
 
 def _primary(talk: Talk) -> tuple[Memory, bytes]:
@@ -257,11 +262,11 @@ def _check_counter(talk: Talk, index: int) -> None:
         output = talk.run("nvreadpublic", hex(index))
     except TpmRefusedError as error:
         if error.code == HANDLE:
-            raise LockedError(f"the TPM has no counter 0x{index:08x}") from None
+            raise NoCounterError(f"the TPM has no counter 0x{index:08x}") from None
         raise
     found = re.search(r"attributes:\s+friendly:.*\s+value: 0x([0-9A-Fa-f]+)", output)
     if not found or int(found[1], 16) >> _TYPE_SHIFT & _TYPE_MASK != _COUNTER:
-        raise LockedError(f"0x{index:08x} of the TPM is no counter")
+        raise NoCounterError(f"0x{index:08x} of the TPM is no counter")
 
 
 def _count(talk: Talk, index: int) -> int:
