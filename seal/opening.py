@@ -13,7 +13,7 @@ from format.sealing import ImageKey, Seal, is_signed
 from linux import block
 from seal import age, recipients
 from seal.age import Wrapped
-from seal.recipients import Recipient, ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
+from seal.recipients import ByPin, Recipient, ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from seal.slots import private_in
 from seal.tpm import Sealed, Tpm
 from state.sealing import Trust
@@ -131,8 +131,8 @@ class Opening:
             case ToTpm():
                 return _unwrapped(self._from_tpm(one), one.locked)
             case ToTpmAndPin():
-                secret = self._from_tpm(one)
-                return _unwrapped(secret, _for(self._from_pin(one), one.wrapped))
+                by_pin = ByPin.parse(_unwrapped(self._from_tpm(one), one.locked))
+                return _for(self._from_pin(one, by_pin.salt), by_pin.wrapped)
             case ToKey():
                 raise LockedError("it is sealed for a key that this boot does not have")
 
@@ -140,14 +140,14 @@ class Opening:
         pcrs = tuple(pcr for pcr in range(32) if one.pcrs >> pcr & 1)
         return self._tpm.unseal(Sealed(one.parent, one.public, one.private), pcrs)
 
-    def _from_pin(self, one: ToTpmAndPin) -> bytes:
+    def _from_pin(self, one: ToTpmAndPin, salt: bytes) -> bytes:
         sealed = Sealed(one.parent, one.pin_public, one.pin_private)
         for nth in range(TRIES):
             pin = self._asking.pin(_AGAIN if nth else "PIN of the hibernated session")
             if pin is None:
                 break
             with suppress(WrongPinError):
-                return self._tpm.unseal_with_pin(sealed, pin)
+                return self._tpm.unseal_with_pin(sealed, pin, salt)
         raise LockedError("no PIN was typed that opens it")
 
     def _from_file(self, one: ToKeyFile) -> bytes:

@@ -115,6 +115,16 @@ def test_the_pin_alone_opens_nothing(machine: Machine, typist: Typist) -> None:
     assert not typist.asked
 
 
+def test_the_salt_of_the_pin_is_in_no_closed_image(machine: Machine) -> None:
+    slot = new_tpm_pin_slot(machine.tpm, PIN)
+    machine.hibernate(slot)
+    disk = machine.disk.read_bytes()
+    assert slot.private in disk
+    assert slot.salt not in disk
+    assert slot.recipient not in disk
+    assert new_tpm_pin_slot(machine.tpm, PIN).salt != slot.salt
+
+
 # The disk is copied, and put back later.
 
 
