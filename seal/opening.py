@@ -58,13 +58,19 @@ def check_sender(superblock: Buffer, trust: Trust) -> None:
 class Opening:
     """The ways to the keys of images at this boot; what needs nobody comes first."""
 
-    def __init__(self, asking: Asking, find: Callable[[str], str | None]) -> None:
-        """`find` returns the path of the device that a name is of, None where it is not there."""
+    def __init__(
+        self, asking: Asking, find: Callable[[str], str | None], say: Callable[[str], None]
+    ) -> None:
+        """`find` returns the path of the device that a name is of, None where it is not there.
+
+        To `say` goes a line for each way that does not open an image, before the next one is tried.
+        """
         self._asking = asking
         self._find = find
+        self._say = say
         self._tpm = Tpm()
-        self._counters: set[int] = set()
-        """NV indices that say that the image they are asked about is the newest."""
+        self._counted: dict[Seal, str] = {}
+        """Why the TPM does not say whether an image is the newest; "" if it says that it is."""
 
     def check_counter(self, seal: Seal, attempts: int) -> None:
         """Raise SpentError if the TPM has counted since the image was made, but for its attempts.
@@ -77,18 +83,19 @@ class Opening:
             return
         try:
             count = self._tpm.read_counter(seal.counter_index)
-        except LockedError:
+        except LockedError as error:
+            self._counted[seal] = f": {error}"
             return
         if count != seal.counter + attempts:
             raise SpentError(
                 "the image is not restored any more: by the counter of the TPM it is a copy of one "
                 "that was restored or discarded"
             )
-        self._counters.add(seal.counter_index)
+        self._counted[seal] = ""
 
     def count(self, seal: Seal) -> None:
         """Have the TPM count, so that no copy of the image is restored. Raises LockedError."""
-        if seal.counter_index in self._counters:
+        if self._counted.get(seal) == "":
             self._tpm.increment(seal.counter_index)
 
     def key(self, superblock: Superblock) -> ImageKey:
@@ -102,24 +109,30 @@ class Opening:
             raise ForeignError("the image is not sealed")
         if not seal.recipients:
             raise SpentError("the image is not restored any more: its key was overwritten")
-        reasons = []
-        for one in sorted(recipients.parse(seal.recipients), key=_order):
+        reasons = self._why_uncounted(seal)
+        for one in self._ways(seal):
+            if reasons:
+                self._say(f"the image is not open yet: {reasons[-1]}; trying the next key")
             try:
-                secret = self._secret(one)
-                self._check_counted(one, seal)
-                return ImageKey(secret, superblock.image_uuid)
+                return ImageKey(self._secret(one), superblock.image_uuid)
             except TorporError as error:
                 reasons.append(str(error))
         raise LockedError(f"the image cannot be opened: {'; '.join(reasons) or 'by nothing here'}")
 
-    def _check_counted(self, one: Recipient, seal: Seal) -> None:
-        """Raise LockedError if the TPM could open a copy: anybody's system can remove its counter.
+    def _ways(self, seal: Seal) -> list[Recipient]:
+        """Return the recipients to try, in that order.
 
-        A TPM that was cleared has no way to the key left, so nothing is lost by that.
+        Not the TPM if it could open a copy: anybody's system can remove its counter. One that was
+        cleared has no way to the key left, so nothing is lost by that.
         """
-        is_counted = not seal.counter_index or seal.counter_index in self._counters
-        if isinstance(one, ToTpm | ToTpmAndPin) and not is_counted:
-            raise LockedError("the TPM does not say whether the image is the newest")
+        found = sorted(recipients.parse(seal.recipients), key=_order)
+        if self._why_uncounted(seal):
+            return [one for one in found if not isinstance(one, ToTpm | ToTpmAndPin)]
+        return found
+
+    def _why_uncounted(self, seal: Seal) -> list[str]:
+        why = self._counted.get(seal, ", which was not asked") if seal.counter_index else ""
+        return [f"the TPM does not say whether the image is the newest{why}"] if why else []
 
     def _secret(self, one: Recipient) -> bytes:
         """Return the image's key by one of the ways. Raises LockedError."""

@@ -261,7 +261,10 @@ def _check_counter(talk: Talk, index: int) -> None:
         output = talk.run("nvreadpublic", hex(index))
     except TpmRefusedError as error:
         if error.code == HANDLE:
-            raise LockedError(f"the TPM has no counter 0x{index:08x}") from None
+            raise LockedError(
+                f"the TPM has no counter 0x{index:08x}: it was cleared, is another one, or "
+                "somebody removed the counter"
+            ) from None
         raise
     found = re.search(r"attributes:\s+friendly:.*\s+value: 0x([0-9A-Fa-f]+)", output)
     if not found or int(found[1], 16) >> _TYPE_SHIFT & _TYPE_MASK != _COUNTER:

@@ -191,7 +191,7 @@ def test_a_key_file_beyond_the_end_of_its_device(tmp_path: Path, page: int) -> N
     assert isinstance(key_file, ToKeyFile)
     there = key_file._replace(page=page)
     seal = Seal(SENDER, 0, 0, recipients.build([there]))
-    opening = Opening(Nobody(), lambda name: str(disk) if name == there.device else None)
+    opening = Opening(Nobody(), lambda name: str(disk) if name == there.device else None, print)
     with pytest.raises(LockedError, match=f"ends before page {page}"):
         opening.key(superblock(PAGE)._replace(seal=seal))
 
