@@ -12,7 +12,9 @@ from format.checksum import Buffer
 from format.first_page import FirstPage
 from format.records import Superblock
 from format.sealing import ImageKey
+from linux import kmsg
 from resume.check import Machine, check_kernel
+from resume.report import Report
 from seal.ask import Asking
 from seal.opening import Nobody, Opening, check_sender
 from state.sealing import Trust, read_trust
@@ -66,7 +68,9 @@ class Unsealing:
         return self._opening.key(Superblock.parse(page))
 
 
-def unsealing_here(find: Callable[[str], str | None], *, asks: bool) -> Unsealing | None:
+def unsealing_here(
+    find: Callable[[str], str | None], report: Report, *, asks: bool
+) -> Unsealing | None:
     """Return what opens the images of this machine, None where sealing is off.
 
     `find` returns the path of a device by its name; only a boot that `asks` has questions. Raises
@@ -75,4 +79,5 @@ def unsealing_here(find: Callable[[str], str | None], *, asks: bool) -> Unsealin
     trust = read_trust()
     if trust is None:
         return None
-    return Unsealing(trust, Opening(Asking() if asks and trust.asks else Nobody(), find))
+    asking = Asking() if asks and trust.asks else Nobody()
+    return Unsealing(trust, Opening(asking, find, partial(report, kmsg.ERR)))

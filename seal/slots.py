@@ -14,7 +14,7 @@ from format.checksum import Buffer
 from linux.extents import overwrite_in_place
 from linux.open_file import OpenFile, read_whole
 from seal import age
-from seal.recipients import Recipient, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
+from seal.recipients import ByPin, Recipient, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from seal.tpm import PCRS, Sealed, Tpm
 from state.files import read_text, write_bytes
 from store.locate import name_of
@@ -96,6 +96,8 @@ class TpmPinSlot(NamedTuple):
     """As TpmSlot, and a key pair whose private key the TPM gives for a PIN only."""
 
     recipient: bytes
+    salt: bytes
+    """Secret: who listens on the way to the TPM, and has no image open, lacks it."""
     parent: bytes
     public: bytes
     private: bytes
@@ -126,9 +128,10 @@ class ByTpmAndPin(NamedTuple):
 
     def wrap(self, secret: bytes) -> Recipient:
         """Return the recipient in an image with this key."""
-        wrapped = age.wrap(self.slot.recipient, sodium.wrap(self.secret, secret))
+        by_pin = ByPin(self.slot.salt, age.wrap(self.slot.recipient, secret))
+        locked = sodium.wrap(self.secret, by_pin.build())
         pin = (self.slot.public, self.slot.private)
-        return ToTpmAndPin(mask_of(PCRS), *self.sealed, *pin, wrapped)
+        return ToTpmAndPin(mask_of(PCRS), *self.sealed, *pin, locked)
 
 
 def mask_of(pcrs: tuple[int, ...]) -> int:
@@ -210,8 +213,8 @@ def new_tpm_slot(tpm: Tpm) -> TpmSlot:
 
 def new_tpm_pin_slot(tpm: Tpm, pin: bytes) -> TpmPinSlot:
     """Return a slot for the TPM and a PIN. Raises LockedError."""
-    private = age.new_identity()
-    return TpmPinSlot(sodium.public_of(private), *tpm.seal_with_pin(private, pin))
+    private, salt = age.new_identity(), os.urandom(sodium.KEY_SIZE)
+    return TpmPinSlot(sodium.public_of(private), salt, *tpm.seal_with_pin(private, pin, salt))
 
 
 def private_in(page: Buffer) -> bytes | None:

@@ -7,6 +7,7 @@ before, and encrypt both ways.
 """
 
 import hashlib
+import hmac
 import os
 import re
 from typing import NamedTuple
@@ -103,10 +104,13 @@ class Tpm:
             talk.run("policypcr", "-Q", "-S", trial, "-l", _list(pcrs), "-f", wanted, "-L", policy)
             return _create(talk, secret, "fixedtpm|fixedparent|noda", "-L", policy)
 
-    def seal_with_pin(self, secret: bytes, pin: bytes) -> Sealed:
-        """Seal up to 128 bytes to a PIN of any length; the TPM locks after too many wrong ones."""
+    def seal_with_pin(self, secret: bytes, pin: bytes, salt: bytes) -> Sealed:
+        """Seal up to 128 bytes to a PIN of any length; the TPM locks after too many wrong ones.
+
+        Without the salt no PIN opens it, nor can one be tried.
+        """
         with self._talk() as talk:
-            password = f"file:{talk.memory(_password(pin))}"
+            password = f"file:{talk.memory(_password(pin, salt))}"
             return _create(talk, secret, "fixedtpm|fixedparent|userwithauth", "-p", password)
 
     def unseal(self, sealed: Sealed, pcrs: tuple[int, ...] = PCRS) -> bytes:
@@ -117,16 +121,16 @@ class Tpm:
             talk.run("policypcr", "-Q", "-S", session, "-l", _list(pcrs))
             return _unseal(talk, parent, sealed, "-p", f"session:{session}")
 
-    def unseal_with_pin(self, sealed: Sealed, pin: bytes) -> bytes:
+    def unseal_with_pin(self, sealed: Sealed, pin: bytes, salt: bytes) -> bytes:
         """Return the secret. Raises WrongPinError: asking again is no use after other errors.
 
         Before 5.5 tpm2-tools cannot take a password from a file for a salted session: who listens
-        then learns no PIN, but can try PINs on what was heard, without the TPM.
+        then learns no PIN, but who has the `salt` as well can try PINs on what was heard.
         """
         with self._talk() as talk:
             parent = _parent_of(talk, sealed)
             session = talk.session("--hmac-session", "-c", parent)
-            password = f"file:{talk.memory(_password(pin))}"
+            password = f"file:{talk.memory(_password(pin, salt))}"
             words = ["-p", password, "-S", str(session)]
             if talk.takes_files_with_sessions():
                 words = ["-p", f"session:{session}+{password}"]
@@ -224,9 +228,9 @@ def _unseal(talk: Talk, parent: Memory, sealed: Sealed, *words: str) -> bytes:
     return secret.contents()
 
 
-def _password(pin: bytes) -> bytes:
+def _password(pin: bytes, salt: bytes) -> bytes:
     """Return what the tools take as it is: no prefix of theirs, no zero, and not too long."""
-    return hashlib.sha256(pin).hexdigest()[:32].encode()
+    return hmac.digest(salt, pin, hashlib.sha256).hex()[:32].encode()
 
 
 def _list(pcrs: tuple[int, ...]) -> str:
@@ -262,7 +266,10 @@ def _check_counter(talk: Talk, index: int) -> None:
         output = talk.run("nvreadpublic", hex(index))
     except TpmRefusedError as error:
         if error.code == HANDLE:
-            raise NoCounterError(f"the TPM has no counter 0x{index:08x}") from None
+            raise NoCounterError(
+                f"the TPM has no counter 0x{index:08x}: it was cleared, is another one, or "
+                "somebody removed the counter"
+            ) from None
         raise
     found = re.search(r"attributes:\s+friendly:.*\s+value: 0x([0-9A-Fa-f]+)", output)
     if not found or int(found[1], 16) >> _TYPE_SHIFT & _TYPE_MASK != _COUNTER:

@@ -87,7 +87,7 @@ def test_another_tpm_opens_nothing(machine: Machine, tmp_path: Path, typist: Typ
     other = SoftTpm(tmp_path / "other")
     try:
         machine.soft.socket, other.socket = other.socket, machine.soft.socket
-        refused(machine.boot, machine.disk, LockedError, "the TPM was cleared, or is another one")
+        refused(machine.boot, machine.disk, LockedError, "it was cleared, is another one, or")
     finally:
         machine.soft.socket, other.socket = other.socket, machine.soft.socket
         other.power_off()
@@ -113,6 +113,16 @@ def test_the_pin_alone_opens_nothing(machine: Machine, typist: Typist) -> None:
     typist.typed.append(PIN)
     refused(machine.boot, machine.disk, LockedError)
     assert not typist.asked
+
+
+def test_the_salt_of_the_pin_is_in_no_closed_image(machine: Machine) -> None:
+    slot = new_tpm_pin_slot(machine.tpm, PIN)
+    machine.hibernate(slot)
+    disk = machine.disk.read_bytes()
+    assert slot.private in disk
+    assert slot.salt not in disk
+    assert slot.recipient not in disk
+    assert new_tpm_pin_slot(machine.tpm, PIN).salt != slot.salt
 
 
 # The disk is copied, and put back later.
