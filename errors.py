@@ -246,6 +246,10 @@ class TpmRefusedError(LockedError):
         self.code = code
 
 
+class OtherTpmError(LockedError):
+    """The TPM is not the one that a key is of, or it was cleared since."""
+
+
 class WrongPinError(LockedError):
     """The PIN was wrong, and the TPM takes another one."""
 
