@@ -9,16 +9,17 @@ import pytest
 
 from format import sodium
 from linux import memory, stack
-from seal import slots
+from seal import sender, slots
 from seal.slots import Keys, Slot, new_key_file, new_tpm_pin_slot, new_tpm_slot, write_keys
 from seal.tpm import PCRS, Tpm
+from state import sealing as trust
 from state.record import HIBERNATION_PATH, HibernationRecord, Outcome
 from state.sealing import Trust
 from store.place import Place
 from tests.unit.fake_machine import GIB, IMAGE, FakeMachine
 from tests.unit.sealing import SEED, passphrase_slot
 from tests.unit.soft_tpm import SoftTpm
-from torpor import keys, new_keys
+from torpor import hibernation, keys, new_keys
 from torpor.doctor import check_sealing
 from torpor.doctor.examine import made
 from torpor.doctor.facts import Facts
@@ -66,8 +67,8 @@ class Sealing:
     def has(self, **those: Slot) -> None:
         """Have it seal for these, as enable would."""
         needs_tpm = any(map(slots.by_tpm, those.values()))
-        trust = Trust(sodium.signer_of(SEED), needs_tpm=needs_tpm)
-        self.fake.write(SEALING, trust.build())
+        trusted = Trust(sodium.signer_of(SEED), needs_tpm=needs_tpm)
+        self.fake.write(SEALING, trusted.build())
         counter = self.tpm.new_counter() if needs_tpm else 0
         write_keys(Keys(those, counter), str(self.fake.root / FOLDER[1:] / "slots.json"))
 
@@ -254,6 +255,22 @@ def test_what_is_measured_is_newer_than_the_boot(path: str, by_tpm: Sealing) -> 
     resumed = HibernationRecord(Outcome.RESUMED, 850, 1002, "", "/dev/sda2", "", 0, "")
     resumed.save(str(by_tpm.fake.root) + HIBERNATION_PATH)
     assert by_tpm.bad() == []
+
+
+def test_hibernate_warns_of_that(
+    by_tpm: Sealing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = by_tpm.fake.machine()
+    monkeypatch.setattr(hibernation, "HOST", root)
+    monkeypatch.setattr(trust, "PATH", root.path(SEALING))
+    monkeypatch.setattr(slots, "SENDER", root.path(slots.SENDER))
+    monkeypatch.setattr(slots, "SLOTS", root.path(slots.SLOTS))
+    monkeypatch.setattr(sender, "Tpm", lambda: by_tpm.tpm)
+    assert hibernation._sender()
+    assert capsys.readouterr().err == ""
+    by_tpm.modified(IMAGE, 1001)
+    assert hibernation._sender()
+    assert f"{IMAGE} is newer than this boot" in capsys.readouterr().err
 
 
 def test_what_is_not_measured_may_be_newer(by_tpm: Sealing, soft: SoftTpm) -> None:
