@@ -5,15 +5,16 @@ from contextlib import suppress
 from typing import Self
 from uuid import UUID
 
-from errors import Attempt, LockedError, NoCounterError, StateError, TorporError, TpmRefusedError
+from errors import LockedError, NoCounterError, StateError, TorporError, TpmRefusedError
 from format import sodium
 from format.sealing import ImageKey, Seal, Sealing
-from linux.open_file import read_whole
 from seal import recipients, slots
 from seal.slots import Keys, Ready, read_keys, write_keys
 from seal.tpm import Tpm
-from state.files import write_bytes
+from state.files import read_bytes, write_bytes
 from state.sealing import Trust, read_trust
+
+_ANEW = "make all keys anew: torpor key rotate"
 
 
 class Sender:
@@ -119,8 +120,11 @@ def new_seed(path: str | None = None) -> Trust:
 def read_seed(trust: Trust, path: str | None = None) -> bytes:
     """Return the sender's secret. Raises UnreadableError, StateError if it is not the trusted."""
     path = path or slots.SENDER
-    with Attempt("read", path):
-        seed = read_whole(path, sodium.KEY_SIZE)
+    seed = read_bytes(path, sodium.KEY_SIZE)
+    if seed is None:
+        raise StateError(f"there is no {path}, which signs the images", _ANEW)
     if len(seed) != sodium.KEY_SIZE or sodium.signer_of(seed) != trust.sender:
-        raise StateError(f"no boot would restore what {path} signs: it is not what sealing trusts")
+        raise StateError(
+            f"no boot would restore what {path} signs: it is not what sealing trusts", _ANEW
+        )
     return seed

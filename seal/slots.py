@@ -8,7 +8,7 @@ import json
 import os
 from typing import Any, NamedTuple
 
-from errors import Attempt, ConfigurationError, StateError
+from errors import Attempt, ConfigurationError, OtherTpmError, StateError
 from format import PAGE_SIZE, layout, sealed_layout, sodium
 from format.checksum import Buffer
 from linux.extents import overwrite_in_place
@@ -103,9 +103,12 @@ class TpmPinSlot(NamedTuple):
     private: bytes
 
     def ready(self, tpm: Tpm) -> "ByTpmAndPin":
-        """As TpmSlot.ready."""
+        """As TpmSlot.ready. Raises OtherTpmError where no PIN gives the private key any more."""
         secret = os.urandom(sodium.KEY_SIZE)
-        return ByTpmAndPin(secret, tpm.seal(secret, PCRS), self)
+        sealed = tpm.seal(secret, PCRS)
+        if sealed.parent != self.parent:
+            raise OtherTpmError("the TPM was cleared, or is another one")
+        return ByTpmAndPin(secret, sealed, self)
 
 
 class ByTpm(NamedTuple):
@@ -148,6 +151,11 @@ _KINDS: dict[str, type[Slot]] = {
     "tpm2+pin": TpmPinSlot,
 }
 _NAMES = {cls: name for name, cls in _KINDS.items()}
+
+
+def by_tpm(slot: Slot) -> bool:
+    """Return whether it takes the TPM to open what is sealed for the slot."""
+    return isinstance(slot, TpmSlot | TpmPinSlot)
 
 
 def kind_of(slot: Slot) -> str:
@@ -243,7 +251,10 @@ def read_keys(path: str | None = None) -> Keys:
         slots = {name: _slot(fields) for name, fields in found["slots"].items()}
         return Keys(slots, int(found["counter"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise StateError(f"{path} is not what torpor writes") from error
+        raise StateError(
+            f"{path} is not what torpor writes",
+            "make new keys: torpor enable --seal off; torpor enable --seal passphrase",
+        ) from error
 
 
 def _slot(fields: dict[str, Any]) -> Slot:

@@ -12,7 +12,7 @@ import os
 import re
 from typing import NamedTuple
 
-from errors import LockedError, NoCounterError, TpmRefusedError, WrongPinError
+from errors import LockedError, NoCounterError, OtherTpmError, TpmRefusedError, WrongPinError
 from seal.tpm_tools import (
     AUTH_FAIL,
     BAD_AUTH,
@@ -41,6 +41,9 @@ its stub measures there is in 4 as well), 14 (MOK, without Secure Boot no key) a
 8 and 9 also differ after another choice in GRUB's menu, or where grubenv changes from boot to boot.
 """
 
+LOADER, INITRAMFS, GRUB = 4, 9, 8
+"""What the firmware measures of the boot loader, what tells initramfs and GRUB's files from others,
+and what only GRUB extends."""
 LAST_PCR = 13
 """Zero until `shut` extends it. Besides it only systemd's stub does, for system extensions."""
 _EVENT = hashlib.sha256(b"torpor: the time to resume is over").digest()
@@ -207,7 +210,7 @@ def _primary(talk: Talk) -> tuple[Memory, bytes]:
 def _parent_of(talk: Talk, sealed: Sealed) -> Memory:
     context, name = _primary(talk)
     if name != sealed.parent:
-        raise LockedError("the TPM was cleared, or is another one")
+        raise OtherTpmError("the TPM was cleared, or is another one")
     return context
 
 
