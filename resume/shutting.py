@@ -39,6 +39,8 @@ def _shut(report: Report) -> None:
     from seal.tpm import Tpm  # subprocess
 
     try:
-        Tpm().shut()
+        tpm = Tpm()
+        if tpm.is_there():
+            tpm.shut()
     except TorporError as error:
         report(kmsg.WARNING, f"the TPM still opens what was sealed for this boot: {error}")

@@ -7,7 +7,7 @@ superblock, which the mark names.
 from collections.abc import Callable
 from functools import partial
 
-from errors import DamagedError, ForeignError, SpentError
+from errors import DamagedError, ForeignError, OtherHardwareError, SpentError
 from format.checksum import Buffer
 from format.first_page import FirstPage
 from format.records import Superblock
@@ -48,14 +48,16 @@ class Unsealing:
     def open(self, slot: Slot, superblock: Superblock, page: Buffer, here: Machine) -> None:
         """Give the slot the key of its image, which authenticates the mark and all that follows.
 
-        Nobody is asked for an image of another sender or kernel. Raises SpentError, ForeignError,
-        OtherKernelError, LockedError, DamagedError.
+        Nobody is asked for an image of another sender, kernel or memory. Raises SpentError,
+        ForeignError, OtherKernelError, OtherHardwareError, LockedError, DamagedError.
         """
         mark, seal = slot.mark(), superblock.seal
         if mark and (reason := mark.why_spent()):
             raise SpentError(f"the image is not restored any more: {reason}")
         check_sender(page, self._trust)
         check_kernel(superblock.identity, here.identity)
+        if superblock.identity.ram_map_digest != here.identity.ram_map_digest:
+            raise OtherHardwareError("the memory lies elsewhere than when the image was made")
         if mark and seal:
             self._opening.check_counter(seal, mark.attempts)
             slot.spend = partial(self._opening.count, seal)

@@ -87,10 +87,9 @@ class Tpm:
         self._tcti, self._seconds = tcti, seconds
         self._last: Talk | None = None
 
-    @staticmethod
-    def is_there() -> bool:
-        """Whether the kernel has a TPM, of whatever version."""
-        return any(map(os.path.exists, DEVICES))
+    def is_there(self) -> bool:
+        """Return whether there is a way to a TPM, of whatever version."""
+        return self._tcti is not None or any(map(os.path.exists, DEVICES))
 
     def seal(self, secret: bytes, pcrs: tuple[int, ...] = PCRS) -> Sealed:
         """Seal up to 128 bytes to what this boot has measured, and to a boot that is not `shut`.

@@ -184,3 +184,13 @@ def test_after_a_boot_without_a_resume_the_tpm_opens_nothing(
         machine.tpm.unseal(sealed)
     machine.soft.reboot()
     assert machine.tpm.unseal(sealed) == b"secret"
+
+
+def test_a_boot_without_a_tpm_has_nothing_to_shut(
+    machine: Machine, torpor_resume: Torpor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted(needs_tpm=True)
+    monkeypatch.setattr(tpm, "DEVICES", ())
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    said = torpor_resume("--cmdline", f"noresume resume={machine.disk}")
+    assert len(said.err.splitlines()) == 1, said.err
