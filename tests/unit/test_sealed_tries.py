@@ -16,7 +16,8 @@ from tests.unit.test_doctor_faults import stock_first
 from tests.unit.test_doctor_sealing import only
 from tests.unit.test_doctor_sealing import seal as sealing
 from tests.unit.test_sealed_by_tpm import soft
-from torpor.doctor.finding import Level
+from tests.unit.test_secrecy import LUKS
+from torpor.doctor.finding import Finding, Level
 
 __all__ = ["soft"]
 
@@ -28,6 +29,22 @@ def test_the_stock_resume_comes_first(fake: FakeMachine) -> None:
     finding = only(fake)
     assert finding.level == Level.PROBLEM
     assert "restores an image of the kernel's own, whoever made it" in finding.message
+
+
+def test_what_is_swapped_out_is_not_sealed(fake: FakeMachine) -> None:
+    """Who changes it in plain swap changes programs of a machine that resumes."""
+    sealing(fake)
+    assert not of_swap(fake), "the root is plain, too"
+    fake.home("home_crypt", LUKS)
+    (finding,) = of_swap(fake)
+    assert finding.level == Level.WARNING
+    assert finding.message.startswith("images are sealed, and the swap /dev/sda2 is not encrypted")
+    fake.mapped("swap_crypt", LUKS)
+    assert not of_swap(fake)
+
+
+def of_swap(fake: FakeMachine) -> list[Finding]:
+    return [one for one in fake.examine() if one.message.startswith("images are sealed, and")]
 
 
 def test_two_attempts_never_wrap_two_keys_alike(soft: SoftTpm) -> None:

@@ -7,7 +7,7 @@ from linux.memory import image_of, memory
 from store.choose import check_room, doubts
 from store.find import Kind
 from store.names import passing_names
-from store.secrecy import exposure
+from store.secrecy import exposure, plain_swap
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, ok, problem, warning
 
@@ -80,6 +80,12 @@ def secrecy(facts: Facts) -> Finding:
     if doubt := exposure(facts.store, facts.root):
         return problem(doubt.message, doubt.remedy)
     return ok("an image is as secret as the file systems that are mounted")
+
+
+def swapped(facts: Facts) -> Iterator[Finding]:
+    """See that swap is as secret as sealed images are."""
+    if doubt := plain_swap(facts.root):
+        yield warning(doubt.message, doubt.remedy)
 
 
 def next_boot(facts: Facts) -> Iterator[Finding]:

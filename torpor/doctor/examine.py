@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     check_store.free_memory,
     check_store.old_image,
     check_store.secrecy,
+    check_store.swapped,
     check_store.next_boot,
     check_store.names,
     check_initramfs.generator,
