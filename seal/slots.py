@@ -32,6 +32,7 @@ _LEAST, _MOST = 8 << 10, 256 << 10
 _SIZES = {
     "recipient": sodium.KEY_SIZE,
     "salt": sodium.SALT_SIZE,
+    "pin_salt": sodium.KEY_SIZE,
     "locked": sodium.KEY_SIZE + sodium.WRAP_SIZE,
 }
 """Bytes of what libsodium takes for granted to be so long."""
@@ -96,7 +97,7 @@ class TpmPinSlot(NamedTuple):
     """As TpmSlot, and a key pair whose private key the TPM gives for a PIN only."""
 
     recipient: bytes
-    salt: bytes
+    pin_salt: bytes
     """Secret: who listens on the way to the TPM, and has no image open, lacks it."""
     parent: bytes
     public: bytes
@@ -131,7 +132,7 @@ class ByTpmAndPin(NamedTuple):
 
     def wrap(self, secret: bytes) -> Recipient:
         """Return the recipient in an image with this key."""
-        by_pin = ByPin(self.slot.salt, age.wrap(self.slot.recipient, secret))
+        by_pin = ByPin(self.slot.pin_salt, age.wrap(self.slot.recipient, secret))
         locked = sodium.wrap(self.secret, by_pin.build())
         pin = (self.slot.public, self.slot.private)
         return ToTpmAndPin(mask_of(PCRS), *self.sealed, *pin, locked)

@@ -120,9 +120,9 @@ def test_the_salt_of_the_pin_is_in_no_closed_image(machine: Machine) -> None:
     machine.hibernate(slot)
     disk = machine.disk.read_bytes()
     assert slot.private in disk
-    assert slot.salt not in disk
+    assert slot.pin_salt not in disk
     assert slot.recipient not in disk
-    assert new_tpm_pin_slot(machine.tpm, PIN).salt != slot.salt
+    assert new_tpm_pin_slot(machine.tpm, PIN).pin_salt != slot.pin_salt
 
 
 # The disk is copied, and put back later.
