@@ -63,8 +63,8 @@ class Opening:
         self._asking = asking
         self._find = find
         self._tpm = Tpm()
-        self._counters: set[int] = set()
-        """NV indices that say that the image they are asked about is the newest."""
+        self._counters: dict[int, int] = {}
+        """What those say, by NV index, by which the image is the newest."""
 
     def check_counter(self, seal: Seal, attempts: int) -> None:
         """Raise SpentError if the TPM has counted since the image was made, but for its attempts.
@@ -84,12 +84,23 @@ class Opening:
                 "the image is not restored any more: by the counter of the TPM it is a copy of one "
                 "that was restored or discarded"
             )
-        self._counters.add(seal.counter_index)
+        self._counters[seal.counter_index] = count
 
     def count(self, seal: Seal) -> None:
-        """Have the TPM count, so that no copy of the image is restored. Raises LockedError."""
-        if seal.counter_index in self._counters:
-            self._tpm.increment(seal.counter_index)
+        """Have the TPM count, so that no copy of the image is restored.
+
+        Raises LockedError if it has not counted; one that has, and then fails, is asked once more.
+        """
+        index = seal.counter_index
+        if index not in self._counters:
+            return
+        try:
+            count = self._tpm.increment(index)
+        except LockedError:
+            count = self._tpm.read_counter(index)
+            if count == self._counters[index]:
+                raise
+        self._counters[index] = count
 
     def key(self, superblock: Superblock) -> ImageKey:
         """Return the key of an image whose superblock is authenticated.
