@@ -11,7 +11,7 @@ from errors import DamagedError, ForeignError, OtherHardwareError, SpentError
 from format.checksum import Buffer
 from format.first_page import FirstPage
 from format.records import Superblock
-from format.sealing import ImageKey
+from format.sealing import ImageKey, without_recipients
 from linux import kmsg
 from resume.check import Machine, check_kernel
 from resume.report import Report
@@ -19,6 +19,9 @@ from seal.ask import Asking
 from seal.opening import Nobody, Opening, check_sender
 from state.sealing import Trust, read_trust
 from store.protocol import Slot
+
+_UUID = slice(32, 48)
+"""Of the image, in its superblock."""
 
 
 class Unsealing:
@@ -31,6 +34,7 @@ class Unsealing:
     def superblock(self, slot: Slot) -> tuple[Superblock, memoryview]:
         """Return the superblock of the image in the slot, whoever has written it, and its page.
 
+        Of one that is damaged, or half overwritten when the power was cut, what says whose it is.
         Raises ForeignError where the mark names none, DamagedError, UnsupportedError,
         UnreadableError.
         """
@@ -40,10 +44,12 @@ class Unsealing:
         page = slot.superblock(mark)
         if not FirstPage(page).begins_image:
             raise ForeignError(f"the mark on {slot.name} names no superblock")
-        superblock = Superblock.parse(page)
-        if superblock.image_uuid != mark.image_uuid:
+        if page[_UUID] != mark.image_uuid.bytes:
             raise DamagedError("the mark is of another image than the superblock that it names")
-        return superblock, page
+        try:
+            return Superblock.parse(page), page
+        except DamagedError:
+            return Superblock.parse(without_recipients(page, mark.image_uuid)), page
 
     def open(self, slot: Slot, superblock: Superblock, page: Buffer, here: Machine) -> None:
         """Give the slot the key of its image, which authenticates the mark and all that follows.
@@ -54,6 +60,7 @@ class Unsealing:
         mark, seal = slot.mark(), superblock.seal
         if mark and (reason := mark.why_spent()):
             raise SpentError(f"the image is not restored any more: {reason}")
+        Superblock.parse(page)
         check_sender(page, self._trust)
         check_kernel(superblock.identity, here.identity)
         if superblock.identity.ram_map_digest != here.identity.ram_map_digest:

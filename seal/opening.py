@@ -69,8 +69,10 @@ class Opening:
         self._find = find
         self._say = say
         self._tpm = Tpm()
-        self._counted: dict[Seal, str] = {}
-        """Why the TPM does not say whether an image is the newest; "" if it says that it is."""
+        self._counts: dict[Seal, int] = {}
+        """What the counters say, by which these images are the newest."""
+        self._uncounted: dict[Seal, str] = {}
+        """Why a counter says nothing."""
 
     def check_counter(self, seal: Seal, attempts: int) -> None:
         """Raise SpentError if the TPM has counted since the image was made, but for its attempts.
@@ -84,19 +86,29 @@ class Opening:
         try:
             count = self._tpm.read_counter(seal.counter_index)
         except LockedError as error:
-            self._counted[seal] = f": {error}"
+            self._uncounted[seal] = f": {error}"
             return
         if count != seal.counter + attempts:
             raise SpentError(
                 "the image is not restored any more: by the counter of the TPM it is a copy of one "
                 "that was restored or discarded"
             )
-        self._counted[seal] = ""
+        self._counts[seal] = count
 
     def count(self, seal: Seal) -> None:
-        """Have the TPM count, so that no copy of the image is restored. Raises LockedError."""
-        if self._counted.get(seal) == "":
-            self._tpm.increment(seal.counter_index)
+        """Have the TPM count, so that no copy of the image is restored.
+
+        Raises LockedError if it has not counted; one that has, and then fails, is asked once more.
+        """
+        if seal not in self._counts:
+            return
+        try:
+            count = self._tpm.increment(seal.counter_index)
+        except LockedError:
+            count = self._tpm.read_counter(seal.counter_index)
+            if count == self._counts[seal]:
+                raise
+        self._counts[seal] = count
 
     def key(self, superblock: Superblock) -> ImageKey:
         """Return the key of an image whose superblock is authenticated.
@@ -132,8 +144,10 @@ class Opening:
         return found
 
     def _why_uncounted(self, seal: Seal) -> list[str]:
-        why = self._counted.get(seal, ", which was not asked") if seal.counter_index else ""
-        return [f"the TPM does not say whether the image is the newest{why}"] if why else []
+        if not seal.counter_index or seal in self._counts:
+            return []
+        why = self._uncounted.get(seal, ", which was not asked")
+        return [f"the TPM does not say whether the image is the newest{why}"]
 
     def _secret(self, one: Recipient, locked: list[ToPassphrase]) -> bytes:
         """Return the image's key by one of the ways; by passphrase all those that are `locked`.

@@ -149,6 +149,27 @@ def test_a_copy_of_an_image_that_was_discarded(machine: Machine) -> None:
     refused(machine.boot, machine.disk, SpentError, "it is a copy")
 
 
+def test_a_copy_of_an_image_that_the_user_discarded(machine: Machine, torpor: Torpor) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    copy = machine.disk.read_bytes()
+    assert torpor("discard", machine.disk).code == 0
+    machine.soft.reboot()
+    machine.disk.write_bytes(copy)
+    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+
+
+def test_an_older_image_is_discarded_and_the_newest_stays(machine: Machine, torpor: Torpor) -> None:
+    slot = new_tpm_slot(machine.tpm)
+    machine.hibernate(slot)
+    older = machine.disk.read_bytes()
+    machine.hibernate(slot)
+    newest = machine.disk.read_bytes()
+    machine.disk.write_bytes(older)
+    assert torpor("discard", machine.disk).code == 0
+    machine.disk.write_bytes(newest)
+    machine.resume()
+
+
 def test_a_copy_of_an_older_image(machine: Machine) -> None:
     slot = new_tpm_slot(machine.tpm)
     machine.hibernate(slot)

@@ -27,10 +27,10 @@ def machine(kind: MachineKind, guests: Guests) -> Guest:
     )
 
 
-def seal(guest: Guest, *kinds: str) -> None:
+def seal(guest: Guest, *kinds: str, store: str = "") -> None:
     """Seal for keys of these kinds, and boot the initramfs that knows of it."""
     guest.rebuild_outside()
-    options = " ".join(f"--seal {kind}" for kind in kinds)
+    options = " ".join(f"--seal {kind}" for kind in kinds) + (f" --store {store}" if store else "")
     typed = {"passphrase": PASSPHRASE, "tpm2+pin": PIN}
     lines = "".join(f"{typed[kind]}\\n" for kind in kinds if kind in typed)
     guest.run(f"printf '{lines}' | torpor enable {options}")

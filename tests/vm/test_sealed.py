@@ -34,7 +34,7 @@ from vm.lives import Guest
 from vm.tpm import Tpm
 from vm.uefi import UefiGuest
 
-pytestmark = [pytest.mark.vm, pytest.mark.long]
+pytestmark = pytest.mark.vm
 
 MACHINES: list[MachineKind] = [
     (generator, suite, series)
@@ -43,6 +43,20 @@ MACHINES: list[MachineKind] = [
 ]
 
 
+def test_the_tpm_opens_it(guests: Guests, record_property: Recorder) -> None:
+    """What runs without --long, besides the newcomer on Debian 12: dracut, and a store file."""
+    generator, suite, series = ("dracut-tpm2", "13", "6.12")
+    guest = guests.make(generator, series, suite=suite)
+    guest.boot()
+    guest.run("torpor mkstore --size 512M /store")
+    seal(guest, "tpm2", store="/store")
+    guest.hibernate()
+    resume(guest)
+    row = hibernated_row(guest, suite, generator, "store file, sealed", dict(guest.seconds))
+    record_property(HIBERNATED, row)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("kind", MACHINES, ids="-".join)
 def test_every_key(kind: MachineKind, guests: Guests, record_property: Recorder) -> None:
     """The TPM and a PIN; the TPM alone, which asks nothing; by another TPM, the passphrase."""
@@ -62,6 +76,7 @@ def test_every_key(kind: MachineKind, guests: Guests, record_property: Recorder)
     guest.power_off()
 
 
+@pytest.mark.long
 def test_no_other_tpm_and_no_copy(guests: Guests) -> None:
     """Of one image: boots of other machines, of this one with a cleared TPM, and of a copy."""
     guest = machine(MACHINES[0], guests)
@@ -94,6 +109,7 @@ def put_back(guest: Guest, kept: list[Path], disks: list[Path]) -> None:
         copy_disk(one, disk)
 
 
+@pytest.mark.long
 def test_what_was_booted_has_changed(guests: Guests) -> None:
     """The firmware's registers tell; by the passphrase the image is still opened."""
     guest = uefi_guest(guests)
@@ -122,6 +138,7 @@ def uefi_guest(guests: Guests) -> UefiGuest:
     return guest
 
 
+@pytest.mark.long
 def test_key_file_of_an_encrypted_root(guests: Guests) -> None:
     """The boot opens the root anyway; there is no other question."""
     guest = guests.laptop()
@@ -135,6 +152,7 @@ def test_key_file_of_an_encrypted_root(guests: Guests) -> None:
     guest.power_off()
 
 
+@pytest.mark.long
 def test_one_question_for_luks_and_the_image(guests: Guests) -> None:
     """Where the two passphrases are the same, and systemd asks for them."""
     (place,) = (each for each in PLACES if each.passphrase)
@@ -149,6 +167,7 @@ def test_one_question_for_luks_and_the_image(guests: Guests) -> None:
     assert ASKS_PASSPHRASE not in guest.console
 
 
+@pytest.mark.long
 def test_neither_key_nor_memory_on_the_disk(guests: Guests) -> None:
     guest = machine(("dracut-tpm2", "13", "6.12"), guests)
     seal(guest, "passphrase")
