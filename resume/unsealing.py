@@ -12,6 +12,7 @@ from format.checksum import Buffer
 from format.first_page import FirstPage
 from format.records import Superblock
 from format.sealing import ImageKey, without_recipients
+from linux.tasks import forbid_core_dump
 from resume.check import Machine, check_kernel
 from seal.ask import Asking
 from seal.opening import Nobody, Opening, check_sender
@@ -82,4 +83,5 @@ def unsealing_here(find: Callable[[str], str | None], *, asks: bool) -> Unsealin
     trust = read_trust()
     if trust is None:
         return None
+    forbid_core_dump()
     return Unsealing(trust, Opening(Asking() if asks and trust.asks else Nobody(), find))
