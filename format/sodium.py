@@ -139,7 +139,7 @@ def stretch(passphrase: Buffer, salt: Buffer, passes: int, memory: int) -> bytes
 
 
 def lock(secret: bytearray) -> None:
-    """Keep the secret in memory: in no swap and no core dump, if the limits allow it."""
+    """Keep the secret in memory, and out of swap, if the limits allow it."""
     lib.sodium_mlock(ffi.from_buffer(secret), len(secret))
 
 

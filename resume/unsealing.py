@@ -13,6 +13,7 @@ from format.first_page import FirstPage
 from format.records import Superblock
 from format.sealing import ImageKey, without_recipients
 from linux import kmsg
+from linux.tasks import forbid_core_dump
 from resume.check import Machine, check_kernel
 from resume.report import Report
 from seal.ask import Asking
@@ -88,5 +89,6 @@ def unsealing_here(
     trust = read_trust()
     if trust is None:
         return None
+    forbid_core_dump()
     asking = Asking() if asks and trust.asks else Nobody()
     return Unsealing(trust, Opening(asking, find, partial(report, kmsg.ERR)))

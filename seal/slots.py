@@ -16,7 +16,7 @@ from linux.open_file import OpenFile, read_whole
 from seal import age
 from seal.recipients import ByPin, Recipient, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from seal.tpm import PCRS, Sealed, Tpm
-from state.files import read_text, write_bytes
+from state.files import read_text, remove, write_bytes
 from store.locate import name_of
 from store.place import place_of
 
@@ -67,14 +67,15 @@ class KeyFileSlot(NamedTuple):
     page: int = 0
 
     def ready(self, _tpm: Tpm) -> "KeyFileSlot":
-        """Return it with the place where the file is now.
+        """Return it with the place where the file is now, and the key that is in it.
 
-        Raises StoreRefusedError, DeviceNotFoundError, UnreadableError, and ConfigurationError for
-        a file that is another's.
+        That is another than the slot's if the power was cut while it was made anew. Raises
+        StoreRefusedError, DeviceNotFoundError, UnreadableError, and ConfigurationError for a file
+        that is none of ours.
         """
         place = place_of(self.path)
-        read_key_file(self)
-        return self._replace(device=name_of(place.device), page=place.page)
+        public = sodium.public_of(read_private(self.path))
+        return self._replace(recipient=public, device=name_of(place.device), page=place.page)
 
     def wrap(self, secret: bytes) -> Recipient:
         """Return the recipient in an image with this key."""
@@ -202,16 +203,34 @@ def write_key_file(path: str, private: bytes) -> KeyFileSlot:
     return slot
 
 
+def replace_key_file(path: str, private: bytes) -> KeyFileSlot:
+    """As write_key_file, in place of the file that is there: one of both is, at each moment."""
+    beside = f"{path}.new"
+    remove(beside)
+    slot = write_key_file(beside, private)
+    with Attempt("write", path):
+        os.replace(beside, path)
+    return slot._replace(path=os.path.abspath(path))
+
+
 def read_key_file(slot: KeyFileSlot) -> bytes:
     """Return the private key in the file.
 
     Raises UnreadableError, and ConfigurationError for a file that is another's.
     """
-    with Attempt("read", slot.path):
-        data = read_whole(slot.path, PAGE_SIZE)
-    private = private_in(data)
-    if private is None or sodium.public_of(private) != slot.recipient:
+    private = read_private(slot.path)
+    if sodium.public_of(private) != slot.recipient:
         raise ConfigurationError(f"{slot.path} is not the key file that was made here")
+    return private
+
+
+def read_private(path: str) -> bytes:
+    """Return the private key in a key file. Raises UnreadableError, ConfigurationError."""
+    with Attempt("read", path):
+        data = read_whole(path, PAGE_SIZE)
+    private = private_in(data)
+    if private is None:
+        raise ConfigurationError(f"{path} is not a key file that was made here")
     return private
 
 

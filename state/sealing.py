@@ -8,6 +8,8 @@ from errors import ConfigurationError
 from state.files import read_text
 
 PATH = "/var/lib/torpor/sealing"
+UNFINISHED = "/var/lib/torpor/sealing.unfinished"
+"""There while the initramfs may trust another sender than that file does."""
 _HEAD = "# Written by torpor enable; the initramfs holds a copy.\n"
 _ANSWERS = {True: "yes", False: "no"}
 _DIGITS = 64

@@ -1,13 +1,14 @@
 """What `torpor hibernate` asks before it hibernates; imported while the working set is recorded."""
 
 import argparse
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from errors import NotReadyError, StoreRefusedError, TorporError
 from hibernate.attempts import carry_out
 from hibernate.plan import Plan
-from linux import cmdline
+from linux import cmdline, tasks
 from linux.kmsg import Log
 from linux.root import HOST
 from state import sealing
@@ -54,12 +55,18 @@ def hibernate(
 def _sender() -> "Sender | None":
     """Return who seals the image, None where sealing is off; warn of keys that it is not for.
 
-    Raises as Sender.here.
+    Raises as Sender.here, and NotReadyError where the next boot may refuse what is written now.
     """
+    if os.path.lexists(sealing.UNFINISHED):
+        raise NotReadyError(
+            "a change of what seals images was cut off: the next boot may trust another sender",
+            "finish it: torpor enable",
+        )
     if not sealing.is_on():
         return None
     from seal.sender import Sender  # libsodium, where sealing is on
 
+    tasks.forbid_core_dump()
     sender = Sender.here()
     for trouble in sender.troubles if sender else ():
         warn(trouble, "torpor key list says what else opens it")

@@ -4,21 +4,20 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from errors import SetupError, UsageError
-from seal.age import recipient_text
+from seal.age import new_identity, recipient_text
 from seal.slots import (
     KeyFileSlot,
     PassphraseSlot,
     Slot,
     TpmSlot,
     kind_of,
-    read_key_file,
-    write_key_file,
+    read_private,
+    replace_key_file,
 )
 from seal.tpm import Tpm
-from state import files
 from torpor.enable.keys import Sealed, put, sealed
 from torpor.enable.system import System
-from torpor.new_keys import KEY_FILE, file_of, new_slot, recovery_slot
+from torpor.new_keys import file_of, new_slot, recovery_slot
 
 _OFF = "switch it on: torpor enable --seal KIND"
 
@@ -107,10 +106,8 @@ def rotate(system: System, names: list[str], tpm: Tpm, undo: ExitStack) -> bool:
 def _rotated(slot: Slot, tpm: Tpm, undo: ExitStack) -> Slot:
     if not isinstance(slot, KeyFileSlot):
         return new_slot(kind_of(slot), tpm, undo)
-    private = read_key_file(slot)
-    files.remove(slot.path)
-    undo.callback(write_key_file, slot.path, private)
-    return new_slot(f"{KEY_FILE}={slot.path}", tpm, undo)
+    undo.callback(replace_key_file, slot.path, read_private(slot.path))
+    return replace_key_file(slot.path, new_identity())
 
 
 def _check_name(name: str, slots: dict[str, Slot]) -> None:

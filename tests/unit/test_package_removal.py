@@ -10,6 +10,7 @@ from initramfs.generators.find import GENERATORS
 from state.location import PATH as LOCATION
 from state.location import Location
 from state.sealing import PATH as SEALING
+from state.sealing import UNFINISHED
 from tests.initramfs.installed import on_a_copy
 from tests.tools import ROOT, put
 from torpor.enable.enable import LOGIND, SLEEP
@@ -21,6 +22,7 @@ WRITTEN = {
     **{one.configuration: f"{NOTE}x=y\n" for one in GENERATORS},
     LOCATION: Location("/dev/sda2").build(),
     SEALING: f"{NOTE}tpm2=no\n",
+    UNFINISHED: NOTE,
 }
 """All that enable may write."""
 SPEC = (ROOT / "package/rpm/torpor.spec").read_text()
@@ -60,7 +62,7 @@ def _tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("removal", REMOVALS)
 @pytest.mark.parametrize("torpor", TORPORS)
 def test_where_torpor_does_not_start(removal: str, torpor: str, tree: Path, tmp_path: Path) -> None:
-    ends = ("torpor.conf", "torpor", "location", "sealing")
+    ends = ("torpor.conf", "torpor", "location", "sealing", "unfinished")
     assert all(path.endswith(ends) for path in WRITTEN)
     if (text := TORPORS[torpor]) is not None:
         put(tree, {"usr/bin/torpor": text})

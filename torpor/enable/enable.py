@@ -11,8 +11,10 @@ from initramfs.generators.layers import to_open
 from linux import programs, stack
 from linux.kmsg import Log
 from linux.root import HOST, Root
+from state import files
 from state.location import PATH as LOCATION
 from state.sealing import PATH as SEALING
+from state.sealing import UNFINISHED
 from store.choose import Settings, location_of
 from store.find import Found
 from torpor.enable.announce import announce, retract
@@ -74,6 +76,7 @@ def enable(
     with ExitStack() as undo:
         again = undo.enter_context(ExitStack())  # unwound when all files are as they were
         if first:
+            system.write(UNFINISHED, NOTE, undo)
             first(undo)
         system.write(LOCATION, target.location.build(), undo)
         if text := generator.text(target):
@@ -115,6 +118,7 @@ def rebuild(system: System, generator: Generator, say: Log) -> None:
             raise SetupError(
                 f"the initramfs cannot be rebuilt: {error}", f"see what it says: {line}"
             ) from error
+    system.remove(UNFINISHED)
 
 
 def _rebuild_again(system: System, generator: Generator, say: Log) -> None:
@@ -148,7 +152,10 @@ def disable(system: System, say: Log, look: Look | None) -> list[str]:
 
     Return what is left to say. Raises SetupError, UnreadableError.
     """
+    if look and system.exists(SEALING):
+        files.write_text(system.path(UNFINISHED), NOTE)
     removed = [
+        system.exists(UNFINISHED),
         system.remove(SEALING),
         system.remove(LOCATION),
         *[system.remove(generator.configuration) for generator in GENERATORS],
@@ -157,6 +164,7 @@ def disable(system: System, say: Log, look: Look | None) -> list[str]:
     generator = find_generator(system)
     if any(removed) and look and generator is not None:
         rebuild(system, generator, say)
+    system.remove(UNFINISHED)
     is_retracted = retract()
     if not any(removed):
         say("torpor is not enabled: nothing changed")

@@ -28,9 +28,9 @@ from seal.slots import (
 from seal.tpm import Tpm
 from state import files
 from state.sealing import PATH as TRUST
-from state.sealing import Trust, read_trust
+from state.sealing import UNFINISHED, Trust, read_trust
 from torpor.enable.enable import Look, rebuilt
-from torpor.enable.system import System
+from torpor.enable.system import NOTE, System
 
 
 class Sealed(NamedTuple):
@@ -71,7 +71,11 @@ def put(
     _keep(system.path(SLOTS), undo)
     write_keys(Keys(slots, counter if needs_tpm else 0), system.path(SLOTS))
     asks = any(isinstance(slot, PassphraseSlot | TpmPinSlot) for slot in slots.values())
-    return system.write(TRUST, Trust(sender, needs_tpm=needs_tpm, asks=asks).build(), undo)
+    text = Trust(sender, needs_tpm=needs_tpm, asks=asks).build()
+    if system.text(TRUST) != text:
+        system.write(UNFINISHED, NOTE, undo)
+    is_changed = system.write(TRUST, text, undo)
+    return is_changed or system.exists(UNFINISHED)
 
 
 def _counter(tpm: Tpm, before: int, undo: ExitStack) -> int:

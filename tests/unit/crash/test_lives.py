@@ -143,8 +143,11 @@ def test_lives(
     live_through(Machine(kind, tmp_path, boot, monkeypatch), examples, monkeypatch)
 
 
-@EXAMPLES
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    ("kind", "examples"),
+    [(KINDS[0], 4), *(pytest.param(kind, 1000, marks=pytest.mark.long) for kind in KINDS)],
+    ids=["few", *(kind.name for kind in KINDS)],
+)
 def test_lives_that_a_tpm_counts(
     kind: Kind, examples: int, tmp_path: Path, boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,107 @@
+"""What is left of an image's key: nothing on the disk, in no core dump, in no swap."""
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from format.sealing import ImageKey
+from linux import tasks
+from resume import unsealing
+from seal.sender import Sender
+from tests.tools import ROOT
+from tests.unit.booting import Boot
+from tests.unit.fake_snapshot import FakeSnapshot, Restored
+from tests.unit.marked import Made
+from tests.unit.sealing import PASSPHRASE, Typist, passphrase_slot, sender, trusted
+from tests.unit.test_sealed_boots import KNOWN, seal
+from torpor import hibernation
+
+_DUMPABLE = """
+import ctypes
+from resume import unsealing
+from state import sealing
+sealing.PATH = __import__("sys").argv[1]
+unsealing.unsealing_here(lambda _name: None, asks=False)
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+"""
+
+
+@pytest.fixture(name="made")
+def _made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ImageKey, list[bytes]]]:
+    """All keys that are made, each with what it is at first."""
+    made: list[tuple[ImageKey, list[bytes]]] = []
+    original = ImageKey.__init__
+
+    def keep(key: ImageKey, secret: bytes, image_uuid: UUID) -> None:
+        original(key, secret, image_uuid)
+        made.append((key, [bytes(each) for each in key._all()]))
+
+    monkeypatch.setattr(ImageKey, "__init__", keep)
+    monkeypatch.setattr(unsealing, "Asking", lambda: Typist(PASSPHRASE))
+    return made
+
+
+def test_nothing_is_left_when_the_kernel_is_asked(
+    hibernated: Path, boot: Boot, device: FakeSnapshot, made: list[tuple[ImageKey, list[bytes]]]
+) -> None:
+    trusted()
+    seal(hibernated, Made(sender=sender(passphrase_slot())))
+    made.clear()
+    left: list[bytes] = []
+    buffers: list[bytes] = []
+
+    def look() -> None:
+        disk = hibernated.read_bytes()
+        ((key, secrets),) = made
+        left.extend(one for one in [*secrets, *KNOWN] if one in disk)
+        buffers.extend(bytes(each) for each in key._all())
+
+    device.before["atomic_restore"] = look
+    with pytest.raises(Restored):
+        boot.resume(f"resume={hibernated}")
+    assert not left
+    assert buffers == [bytes(32)] * 3
+
+
+def test_keys_are_in_no_swap() -> None:
+    """Their pages are locked, says the kernel."""
+    key = ImageKey(os.urandom(32), UUID(int=1))
+    for each in key._all():
+        at = ctypes.addressof(ctypes.c_char.from_buffer(each))
+        assert "lo" in flags_of(at)
+
+
+def flags_of(address: int) -> set[str]:
+    """Return the VmFlags of the mapping at an address."""
+    found: set[str] = set()
+    inside = False
+    for line in Path("/proc/self/smaps").read_text("ascii", "replace").splitlines():
+        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(bounds[1], 16) <= address < int(bounds[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            found = set(line.split()[1:])
+    return found
+
+
+def test_a_resumer_that_opens_images_dumps_no_core(tmp_path: Path) -> None:
+    trusted()
+    kept = tmp_path / "kept/sealing"
+    words = [sys.executable, "-c", _DUMPABLE, str(kept)]
+    said = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert said.stdout == "0\n"
+
+
+def test_a_hibernation_that_seals_dumps_no_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From before the seed of the sender is read."""
+    trusted()
+    steps: list[str] = []
+    monkeypatch.setattr(tasks, "forbid_core_dump", lambda: steps.append("no core"))
+    monkeypatch.setattr(Sender, "here", lambda: steps.append("seed"))
+    assert hibernation._sender() is None
+    assert steps == ["no core", "seed"]
