@@ -23,7 +23,7 @@ _LARGEST = 64 << 10
 """Bytes of a file with an identity."""
 
 
-def read_identity(path: str) -> bytes:
+def _read(path: str) -> bytes:
     """Return the private key in a file or pipe. Raises ConfigurationError, UnreadableError."""
     with Attempt("read", path):
         data = read_whole(path, _LARGEST, waits=True)  # for a shell's <(command)
@@ -39,7 +39,7 @@ def by_identity(path: str) -> Callable[[Buffer], ImageKey]:
     It raises ForeignError for one that is not sealed, LockedError for one that is for others.
     Raises ConfigurationError, UnreadableError.
     """
-    identity = read_identity(path)
+    identity = _read(path)
 
     def unlock(page: Buffer) -> ImageKey:
         superblock = Superblock.parse(page)

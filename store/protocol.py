@@ -184,7 +184,7 @@ class StoreSink(Sink, Protocol):
     def finish(self, image_uuid: UUID, image_size: int, key: "ImageKey | None" = None) -> Mark:
         """Wait until all that was written is there for good; return the mark that makes it visible.
 
-        `key` is that of a sealed image.         Raises NoSpaceError, UnreadableError.
+        `key` is that of a sealed image. Raises NoSpaceError, UnreadableError.
         """
 
     def close(self) -> None:
