@@ -246,6 +246,14 @@ class TpmRefusedError(LockedError):
         self.code = code
 
 
+class NoCounterError(LockedError):
+    """The TPM has no such counter: it was cleared, or somebody removed it."""
+
+
+class OtherTpmError(LockedError):
+    """The TPM is not the one that a key is of, or it was cleared since."""
+
+
 class WrongPinError(LockedError):
     """The PIN was wrong, and the TPM takes another one."""
 

@@ -19,6 +19,7 @@ from bench import (
     profile,
     record,
     scale,
+    sealed,
     start,
     working_set,
 )
@@ -59,6 +60,7 @@ def _native(folder: Path) -> tuple[list[Figure], Mapping[str, object]]:
         ("start", start.measure),
         ("image start", image_start.measure),
         ("commands", native.measure),
+        ("sealed", sealed.measure),
         ("scale", scale.measure),
         ("record", record.measure),
     ):

@@ -65,7 +65,7 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
         rounds = in_turn({name: jobs[name] for name in jobs if is_real or name not in POSSIBLE})
         size = stream.stat().st_size
         stored = image.stat().st_size
-        _print_rounds(f"{kind}: {size / 1e6:.0f} MB in {stored / 1e6:.0f} MB", size, rounds)
+        print_rounds(f"{kind}: {size / 1e6:.0f} MB in {stored / 1e6:.0f} MB", size, rounds)
         figures += _figures(kind, rounds)
         if is_real:
             peaks, report["memory"] = memory.measure(stream, image)
@@ -89,11 +89,11 @@ def _jobs(stream: Path, image: Path, packed: Path) -> dict[str, Job]:
     """
     zst = packed.with_suffix(".zst")
     return {
-        "torpor pack": _anew(image, command(TORPOR, "pack", stream, image)),
+        "torpor pack": anew(image, command(TORPOR, "pack", stream, image)),
         PACK_LIMIT: _limit("pack", stream, stream.parent),
-        "lz4 -1": _anew(packed, command("lz4", "-1", stream, packed)),
-        "zstd -1 -T2": _anew(zst, command("zstd", "-1", "-T2", stream, "-o", zst)),
-        TWO_PACK: _anew(image, command(*on_processors(2), TORPOR, "pack", stream, image)),
+        "lz4 -1": anew(packed, command("lz4", "-1", stream, packed)),
+        "zstd -1 -T2": anew(zst, command("zstd", "-1", "-T2", stream, "-o", zst)),
+        TWO_PACK: anew(image, command(*on_processors(2), TORPOR, "pack", stream, image)),
         TWO_KERNEL: _kernel_save(stream, kernel_save.threads_for(2)),
         TWO_KERNEL_3: _kernel_save(stream, kernel_save.MOST_THREADS),
         SERIAL: _limit("serial", stream),
@@ -107,7 +107,7 @@ def _jobs(stream: Path, image: Path, packed: Path) -> dict[str, Job]:
     }
 
 
-def _anew(output: Path, job: Job) -> Job:
+def anew(output: Path, job: Job) -> Job:
     """Take away what the command wrote the last time, before its time begins.
 
     torpor pack keeps it until the new image is whole, and would write to memory that nobody has
@@ -130,7 +130,8 @@ def _kernel_save(stream: Path, threads: int) -> Job:
     return lambda: run_measured([*program, str(stream), str(stream.parent), str(threads)])
 
 
-def _print_rounds(title: str, size: int, rounds: Rounds) -> None:
+def print_rounds(title: str, size: int, rounds: Rounds) -> None:
+    """Print what the commands took for a stream of so many bytes."""
     rows = [
         [
             name,

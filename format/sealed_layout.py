@@ -58,9 +58,10 @@ ToTpmAndPin = Struct(
     *_SEALED_BY_TPM,
     "pin_public" / _SHORT,
     "pin_private" / _SHORT,
-    "wrapped" / each(Struct("recipient" / Bytes(32), "share" / Bytes(32), "secret" / Bytes(64))),
+    "locked" / Bytes(160),
     Terminated,
 )
+ByPin = Struct("salt" / Bytes(32), "wrapped" / each(Wrapped), Terminated)
 
 KEY_FILE_MAGIC = b"TORPKEYF"
 KeyFile = Struct("magic" / Default(Bytes(8), KEY_FILE_MAGIC), "private" / Bytes(32), Padding(4056))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from errors import DamagedError, LockedError
+from errors import DamagedError, ForeignError, LockedError
 from format import PAGE_SIZE, layout, sealed_layout, sodium
 from format.checksum import Buffer, seed, with_checksum
 
@@ -130,9 +130,17 @@ def is_signed(superblock: Buffer, sender: bytes) -> bool:
 
 
 def check_superblock(superblock: Buffer, key: ImageKey) -> None:
-    """Raise DamagedError unless the superblock is the one that was sealed with the key."""
+    """Raise DamagedError unless the superblock is the one that was sealed with the key.
+
+    Raises ForeignError if its sender, whoever that is, has not signed it: who knows the public keys
+    of a machine can seal an image for it, and name its sender.
+    """
     if not key.is_tagged(superblock[:_TAG_AT], superblock[_TAG_AT:_SIGNATURE_AT]):
         raise DamagedError("superblock is not what was sealed")
+    sender = bytes(superblock[_SEAL_AT : _SEAL_AT + sodium.KEY_SIZE])
+    is_nobodys = not any((*sender, *superblock[_SIGNATURE_AT:_END]))
+    if not is_nobodys and not is_signed(superblock, sender):
+        raise ForeignError("the image is not signed by the sender that it names")
 
 
 def without_recipients(superblock: Buffer, image_uuid: UUID) -> bytes:

@@ -99,7 +99,7 @@ def _make_safe(store: Store) -> None:
         raise KernelRefusedError(f"memory cannot be locked: {error}", _NO_MEMORY) from error
     tasks.forbid_core_dump()  # onto a frozen file system, it would never end
     if store.slot.holds_image():
-        store.slot.clear()
+        store.slot.discard()
 
 
 def _lower(reserve: Reserve, log: Log) -> bool:

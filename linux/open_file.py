@@ -27,12 +27,15 @@ class OpenFile:
         os.close(self.fd)
 
 
-def read_whole(path: str, most: int) -> bytes:
-    """Return the contents of a file, one in /proc too. Waits for nobody to write into a pipe.
+def read_whole(path: str, most: int, *, waits: bool = False) -> bytes:
+    """Return the contents of a file, one in /proc too.
 
+    Of a pipe it returns what is there; if it `waits`, what those who have it open write.
     Raises OSError, EFBIG for more than `most` bytes.
     """
     with OpenFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+        if waits:
+            os.set_blocking(file.fd, True)
         data = bytearray()
         while len(data) <= most and (piece := os.read(file.fd, _PIECE)):
             data += piece

@@ -14,8 +14,8 @@ from resume.find import find
 from resume.outcome import Outcome
 from resume.report import Report, show, to_console, to_kernel_log, to_stderr
 from resume.request import Request, read_request
+from resume.shutting import shut_after
 from resume.wait import Waiting, wait_beside_loop
-from state.sealing import read_trust
 
 
 def main() -> int:
@@ -33,7 +33,12 @@ def main() -> int:
         return error.exit_code
     if arguments.wait:
         return _wait(arguments)
-    report = to_stderr if arguments.dry_run else to_kernel_log
+    if arguments.dry_run:
+        return _run(arguments, to_stderr)
+    return shut_after(lambda: _run(arguments, to_kernel_log), to_kernel_log)
+
+
+def _run(arguments: Arguments, report: Report) -> int:
     try:
         if arguments.dry_run:
             rehearse(arguments.cmdline, report)
@@ -47,7 +52,6 @@ def main() -> int:
     outcome.say(report)
     if not arguments.dry_run:
         outcome.leave_behind(report)
-        _shut_tpm(report)
     return outcome.error.exit_code
 
 
@@ -79,21 +83,6 @@ def rehearse(text: str | None, report: Report) -> None:
         from resume.images import check_best
 
         check_best(found, request, waiting, report)
-
-
-def _shut_tpm(report: Report) -> None:
-    """Have the TPM open no image any more in this boot, which goes on to run other programs.
-
-    Whoever came to a shell of the same initramfs would have what was measured, too.
-    """
-    try:
-        trust = read_trust()
-        if trust and trust.needs_tpm:
-            from seal.tpm import Tpm  # subprocess, where a TPM is asked
-
-            Tpm().shut()
-    except TorporError as error:
-        report(kmsg.WARNING, f"the TPM still opens what was sealed for this boot: {error}")
 
 
 def _wait(arguments: Arguments) -> int:

@@ -50,7 +50,7 @@ def restore_best(found: list[Found], request: Request, waiting: Waiting, report:
     if found[0].is_kernels:
         _hand_over(found[0], request, report)
     with ExitStack() as files:
-        unsealing = _unsealing(waiting, asks=True)
+        unsealing = _unsealing(waiting, report, asks=True)
         candidates = candidates_of(found, _here(request), files, os.O_RDWR, unsealing)
         try:
             request.refuse_forbidden()
@@ -70,7 +70,7 @@ def check_best(found: list[Found], request: Request, waiting: Waiting, report: R
     if found[0].is_kernels:
         raise NoImageError(f"no image: {found[0].first.describe(found[0].path)}")
     with ExitStack() as files:
-        unsealing = _unsealing(waiting, asks=False)
+        unsealing = _unsealing(waiting, report, asks=False)
         candidates = candidates_of(found, _here(request), files, os.O_RDONLY, unsealing)
         _, image = _choose(candidates, waiting, report)
         _check_stream(image, report)
@@ -78,7 +78,7 @@ def check_best(found: list[Found], request: Request, waiting: Waiting, report: R
 
 def check_file(path: str, request: Request, waiting: Waiting, report: Report) -> None:
     """Check the image in an ordinary file or in a copy of a device, as check_best does."""
-    unsealing = _unsealing(waiting, asks=False)
+    unsealing = _unsealing(waiting, report, asks=False)
     with open_image(path, unsealing.key_of if unsealing else None) as source:
         mark = source.mark if isinstance(source, BlockSource) else None
         image = ImageReader(source)
@@ -101,13 +101,13 @@ def _here(request: Request) -> Machine:
     return Machine.here(request.machine_id)
 
 
-def _unsealing(waiting: Waiting, *, asks: bool) -> "Unsealing | None":
+def _unsealing(waiting: Waiting, report: Report, *, asks: bool) -> "Unsealing | None":
     """Return what opens sealed images, None where sealing is off: most boots import nothing."""
     if not sealing.is_on():
         return None
     from resume.unsealing import unsealing_here
 
-    return unsealing_here(waiting.find, asks=asks)
+    return unsealing_here(waiting.find, report, asks=asks)
 
 
 def _choose(

@@ -24,9 +24,9 @@ _LARGEST = 64 << 10
 
 
 def read_identity(path: str) -> bytes:
-    """Return the private key in a file. Raises ConfigurationError, UnreadableError."""
+    """Return the private key in a file or pipe. Raises ConfigurationError, UnreadableError."""
     with Attempt("read", path):
-        data = read_whole(path, _LARGEST)
+        data = read_whole(path, _LARGEST, waits=True)  # for a shell's <(command)
     try:
         return age.parse_identity(data.decode("utf-8", "replace"))
     except ConfigurationError as error:

@@ -13,7 +13,7 @@ from format.sealing import ImageKey, Seal, is_signed
 from linux import block
 from seal import age, recipients
 from seal.age import Wrapped
-from seal.recipients import Recipient, ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
+from seal.recipients import ByPin, Recipient, ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from seal.slots import private_in
 from seal.tpm import Sealed, Tpm
 from state.sealing import Trust
@@ -58,13 +58,21 @@ def check_sender(superblock: Buffer, trust: Trust) -> None:
 class Opening:
     """The ways to the keys of images at this boot; what needs nobody comes first."""
 
-    def __init__(self, asking: Asking, find: Callable[[str], str | None]) -> None:
-        """`find` returns the path of the device that a name is of, None where it is not there."""
+    def __init__(
+        self, asking: Asking, find: Callable[[str], str | None], say: Callable[[str], None]
+    ) -> None:
+        """`find` returns the path of the device that a name is of, None where it is not there.
+
+        To `say` goes a line for each way that does not open an image, before the next one is tried.
+        """
         self._asking = asking
         self._find = find
+        self._say = say
         self._tpm = Tpm()
-        self._counters: set[int] = set()
-        """NV indices that say that the image they are asked about is the newest."""
+        self._counts: dict[Seal, int] = {}
+        """What the counters say, by which these images are the newest."""
+        self._uncounted: dict[Seal, str] = {}
+        """Why a counter says nothing."""
 
     def check_counter(self, seal: Seal, attempts: int) -> None:
         """Raise SpentError if the TPM has counted since the image was made, but for its attempts.
@@ -77,19 +85,30 @@ class Opening:
             return
         try:
             count = self._tpm.read_counter(seal.counter_index)
-        except LockedError:
+        except LockedError as error:
+            self._uncounted[seal] = f": {error}"
             return
         if count != seal.counter + attempts:
             raise SpentError(
                 "the image is not restored any more: by the counter of the TPM it is a copy of one "
                 "that was restored or discarded"
             )
-        self._counters.add(seal.counter_index)
+        self._counts[seal] = count
 
     def count(self, seal: Seal) -> None:
-        """Have the TPM count, so that no copy of the image is restored. Raises LockedError."""
-        if seal.counter_index in self._counters:
-            self._tpm.increment(seal.counter_index)
+        """Have the TPM count, so that no copy of the image is restored.
+
+        Raises LockedError if it has not counted; one that has, and then fails, is asked once more.
+        """
+        if seal not in self._counts:
+            return
+        try:
+            count = self._tpm.increment(seal.counter_index)
+        except LockedError:
+            count = self._tpm.read_counter(seal.counter_index)
+            if count == self._counts[seal]:
+                raise
+        self._counts[seal] = count
 
     def key(self, superblock: Superblock) -> ImageKey:
         """Return the key of an image whose superblock is authenticated.
@@ -102,37 +121,49 @@ class Opening:
             raise ForeignError("the image is not sealed")
         if not seal.recipients:
             raise SpentError("the image is not restored any more: its key was overwritten")
-        reasons = []
-        for one in sorted(recipients.parse(seal.recipients), key=_order):
+        reasons, ways = self._why_uncounted(seal), self._ways(seal)
+        locked = [one for one in ways if isinstance(one, ToPassphrase)]
+        for one in [one for one in ways if one not in locked[1:]]:
+            if reasons:
+                self._say(f"the image is not open yet: {reasons[-1]}; trying the next key")
             try:
-                secret = self._secret(one)
-                self._check_counted(one, seal)
-                return ImageKey(secret, superblock.image_uuid)
+                return ImageKey(self._secret(one, locked), superblock.image_uuid)
             except TorporError as error:
                 reasons.append(str(error))
         raise LockedError(f"the image cannot be opened: {'; '.join(reasons) or 'by nothing here'}")
 
-    def _check_counted(self, one: Recipient, seal: Seal) -> None:
-        """Raise LockedError if the TPM could open a copy: anybody's system can remove its counter.
+    def _ways(self, seal: Seal) -> list[Recipient]:
+        """Return the recipients to try, in that order.
 
-        A TPM that was cleared has no way to the key left, so nothing is lost by that.
+        Not the TPM if it could open a copy: anybody's system can remove its counter. One that was
+        cleared has no way to the key left, so nothing is lost by that.
         """
-        is_counted = not seal.counter_index or seal.counter_index in self._counters
-        if isinstance(one, ToTpm | ToTpmAndPin) and not is_counted:
-            raise LockedError("the TPM does not say whether the image is the newest")
+        found = sorted(recipients.parse(seal.recipients), key=_order)
+        if self._why_uncounted(seal):
+            return [one for one in found if not isinstance(one, ToTpm | ToTpmAndPin)]
+        return found
 
-    def _secret(self, one: Recipient) -> bytes:
-        """Return the image's key by one of the ways. Raises LockedError."""
+    def _why_uncounted(self, seal: Seal) -> list[str]:
+        if not seal.counter_index or seal in self._counts:
+            return []
+        why = self._uncounted.get(seal, ", which was not asked")
+        return [f"the TPM does not say whether the image is the newest{why}"]
+
+    def _secret(self, one: Recipient, locked: list[ToPassphrase]) -> bytes:
+        """Return the image's key by one of the ways; by passphrase all those that are `locked`.
+
+        Raises LockedError.
+        """
         match one:
             case ToKeyFile():
                 return _for(self._from_file(one), one.wrapped)
             case ToPassphrase():
-                return _for(self._from_passphrase(one), one.wrapped)
+                return self._by_passphrase(locked)
             case ToTpm():
                 return _unwrapped(self._from_tpm(one), one.locked)
             case ToTpmAndPin():
-                secret = self._from_tpm(one)
-                return _unwrapped(secret, _for(self._from_pin(one), one.wrapped))
+                by_pin = ByPin.parse(_unwrapped(self._from_tpm(one), one.locked))
+                return _for(self._from_pin(one, by_pin.salt), by_pin.wrapped)
             case ToKey():
                 raise LockedError("it is sealed for a key that this boot does not have")
 
@@ -140,14 +171,14 @@ class Opening:
         pcrs = tuple(pcr for pcr in range(32) if one.pcrs >> pcr & 1)
         return self._tpm.unseal(Sealed(one.parent, one.public, one.private), pcrs)
 
-    def _from_pin(self, one: ToTpmAndPin) -> bytes:
+    def _from_pin(self, one: ToTpmAndPin, salt: bytes) -> bytes:
         sealed = Sealed(one.parent, one.pin_public, one.pin_private)
         for nth in range(TRIES):
             pin = self._asking.pin(_AGAIN if nth else "PIN of the hibernated session")
             if pin is None:
                 break
             with suppress(WrongPinError):
-                return self._tpm.unseal_with_pin(sealed, pin)
+                return self._tpm.unseal_with_pin(sealed, pin, salt)
         raise LockedError("no PIN was typed that opens it")
 
     def _from_file(self, one: ToKeyFile) -> bytes:
@@ -164,15 +195,14 @@ class Opening:
             raise LockedError(f"the key file is not in page {one.page} of {path} any more")
         return identity
 
-    def _from_passphrase(self, one: ToPassphrase) -> bytes:
-        if one.passes not in _PASSES or one.kibibytes not in _KIBIBYTES:
+    def _by_passphrase(self, several: list[ToPassphrase]) -> bytes:
+        """Ask once for all of them: each may be what is typed."""
+        if any(one.passes not in _PASSES or one.kibibytes not in _KIBIBYTES for one in several):
             raise LockedError("the passphrase takes more than a boot may give")
         for typed in self._typed():
-            key = sodium.stretch(typed, one.salt, one.passes, one.kibibytes << 10)
-            if key is None:
-                raise LockedError(f"the passphrase takes {one.kibibytes >> 10} MiB of memory")
-            if identity := sodium.unwrap(key, one.locked):
-                return identity
+            for one in several:
+                if identity := _stretched(one, typed):
+                    return _for(identity, one.wrapped)
         raise LockedError("no passphrase was typed that opens it")
 
     def _typed(self) -> Iterator[bytes]:
@@ -184,6 +214,14 @@ class Opening:
             if not answers:
                 return
             yield from answers
+
+
+def _stretched(one: ToPassphrase, typed: bytes) -> bytes | None:
+    """Return the private key that the passphrase unlocks. Raises LockedError."""
+    key = sodium.stretch(typed, one.salt, one.passes, one.kibibytes << 10)
+    if key is None:
+        raise LockedError(f"the passphrase takes {one.kibibytes >> 10} MiB of memory")
+    return sodium.unwrap(key, one.locked)
 
 
 def _for(identity: bytes, wrapped: Wrapped) -> bytes:

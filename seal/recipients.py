@@ -5,7 +5,7 @@ an image in a file with a key of his own.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from errors import TorporError
 from format import layout, sealed_layout
@@ -66,9 +66,27 @@ class ToTpmAndPin(NamedTuple):
     private: bytes
     pin_public: bytes
     pin_private: bytes
-    """The private key of `wrapped`, sealed in the TPM with the PIN."""
+    """The private key that the image's is wrapped for, sealed in the TPM with the PIN."""
+    locked: bytes
+    """ByPin, locked by the secret."""
+
+
+class ByPin(NamedTuple):
+    """What it takes besides the PIN."""
+
+    salt: bytes
+    """Of seal.tpm.Tpm.seal_with_pin: secret."""
     wrapped: Wrapped
-    """What ToTpm has as `locked`."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Return what the bytes say. Raises DamagedError."""
+        fields = layout.parse(sealed_layout.ByPin, data, "superblock has no salt for the PIN")
+        return layout.filled(cls, fields, wrapped=layout.filled(Wrapped, fields.wrapped))
+
+    def build(self) -> bytes:
+        """Return it as bytes."""
+        return layout.build(sealed_layout.ByPin, self)
 
 
 Recipient = ToKey | ToPassphrase | ToKeyFile | ToTpm | ToTpmAndPin

@@ -1,18 +1,20 @@
 """Seals the images that this machine writes, without asking anybody."""
 
 import os
+from contextlib import suppress
 from typing import Self
 from uuid import UUID
 
-from errors import Attempt, LockedError, StateError, TorporError
+from errors import LockedError, NoCounterError, StateError, TorporError, TpmRefusedError
 from format import sodium
 from format.sealing import ImageKey, Seal, Sealing
-from linux.open_file import read_whole
 from seal import recipients, slots
-from seal.slots import Keys, Ready, read_keys
+from seal.slots import Keys, Ready, read_keys, write_keys
 from seal.tpm import Tpm
-from state.files import write_bytes
+from state.files import read_bytes, write_bytes
 from state.sealing import Trust, read_trust
+
+_ANEW = "make all keys anew: torpor key rotate"
 
 
 class Sender:
@@ -53,7 +55,17 @@ class Sender:
         Raises ConfigurationError, StateError, UnreadableError, and as the constructor.
         """
         trust = read_trust()
-        return None if trust is None else cls(read_seed(trust), read_keys())
+        if trust is None:
+            return None
+        seed, keys, tpm = read_seed(trust), read_keys(), Tpm()
+        counted = _counted_anew(keys, tpm)
+        sender = cls(seed, counted or keys, tpm)
+        if counted:
+            sender.troubles.append(
+                "the TPM's counter was gone, since the TPM was cleared or somebody took it away: "
+                "a new one counts"
+            )
+        return sender
 
     def again(self) -> Self:
         """Return what seals one more image: the secrets in the TPM wrap one key each.
@@ -81,6 +93,23 @@ class Sender:
         return sodium.sign(self._seed, superblock)
 
 
+def _counted_anew(keys: Keys, tpm: Tpm) -> Keys | None:
+    """Have the TPM count anew if its counter is of no use; return the keys then.
+
+    Else whoever took it away while the machine was off could put back copies from then on. Raises
+    UnreadableError.
+    """
+    with suppress(LockedError):  # who seals by it says why
+        try:
+            if keys.counter:
+                tpm.read_counter(keys.counter)
+        except (NoCounterError, TpmRefusedError):
+            counted = keys._replace(counter=tpm.new_counter())
+            write_keys(counted)
+            return counted
+    return None
+
+
 def new_seed(path: str | None = None) -> Trust:
     """Make a new sender; return how a boot knows it. Raises UnreadableError."""
     seed = os.urandom(sodium.KEY_SIZE)
@@ -91,8 +120,11 @@ def new_seed(path: str | None = None) -> Trust:
 def read_seed(trust: Trust, path: str | None = None) -> bytes:
     """Return the sender's secret. Raises UnreadableError, StateError if it is not the trusted."""
     path = path or slots.SENDER
-    with Attempt("read", path):
-        seed = read_whole(path, sodium.KEY_SIZE)
+    seed = read_bytes(path, sodium.KEY_SIZE)
+    if seed is None:
+        raise StateError(f"there is no {path}, which signs the images", _ANEW)
     if len(seed) != sodium.KEY_SIZE or sodium.signer_of(seed) != trust.sender:
-        raise StateError(f"no boot would restore what {path} signs: it is not what sealing trusts")
+        raise StateError(
+            f"no boot would restore what {path} signs: it is not what sealing trusts", _ANEW
+        )
     return seed

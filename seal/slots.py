@@ -8,13 +8,13 @@ import json
 import os
 from typing import Any, NamedTuple
 
-from errors import Attempt, ConfigurationError, StateError
+from errors import Attempt, ConfigurationError, OtherTpmError, StateError
 from format import PAGE_SIZE, layout, sealed_layout, sodium
 from format.checksum import Buffer
 from linux.extents import overwrite_in_place
 from linux.open_file import OpenFile, read_whole
 from seal import age
-from seal.recipients import Recipient, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
+from seal.recipients import ByPin, Recipient, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from seal.tpm import PCRS, Sealed, Tpm
 from state.files import read_text, write_bytes
 from store.locate import name_of
@@ -29,6 +29,13 @@ _SHARE = 16
 """Argon2id takes that part of the memory at most: a boot has not much more than its initramfs."""
 _LEAST, _MOST = 8 << 10, 256 << 10
 """KiB of memory that Argon2id takes."""
+_SIZES = {
+    "recipient": sodium.KEY_SIZE,
+    "salt": sodium.SALT_SIZE,
+    "pin_salt": sodium.KEY_SIZE,
+    "locked": sodium.KEY_SIZE + sodium.WRAP_SIZE,
+}
+"""Bytes of what libsodium takes for granted to be so long."""
 
 
 class PassphraseSlot(NamedTuple):
@@ -90,14 +97,19 @@ class TpmPinSlot(NamedTuple):
     """As TpmSlot, and a key pair whose private key the TPM gives for a PIN only."""
 
     recipient: bytes
+    pin_salt: bytes
+    """Secret: who listens on the way to the TPM, and has no image open, lacks it."""
     parent: bytes
     public: bytes
     private: bytes
 
     def ready(self, tpm: Tpm) -> "ByTpmAndPin":
-        """As TpmSlot.ready."""
+        """As TpmSlot.ready. Raises OtherTpmError where no PIN gives the private key any more."""
         secret = os.urandom(sodium.KEY_SIZE)
-        return ByTpmAndPin(secret, tpm.seal(secret, PCRS), self)
+        sealed = tpm.seal(secret, PCRS)
+        if sealed.parent != self.parent:
+            raise OtherTpmError("the TPM was cleared, or is another one")
+        return ByTpmAndPin(secret, sealed, self)
 
 
 class ByTpm(NamedTuple):
@@ -120,9 +132,10 @@ class ByTpmAndPin(NamedTuple):
 
     def wrap(self, secret: bytes) -> Recipient:
         """Return the recipient in an image with this key."""
-        wrapped = age.wrap(self.slot.recipient, sodium.wrap(self.secret, secret))
+        by_pin = ByPin(self.slot.pin_salt, age.wrap(self.slot.recipient, secret))
+        locked = sodium.wrap(self.secret, by_pin.build())
         pin = (self.slot.public, self.slot.private)
-        return ToTpmAndPin(mask_of(PCRS), *self.sealed, *pin, wrapped)
+        return ToTpmAndPin(mask_of(PCRS), *self.sealed, *pin, locked)
 
 
 def mask_of(pcrs: tuple[int, ...]) -> int:
@@ -139,6 +152,11 @@ _KINDS: dict[str, type[Slot]] = {
     "tpm2+pin": TpmPinSlot,
 }
 _NAMES = {cls: name for name, cls in _KINDS.items()}
+
+
+def by_tpm(slot: Slot) -> bool:
+    """Return whether it takes the TPM to open what is sealed for the slot."""
+    return isinstance(slot, TpmSlot | TpmPinSlot)
 
 
 def kind_of(slot: Slot) -> str:
@@ -168,13 +186,15 @@ def new_key_file(path: str) -> KeyFileSlot:
 def write_key_file(path: str, private: bytes) -> KeyFileSlot:
     """As new_key_file, with this private key."""
     data = layout.build(sealed_layout.KeyFile, private=private)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with Attempt("write", path), OpenFile(os.open(path, flags, 0o600)) as file:
-        overwrite_in_place(file.fd)
-        os.write(file.fd, data)
-        os.fsync(file.fd)
     slot = KeyFileSlot(sodium.public_of(private), os.path.abspath(path))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with Attempt("write", path):
+        file = OpenFile(os.open(path, flags, 0o600))
     try:
+        with file, Attempt("write", path):
+            overwrite_in_place(file.fd)
+            os.write(file.fd, data)
+            os.fsync(file.fd)
         slot.ready(Tpm())
     except BaseException:
         os.unlink(path)
@@ -202,8 +222,8 @@ def new_tpm_slot(tpm: Tpm) -> TpmSlot:
 
 def new_tpm_pin_slot(tpm: Tpm, pin: bytes) -> TpmPinSlot:
     """Return a slot for the TPM and a PIN. Raises LockedError."""
-    private = age.new_identity()
-    return TpmPinSlot(sodium.public_of(private), *tpm.seal_with_pin(private, pin))
+    private, salt = age.new_identity(), os.urandom(sodium.KEY_SIZE)
+    return TpmPinSlot(sodium.public_of(private), salt, *tpm.seal_with_pin(private, pin, salt))
 
 
 def private_in(page: Buffer) -> bytes | None:
@@ -232,7 +252,10 @@ def read_keys(path: str | None = None) -> Keys:
         slots = {name: _slot(fields) for name, fields in found["slots"].items()}
         return Keys(slots, int(found["counter"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise StateError(f"{path} is not what torpor writes") from error
+        raise StateError(
+            f"{path} is not what torpor writes",
+            "make new keys: torpor enable --seal off; torpor enable --seal passphrase",
+        ) from error
 
 
 def _slot(fields: dict[str, Any]) -> Slot:
@@ -242,6 +265,8 @@ def _slot(fields: dict[str, Any]) -> Slot:
         name: bytes.fromhex(value) if types[name] is bytes else types[name](value)
         for name, value in fields.items()
     }
+    if any(len(values[name]) != size for name, size in _SIZES.items() if name in values):
+        raise ValueError
     slot: Slot = kind(**values)
     return slot
 

@@ -7,11 +7,12 @@ before, and encrypt both ways.
 """
 
 import hashlib
+import hmac
 import os
 import re
 from typing import NamedTuple
 
-from errors import LockedError, TpmRefusedError, WrongPinError
+from errors import LockedError, NoCounterError, OtherTpmError, TpmRefusedError, WrongPinError
 from seal.tpm_tools import (
     AUTH_FAIL,
     BAD_AUTH,
@@ -40,6 +41,9 @@ its stub measures there is in 4 as well), 14 (MOK, without Secure Boot no key) a
 8 and 9 also differ after another choice in GRUB's menu, or where grubenv changes from boot to boot.
 """
 
+LOADER, INITRAMFS, GRUB = 4, 9, 8
+"""What the firmware measures of the boot loader, what tells initramfs and GRUB's files from others,
+and what only GRUB extends."""
 LAST_PCR = 13
 """Zero until `shut` extends it. Besides it only systemd's stub does, for system extensions."""
 _EVENT = hashlib.sha256(b"torpor: the time to resume is over").digest()
@@ -74,17 +78,18 @@ class Sealed(NamedTuple):
 class Tpm:
     """A TPM, by the `tpm2` program; each operation ends within `seconds`.
 
+    One that took longer is asked for nothing any more: a boot would wait for it again and again.
     `tcti` is how tpm2-tools name the way to it, /dev/tpmrm0 or /dev/tpm0 unless given. Every
     method that raises, raises LockedError, and none tells a secret.
     """
 
     def __init__(self, tcti: str | None = None, seconds: float = _SECONDS) -> None:
         self._tcti, self._seconds = tcti, seconds
+        self._last: Talk | None = None
 
-    @staticmethod
-    def is_there() -> bool:
-        """Whether the kernel has a TPM, of whatever version."""
-        return any(map(os.path.exists, DEVICES))
+    def is_there(self) -> bool:
+        """Return whether there is a way to a TPM, of whatever version."""
+        return self._tcti is not None or any(map(os.path.exists, DEVICES))
 
     def seal(self, secret: bytes, pcrs: tuple[int, ...] = PCRS) -> Sealed:
         """Seal up to 128 bytes to what this boot has measured, and to a boot that is not `shut`.
@@ -101,10 +106,13 @@ class Tpm:
             talk.run("policypcr", "-Q", "-S", trial, "-l", _list(pcrs), "-f", wanted, "-L", policy)
             return _create(talk, secret, "fixedtpm|fixedparent|noda", "-L", policy)
 
-    def seal_with_pin(self, secret: bytes, pin: bytes) -> Sealed:
-        """Seal up to 128 bytes to a PIN of any length; the TPM locks after too many wrong ones."""
+    def seal_with_pin(self, secret: bytes, pin: bytes, salt: bytes) -> Sealed:
+        """Seal up to 128 bytes to a PIN of any length; the TPM locks after too many wrong ones.
+
+        Without the salt no PIN opens it, nor can one be tried.
+        """
         with self._talk() as talk:
-            password = f"file:{talk.memory(_password(pin))}"
+            password = f"file:{talk.memory(_password(pin, salt))}"
             return _create(talk, secret, "fixedtpm|fixedparent|userwithauth", "-p", password)
 
     def unseal(self, sealed: Sealed, pcrs: tuple[int, ...] = PCRS) -> bytes:
@@ -115,16 +123,16 @@ class Tpm:
             talk.run("policypcr", "-Q", "-S", session, "-l", _list(pcrs))
             return _unseal(talk, parent, sealed, "-p", f"session:{session}")
 
-    def unseal_with_pin(self, sealed: Sealed, pin: bytes) -> bytes:
+    def unseal_with_pin(self, sealed: Sealed, pin: bytes, salt: bytes) -> bytes:
         """Return the secret. Raises WrongPinError: asking again is no use after other errors.
 
         Before 5.5 tpm2-tools cannot take a password from a file for a salted session: who listens
-        then learns no PIN, but can try PINs on what was heard, without the TPM.
+        then learns no PIN, but who has the `salt` as well can try PINs on what was heard.
         """
         with self._talk() as talk:
             parent = _parent_of(talk, sealed)
             session = talk.session("--hmac-session", "-c", parent)
-            password = f"file:{talk.memory(_password(pin))}"
+            password = f"file:{talk.memory(_password(pin, salt))}"
             words = ["-p", password, "-S", str(session)]
             if talk.takes_files_with_sessions():
                 words = ["-p", f"session:{session}+{password}"]
@@ -157,13 +165,13 @@ class Tpm:
         return index
 
     def read_counter(self, index: int) -> int:
-        """Return the value of a counter; LockedError also if the index is no counter."""
+        """Return the value of a counter. Raises NoCounterError if the index is none."""
         with self._talk() as talk:
             _check_counter(talk, index)
             return _count(talk, index)
 
     def increment(self, index: int) -> int:
-        """Add one to a counter; return the new value."""
+        """Add one to a counter; return the new value. Raises as read_counter."""
         with self._talk() as talk:
             _check_counter(talk, index)
             talk.run("nvincrement", "-Q", "-C", "o", hex(index))
@@ -176,13 +184,16 @@ class Tpm:
             talk.run("nvundefine", "-Q", "-C", "o", hex(index))
 
     def _talk(self) -> Talk:
+        if self._last and self._last.took_too_long:
+            raise self._last.is_slow()
         tcti = self._tcti
         if tcti is None:
             device = next(filter(os.path.exists, DEVICES), None)
             if device is None:
                 raise LockedError("there is no TPM")
             tcti = f"device:{device}"
-        return Talk(tcti, self._seconds)
+        self._last = Talk(tcti, self._seconds)
+        return self._last
 
 
 def _primary(talk: Talk) -> tuple[Memory, bytes]:
@@ -198,7 +209,7 @@ def _primary(talk: Talk) -> tuple[Memory, bytes]:
 def _parent_of(talk: Talk, sealed: Sealed) -> Memory:
     context, name = _primary(talk)
     if name != sealed.parent:
-        raise LockedError("the TPM was cleared, or is another one")
+        raise OtherTpmError("the TPM was cleared, or is another one")
     return context
 
 
@@ -219,9 +230,9 @@ def _unseal(talk: Talk, parent: Memory, sealed: Sealed, *words: str) -> bytes:
     return secret.contents()
 
 
-def _password(pin: bytes) -> bytes:
+def _password(pin: bytes, salt: bytes) -> bytes:
     """Return what the tools take as it is: no prefix of theirs, no zero, and not too long."""
-    return hashlib.sha256(pin).hexdigest()[:32].encode()
+    return hmac.digest(salt, pin, hashlib.sha256).hex()[:32].encode()
 
 
 def _list(pcrs: tuple[int, ...]) -> str:
@@ -257,11 +268,14 @@ def _check_counter(talk: Talk, index: int) -> None:
         output = talk.run("nvreadpublic", hex(index))
     except TpmRefusedError as error:
         if error.code == HANDLE:
-            raise LockedError(f"the TPM has no counter 0x{index:08x}") from None
+            raise NoCounterError(
+                f"the TPM has no counter 0x{index:08x}: it was cleared, is another one, or "
+                "somebody removed the counter"
+            ) from None
         raise
     found = re.search(r"attributes:\s+friendly:.*\s+value: 0x([0-9A-Fa-f]+)", output)
     if not found or int(found[1], 16) >> _TYPE_SHIFT & _TYPE_MASK != _COUNTER:
-        raise LockedError(f"0x{index:08x} of the TPM is no counter")
+        raise NoCounterError(f"0x{index:08x} of the TPM is no counter")
 
 
 def _count(talk: Talk, index: int) -> int:

@@ -68,6 +68,7 @@ class Talk:
     def __init__(self, tcti: str, seconds: float) -> None:
         self._tcti, self._seconds = tcti, seconds
         self._until = time.monotonic() + seconds
+        self.took_too_long = False
         self._memories: list[Memory] = []
         self._sessions: list[Memory] = []
 
@@ -123,17 +124,19 @@ class Talk:
 
         try:
             if (left := self._until - time.monotonic()) <= 0:
-                raise self._is_slow()
+                raise self.is_slow()
             done = programs.run([PROGRAM, *words], left, [each.fd for each in self._memories])
         except subprocess.TimeoutExpired:
-            raise self._is_slow() from None
+            raise self.is_slow() from None
         except FileNotFoundError:
             raise LockedError(f"there is no program {PROGRAM}", f"install {PACKAGE}") from None
         except OSError as error:
             raise LockedError(f"cannot run {PROGRAM}: {error.strerror}") from error
         return done.stdout, done.stderr, done.returncode
 
-    def _is_slow(self) -> LockedError:
+    def is_slow(self) -> LockedError:
+        """Return the error for a TPM that took too long."""
+        self.took_too_long = True
         return LockedError(f"the TPM has not answered within {self._seconds:g} s")
 
 

@@ -4,7 +4,7 @@
 it; who can change it can change the program beside it as well.
 """
 
-from errors import ConfigurationError, command
+from errors import ConfigurationError
 from state.files import read_text
 
 PATH = "/var/lib/torpor/sealing"
@@ -38,7 +38,7 @@ class Trust:
         if len(digits) != _DIGITS or digits.strip("0123456789abcdef"):
             raise ConfigurationError(
                 f"{name} does not say who seals the images of this machine",
-                f"write it again: {command('rm', name)}; torpor enable",
+                "make new keys: torpor enable --seal off; torpor enable --seal passphrase",
             )
         tpm, asks = (values.get(key) == "yes" for key in ("tpm2", "ask"))
         return cls(bytes.fromhex(digits), needs_tpm=tpm, asks=asks)

@@ -147,12 +147,16 @@ class Slot(ABC):
             self.clear()
 
     def _wipe(self, mark: Mark, superblock: Buffer) -> None:
-        """Overwrite what the key is wrapped in, if that is the superblock of this image."""
+        """Overwrite what the key is wrapped in, if that is the superblock of this image.
+
+        Also one that a power cut has half overwritten. Raises DamagedError for another.
+        """
         from format.records import Superblock
         from format.sealing import without_recipients  # libsodium, for sealed images only
 
-        if Superblock.parse(superblock).image_uuid == mark.image_uuid:
-            self.write_superblock(mark, without_recipients(superblock, mark.image_uuid))
+        bare = without_recipients(superblock, mark.image_uuid)
+        Superblock.parse(bare)
+        self.write_superblock(mark, bare)
 
     def _own_mark(self) -> Mark:
         mark = self.mark()

@@ -1,16 +1,19 @@
 """Whether an image is as secret as what the machine keeps encrypted: it holds all of the memory."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from errors import DeviceNotFoundError, StoreRefusedError
+from errors import Attempt, DeviceNotFoundError, StoreRefusedError
 from linux import stack
 from linux.mounts import Mount, MountTable, active_swaps, read_mounts
+from linux.open_file import OpenFile
 from linux.root import HOST, Root
 from state.sealing import PATH as SEALING
 from store.choose import Doubt
 from store.find import Found, place_of_area
-from store.place import refuse_volatile
+from store.locate import node_of_number
+from store.place import mount_of, refuse_volatile
 
 _ENCRYPTING = ("ecryptfs", "fuse.cryfs", "fuse.encfs", "fuse.gocryptfs", "fuse.securefs")
 """File systems that encrypt what they keep on another one."""
@@ -28,7 +31,8 @@ def exposure(store: Found, root: Root = HOST) -> Doubt | None:
         return Doubt(
             f"{mount.mount_point} is encrypted, and the store {store.path} is not: an image "
             "there holds its key, and all else that is in memory",
-            "put the store on LUKS; see SECURITY CONSIDERATIONS in torpor(8)",
+            "have images sealed: torpor enable --seal passphrase; torpor(8) has other keys. Or "
+            "put the store on LUKS",
         )
     return None
 
@@ -60,3 +64,22 @@ def _encrypted(root: Root) -> Iterator[Mount]:
         layers = table.layers_below(mount)
         if mount.fs_type in _ENCRYPTING or any(layer.is_encrypted for layer in layers):
             yield mount
+
+
+def is_in_the_clear(path: str, root: Root = HOST) -> bool:
+    """Return whether who has the disk reads this file: nothing below its file system encrypts.
+
+    False where the file system is on no block device: nothing is known then. Raises
+    UnreadableError.
+    """
+    with Attempt("open", path):
+        file = OpenFile(os.open(root.path(path), os.O_RDONLY | os.O_CLOEXEC))
+    try:
+        with file:
+            mount = mount_of(file.fd, path, root)
+    except StoreRefusedError:
+        return False
+    numbers = MountTable([mount], root).devices_below(mount)
+    nodes = [node for number in numbers if (node := node_of_number(number, root))]
+    is_encrypted = all(stack.is_encrypted(node, root) for node in nodes)
+    return mount.fs_type not in _ENCRYPTING and not is_encrypted

@@ -31,8 +31,8 @@ SEED = bytes(range(50, 82))
 """Of a sender."""
 TAG, CHUNK_TAG = 16, 32
 PASSPHRASE = b"correct horse"
-UNSEALED = bytes(range(3, 35))
-"""What a TPM gives."""
+UNSEALED, SALT = bytes(range(3, 35)), bytes(range(220, 252))
+"""What a TPM gives; what a PIN is salted with."""
 
 
 def public_of(private: bytes) -> bytes:
@@ -118,7 +118,7 @@ def to_tpm() -> bytes:
 
 
 def to_tpm_and_pin() -> bytes:
-    both = wrapped(public_of(STRANGER), locked(UNSEALED, SECRET))
+    both = locked(UNSEALED, SALT + wrapped(public_of(STRANGER), SECRET))
     return recipient(5, _by_tpm() + text(b"of the PIN") + text(b"private") + both)
 
 

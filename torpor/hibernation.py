@@ -1,6 +1,7 @@
 """What `torpor hibernate` asks before it hibernates; imported while the working set is recorded."""
 
 import argparse
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from errors import NotReadyError, StoreRefusedError, TorporError
@@ -62,7 +63,17 @@ def _sender() -> "Sender | None":
     sender = Sender.here()
     for trouble in sender.troubles if sender else ():
         warn(trouble, "torpor key list says what else opens it")
+    _warn_of_next_boot()
     return sender
+
+
+def _warn_of_next_boot() -> None:
+    """Warn if the TPM opens no image in it; where that cannot be told, `torpor doctor` says why."""
+    from torpor.doctor.check_sealing import next_boot
+
+    with suppress(TorporError, OSError):
+        for finding in next_boot(Facts(HOST)):
+            warn(finding.message, finding.remedy)
 
 
 def _is_found(store: Found, settings: Settings) -> bool:

@@ -108,8 +108,8 @@ def _rotated(slot: Slot, tpm: Tpm, undo: ExitStack) -> Slot:
     if not isinstance(slot, KeyFileSlot):
         return new_slot(kind_of(slot), tpm, undo)
     private = read_key_file(slot)
-    undo.callback(write_key_file, slot.path, private)
     files.remove(slot.path)
+    undo.callback(write_key_file, slot.path, private)
     return new_slot(f"{KEY_FILE}={slot.path}", tpm, undo)
 
 

@@ -21,8 +21,6 @@ KEY_FILE = "keyfile"
 KINDS = f"{'|'.join(PLAIN)}|{KEY_FILE}=PATH"
 """What an argument may be."""
 _WITHOUT_TPM = "a passphrase or a key file needs no TPM"
-_LOADER = 4
-"""The PCR into which firmware measures the boot loader."""
 
 
 def kind(text: str) -> str:
@@ -56,13 +54,13 @@ def new_slot(kind: str, tpm: "Tpm", undo: ExitStack) -> "Slot":
 
 def _check_tpm(kind: str, tpm: "Tpm") -> None:
     """Raise SetupError if the TPM could not tell this boot from a tampered one."""
-    from seal.tpm import PCRS
+    from seal.tpm import LOADER, PCRS
 
     try:
         unmeasured = tpm.unmeasured(PCRS)
     except LockedError as error:
         raise SetupError(f"{kind} cannot be used: {error}", error.hint or _WITHOUT_TPM) from error
-    if _LOADER in unmeasured:
+    if LOADER in unmeasured:
         raise SetupError(
             f"{kind} would keep nobody out: the firmware has not measured what it booted (PCR 4)",
             f"switch the TPM on in the firmware, and boot by UEFI; {_WITHOUT_TPM}",

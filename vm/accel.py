@@ -15,8 +15,10 @@ KVM = ("-accel", "kvm", "-cpu", "host")
 # its randomness before there is a second processor: patching its code for that (crng_is_ready)
 # while both ask for random bytes has left both in an endless loop, emulated.
 EMULATION = ("-accel", "tcg,thread=multi", "-cpu", "qemu64,+rdrand")
-# AES by instructions is six times as fast as by tables, emulated: 15 MB/s.
-EMULATION_WITH_AES = (*EMULATION[:-1], f"{EMULATION[-1]},+ssse3,+sse4.1,+sse4.2,+aes,+pclmulqdq")
+# AES by instructions is six times as fast as by tables, emulated: 15 MB/s. libsodium has AEGIS by
+# them where there is AVX, too; with avx and xsave alone 6.1 hangs where it looks for a Spectre.
+_AES = "+ssse3,+sse4.1,+sse4.2,+popcnt,+aes,+pclmulqdq,+xsave,+xsaveopt,+xgetbv1,+avx"
+EMULATION_WITH_AES = (*EMULATION[:-1], f"{EMULATION[-1]},{_AES}")
 
 
 def accelerator(kernel: Kernel, emulation: tuple[str, ...] = EMULATION) -> tuple[str, ...]:

@@ -93,7 +93,8 @@ class LaptopGuest(Guest):
         # systemd-boot writes to the EFI system partition, which lies before /boot.
         return changed_pages(before, self.root, BOOT_AT)
 
-    def _machine(self, log: Path) -> Laptop:
+    def machine(self, log: Path) -> Laptop:
+        """Return the laptop, with its disk and what its firmware keeps."""
         if not self.variables.exists():
             copy_disk(VARIABLES, self.variables)
         kernel = self.installed.kernel

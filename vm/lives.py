@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from vm.debian import Installed, copy_out, rebuild_initramfs
+from vm.accel import EMULATION, EMULATION_WITH_AES
+from vm.debian import SEALING, Installed, copy_out, rebuild_initramfs
 from vm.disks import changed_pages, copy_disk
 from vm.host import run
 from vm.machine import Machine, Off, RunningMachine, tail, told
@@ -127,10 +128,10 @@ class Guest:
             raise GuestError("the machine is on")
         self.logs.append(self.folder / f"{len(self.logs) + 1}-{name}.log")
         self._unread = b""
-        self._running = self._machine(self.logs[-1]).start(self.limit)
+        self._running = self.machine(self.logs[-1]).start(self.limit)
         return self._running
 
-    def _machine(self, log: Path) -> Off:
+    def machine(self, log: Path) -> Off:
         """Return the machine with the kernel and the initramfs of its root disk."""
         release = self.installed.kernel.release
         kernel = copy_out(self.root, f"/boot/vmlinuz-{release}", self.folder / "vmlinuz")
@@ -143,6 +144,7 @@ class Guest:
             self.memory,
             channel=True,
             tpm=self.tpm,
+            emulation=EMULATION_WITH_AES if self.installed.generator in SEALING else EMULATION,
         )
 
     def run(self, command: str, *, check: bool = True) -> Answer:
@@ -167,10 +169,10 @@ class Guest:
         self._took("hibernate", began)
         self._before = before
 
-    def resume(self, type_late: str = "") -> float:
+    def resume(self, typed: str = "", asks: str = ASKS, late: float = LATE_SECONDS) -> float:
         """Power on and wait until what hibernated the guest returns; return the seconds.
 
-        `type_late` is typed at the console half a minute after a passphrase was asked for.
+        What is `typed` is typed at the console `late` seconds after that `asks` for it.
 
         Raises GuestError if the guest boots cold, or wrote to the root before it resumed: more
         than the one page of a mark, where the image lies in a file there.
@@ -178,10 +180,10 @@ class Guest:
         before = copy_disk(self.root, self.folder / "before.img")
         began = time.monotonic()
         running = self.power_on("resume")
-        if type_late:
-            running.wait_console(ASKS)
-            time.sleep(LATE_SECONDS)
-            running.send(f"{type_late}\n".encode())
+        if typed:
+            running.wait_console(asks)
+            time.sleep(late)
+            running.send(f"{typed}\n".encode())
         running.wait_console(LOADING_OR_COLD)
         running.monitor("stop")
         if (written := self._written(before)) > 1:

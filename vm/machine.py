@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-from vm.accel import QEMU, accelerator
+from vm.accel import EMULATION, QEMU, accelerator
 from vm.kernels import Kernel
 from vm.tpm import Tpm, tpm_wires
 
@@ -109,7 +109,7 @@ class Machine(Off):
     The console goes to the file `log`, the report beside it with the suffix `.report`; `memory`
     is in MiB; `append` is added to the kernel's command line. With `channel`, ttyS1 is also for
     RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
-    stuck after some 300 bytes. A `stick` appears as sda, by USB.
+    stuck after some 300 bytes. A `stick` appears as sda, by USB. `emulation`: see vm.accel.
     """
 
     kernel: Kernel
@@ -123,6 +123,7 @@ class Machine(Off):
     throttle: Throttle | None = None
     stick: Path | None = None
     tpm: Tpm | None = None
+    emulation: tuple[str, ...] = EMULATION
 
     def run(self, timeout: float) -> Result:
         """Power on and wait until the machine is off.
@@ -134,7 +135,7 @@ class Machine(Off):
 
     def command(self, monitor: int, channel: int) -> list[str]:
         """Return QEMU's command line, its monitor and ttyS1 on these inherited sockets."""
-        command = [QEMU, "-machine", "pc", *accelerator(self.kernel)]
+        command = [QEMU, "-machine", "pc", *accelerator(self.kernel, self.emulation)]
         command += ["-m", str(self.memory), "-smp", str(self.cpus)]
         command += ["-kernel", str(self.kernel.vmlinuz), "-initrd", str(self.initramfs)]
         command += ["-append", f"{APPEND} {self.append}".rstrip()]

@@ -8,7 +8,7 @@ mkdir -p /var/tmp /etc/initramfs-tools/conf.d "$result/tree" "/lib/modules/$vers
 cd "/lib/modules/$version"
 touch modules.order modules.builtin modules.builtin.modinfo
 depmod "$version"
-echo CONFIG_RD_GZIP=y >"/boot/config-$version"
+printf 'CONFIG_RD_%s=y\n' GZIP ZSTD >"/boot/config-$version"
 printf 'MODULES=list\nCOMPRESS=gzip\nRESUME=none\n%s\n' "$2" >/etc/initramfs-tools/conf.d/test
 mkinitramfs -o "$result/image" "$version"
 unmkinitramfs "$result/image" "$result/tree"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import codecs, generate, kernel_save, limit
+from bench import codecs, generate, kernel_save, limit, sealed
 from bench.devices import Save, saves_in
 from bench.figure import Bar, Figure, print_table
 from bench.hibernation import seconds_between
@@ -57,6 +57,20 @@ def test_jobs_take_turns_after_a_lap_to_warm_up() -> None:
     assert done == ["a", "bb"] * 3
     assert [run.seconds for run in rounds["a"]] == [3, 5]
     assert largest(list(rounds.values())) == [2, 2]
+
+
+def test_what_sealing_costs_is_judged_by_both_times() -> None:
+    plain, quick, slow = Run(2, 4, 0, 0), Run(2.2, 4.4, 0, 0), Run(3, 4, 0, 0)
+    wall, processor = sealed.figures_of(
+        "pack", {"pack": [plain] * 3, "pack, sealed": [slow, quick, quick]}
+    )
+    assert wall.values == [1.5, 1.1, 1.1]
+    assert processor.values == [1, 1.1, 1.1]
+    assert [figure.row()[-1] for figure in (wall, processor)] == ["yes", "yes"]
+    (late, _) = sealed.figures_of("verify", {"verify": [plain], "verify, sealed": [slow]})
+    assert late.row()[-1] == "NO"
+    (unpack, _) = sealed.figures_of("unpack", {"unpack": [plain], "unpack, sealed": [slow]})
+    assert unpack.bar is None
 
 
 def test_a_command_is_measured(tmp_path: Path) -> None:

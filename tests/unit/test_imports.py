@@ -7,6 +7,7 @@ import sysconfig
 import pytest
 
 from tests.tools import ROOT
+from tests.vectors.build import FOLDER
 
 BOOTSTRAP = str(ROOT / "package/frozen/bootstrap.py")
 START = f"""
@@ -36,26 +37,70 @@ THE_RECORDERS = {"workingset.record", "workingset.page_out", "format.working_set
 """What the process that records the working set imports for itself."""
 
 
+OF_SEALING = {"nacl", "_cffi_backend", "hmac", "seal", "format.sealing", "format.sealed_layout"}
+"""What only who seals or opens an image needs."""
+
+COMMAND = """
+from torpor.__main__ import main
+assert main(sys.argv[1:]) == 0
+"""
+
+
 @pytest.mark.parametrize(
     ("way", "needed", "heavy"),
     [
-        (IMAGE, {"construct", "crcmod", "guard.compare", "resume.restore"}, HEAVY | FOR_REFUSALS),
+        (
+            IMAGE,
+            {"construct", "crcmod", "guard.compare", "resume.restore"},
+            HEAVY | FOR_REFUSALS | OF_SEALING,
+        ),
         (
             HIBERNATION,
             {"argparse", "hibernate.sequence", "workingset.recorder"},
-            HEAVY | THE_RECORDERS,
+            HEAVY | THE_RECORDERS | OF_SEALING,
         ),
     ],
     ids=["image", "hibernation"],
 )
 def test_a_start_takes_few_imports(way: str, needed: set[str], heavy: set[str]) -> None:
-    script = f"{START}{way}\nprint(*sys.modules.keys() - stand_ins)"
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True
-    )
-    found = {*done.stdout.split()}
+    found = imported_by(way)
     assert needed <= found
     assert not heavy & found
+
+
+def imported_by(way: str, *words: str) -> set[str]:
+    """Return the modules that are there after that, with these words in sys.argv."""
+    script = f"{START}{way}\nprint('imports', *sys.modules.keys() - stand_ins)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {*done.stdout.splitlines()[-1].split()[1:]}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("verify",), ("inspect",), ("unpack", "/dev/null"), ("status",)],
+    ids=lambda words: words[0],
+)
+def test_what_is_not_sealed_is_read_without_libsodium(words: tuple[str, ...]) -> None:
+    command, *rest = words
+    image = [] if command == "status" else [str(FOLDER / "sound-three-chunks.img")]
+    found = imported_by(COMMAND, command, *image, *rest)
+    assert f"torpor.commands.{command}" in found
+    assert not OF_SEALING & found
+
+
+def test_what_is_sealed_takes_it() -> None:
+    """So that the names are those of what the others must not have."""
+    words = (
+        "--identity",
+        str(FOLDER / "identity.txt"),
+        str(FOLDER / "sound-sealed-two-chunks.img"),
+    )
+    assert imported_by(COMMAND, "verify", *words) >= OF_SEALING
 
 
 def test_the_records_need_nothing_that_something_stands_in_for() -> None:

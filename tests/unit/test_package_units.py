@@ -65,6 +65,12 @@ def test_udev_may_tell_the_resumer_of_devices() -> None:
     assert "AF_NETLINK" in unit.split()
 
 
+def test_the_resumer_sees_what_was_typed_for_luks() -> None:
+    """systemd-ask-password --accept-cached looks into root's keyring, which is private else."""
+    unit = (ROOT / "initramfs/systemd/torpor-resume.service").read_text()
+    assert "\nKeyringMode=shared\n" in unit
+
+
 def test_a_stale_image_s_layers_can_be_asked_for() -> None:
     unit = (ROOT / "package/files/torpor-stale.service").read_text()
     assert "\nDeviceAllow=/dev/mapper/control rw\n" in unit

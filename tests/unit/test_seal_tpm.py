@@ -15,6 +15,7 @@ from seal.tpm import LAST_PCR, PCRS, Sealed, Tpm
 from tests.unit.soft_tpm import Listener, SoftTpm
 
 SECRET, PIN = b"a secret of thirty-two bytes....", b"file:1234 \xff"
+SALT = bytes(range(32))
 BOTH = ("by boot", "by PIN")
 
 
@@ -32,11 +33,11 @@ def tpm(soft: SoftTpm) -> Iterator[Tpm]:
 
 
 def seal(tpm: Tpm, how: str) -> Sealed:
-    return tpm.seal(SECRET) if how == "by boot" else tpm.seal_with_pin(SECRET, PIN)
+    return tpm.seal(SECRET) if how == "by boot" else tpm.seal_with_pin(SECRET, PIN, SALT)
 
 
 def unseal(tpm: Tpm, how: str, sealed: Sealed) -> bytes:
-    return tpm.unseal(sealed) if how == "by boot" else tpm.unseal_with_pin(sealed, PIN)
+    return tpm.unseal(sealed) if how == "by boot" else tpm.unseal_with_pin(sealed, PIN, SALT)
 
 
 def refused(words: str) -> pytest.RaisesExc[LockedError]:
@@ -49,11 +50,13 @@ def test_the_next_boot_has_the_secret_back(
     tpm: Tpm, soft: SoftTpm, how: str, secret: bytes
 ) -> None:
     soft.measure(4)
-    sealed = tpm.seal(secret) if how == "by boot" else tpm.seal_with_pin(secret, PIN)
+    sealed = tpm.seal(secret) if how == "by boot" else tpm.seal_with_pin(secret, PIN, SALT)
     assert secret not in b"".join(sealed) or len(secret) == 1
     soft.reboot()
     soft.measure(4)
-    assert (tpm.unseal(sealed) if how == "by boot" else tpm.unseal_with_pin(sealed, PIN)) == secret
+    assert (
+        tpm.unseal(sealed) if how == "by boot" else tpm.unseal_with_pin(sealed, PIN, SALT)
+    ) == secret
 
 
 @pytest.mark.parametrize("pcr", [*PCRS, LAST_PCR])
@@ -96,24 +99,28 @@ def test_what_would_never_be_unsealed(tpm: Tpm, soft: SoftTpm) -> None:
 
 def test_wrong_pins_lock_pins_only(tpm: Tpm) -> None:
     """Not what has no PIN, and no counter."""
-    sealed, counter, boot = tpm.seal_with_pin(SECRET, PIN), tpm.new_counter(), tpm.seal(SECRET)
+    sealed, counter, boot = (
+        tpm.seal_with_pin(SECRET, PIN, SALT),
+        tpm.new_counter(),
+        tpm.seal(SECRET),
+    )
     for _ in range(3):
         with pytest.raises(WrongPinError, match=r"^the PIN is wrong$"):
-            tpm.unseal_with_pin(sealed, b"1235")
+            tpm.unseal_with_pin(sealed, b"1235", SALT)
     with refused("the TPM is locked after too many wrong PINs") as told:
-        tpm.unseal_with_pin(sealed, PIN)
+        tpm.unseal_with_pin(sealed, PIN, SALT)
     assert not isinstance(told.value, WrongPinError)
     assert tpm.unseal(boot) == SECRET
     assert tpm.increment(counter) > tpm.read_counter(counter) - 1
-    assert tpm.seal_with_pin(SECRET, PIN).parent == sealed.parent
+    assert tpm.seal_with_pin(SECRET, PIN, SALT).parent == sealed.parent
 
 
 def test_a_pin_is_taken_as_it_is(tpm: Tpm) -> None:
     """The tools would take prefixes, and cut off a newline."""
-    sealed = tpm.seal_with_pin(SECRET, b"str:hex:31" * 8)
+    sealed = tpm.seal_with_pin(SECRET, b"str:hex:31" * 8, SALT)
     with pytest.raises(WrongPinError):
-        tpm.unseal_with_pin(sealed, b"hex:31" * 8 + b"\n")
-    assert tpm.unseal_with_pin(sealed, b"str:hex:31" * 8) == SECRET
+        tpm.unseal_with_pin(sealed, b"hex:31" * 8 + b"\n", SALT)
+    assert tpm.unseal_with_pin(sealed, b"str:hex:31" * 8, SALT) == SECRET
 
 
 @pytest.mark.parametrize("how", BOTH)
@@ -239,10 +246,10 @@ def bus(soft: SoftTpm, tmp_path: Path) -> Iterator[Listener]:
 def test_a_listener_hears_no_secret_and_no_pin(soft: SoftTpm, bus: Listener) -> None:
     tpm = Tpm(bus.tcti)
     assert tpm.unseal(tpm.seal(SECRET)) == SECRET
-    sealed = tpm.seal_with_pin(SECRET, PIN)
-    assert tpm.unseal_with_pin(sealed, PIN) == SECRET
+    sealed = tpm.seal_with_pin(SECRET, PIN, SALT)
+    assert tpm.unseal_with_pin(sealed, PIN, SALT) == SECRET
     with pytest.raises(WrongPinError):
-        tpm.unseal_with_pin(sealed, PIN[:-1])
+        tpm.unseal_with_pin(sealed, PIN[:-1], SALT)
     assert sealed.public[2:] in bus.heard
     assert SECRET not in bus.heard
     for pin in (PIN, PIN[:-1], hashlib.sha256(PIN).digest()[:8]):
@@ -313,12 +320,12 @@ def test_no_command_line_holds_a_secret(
 
 def test_no_tpm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("seal.tpm.DEVICES", (str(tmp_path / "tpmrm0"), str(tmp_path / "tpm0")))
-    assert not Tpm.is_there()
+    assert not Tpm().is_there()
     for call in (Tpm().new_counter, Tpm().shut, lambda: Tpm().seal(SECRET)):
         with refused("there is no TPM"):
             call()
     (tmp_path / "tpm0").touch()
-    assert Tpm.is_there()
+    assert Tpm().is_there()
     with refused("the TPM cannot be used: tpm2 pcrread: "):
         Tpm().seal(SECRET)
 

@@ -12,6 +12,7 @@ from errors import (
     ForeignError,
     LockedError,
     NoImageError,
+    OtherHardwareError,
     OtherKernelError,
     SealedError,
     SpentError,
@@ -21,6 +22,7 @@ from errors import (
 from format import sodium
 from format.checksum import seed, with_checksum
 from format.mark import Mark, MarkState
+from format.records import Identity
 from format.sealing import NOBODY, ImageKey, Seal, Sealing, unsigned
 from linux import PAGE_SIZE
 from resume import unsealing
@@ -155,12 +157,18 @@ def test_a_boot_that_asks_nothing_asks_nothing(sealed: Path, boot: Boot, typist:
     assert not typist.asked
 
 
-def test_nobody_is_asked_for_an_image_of_another_kernel(
-    sealed: Path, boot: Boot, typist: Typist
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        (HERE._replace(kernel_release="1.0"), OtherKernelError),
+        (HERE._replace(ram_map_digest=bytes(32)), OtherHardwareError),
+    ],
+)
+def test_nobody_is_asked_for_an_image_of_another_machine(
+    changed: Identity, kind: type[TorporError], sealed: Path, boot: Boot, typist: Typist
 ) -> None:
-    other = HERE._replace(kernel_release="1.0")
-    seal(sealed, Made(other, sender=sender(passphrase_slot())))
-    said = refused(boot, sealed, OtherKernelError)
+    seal(sealed, Made(changed, sender=sender(passphrase_slot())))
+    said = refused(boot, sealed, kind)
     assert "is kept" in said
     assert not typist.asked
 

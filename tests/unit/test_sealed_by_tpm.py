@@ -87,7 +87,7 @@ def test_another_tpm_opens_nothing(machine: Machine, tmp_path: Path, typist: Typ
     other = SoftTpm(tmp_path / "other")
     try:
         machine.soft.socket, other.socket = other.socket, machine.soft.socket
-        refused(machine.boot, machine.disk, LockedError, "the TPM was cleared, or is another one")
+        refused(machine.boot, machine.disk, LockedError, "it was cleared, is another one, or")
     finally:
         machine.soft.socket, other.socket = other.socket, machine.soft.socket
         other.power_off()
@@ -115,6 +115,16 @@ def test_the_pin_alone_opens_nothing(machine: Machine, typist: Typist) -> None:
     assert not typist.asked
 
 
+def test_the_salt_of_the_pin_is_in_no_closed_image(machine: Machine) -> None:
+    slot = new_tpm_pin_slot(machine.tpm, PIN)
+    machine.hibernate(slot)
+    disk = machine.disk.read_bytes()
+    assert slot.private in disk
+    assert slot.pin_salt not in disk
+    assert slot.recipient not in disk
+    assert new_tpm_pin_slot(machine.tpm, PIN).pin_salt != slot.pin_salt
+
+
 # The disk is copied, and put back later.
 
 
@@ -137,6 +147,27 @@ def test_a_copy_of_an_image_that_was_discarded(machine: Machine) -> None:
     machine.soft.reboot()
     machine.disk.write_bytes(copy)
     refused(machine.boot, machine.disk, SpentError, "it is a copy")
+
+
+def test_a_copy_of_an_image_that_the_user_discarded(machine: Machine, torpor: Torpor) -> None:
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    copy = machine.disk.read_bytes()
+    assert torpor("discard", machine.disk).code == 0
+    machine.soft.reboot()
+    machine.disk.write_bytes(copy)
+    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+
+
+def test_an_older_image_is_discarded_and_the_newest_stays(machine: Machine, torpor: Torpor) -> None:
+    slot = new_tpm_slot(machine.tpm)
+    machine.hibernate(slot)
+    older = machine.disk.read_bytes()
+    machine.hibernate(slot)
+    newest = machine.disk.read_bytes()
+    machine.disk.write_bytes(older)
+    assert torpor("discard", machine.disk).code == 0
+    machine.disk.write_bytes(newest)
+    machine.resume()
 
 
 def test_a_copy_of_an_older_image(machine: Machine) -> None:
@@ -174,3 +205,13 @@ def test_after_a_boot_without_a_resume_the_tpm_opens_nothing(
         machine.tpm.unseal(sealed)
     machine.soft.reboot()
     assert machine.tpm.unseal(sealed) == b"secret"
+
+
+def test_a_boot_without_a_tpm_has_nothing_to_shut(
+    machine: Machine, torpor_resume: Torpor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted(needs_tpm=True)
+    monkeypatch.setattr(tpm, "DEVICES", ())
+    machine.hibernate(new_tpm_slot(machine.tpm))
+    said = torpor_resume("--cmdline", f"noresume resume={machine.disk}")
+    assert len(said.err.splitlines()) == 1, said.err

@@ -2,7 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -344,6 +347,39 @@ def test_an_identity_that_is_no_file(folder: Folder) -> None:
         done = folder.verify("--identity", folder.path / name)
         assert (done.code, done.out) == (code, "")
         assert str(folder.path / name) in done.err
+
+
+@contextmanager
+def writing(*pieces: bytes) -> Iterator[str]:
+    """Return the path of a pipe into which they are written in a while, as by a shell's <()."""
+    end, own = os.pipe()
+
+    def write() -> None:
+        with suppress(BrokenPipeError), open(own, "wb", buffering=0) as file:
+            for piece in pieces:
+                time.sleep(0.2)
+                file.write(piece)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield f"/dev/fd/{end}"
+    finally:
+        os.close(end)
+        thread.join()
+
+
+def test_an_identity_that_a_command_writes(folder: Folder) -> None:
+    folder.pack(noise(PAGE), folder.to_us)
+    data = folder.ours.read_bytes()
+    with writing(data[:20], data[20:]) as path:
+        assert folder.verify("--identity", path).code == 0
+    with writing() as path:
+        done = folder.verify("--identity", path)
+    assert (done.code, f"{path}: a file with one identity has one line" in done.err) == (15, True)
+    with writing(b"# " * (1 << 20), data) as path:
+        done = folder.verify("--identity", path)
+    assert (done.code, "file too large" in done.err) == (6, True)
 
 
 def test_an_identity_is_asked_for_before_the_image(folder: Folder) -> None:

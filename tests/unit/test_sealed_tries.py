@@ -26,7 +26,6 @@ from tests.unit.sealing import PASSPHRASE, SEED, Typist, passphrase_slot, sender
 from tests.unit.soft_tpm import SoftTpm
 from tests.unit.test_command_hibernate import PLAN
 from tests.unit.test_doctor_faults import stock_first
-from tests.unit.test_doctor_sealing import only
 from tests.unit.test_doctor_sealing import seal as sealing
 from tests.unit.test_sealed_boots import (
     _sealed,
@@ -52,9 +51,8 @@ def test_the_stock_resume_comes_first(fake: FakeMachine) -> None:
     """It has the kernel restore an image of its own, which anybody can make."""
     sealing(fake)
     stock_first(fake)
-    finding = only(fake)
-    assert finding.level == Level.PROBLEM
-    assert "restores an image of the kernel's own, whoever made it" in finding.message
+    (message,) = (each.message for each in fake.bad() if "stock resume" in each.message)
+    assert "restores an image of the kernel's own, whoever made it" in message
 
 
 def test_what_is_swapped_out_is_not_sealed(fake: FakeMachine) -> None:
@@ -189,7 +187,7 @@ def test_recipients_that_would_take_hours(sealed: Path, boot: Boot, typist: Typi
             made = sender(passphrase_slot()).sealing(image_uuid)
             (one,) = recipients.parse(made.seal.recipients)
             assert isinstance(one, ToPassphrase)
-            several = [one._replace(passes=1 << 31), one._replace(kibibytes=1 << 31)] * 4
+            several = [one._replace(passes=1 << 31), one._replace(kibibytes=1 << 31)]
             return made._replace(seal=made.seal._replace(recipients=recipients.build(several)))
 
     seal(sealed, Made(sender=Costly()))  # type: ignore[arg-type]

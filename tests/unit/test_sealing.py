@@ -23,7 +23,7 @@ from format.sealing import (
 from format.writer import ImageWriter, new_encoders
 from seal import age, recipients
 from seal.opening import Nobody, Opening
-from seal.recipients import ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
+from seal.recipients import ByPin, ToKey, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from tests import forge, forge_sealed
 from tests.forge import PAGE, UUID_A, UUID_B
 from tests.forge_sealed import SECRET, SealedSuper, chunk, sealed_parts, to_key
@@ -174,9 +174,11 @@ def test_what_each_recipient_holds_opens_it() -> None:
     assert isinstance(tpm, ToTpm)
     assert sodium.unwrap(forge_sealed.UNSEALED, tpm.locked) == SECRET
     assert isinstance(pin, ToTpmAndPin)
-    locked = age.unwrap(private, pin.wrapped)
-    assert locked
-    assert sodium.unwrap(forge_sealed.UNSEALED, locked) == SECRET
+    by_pin = sodium.unwrap(forge_sealed.UNSEALED, pin.locked)
+    assert by_pin
+    assert ByPin.parse(by_pin).build() == by_pin
+    assert ByPin.parse(by_pin).salt == forge_sealed.SALT
+    assert age.unwrap(private, ByPin.parse(by_pin).wrapped) == SECRET
     assert isinstance(key, ToKey)
     assert age.unwrap(forge_sealed.IDENTITY, key.wrapped) == SECRET
 
@@ -189,7 +191,7 @@ def test_a_key_file_beyond_the_end_of_its_device(tmp_path: Path, page: int) -> N
     assert isinstance(key_file, ToKeyFile)
     there = key_file._replace(page=page)
     seal = Seal(SENDER, 0, 0, recipients.build([there]))
-    opening = Opening(Nobody(), lambda name: str(disk) if name == there.device else None)
+    opening = Opening(Nobody(), lambda name: str(disk) if name == there.device else None, print)
     with pytest.raises(LockedError, match=f"ends before page {page}"):
         opening.key(superblock(PAGE)._replace(seal=seal))
 

@@ -111,7 +111,7 @@ def test_doctor(fake: FakeMachine) -> None:
     assert secrecy(fake)[0] == Level.OK
     fake.home("home_crypt", LUKS)
     level, message = secrecy(fake)
-    assert level == Level.WARNING
+    assert level == Level.PROBLEM
     assert message.startswith("/home is encrypted, and the store /dev/sda2 is not")
     fake.mapped("swap_crypt", LUKS)
     assert secrecy(fake)[0] == Level.OK

@@ -89,11 +89,6 @@ def sound() -> dict[str, tuple[bytes, bytes]]:
         "unknown-kind": (to(UNKNOWN, to_key()), SMALL_STREAM),
         "first-of-ours-is-wrong": (to(to_key()[:-1] + b"?", to_key()), SMALL_STREAM),
         "signed": (image(SIGNED).build(), SMALL_STREAM),
-        # Whoever knows the public keys of a machine and of its sender can make this one.
-        "forged-by-anybody": (
-            image(SealedSuper(sender=forge_sealed.signer_of(forge_sealed.SEED))).build(),
-            SMALL_STREAM,
-        ),
         "reserved-bytes-set": (_reserved_bytes_set().build(), SMALL_STREAM),
     }
     return {f"sound-sealed-{name}": each for name, each in made.items()}
@@ -118,7 +113,7 @@ def _reserved_bytes_set() -> Parts:
 
 def broken() -> dict[str, Wrong]:
     """Return the images with a superblock that is refused."""
-    made = _superblocks() | _recipients()
+    made = _superblocks() | _signatures() | _recipients()
     return {f"sealed-{name}": each for name, each in made.items()}
 
 
@@ -161,6 +156,26 @@ def _superblocks() -> dict[str, Wrong]:
         "flag-taken-away": (FOREIGN, "not sealed", 4, unsealed(SealedSuper(required=0))),
         "not-sealed-at-all": (FOREIGN, "not sealed", 4, unsealed(Super())),
     }
+
+
+def _signatures() -> dict[str, Wrong]:
+    """Return what whoever knows the public keys of a machine and of its sender can make."""
+
+    def signed_as(signature: bytes, superblock: SealedSuper) -> bytes:
+        data = image(superblock).build()
+        return forge.sealed(superblock.uuid, data[:4024] + signature + bytes(4)) + data[PAGE:]
+
+    theirs = SIGNED.build()[4024:4088]
+    unsigned = replace(SIGNED, seed=b"", sender=forge_sealed.signer_of(forge_sealed.SEED))
+    of_another = replace(unsigned, sender=forge_sealed.signer_of(STRANGER))
+    made = {
+        "forged-by-anybody": image(unsigned).build(),
+        "signature": signed_as(hit(theirs, 63), SIGNED),
+        "signature-of-another-superblock": signed_as(theirs, replace(SIGNED, counter=(1, 42))),
+        "signature-of-another-sender": signed_as(theirs, of_another),
+        "signature-of-nobody": signed_as(theirs, replace(unsigned, sender=None)),
+    }
+    return {name: (FOREIGN, "not signed by the sender", OPEN, one) for name, one in made.items()}
 
 
 def hit(data: bytes, at: int) -> bytes:

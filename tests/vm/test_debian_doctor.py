@@ -85,3 +85,29 @@ def test_doctor(guests: Guests) -> None:
         assert any(fault.found in line for line in said.splitlines()), f"{fault.name}: {said}"
     status, said = verdict(guest)
     assert (status, {line.split()[0] for line in said.splitlines()}) == (0, {"ok"}), said
+
+
+def test_doctor_of_sealed_images(guests: Guests) -> None:
+    """A TPM and a passphrase open them; then the TPM is cleared, and then there is none."""
+    guest = guests.with_swap("initramfs-tools-tpm2", limit=LONG_LIMIT_SECONDS)
+    guest.rebuild_outside()
+    said = guest.run("torpor enable --seal tpm2").output
+    assert "only the TPM opens an image" in said
+    assert "torpor key add passphrase" in said
+    assert "sender.key is on a file system that is not encrypted" in said
+    guest.run("echo correct horse | torpor key add passphrase")
+    boot_rebuilt(guest)
+    status, said = verdict(guest)
+    assert (status, "images are sealed for tpm2, passphrase" in said) == (0, True), said
+    assert "the TPM counts the images" in said
+    assert "only the TPM" not in said
+    guest.run("tpm2_clear -c l")
+    assert "the TPM has no counter" in verdict(guest)[1]
+    guest.run("torpor key rotate tpm2")
+    assert "the TPM counts the images" in verdict(guest)[1]
+    guest.power_off()
+    guest.tpm = None
+    guest.boot()
+    status, said = verdict(guest)
+    assert status == 0, said
+    assert "images are not sealed for tpm2: there is no TPM" in said

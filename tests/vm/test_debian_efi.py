@@ -5,10 +5,7 @@ it done, and the passphrase is typed.
 """
 
 import re
-import shutil
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -24,60 +21,23 @@ from tests.vm.whole_lives import (
     use_swap,
 )
 from vm.disks import blank_disk, partitioned_swap_disk
-from vm.laptop import FIRMWARE, VARIABLES, LaptopGuest
-from vm.lives import Guest
-from vm.machine import Machine
+from vm.laptop import LaptopGuest
+from vm.uefi import UefiGuest
 
 LIMIT_SECONDS = 1500
 IS_SET = f'test -n "$(od -An -tx1 {FOLDER}/{HIBERNATE_LOCATION} 2>/dev/null)"'
 """A restored kernel shows the files of its last life; those of no variable have no bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class UefiMachine(Machine):
-    """A machine with UEFI, which has variables of its own, and still starts our kernel."""
-
-    up_seconds: ClassVar[float] = 240.0
-    """The firmware takes an emulated processor half a minute."""
-
-    variables: Path = field(kw_only=True)
-
-    def command(self, monitor: int, channel: int) -> list[str]:
-        """See Machine."""
-        command = Machine.command(self, monitor, channel)
-        command += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"]
-        return [*command, "-drive", f"if=pflash,unit=1,format=raw,file={self.variables}"]
-
-
-@dataclass(slots=True)
-class UefiGuest(Guest):
-    """A Debian on such a machine."""
-
-    @property
-    def variables(self) -> Path:
-        """What the firmware keeps."""
-        return self.folder / "variables.fd"
-
-    def _machine(self, log: Path) -> UefiMachine:
-        made = Guest._machine(self, log)
-        values = {each.name: getattr(made, each.name) for each in fields(Machine)}
-        return UefiMachine(**values, variables=self.variables)
-
-    def has_written(self) -> bool:
-        """Return whether the variable was ever set: the firmware only marks what is removed."""
-        name = HIBERNATE_LOCATION.partition("-")[0]
-        return name.encode("utf-16-le") in self.variables.read_bytes()
-
-    def is_set(self) -> bool:
-        """Return whether the running system sees the variable."""
-        return self.run(IS_SET, check=False).status == 0
+def is_set(guest: UefiGuest) -> bool:
+    """Return whether the running system sees the variable."""
+    return guest.run(IS_SET, check=False).status == 0
 
 
 def made(guests: Guests, disks: list[Path]) -> UefiGuest:
     """Return a guest whose initramfs has no systemd."""
     plain = guests.make("initramfs-tools", "6.12", disks, suite="13")
     guest = UefiGuest(plain.installed, plain.folder, disks, limit=LIMIT_SECONDS)
-    shutil.copy(VARIABLES, guest.variables)
     guests.made.append(guest)
     return guest
 
@@ -95,14 +55,14 @@ def test_hibernate_location(guests: Guests) -> None:
     guest.run("torpor mkstore /dev/vdc")
     enable(guest, "--store /dev/vdc")
     boot_rebuilt(guest)
-    assert not guest.has_written()
+    assert not guest.has_written(HIBERNATE_LOCATION)
     guest.hibernate()
-    assert guest.has_written()
+    assert guest.has_written(HIBERNATE_LOCATION)
     guest.resume()
     assert guest.same_life()
-    assert not guest.is_set()
+    assert not is_set(guest)
     hibernate_and_resume(guest, by="/usr/lib/systemd/systemd-sleep hibernate")
-    assert not guest.is_set()
+    assert not is_set(guest)
 
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]

@@ -21,10 +21,7 @@ from tests.vm.whole_lives import (
 from vm.disks import ext4_complaints
 from vm.lives import Guest
 
-pytestmark = pytest.mark.vm
-
-SHORT = ("dracut", "13", "6.12", "store file on ext4")
-"""What runs without --long, besides the newcomer on Debian 12 (initramfs-tools, swap partition)."""
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 # A Debian with systemd has something of its own that resumes; so it stays the fallback.
 STOCK = {
@@ -85,15 +82,7 @@ def debian(
 
 def cases() -> list[object]:
     """Return all machines with all their places; those of one machine follow each other."""
-    return [
-        pytest.param(
-            kind,
-            place,
-            id="-".join((*kind, place.name)),
-            marks=[] if (*kind, place.name) == SHORT else [pytest.mark.long],
-        )
-        for kind, place in rows()
-    ]
+    return [pytest.param(kind, place, id="-".join((*kind, place.name))) for kind, place in rows()]
 
 
 @pytest.mark.parametrize(("debian", "place"), cases(), indirect=["debian"], scope="module")

@@ -35,11 +35,16 @@ def enable(guest: Guest, store: str = "") -> None:
 
 
 def hibernate_and_resume(guest: Guest, type_late: str = "", by: str = HIBERNATE) -> None:
-    """It is the same life, the root was not mounted meanwhile, and torpor says so, too."""
+    """See check_resumed."""
     guest.hibernate(by)
     guest.resume(type_late)
+    check_resumed(guest, by_torpor=by == HIBERNATE)
+
+
+def check_resumed(guest: Guest, *, by_torpor: bool = True) -> None:
+    """It is the same life, the root was not mounted meanwhile, and torpor says so, too."""
     assert guest.same_life(), guest.console
-    if by == HIBERNATE:
+    if by_torpor:
         said = guest.run("torpor status").output
         assert "resumed" in said, said
 

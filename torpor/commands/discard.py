@@ -15,6 +15,7 @@ from guard.stale import why_stale
 from linux import programs
 from linux.machine import boot_id
 from linux.proc import lines
+from state import sealing
 from state.boot import BootRecord
 from state.record import keep_refusal
 from store.efi_location import clear_efi_location_of
@@ -66,7 +67,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _discard(header: StoreHeader) -> None:
-    header.clear()
+    if sealing.is_on():
+        from seal.spending import spend_with  # libsodium, where sealing is on
+
+        spend_with(header)
+    header.discard()
     clear_efi_location_of(header)
 
 

@@ -16,7 +16,7 @@ from seal.tpm import Tpm
 from state.conf import read_conf
 from state.location import read_location
 from state.sealing import PATH as SEALING
-from store.choose import Settings, choose_store, doubts
+from store.choose import Doubt, Settings, choose_store, doubts
 from store.names import passing_names
 from store.secrecy import exposure
 from torpor.doctor.rebuilt import after_rebuild
@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace) -> None:
     system, look = System(), partial(after_rebuild, HOST, "torpor enable", began)
     found = enable(system, target, say, look, _sealing(system, kinds))
     say(f"enabled: systemctl hibernate writes to {store.path}, and a boot looks there for an image")
-    _tell(system, kinds)
+    doubted: list[Doubt | None] = [*_tell(system, kinds)]
     settings = settings._replace(location=target.location)
     found += take_effect(system, settings)
-    doubted = [*doubts(store, settings), *passing_names(settings), exposure(store)]
+    doubted += [*doubts(store, settings), *passing_names(settings), exposure(store)]
     remark(found + [f"{doubt.message}: {doubt.remedy}" for doubt in doubted if doubt])
 
 
@@ -73,14 +73,16 @@ def _sealing(system: System, kinds: list[str]) -> Callable[[ExitStack], object] 
     return partial(seal_for, system, kinds, Tpm())
 
 
-def _tell(system: System, kinds: list[str]) -> None:
-    """Say what came of --seal; forget the keys if it is off."""
+def _tell(system: System, kinds: list[str]) -> list[Doubt]:
+    """Say what came of --seal, forget the keys if it is off; return what is doubtful of them."""
     if not kinds:
-        return
+        return []
+    from seal import doubts as of_keys
     from torpor.enable.keys import forget, sealed
 
     if found := sealed(system):
         say(f"images are sealed for {', '.join(found.keys.slots)}, and no others are restored")
-    else:
-        forget(system, Tpm())
-        say("images are not sealed any more; the keys are removed")
+        return [*of_keys.doubts(found.keys, system)]
+    forget(system, Tpm())
+    say("images are not sealed any more; the keys are removed")
+    return []

@@ -81,6 +81,7 @@ def _list(*, as_json: bool) -> None:
 
 def _change(action: str, words: list[str]) -> None:
     """Change the keys; rebuild the initramfs if the next boot has to know."""
+    from seal.doubts import doubts
     from torpor import keys
     from torpor.enable.keys import change_keys, clear
 
@@ -92,4 +93,5 @@ def _change(action: str, words: list[str]) -> None:
     after = keys.sealing_of(system).keys
     clear(before, after, tpm)
     say(f"images are sealed for {', '.join(after.slots)}")
-    remark(remarks)
+    doubted = doubts(after, system)
+    remark([*remarks, *(f"{doubt.message}: {doubt.remedy}" for doubt in doubted)])

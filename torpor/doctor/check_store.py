@@ -78,7 +78,7 @@ def old_image(facts: Facts) -> Finding:
 def secrecy(facts: Facts) -> Finding:
     """See that an image does not give away what is encrypted."""
     if doubt := exposure(facts.store, facts.root):
-        return warning(doubt.message, doubt.remedy)
+        return problem(doubt.message, doubt.remedy)
     return ok("an image is as secret as the file systems that are mounted")
 
 

@@ -7,6 +7,7 @@ from linux.root import Root
 from torpor.doctor import (
     check_devices,
     check_initramfs,
+    check_sealing,
     check_store,
     check_system,
     check_systemctl,
@@ -39,6 +40,8 @@ CHECKS: tuple[Check, ...] = (
     check_devices.layers,
     check_devices.drivers,
     check_devices.random_keys,
+    check_sealing.keys,
+    check_sealing.tpm,
     check_initramfs.gpu,
     check_system.zfs_pools,
     check_system.served,

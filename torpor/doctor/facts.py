@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from initramfs.archive.initramfs import Initramfs, Source
     from initramfs.generators.generator import Boot, Generator, Maker
+    from seal.tpm import Tpm
 
 STORE = "the store"
 
@@ -50,6 +51,13 @@ class Facts:
         self._release = release or root.release
         self._again = again
         self._store = store
+
+    @cached_property
+    def tpm(self) -> "Tpm":
+        """The TPM of this machine."""
+        from seal.tpm import Tpm
+
+        return Tpm()
 
     @cached_property
     def generator(self) -> "Generator | None":

@@ -7,7 +7,7 @@ from errors import InitramfsError, NotReadyError, TorporError
 from initramfs.generators.kernels import installed
 from initramfs.generators.mkinitcpio import MKINITCPIO, hooks_for
 from linux.root import Root
-from torpor.doctor import check_devices, check_initramfs
+from torpor.doctor import check_devices, check_initramfs, check_sealing
 from torpor.doctor.examine import made
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, Level
@@ -47,6 +47,7 @@ def _looked(facts: Facts, began: float) -> Iterator[str]:
     elif _holds_resumer(facts):
         with suppress(TorporError, OSError):  # of the store, say, which is not what is looked at
             findings += [*check_devices.layers(facts), *check_devices.drivers(facts)]
+        findings += made(check_sealing.next_boot, facts)
     else:
         lacking = next(found for found in findings if found.level == Level.PROBLEM)
         raise NotReadyError(*_explained(facts, lacking, began))

@@ -20,7 +20,7 @@ from seal.slots import (
     PassphraseSlot,
     Slot,
     TpmPinSlot,
-    TpmSlot,
+    by_tpm,
     read_key_file,
     read_keys,
     write_keys,
@@ -60,27 +60,43 @@ def put(
     """
     before = sealed(system)
     counter = before.keys.counter if before else 0
-    by_tpm = any(isinstance(slot, TpmSlot | TpmPinSlot) for slot in slots.values())
-    if by_tpm and not counter:
-        counter = _new_counter(tpm, undo)
+    needs_tpm = any(map(by_tpm, slots.values()))
+    if needs_tpm:
+        counter = _counter(tpm, counter, undo)
     if before is None or new_sender:
         _keep(system.path(SENDER), undo)
         sender = new_seed(system.path(SENDER)).sender
     else:
         sender = before.trust.sender
     _keep(system.path(SLOTS), undo)
-    write_keys(Keys(slots, counter if by_tpm else 0), system.path(SLOTS))
+    write_keys(Keys(slots, counter if needs_tpm else 0), system.path(SLOTS))
     asks = any(isinstance(slot, PassphraseSlot | TpmPinSlot) for slot in slots.values())
-    return system.write(TRUST, Trust(sender, needs_tpm=by_tpm, asks=asks).build(), undo)
+    return system.write(TRUST, Trust(sender, needs_tpm=needs_tpm, asks=asks).build(), undo)
 
 
-def _new_counter(tpm: Tpm, undo: ExitStack) -> int:
+def _counter(tpm: Tpm, before: int, undo: ExitStack) -> int:
+    """Return the counter that is there, else a new one: the TPM may have been cleared.
+
+    Where there was one, a TPM that is gone keeps nobody from changing other keys.
+    """
+    if before and _is_there(tpm, before):
+        return before
     try:
         counter = tpm.new_counter()
     except LockedError as error:
+        if before:
+            return before
         raise SetupError(f"the TPM does not count: {error}", error.hint) from error
     undo.callback(_remove_counter, tpm, counter)
     return counter
+
+
+def _is_there(tpm: Tpm, counter: int) -> bool:
+    try:
+        tpm.read_counter(counter)
+    except LockedError:
+        return False
+    return True
 
 
 def _remove_counter(tpm: Tpm, counter: int) -> None:

@@ -29,6 +29,7 @@ class Depth:
     """So many ways to tear both of two unflushed writes, for every two of them."""
 
 
+FEW = Depth(all_of=3, random=4, sectors=2, both=1)
 SHORT = Depth(all_of=5, random=30, sectors=4, both=2)
 LONG = Depth(all_of=11, random=600, sectors=8, both=20)
 

@@ -7,8 +7,10 @@ them run again, until there is none that was not seen.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
+from errors import DamagedError, UnknownOwnerError
 from format.first_page import MARK_OFFSET, SIGNATURE_OFFSET, SWAP, USER_IMAGE, FirstPage
 from format.layout import MARK_SIZE
+from format.mark import Mark
 from tests.unit.crash.cuts import Crash, Depth, digest
 from tests.unit.crash.machine import COLD, Machine, State, Trace
 
@@ -60,7 +62,7 @@ class Explorer:
             raise
 
     def _run_boot(self, state: State) -> list[Trace]:
-        assert self.machine.verify(state) in (0, NO_IMAGE), "verify"
+        assert self.machine.verify(state) in (self.machine.sound, NO_IMAGE), "verify"
         booted = self.machine.boot(state)
         self.outcomes[booted.outcome] += 1
         assert booted.outcome in state.may, (
@@ -70,17 +72,20 @@ class Explorer:
 
     def run(self, state: State) -> list[Trace]:
         """Run every program on this state; return what each of them did."""
-        machine, (disk,) = self.machine, state.disks
-        is_visible = machine.mark_if_visible(disk) is not None
-        self._check_first_page(disk, is_visible=is_visible)
-        assert machine.verify(state) == (0 if is_visible else NO_IMAGE), "verify"
+        machine, disk = self.machine, state.disks[0]
+        mark = machine.mark_if_visible(disk)
+        if mark:
+            machine.check_counted(state.disks, mark)
+        is_torn = mark is not None and machine.is_torn(disk, mark)
+        self._check_first_page(disk, is_visible=mark is not None)
+        sound = DamagedError.exit_code if is_torn else machine.sound
+        assert machine.verify(state) == (sound if mark else NO_IMAGE), "verify"
         booted = machine.boot(state)
         self._check_boot(booted)
-        discarded = machine.discard(state)
-        assert discarded.outcome == str(0 if is_visible else NO_IMAGE), "discard"
-        self._check_cold(discarded.after)
-        traces = [booted, discarded]
-        if is_visible:
+        traces = [booted, self._discard(state, mark)]
+        if mark and machine.mark_if_visible(booted.after.disks[0]) is None:
+            machine.check_wiped(booted.after.disks[0], mark)
+        if mark:
             others = [
                 machine.boot(state, refuse="freeze"),
                 machine.boot(state, refuse="atomic_restore"),
@@ -95,6 +100,18 @@ class Explorer:
             self._check_cold(restored.after)
             traces.append(restored)
         return traces
+
+    def _discard(self, state: State, mark: Mark | None) -> Trace:
+        """Run torpor discard, which leaves an image alone that does not tell whose it is."""
+        discarded, machine = self.machine.discard(state), self.machine
+        if mark and machine.is_torn(state.disks[0], mark):
+            assert discarded.outcome == str(UnknownOwnerError.exit_code), "discard"
+            return discarded
+        assert discarded.outcome == str(0 if mark else NO_IMAGE), "discard"
+        self._check_cold(discarded.after)
+        if mark:
+            machine.check_wiped(discarded.after.disks[0], mark)
+        return discarded
 
     def _check_boot(self, booted: Trace) -> None:
         self.outcomes[booted.outcome] += 1
@@ -111,7 +128,7 @@ class Explorer:
 
     def _check_cold(self, state: State) -> None:
         """No image is there, nor does a boot see one; the store takes the next one."""
-        (disk,) = state.disks
+        disk = state.disks[0]
         assert self.machine.mark_if_visible(disk) is None, "a mark is left"
         self._check_first_page(disk, is_visible=False)
         assert state.may == {COLD}

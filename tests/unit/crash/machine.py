@@ -93,6 +93,11 @@ class Trace:
 class Machine:
     """One with this kind of store on its first disk; each method turns a state into a trace."""
 
+    memory: Disks = ()
+    """What lasts beside the disks, as it is at first."""
+    sound = 0
+    """Exit code of verify for an image that a boot sees."""
+
     def __init__(
         self, kind: Kind, folder: Path, boot: Boot, patch: pytest.MonkeyPatch, disks: int = 1
     ) -> None:
@@ -100,12 +105,17 @@ class Machine:
         self.paths = [folder / f"disk{nth}" for nth in range(disks)]
         for path in self.paths:
             path.touch()
+        self.stores = disks
+        """How many of the disks may be a store; the others are memory that lasts, as a TPM's."""
+        self.paths += [folder / f"memory{nth}" for nth in range(len(self.memory))]
+        for path in self.paths[disks:]:
+            path.touch()
         self._fds = [os.open(path, os.O_RDWR) for path in self.paths]
         self.store = 0
         """The disk to save to."""
         self.snapshot = FakeSnapshot()
         self._boot = boot
-        boot.whole = [*map(str, self.paths)]
+        boot.whole = [*map(str, self.paths[:disks])]
         self.said = ""
         """By the last boot, of why it did not resume."""
         self.expected = frozenset[str]()
@@ -164,7 +174,7 @@ class Machine:
 
     def fresh(self) -> State:
         """Return a machine that never hibernated."""
-        return State((self.kind.disk(),) * len(self.paths), frozenset({COLD}))
+        return State((*(self.kind.disk(),) * self.stores, *self.memory), frozenset({COLD}))
 
     def put(self, disks: Disks) -> None:
         """Have other contents on the disks, past the recorder."""
@@ -184,7 +194,7 @@ class Machine:
         trace = Trace(state, self.recorder.events(), outcome)
         assert trace.after.disks == tuple(os.pread(fd, PAGES * PAGE, 0) for fd in self._fds)
         for event in trace.events:
-            if isinstance(event, Write):
+            if isinstance(event, Write) and event.disk < self.stores:
                 pages = range(event.offset // PAGE, -(-(event.offset + len(event.data)) // PAGE))
                 assert self.kind.pages.issuperset(pages), "written beside the store"
         return trace
@@ -208,12 +218,16 @@ class Machine:
         self.snapshot = FakeSnapshot(STREAMS[name], swap_pages=SWAP_PAGES)
         plan = Plan("", Mode.PLATFORM, IMAGES[name], verify=verify)
         try:
-            hibernate_once(plan, partial(self._see, name), no_working_set(), Downtime())
+            hibernate_once(self.ready(plan), partial(self._see, name), no_working_set(), Downtime())
         except PoweredOff:
             return "off"
         except TorporError as error:
             return type(error).__name__
         raise AssertionError("a second life")
+
+    def ready(self, plan: Plan) -> Plan:
+        """Return how it hibernates, as planned."""
+        return plan
 
     def _save_killed(self, name: str, after: int) -> str:
         """The watchdog holds the pipe as its writer does; at its end both are gone."""
@@ -276,13 +290,13 @@ class Machine:
         mark = self.mark_if_visible(state.disks[0])
         self.snapshot = FakeSnapshot(STREAMS["first"])
         named = f"resume={self.paths[0]} resume_offset={self.kind.page}"
-        if words or (mark and mark.why_spent()):
+        if words or (mark and self.is_spent(state.disks, mark)):
             self.expect(COLD, *state.may)
         elif mark:
             self._see_boot(state.may - {COLD}, mark, refuse)
         try:
             outcome = self._boot.resume(
-                f"{words or 'quiet'} {named if len(self.paths) == 1 else ''}",
+                f"{words or 'quiet'} {named if self.stores == 1 else ''}",
                 Location("", 0, INSTALLATION),
             )
         except Restored:
@@ -310,6 +324,7 @@ class Machine:
             self.expect(*({COLD} if is_last_load else saved))
 
         def freezes() -> None:
+            self.check_claimed()
             self.expect(COLD)
             if refuse == "freeze":
                 self.expect(COLD, *saved)
@@ -323,6 +338,23 @@ class Machine:
         before["write"] = load
         before["platform_support"] = lambda: self.expect(COLD, *self.expected)
         before["freeze"], before["atomic_restore"] = freezes, restores
+
+    def is_spent(self, _disks: Disks, mark: Mark) -> bool:
+        """Return whether no boot restores the image any more."""
+        return bool(mark.why_spent())
+
+    def is_torn(self, _disk: bytes, _mark: Mark) -> bool:
+        """Return whether the superblock of the image is half of one and half of another."""
+        return False
+
+    def check_claimed(self) -> None:
+        """Look at the disks when the kernel is asked to become the image."""
+
+    def check_counted(self, disks: Disks, mark: Mark) -> None:
+        """Look at whether a TPM knows of what the mark says."""
+
+    def check_wiped(self, disk: bytes, mark: Mark) -> None:
+        """Look at a disk on which nobody shall be able to open this image any more."""
 
     # Commands
 

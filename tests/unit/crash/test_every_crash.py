@@ -136,10 +136,11 @@ def test_loading_from_a_faulty_disk(
 
 def with_mark_left(machine: Machine, saved: State) -> State:
     """Return a machine whose disk was swap with an image until swapon put the signature back."""
-    (disk,), page = saved.disks, machine.kind.page
+    (disk, *memory), page = saved.disks, machine.kind.page
     mark = machine.kind.first_of(disk)[MARK_OFFSET : MARK_OFFSET + MARK_SIZE]
     first = header_page(PAGES, mark)
-    return State((disk[: page * PAGE] + first + disk[(page + 1) * PAGE :],), frozenset({COLD}))
+    left = disk[: page * PAGE] + first + disk[(page + 1) * PAGE :]
+    return State((left, *memory), frozenset({COLD}))
 
 
 def wipefs(path: str) -> None:

@@ -22,6 +22,7 @@ from tests.unit.booting import Boot
 from tests.unit.crash.cuts import Depth
 from tests.unit.crash.explore import Explorer
 from tests.unit.crash.machine import COLD, STREAMS, Machine, State, Trace
+from tests.unit.crash.sealed import SLOTS, SealedMachine
 from tests.unit.crash.stores import KINDS, Kind
 from tests.unit.crash.trace import Fault
 
@@ -104,9 +105,10 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def made_anew(self) -> None:
         """By mkswap of another system, or mkstore: the pages stay, the first one does not."""
-        (disk,), kind = self.state.disks, self.machine.kind
+        (disk, *memory), kind = self.state.disks, self.machine.kind
         start, end = kind.page * PAGE, (kind.page + 1) * PAGE
-        self.state = State((disk[:start] + kind.first + disk[end:],), frozenset({COLD}))
+        anew = disk[:start] + kind.first + disk[end:]
+        self.state = State((anew, *memory), frozenset({COLD}))
 
     @invariant()
     def all_goes_as_it_may(self) -> None:
@@ -114,15 +116,13 @@ class Lives(RuleBasedStateMachine):
         self.explorer.run(self.state)
 
 
-@pytest.mark.parametrize(
+EXAMPLES = pytest.mark.parametrize(
     "examples", [12, pytest.param(1000, marks=pytest.mark.long)], ids=["few", "many"]
 )
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_lives(
-    kind: Kind, examples: int, tmp_path: Path, boot: Boot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine = Machine(kind, tmp_path, boot, monkeypatch)
-    monkeypatch.setattr(Lives, "machine", machine, raising=False)
+
+
+def live_through(machine: Machine, examples: int, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Lives, "machine", machine, raising=False)
     run_state_machine_as_test(
         Lives,
         settings=settings(
@@ -133,3 +133,20 @@ def test_lives(
         ),
     )
     machine.close()
+
+
+@EXAMPLES
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_lives(
+    kind: Kind, examples: int, tmp_path: Path, boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_through(Machine(kind, tmp_path, boot, monkeypatch), examples, monkeypatch)
+
+
+@EXAMPLES
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_lives_that_a_tpm_counts(
+    kind: Kind, examples: int, tmp_path: Path, boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = SealedMachine(SLOTS["tpm2"], kind, tmp_path, boot, monkeypatch)
+    live_through(machine, examples, monkeypatch)

@@ -13,14 +13,17 @@ from format.first_page import SIGNATURE_OFFSET, USER_IMAGE, empty_store
 from format.first_page import SWAP as SWAP_SIGNATURE
 from format.layout import MARK_SIZE
 from format.mark import Mark
+from resume import unsealing
+from seal.opening import Opening
 from store import blocks, file_store, header
 from store.header import StoreHeader
-from store.protocol import Slot
+from store.protocol import Slot, nothing
 from tests.forge import PAGE
 from tests.unit.booting import Boot
-from tests.unit.crash.cuts import SHORT
+from tests.unit.crash.cuts import FEW, SHORT
 from tests.unit.crash.explore import Explorer
 from tests.unit.crash.machine import COLD, Machine, State, Trace
+from tests.unit.crash.sealed import SLOTS, SealedMachine
 from tests.unit.crash.stores import KINDS, Kind
 from tests.unit.crash.test_every_crash import make, with_mark_left
 
@@ -105,6 +108,46 @@ def store_made_at_once(patch: Patch) -> None:
     patch.setattr(file_store, "new_store_header", new_store_header)
 
 
+def claim_wipes_nothing(patch: Patch) -> None:
+    patch.setattr(Slot, "_wipe", lambda *_: None)
+
+
+def wiped_before_the_claim(patch: Patch) -> None:
+    claim = Slot.claim
+
+    def wipe_first(slot: StoreHeader) -> None:
+        mark = slot.mark()
+        assert mark
+        superblock = bytes(slot.superblock(mark))
+        slot._wipe(mark, superblock)
+        claim(slot)
+
+    patch.setattr(Slot, "claim", wipe_first)
+
+
+def counted_after_the_claim(patch: Patch) -> None:
+    claim = Slot.claim
+
+    def count_last(slot: StoreHeader) -> None:
+        spend, slot.spend = slot.spend, nothing
+        claim(slot)
+        spend()
+
+    patch.setattr(Slot, "claim", count_last)
+
+
+def never_counted(patch: Patch) -> None:
+    patch.setattr(Opening, "count", lambda *_: None)
+
+
+def discard_wipes_nothing(patch: Patch) -> None:
+    patch.setattr(Slot, "discard", lambda slot: slot.clear())
+
+
+def torn_superblock_is_nobodys(patch: Patch) -> None:
+    patch.setattr(unsealing, "without_recipients", lambda page, _uuid: page)
+
+
 @dataclass(frozen=True, slots=True)
 class Mutant:
     change: Callable[[Patch], None]
@@ -138,4 +181,26 @@ def test_mutant_is_found(mutant: Mutant, tmp_path: Path, boot: Boot, monkeypatch
     explore = explorer.explore_boots if mutant.traces is made else explorer.explore
     with pytest.raises(AssertionError, match=mutant.found):
         explore(mutant.traces(machine))
+    machine.close()
+
+
+# Some are noticed when the kernel is asked to become the image, others by what a cut leaves.
+SEALED_MUTANTS = [
+    Mutant(claim_wipes_nothing, SWAP, saved, "the key can be had"),
+    Mutant(discard_wipes_nothing, DEVICE, saved, "the key can be had"),
+    Mutant(wiped_before_the_claim, SWAP, saved, "ended so: cold"),
+    Mutant(counted_after_the_claim, SWAP, saved, "not counted"),
+    Mutant(never_counted, SWAP, saved, "not counted"),
+    Mutant(torn_superblock_is_nobodys, SWAP, saved, "a mark is left"),
+]
+
+
+@pytest.mark.parametrize("mutant", SEALED_MUTANTS, ids=lambda one: one.change.__name__)
+def test_mutant_of_sealing_is_found(
+    mutant: Mutant, tmp_path: Path, boot: Boot, monkeypatch: Patch
+) -> None:
+    machine = SealedMachine(SLOTS["tpm2"], mutant.kind, tmp_path, boot, monkeypatch)
+    mutant.change(monkeypatch)
+    with pytest.raises(AssertionError, match=mutant.found):
+        Explorer(machine, FEW).explore(mutant.traces(machine))
     machine.close()

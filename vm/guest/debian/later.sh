@@ -7,5 +7,5 @@ echo "$(cat /proc/sys/kernel/random/uuid) ${0##*/} $*" >/var/tmp/rebuild
 [ -e /var/lib/torpor/location ] || exit 0
 {
     find /usr/lib/torpor/resume /var/lib/torpor/location
-    grep -v ^/usr/lib/torpor /usr/lib/torpor/resume.needs
+    { cat /usr/lib/torpor/resume.needs && /usr/lib/torpor/sealing-needs; } | grep -v ^/usr/lib/torpor
 } | cpio --quiet -L -o -H newc >>"/boot/initrd.img-$(uname -r)"

@@ -1,0 +1,77 @@
+"""What was tried against the keys of a machine that seals, and against who keeps them."""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from errors import StateError, UnreadableError
+from seal import slots
+from state import files
+from tests.tools import failing
+from tests.unit.test_sealing_enabled import Sealing, sealing, soft
+from torpor import keys
+from torpor.enable.keys import change_keys
+
+__all__ = ["sealing", "soft"]
+
+
+@pytest.fixture
+def with_key_file(sealing: Sealing) -> Sealing:
+    sealing.enable(f"keyfile={sealing.key_file}")
+    return sealing
+
+
+def rotate(sealing: Sealing) -> None:
+    change = partial(keys.rotate, sealing.system, ["keyfile"], sealing.tpm)
+    change_keys(sealing.system, change, sealing.machine.said.append, list)
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_disk_that_is_full_keeps_no_half_of_a_key_file(
+    call: str, sealing: Sealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be in the way of the next attempt, and its key on the disk."""
+    monkeypatch.setattr(os, call, failing(OSError(28, "No space left on device")))
+    with pytest.raises(UnreadableError, match="no space left"):
+        slots.new_key_file(str(sealing.key_file))
+    assert not sealing.key_file.exists()
+
+
+def test_a_key_file_that_cannot_be_removed_is_not_made_anew(
+    with_key_file: Sealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = with_key_file.machine.files()
+    monkeypatch.setattr(files, "remove", failing(UnreadableError("immutable")))
+    with pytest.raises(UnreadableError, match="immutable"):
+        rotate(with_key_file)
+    assert with_key_file.machine.files() == before
+    assert not with_key_file.sender().troubles
+
+
+def test_a_key_file_comes_back_if_the_new_one_fails(
+    with_key_file: Sealing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = with_key_file.key_file.read_bytes()
+    monkeypatch.setattr("torpor.enable.keys.write_keys", failing(UnreadableError("full")))
+    with pytest.raises(UnreadableError, match="full"):
+        rotate(with_key_file)
+    assert with_key_file.key_file.read_bytes() == before
+    assert with_key_file.key_file.stat().st_mode & 0o777 == 0o600
+    assert not with_key_file.sender().troubles
+
+
+@pytest.mark.parametrize("field", ["recipient", "salt", "locked"])
+@pytest.mark.parametrize("size", [0, 15, 31, 4096])
+def test_a_key_of_another_length_is_no_key(field: str, size: int, sealing: Sealing) -> None:
+    """libsodium would read on behind it, and the image be sealed for nobody."""
+    sealing.types("correct horse\n")
+    sealing.enable("passphrase")
+    path = Path(sealing.system.path(slots.SLOTS))
+    found = json.loads(path.read_text())
+    found["slots"]["passphrase"][field] = "5a" * size
+    path.write_text(json.dumps(found))
+    with pytest.raises(StateError, match=r"slots\.json is not what torpor writes"):
+        sealing.sender()

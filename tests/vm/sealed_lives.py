@@ -1,0 +1,52 @@
+"""Guests that seal their images: how they are told to, and how their boots are answered."""
+
+import re
+
+from tests.vm.conftest import Guests
+from tests.vm.cuts import refusals
+from tests.vm.whole_lives import boot_rebuilt, check_resumed
+from vm.lives import Guest
+
+PASSPHRASE = "correct horse"
+PIN = "2718281"
+ASKS_PASSPHRASE = "Passphrase of the hibernated session"
+ASKS_PIN = "PIN of the hibernated session"
+ANSWERS = {ASKS_PASSPHRASE: PASSPHRASE, ASKS_PIN: PIN}
+LATE_SECONDS = 2.0
+LIMIT_SECONDS = 1500.0
+
+MachineKind = tuple[str, str, str]
+"""Generator, one of vm.debian.SEALING; suite; series of the kernel."""
+
+
+def machine(kind: MachineKind, guests: Guests) -> Guest:
+    """Return a guest of this kind that runs, with swap on a partition."""
+    generator, suite, series = kind
+    return guests.with_swap(
+        generator, series, suite=suite, options="sw,nofail", limit=LIMIT_SECONDS
+    )
+
+
+def seal(guest: Guest, *kinds: str, store: str = "") -> None:
+    """Seal for keys of these kinds, and boot the initramfs that knows of it."""
+    guest.rebuild_outside()
+    options = " ".join(f"--seal {kind}" for kind in kinds) + (f" --store {store}" if store else "")
+    typed = {"passphrase": PASSPHRASE, "tpm2+pin": PIN}
+    lines = "".join(f"{typed[kind]}\\n" for kind in kinds if kind in typed)
+    guest.run(f"printf '{lines}' | torpor enable {options}")
+    boot_rebuilt(guest)
+
+
+def resume(guest: Guest, asks: str = "") -> None:
+    """Resume; answer the one question, if there has to be one."""
+    guest.resume(ANSWERS.get(asks, ""), asks, LATE_SECONDS)
+    check_resumed(guest)
+    asked = re.findall("|".join(ANSWERS), guest.console)
+    assert asked == [asks] if asks else not asked, asked
+
+
+def boot_cold(guest: Guest) -> str:
+    """Boot without a resume; return the one line that says why."""
+    guest.boot()
+    (refusal,) = refusals(guest)
+    return refusal
