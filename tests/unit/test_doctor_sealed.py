@@ -20,6 +20,7 @@ from tests.unit.fake_machine import GIB, IMAGE, FakeMachine
 from tests.unit.sealing import SEED, passphrase_slot
 from tests.unit.soft_tpm import SoftTpm
 from torpor import hibernation, keys, new_keys
+from torpor.commands import enable
 from torpor.doctor import check_sealing
 from torpor.doctor.examine import made
 from torpor.doctor.facts import Facts
@@ -164,6 +165,8 @@ def test_only_the_tpm(by_tpm: Sealing) -> None:
     assert wrong.level == Level.WARNING
     assert wrong.message.startswith("only the TPM opens an image: if the firmware is updated")
     assert wrong.remedy == "add a passphrase: torpor key add passphrase"
+    told = enable._tell(System(str(by_tpm.fake.root)), ["tpm2"])
+    assert [doubt.message for doubt in told] == [wrong.message], "enable says it, too"
 
 
 def test_a_key_file_is_gone(
