@@ -27,6 +27,7 @@ from tests.unit.sealing import MEMORY
 from tests.unit.soft_tpm import SoftTpm
 from torpor import keys, new_keys
 from torpor.commands import disable, enable, key
+from torpor.enable.enable import UNSEALED
 from torpor.enable.keys import Sealed, change_keys, forget, sealed
 from torpor.enable.system import System
 
@@ -266,7 +267,10 @@ def test_a_boot_that_is_not_measured(sealing: Sealing, soft: SoftTpm) -> None:
 
 def test_off(sealing: Sealing, soft: SoftTpm, capsys: pytest.CaptureFixture[str]) -> None:
     sealing.enable("tpm2", f"keyfile={sealing.key_file}")
+    of_the_kernel = Path(sealing.system.path(UNSEALED))
+    assert "\nAllowHybridSleep=no\n" in of_the_kernel.read_text()
     sealing.machine.enable(enable._sealing(sealing.system, ["off"]))
+    assert not of_the_kernel.exists()
     assert sealed(sealing.system) is None
     enable._tell(sealing.system, ["off"])
     assert "not sealed any more" in capsys.readouterr().out

@@ -36,6 +36,8 @@ _KEPT = (
 SLEEP = "/etc/systemd/system/systemd-hibernate.service.d/torpor.conf"
 LOGIND = "/etc/systemd/system/systemd-logind.service.d/torpor.conf"
 
+UNSEALED = "/etc/systemd/sleep.conf.d/torpor.conf"
+
 _SLEEP_TEXT = f"""{NOTE}
 [Service]
 ExecStart=
@@ -47,6 +49,12 @@ _LOGIND_TEXT = f"""{NOTE}# logind looks for room by itself, in swap only; Torpor
 
 [Service]
 Environment=SYSTEMD_BYPASS_HIBERNATION_MEMORY_CHECK=1
+"""
+_UNSEALED_TEXT = f"""{NOTE}# Images are sealed; with these the kernel writes its own, in the clear.
+
+[Sleep]
+AllowHybridSleep=no
+AllowSuspendThenHibernate=no
 """
 # logind asks enough_swap_for_hibernation (sleep-config.c, up to 252) or hibernation_is_safe
 # (hibernate-util.c, from 254); both leave it at that with this variable if no swap fits. Besides a
@@ -86,6 +94,10 @@ def enable(
         undo.callback(_reload_again, system)
         system.write(SLEEP, _SLEEP_TEXT, undo)
         system.write(LOGIND, _LOGIND_TEXT, undo)
+        if system.exists(SEALING):
+            system.write(UNSEALED, _UNSEALED_TEXT, undo)
+        else:
+            system.remove(UNSEALED, undo)
         _reload_units(system)
         remarks = rebuilt(system, generator, say, look, again)
         undo.pop_all()
@@ -197,7 +209,7 @@ def remove_units(system: System) -> bool:
         _reload_units(system)
     if logind and is_booted(system):
         _restart_logind(system)
-    return sleep or logind
+    return system.remove(UNSEALED) or sleep or logind
 
 
 def _reload_units(system: System) -> None:
