@@ -23,7 +23,7 @@ from tests.sources import MemorySource
 from tests.test_structure import all_errors
 from tests.tools import confined, failing
 
-FEW, MANY = 3000, 200_000
+FEW, MANY = 2000, 200_000
 
 MEBIBYTES = 64
 PATIENCE = 2.0

@@ -112,7 +112,7 @@ def test_where_the_kernel_looks_for_an_image_of_its_own(
     assert result.told("swapped-on-again") == "0"
 
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 FROZEN_KINDS = ("ext4", "xfs", "btrfs", "vfat", "exfat")
 

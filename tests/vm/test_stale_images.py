@@ -97,9 +97,10 @@ def check_data(nest: Nest, machine: Machine, result: Result) -> None:
     ("name", "kinds"),
     [
         pytest.param("all mounted elsewhere, ro", ("ext4", *KINDS), id="looked-at"),
-        pytest.param("untouched", (), id="untouched", marks=pytest.mark.long),
+        pytest.param("untouched", (), id="untouched"),
     ],
 )
+@pytest.mark.long
 def test_nobody_wrote(
     name: str,
     kinds: Sequence[str],

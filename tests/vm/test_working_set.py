@@ -13,14 +13,14 @@ from vm.kernels import find_kernel
 from vm.machine import Result, told
 from vm.working_set import DISK, HOLD_MIB, MEMORY_MIB, SWAP_MIB, files_disk, live, make_machine
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 WARM = 0.95
 SPARE_MIB = 96
 HOLDER_PAGES = HOLD_MIB * 256
 
 
-@pytest.mark.parametrize("series", [pytest.param("6.1", marks=pytest.mark.long), "6.12"])
+@pytest.mark.parametrize("series", ["6.1", "6.12"])
 def test_full_machine_is_warm_again(series: str, tmp_path: Path) -> None:
     """Four fifths of the memory in use, half of that processes': right, and nearly all back.
 
