@@ -37,6 +37,16 @@ def exposure(store: Found, root: Root = HOST) -> Doubt | None:
     return None
 
 
+def remains(store: Found, root: Root = HOST) -> Doubt | None:
+    """Return that images of before may still lie in the store, for when sealing is switched on."""
+    if stack.is_encrypted(store.place.device, root):
+        return None
+    return Doubt(
+        f"what images left on {store.path} before is still in the clear",
+        "overwrite it once: see SECURITY CONSIDERATIONS in torpor(8)",
+    )
+
+
 def plain_swap(root: Root = HOST) -> Doubt | None:
     """Return that what a machine swaps out lies in the clear where its images are sealed.
 

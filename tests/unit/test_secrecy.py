@@ -7,7 +7,7 @@ import pytest
 from linux.mounts import Mount, read_mounts
 from store.find import Found, Kind
 from store.place import Place
-from store.secrecy import exposure
+from store.secrecy import exposure, remains
 from tests.tools import put
 from tests.unit.fake_machine import FakeMachine
 from tests.unit.fake_root import Disks
@@ -44,9 +44,12 @@ def exposed(disks: Disks, store: str, *mounts: str, fs_type: str = "xfs") -> str
     (disks.folder / "proc/self").mkdir(exist_ok=True)
     (disks.folder / "proc/self/mountinfo").write_text("".join(lines))
     assert all(isinstance(mount, Mount) for mount in read_mounts(disks))
-    found = Found("/store", Kind.STORE_DEVICE, Place(f"/dev/{store}", 0), 0, None, False)
-    doubt = exposure(found, disks)
+    doubt = exposure(found_on(store), disks)
     return doubt.message if doubt else ""
+
+
+def found_on(device: str) -> Found:
+    return Found("/store", Kind.STORE_DEVICE, Place(f"/dev/{device}", 0), 0, None, False)
 
 
 def test_a_plain_store_beside_an_encrypted_file_system(disks: Disks) -> None:
@@ -60,6 +63,13 @@ def test_a_plain_store_beside_an_encrypted_file_system(disks: Disks) -> None:
 def test_a_store_of_sealed_images(disks: Disks) -> None:
     put(disks.folder, {"var/lib/torpor/sealing": ""})
     assert exposed(disks, "plain", "luks") == ""
+
+
+def test_what_images_of_before_left(disks: Disks) -> None:
+    assert remains(found_on("luks"), disks) is None
+    doubt = remains(found_on("plain"), disks)
+    assert doubt
+    assert doubt.message == "what images left on /store before is still in the clear"
 
 
 @pytest.mark.parametrize("uuid", [*ENCRYPTED, *NOT_ENCRYPTED])

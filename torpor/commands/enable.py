@@ -18,7 +18,7 @@ from state.location import read_location
 from state.sealing import PATH as SEALING
 from store.choose import Doubt, Settings, choose_store, doubts
 from store.names import passing_names
-from store.secrecy import exposure
+from store.secrecy import exposure, remains
 from torpor.doctor.rebuilt import after_rebuild
 from torpor.enable.enable import enable, take_effect, target_of
 from torpor.enable.system import System
@@ -53,12 +53,15 @@ def run(arguments: argparse.Namespace) -> None:
     store = choose_store(arguments.store, settings)
     target = target_of(store)
     system, look = System(), partial(after_rebuild, HOST, "torpor enable", began)
+    was_sealed = system.exists(SEALING)
     found = enable(system, target, say, look, _sealing(system, kinds))
     say(f"enabled: systemctl hibernate writes to {store.path}, and a boot looks there for an image")
     doubted: list[Doubt | None] = [*_tell(system, kinds)]
     settings = settings._replace(location=target.location)
     found += take_effect(system, settings)
     doubted += [*doubts(store, settings), *passing_names(settings), exposure(store)]
+    if system.exists(SEALING) and not was_sealed:
+        doubted.append(remains(store))
     remark(found + [f"{doubt.message}: {doubt.remedy}" for doubt in doubted if doubt])
 
 
