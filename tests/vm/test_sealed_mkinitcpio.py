@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from tests.conftest import HIBERNATED
 from tests.tools import ROOT
-from tests.vm.conftest import SWAP_PARTITION_MIB, Guests
+from tests.vm.conftest import SWAP_PARTITION_MIB, Guests, Recorder
 from tests.vm.cuts import refusals
 from tests.vm.sealed_lives import (
     ASKS_PASSPHRASE,
@@ -16,7 +17,7 @@ from tests.vm.sealed_lives import (
     seal,
 )
 from tests.vm.test_sealed import put_back
-from tests.vm.whole_lives import use_swap
+from tests.vm.whole_lives import hibernated_row, use_swap
 from vm.disks import copy_disks, partitioned_swap_disk
 from vm.lives import Guest
 from vm.mkinitcpio import RUNS_HOOK, MkinitcpioGuest
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.long]
 STAND_IN = ROOT / "tests/initramfs/mkinitcpio.bash"
 
 
-def test_every_key(guests: Guests) -> None:
+def test_every_key(guests: Guests, record_property: Recorder) -> None:
     """A PIN; the TPM alone, which asks nothing; by another TPM the passphrase, or nothing."""
     guest = machine(guests)
     seal(guest, "tpm2+pin", "passphrase")
@@ -37,6 +38,8 @@ def test_every_key(guests: Guests) -> None:
     guest.run("torpor key add tpm2")
     guest.hibernate()
     resume(guest)
+    took = dict(guest.seconds)
+    record_property(HIBERNATED, hibernated_row(guest, "12", "mkinitcpio", "swap, sealed", took))
     guest.hibernate()
     disks = [guest.root, *guest.disks]
     kept = copy_disks(disks, guests.folder / "kept")
