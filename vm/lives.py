@@ -206,8 +206,11 @@ class Guest:
 
     def take_rebuilt(self) -> None:
         """Put the initramfs that the host has made into the root, as if the guest had made it."""
+        self.put_initramfs(self._initramfs(f"initrd.img-{self.installed.kernel.release}"))
+
+    def put_initramfs(self, made: Path) -> None:
+        """Have the root boot this initramfs; it asks for no other one any more."""
         name = f"initrd.img-{self.installed.kernel.release}"
-        made = self._initramfs(name)
         commands = (f"rm /boot/{name}", f"write {made} /boot/{name}", "rm /var/tmp/rebuild")
         for command in commands:
             run("debugfs", "-w", "-R", command, self.root)
