@@ -47,7 +47,17 @@ def carry_out(plan: Plan, recording: Recording, working_set: Recorder, log: Log)
                 try_twice(plan, attempt, log)
         finally:
             recording.keep(recording.record._replace(downtime=downtime.seconds))
+            _forget_image(plan, log)
             bring_back(working_set.section, log)
+
+
+def _forget_image(plan: Plan, log: Log) -> None:
+    """Have no later boot look after an image that was restored, or that was not made."""
+    try:
+        if plan.sender:
+            plan.sender.came_back()
+    except TorporError as error:
+        log(str(error))
 
 
 def hibernate_once(plan: Plan, log: Log, working_set: Recorder, downtime: Downtime) -> None:

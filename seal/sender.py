@@ -5,10 +5,17 @@ from contextlib import suppress
 from typing import Self
 from uuid import UUID
 
-from errors import LockedError, NoCounterError, StateError, TorporError, TpmRefusedError
+from errors import (
+    LockedError,
+    NoCounterError,
+    StateError,
+    TorporError,
+    TpmRefusedError,
+    UnreadableError,
+)
 from format import sodium
 from format.sealing import ImageKey, Seal, Sealing
-from seal import recipients, slots
+from seal import pending, recipients, slots
 from seal.slots import Keys, Ready, read_keys, write_keys
 from seal.tpm import Tpm
 from state.files import read_bytes, write_bytes
@@ -41,12 +48,28 @@ class Sender:
         self._counter = self._counted(keys.counter, tpm)
 
     def _counted(self, index: int, tpm: Tpm) -> tuple[int, int]:
-        """Return the counter that tells a boot whether this image is the newest, and its value."""
+        """Return the counter that tells a boot whether this image is the newest, and its value.
+
+        From then on the image may be out; see seal.pending.
+        """
+        if not index:
+            return 0, 0
         try:
-            return (index, tpm.increment(index)) if index else (0, 0)
-        except LockedError as error:
+            with pending.alone():
+                number = tpm.increment(index)
+                try:
+                    pending.note(index, number)
+                except UnreadableError as error:
+                    self.troubles.append(f"a boot that misses the image will not spend it: {error}")
+            return index, number
+        except (LockedError, UnreadableError) as error:
             self.troubles.append(f"a copy of the disk will not be told from it: {error}")
             return 0, 0
+
+    @staticmethod
+    def came_back() -> None:
+        """Forget the image: the machine goes on, restored or not. Raises UnreadableError."""
+        pending.forget()
 
     @classmethod
     def here(cls) -> Self | None:

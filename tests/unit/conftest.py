@@ -16,6 +16,7 @@ from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, task
 from linux.mounts import MountTable, SwapArea, read_mounts
 from resume import find, images, restore, wait
 from resume import request as asked
+from seal import pending
 from state import boot, conf, location, record, sealing, working_set
 from store import identity, place
 from store.place import Place
@@ -81,6 +82,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(location, "PATH", str(tmp_path / "kept/location"))
     monkeypatch.setattr(conf, "PATH", str(tmp_path / "kept/torpor.conf"))
     monkeypatch.setattr(sealing, "PATH", str(tmp_path / "kept/sealing"))
+    monkeypatch.setattr(pending, "PATH", str(tmp_path / "kept/pending"))
     monkeypatch.setattr(identity, "machine_id", lambda _root: INSTALLATION)
     monkeypatch.setattr(asked, "read_machine_id", lambda _kept: INSTALLATION)
 

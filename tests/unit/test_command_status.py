@@ -15,6 +15,7 @@ from format.mark import MarkState
 from format.tables import GuardEntry
 from guard import stale
 from linux import programs
+from seal import pending
 from state import boot, record
 from state.boot import BootRecord
 from state.record import HibernationRecord, Outcome
@@ -147,7 +148,7 @@ def test_warnings_alone_are_no_failure() -> None:
     report(FINDINGS[:2], as_json=False)
 
 
-BOOT_PATH, LAST_PATH = boot.PATH, record.HIBERNATION_PATH
+BOOT_PATH, LAST_PATH, PENDING_PATH = boot.PATH, record.HIBERNATION_PATH, pending.PATH
 
 
 class Machine:
@@ -316,23 +317,38 @@ def test_image_that_cannot_be_judged_stays(swap: Path, machine: Machine) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "outcome", "runs"),
-    [(3, None, False), (3, Outcome.RESUMED, False), (3, Outcome.BEGUN, True), (11, None, True)],
+    ("code", "outcome", "is_pending", "runs"),
+    [
+        (3, None, False, False),
+        (3, Outcome.RESUMED, False, False),
+        (3, Outcome.BEGUN, False, True),
+        (11, None, False, True),
+        (3, Outcome.REFUSED, True, True),
+        (None, None, True, True),
+    ],
 )
 def test_the_unit_runs_only_after_a_boot_that_had_an_image_or_should_have_had(
-    code: int, outcome: Outcome | None, runs: bool
+    code: int | None, outcome: Outcome | None, is_pending: bool, runs: bool
 ) -> None:
     """Most boots have none, and the command takes half a second to start."""
     unit = Path(__file__).parents[2] / "package/files/torpor-stale.service"
     lines = unit.read_text().replace("\\\n", "").splitlines()
-    assert f"ConditionPathExists={BOOT_PATH}" in lines
+    assert f"ConditionPathExists=|{BOOT_PATH}" in lines
+    assert f"ConditionPathExists=|{PENDING_PATH}" in lines
     assert "ExecStart=/usr/bin/torpor discard --stale" in lines
     assert "After=local-fs.target" in lines
-    BootRecord(1, code, "x").save()
+    if code is not None:
+        BootRecord(1, code, "x").save()
+    if is_pending:
+        pending.note(1, 1)
     if outcome:
         HibernationRecord(outcome, 1, 0, "boot", "/dev/sda2", "uuid", 0, "").save()
     (condition,) = [line for line in lines if line.startswith("ExecCondition=")]
-    for path, here in ((BOOT_PATH, boot.PATH), (LAST_PATH, record.HIBERNATION_PATH)):
+    for path, here in (
+        (BOOT_PATH, boot.PATH),
+        (LAST_PATH, record.HIBERNATION_PATH),
+        (PENDING_PATH, pending.PATH),
+    ):
         condition = condition.replace(path, here)
     done = subprocess.run(shlex.split(condition.partition("=")[2]), check=False)
     assert (done.returncode == 0) == runs

@@ -76,6 +76,14 @@ def test_a_stale_image_s_layers_can_be_asked_for() -> None:
     assert "\nDeviceAllow=/dev/mapper/control rw\n" in unit
 
 
+def test_a_stale_image_is_counted_by_the_tpm() -> None:
+    """/dev/tpmrm0 is of this class; a machine without one is warned of no path that is missing."""
+    unit = (ROOT / "package/files/torpor-stale.service").read_text()
+    assert "\nDeviceAllow=char-tpm rw\n" in unit
+    assert "\nAfter=tpm2.target\n" in unit, "which systemd 256 has, for a TPM that comes late"
+    assert "CAP_DAC_OVERRIDE" in unit.split("CapabilityBoundingSet=")[1].split("\n")[0].split()
+
+
 def test_nothing_is_set_twice() -> None:
     for path in map(Path, UNITS):
         service = (ROOT / path).read_text().partition("[Service]")[2]

@@ -14,6 +14,7 @@ from errors import SetupError, UnreadableError, UsageError
 from linux import memory, stack
 from linux.root import Root
 from seal import age, slots
+from seal.pending import PATH as PENDING
 from seal.sender import Sender, read_seed
 from seal.slots import KeyFileSlot, Keys, PassphraseSlot, TpmPinSlot, TpmSlot
 from seal.tpm import PCRS, Tpm
@@ -292,6 +293,7 @@ def test_off_is_undone_with_the_rest(sealing: Sealing) -> None:
 def test_disable(sealing: Sealing, soft: SoftTpm, torpor: Torpor) -> None:
     before = sealing.machine.files()
     sealing.enable("tpm2", f"keyfile={sealing.key_file}")
+    Path(sealing.system.path(PENDING)).touch()
     assert torpor("disable", "--no-rebuild").code == 0
     assert sealed(sealing.system) is None
     assert {*sealing.machine.files()} == {*before}

@@ -3,6 +3,7 @@
 import argparse
 import os
 from contextlib import ExitStack
+from functools import partial
 
 from errors import (
     Attempt,
@@ -79,13 +80,14 @@ def _discard_stale(store: str) -> None:
     """Discard the image in `store`, or those this boot kept, if it cannot be restored any more.
 
     Swap that an image was in is used again as /etc/fstab has it. Why this boot did not resume is
-    kept for later ones. Raises UnreadableError, UnsupportedError where an image cannot be judged;
-    it stays.
+    kept for later ones, and what it has missed no later one restores. Raises UnreadableError,
+    UnsupportedError where an image cannot be judged; it stays.
     """
-    try:
-        keep_refusal(boot_id())
-    except TorporError as error:
-        remark([str(error)])
+    for step in (partial(keep_refusal, boot_id()), _spend_missed):
+        try:
+            step()
+        except TorporError as error:
+            remark([str(error)])
     with ExitStack() as files:
         headers = [files.enter_context(open_header(store, os.O_RDWR))] if store else _kept(files)
         freed = [header for header in headers if _discard_if_stale(header)]
@@ -96,6 +98,19 @@ def _discard_stale(store: str) -> None:
             done = programs.run(["swapon", "-a"])
         if done.returncode != 0:  # that some of it does not work is only said
             remark(f"swapon -a: {line}" for line in lines(done.stderr))
+
+
+def _spend_missed() -> None:
+    """Have the TPM count if it would still open an image of before this boot, wherever that is.
+
+    Raises LockedError, StateError, UnreadableError.
+    """
+    if not sealing.is_on():
+        return
+    from seal import pending, tpm
+
+    if pending.spend(tpm.Tpm()):
+        say("no boot restores the image of before this one any more: the TPM has counted")
 
 
 def _kept(files: ExitStack) -> list[StoreHeader]:

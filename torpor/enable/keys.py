@@ -11,6 +11,7 @@ from typing import NamedTuple
 from errors import LockedError, SetupError, TorporError
 from initramfs.generators.find import generator_of
 from linux.kmsg import Log
+from seal.pending import PATH as PENDING
 from seal.sender import new_seed
 from seal.slots import (
     SENDER,
@@ -159,5 +160,5 @@ def forget(system: System, tpm: Tpm) -> None:
     """
     with suppress(TorporError):  # damaged: its counter is not known
         clear(read_keys(system.path(SLOTS)), Keys({}), tpm)
-    for path in (SLOTS, SENDER):
+    for path in (SLOTS, SENDER, PENDING):
         _remove(system.path(path))

@@ -1,0 +1,107 @@
+"""An image that may be out: as far as this machine knows, no boot has restored or discarded it.
+
+The counter of the TPM tells a copy of an image that was restored or discarded. One that a boot does
+not find is neither. So its number is noted before the snapshot, and a boot that goes on without it
+has the TPM count.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Self
+
+from errors import Attempt, NoCounterError, StateError
+from format.mark import MAX_ATTEMPTS
+from linux.machine import boot_id
+from linux.open_file import OpenFile
+from seal.slots import FOLDER
+from seal.tpm import Tpm
+from state import files
+
+PATH = f"{FOLDER}/pending"
+_HEAD = "# Written by torpor hibernate; gone after the resume.\n"
+
+
+class Pending(NamedTuple):
+    """The note: which image."""
+
+    boot_id: str
+    """The boot that made it."""
+    counter: int
+    """NV index of the TPM's counter."""
+    number: int
+    """What that said then."""
+
+    def save(self) -> None:
+        """Keep it. Raises UnreadableError."""
+        lines = [f"{name}={value}\n" for name, value in self._asdict().items()]
+        files.write_bytes(PATH, f"{_HEAD}{''.join(lines)}".encode())
+
+    @classmethod
+    def read(cls) -> Self | None:
+        """Return the note, None where there is none. Raises StateError, UnreadableError."""
+        text = files.read_text(PATH)
+        if text is None:
+            return None
+        words = dict(line.partition("=")[::2] for line in text.split("\n"))
+        try:
+            return cls(words["boot_id"], int(words["counter"]), int(words["number"]))
+        except (KeyError, ValueError) as error:
+            raise StateError(f"{PATH} is not what torpor writes") from error
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other processes from counting meanwhile. Raises UnreadableError."""
+    folder = os.path.dirname(PATH)
+    with Attempt("open", folder):
+        os.makedirs(folder, exist_ok=True)
+        held = OpenFile(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    with held:
+        fcntl.flock(held.fd, fcntl.LOCK_EX)
+        yield
+
+
+def note(counter: int, number: int) -> None:
+    """Note that this boot makes an image of this number. Raises UnreadableError."""
+    Pending(boot_id(), counter, number).save()
+
+
+def forget() -> None:
+    """Remove the note: nobody but this machine, which goes on, has had the image.
+
+    Raises UnreadableError.
+    """
+    files.remove(PATH)
+
+
+def spend(tpm: Tpm) -> bool:
+    """Have the TPM count if an image of another boot may be out; return whether it has.
+
+    This boot has the file system of the note in use, so a restored kernel would find it changed.
+    Where that is read-only nothing happens, nor to the image that this boot makes. Raises
+    LockedError where the TPM does not count, StateError, UnreadableError: the note is kept then.
+    """
+    if not os.path.exists(PATH):
+        return False
+    with alone():
+        found = Pending.read()
+        is_writable = os.access(os.path.dirname(PATH), os.W_OK)
+        if found is None or found.boot_id == boot_id() or not is_writable:
+            return False
+        has_counted = _count(found, tpm)
+        forget()
+    return has_counted
+
+
+def _count(found: Pending, tpm: Tpm) -> bool:
+    """Count unless the TPM has gone on: who asked the kernel for the image has counted as well."""
+    try:
+        number = tpm.read_counter(found.counter)
+    except NoCounterError:
+        return False  # nothing in the TPM opens an image that names it
+    if number - found.number not in range(MAX_ATTEMPTS):
+        return False
+    tpm.increment(found.counter)
+    return True
