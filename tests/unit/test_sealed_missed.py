@@ -2,30 +2,34 @@
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from errors import KernelRefusedError, NoImageError, SpentError, UnreadableError
+from errors import ForeignError, KernelRefusedError, NoImageError, SpentError, UnreadableError
 from hibernate import attempts
 from hibernate.attempts import carry_out
 from hibernate.plan import Plan
 from hibernate.power_off import Mode
 from seal import pending, tpm
 from seal.pending import spend
-from seal.sender import Sender
-from seal.slots import Keys, new_tpm_slot
+from seal.sender import Sender, read_seed
+from seal.slots import SENDER, Keys, new_tpm_slot
 from seal.tpm import Tpm
+from state import sealing
 from state.boot import BootRecord
 from state.record import recording
 from tests.tools import failing
 from tests.unit.conftest import Torpor
 from tests.unit.hibernating import no_working_set
+from tests.unit.marked import Made
 from tests.unit.sealing import PASSPHRASE, SEED, Typist, passphrase_slot
-from tests.unit.test_sealed_boots import refused
+from tests.unit.test_sealed_boots import refused, seal
 from tests.unit.test_sealed_by_tpm import Machine, machine, soft, typist
+from torpor.enable.keys import put, sealed
+from torpor.enable.system import System
 
 __all__ = ["machine", "soft", "typist"]
 
@@ -211,3 +215,25 @@ def test_a_note_that_cannot_be_written_keeps_nobody_from_hibernating(
 def test_without_a_counter_there_is_no_note(machine: Machine) -> None:
     Sender(SEED, Keys({"passphrase": passphrase_slot()}), machine.tpm)
     assert not Path(pending.PATH).exists()
+
+
+def test_a_copy_of_before_the_first_key_in_the_tpm(
+    machine: Machine, typist: Typist, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It names no counter, and a passphrase would open it for good."""
+    system, slot = System(str(tmp_path)), passphrase_slot()
+    monkeypatch.setattr(sealing, "PATH", system.path("/var/lib/torpor/sealing"))
+    put(system, {"it": slot}, ExitStack(), machine.tpm)
+    before = sealed(system)
+    assert before
+    seed = read_seed(before.trust, system.path(SENDER))
+    seal(machine.disk, Made(sender=Sender(seed, before.keys, machine.tpm)))
+    put(system, {"it": slot, "tpm2": new_tpm_slot(machine.tpm)}, ExitStack(), machine.tpm)
+    refused(machine.boot, machine.disk, ForeignError)
+    assert not typist.asked
+    after = sealed(system)
+    put(system, {"it": slot, "more": new_tpm_slot(machine.tpm)}, ExitStack(), machine.tpm)
+    again = sealed(system)
+    assert after
+    assert again
+    assert again.trust == after.trust, "only the first one"

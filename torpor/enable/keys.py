@@ -55,22 +55,22 @@ def put(
 ) -> bool:
     """Seal for these slots from now on; return whether a boot has to be told: by its initramfs.
 
-    Makes the sender if there is none, and the TPM's counter if the TPM opens images. `undo` gets
-    what puts back what was there. Raises SetupError, ConfigurationError, StateError,
+    Makes the sender if there is none, and the TPM's counter if the TPM opens images. With a new
+    counter comes a new sender: no boot restores what names another one or none. `undo` gets what
+    puts back what was there. Raises SetupError, ConfigurationError, StateError,
     UnreadableError.
     """
     before = sealed(system)
-    counter = before.keys.counter if before else 0
+    counted = before.keys.counter if before else 0
     needs_tpm = any(map(by_tpm, slots.values()))
-    if needs_tpm:
-        counter = _counter(tpm, counter, undo)
-    if before is None or new_sender:
+    counter = _counter(tpm, counted, undo) if needs_tpm else 0
+    if before is None or new_sender or counter not in {0, counted}:
         _keep(system.path(SENDER), undo)
         sender = new_seed(system.path(SENDER)).sender
     else:
         sender = before.trust.sender
     _keep(system.path(SLOTS), undo)
-    write_keys(Keys(slots, counter if needs_tpm else 0), system.path(SLOTS))
+    write_keys(Keys(slots, counter), system.path(SLOTS))
     asks = any(isinstance(slot, PassphraseSlot | TpmPinSlot) for slot in slots.values())
     text = Trust(sender, needs_tpm=needs_tpm, asks=asks).build()
     if system.text(TRUST) != text:
