@@ -123,14 +123,15 @@ class Opening:
             raise SpentError("the image is not restored any more: its key was overwritten")
         reasons, ways = self._why_uncounted(seal), self._ways(seal)
         locked = [one for one in ways if isinstance(one, ToPassphrase)]
-        for one in [one for one in ways if one not in locked[1:]]:
+        for one in [one for one in ways if not any(one is other for other in locked[1:])]:
             if reasons:
                 self._say(f"the image is not open yet: {reasons[-1]}; trying the next key")
             try:
                 return ImageKey(self._secret(one, locked), superblock.image_uuid)
             except TorporError as error:
                 reasons.append(str(error))
-        raise LockedError(f"the image cannot be opened: {'; '.join(reasons) or 'by nothing here'}")
+        why = "; ".join(dict.fromkeys(reasons)) or "by nothing here"
+        raise LockedError(f"the image cannot be opened: {why}")
 
     def _ways(self, seal: Seal) -> list[Recipient]:
         """Return the recipients to try, in that order.
