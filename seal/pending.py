@@ -76,19 +76,26 @@ def forget() -> None:
     files.remove(PATH)
 
 
+def is_written_to() -> bool:
+    """Return whether this boot writes to the file system of the keys.
+
+    A restored kernel would find that changed, so that no image of an earlier boot is good any more.
+    """
+    return os.access(os.path.dirname(PATH), os.W_OK)
+
+
 def spend(tpm: Tpm) -> bool:
     """Have the TPM count if an image of another boot may be out; return whether it has.
 
-    This boot has the file system of the note in use, so a restored kernel would find it changed.
-    Where that is read-only nothing happens, nor to the image that this boot makes. Raises
-    LockedError where the TPM does not count, StateError, UnreadableError: the note is kept then.
+    Not if its file systems are as it left them (is_written_to), nor the image that this boot makes.
+    Raises LockedError where the TPM does not count, StateError, UnreadableError: the note is kept
+    then.
     """
     if not os.path.exists(PATH):
         return False
     with alone():
         found = Pending.read()
-        is_writable = os.access(os.path.dirname(PATH), os.W_OK)
-        if found is None or found.boot_id == boot_id() or not is_writable:
+        if found is None or found.boot_id == boot_id() or not is_written_to():
             return False
         has_counted = _count(found, tpm)
         forget()

@@ -136,6 +136,25 @@ def test_a_file_system_that_is_read_only_spends_nothing(
     machine.resume()
 
 
+@pytest.mark.parametrize("is_writable", [True, False])
+def test_one_that_this_boot_kept_goes_once_the_root_is_written_to(
+    is_writable: bool,
+    machine: Machine,
+    boots: Callable[[], None],
+    torpor: Torpor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a TPM, too; nobody can read what it holds mounted."""
+    machine.hibernate(passphrase_slot())
+    BootRecord(1.0, 11, "other kernel", (str(machine.disk), 0)).save()
+    boots()
+    monkeypatch.setattr(os, "access", lambda _path, mode: is_writable or not mode & os.W_OK)
+    said = torpor("discard", "--stale")
+    assert said.code == 0, said
+    assert ("discarded" in said.out) == is_writable
+    assert ("still good" in said.out) != is_writable
+
+
 @pytest.mark.parametrize("errors", [(), (KernelRefusedError("no"),)])
 def test_the_note_goes_when_the_machine_goes_on(
     errors: tuple[Exception, ...], machine: Machine, monkeypatch: pytest.MonkeyPatch

@@ -102,6 +102,24 @@ def test_no_other_tpm_and_no_copy(guests: Guests) -> None:
     assert "it is a copy of one that was restored" in boot_cold(guest)
 
 
+@pytest.mark.long
+def test_an_image_that_was_hidden_from_one_boot(guests: Guests) -> None:
+    """The system that this boot starts has the TPM count."""
+    guest = machine(MACHINES[0], guests)
+    seal(guest, "tpm2", "passphrase")
+    guest.hibernate()
+    disks = [guest.root, *guest.disks]
+    kept = copy_disks(disks, guests.folder / "kept")
+    hidden, guest.disks = guest.disks, []
+    assert "did not appear" in boot_cold(guest)
+    counted = "journalctl -b -u torpor-stale.service | grep 'the TPM has counted'"
+    guest.run(f"for _ in $(seq 60); do {counted} && exit; sleep 1; done; exit 1")
+    assert guest.run("systemctl --failed --no-legend").output == ""
+    guest.disks = hidden
+    put_back(guest, kept, disks)
+    assert "it is a copy of one that was restored" in boot_cold(guest)
+
+
 def put_back(guest: Guest, kept: list[Path], disks: list[Path]) -> None:
     """Cut the power, and have the disks be as they were."""
     guest.kill()

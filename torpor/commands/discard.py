@@ -9,6 +9,7 @@ from errors import (
     Attempt,
     NoImageError,
     OtherInstallationError,
+    SealedError,
     TorporError,
     UnknownOwnerError,
 )
@@ -134,10 +135,21 @@ def _discard_if_stale(header: StoreHeader) -> bool:
     except OtherInstallationError as error:
         say(f"{error}: kept")
         return False
-    reason = why_stale(header)
+    reason = _why_stale(header)
     if not reason:
         say(f"the image on {header.name} is still good: kept")
         return False
     _discard(header)
     say(f"the image on {header.name} is discarded: {reason}")
     return True
+
+
+def _why_stale(header: StoreHeader) -> str:
+    """As guard.stale.why_stale. What a sealed image holds mounted nobody reads without its key."""
+    try:
+        return why_stale(header)
+    except SealedError:
+        from seal.pending import is_written_to
+
+        changed = "this boot has changed the file system of the keys that sealed it"
+        return changed if is_written_to() else ""
