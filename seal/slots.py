@@ -208,8 +208,12 @@ def replace_key_file(path: str, private: bytes) -> KeyFileSlot:
     beside = f"{path}.new"
     remove(beside)
     slot = write_key_file(beside, private)
-    with Attempt("write", path):
-        os.replace(beside, path)
+    try:
+        with Attempt("write", path):
+            os.replace(beside, path)
+    except BaseException:
+        remove(beside)
+        raise
     return slot._replace(path=os.path.abspath(path))
 
 

@@ -106,8 +106,9 @@ def rotate(system: System, names: list[str], tpm: Tpm, undo: ExitStack) -> bool:
 def _rotated(slot: Slot, tpm: Tpm, undo: ExitStack) -> Slot:
     if not isinstance(slot, KeyFileSlot):
         return new_slot(kind_of(slot), tpm, undo)
-    undo.callback(replace_key_file, slot.path, read_private(slot.path))
-    return replace_key_file(slot.path, new_identity())
+    before, new = read_private(slot.path), replace_key_file(slot.path, new_identity())
+    undo.callback(replace_key_file, slot.path, before)
+    return new
 
 
 def _check_name(name: str, slots: dict[str, Slot]) -> None:

@@ -31,6 +31,7 @@ from format.tables import MachineFacts
 from guard.compare import compare
 from linux import tasks
 from resume import check, find, images, request, restore, wait
+from resume.report import Report
 from resume.unsealing import Unsealing
 from seal.opening import Nobody, Opening
 from state import working_set
@@ -107,7 +108,7 @@ class Boots:
         page = b"TORPKEYF" + forge_sealed.STRANGER
         self._key_file.write_bytes(bytes(17 * PAGE) + page.ljust(PAGE, b"\0"))
 
-    def unsealing(self, _waiting: wait.Waiting, *, asks: bool) -> Unsealing | None:
+    def unsealing(self, _waiting: wait.Waiting, _report: Report, *, asks: bool) -> Unsealing | None:
         """Stand in for the resumer's."""
         del asks
         if not self.is_sealing:

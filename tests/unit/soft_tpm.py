@@ -50,6 +50,9 @@ class SoftTpm:
         self.power_on()
 
     def freeze(self) -> None:
+        """Stop it once it waits: until it has hung up on one program it takes no other."""
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(") ")[2][0] == "S", "an idle TPM")
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:

@@ -13,12 +13,13 @@ from state.sealing import PATH as SEALING
 from state.sealing import UNFINISHED
 from tests.initramfs.installed import on_a_copy
 from tests.tools import ROOT, put
-from torpor.enable.enable import LOGIND, SLEEP
+from torpor.enable.enable import LOGIND, SLEEP, UNSEALED
 from torpor.enable.system import NOTE
 
 UNDO = ROOT / "package/files/undo-enable"
 WRITTEN = {
     **dict.fromkeys((SLEEP, LOGIND), f"{NOTE}[Service]\n"),
+    UNSEALED: f"{NOTE}[Sleep]\n",
     **{one.configuration: f"{NOTE}x=y\n" for one in GENERATORS},
     LOCATION: Location("/dev/sda2").build(),
     SEALING: f"{NOTE}tpm2=no\n",

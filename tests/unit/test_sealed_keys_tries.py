@@ -1,5 +1,6 @@
 """What was tried against the keys of a machine that seals, and against who keeps them."""
 
+import errno
 import json
 import os
 from functools import partial
@@ -9,7 +10,6 @@ import pytest
 
 from errors import StateError, UnreadableError
 from seal import slots
-from state import files
 from tests.tools import failing
 from tests.unit.test_sealing_enabled import Sealing, sealing, soft
 from torpor import keys
@@ -40,13 +40,14 @@ def test_a_disk_that_is_full_keeps_no_half_of_a_key_file(
     assert not sealing.key_file.exists()
 
 
-def test_a_key_file_that_cannot_be_removed_is_not_made_anew(
+def test_a_key_file_that_cannot_be_replaced_is_not_made_anew(
     with_key_file: Sealing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = with_key_file.machine.files()
-    monkeypatch.setattr(files, "remove", failing(UnreadableError("immutable")))
-    with pytest.raises(UnreadableError, match="immutable"):
-        rotate(with_key_file)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing(OSError(errno.EPERM, "immutable")))
+        with pytest.raises(UnreadableError, match=r"cannot write .*immutable"):
+            rotate(with_key_file)
     assert with_key_file.machine.files() == before
     assert not with_key_file.sender().troubles
 
