@@ -27,7 +27,7 @@ def exposure(store: Found, root: Root = HOST) -> Doubt | None:
     """
     if root.exists(SEALING) or stack.is_encrypted(store.place.device, root):
         return None
-    for mount in _encrypted(root):
+    for mount in encrypted(root):
         return Doubt(
             f"{mount.mount_point} is encrypted, and the store {store.path} is not: an image "
             "there holds its key, and all else that is in memory",
@@ -52,7 +52,7 @@ def plain_swap(root: Root = HOST) -> Doubt | None:
 
     Not where nothing that is mounted is encrypted: the root says the same then.
     """
-    if not root.exists(SEALING) or not any(True for _ in _encrypted(root)):
+    if not root.exists(SEALING) or not any(True for _ in encrypted(root)):
         return None
     for area in active_swaps(root):
         with suppress(StoreRefusedError, DeviceNotFoundError):  # memory, or a file that is gone
@@ -67,7 +67,7 @@ def plain_swap(root: Root = HOST) -> Doubt | None:
     return None
 
 
-def _encrypted(root: Root) -> Iterator[Mount]:
+def encrypted(root: Root = HOST) -> Iterator[Mount]:
     """Yield the mounts of what is encrypted."""
     table = MountTable(read_mounts(root), root)
     for mount in table.mounts:

@@ -10,6 +10,8 @@ from errors import Attempt, LockedError, SetupError, command
 from linux import memory, stack
 from state import files
 from store.place import place_of
+from store.secrecy import encrypted
+from torpor.output import say
 from torpor.passphrase import new_passphrase
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def new_slot(kind: str, tpm: "Tpm", undo: ExitStack) -> "Slot":
     if path := file_of(kind):
         return _new_key_file(path, undo)
     if kind == "passphrase":
+        _offer_that_of_luks()
         return _for_passphrase(new_passphrase("passphrase"))
     _check_tpm(kind, tpm)
     try:
@@ -89,8 +92,15 @@ def recovery_slot() -> "PassphraseSlot | None":
     """Return a key for a passphrase, None if nobody is there to type one, or wants none."""
     if not sys.stdin.isatty():
         return None
+    _offer_that_of_luks()
     passphrase = new_passphrase("recovery passphrase", may_be_empty=True)
     return _for_passphrase(passphrase) if passphrase else None
+
+
+def _offer_that_of_luks() -> None:
+    """Tell who types how to be asked once for both."""
+    if sys.stdin.isatty() and any(True for _ in encrypted()):
+        say("the passphrase of the encrypted disk will do: systemd and Plymouth ask once for both")
 
 
 def _for_passphrase(passphrase: bytes) -> "PassphraseSlot":

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from errors import StateError, UnreadableError
 from seal import slots
 from tests.tools import failing
 from tests.unit.test_sealing_enabled import Sealing, sealing, soft
-from torpor import keys
+from torpor import keys, new_keys
 from torpor.enable.keys import change_keys
 
 __all__ = ["sealing", "soft"]
@@ -76,3 +77,17 @@ def test_a_key_of_another_length_is_no_key(field: str, size: int, sealing: Seali
     path.write_text(json.dumps(found))
     with pytest.raises(StateError, match=r"slots\.json is not what torpor writes"):
         sealing.sender()
+
+
+@pytest.mark.parametrize("mounts", [[], ["/"]])
+def test_the_passphrase_of_the_disk_is_offered(
+    mounts: list[str],
+    sealing: Sealing,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(new_keys, "encrypted", lambda: iter(mounts))
+    monkeypatch.setattr(new_keys, "new_passphrase", lambda _what: b"correct horse")
+    sealing.enable("passphrase")
+    assert ("ask once for both" in capsys.readouterr().out) == bool(mounts)
