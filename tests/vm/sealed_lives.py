@@ -35,6 +35,8 @@ def seal(guest: Guest, *kinds: str, store: str = "") -> None:
     lines = "".join(f"{typed[kind]}\\n" for kind in kinds if kind in typed)
     guest.run(f"printf '{lines}' | torpor enable {options}")
     boot_rebuilt(guest)
+    # Until torpor-announce.service has run logind says no, where there is no EFI.
+    guest.run("systemctl is-system-running --wait", check=False)
 
 
 def resume(guest: Guest, asks: str = "") -> None:
