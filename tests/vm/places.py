@@ -42,11 +42,15 @@ class Place:
     inside: bool = False
     """Whether initramfs-tools has to see the guest's devices, and so to run in it."""
 
-    def prepare(self, guest: Guest, disk: str) -> None:
-        """Make the place on that disk of a guest that runs, and enable Torpor there."""
+    def make(self, guest: Guest, disk: str) -> None:
+        """Make the place on that disk of a guest that runs."""
         for command in self.commands:
             guest.run(_on(disk, command))
         guest.run("systemctl daemon-reload")
+
+    def prepare(self, guest: Guest, disk: str) -> None:
+        """Make the place on that disk of a guest that runs, and enable Torpor there."""
+        self.make(guest, disk)
         if self.inside and guest.installed.generator == "initramfs-tools":
             guest.rebuild_inside()
         else:

@@ -27,12 +27,12 @@ def machine(kind: MachineKind, guests: Guests) -> Guest:
     )
 
 
-def seal(guest: Guest, *kinds: str, store: str = "") -> None:
+def seal(guest: Guest, *kinds: str, store: str = "", typed: str = PASSPHRASE) -> None:
     """Seal for keys of these kinds, and boot the initramfs that knows of it."""
     guest.rebuild_outside()
     options = " ".join(f"--seal {kind}" for kind in kinds) + (f" --store {store}" if store else "")
-    typed = {"passphrase": PASSPHRASE, "tpm2+pin": PIN}
-    lines = "".join(f"{typed[kind]}\\n" for kind in kinds if kind in typed)
+    answers = {"passphrase": typed, "tpm2+pin": PIN}
+    lines = "".join(f"{answers[kind]}\\n" for kind in kinds if kind in answers)
     guest.run(f"printf '{lines}' | torpor enable {options}")
     boot_rebuilt(guest)
     # Until torpor-announce.service has run logind says no, where there is no EFI.

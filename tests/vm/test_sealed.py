@@ -1,6 +1,7 @@
 """Sealed images of Debian guests with a TPM: what opens them, and what does not."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,11 @@ from tests.vm.sealed_lives import (
     resume,
     seal,
 )
-from tests.vm.whole_lives import hibernate_and_resume, hibernated_row, use_swap
+from tests.vm.whole_lives import check_resumed, hibernated_row, use_swap
 from vm.debian import SEALING
 from vm.disks import PARTITION_START, copy_disk, copy_disks, partitioned_swap_disk
-from vm.lives import Guest
+from vm.lives import ASKS, Guest
+from vm.machine import RunningMachine
 from vm.tpm import Tpm
 from vm.uefi import UefiGuest
 
@@ -176,13 +178,33 @@ def test_one_question_for_luks_and_the_image(guests: Guests) -> None:
     (place,) = (each for each in PLACES if each.passphrase)
     disk = guests.folder / "luks.img"
     place.disk(disk)
-    guest = guests.make("dracut-tpm2", "6.12", [disk], suite="13")
-    guest.limit = LIMIT_SECONDS
+    plain = guests.make("dracut-tpm2", "6.12", [disk], suite="13")
+    guest = LockedGuest(plain.installed, plain.folder, [disk], limit=LIMIT_SECONDS)
+    guests.made.append(guest)
     guest.boot()
-    place.prepare(guest, "/dev/vdb")
-    guest.run(f"printf '{place.passphrase}\\n' | torpor enable --seal passphrase")
-    hibernate_and_resume(guest, place.passphrase)
+    place.make(guest, "/dev/vdb")
+    guest.passphrase = place.passphrase
+    seal(guest, "passphrase", typed=place.passphrase)
+    guest.hibernate()
+    guest.resume()
+    check_resumed(guest)
     assert ASKS_PASSPHRASE not in guest.console
+    guest.power_off()
+
+
+@dataclass(slots=True)
+class LockedGuest(Guest):
+    """A guest that asks for the passphrase of LUKS at each boot, once it has one."""
+
+    passphrase: str = ""
+
+    def power_on(self, name: str = "boot") -> RunningMachine:
+        """Power on, and unlock the disk."""
+        running = Guest.power_on(self, name)
+        if self.passphrase:
+            running.wait_console(ASKS)
+            running.send(f"{self.passphrase}\n".encode())
+        return running
 
 
 @pytest.mark.long
