@@ -27,18 +27,19 @@ class ImageKey:
 
     __slots__ = ("_chunks", "_tags", "secret")
 
-    def __init__(self, secret: bytes, image_uuid: UUID) -> None:
-        self.secret = bytearray(secret)
+    def __init__(self, secret: bytes | bytearray, image_uuid: UUID) -> None:
+        """Take the secret over, if it is a bytearray: `forget` overwrites it."""
+        self.secret = secret if isinstance(secret, bytearray) else bytearray(secret)
         """What is wrapped for the recipients."""
-        self._chunks = bytearray(hmac.digest(secret, b"chunks" + image_uuid.bytes, hashlib.sha256))
-        self._tags = bytearray(hmac.digest(secret, b"tags" + image_uuid.bytes, hashlib.sha256))
+        self._chunks = self._derived(b"chunks", image_uuid)
+        self._tags = self._derived(b"tags", image_uuid)
         for each in self._all():
             sodium.lock(each)
 
     @classmethod
     def new(cls, image_uuid: UUID) -> Self:
         """Make the key of a new image."""
-        return cls(os.urandom(sodium.KEY_SIZE), image_uuid)
+        return cls(bytearray(os.urandom(sodium.KEY_SIZE)), image_uuid)
 
     def tag(self, data: Buffer) -> bytes:
         """Return what authenticates a record, of layout.TAG_SIZE bytes. Not once it is forgotten.
@@ -72,6 +73,12 @@ class ImageKey:
         """Overwrite it in memory: it is of no use then."""
         for each in self._all():
             sodium.forget(each)
+
+    def _derived(self, purpose: bytes, image_uuid: UUID) -> bytearray:
+        digest = hmac.digest(self.secret, purpose + image_uuid.bytes, hashlib.sha256)
+        key = bytearray(digest)
+        sodium.forget(digest)
+        return key
 
     def _refuse_forgotten(self) -> None:
         if not any(self._tags):

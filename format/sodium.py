@@ -63,13 +63,16 @@ def wrap(key: Buffer, secret: Buffer) -> bytes:
     return bytes(ffi.buffer(wrapped))
 
 
-def unwrap(key: Buffer, wrapped: Buffer) -> bytes | None:
-    """Return the secret that `wrap` encrypted with this key, None if it did not."""
+def unwrap(key: Buffer, wrapped: Buffer) -> bytearray | None:
+    """Return the secret that `wrap` encrypted with this key, None if it did not.
+
+    There is no other copy of it in memory: see `forget`.
+    """
     if len(wrapped) < WRAP_SIZE:
         return None
-    secret = ffi.new("unsigned char[]", len(wrapped) - WRAP_SIZE)
+    secret = bytearray(len(wrapped) - WRAP_SIZE)
     failed = lib.crypto_aead_chacha20poly1305_ietf_decrypt(
-        secret,
+        ffi.from_buffer("unsigned char[]", secret, require_writable=True),
         *(ffi.NULL, ffi.NULL),
         ffi.from_buffer(wrapped),
         len(wrapped),
@@ -77,7 +80,7 @@ def unwrap(key: Buffer, wrapped: Buffer) -> bytes | None:
         _NO_NONCE,
         ffi.from_buffer(key),
     )
-    return None if failed else bytes(ffi.buffer(secret))
+    return None if failed else secret
 
 
 def public_of(private: Buffer) -> bytes:
@@ -143,6 +146,6 @@ def lock(secret: bytearray) -> None:
     lib.sodium_mlock(ffi.from_buffer(secret), len(secret))
 
 
-def forget(secret: bytearray) -> None:
-    """Overwrite the secret."""
+def forget(secret: bytes | bytearray) -> None:
+    """Overwrite the secret, which nobody else may have: bytes, too."""
     lib.sodium_memzero(ffi.from_buffer(secret), len(secret))

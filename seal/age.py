@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from errors import ConfigurationError
 from format import sodium
+from format.checksum import Buffer
 
 _LABEL = b"torpor/v2/X25519"
 _CHARACTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -42,11 +43,11 @@ def wrap(recipient: bytes, secret: bytes) -> Wrapped:
     return Wrapped(recipient, share, sodium.wrap(key, secret))
 
 
-def unwrap(identity: bytes, wrapped: Wrapped) -> bytes | None:
+def unwrap(identity: Buffer, wrapped: Wrapped) -> bytearray | None:
     """Return the secret that was wrapped for the public key of `identity`, None if none was."""
     shared = sodium.shared(identity, wrapped.share)
     key = _wrap_key(shared, wrapped.share, sodium.public_of(identity))
-    return key and sodium.unwrap(key, wrapped.secret)
+    return sodium.unwrap(key, wrapped.secret) if key else None
 
 
 def _wrap_key(shared: bytes | None, share: bytes, recipient: bytes) -> bytes | None:

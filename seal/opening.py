@@ -150,7 +150,7 @@ class Opening:
         why = self._uncounted.get(seal, ", which was not asked")
         return [f"the TPM does not say whether the image is the newest{why}"]
 
-    def _secret(self, one: Recipient, locked: list[ToPassphrase]) -> bytes:
+    def _secret(self, one: Recipient, locked: list[ToPassphrase]) -> bytearray:
         """Return the image's key by one of the ways; by passphrase all those that are `locked`.
 
         Raises LockedError.
@@ -196,7 +196,7 @@ class Opening:
             raise LockedError(f"the key file is not in page {one.page} of {path} any more")
         return identity
 
-    def _by_passphrase(self, several: list[ToPassphrase]) -> bytes:
+    def _by_passphrase(self, several: list[ToPassphrase]) -> bytearray:
         """Ask once for all of them: each may be what is typed."""
         if any(one.passes not in _PASSES or one.kibibytes not in _KIBIBYTES for one in several):
             raise LockedError("the passphrase takes more than a boot may give")
@@ -217,7 +217,7 @@ class Opening:
             yield from answers
 
 
-def _stretched(one: ToPassphrase, typed: bytes) -> bytes | None:
+def _stretched(one: ToPassphrase, typed: bytes) -> bytearray | None:
     """Return the private key that the passphrase unlocks. Raises LockedError."""
     key = sodium.stretch(typed, one.salt, one.passes, one.kibibytes << 10)
     if key is None:
@@ -225,14 +225,14 @@ def _stretched(one: ToPassphrase, typed: bytes) -> bytes | None:
     return sodium.unwrap(key, one.locked)
 
 
-def _for(identity: bytes, wrapped: Wrapped) -> bytes:
+def _for(identity: Buffer, wrapped: Wrapped) -> bytearray:
     secret = age.unwrap(identity, wrapped)
     if secret is None:
         raise LockedError("the key is not the one that the image was sealed for")
     return secret
 
 
-def _unwrapped(key: bytes, locked: bytes) -> bytes:
+def _unwrapped(key: bytes, locked: bytes) -> bytearray:
     secret = sodium.unwrap(key, locked)
     if secret is None:
         raise LockedError("what the TPM gives does not open it")

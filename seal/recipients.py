@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 from errors import TorporError
 from format import layout, sealed_layout
+from format.checksum import Buffer
 from format.layout import Fields
 from seal.age import Wrapped
 
@@ -79,7 +80,7 @@ class ByPin(NamedTuple):
     wrapped: Wrapped
 
     @classmethod
-    def parse(cls, data: bytes) -> Self:
+    def parse(cls, data: Buffer) -> Self:
         """Return what the bytes say. Raises DamagedError."""
         fields = layout.parse(sealed_layout.ByPin, data, "superblock has no salt for the PIN")
         return layout.filled(cls, fields, wrapped=layout.filled(Wrapped, fields.wrapped))

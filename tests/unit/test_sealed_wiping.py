@@ -13,6 +13,7 @@ import pytest
 from format.sealing import ImageKey
 from linux import tasks
 from resume import unsealing
+from seal import recipients
 from seal.sender import Sender
 from tests.tools import ROOT
 from tests.unit.booting import Boot
@@ -105,3 +106,50 @@ def test_a_hibernation_that_seals_dumps_no_core(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Sender, "here", lambda: steps.append("seed"))
     assert hibernation._sender() is None
     assert steps == ["no core", "seed"]
+
+
+_OPENS = """
+import sys
+from uuid import UUID
+from format.records import Superblock
+from format.sealing import Seal
+from seal.opening import Opening
+from tests.unit.sealing import PASSPHRASE, Typist
+seal = Seal(bytes(32), 0, 0, bytes.fromhex(sys.argv[1]))
+superblock = type("", (), {"seal": seal, "image_uuid": UUID(int=1)})
+key = Opening(Typist(PASSPHRASE), lambda _name: None, print).key(superblock)
+for secret in key._all():
+    print(bytes(255 - byte for byte in secret).hex(), flush=True)
+key.forget()
+print("forgotten", flush=True)
+sys.stdin.read()
+"""
+"""Tells the key by what it is not: the key itself is nowhere but where it is used."""
+
+
+def test_nothing_of_the_key_is_in_memory_any_more() -> None:
+    secret = os.urandom(32)
+    recipients_of = recipients.build([passphrase_slot().wrap(secret)])
+    words = [sys.executable, "-c", _OPENS, recipients_of.hex()]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as child:
+        assert child.stdout
+        said = [child.stdout.readline().strip() for _ in range(4)]
+        memory = memory_of(child.pid)
+        child.communicate("")
+    keys = [bytes(255 - byte for byte in bytes.fromhex(one)) for one in said[:3]]
+    assert said[3] == "forgotten"
+    assert keys[0] == secret
+    assert recipients_of.hex().encode() in memory, "of what it was told"
+    assert not [number for number, key in enumerate(keys) if key in memory]
+
+
+def memory_of(pid: int) -> bytes:
+    """Return what a process may write to."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    bounds = [line.split()[0].split("-") for line in lines if line.split()[1].startswith("rw")]
+    with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
+        return b"".join(
+            os.pread(memory.fileno(), int(end, 16) - int(start, 16), int(start, 16))
+            for start, end in bounds
+        )

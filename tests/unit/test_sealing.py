@@ -167,20 +167,20 @@ def test_what_each_recipient_holds_opens_it() -> None:
     stretched = sodium.stretch(forge_sealed.PASSPHRASE, passphrase.salt, 1, 64 << 10)
     assert stretched
     private = sodium.unwrap(stretched, passphrase.locked)
-    assert private == forge_sealed.STRANGER
-    assert age.unwrap(private, passphrase.wrapped) == SECRET
+    assert private == bytearray(forge_sealed.STRANGER)
+    assert age.unwrap(private, passphrase.wrapped) == bytearray(SECRET)
     assert isinstance(key_file, ToKeyFile)
-    assert age.unwrap(private, key_file.wrapped) == SECRET
+    assert age.unwrap(private, key_file.wrapped) == bytearray(SECRET)
     assert isinstance(tpm, ToTpm)
-    assert sodium.unwrap(forge_sealed.UNSEALED, tpm.locked) == SECRET
+    assert sodium.unwrap(forge_sealed.UNSEALED, tpm.locked) == bytearray(SECRET)
     assert isinstance(pin, ToTpmAndPin)
     by_pin = sodium.unwrap(forge_sealed.UNSEALED, pin.locked)
     assert by_pin
     assert ByPin.parse(by_pin).build() == by_pin
     assert ByPin.parse(by_pin).salt == forge_sealed.SALT
-    assert age.unwrap(private, ByPin.parse(by_pin).wrapped) == SECRET
+    assert age.unwrap(private, ByPin.parse(by_pin).wrapped) == bytearray(SECRET)
     assert isinstance(key, ToKey)
-    assert age.unwrap(forge_sealed.IDENTITY, key.wrapped) == SECRET
+    assert age.unwrap(forge_sealed.IDENTITY, key.wrapped) == bytearray(SECRET)
 
 
 @pytest.mark.parametrize("page", [2, 3, 1 << 40, 1 << 52, (1 << 64) - 1])
