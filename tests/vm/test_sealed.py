@@ -181,6 +181,7 @@ def test_one_question_for_luks_and_the_image(guests: Guests) -> None:
     plain = guests.make("dracut-tpm2", "6.12", [disk], suite="13")
     guest = LockedGuest(plain.installed, plain.folder, [disk], limit=LIMIT_SECONDS)
     guests.made.append(guest)
+    guest.append = "torpor.timeout=120"  # on a busy host LUKS is found after more than ten seconds
     guest.boot()
     place.make(guest, "/dev/vdb")
     guest.passphrase = place.passphrase
