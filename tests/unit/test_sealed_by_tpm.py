@@ -1,12 +1,10 @@
 """Sealed images that a TPM opens, and copies of the disk that its counter tells."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from errors import LockedError, RestoreRefusedError, SpentError
-from resume import unsealing
 from seal import opening, slots, tpm
 from seal.sender import Sender
 from seal.slots import Keys, Slot, new_tpm_pin_slot, new_tpm_slot
@@ -20,14 +18,6 @@ from tests.unit.soft_tpm import SoftTpm
 from tests.unit.test_sealed_boots import refused, seal
 
 PIN = b"2468"
-
-
-@pytest.fixture
-def soft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftTpm]:
-    soft = SoftTpm(tmp_path / "tpm")
-    monkeypatch.setattr(opening, "Tpm", lambda: Tpm(soft.tcti))
-    yield soft
-    soft.power_off()
 
 
 class Machine:
@@ -55,15 +45,15 @@ class Machine:
 
 
 @pytest.fixture
-def machine(hibernated: Path, boot: Boot, device: FakeSnapshot, soft: SoftTpm) -> Machine:
+def machine(
+    hibernated: Path,
+    boot: Boot,
+    device: FakeSnapshot,
+    soft: SoftTpm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Machine:
+    monkeypatch.setattr(opening, "Tpm", lambda: Tpm(soft.tcti))
     return Machine(hibernated, boot, device, soft)
-
-
-@pytest.fixture
-def typist(monkeypatch: pytest.MonkeyPatch) -> Typist:
-    typist = Typist()
-    monkeypatch.setattr(unsealing, "Asking", lambda: typist)
-    return typist
 
 
 def test_the_tpm_opens_it_without_a_question(machine: Machine, typist: Typist) -> None:

@@ -12,9 +12,9 @@ from seal.slots import Slot, new_tpm_pin_slot, new_tpm_slot
 from seal.tpm import Tpm
 from tests.unit.sealing import PASSPHRASE, Typist, passphrase_slot
 from tests.unit.test_sealed_boots import refused
-from tests.unit.test_sealed_by_tpm import PIN, Machine, machine, soft, typist
+from tests.unit.test_sealed_by_tpm import PIN, Machine, machine
 
-__all__ = ["machine", "soft", "typist"]
+__all__ = ["machine"]
 
 UNCOUNTED = "the TPM does not say whether the image is the newest: "
 MEASURED = "what this boot measured is not what the image was sealed to"

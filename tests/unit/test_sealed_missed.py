@@ -27,11 +27,11 @@ from tests.unit.hibernating import no_working_set
 from tests.unit.marked import Made
 from tests.unit.sealing import PASSPHRASE, SEED, Typist, passphrase_slot
 from tests.unit.test_sealed_boots import refused, seal
-from tests.unit.test_sealed_by_tpm import Machine, machine, soft, typist
+from tests.unit.test_sealed_by_tpm import Machine, machine
 from torpor.enable.keys import put, sealed
 from torpor.enable.system import System
 
-__all__ = ["machine", "soft", "typist"]
+__all__ = ["machine"]
 
 LATER = "01234567-89ab-cdef-0123-456789abcdef"
 COUNTED = "no boot restores the image of before this one any more: the TPM has counted\n"
