@@ -133,11 +133,11 @@ def _counted_anew(keys: Keys, tpm: Tpm) -> Keys | None:
     return None
 
 
-def new_seed(path: str | None = None) -> Trust:
-    """Make a new sender; return how a boot knows it. Raises UnreadableError."""
+def new_seed(path: str) -> bytes:
+    """Make a new sender; return its public key. Raises UnreadableError."""
     seed = os.urandom(sodium.KEY_SIZE)
-    write_bytes(path or slots.SENDER, seed)
-    return Trust(sodium.signer_of(seed))
+    write_bytes(path, seed)
+    return sodium.signer_of(seed)
 
 
 def read_seed(trust: Trust, path: str | None = None) -> bytes:
