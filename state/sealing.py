@@ -10,6 +10,8 @@ from state.files import read_text
 PATH = "/var/lib/torpor/sealing"
 UNFINISHED = "/var/lib/torpor/sealing.unfinished"
 """There while the initramfs may trust another sender than that file does."""
+NEW_KEYS = "make new keys: torpor enable --seal off; torpor enable --seal passphrase"
+"""What mends a file of sealing that is damaged."""
 _HEAD = "# Written by torpor enable; the initramfs holds a copy.\n"
 _ANSWERS = {True: "yes", False: "no"}
 _DIGITS = 64
@@ -40,7 +42,7 @@ class Trust:
         if len(digits) != _DIGITS or digits.strip("0123456789abcdef"):
             raise ConfigurationError(
                 f"{name} does not say who seals the images of this machine",
-                "make new keys: torpor enable --seal off; torpor enable --seal passphrase",
+                NEW_KEYS,
             )
         tpm, asks = (values.get(key) == "yes" for key in ("tpm2", "ask"))
         return cls(bytes.fromhex(digits), needs_tpm=tpm, asks=asks)
