@@ -18,6 +18,7 @@ from tests.unit.soft_tpm import SoftTpm
 from tests.unit.test_sealed_boots import refused, seal
 
 PIN = b"2468"
+PIN_OF = "PIN of the hibernated session"
 
 
 class Machine:
@@ -94,7 +95,7 @@ def test_boot_and_pin_open_it_together(machine: Machine, typist: Typist) -> None
     machine.hibernate(new_tpm_pin_slot(machine.tpm, PIN))
     typist.typed += [b"1234", PIN]
     machine.resume()
-    assert typist.asked == ["PIN of the hibernated session", "That was wrong: once more"]
+    assert typist.asked == [PIN_OF, f"That was wrong. {PIN_OF}"]
 
 
 def test_the_pin_alone_opens_nothing(machine: Machine, typist: Typist) -> None:
