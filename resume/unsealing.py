@@ -59,7 +59,7 @@ class Unsealing:
         mark, seal = slot.mark(), superblock.seal
         if mark and (reason := mark.why_spent()):
             raise SpentError(f"the image is not restored any more: {reason}")
-        Superblock.parse(page)
+        Superblock.parse(page)  # whole: what `superblock` returns may be of half a page
         check_sender(page, self._trust)
         check_kernel(superblock.identity, here.identity)
         if superblock.identity.ram_map_digest != here.identity.ram_map_digest:

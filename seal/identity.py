@@ -5,12 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from uuid import UUID
 
-from errors import (
-    Attempt,
-    ConfigurationError,
-    ForeignError,
-    LockedError,
-)
+from errors import Attempt, ConfigurationError, ForeignError, LockedError
 from format import sodium
 from format.checksum import Buffer
 from format.records import Superblock
