@@ -44,6 +44,12 @@ class Machine:
             self.boot.resume(f"resume={self.disk}")
         assert self.device.loaded == STREAM
 
+    def refuses_copy(self, copy: bytes) -> None:
+        """See that a boot restores nothing of what was put back on the disk."""
+        self.soft.reboot()
+        self.disk.write_bytes(copy)
+        refused(self.boot, self.disk, SpentError, "by the counter of the TPM it is a copy")
+
 
 @pytest.fixture
 def machine(
@@ -123,10 +129,8 @@ def test_a_copy_of_before_the_resume(machine: Machine, typist: Typist) -> None:
     machine.hibernate(new_tpm_slot(machine.tpm), passphrase_slot())
     copy = machine.disk.read_bytes()
     machine.resume()
-    machine.soft.reboot()
-    machine.disk.write_bytes(copy)
     typist.typed.append(PASSPHRASE)
-    refused(machine.boot, machine.disk, SpentError, "by the counter of the TPM it is a copy")
+    machine.refuses_copy(copy)
     assert not typist.asked
     assert mark_of(machine.disk) is None, "discarded"
 
@@ -135,18 +139,14 @@ def test_a_copy_of_an_image_that_was_discarded(machine: Machine) -> None:
     machine.hibernate(new_tpm_slot(machine.tpm))
     copy = machine.disk.read_bytes()
     assert machine.boot.resume(f"noresume resume={machine.disk}").discarded
-    machine.soft.reboot()
-    machine.disk.write_bytes(copy)
-    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.refuses_copy(copy)
 
 
 def test_a_copy_of_an_image_that_the_user_discarded(machine: Machine, torpor: Torpor) -> None:
     machine.hibernate(new_tpm_slot(machine.tpm))
     copy = machine.disk.read_bytes()
     assert torpor("discard", machine.disk).code == 0
-    machine.soft.reboot()
-    machine.disk.write_bytes(copy)
-    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.refuses_copy(copy)
 
 
 def test_an_older_image_is_discarded_and_the_newest_stays(machine: Machine, torpor: Torpor) -> None:
@@ -166,8 +166,7 @@ def test_a_copy_of_an_older_image(machine: Machine) -> None:
     machine.hibernate(slot)
     copy = machine.disk.read_bytes()
     machine.hibernate(slot)
-    machine.disk.write_bytes(copy)
-    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.refuses_copy(copy)
 
 
 def test_the_counter_allows_the_second_try_and_no_copy_of_the_first(machine: Machine) -> None:
@@ -177,8 +176,7 @@ def test_the_counter_allows_the_second_try_and_no_copy_of_the_first(machine: Mac
     refused(machine.boot, machine.disk, RestoreRefusedError)
     machine.device.fail.clear()
     second = machine.disk.read_bytes()
-    machine.disk.write_bytes(first)
-    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.refuses_copy(first)
     machine.disk.write_bytes(second)
     machine.resume()
 
