@@ -39,9 +39,9 @@ class Pending(NamedTuple):
         text = files.read_text(PATH)
         if text is None:
             return None
-        words = dict(line.partition("=")[::2] for line in text.split("\n"))
+        values = files.values_in(text)
         try:
-            return cls(words["boot_id"], int(words["counter"]), int(words["number"]))
+            return cls(values["boot_id"], int(values["counter"]), int(values["number"]))
         except (KeyError, ValueError) as error:
             raise StateError(f"{PATH} is not what torpor writes") from error
 

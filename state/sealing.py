@@ -5,7 +5,7 @@ it; who can change it can change the program beside it as well.
 """
 
 from errors import ConfigurationError
-from state.files import read_text
+from state.files import read_text, values_in
 
 PATH = "/var/lib/torpor/sealing"
 UNFINISHED = "/var/lib/torpor/sealing.unfinished"
@@ -36,8 +36,7 @@ class Trust:
     @classmethod
     def parse(cls, text: str, name: str) -> "Trust":
         """Return what the file says. Raises ConfigurationError with `name`."""
-        lines = [line.partition("=") for line in text.split("\n") if not line.startswith("#")]
-        values = {key: value for key, _, value in lines}
+        values = values_in(text)
         digits = values.get("sender", "")
         if len(digits) != _DIGITS or digits.strip("0123456789abcdef"):
             raise ConfigurationError(
