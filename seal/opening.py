@@ -154,7 +154,7 @@ class Opening:
         return [f"the TPM does not say whether the image is the newest{why}"]
 
     def _secret(self, one: Recipient, locked: list[ToPassphrase]) -> bytearray:
-        """Return the image's key by one of the ways; by passphrase all those that are `locked`.
+        """Return the image's key by one of the ways; what is typed is tried on all of `locked`.
 
         Raises LockedError.
         """
