@@ -19,12 +19,18 @@ from format.layout import TAG_SIZE, TEXT, each
 
 _SHORT = Prefixed(Int16ul, GreedyBytes)
 
+IMAGE_UUID = slice(32, 48)
+SEAL_AT, RECIPIENTS_AT, TAG_AT, SIGNATURE_AT, SIGNATURE_END = 364, 412, 4008, 4024, 4088
+"""In a superblock."""
+MOST_RECIPIENTS = 3594
+"""Bytes that they have room for together."""
+
 Seal = Struct(
     "sender" / Bytes(32),
     "counter_index" / Int32ul,
     Padding(4),
     "counter" / Int64ul,
-    "recipients" / Padded(3596, Prefixed(Int16ul, GreedyBytes)),
+    "recipients" / Padded(2 + MOST_RECIPIENTS, _SHORT),
     Padding(TAG_SIZE),
     Padding(64),
     Padding(4),

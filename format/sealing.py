@@ -14,9 +14,7 @@ from uuid import UUID
 from errors import DamagedError, ForeignError, LockedError
 from format import PAGE_SIZE, layout, sealed_layout, sodium
 from format.checksum import Buffer, seed, with_checksum
-
-_SEAL_AT, _TAG_AT, _SIGNATURE_AT, _END = 364, 4008, 4024, 4088
-"""In a superblock."""
+from format.sealed_layout import RECIPIENTS_AT, SEAL_AT, SIGNATURE_AT, SIGNATURE_END, TAG_AT
 
 NOBODY = bytes(sodium.KEY_SIZE)
 """The sender of an image that is not signed."""
@@ -119,7 +117,7 @@ class Sealing(NamedTuple):
     def close(self, superblock: bytes, image_uuid: UUID) -> bytes:
         """Return the superblock with the seal, its tag and its signature."""
         seal = layout.build(sealed_layout.Seal, self.seal)
-        page = superblock[:_SEAL_AT] + seal[: _TAG_AT - _SEAL_AT]
+        page = superblock[:SEAL_AT] + seal[: TAG_AT - SEAL_AT]
         page += self.key.tag(page)
         page += self.sign(page)
         return with_checksum(seed(image_uuid), page.ljust(PAGE_SIZE - 4, b"\0"))
@@ -132,7 +130,7 @@ def unsigned(_page: bytes) -> bytes:
 
 def is_signed(superblock: Buffer, sender: bytes) -> bool:
     """Return whether the superblock, SUPERBLOCK_SIZE bytes of any kind, is signed by the sender."""
-    signed, signature = superblock[:_SIGNATURE_AT], superblock[_SIGNATURE_AT:_END]
+    signed, signature = superblock[:SIGNATURE_AT], superblock[SIGNATURE_AT:SIGNATURE_END]
     return sodium.is_signed(sender, signed, signature)
 
 
@@ -142,15 +140,15 @@ def check_superblock(superblock: Buffer, key: ImageKey) -> None:
     Raises ForeignError if its sender, whoever that is, has not signed it: who knows the public keys
     of a machine can seal an image for it, and name its sender.
     """
-    if not key.is_tagged(superblock[:_TAG_AT], superblock[_TAG_AT:_SIGNATURE_AT]):
+    if not key.is_tagged(superblock[:TAG_AT], superblock[TAG_AT:SIGNATURE_AT]):
         raise DamagedError("superblock is not what was sealed")
-    sender = bytes(superblock[_SEAL_AT : _SEAL_AT + sodium.KEY_SIZE])
-    is_nobodys = not any((*sender, *superblock[_SIGNATURE_AT:_END]))
+    sender = bytes(superblock[SEAL_AT : SEAL_AT + sodium.KEY_SIZE])
+    is_nobodys = not any((*sender, *superblock[SIGNATURE_AT:SIGNATURE_END]))
     if not is_nobodys and not is_signed(superblock, sender):
         raise ForeignError("the image is not signed by the sender that it names")
 
 
 def without_recipients(superblock: Buffer, image_uuid: UUID) -> bytes:
     """Return the superblock with nobody in it who could have the image's key, nor a signature."""
-    bare = bytes(superblock[: _SEAL_AT + 48]).ljust(PAGE_SIZE - 4, b"\0")
+    bare = bytes(superblock[:RECIPIENTS_AT]).ljust(PAGE_SIZE - 4, b"\0")
     return with_checksum(seed(image_uuid), bare)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from errors import DamagedError, ForeignError, OtherHardwareError, SpentError
+from format import sealed_layout
 from format.checksum import Buffer
 from format.first_page import FirstPage
 from format.records import Superblock
@@ -20,9 +21,6 @@ from seal.ask import Asking
 from seal.opening import Nobody, Opening, check_sender
 from state.sealing import Trust, read_trust
 from store.protocol import Slot
-
-_UUID = slice(32, 48)
-"""Of the image, in its superblock."""
 
 
 class Unsealing:
@@ -45,7 +43,7 @@ class Unsealing:
         page = slot.superblock(mark)
         if not FirstPage(page).begins_image:
             raise ForeignError(f"the mark on {slot.name} names no superblock")
-        if page[_UUID] != mark.image_uuid.bytes:
+        if page[sealed_layout.IMAGE_UUID] != mark.image_uuid.bytes:
             raise DamagedError("the mark is of another image than the superblock that it names")
         try:
             return Superblock.parse(page), page
@@ -61,7 +59,7 @@ class Unsealing:
         mark, seal = slot.mark(), superblock.seal
         if mark and (reason := mark.why_spent()):
             raise SpentError(f"the image is not restored any more: {reason}")
-        Superblock.parse(page)
+        Superblock.parse(page)  # whole: what `superblock` returns may be of half a page
         check_sender(page, self._trust)
         check_kernel(superblock.identity, here.identity)
         if superblock.identity.ram_map_digest != here.identity.ram_map_digest:

@@ -17,7 +17,7 @@ from linux.line import one_line
 from linux.programs import SYSTEMD_RUNS, environment
 from linux.root import HOST, Root
 
-SECONDS = 90.0
+_SECONDS = 90.0
 """For all questions of a boot: as long as systemd-ask-password(1) waits unless told otherwise."""
 
 _ASK_PASSWORD = ("/usr/bin/systemd-ask-password", "/bin/systemd-ask-password")
@@ -43,7 +43,7 @@ class Asking:
     """The questions of one boot, which have a time together. Tests have another root."""
 
     def __init__(
-        self, seconds: float = SECONDS, root: Root = HOST, console: str = terminal.CONSOLE
+        self, seconds: float = _SECONDS, root: Root = HOST, console: str = terminal.CONSOLE
     ) -> None:
         self._left = seconds
         self._root = root

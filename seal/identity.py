@@ -5,12 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from uuid import UUID
 
-from errors import (
-    Attempt,
-    ConfigurationError,
-    ForeignError,
-    LockedError,
-)
+from errors import Attempt, ConfigurationError, ForeignError, LockedError, UsageError
 from format import sodium
 from format.checksum import Buffer
 from format.records import Superblock
@@ -30,7 +25,9 @@ def _read(path: str) -> bytes:
     try:
         return age.parse_identity(data.decode("utf-8", "replace"))
     except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}", "make one: torpor key generate") from error
+        raise ConfigurationError(
+            f"{path}: {error}", "make one: torpor key generate FILE"
+        ) from error
 
 
 def by_identity(path: str) -> Callable[[Buffer], ImageKey]:
@@ -60,11 +57,14 @@ def _name(identity: bytes) -> str:
 def for_recipients(texts: Iterable[str], image_uuid: UUID) -> Sealing:
     """Return what seals an image for these public keys, signed by nobody.
 
-    Raises ConfigurationError for a text that is no key, TorporError for too many.
+    Raises UsageError for a text that is no key, TorporError for too many.
     """
     key = ImageKey.new(image_uuid)
-    public = [age.parse_recipient(text) for text in texts]
-    to = [ToKey(age.wrap(one, bytes(key.secret))) for one in dict.fromkeys(public)]
+    try:
+        public = [age.parse_recipient(text) for text in texts]
+        to = [ToKey(age.wrap(one, bytes(key.secret))) for one in dict.fromkeys(public)]
+    except ConfigurationError as error:
+        raise UsageError(f"nothing can be sealed for that recipient: {error}") from error
     return Sealing(key, Seal(NOBODY, 0, 0, recipients.build(to)), unsigned)
 
 

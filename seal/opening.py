@@ -1,5 +1,6 @@
 """Opens a sealed image at a boot: who made it, and then, by one of the ways to it, its key."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
@@ -20,8 +21,9 @@ from state.sealing import Trust
 from store.blocks import read_at
 from store.image import opened
 
-TRIES = 3
-_AGAIN = "That was wrong: once more"
+_TRIES = 3
+_PIN = "PIN of the hibernated session"
+_PASSPHRASE = "Passphrase of the hibernated session"
 _ORDER: tuple[type[Recipient], ...] = (ToKey, ToKeyFile, ToTpm, ToTpmAndPin, ToPassphrase)
 _PASSES, _KIBIBYTES = range(1, 17), range(8, (1 << 20) + 1)
 """Of Argon2id: what a passphrase may cost a boot."""
@@ -113,8 +115,8 @@ class Opening:
     def key(self, superblock: Superblock) -> ImageKey:
         """Return the key of an image whose superblock is authenticated.
 
-        Raises SpentError where nobody can have it any more, LockedError with the reason of each
-        way, DamagedError.
+        Raises ForeignError where it is not sealed, SpentError where nobody can have it any more,
+        LockedError with the reason of each way, DamagedError.
         """
         seal = superblock.seal
         if seal is None:
@@ -123,7 +125,8 @@ class Opening:
             raise SpentError("the image is not restored any more: its key was overwritten")
         reasons, ways = self._why_uncounted(seal), self._ways(seal)
         locked = [one for one in ways if isinstance(one, ToPassphrase)]
-        for one in [one for one in ways if not any(one is other for other in locked[1:])]:
+        others = [one for one in ways if not isinstance(one, ToPassphrase)]
+        for one in [*others, *locked[:1]]:
             if reasons:
                 self._say(f"the image is not open yet: {reasons[-1]}; trying the next key")
             try:
@@ -151,7 +154,7 @@ class Opening:
         return [f"the TPM does not say whether the image is the newest{why}"]
 
     def _secret(self, one: Recipient, locked: list[ToPassphrase]) -> bytearray:
-        """Return the image's key by one of the ways; by passphrase all those that are `locked`.
+        """Return the image's key by one of the ways; what is typed is tried on all of `locked`.
 
         Raises LockedError.
         """
@@ -174,8 +177,8 @@ class Opening:
 
     def _from_pin(self, one: ToTpmAndPin, salt: bytes) -> bytes:
         sealed = Sealed(one.parent, one.pin_public, one.pin_private)
-        for nth in range(TRIES):
-            pin = self._asking.pin(_AGAIN if nth else "PIN of the hibernated session")
+        for nth in range(_TRIES):
+            pin = self._asking.pin(_prompt(_PIN, nth))
             if pin is None:
                 break
             with suppress(WrongPinError):
@@ -186,7 +189,7 @@ class Opening:
         path = self._find(one.device)
         if path is None:
             raise LockedError(f"{one.device}, which has the key file, is not there")
-        with opened(path, 0) as fd:
+        with opened(path, os.O_RDONLY) as fd:
             if one.page >= block.size_of(fd) // PAGE_SIZE:
                 raise LockedError(f"{path} ends before page {one.page}, which was the key file's")
             page = PageBuffer(PAGE_SIZE).view
@@ -207,14 +210,17 @@ class Opening:
         raise LockedError("no passphrase was typed that opens it")
 
     def _typed(self) -> Iterator[bytes]:
-        """Yield what is typed, and TRIES times what was typed for something else before."""
-        for nth in range(TRIES + 1):
-            answers = self._asking.passphrases(
-                _AGAIN if nth else "Passphrase of the hibernated session"
-            )
+        """Yield what was typed for something else before, and _TRIES times what is typed."""
+        for nth in range(_TRIES + 1):
+            answers = self._asking.passphrases(_prompt(_PASSPHRASE, nth))
             if not answers:
                 return
             yield from answers
+
+
+def _prompt(what: str, nth: int) -> str:
+    """Return the question, always with what is asked for: the first try may be what LUKS had."""
+    return f"That was wrong. {what}" if nth else what
 
 
 def _stretched(one: ToPassphrase, typed: bytes) -> bytearray | None:

@@ -33,20 +33,15 @@ class Pending(NamedTuple):
     number: int
     """What that said then."""
 
-    def save(self) -> None:
-        """Keep it. Raises UnreadableError."""
-        lines = [f"{name}={value}\n" for name, value in self._asdict().items()]
-        files.write_bytes(PATH, f"{_HEAD}{''.join(lines)}".encode())
-
     @classmethod
     def read(cls) -> Self | None:
         """Return the note, None where there is none. Raises StateError, UnreadableError."""
         text = files.read_text(PATH)
         if text is None:
             return None
-        words = dict(line.partition("=")[::2] for line in text.split("\n"))
+        values = files.values_in(text)
         try:
-            return cls(words["boot_id"], int(words["counter"]), int(words["number"]))
+            return cls(values["boot_id"], int(values["counter"]), int(values["number"]))
         except (KeyError, ValueError) as error:
             raise StateError(f"{PATH} is not what torpor writes") from error
 
@@ -65,7 +60,9 @@ def alone() -> Iterator[None]:
 
 def note(counter: int, number: int) -> None:
     """Note that this boot makes an image of this number. Raises UnreadableError."""
-    Pending(boot_id(), counter, number).save()
+    found = Pending(boot_id(), counter, number)
+    lines = [f"{name}={value}\n" for name, value in found._asdict().items()]
+    files.write_bytes(PATH, f"{_HEAD}{''.join(lines)}".encode())
 
 
 def forget() -> None:

@@ -13,9 +13,6 @@ from format.checksum import Buffer
 from format.layout import Fields
 from seal.age import Wrapped
 
-MOST = 3594
-"""Bytes of all of them."""
-
 
 class ToKey(NamedTuple):
     """Whoever has the private key."""
@@ -113,7 +110,7 @@ def build(recipients: Iterable[Recipient]) -> bytes:
         for one in recipients
     ]
     built = layout.build(sealed_layout.Recipients, each=each)
-    if len(built) > MOST:
+    if len(built) > sealed_layout.MOST_RECIPIENTS:
         raise TorporError(f"an image has no room for {len(each)} recipients, {len(built)} bytes")
     return built
 

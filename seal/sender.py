@@ -27,12 +27,11 @@ _ANEW = "make all keys anew: torpor key rotate"
 class Sender:
     """Whose signature this machine's images have, and for whom they are sealed."""
 
-    def __init__(self, seed: bytes, keys: Keys, tpm: Tpm | None = None) -> None:
+    def __init__(self, seed: bytes, keys: Keys, tpm: Tpm) -> None:
         """Find out what a boot will need, and count this image in the TPM.
 
         A slot that is not ready is left out if another one is. Raises StateError if none is.
         """
-        tpm = tpm or Tpm()
         self._seed, self._keys, self._tpm = seed, keys, tpm
         self._ready: dict[str, Ready] = {}
         self.troubles: list[str] = []
@@ -45,9 +44,9 @@ class Sender:
         if not self._ready:
             why = "; ".join(self.troubles) or "add a key: torpor key add"
             raise StateError(f"sealing is on, and nobody could open an image: {why}")
-        self._counter = self._counted(keys.counter, tpm)
+        self._counter = self._counted(keys.counter)
 
-    def _counted(self, index: int, tpm: Tpm) -> tuple[int, int]:
+    def _counted(self, index: int) -> tuple[int, int]:
         """Return the counter that tells a boot whether this image is the newest, and its value.
 
         From then on the image may be out; see seal.pending.
@@ -56,7 +55,7 @@ class Sender:
             return 0, 0
         try:
             with pending.alone():
-                number = tpm.increment(index)
+                number = self._tpm.increment(index)
                 try:
                     pending.note(index, number)
                 except UnreadableError as error:
@@ -133,11 +132,11 @@ def _counted_anew(keys: Keys, tpm: Tpm) -> Keys | None:
     return None
 
 
-def new_seed(path: str | None = None) -> Trust:
-    """Make a new sender; return how a boot knows it. Raises UnreadableError."""
+def new_seed(path: str) -> bytes:
+    """Make a new sender; return its public key. Raises UnreadableError."""
     seed = os.urandom(sodium.KEY_SIZE)
-    write_bytes(path or slots.SENDER, seed)
-    return Trust(sodium.signer_of(seed))
+    write_bytes(path, seed)
+    return sodium.signer_of(seed)
 
 
 def read_seed(trust: Trust, path: str | None = None) -> bytes:

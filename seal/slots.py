@@ -8,7 +8,7 @@ import json
 import os
 from typing import Any, NamedTuple
 
-from errors import Attempt, ConfigurationError, OtherTpmError, StateError
+from errors import Attempt, ConfigurationError, OtherTpmError, SetupError, StateError
 from format import PAGE_SIZE, layout, sealed_layout, sodium
 from format.checksum import Buffer
 from linux.extents import overwrite_in_place
@@ -17,6 +17,7 @@ from seal import age
 from seal.recipients import ByPin, Recipient, ToKeyFile, ToPassphrase, ToTpm, ToTpmAndPin
 from seal.tpm import PCRS, Sealed, Tpm
 from state.files import read_text, remove, write_bytes
+from state.sealing import NEW_KEYS
 from store.locate import name_of
 from store.place import place_of
 
@@ -24,7 +25,7 @@ FOLDER = "/var/lib/torpor/seal"
 SLOTS = f"{FOLDER}/slots.json"
 SENDER = f"{FOLDER}/sender.key"
 
-PASSES = 3
+_PASSES = 3
 _SHARE = 16
 """Argon2id takes that part of the memory at most: a boot has not much more than its initramfs."""
 _LEAST, _MOST = 8 << 10, 256 << 10
@@ -121,7 +122,7 @@ class ByTpm(NamedTuple):
 
     def wrap(self, secret: bytes) -> Recipient:
         """Return the recipient in an image with this key."""
-        return ToTpm(mask_of(PCRS), *self.sealed, sodium.wrap(self.secret, secret))
+        return ToTpm(_mask_of(PCRS), *self.sealed, sodium.wrap(self.secret, secret))
 
 
 class ByTpmAndPin(NamedTuple):
@@ -136,10 +137,10 @@ class ByTpmAndPin(NamedTuple):
         by_pin = ByPin(self.slot.pin_salt, age.wrap(self.slot.recipient, secret))
         locked = sodium.wrap(self.secret, by_pin.build())
         pin = (self.slot.public, self.slot.private)
-        return ToTpmAndPin(mask_of(PCRS), *self.sealed, *pin, locked)
+        return ToTpmAndPin(_mask_of(PCRS), *self.sealed, *pin, locked)
 
 
-def mask_of(pcrs: tuple[int, ...]) -> int:
+def _mask_of(pcrs: tuple[int, ...]) -> int:
     """Return the registers as bits."""
     return sum(1 << pcr for pcr in pcrs)
 
@@ -166,14 +167,17 @@ def kind_of(slot: Slot) -> str:
 
 
 def new_passphrase_slot(passphrase: bytes, memory: int) -> PassphraseSlot:
-    """Return a slot for a passphrase on a machine of so many KiB of memory."""
+    """Return a slot for a passphrase on a machine of so many KiB of memory.
+
+    Raises SetupError where that is not to be had.
+    """
     private, salt = age.new_identity(), os.urandom(sodium.SALT_SIZE)
     kibibytes = max(_LEAST, min(_MOST, memory // _SHARE))
-    key = sodium.stretch(passphrase, salt, PASSES, kibibytes << 10)
+    key = sodium.stretch(passphrase, salt, _PASSES, kibibytes << 10)
     if key is None:
-        raise MemoryError
+        raise SetupError(f"a passphrase takes {kibibytes >> 10} MiB of memory")
     locked = sodium.wrap(key, private)
-    return PassphraseSlot(sodium.public_of(private), salt, PASSES, kibibytes, locked)
+    return PassphraseSlot(sodium.public_of(private), salt, _PASSES, kibibytes, locked)
 
 
 def new_key_file(path: str) -> KeyFileSlot:
@@ -181,11 +185,10 @@ def new_key_file(path: str) -> KeyFileSlot:
 
     Raises UnreadableError, also where there is a file already, and what KeyFileSlot.ready does.
     """
-    return write_key_file(path, age.new_identity())
+    return _write_key_file(path, age.new_identity())
 
 
-def write_key_file(path: str, private: bytes) -> KeyFileSlot:
-    """As new_key_file, with this private key."""
+def _write_key_file(path: str, private: bytes) -> KeyFileSlot:
     data = layout.build(sealed_layout.KeyFile, private=private)
     slot = KeyFileSlot(sodium.public_of(private), os.path.abspath(path))
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -204,10 +207,13 @@ def write_key_file(path: str, private: bytes) -> KeyFileSlot:
 
 
 def replace_key_file(path: str, private: bytes) -> KeyFileSlot:
-    """As write_key_file, in place of the file that is there: one of both is, at each moment."""
+    """As new_key_file, with this private key, in place of the file that is there.
+
+    At each moment one of both is.
+    """
     beside = f"{path}.new"
     remove(beside)
-    slot = write_key_file(beside, private)
+    slot = _write_key_file(beside, private)
     try:
         with Attempt("write", path):
             os.replace(beside, path)
@@ -275,10 +281,7 @@ def read_keys(path: str | None = None) -> Keys:
         slots = {name: _slot(fields) for name, fields in found["slots"].items()}
         return Keys(slots, int(found["counter"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise StateError(
-            f"{path} is not what torpor writes",
-            "make new keys: torpor enable --seal off; torpor enable --seal passphrase",
-        ) from error
+        raise StateError(f"{path} is not what torpor writes", NEW_KEYS) from error
 
 
 def _slot(fields: dict[str, Any]) -> Slot:

@@ -50,7 +50,7 @@ _EVENT = hashlib.sha256(b"torpor: the time to resume is over").digest()
 _ZERO = bytes(32)
 _SHUT = hashlib.sha256(_ZERO + _EVENT).digest()
 
-PRIMARY = (
+_PRIMARY = (
     *("-C", "o", "-g", "sha256", "-G", "ecc256:aes128cfb"),
     *("-a", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt|noda"),
 )
@@ -202,7 +202,7 @@ def _primary(talk: Talk) -> tuple[Memory, bytes]:
     The name is that of the public key to which sessions encrypt their salt, whoever gave it.
     """
     context, public = talk.memory(), talk.memory()
-    talk.run("createprimary", "-Q", *PRIMARY, "-c", context, "-f", "tss", "-o", public)
+    talk.run("createprimary", "-Q", *_PRIMARY, "-c", context, "-f", "tss", "-o", public)
     return context, _SHA256_NAME + hashlib.sha256(public.contents()[2:]).digest()
 
 

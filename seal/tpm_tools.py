@@ -12,21 +12,20 @@ from errors import LockedError, TpmRefusedError
 from linux import programs
 
 PROGRAM, PACKAGE = "tpm2", "tpm2-tools"
-MANAGED = "/dev/tpmrm0"
+_MANAGED = "/dev/tpmrm0"
 """Here the kernel gives each program a TPM of its own, and tidies up after it."""
-DEVICES = (MANAGED, "/dev/tpm0")
+DEVICES = (_MANAGED, "/dev/tpm0")
 
-AUTH_FAIL, BAD_AUTH, HANDLE, POLICY_FAIL = 0x8E, 0xA2, 0x8B, 0x9D
-INTEGRITY, NV_UNINITIALIZED, NV_DEFINED, PCR_CHANGED = 0x9F, 0x14A, 0x14C, 0x128
-_LOCKOUT, _BAD_TAG = 0x921, 0x1E
+AUTH_FAIL, BAD_AUTH, HANDLE, NV_UNINITIALIZED, NV_DEFINED = 0x8E, 0xA2, 0x8B, 0x14A, 0x14C
+_POLICY_FAIL, _INTEGRITY, _PCR_CHANGED, _LOCKOUT, _BAD_TAG = 0x9D, 0x9F, 0x128, 0x921, 0x1E
 _MEASURED = "what this boot measured is not what the image was sealed to"
 _OWNED = "the TPM's owner hierarchy has a password"
 _MEANING = {
     AUTH_FAIL: _OWNED,
     BAD_AUTH: _OWNED,
-    POLICY_FAIL: _MEASURED,
-    PCR_CHANGED: _MEASURED,
-    INTEGRITY: "what was sealed is damaged, or sealed by another TPM",
+    _POLICY_FAIL: _MEASURED,
+    _PCR_CHANGED: _MEASURED,
+    _INTEGRITY: "what was sealed is damaged, or sealed by another TPM",
     _LOCKOUT: "the TPM is locked after too many wrong PINs, and takes none for a while",
     _BAD_TAG: "the TPM is no TPM 2.0",
 }
@@ -100,7 +99,7 @@ class Talk:
         try:
             output, errors, status = self._call(tool, "-T", self._tcti, *map(str, words))
         finally:
-            if tool in _FILLS and not self._tcti.endswith(MANAGED):
+            if tool in _FILLS and not self._tcti.endswith(_MANAGED):
                 self._tidy("-t")
         if status:
             raise _refusal(tool, errors)

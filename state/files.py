@@ -29,6 +29,12 @@ def read_text(path: str) -> str | None:
             return None
 
 
+def values_in(text: str) -> dict[str, str]:
+    """Return what a file of ours says, name=value in each line that is no comment."""
+    lines = [line.partition("=") for line in text.split("\n") if not line.startswith("#")]
+    return {name: value for name, _, value in lines}
+
+
 def write_text(path: str, text: str) -> None:
     """Replace the file by one with this text, on the disk for good. Raises UnreadableError."""
     write_bytes(path, os.fsencode(text), 0o644)

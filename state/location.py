@@ -8,7 +8,7 @@ not know whose image it finds. Every boot reads both, so this imports little.
 from errors import ConfigurationError, StoreRefusedError, command
 from linux import cmdline, installation
 from linux.installation import parse_machine_id
-from state.files import read_text
+from state.files import read_text, values_in
 
 PATH = "/var/lib/torpor/location"
 MACHINE_ID = "/var/lib/torpor/machine-id"
@@ -48,8 +48,7 @@ class Location:
     @classmethod
     def parse(cls, text: str, name: str) -> "Location":
         """Return the location in `text`. Raises ConfigurationError with `name`."""
-        lines = [line.partition("=") for line in text.split("\n") if not line.startswith("#")]
-        values = {key: value for key, _, value in lines}
+        values = values_in(text)
         offset = values.get("resume_offset", "0")
         page = cmdline.page_number(offset)
         machine_id = values.get("machine_id", "")

@@ -5,11 +5,13 @@ it; who can change it can change the program beside it as well.
 """
 
 from errors import ConfigurationError
-from state.files import read_text
+from state.files import read_text, values_in
 
 PATH = "/var/lib/torpor/sealing"
 UNFINISHED = "/var/lib/torpor/sealing.unfinished"
 """There while the initramfs may trust another sender than that file does."""
+NEW_KEYS = "make new keys: torpor enable --seal off; torpor enable --seal passphrase"
+"""What mends a file of sealing that is damaged."""
 _HEAD = "# Written by torpor enable; the initramfs holds a copy.\n"
 _ANSWERS = {True: "yes", False: "no"}
 _DIGITS = 64
@@ -34,13 +36,12 @@ class Trust:
     @classmethod
     def parse(cls, text: str, name: str) -> "Trust":
         """Return what the file says. Raises ConfigurationError with `name`."""
-        lines = [line.partition("=") for line in text.split("\n") if not line.startswith("#")]
-        values = {key: value for key, _, value in lines}
+        values = values_in(text)
         digits = values.get("sender", "")
         if len(digits) != _DIGITS or digits.strip("0123456789abcdef"):
             raise ConfigurationError(
                 f"{name} does not say who seals the images of this machine",
-                "make new keys: torpor enable --seal off; torpor enable --seal passphrase",
+                NEW_KEYS,
             )
         tpm, asks = (values.get(key) == "yes" for key in ("tpm2", "ask"))
         return cls(bytes.fromhex(digits), needs_tpm=tpm, asks=asks)

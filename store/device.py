@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from uuid import UUID
 
@@ -108,24 +108,27 @@ class DeviceStore(OwnStore):
         super().__init__(device.fd, path, header, runs)
 
 
-def make_store(path: str, *, force: bool = False) -> UUID:
+def make_store(path: str, discard: Callable[[StoreHeader], None], *, force: bool = False) -> UUID:
     """Prepare the device as an empty store, return the UUID that finds it.
 
-    Raises StoreRefusedError if it is in use, too small, or, unless `force`, holds something that is
-    no store, OtherInstallationError for an image of another system.
+    `discard` throws away the image that it holds. Raises StoreRefusedError if it is in use, too
+    small, or, unless `force`, holds something that is no store, OtherInstallationError for an image
+    of another system, UnreadableError, and what `discard` does.
     """
     with claim(path) as device:
         refuse_volatile(path, path)
         pages = block.size_of(device.fd) // PAGE_SIZE
         if pages * PAGE_SIZE < SMALLEST_SIZE:
             raise StoreRefusedError(f"{path} is too small for a store: {pages * PAGE_SIZE} bytes")
-        if force:
-            _wipe(path)
-        else:
-            header = read_header(device.fd, path)
+        header = read_header(device.fd, path)
+        if not force:
             refuse_others(header)
             if not header.is_store:
                 _refuse_contents(path, device.fd, pages * PAGE_SIZE)
+        if header.holds_image():
+            discard(header)
+        if force:
+            _wipe(path)
         return new_store_header(device.fd, path, pages)
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from seal.tpm import Tpm
 
 PLAIN = ("tpm2", "tpm2+pin", "passphrase")
-KEY_FILE = "keyfile"
-KINDS = f"{'|'.join(PLAIN)}|{KEY_FILE}=PATH"
+_KEY_FILE = "keyfile"
+KINDS = f"{'|'.join(PLAIN)}|{_KEY_FILE}=PATH"
 """What an argument may be."""
 _WITHOUT_TPM = "a passphrase or a key file needs no TPM"
 
@@ -28,7 +28,7 @@ _WITHOUT_TPM = "a passphrase or a key file needs no TPM"
 def kind(text: str) -> str:
     """Return the argument if it is a kind of key, for argparse."""
     word, _, path = text.partition("=")
-    if text in PLAIN or (word == KEY_FILE and path):
+    if text in PLAIN or (word == _KEY_FILE and path):
         return text
     raise argparse.ArgumentTypeError(f"no kind of key: '{text}'; there are {KINDS}")
 
@@ -114,4 +114,4 @@ def _for_passphrase(passphrase: bytes) -> "PassphraseSlot":
 def file_of(kind: str) -> str:
     """Return the path of a key file that an argument names, "" for another kind."""
     word, _, path = kind.partition("=")
-    return os.path.abspath(path) if word == KEY_FILE else ""
+    return os.path.abspath(path) if word == _KEY_FILE else ""

@@ -14,7 +14,7 @@ from hibernate import freeze, opened
 from hibernate.signals import STOPPING
 from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, tasks
 from linux.mounts import MountTable, SwapArea, read_mounts
-from resume import find, images, restore, wait
+from resume import find, images, restore, unsealing, wait
 from resume import request as asked
 from seal import pending
 from state import boot, conf, location, record, sealing, working_set
@@ -32,6 +32,8 @@ from tests.unit.hibernating import Hibernation
 from tests.unit.marked import INSTALLATION, put_image
 from tests.unit.mounted import Mounted, fresh
 from tests.unit.restoring import stand_in
+from tests.unit.sealing import Typist
+from tests.unit.soft_tpm import Listener, SoftTpm
 from torpor.__main__ import main
 from torpor.enable import announce
 from workingset import page_out
@@ -212,6 +214,30 @@ def device(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> FakeSnapshot:
     monkeypatch.setattr(restore, "open_snapshot", fake.open)
     monkeypatch.setattr(images, "compare", lambda *_: None)
     return fake
+
+
+@pytest.fixture
+def soft(tmp_path: Path) -> Iterator[SoftTpm]:
+    """A TPM of software, into which nothing was measured."""
+    made = SoftTpm(tmp_path / "tpm")
+    yield made
+    made.power_off()
+
+
+@pytest.fixture
+def bus(soft: SoftTpm, tmp_path: Path) -> Iterator[Listener]:
+    """Who listens on the way to that TPM."""
+    listener = Listener(soft, tmp_path)
+    yield listener
+    listener.close()
+
+
+@pytest.fixture
+def typist(monkeypatch: pytest.MonkeyPatch) -> Typist:
+    """Who is asked at the boots of a machine that seals, and types nothing yet."""
+    made = Typist()
+    monkeypatch.setattr(unsealing, "Asking", lambda: made)
+    return made
 
 
 Handed = list[tuple[int, ...]]

@@ -5,6 +5,7 @@ from pathlib import Path
 from format import sodium
 from seal.sender import Sender
 from seal.slots import Keys, PassphraseSlot, Slot, new_passphrase_slot
+from seal.tpm import Tpm
 from state import sealing
 from state.sealing import Trust
 
@@ -20,7 +21,8 @@ def passphrase_slot(passphrase: bytes = PASSPHRASE) -> PassphraseSlot:
 
 def sender(*taken: Slot, seed: bytes = SEED) -> Sender:
     """Return what seals images for these slots."""
-    return Sender(seed, Keys({str(nth): slot for nth, slot in enumerate(taken)}))
+    keys = Keys({str(nth): slot for nth, slot in enumerate(taken)})
+    return Sender(seed, keys, Tpm("device:/nonexistent/tpm"))
 
 
 class Typist:

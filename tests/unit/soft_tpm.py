@@ -66,8 +66,8 @@ class SoftTpm:
         output("tpm2", "flushcontext", "-T", self.tcti, "-t")
         return said
 
-    def measure(self, pcr: int) -> None:
-        self.tool("pcrextend", f"{pcr}:sha256={'5a' * 32}")
+    def measure(self, *pcrs: int) -> None:
+        self.tool("pcrextend", *(f"{pcr}:sha256={'5a' * 32}" for pcr in pcrs))
 
     def inside(self) -> str:
         """Return the handles of all objects and sessions that are in the TPM."""

@@ -6,11 +6,7 @@ Before 5.5 tpm2-tools answer in a session without a salt: its HMAC has no key bu
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
-
-import pytest
 
 from seal.tpm import Sealed, Tpm
 from seal.tpm_tools import Talk
@@ -21,20 +17,6 @@ SALT = bytes(range(32))
 UNSEAL, WITH_SESSIONS = 0x15E, 0x8002
 STARTED = struct.pack(">HII", 0x8001, 48, 0)
 """How the TPM's answer to TPM2_StartAuthSession begins, with a nonce of 32 bytes."""
-
-
-@pytest.fixture
-def soft(tmp_path: Path) -> Iterator[SoftTpm]:
-    tpm = SoftTpm(tmp_path / "one")
-    yield tpm
-    tpm.power_off()
-
-
-@pytest.fixture
-def bus(soft: SoftTpm, tmp_path: Path) -> Iterator[Listener]:
-    listener = Listener(soft, tmp_path)
-    yield listener
-    listener.close()
 
 
 class Heard:

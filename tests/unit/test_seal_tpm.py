@@ -20,13 +20,6 @@ BOTH = ("by boot", "by PIN")
 
 
 @pytest.fixture
-def soft(tmp_path: Path) -> Iterator[SoftTpm]:
-    tpm = SoftTpm(tmp_path / "one")
-    yield tpm
-    tpm.power_off()
-
-
-@pytest.fixture
 def tpm(soft: SoftTpm) -> Iterator[Tpm]:
     yield Tpm(soft.tcti)
     assert soft.inside() == ""
@@ -234,13 +227,6 @@ def test_no_sha256_values(tpm: Tpm, soft: SoftTpm) -> None:
     for call in (tpm.unmeasured, lambda: tpm.seal(SECRET)):
         with refused("the TPM has no SHA-256 values of what was measured"):
             call()
-
-
-@pytest.fixture
-def bus(soft: SoftTpm, tmp_path: Path) -> Iterator[Listener]:
-    listener = Listener(soft, tmp_path)
-    yield listener
-    listener.close()
 
 
 def test_a_listener_hears_no_secret_and_no_pin(soft: SoftTpm, bus: Listener) -> None:

@@ -26,9 +26,9 @@ from tests.unit.fake_snapshot import Restored
 from tests.unit.marked import Made, mark_of, set_mark
 from tests.unit.sealing import PASSPHRASE, SEED, Typist, passphrase_slot, sender, trusted
 from tests.unit.test_sealed_boots import put_page, refused, seal
-from tests.unit.test_sealed_by_tpm import Machine, machine, soft, typist
+from tests.unit.test_sealed_by_tpm import Machine, machine
 
-__all__ = ["machine", "soft", "typist"]
+__all__ = ["machine"]
 
 
 def test_an_image_of_the_kernels_own_is_not_handed_over(boot: Boot, handed: Handed) -> None:

@@ -25,7 +25,6 @@ from format.mark import Mark, MarkState
 from format.records import Identity
 from format.sealing import NOBODY, ImageKey, Seal, Sealing, unsigned
 from linux import PAGE_SIZE
-from resume import unsealing
 from seal import age, recipients
 from seal.recipients import ToKey
 from seal.slots import KeyFileSlot
@@ -43,9 +42,8 @@ KNOWN = [STREAM[at : at + 32] for at in range(4000, len(STREAM) - 8192, PAGE_SIZ
 
 
 @pytest.fixture(name="typist")
-def _typist(monkeypatch: pytest.MonkeyPatch) -> Typist:
-    typist = Typist(PASSPHRASE)
-    monkeypatch.setattr(unsealing, "Asking", lambda: typist)
+def _typist(typist: Typist) -> Typist:
+    typist.typed = [PASSPHRASE]
     return typist
 
 

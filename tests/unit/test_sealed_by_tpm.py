@@ -1,12 +1,10 @@
 """Sealed images that a TPM opens, and copies of the disk that its counter tells."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from errors import LockedError, RestoreRefusedError, SpentError
-from resume import unsealing
 from seal import opening, slots, tpm
 from seal.sender import Sender
 from seal.slots import Keys, Slot, new_tpm_pin_slot, new_tpm_slot
@@ -20,14 +18,7 @@ from tests.unit.soft_tpm import SoftTpm
 from tests.unit.test_sealed_boots import refused, seal
 
 PIN = b"2468"
-
-
-@pytest.fixture
-def soft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftTpm]:
-    soft = SoftTpm(tmp_path / "tpm")
-    monkeypatch.setattr(opening, "Tpm", lambda: Tpm(soft.tcti))
-    yield soft
-    soft.power_off()
+PIN_OF = "PIN of the hibernated session"
 
 
 class Machine:
@@ -53,17 +44,23 @@ class Machine:
             self.boot.resume(f"resume={self.disk}")
         assert self.device.loaded == STREAM
 
+    def refuses_copy(self, copy: bytes) -> None:
+        """See that a boot restores nothing of what was put back on the disk."""
+        self.soft.reboot()
+        self.disk.write_bytes(copy)
+        refused(self.boot, self.disk, SpentError, "by the counter of the TPM it is a copy")
+
 
 @pytest.fixture
-def machine(hibernated: Path, boot: Boot, device: FakeSnapshot, soft: SoftTpm) -> Machine:
+def machine(
+    hibernated: Path,
+    boot: Boot,
+    device: FakeSnapshot,
+    soft: SoftTpm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Machine:
+    monkeypatch.setattr(opening, "Tpm", lambda: Tpm(soft.tcti))
     return Machine(hibernated, boot, device, soft)
-
-
-@pytest.fixture
-def typist(monkeypatch: pytest.MonkeyPatch) -> Typist:
-    typist = Typist()
-    monkeypatch.setattr(unsealing, "Asking", lambda: typist)
-    return typist
 
 
 def test_the_tpm_opens_it_without_a_question(machine: Machine, typist: Typist) -> None:
@@ -104,7 +101,7 @@ def test_boot_and_pin_open_it_together(machine: Machine, typist: Typist) -> None
     machine.hibernate(new_tpm_pin_slot(machine.tpm, PIN))
     typist.typed += [b"1234", PIN]
     machine.resume()
-    assert typist.asked == ["PIN of the hibernated session", "That was wrong: once more"]
+    assert typist.asked == [PIN_OF, f"That was wrong. {PIN_OF}"]
 
 
 def test_the_pin_alone_opens_nothing(machine: Machine, typist: Typist) -> None:
@@ -132,10 +129,8 @@ def test_a_copy_of_before_the_resume(machine: Machine, typist: Typist) -> None:
     machine.hibernate(new_tpm_slot(machine.tpm), passphrase_slot())
     copy = machine.disk.read_bytes()
     machine.resume()
-    machine.soft.reboot()
-    machine.disk.write_bytes(copy)
     typist.typed.append(PASSPHRASE)
-    refused(machine.boot, machine.disk, SpentError, "by the counter of the TPM it is a copy")
+    machine.refuses_copy(copy)
     assert not typist.asked
     assert mark_of(machine.disk) is None, "discarded"
 
@@ -144,18 +139,14 @@ def test_a_copy_of_an_image_that_was_discarded(machine: Machine) -> None:
     machine.hibernate(new_tpm_slot(machine.tpm))
     copy = machine.disk.read_bytes()
     assert machine.boot.resume(f"noresume resume={machine.disk}").discarded
-    machine.soft.reboot()
-    machine.disk.write_bytes(copy)
-    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.refuses_copy(copy)
 
 
 def test_a_copy_of_an_image_that_the_user_discarded(machine: Machine, torpor: Torpor) -> None:
     machine.hibernate(new_tpm_slot(machine.tpm))
     copy = machine.disk.read_bytes()
     assert torpor("discard", machine.disk).code == 0
-    machine.soft.reboot()
-    machine.disk.write_bytes(copy)
-    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.refuses_copy(copy)
 
 
 def test_an_older_image_is_discarded_and_the_newest_stays(machine: Machine, torpor: Torpor) -> None:
@@ -175,8 +166,7 @@ def test_a_copy_of_an_older_image(machine: Machine) -> None:
     machine.hibernate(slot)
     copy = machine.disk.read_bytes()
     machine.hibernate(slot)
-    machine.disk.write_bytes(copy)
-    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.refuses_copy(copy)
 
 
 def test_the_counter_allows_the_second_try_and_no_copy_of_the_first(machine: Machine) -> None:
@@ -186,8 +176,7 @@ def test_the_counter_allows_the_second_try_and_no_copy_of_the_first(machine: Mac
     refused(machine.boot, machine.disk, RestoreRefusedError)
     machine.device.fail.clear()
     second = machine.disk.read_bytes()
-    machine.disk.write_bytes(first)
-    refused(machine.boot, machine.disk, SpentError, "it is a copy")
+    machine.refuses_copy(first)
     machine.disk.write_bytes(second)
     machine.resume()
 

@@ -148,7 +148,7 @@ def test_inspect(folder: Folder) -> None:
 def test_a_recipient_that_is_none(folder: Folder, recipient: str, says: str) -> None:
     folder.stream.write_bytes(noise(PAGE))
     done = folder.torpor("pack", "--recipient", recipient, folder.stream, folder.image)
-    assert (done.code, done.out, says in done.err) == (15, "", True)
+    assert (done.code, done.out, says in done.err) == (2, "", True)
     assert not folder.image.exists()
 
 

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from errors import StateError, UnreadableError
+from errors import ConfigurationError, SetupError, StateError, UnreadableError
+from format import sodium
 from seal import slots
+from state import sealing as trust
 from tests.tools import failing
-from tests.unit.test_sealing_enabled import Sealing, sealing, soft
+from tests.unit.test_sealing_enabled import NO_TPM, Sealing, sealing, soft
 from torpor import keys, new_keys
-from torpor.enable.keys import change_keys
+from torpor.commands import enable
+from torpor.enable.enable import disable
+from torpor.enable.keys import change_keys, forget, sealed
 
 __all__ = ["sealing", "soft"]
 
@@ -91,3 +95,32 @@ def test_the_passphrase_of_the_disk_is_offered(
     monkeypatch.setattr(new_keys, "new_passphrase", lambda _what: b"correct horse")
     sealing.enable("passphrase")
     assert ("ask once for both" in capsys.readouterr().out) == bool(mounts)
+
+
+@pytest.mark.parametrize("text", ["", "sender=\n", "\0" * 90], ids=["empty", "nobody", "zeros"])
+@pytest.mark.parametrize("off", ["enable", "disable"])
+def test_who_is_trusted_is_damaged(off: str, text: str, with_key_file: Sealing) -> None:
+    """What the error says switches sealing off, and on again."""
+    system = with_key_file.system
+    Path(trust.PATH).write_text(text)
+    with pytest.raises(ConfigurationError, match="does not say who seals") as caught:
+        sealed(system)
+    assert caught.value.hint.startswith("make new keys: torpor enable --seal off; ")
+    if off == "enable":
+        with_key_file.machine.enable(enable._sealing(system, ["off"]))
+        enable._tell(system, ["off"])
+    else:
+        forget(system, NO_TPM)
+        disable(system, with_key_file.machine.said.append, None)
+    assert sealed(system) is None
+    assert not with_key_file.key_file.exists()
+    with_key_file.enable(f"keyfile={with_key_file.key_file}")
+    assert not with_key_file.sender().troubles
+
+
+def test_no_memory_for_a_passphrase(sealing: Sealing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sodium, "stretch", lambda *_: None)
+    sealing.types("correct horse\n")
+    with pytest.raises(SetupError, match="a passphrase takes 8 MiB of memory"):
+        sealing.enable("passphrase")
+    assert sealed(sealing.system) is None

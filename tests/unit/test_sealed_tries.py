@@ -37,11 +37,10 @@ from tests.unit.test_sealed_boots import (
     seal,
     summed,
 )
-from tests.unit.test_sealed_by_tpm import soft
 from tests.unit.test_secrecy import LUKS
 from torpor.doctor.finding import Finding, Level
 
-__all__ = ["_sealed", "_typist", "soft"]
+__all__ = ["_sealed", "_typist"]
 
 ORDER = (1 << 252) + 27742317777372353535851937790883648493
 """Of the curve's base point."""

@@ -13,15 +13,18 @@ import pytest
 from format.sealing import ImageKey
 from linux import tasks
 from resume import unsealing
-from seal import recipients
+from seal import identity, recipients
 from seal.sender import Sender
-from tests.tools import ROOT
+from tests.tools import ROOT, Result
 from tests.unit.booting import Boot
+from tests.unit.conftest import Torpor
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import Made
 from tests.unit.sealing import PASSPHRASE, Typist, passphrase_slot, sender, trusted
 from tests.unit.test_sealed_boots import KNOWN, seal
 from torpor import hibernation
+from torpor.commands import enable
+from torpor.enable.system import System
 
 _DUMPABLE = """
 import ctypes
@@ -106,6 +109,23 @@ def test_a_hibernation_that_seals_dumps_no_core(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Sender, "here", lambda: steps.append("seed"))
     assert hibernation._sender() is None
     assert steps == ["no core", "seed"]
+
+
+def test_commands_that_make_keys_dump_no_core(
+    torpor: Torpor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    steps: list[str] = []
+
+    def generate(_path: str) -> str:
+        steps.append("key")
+        return "age1"
+
+    monkeypatch.setattr(tasks, "forbid_core_dump", lambda: steps.append("no core"))
+    monkeypatch.setattr(identity, "generate", generate)
+    assert torpor("key", "generate", tmp_path / "key") == Result(0, "age1\n", "")
+    assert steps == ["no core", "key"]
+    assert enable._sealing(System(str(tmp_path)), ["passphrase"])
+    assert steps[2:] == ["no core"], "before anybody types"
 
 
 _OPENS = """

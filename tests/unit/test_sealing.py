@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import DamagedError, LockedError, TorporError
-from format import sodium
+from format import sealed_layout, sodium
 from format.checksum import is_summed, seed
 from format.records import Superblock
 from format.sealing import (
@@ -198,7 +198,7 @@ def test_a_key_file_beyond_the_end_of_its_device(tmp_path: Path, page: int) -> N
 
 def test_as_many_as_there_is_room_for() -> None:
     to = ToKey(age.wrap(forge_sealed.public_of(forge_sealed.IDENTITY), SECRET))
-    most = recipients.MOST // len(to_key())
+    most = sealed_layout.MOST_RECIPIENTS // len(to_key())
     built = recipients.build([to] * most)
     assert recipients.parse(built) == [to] * most
     made = sealing()._replace(seal=Seal(SENDER, 0, 0, built))

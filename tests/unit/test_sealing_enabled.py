@@ -4,7 +4,6 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -83,14 +82,11 @@ def sealing(machine: Enabled, monkeypatch: pytest.MonkeyPatch) -> Sealing:
 
 
 @pytest.fixture
-def soft(sealing: Sealing, tmp_path: Path) -> Iterator[SoftTpm]:
-    """A TPM in which firmware has measured all that we look at."""
-    soft = SoftTpm(tmp_path / "tpm")
-    for pcr in PCRS:
-        soft.measure(pcr)
+def soft(soft: SoftTpm, sealing: Sealing) -> SoftTpm:
+    """The machine's TPM, in which firmware has measured all that we look at."""
+    soft.measure(*PCRS)
     sealing.tpm = Tpm(soft.tcti)
-    yield soft
-    soft.power_off()
+    return soft
 
 
 def modes(sealing: Sealing) -> list[int]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from errors import DeviceNotFoundError, NoSpaceError, StoreRefusedError
+from errors import NoSpaceError, StoreRefusedError
+from format.records import Superblock
 from linux.mounts import SwapArea
 from store import file_store, place
-from store.device import DeviceStore, make_store
+from store.device import DeviceStore
 from store.file_store import FileStore, make_file_store, page_runs
 from store.find import open_store
 from store.header import read_header
@@ -19,8 +20,10 @@ from tests.forge import PAGE
 from tests.premises.volumes import loop_device, skip_unless_mountable
 from tests.sources import image_to, opened, read_file
 from tests.tools import Result, failing
-from tests.unit.conftest import Torpor
+from tests.unit import marked
+from tests.unit.conftest import STREAM, Torpor
 from tests.unit.mounted import MIB, Mounted, new_swap_file, on
+from tests.unit.sealing import passphrase_slot, sender, trusted
 from tests.vectors import devices
 from tests.vectors.images import noise
 from vm.host import SEARCH_PATH, run
@@ -68,12 +71,35 @@ def test_mkstore_again_discards(device: str, torpor: Torpor) -> None:
     assert torpor("verify", device).code == 3
 
 
+@pytest.mark.parametrize("words", [["mkstore"], ["mkstore", "--force"], ["discard"]])
+def test_a_sealed_image_that_goes_leaves_nobody_its_key(
+    words: list[str], device: str, torpor: Torpor
+) -> None:
+    """The pages of the image itself stay, until they are written to."""
+    trusted()
+    torpor("mkstore", device)
+    marked.put_image(
+        Path(device), STREAM, [(8, 480)], marked.Made(sender=sender(passphrase_slot()))
+    )
+    mark = marked.mark_of(device)
+    assert mark
+    page = Path(device).read_bytes()[mark.header_page * PAGE :][:PAGE]
+    seal = Superblock.parse(page).seal
+    assert seal
+    assert torpor(*words, device).code == 0
+    assert torpor("verify", device).code == 3
+    left = Path(device).read_bytes()
+    pieces = [seal.recipients[at : at + 16] for at in range(0, len(seal.recipients) - 16, 16)]
+    assert not [piece for piece in pieces if piece in left]
+
+
 def test_store_in_use_is_refused(device: str, torpor: Torpor) -> None:
     torpor("mkstore", device)
     with DeviceStore(device):
-        for use in (DeviceStore, make_store):
-            with pytest.raises(StoreRefusedError, match="is in use"):
-                use(device)
+        with pytest.raises(StoreRefusedError, match="is in use"):
+            DeviceStore(device)
+        refused = torpor("mkstore", device)
+        assert (refused.code, "is in use" in refused.err) == (8, True)
 
 
 def test_image_without_a_mark_is_explained(device: str, torpor: Torpor) -> None:
@@ -101,8 +127,8 @@ def test_swap_store_wants_swaps_header(device: str) -> None:
 
 def test_no_device(torpor: Torpor, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(PAGES * PAGE))
-    with pytest.raises(DeviceNotFoundError):
-        make_store(str(tmp_path / "nowhere"))
+    missing = tmp_path / "nowhere"
+    assert torpor("mkstore", missing) == Result(7, "", f"torpor: {missing} does not exist\n")
     for path in (tmp_path / "file", tmp_path, Path("/dev/null")):
         said = f"torpor: {path} is not a block device\n"
         assert torpor("mkstore", path) == Result(8, "", said)

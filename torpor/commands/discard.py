@@ -20,10 +20,10 @@ from linux.proc import lines
 from state import sealing
 from state.boot import BootRecord
 from state.record import keep_refusal
-from store.efi_location import clear_efi_location_of
 from store.header import StoreHeader, read_header
 from store.identity import refuse_others
 from store.image import open_header, opened
+from torpor.discarding import discard
 from torpor.output import remark, say
 
 
@@ -63,18 +63,9 @@ def run(arguments: argparse.Namespace) -> None:
             raise NoImageError(f"no marked image on {arguments.store}: nothing changed")
         if not arguments.force:
             refuse_others(header)
-        _discard(header)
+        discard(header)
     what = "an empty store" if header.is_store else "swap as before; swapon uses it"
     say(f"the image is discarded: {arguments.store} is {what}")
-
-
-def _discard(header: StoreHeader) -> None:
-    if sealing.is_on():
-        from seal.spending import spend_with  # libsodium, where sealing is on
-
-        spend_with(header)
-    header.discard()
-    clear_efi_location_of(header)
 
 
 def _discard_stale(store: str) -> None:
@@ -139,7 +130,7 @@ def _discard_if_stale(header: StoreHeader) -> bool:
     if not reason:
         say(f"the image on {header.name} is still good: kept")
         return False
-    _discard(header)
+    discard(header)
     say(f"the image on {header.name} is discarded: {reason}")
     return True
 

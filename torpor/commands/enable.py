@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from linux import cmdline
+from linux import cmdline, tasks
 from linux.root import HOST
 from seal.tpm import Tpm
 from state.conf import read_conf
@@ -73,6 +73,7 @@ def _sealing(system: System, kinds: list[str]) -> Callable[[ExitStack], object] 
         return None
     from torpor.keys import seal_for
 
+    tasks.forbid_core_dump()
     return partial(seal_for, system, kinds, Tpm())
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from linux import tasks
 from linux.root import HOST
 from seal.tpm import Tpm
 from torpor.doctor.rebuilt import after_rebuild
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     _check(action, words, arguments.usage_error)
     if arguments.json and action != "list":
         arguments.usage_error("--json is for list")
+    tasks.forbid_core_dump()
     if action == "generate":
         from seal.identity import generate  # libsodium, for what needs a key only
 

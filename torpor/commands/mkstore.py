@@ -7,6 +7,7 @@ from state.conf import parse_size
 from store.device import make_store
 from store.file_store import make_file_store
 from torpor.arguments import size
+from torpor.discarding import discard
 from torpor.output import say
 
 
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Make the store. Raises StoreRefusedError, UnreadableError and others."""
     path = arguments.device
     if arguments.size is None:
-        store_uuid = make_store(path, force=arguments.force)
+        store_uuid = make_store(path, discard, force=arguments.force)
         say(f"{path} is a store now; to resume from it, boot with resume=UUID={store_uuid}")
         return
     place = make_file_store(path, arguments.size)

@@ -66,7 +66,7 @@ def put(
     counter = _counter(tpm, counted, undo) if needs_tpm else 0
     if before is None or new_sender or counter not in {0, counted}:
         _keep(system.path(SENDER), undo)
-        sender = new_seed(system.path(SENDER)).sender
+        sender = new_seed(system.path(SENDER))
     else:
         sender = before.trust.sender
     _keep(system.path(SLOTS), undo)

@@ -12,6 +12,8 @@ from state import files
 
 NOTE = "# Written by torpor enable; torpor disable removes it.\n"
 _OURS = "# Written by torpor enable"
+_FOLDER = "/var/lib/torpor/"
+"""What is in it is ours, damaged or not."""
 
 _ERROR = re.compile(r"\berror\b|^E: |^dracut\[[EF]\]", re.IGNORECASE)
 """A line that says what went wrong, of any generator; mkinitcpio ends in one that does not."""
@@ -51,8 +53,8 @@ class System(Root):
         Return whether it was there. Raises UnreadableError.
         """
         path = self.path(name)
-        before = self.text(name) or ""
-        if not before.startswith(_OURS):
+        before = self.text(name)
+        if before is None or not (before.startswith(_OURS) or name.startswith(_FOLDER)):
             return False
         if undo is not None:
             undo.callback(files.write_text, path, before)

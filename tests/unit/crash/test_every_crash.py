@@ -18,6 +18,7 @@ from resume import images
 from store import device
 from store.device import make_store
 from store.file_store import make_file_store
+from store.header import StoreHeader
 from tests.conftest import CRASHED
 from tests.forge import PAGE, header_page
 from tests.sources import opened
@@ -157,7 +158,7 @@ def make(machine: Machine) -> str:
         file.unlink()
         make_file_store(str(file), PAGE * PAGES)
     else:
-        make_store(str(machine.paths[0]), force=True)
+        make_store(str(machine.paths[0]), StoreHeader.discard, force=True)
     machine.expect(COLD)
     return ""
 
