@@ -83,6 +83,9 @@ MACHINES = "tests/vm/"
 WORKERS = 2
 """Processes that run the whole suite, where there are as many processors."""
 
+NICENESS = 5
+"""Of a worker without virtual machines: theirs is the longer way, and they have to keep time."""
+
 
 class OneMachine(LoadScopeScheduling):  # type: ignore[misc] # untyped
     """Gives each worker file after file; all virtual machines are one file: they fill a machine."""
@@ -161,6 +164,11 @@ def pytest_sessionstart() -> Generator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if hasattr(item.config, "workerinput") and not item.nodeid.startswith(MACHINES):
+        os.nice(max(NICENESS - os.nice(0), 0))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

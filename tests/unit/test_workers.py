@@ -9,7 +9,7 @@ import pytest
 
 from hibernate.signals import STOPPING
 from tests import conftest
-from tests.conftest import WORKERS, OneMachine
+from tests.conftest import NICENESS, WORKERS, OneMachine
 
 GIVEN, WHOLE = pytest.Config.ArgsSource.ARGS, pytest.Config.ArgsSource.TESTPATHS
 
@@ -45,6 +45,32 @@ def test_one_worker_has_all_virtual_machines() -> None:
     names = ["vm/test_tpm.py::a", "vm/test_faults.py::b[x/y::z]", "unit/test_tpm.py::a", "x.py::a"]
     scopes = [scheduler._split_scope(f"tests/{name}") for name in names]
     assert scopes == ["tests/vm/", "tests/vm/", "tests/unit/test_tpm.py", "tests/x.py"]
+
+
+@pytest.mark.parametrize(
+    ("is_worker", "name", "before", "after"),
+    [
+        (True, "unit/test_tpm.py::a", 0, NICENESS),
+        (True, "unit/test_tpm.py::a", NICENESS + 1, NICENESS + 1),
+        (True, "vm/test_tpm.py::a", 0, 0),
+        (False, "unit/test_tpm.py::a", 0, 0),
+    ],
+)
+def test_a_worker_lets_virtual_machines_go_first(
+    *, is_worker: bool, name: str, before: int, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    priority = [before]
+
+    def nice(more: int) -> int:
+        priority[0] += more
+        return priority[0]
+
+    monkeypatch.setattr(os, "nice", nice)
+    config = SimpleNamespace(workerinput={}) if is_worker else SimpleNamespace()
+    item = SimpleNamespace(config=config, nodeid=f"tests/{name}")
+    for _ in range(2):
+        conftest.pytest_runtest_setup(item)  # type: ignore[arg-type]
+    assert priority == [after]
 
 
 def test_signals_come_to_the_thread_of_the_tests() -> None:
