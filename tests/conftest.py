@@ -1,15 +1,20 @@
-"""What all tests share: how much of them runs, the seed of chance, and the tables at the end."""
+"""What all tests share: how much of them runs, where, the seed of chance, the tables at the end."""
 
+import fcntl
+import os
 import random
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from tests.tools import ROOT
 
@@ -74,10 +79,32 @@ TABLES = {
 }
 
 
+MACHINES = "tests/vm/"
+WORKERS = 2
+"""Processes that run the whole suite, where there are as many processors."""
+
+NICENESS = 5
+"""Of a worker without virtual machines: theirs is the longer way, and they have to keep time."""
+
+
+class OneMachine(LoadScopeScheduling):  # type: ignore[misc] # untyped
+    """Gives each worker file after file; all virtual machines are one file: they fill a machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return MACHINES if nodeid.startswith(MACHINES) else nodeid.partition("::")[0]
+
+
 @pytest.fixture(scope="session")
-def packages() -> Path:
-    """Make the packages of what is here; return their folder."""
-    subprocess.run([sys.executable, "-m", "package"], cwd=ROOT, check=True, capture_output=True)
+def packages(testrun_uid: str) -> Path:
+    """Make the packages of what is here, once for all workers; return their folder."""
+    with (ROOT / "build/package.run").open("a+") as made_by:
+        fcntl.flock(made_by, fcntl.LOCK_EX)
+        made_by.seek(0)
+        if made_by.read() != testrun_uid:
+            words = [sys.executable, "-m", "package"]
+            subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+            made_by.truncate(0)
+            made_by.write(testrun_uid)
     return ROOT / "build/package"
 
 
@@ -100,10 +127,48 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell makes its background processes ignore it, and our children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "long: only with --long")
+    told = getattr(config, "workerinput", None)
+    if told is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        config.option.seed = told["seed"]
+        return
     if config.option.table:
         config.pluginmanager.register(TableKeeper(config.option.table))
     if config.option.seed is None:
         config.option.seed = random.randrange(1 << 32)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A part of the suite is sooner done than a worker begins."""
+    is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    is_whole &= not (config.option.keyword or config.option.markexpr)
+    return WORKERS if is_whole and len(os.sched_getaffinity(0)) >= WORKERS else 0
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneMachine:
+    return OneMachine(config, log)
+
+
+def pytest_configure_node(node: WorkerController) -> None:
+    node.workerinput["seed"] = node.config.option.seed
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionstart() -> Generator[None]:
+    """Start the workers with all signals blocked, which their main threads then let through.
+
+    Each has a thread that talks with us. It would take signals that a test sends to itself.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if hasattr(item.config, "workerinput") and not item.nodeid.startswith(MACHINES):
+        os.nice(max(NICENESS - os.nice(0), 0))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -111,6 +176,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(MACHINES))  # they take longest
     if not config.getoption("--long"):
         skipped = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in skipped]

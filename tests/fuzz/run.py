@@ -86,14 +86,15 @@ class Stats:
     def attempt(self, number: int, name: str, program: Callable[[], None]) -> None:
         """Run one program on case `number` and count how it ends."""
         began = time.process_time()
-        code, said = 0, ""
+        code, found = 0, None
         try:
             with suppress(Restored):
                 program()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
             code = error.exit_code if isinstance(error, TorporError) else 1
-            said = traceback.format_exc()
+            found = error
         if code not in CODES[name]:
+            said = "".join(traceback.format_exception(found)) if found else ""
             self.surprises.append(f"case {number}, {name}, exit code {code}:\n{said}")
         self.outcomes[name][code] += 1
         self.slowest = max(self.slowest, time.process_time() - began)
@@ -191,7 +192,7 @@ def _is_by_its_superblock_ours(header: StoreHeader) -> bool:
 def _try(number: int, stats: Stats, folder: Path, boots: Boots) -> None:
     data, specimen = case(number, KINDS)
     path = folder / "case"
-    path.write_bytes(data)
+    _put(path, data)
     words = f"resume={path} torpor.timeout=0"
     commands = {"verify": verify, "inspect": inspect, "unpack": unpack}
     for name, command in commands.items():
@@ -204,9 +205,15 @@ def _try(number: int, stats: Stats, folder: Path, boots: Boots) -> None:
     stats.attempt(number, "dry run", lambda: resumer.rehearse(words, _ignore))
     if specimen.is_device:
         stats.attempt(number, "resume", partial(_resume, words, path, is_sealing=boots.is_sealing))
-    path.write_bytes(working_set_case(number))
+    _put(path, working_set_case(number))
     replay = argparse.Namespace(action="replay", file=str(path), no_paths=False)
     stats.attempt(number, "replay", partial(workingset.run, replay))
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a new file: ext4 waits for the disk when one that was cut off to nothing is closed."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
 
 
 def _arguments(path: Path, identity: str | None = None) -> argparse.Namespace:

@@ -57,6 +57,7 @@ def test_the_command_is_not_recorded() -> None:
     assert os.getpid() not in pids
 
 
+@pytest.mark.usefixtures("cached")
 def test_nothing_is_swapped_out_before_all_is_recorded_and_asked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

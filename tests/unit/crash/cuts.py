@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from random import Random
 
+from tests.forge import PAGE
 from tests.unit.crash.trace import Disks, Event, Flush, Write, replay
 
 SECTOR = 512
@@ -38,10 +39,18 @@ LONG = Depth(all_of=11, random=600, sectors=8, both=20)
 class Crash:
     """What a power cut leaves, and what a boot may do with it."""
 
-    disks: Disks
+    flushed: Disks
+    parts: Sequence[Write]
+    """What reached the disks of the rest."""
     may: frozenset[str]
+    digest: bytes
+    """Of the disks: tells them from others."""
     where: str
     """For messages."""
+
+    @property
+    def disks(self) -> Disks:
+        return replay(self.flushed, self.parts)
 
 
 def crashes(
@@ -55,6 +64,7 @@ def crashes(
     cuts are made only where something changes: before a flush, a new expectation and the end.
     """
     durable, pending = before, list[Write]()
+    digests = Digests(durable)
     for nth, event in enumerate([*events, None]):
         if isinstance(event, Write):
             pending.append(event)
@@ -62,9 +72,10 @@ def crashes(
         found = [_changing(one, durable) for one in pending]
         for parts in _survivors(found, depth) if nth >= known else ():
             where = f"event {nth} of {len(events)}, {len(parts)} pieces of {len(pending)} writes"
-            yield Crash(replay(durable, parts), may, where)
+            yield Crash(durable, parts, may, digests.after(parts), where)
         if isinstance(event, Flush):
             durable = replay(durable, [one for one in pending if one.disk == event.disk])
+            digests = Digests(durable)
             pending = [one for one in pending if one.disk != event.disk]
         elif event:
             may = event.may
@@ -137,9 +148,27 @@ def _torn(write: Write, depth: Depth) -> Iterator[list[Write]]:
             ]
 
 
-def digest(disks: Disks) -> bytes:
-    """Return what tells these disks from others."""
-    found = hashlib.sha256()
-    for disk in disks:
-        found.update(disk)
-    return found.digest()
+class Digests:
+    """Tells these disks, a few writes later, from all others; hashes only the pages written to."""
+
+    def __init__(self, disks: Disks) -> None:
+        self._disks = disks
+        self._pages = {
+            (nth, at): hashlib.sha256(disk[at : at + PAGE]).digest()
+            for nth, disk in enumerate(disks)
+            for at in range(0, len(disk), PAGE)
+        }
+
+    def after(self, writes: Sequence[Write]) -> bytes:
+        changed: dict[tuple[int, int], bytearray] = {}
+        for write in writes:
+            for at in range(write.offset // PAGE * PAGE, write.offset + len(write.data), PAGE):
+                page = changed.setdefault((write.disk, at), self._page(write.disk, at))
+                data = write.data[max(at - write.offset, 0) : at + PAGE - write.offset]
+                first = max(write.offset - at, 0)
+                page[first : first + len(data)] = data
+        found = self._pages | {at: hashlib.sha256(page).digest() for at, page in changed.items()}
+        return hashlib.sha256(b"".join(found.values())).digest()
+
+    def _page(self, disk: int, at: int) -> bytearray:
+        return bytearray(self._disks[disk][at : at + PAGE])

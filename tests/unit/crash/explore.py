@@ -11,7 +11,7 @@ from errors import DamagedError, UnknownOwnerError
 from format.first_page import MARK_OFFSET, SIGNATURE_OFFSET, SWAP, USER_IMAGE, FirstPage
 from format.layout import MARK_SIZE
 from format.mark import Mark
-from tests.unit.crash.cuts import Crash, Depth, digest
+from tests.unit.crash.cuts import Crash, Depth
 from tests.unit.crash.machine import COLD, Machine, State, Trace
 
 NO_IMAGE = 3
@@ -48,7 +48,7 @@ class Explorer:
             crashes, last = trace.crashes(self._depth, last), trace
             for crash in crashes:
                 self.cuts += 1
-                key = digest(crash.disks), crash.may
+                key = crash.digest, crash.may
                 if key not in self._seen:
                     self._seen.add(key)
                     waiting += self._examine(crash, run)
