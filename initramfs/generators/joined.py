@@ -10,8 +10,6 @@ from linux.stack import Layer
 
 _LOCAL = ("", "pcie")
 """What an NVMe controller inside the machine says of its transport (nvme_sysfs_show_transport)."""
-_BY_FIRMWARE = ("qla4xxx", "be2iscsi")
-"""Host adapters that log in to iSCSI targets by themselves."""
 
 
 class Joined(NamedTuple):
@@ -54,9 +52,9 @@ def joined(layer: Layer, root: Root) -> Joined | Array | None:
         return _array(found[0], root)
     if layer.name.startswith("bcache"):
         return Joined(layer.name, "register", ("bcache-register",))
+    if session := attached.iscsi_session(layer.name, root):
+        return _by_iscsi(session, root)
     folder = attached.folder_of(layer.name, root)
-    if found := re.search(r"/host(\d+)/session(\d+)/", folder):
-        return _by_iscsi(found[1], found[2], root)
     if disk := re.search(r"/(rbd\d+)\b", folder):
         return Joined(disk[1], "map", ("rbd",), is_remote=True)
     if disk := re.search(r"/(drbd\d+)\b", folder):
@@ -71,9 +69,7 @@ def _array(name: str, root: Root) -> Array | None:
     return Array(name, root.line(f"{folder}/uuid").replace("-", ""))
 
 
-def _by_iscsi(host: str, session: str, root: Root) -> Joined | None:
-    if root.line(f"/sys/class/scsi_host/host{host}/proc_name") in _BY_FIRMWARE:
-        return None
+def _by_iscsi(session: str, root: Root) -> Joined:
     target = root.line(f"/sys/class/iscsi_session/session{session}/targetname")
     name = target or f"the iSCSI session {session}"
     return Joined(name, "connect", ("iscsistart", "iscsid", "iscsiadm"), is_remote=True)

@@ -91,6 +91,7 @@ def test_a_device_is_known_by_its_place(place: str, why: str, disks: Disks) -> N
         disks.folder,
         {
             "proc/net/fib_trie": TRIE,
+            "proc/77/comm": "iscsid\n",
             f"{connections}1:0/address": "127.0.0.1\n",
             f"{connections}2:0/address": "10.0.2.2\n",
             f"{connections}4:0/address": "10.0.2.15\n",
@@ -143,6 +144,7 @@ def test_servers_by_ipv6(kind: str, address: str, is_own: bool, disks: Disks) ->
         {
             "proc/net/fib_trie": TRIE,
             "proc/net/if_inet6": IF_INET6,
+            "proc/77/comm": "iscsid\n",
             "sys/class/iscsi_connection/connection1:0/address": f"{address}\n",
             "sys/devices/virtual/nvme-fabrics/ctl/nvme1/address": f"traddr={address},trsvcid=1\n",
         },

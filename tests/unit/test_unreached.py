@@ -81,6 +81,7 @@ def iscsi(*in_initramfs: str, driver: str = "iscsi_tcp", root_too: bool = False)
         home_on(fake, "sdc", ISCSI)
         fake.write("/sys/class/scsi_host/host4/proc_name", f"{driver}\n")
         fake.write("/sys/class/iscsi_session/session3/targetname", "iqn.2026-11.x:data\n")
+        fake.write("/proc/4711/comm", "iscsid\n")
         hold(fake, *in_initramfs)
         if root_too:
             attach(fake, "sda1", ISCSI.replace(":1/", ":2/"))
