@@ -10,6 +10,7 @@ from linux.stack import Layer
 
 _LOCAL = ("", "pcie")
 """What an NVMe controller inside the machine says of its transport (nvme_sysfs_show_transport)."""
+_ISCSI = ("iscsistart", "iscsid", "iscsiadm")
 
 
 class Joined(NamedTuple):
@@ -22,6 +23,11 @@ class Joined(NamedTuple):
     """One of these does so."""
     is_remote: bool = False
     """Whether the program has to be told where it is."""
+
+    @property
+    def is_iscsi(self) -> bool:
+        """Whether it is an iSCSI target."""
+        return self.programs == _ISCSI
 
 
 class Array(NamedTuple):
@@ -72,7 +78,7 @@ def _array(name: str, root: Root) -> Array | None:
 def _by_iscsi(session: str, root: Root) -> Joined:
     target = root.line(f"/sys/class/iscsi_session/session{session}/targetname")
     name = target or f"the iSCSI session {session}"
-    return Joined(name, "connect", ("iscsistart", "iscsid", "iscsiadm"), is_remote=True)
+    return Joined(name, "connect", _ISCSI, is_remote=True)
 
 
 def _by_nvme(name: str, root: Root) -> Joined | None:
