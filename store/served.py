@@ -84,7 +84,7 @@ def _why_lost(name: str, root: Root) -> str:
     helper = connects_again(name, root)
     if not helper or helper in (root.line(f"/proc/{each}/comm") for each in _pids(root)):
         return ""
-    return f"{helper}, which has to connect it again afterwards, does not run"
+    return f"{helper}, which has to connect it again afterwards, does not run: start it"
 
 
 def _pids(root: Root) -> Iterator[str]:
