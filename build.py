@@ -72,6 +72,7 @@ _TEST = _BENCH | {
     "rpmbuild": "rpm",
     "swtpm": "swtpm",
     "tpm2": "tpm2-tools",
+    "tgtd": "tgt",
 }
 PROGRAMS = {
     "frozen": _FREEZE,

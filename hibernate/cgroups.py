@@ -30,6 +30,7 @@ HELPERS = {
     "qemu-nbd": "serves disk images as network block devices",
     "rpc.gssd": "gives NFS its Kerberos tickets",
     "tcmu-runner": "serves SCSI devices in user space",
+    "tlshd": "begins TLS for the kernel, when NVMe over TCP or NFS connects again",
     "wpa_supplicant": "keeps the wireless network up",
 }
 """Who has to run until the disks are synced, since a file system or block device waits for it: name

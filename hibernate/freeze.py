@@ -16,12 +16,12 @@ from hibernate.cgroups import Cgroups
 from hibernate.filesystems import FileSystems, every_mount, to_freeze
 from hibernate.flush import flush
 from hibernate.last_resort import LastResort
-from hibernate.served import refuse_served, refuse_served_swap
+from hibernate.served import connecting_again, refuse_served, refuse_served_swap
 from hibernate.signals import stop_if_asked
 from hibernate.stateful import refuse_stateful
 from hibernate.unlisted import refuse_unlisted
 from linux.filesystem import zfs_pools
-from linux.kmsg import KernelLogReader
+from linux.kmsg import KernelLogReader, Log
 from linux.mounts import MountTable, active_swaps
 from linux.root import HOST
 from linux.snapshot import SnapshotDevice
@@ -60,6 +60,8 @@ class Freeze:
             self._guarded.open_all(self._table)
             self._guarded.open_swap([store, *(area.path for area in active_swaps(HOST))])
             self._cgroups = Cgroups(helpers)
+            self._again = connecting_again(some, self._table, store)
+            self._last_resort = ExitStack()
             self._files = files.pop_all()
 
     def __enter__(self) -> Self:
@@ -88,6 +90,18 @@ class Freeze:
         snapshot.unfreeze()
         self._cgroups.thaw()
 
+    def connect_again(self, snapshot: SnapshotDevice, log: Log) -> None:
+        """In the second life, let helpers go on if they have to connect disks again first.
+
+        All others stay in their cgroups, and the file systems frozen: nothing of ours can be
+        written to such a disk before. The watchdog runs again, too.
+        """
+        if self._again:
+            log(f"{', '.join(self._again)} connects disks again")
+            self._last_resort.close()  # the kernel warns of its thread when it thaws
+            snapshot.free()
+            snapshot.unfreeze()
+
     def begin(
         self,
         snapshot: SnapshotDevice,
@@ -114,7 +128,8 @@ class Freeze:
         undo.enter_context(last_resort.armed())
         freeze_tasks(snapshot)
         undo.callback(snapshot.unfreeze)
-        undo.enter_context(last_resort.guarding(partial(self.let_go, snapshot)))
+        self._last_resort.enter_context(last_resort.guarding(partial(self.let_go, snapshot)))
+        undo.push(self._last_resort)
         undo.callback(self._file_systems.thaw)
         self._file_systems.freeze(last_resort.progress)
 

@@ -66,7 +66,7 @@ def hibernate(
         log("taking the snapshot")
         downtime.phase("snapshot")
         if not _take_snapshot(snapshot, plan, undo, partial(_lower, reserve, log)):
-            _forget(marking, log)
+            _forget(marking, partial(freeze.connect_again, snapshot), log)
             log("resumed")
             return
         downtime.phase("write")
@@ -135,8 +135,9 @@ def _create_image(snapshot: SnapshotDevice, lower: Callable[[], bool]) -> bool:
     return snapshot.create_image()
 
 
-def _forget(marking: Marking, log: Log) -> None:
+def _forget(marking: Marking, connect_again: Callable[[Log], None], log: Log) -> None:
     """Clear the mark of the image that we were: claimed, no boot restores it if it stays there."""
+    connect_again(log)
     try:
         marking.clear()
     except TorporError as error:

@@ -15,7 +15,7 @@ from linux.mounts import FileSystem, Mount, MountTable, SwapArea, active_swaps
 from linux.open_file import OpenFile
 from linux.root import Root
 from store.place import mount_of
-from store.served import why_served
+from store.served import connects_again, why_served
 
 _VIEW = re.compile(r"/proc/\d+/root(?=/)")
 """How filesystems.every_mount reaches what another process sees."""
@@ -143,3 +143,17 @@ def layers_of_swap(area: SwapArea, table: MountTable) -> list[stack.Layer]:
         with _opened(area.path, table.root) as file:
             return table.layers_below(mount_of(file.fd, area.path, table.root))
     return []
+
+
+def connecting_again(some: list[FileSystem], table: MountTable, store: str) -> list[str]:
+    """Return the processes that have to connect disks again in the restored machine.
+
+    Disks of these file systems, of active swap and of the store.
+    """
+    found = [layer for each in some for layer in table.layers_below(each[0])]
+    for area in active_swaps(table.root):
+        found += layers_of_swap(area, table)
+    with suppress(OSError):  # a file, on one of the file systems
+        found += stack.layers(store, table.root)
+    helpers = {connects_again(name, table.root) for name in {layer.name for layer in found}}
+    return sorted(filter(None, helpers))

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 _CLASS = "/sys/class/block"
 _DEVICES = "/sys/devices/"
 _NVME = "nvme"
+_BY_FIRMWARE = ("qla4xxx", "be2iscsi")
+"""Host adapters that log in to iSCSI targets by themselves."""
 
 
 def folder_of(name: str, root: Root = HOST) -> str:
@@ -28,6 +30,21 @@ def controllers(name: str, root: Root = HOST) -> list[str]:
     above = f"{disk}/device"  # the controller, or with several paths the subsystem that names all
     paths = [f"{above}/{each}" for each in root.names(above) if _is_controller(each)]
     return [_real(path, root) for path in paths or [above]]
+
+
+def iscsi_session(name: str, root: Root = HOST) -> str:
+    """Return the number of the iSCSI session of a disk or partition, "" for any other.
+
+    And for one whose host adapter logs in by itself.
+    """
+    host = ""
+    for part in folder_of(name, root).split("/"):
+        number = part.removeprefix("session")
+        if host.startswith("host") and number.isdecimal() and number != part:
+            driver = root.line(f"/sys/class/scsi_host/{host}/proc_name")
+            return "" if driver in _BY_FIRMWARE else number
+        host = part
+    return ""
 
 
 def _is_controller(name: str) -> bool:

@@ -146,6 +146,12 @@ class Root:
         number = self.device_number(one)
         return number is not None and number == self.device_number(other)
 
+    def interface_to(self, address: bytes) -> str:
+        """See linux.route.interface_to."""
+        from linux.route import interface_to  # ctypes and struct, for servers only
+
+        return interface_to(address)
+
     def file_extents(self, fd: int, *, sync: bool) -> "Sequence[FileExtent]":
         """See linux.extents.file_extents."""
         from linux.extents import file_extents  # struct and typing, for files only

@@ -90,7 +90,21 @@ SEALING = {
     for name, each in GENERATORS.items()
 }
 """Generators to be tried where the tools for a TPM are."""
-KINDS = GENERATORS | SEALING | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme")}
+E1000 = "net/ethernet/intel/e1000"
+"""Of what a machine with a network has."""
+NETROOT_CONF = {
+    **INITRAMFS_TOOLS_CONF,
+    "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\ne1000\nsd_mod\n",
+}
+NETROOT = Generator(
+    "netroot", f"{INITRAMFS_TOOLS} open-iscsi iproute2", NETROOT_CONF, drivers=E1000
+)
+"""Whose initramfs connects disks on the network."""
+KINDS = (
+    GENERATORS
+    | SEALING
+    | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme"), "netroot": NETROOT}
+)
 """What roots are made for: a generator to be tried, or a laptop."""
 
 

@@ -81,6 +81,7 @@ class Guest:
     memory: int = MEMORY_MIB
     limit: float = LIMIT_SECONDS
     tpm: Tpm | None = None
+    network: bool = False
     seconds: list[tuple[str, float]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
     _running: RunningMachine | None = None
@@ -144,6 +145,7 @@ class Guest:
             self.memory,
             channel=True,
             tpm=self.tpm,
+            network=self.network,
             emulation=EMULATION_WITH_AES if self.installed.generator in SEALING else EMULATION,
         )
 

@@ -109,7 +109,8 @@ class Machine(Off):
     The console goes to the file `log`, the report beside it with the suffix `.report`; `memory`
     is in MiB; `append` is added to the kernel's command line. With `channel`, ttyS1 is also for
     RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
-    stuck after some 300 bytes. A `stick` appears as sda, by USB. `emulation`: see vm.accel.
+    stuck after some 300 bytes. A `stick` appears as sda, by USB. With `network` a
+    card (e1000) leads to the host's loopback, at 10.0.2.2. `emulation`: see vm.accel.
     """
 
     kernel: Kernel
@@ -123,6 +124,7 @@ class Machine(Off):
     throttle: Throttle | None = None
     stick: Path | None = None
     tpm: Tpm | None = None
+    network: bool = False
     emulation: tuple[str, ...] = EMULATION
 
     def run(self, timeout: float) -> Result:
@@ -147,6 +149,8 @@ class Machine(Off):
         if self.stick is not None:
             command += ["-drive", f"file={self.stick},if=none,id=stick,format=raw"]
             command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick"]
+        if self.network:
+            command += ["-nic", "user,model=e1000"]
         return command
 
     def _limits(self) -> str:

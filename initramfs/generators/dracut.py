@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from initramfs.archive.initramfs import Initramfs
-from initramfs.generators import shell, systemd
+from initramfs.generators import iscsi, shell, systemd
 from initramfs.generators.generator import (
     CRYPTSETUP,
     LOADER,
@@ -51,6 +51,7 @@ class _Dracut(Generator):
     configuration = _OURS
     add_module = f'put add_drivers+=" {{}} " into a file in {_CONF}.d'
     marks = ("/usr/lib/dracut",)
+    netroot = iscsi.DRACUT
     texts = (
         "etc/crypttab",
         "etc/cmdline",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from initramfs.archive.initramfs import Initramfs
 from initramfs.generators.joined import Array, Joined
 from initramfs.generators.layers import Crypt, Known, Opened, Volume
+from linux import cmdline
 from linux.root import Root
 from state.location import Location
 from state.sealing import PATH as SEALING
@@ -136,6 +137,26 @@ class Boot(NamedTuple):
         return None
 
 
+class Netroot(NamedTuple):
+    """What has an initramfs log in to iSCSI targets that the firmware does not know."""
+
+    words: tuple[str, ...]
+    """Beginnings of words on the kernel command line, in files of the initramfs too."""
+    file: str
+    """One in the initramfs that does so, too; "" for none."""
+    remedy: str
+
+    def is_told(self, boot: Boot) -> bool:
+        """Return whether anything there does."""
+        held = boot.initramfs
+        paths = [*held.below("/etc/cmdline.d"), "/etc/cmdline"]
+        texts = (held.text(path) or "" for path in paths if path in held)
+        said = [*cmdline.parameters(" ".join(texts)), *boot.words]
+        if self.file and self.file in held:
+            return True
+        return any(f"{name}={value}".startswith(self.words) for name, value in said)
+
+
 class Maker(ABC):
     """What makes an initramfs: knows one by what is in it, and what it does at a boot."""
 
@@ -147,6 +168,8 @@ class Maker(ABC):
     """How LVM gets into it."""
     add_module = "put it there"
     """How a kernel module does, named {}."""
+    netroot: Netroot | None = None
+    """None if nothing is known."""
 
     @abstractmethod
     def order(self, boot: Boot) -> Iterator[Fault]:
@@ -183,7 +206,13 @@ class Maker(ABC):
             case Array():
                 return self.array(boot, one)
             case Joined():
-                return boot.no_program(one)
+                return boot.no_program(one) or self._untold(boot, one)
+
+    def _untold(self, boot: Boot, one: Joined) -> Fault | None:
+        if not one.is_iscsi or self.netroot is None or self.netroot.is_told(boot):
+            return None
+        remedy, is_taken_along = self.netroot.remedy, bool(self.netroot.file)
+        return boot.nothing_tells(one, remedy, in_initramfs=is_taken_along)
 
     def amiss(self, _boot: Boot) -> Iterator[Fault]:
         """Yield what is wrong in its configuration with the hooks of others."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from initramfs.archive.initramfs import Initramfs
-from initramfs.generators import shell
+from initramfs.generators import iscsi, shell
 from initramfs.generators.generator import (
     CRYPTSETUP,
     LOADER,
@@ -44,6 +44,7 @@ class _InitramfsTools(Generator):
     configuration = "/etc/initramfs-tools/conf.d/torpor"
     add_module = f"add the line {{}} to {_CONF}/modules"
     marks = ("/scripts/local-premount",)
+    netroot = iscsi.OPEN_ISCSI
     texts = (_ORDER[1:], _TABLE[1:])
 
     def is_used(self, root: Root) -> bool:

@@ -10,8 +10,7 @@ from linux.stack import Layer
 
 _LOCAL = ("", "pcie")
 """What an NVMe controller inside the machine says of its transport (nvme_sysfs_show_transport)."""
-_BY_FIRMWARE = ("qla4xxx", "be2iscsi")
-"""Host adapters that log in to iSCSI targets by themselves."""
+_ISCSI = ("iscsistart", "iscsid", "iscsiadm")
 
 
 class Joined(NamedTuple):
@@ -24,6 +23,11 @@ class Joined(NamedTuple):
     """One of these does so."""
     is_remote: bool = False
     """Whether the program has to be told where it is."""
+
+    @property
+    def is_iscsi(self) -> bool:
+        """Whether it is an iSCSI target."""
+        return self.programs == _ISCSI
 
 
 class Array(NamedTuple):
@@ -54,9 +58,9 @@ def joined(layer: Layer, root: Root) -> Joined | Array | None:
         return _array(found[0], root)
     if layer.name.startswith("bcache"):
         return Joined(layer.name, "register", ("bcache-register",))
+    if session := attached.iscsi_session(layer.name, root):
+        return _by_iscsi(session, root)
     folder = attached.folder_of(layer.name, root)
-    if found := re.search(r"/host(\d+)/session(\d+)/", folder):
-        return _by_iscsi(found[1], found[2], root)
     if disk := re.search(r"/(rbd\d+)\b", folder):
         return Joined(disk[1], "map", ("rbd",), is_remote=True)
     if disk := re.search(r"/(drbd\d+)\b", folder):
@@ -71,12 +75,10 @@ def _array(name: str, root: Root) -> Array | None:
     return Array(name, root.line(f"{folder}/uuid").replace("-", ""))
 
 
-def _by_iscsi(host: str, session: str, root: Root) -> Joined | None:
-    if root.line(f"/sys/class/scsi_host/host{host}/proc_name") in _BY_FIRMWARE:
-        return None
+def _by_iscsi(session: str, root: Root) -> Joined:
     target = root.line(f"/sys/class/iscsi_session/session{session}/targetname")
     name = target or f"the iSCSI session {session}"
-    return Joined(name, "connect", ("iscsistart", "iscsid", "iscsiadm"), is_remote=True)
+    return Joined(name, "connect", _ISCSI, is_remote=True)
 
 
 def _by_nvme(name: str, root: Root) -> Joined | None:

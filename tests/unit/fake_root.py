@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import struct
+from ipaddress import ip_address
 from pathlib import Path
 
 from linux.device_mapper import Target
@@ -37,6 +38,11 @@ class FakeRoot(Root):
         said = self.text(f"/sys/class/block/{self.device_name(number)}/dm/table") or ""
         words = [line.split(" ", 3) for line in said.splitlines()]
         return [Target(int(start), int(size), kind, what) for start, size, kind, what in words]
+
+    def interface_to(self, address: bytes) -> str:
+        """Return what `routes` says: an address and an interface in each line; of any other, ""."""
+        lines = [line.split() for line in (self.text("/routes") or "").splitlines()]
+        return {ip_address(one).packed: name for one, name in lines}.get(address, "")
 
     def file_extents(self, fd: int, *, sync: bool) -> list[FileExtent]:
         del sync

@@ -29,9 +29,12 @@ from format.mark import Mark
 from format.reader import ImageReader
 from format.tables import Guard, GuardEntry, MachineFacts
 from guard.take import Guarded
+from hibernate import freeze, sequence
 from hibernate import opened as opening
-from hibernate import sequence
+from hibernate.cgroups import Cgroups
+from hibernate.filesystems import FileSystems
 from hibernate.last_resort import LastResort
+from hibernate.marking import Marking
 from hibernate.power_off import Mode
 from hibernate.reserve import Reserve
 from hibernate.writing import Writing
@@ -104,6 +107,31 @@ def test_second_life_thaws_and_returns(hibernation: Hibernation) -> None:
     assert hibernation.device.calls[-4:] == ["create_image", "free", "unfreeze", "close"]
     assert hibernation.device.free_swap == SCATTERED
     assert hibernation.path.read_bytes() == before
+
+
+def test_second_life_waits_for_who_connects_the_store_again(
+    hibernation: Hibernation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark is on a disk that is there once iscsid goes on; nobody else does before it."""
+    device, steps = hibernation.device, list[str]()
+    monkeypatch.setattr(freeze, "connecting_again", lambda *_: ["iscsid"])
+    monkeypatch.setattr(Marking, "clear", lambda _: steps.append("clear"))
+    monkeypatch.setattr(FileSystems, "thaw", lambda _: steps.append("file systems"))
+    monkeypatch.setattr(Cgroups, "thaw", lambda _: steps.append("cgroups"))
+    alive: list[int] = []
+
+    def unfreeze() -> None:
+        steps.append("tasks")
+        alive.append(threading.active_count())
+
+    device.before["unfreeze"] = unfreeze
+    before = threading.active_count()
+    device.second_life = True
+    hibernation.run()
+    assert steps == ["tasks", "clear", "file systems", "tasks", "cgroups"]
+    assert alive == [before, before]
+    assert "iscsid connects disks again" in hibernation.said
+    assert device.calls[-6:] == ["create_image", *2 * ["free", "unfreeze"], "close"]
 
 
 FAILURES = [

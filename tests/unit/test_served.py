@@ -7,7 +7,7 @@ import pytest
 
 from errors import KernelRefusedError
 from hibernate.filesystems import to_freeze
-from hibernate.served import refuse_served, refuse_served_swap
+from hibernate.served import connecting_again, refuse_served, refuse_served_swap
 from linux.mounts import Mount
 from store.served import why_served
 from tests.tools import put
@@ -91,6 +91,7 @@ def test_a_device_is_known_by_its_place(place: str, why: str, disks: Disks) -> N
         disks.folder,
         {
             "proc/net/fib_trie": TRIE,
+            "proc/77/comm": "iscsid\n",
             f"{connections}1:0/address": "127.0.0.1\n",
             f"{connections}2:0/address": "10.0.2.2\n",
             f"{connections}4:0/address": "10.0.2.15\n",
@@ -143,6 +144,7 @@ def test_servers_by_ipv6(kind: str, address: str, is_own: bool, disks: Disks) ->
         {
             "proc/net/fib_trie": TRIE,
             "proc/net/if_inet6": IF_INET6,
+            "proc/77/comm": "iscsid\n",
             "sys/class/iscsi_connection/connection1:0/address": f"{address}\n",
             "sys/devices/virtual/nvme-fabrics/ctl/nvme1/address": f"traddr={address},trsvcid=1\n",
         },
@@ -243,3 +245,22 @@ def test_swap_that_goes_on(path: str, disks: Disks) -> None:
     disks.add("zram0")
     swaps(disks, path, "file" if "deleted" in path else "partition")
     refuse_served_swap(disks.table(*ALL))
+
+
+def test_who_connects_disks_again(disks: Disks) -> None:
+    """Below a file system, active swap or the store, whatever lies between."""
+    assert connecting_again([[DATA]], disks.table(*ALL), "/dev/sdc") == []
+    place = disks.folder / "sys/devices/platform/host3/session2/target3:0:0/3:0:0:1/block"
+    for name in ("sdx", "sdy", "sdz"):
+        disks.add(name)
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (disks.folder / SYSFS / name).rename(place / name)
+        (disks.folder / SYSFS / name).symlink_to(place / name)
+    disks.add("dm-0")
+    disks.stack("dm-0", "sdx")
+    number = disks.device_number("/dev/dm-0")
+    mounted = Mount(9, f"{number}", "/net", "ext4", "/dev/dm-0", "/", "rw")
+    assert connecting_again([[mounted]], disks.table(*ALL, mounted), "") == ["iscsid"]
+    assert connecting_again([[DATA]], disks.table(*ALL), "/dev/sdy") == ["iscsid"]
+    swaps(disks, "/dev/sdz")
+    assert connecting_again([], disks.table(*ALL), "/no/such/store") == ["iscsid"]

@@ -81,6 +81,7 @@ def iscsi(*in_initramfs: str, driver: str = "iscsi_tcp", root_too: bool = False)
         home_on(fake, "sdc", ISCSI)
         fake.write("/sys/class/scsi_host/host4/proc_name", f"{driver}\n")
         fake.write("/sys/class/iscsi_session/session3/targetname", "iqn.2026-11.x:data\n")
+        fake.write("/proc/4711/comm", "iscsid\n")
         hold(fake, *in_initramfs)
         if root_too:
             attach(fake, "sda1", ISCSI.replace(":1/", ":2/"))
@@ -149,10 +150,10 @@ def mapped(dm_uuid: str, *in_initramfs: str, crypttab: str = "") -> Change:
     return change
 
 
-def both(first: Change, second: Change) -> Change:
+def both(*changes: Change) -> Change:
     def change(fake: FakeMachine) -> None:
-        first(fake)
-        second(fake)
+        for each in changes:
+            each(fake)
 
     return change
 
@@ -170,12 +171,23 @@ def store_on_luks(fake: FakeMachine) -> None:
     fake.initramfs["sbin"] = Link("usr/sbin")
 
 
+def words(more: str) -> Change:
+    return lambda fake: fake.replace("/proc/cmdline", "quiet", f"quiet {more}")
+
+
+ISTART = "usr/sbin/iscsistart"
 TOLD = "cryptroot/crypttab"
 REFUSED = {
     "driver": (on_controller(), "lacks mpt3sas.ko, a driver of sdc, on which /home lies"),
     "UAS": (stick, "lacks uas.ko, a driver of sdc"),
     "iSCSI": (iscsi(), f"{IMAGE} has no iscsistart to connect iqn.2026-11.x:data, on which /home"),
     "iSCSI by a card": (iscsi(driver="bnx2i"), "has no iscsistart to connect"),
+    "iSCSI, nothing tells": (iscsi(ISTART), f"nothing tells {IMAGE} to connect iqn.2026-11.x:data"),
+    "iSCSI, another file": (iscsi(ISTART, "etc/initiatorname.iscsi"), "nothing tells"),
+    "iSCSI, dracut": (
+        both(iscsi(ISTART), dracut, words("netroot=nfs4:1.2.3.4:/ ip=dhcp root=UUID=1")),
+        f"nothing tells {IMAGE} to connect iqn.2026-11.x:data",
+    ),
     "NVMe over TCP": (nvme("tcp"), f"{IMAGE} has no nvme to connect nqn.2026-11.x:data, on which"),
     "NVMe over RDMA, two paths": (nvme("rdma", "rdma", has_paths=True), "has no nvme to connect"),
     "Ceph": (lambda fake: home_on(fake, "rbd0", "rbd/0/block"), "has no rbd to map rbd0"),
@@ -209,7 +221,26 @@ REFUSED = {
     "store": (store_on_luks, f"nothing tells {IMAGE} to open swap_crypt, on which the store lies"),
 }
 WARNED = {
-    "iSCSI, perhaps": (iscsi("usr/sbin/iscsistart"), "can connect iqn.2026-11.x:data, on which"),
+    "iSCSI, perhaps": (
+        iscsi(ISTART, "etc/iscsi.initramfs"),
+        "can connect iqn.2026-11.x:data, on which",
+    ),
+    "iSCSI, by a word": (both(iscsi(ISTART), words("iscsi_target_name=iqn.x")), "can connect iqn."),
+    "iSCSI, dracut": (both(iscsi(ISTART), dracut, words("netroot=iscsi:1.2.3.4")), "can connect"),
+    "iSCSI, dracut's firmware": (
+        both(iscsi(ISTART), systemd, words("rd.iscsi.firmware=1")),
+        "can connect iqn.",
+    ),
+    "iSCSI, by dracut's configuration": (
+        both(
+            iscsi(ISTART),
+            dracut,
+            lambda fake: hold(
+                fake, "etc/cmdline.d/95iscsi.conf", data=b" netroot=iscsi:10.0.0.1::::iqn.x\n"
+            ),
+        ),
+        "can connect iqn.",
+    ),
     "NVMe, perhaps": (both(nvme("tcp"), lambda fake: hold(fake, "usr/sbin/nvme")), "can connect"),
     "dm-integrity": (mapped("CRYPT-INTEGRITY-home"), "what opens home, on which /home lies, is"),
     "Stratis": (mapped("stratis-1-a"), "what opens home, on which /home lies, is unknown"),
@@ -231,7 +262,7 @@ REACHED = {
     "a driver of another spelling": on_controller(
         f"{MODULES}/nvme/host/nvme-core.ko", module="nvme_core", name="nvme_core"
     ),
-    "the root's target": iscsi("usr/sbin/iscsistart", root_too=True),
+    "the root's target": iscsi(ISTART, "etc/iscsi.initramfs", root_too=True),
     "iSCSI by its firmware": iscsi(driver="qla4xxx"),
     "NVMe inside": nvme("pcie"),
     "NVMe inside, two paths": nvme("pcie", "pcie", has_paths=True),

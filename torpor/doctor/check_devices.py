@@ -97,7 +97,7 @@ def _found(facts: Facts, one: Opened, what: str) -> Finding:
     is_lesser = one in system
     finding = of_fault(fault._replace(message=message, is_lesser=is_lesser), facts.again)
     finding = finding._replace(is_certain=not is_lesser and not fault.may_ask)
-    if facts.generator is None or facts.is_rebuilt:
+    if facts.generator is None or facts.is_rebuilt or isinstance(one, Joined):
         return finding
     return _after_enable(facts, one, what, finding, fault)
 

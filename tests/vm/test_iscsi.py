@@ -1,0 +1,54 @@
+"""A store and a file system on disks of iSCSI, which the initramfs connects and iscsid again."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.vm.conftest import Guests
+from tests.vm.whole_lives import hibernate_and_resume
+from vm.disks import blank_disk, file_system_disk
+from vm.iscsi import HOST_OF_GUEST, NAME, IscsiTarget
+from vm.lives import Guest
+
+pytestmark = [pytest.mark.vm, pytest.mark.long]
+
+ADDRESS = f"ip=10.0.2.15::{HOST_OF_GUEST}:255.255.255.0::eth0:off net.ifnames=0"
+STORE, DATA = "/dev/sda", "/dev/sdb"
+
+
+def netroot(port: int) -> str:
+    """Return the words by which the initramfs logs in, at each boot."""
+    target = f"iscsi_target_name={NAME} iscsi_target_ip={HOST_OF_GUEST}"
+    return f"{ADDRESS} {target} iscsi_target_port={port}"
+
+
+def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
+    store, data = tmp_path / "store.img", tmp_path / "data.img"
+    blank_disk(store, 1024)
+    file_system_disk(data, "ext4")
+    with IscsiTarget(tmp_path, store, data) as target:
+        guest = guests.make("netroot", "6.1", append=netroot(target.port))
+        guest.network = True
+        guest.boot()
+        guest.run("systemctl start iscsid.service")
+        guest.run(f"mkdir /data && mount {DATA} /data && torpor mkstore {STORE}")
+        guest.rebuild_outside()
+        guest.run(f"torpor enable --store {STORE}")
+        guest.run("echo before >/data/file && sync")
+        hibernate_and_resume(guest)
+        said = guest.run("dmesg").output
+        assert "iscsid connects disks again" in said
+        assert "mark cleared" in said, said
+        assert "WARNING:" not in said, said
+        assert "I/O error" not in said, said
+        guest.run("grep before /data/file && echo after >/data/file && sync")
+        guest.run("echo 3 >/proc/sys/vm/drop_caches && grep after /data/file")
+        see_that_iscsid_has_to_run(guest)
+
+
+def see_that_iscsid_has_to_run(guest: Guest) -> None:
+    guest.run("systemctl stop iscsid.socket iscsid.service; ! pidof iscsid")
+    refused = guest.run("torpor hibernate", check=False)
+    assert refused.status != 0
+    why = "iscsid, which has to connect it again afterwards, does not run"
+    assert why in refused.output, refused.output
