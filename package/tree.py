@@ -51,6 +51,7 @@ ITEMS = (
     Item("build/torpor-resume/", f"{_LIB}/resume", None),
     Item("build/torpor-resume.needs", f"{_LIB}/resume.needs"),
     Item("build/torpor-resume-sealing.needs", f"{_LIB}/resume-sealing.needs"),
+    Item("build/torpor-resume-server.needs", f"{_LIB}/resume-server.needs"),
     Item("initramfs/sealing-needs", f"{_LIB}/sealing-needs", 0o755),
     Item("initramfs/dracut/", "/usr/lib/dracut/modules.d/55torpor", None),
     Item("initramfs/initramfs-tools/", "/usr/share/initramfs-tools", None),
