@@ -80,6 +80,8 @@ def test_the_documented_places(tree: Path) -> None:
         "/usr/lib/torpor/resume-sealing.needs",
         "/usr/lib/torpor/resume-server.needs",
         "/usr/lib/torpor/sealing-needs",
+        "/usr/lib/torpor/server-needs",
+        "/usr/lib/torpor/server-network",
         "/usr/lib/dracut/modules.d/55torpor/module-setup.sh",
         "/usr/share/initramfs-tools/hooks/torpor",
         "/usr/lib/initcpio/install/sd-torpor",
