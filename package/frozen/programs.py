@@ -67,6 +67,12 @@ _OF_SEALING = ("_cffi_backend", "format.sodium", "hmac")
 
 _OF_SERVERS = ("http.client", "ssl")
 
+_S3 = (
+    *("client", "connection", "credentials", "failures", "listing", "ranged", "signing", "url"),
+    *("wire", "xml"),
+)
+"""All of s3/ but `scheme`, by which each boot tells a server from a device."""
+
 _HIDDEN = (*_OF_FILE_SYSTEMS, *_OF_SEALING, *_OF_SERVERS)
 
 PROGRAMS = (
@@ -91,7 +97,8 @@ PROGRAMS = (
             # What is sent to a server is sealed, and so is the machine: nothing of the above is
             # here. hashlib imports _hashlib, whose sums take a ninth of the time of Python's own.
             "server": (
-                *("s3", "store.server", "resume.server"),
+                *("store.server", "resume.server"),
+                *(f"s3.{name}" for name in _S3),
                 *("ssl", "_ssl", "_hashlib", "socket", "_socket", "http", "email"),
                 *("base64", "quopri", "calendar", "random", "_random", "urllib"),
             ),

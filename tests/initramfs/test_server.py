@@ -12,7 +12,7 @@ from tests.tools import ROOT, output, put, unavailable
 
 LISTED = "/usr/lib/torpor/resume/_internal/ssl.pyc"
 NETWORK = "/usr/lib/torpor/server-network"
-BUNDLE = "/etc/pki/tls/certs/ca-bundle.crt"
+BUNDLE = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
 SECURE = SERVER_LOCATION.replace("http:", "https:")
 
 

@@ -106,6 +106,12 @@ def test_what_is_in_them() -> None:
     assert {Path(name).name.partition(".")[0] for name in extensions} >= {"_ssl", "_hashlib"}
 
 
+def test_each_boot_knows_what_a_server_is_and_no_more() -> None:
+    places = ("_internal/s3/", "_internal/store/server/", "_internal/resume/server")
+    known = {name for name in listed() | listed("sealing") if name.startswith(places)}
+    assert known <= {"_internal/s3/__init__.pyc", "_internal/s3/scheme.pyc"}
+
+
 def test_of_nacl_there_is_the_extension_module_alone() -> None:
     names = {path.name for path in (BUILD / RESUMER.name / "_internal/nacl").iterdir()}
     assert names == {"__init__.pyc", "_sodium.abi3.so"}
