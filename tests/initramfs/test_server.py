@@ -262,3 +262,48 @@ def test_dracut_needs_its_network_there_alone(tmp_path: Path) -> None:
     assert output("bash", "-c", f"{script}:", env=variables) == ""
     have_server(tmp_path)
     assert output("bash", "-c", script, env=variables) == "network\n"
+
+
+DRACUT_HOOK = """
+    mkdir -p /hooks/initqueue/finished; echo 'exit 1' >/hooks/initqueue/finished/wait-network.sh
+    rm -f /usr/lib/systemd/systemd-networkd
+    hookdir=/hooks
+    getarg() {{ case " $cmdline " in *" $1"*) echo "$1" ;; *) return 1 ;; esac; }}
+    cmdline=$1
+    hook() {{ . /usr/lib/dracut/modules.d/55torpor/torpor-network.sh; }}
+    {before}
+    hook
+    cat /etc/cmdline.d/55torpor-network.conf
+    read -r up _ </proc/uptime
+    hook
+    limit=$(sed -n 's/.*-ge \\([0-9]*\\) .*/\\1/p' /hooks/initqueue/finished/wait-network.sh)
+    echo "$((limit - ${{up%.*}}))"
+    (. /hooks/initqueue/finished/wait-network.sh); echo $?
+    touch /tmp/net.eth0.did-setup
+    (. /hooks/initqueue/finished/wait-network.sh); echo $?
+"""
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "before", "asked"),
+    [
+        ("quiet", "", True),
+        ("ip=10.0.0.2::10.0.0.1:24:h::off", "", False),
+        ("BOOTIF=01-00", "", False),
+        ("quiet", "touch /usr/lib/systemd/systemd-networkd", False),
+    ],
+)
+def test_dracut_is_asked_for_the_network_where_nobody_else_does(
+    tmp_path: Path, cmdline: str, before: str, *, asked: bool
+) -> None:
+    """And then waits 15 s for it; else as long as what asked would."""
+    tree = tmp_path / "system"
+    lay_out(tree, None)
+    script = DRACUT_HOOK.format(before=before)
+    words = ["dash", "-c", f"exec 2>/dev/null; rm -f /tmp/net.*\n{script}", "sh", cmdline]
+    said = on_a_copy(tree, tmp_path / "result", *words).splitlines()
+    if asked:
+        assert said == ["rd.neednet=1 ip=dhcp rd.net.timeout.dhcp=10", "15", "1", "0"]
+    else:
+        assert said[-2:] == ["1", "1"]
+        assert not any("neednet" in line for line in said)
