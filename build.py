@@ -65,6 +65,7 @@ _TEST = _BENCH | {
     "debugfs": "e2fsprogs",
     "mkinitramfs": "initramfs-tools-core",
     "dracut": "dracut-core",
+    "/usr/lib/dracut/modules.d/40network/module-setup.sh": "dracut-network",
     "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
     "systemd-analyze": "systemd",
     "cpio": "cpio",

@@ -58,7 +58,8 @@ HOOKS = {
 TIME_BAR = Bar(40, 20)
 MEMORY_BAR = Bar(24, None)
 SIZE_BAR = Bar(8, 5)
-SEALING_BAR = Bar(2, None)
+GROUP_BARS = {"sealing": ("by sealing", Bar(2, None)), "server": ("by a server", Bar(2.75, None))}
+"""What some machines' initramfs hold besides: as the list of it is named, and what is printed."""
 
 
 def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
@@ -70,12 +71,14 @@ def measure(folder: Path) -> tuple[list[Figure], dict[str, object]]:
     _print_starts(rounds)
     unpacked, sizes = _added(folder / "needs.cpio")
     figures = [*_boot_figures(rounds), Figure("added to an initramfs, unpacked", [unpacked], "MiB")]
-    _, sealing = _added(folder / "sealing.cpio", is_sealing=True)
+    added = {group: _added(folder / f"{group}.cpio", group)[1] for group in GROUP_BARS}
     for generator, level in LEVELS.items():
         name = f"added to an initramfs, zstd -{level} ({generator})"
-        bar, more = (SIZE_BAR, SEALING_BAR) if generator == "initramfs-tools" else (None, None)
-        figures.append(Figure(name, [sizes[level]], "MiB", bar))
-        figures.append(Figure(f"{name}: by sealing", [sealing[level] - sizes[level]], "MiB", more))
+        is_bound = generator == "initramfs-tools"
+        figures.append(Figure(name, [sizes[level]], "MiB", SIZE_BAR if is_bound else None))
+        for group, (why, bar) in GROUP_BARS.items():
+            more = added[group][level] - sizes[level]
+            figures.append(Figure(f"{name}: {why}", [more], "MiB", bar if is_bound else None))
     return figures, {name: seconds(runs) for name, runs in rounds.items()}
 
 
@@ -169,14 +172,14 @@ def _print_starts(rounds: Rounds) -> None:
     print_table(title, ["command", "median, ms", "CPU, ms", "peak, MiB", "read, KiB"], rows)
 
 
-def _added(archive: Path, *, is_sealing: bool = False) -> tuple[float, dict[int, float]]:
+def _added(archive: Path, *groups: str) -> tuple[float, dict[int, float]]:
     """Return MiB of all that is in torpor-resume.needs as a cpio archive, and by zstd's level.
 
-    All of it, even what most initramfs contain anyway: the C library and the loader. With what is
-    in torpor-resume-sealing.needs, if images are sealed.
+    All of it, even what most initramfs contain anyway: the C library and the loader. With the
+    `sealing` group, what is in torpor-resume-sealing.needs, too; with `server` likewise.
     """
     tree = Tree()
-    tree.program("/usr/lib/torpor/resume", RESUMER, is_sealing=is_sealing)
+    tree.program("/usr/lib/torpor/resume", RESUMER, groups)
     with archive.open("wb") as file:
         tree.write_cpio(file)
     sizes = {}

@@ -18,6 +18,8 @@ from vm.tree import NO_FILES, Tree
 RESUMER = BUILD / "torpor-resume"
 APPLETS = ["sh", "cat", "echo", "insmod", "mkdir", "mount", "poweroff", "switch_root"]
 EARLY_APPLETS = ["cut", "dmesg", "grep", "pidof", "sleep", "tr"]
+_GROUPS = {SEALING: "sealing", "/var/lib/torpor/server": "server"}
+"""The file that says that an initramfs has more of the resumer, and what."""
 
 
 def build_initramfs(
@@ -31,7 +33,7 @@ def build_initramfs(
 
     It loads these modules besides those for the root, has dmsetup where dm_mod is among them, and
     runs these scripts of guest/ before the resumer. `files` are what else lies there; with the file
-    that says so, it is that of a machine which seals its images.
+    that says so, it is that of a machine which seals its images, or has them on a server.
     Uncompressed: the guest, often emulated, would take longer to unpack it than it saves.
     """
     tree = Tree()
@@ -42,7 +44,8 @@ def build_initramfs(
     tree.file("/guest/lib.sh", GUEST_SCRIPTS / "lib.sh")
     for name in early:
         tree.file(f"/early/{name}", GUEST_SCRIPTS / name)
-    tree.program("/usr/lib/torpor/resume", RESUMER, is_sealing=SEALING in files)
+    groups = [group for place, group in _GROUPS.items() if place in files]
+    tree.program("/usr/lib/torpor/resume", RESUMER, groups)
     tree.file("/var/lib/torpor/machine-id", MACHINE_ID)
     for place, data in files.items():
         tree.file(place, data)

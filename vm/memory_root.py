@@ -22,7 +22,7 @@ def initramfs_tree(resumer: Path, shell: str) -> Tree:
     """
     tree = Tree()
     tree.busybox(_APPLETS)
-    tree.program("/usr/lib/torpor/resume", resumer, is_sealing=False)
+    tree.program("/usr/lib/torpor/resume", resumer, ())
     if shell == "klibc":
         if not _KLIBC.exists():
             raise HostError("klibc-utils is not installed")

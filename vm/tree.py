@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -71,15 +71,17 @@ class Tree:
             if applet != "busybox":
                 self.link(f"/bin/{applet}", "busybox")
 
-    def program(self, path: str, frozen: Path, *, is_sealing: bool = True) -> None:
+    def program(self, path: str, frozen: Path, groups: Collection[str] | None = None) -> None:
         """Add a frozen program's folder at `path` and the libraries it needs from its host.
 
-        Unless images are sealed, without what the resumer has for that.
+        With `groups`, as an initramfs has it: `sealing` where images are sealed, `server` where
+        they lie on one; without what other groups alone need.
         """
         self.copy(path, frozen)
-        if not is_sealing:
-            for line in frozen.with_name(f"{frozen.name}-sealing.needs").read_text().splitlines():
-                del self.entries[line]
+        for listed in frozen.parent.glob(f"{frozen.name}-*.needs") if groups is not None else ():
+            if listed.stem.removeprefix(f"{frozen.name}-") not in (groups or ()):
+                for line in listed.read_text().splitlines():
+                    del self.entries[line]
         for line in frozen.with_name(f"{frozen.name}.needs").read_text().splitlines():
             if not line.startswith("/usr/lib/torpor/"):
                 self.file(line, Path(line).resolve(), executable=True)

@@ -4,6 +4,8 @@
 
 # shellcheck source=initramfs/dracut/store.sh
 . "${BASH_SOURCE[0]%/*}/store.sh"
+# shellcheck source=initramfs/dracut/network.sh
+. "${BASH_SOURCE[0]%/*}/network.sh"
 
 LIB=/usr/lib/torpor LOCATION=/var/lib/torpor/location SEALING=/var/lib/torpor/sealing
 
@@ -14,12 +16,14 @@ check() {
     look_below_the_store
 }
 
+needs_of() { "${dracutsysrootdir-}$LIB/$1-needs" "${dracutsysrootdir-}"; } # sealing|server
 seals_with() { grep -qsx "$1=yes" "${dracutsysrootdir-}$SEALING"; } # tpm2|ask
 
 depends() {
     # A module of its own in newer dracut-ng, where base had it before.
     dracut_module_included systemd || [[ ! -d $(dracut_module_path initqueue) ]] || echo initqueue
     ! dracut_module_included systemd || ! seals_with ask || echo systemd-ask-password
+    ! lies_on_a_server || network_modules
 }
 
 installkernel() {
@@ -31,12 +35,10 @@ install() {
     local _file _files=() _lines=
     while read -r _file; do
         [[ -e ${dracutsysrootdir-}$_file ]] && _files+=("$_file") # else ldd finds it elsewhere
-    done < <(
-        cat "${dracutsysrootdir-}$LIB/resume.needs"
-        "${dracutsysrootdir-}$LIB/sealing-needs" "${dracutsysrootdir-}"
-    )
+    done < <(cat "${dracutsysrootdir-}$LIB/resume.needs" && needs_of sealing && needs_of server)
     inst_multiple "$LIB/resume/torpor-resume" "${_files[@]}"
     inst_multiple -o "$LOCATION" mount udevadm
+    ! lies_on_a_server || install_network
     [[ ! -f ${dracutsysrootdir-}/etc/machine-id ]] || inst /etc/machine-id /var/lib/torpor/machine-id
     [[ ${hostonly-} || ! ${torpor_luks-} ]] || _lines=$(lines_of_crypttab)
     [[ ! $_lines ]] || echo "$_lines" >> "$initdir/etc/crypttab"

@@ -7,12 +7,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from package import changelog
 from package.frozen.bom import bill_of_materials
-from package.frozen.elf import make_independent, needed_outside
+from package.frozen.elf import make_independent, needed_outside, users_of_libraries
 from package.frozen.programs import ENCODINGS, HERE, PROGRAMS, Program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,7 @@ SOURCES = (
         "linux",
         "state",
         "store",
+        "s3",
         "seal",
         "guard",
         "hibernate",
@@ -34,6 +35,7 @@ SOURCES = (
 )
 
 SPEC = HERE / "program.spec"
+_DYNLOAD = "_internal/python*/lib-dynload"
 
 
 def main() -> int:
@@ -136,35 +138,54 @@ def _place(program: Program, work: Path) -> None:
     make_independent(made)
     made.rename(frozen)
     origins_of(work / program.name).rename(origins_of(frozen))
-    files, sealing = _listed(program, frozen)
-    _write_list(sealing_needs_of(frozen), sealing)
-    _write_list(needs_of(frozen), [*files, *needed_outside(frozen)])
+    listed = files_by_group(frozen, program.groups)
+    for group, files in listed.items():
+        outside = [] if group else needed_outside(frozen)
+        lines = [*(f"{program.installed}/{file}" for file in files), *outside]
+        needs_of(frozen, group).write_text("".join(f"{line}\n" for line in lines))
 
 
-def _listed(program: Program, frozen: Path) -> tuple[list[str], list[str]]:
-    """Return where the files of the folder are on a system; apart what only sealing needs."""
-    modules = tuple(f"_internal/{name.replace('.', '/')}" for name in program.sealing)
-    files: tuple[list[str], list[str]] = ([], [])
+def files_by_group(frozen: Path, groups: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return the files of the folder by the group that alone needs them, "" for all others."""
+    places = [f"_internal/{place}" for place in ("", *_extensions_in(frozen))]
+    starts = {
+        group: tuple(
+            f"{place}{module.replace('.', '/')}{end}"
+            for module in modules
+            for place in places
+            for end in "./"
+        )
+        for group, modules in groups.items()
+    }
+    found = {}
     for path in sorted(frozen.rglob("*")):
         if not path.is_dir():
             name = str(path.relative_to(frozen))
-            is_sealing = any(name.startswith((f"{module}.", f"{module}/")) for module in modules)
-            files[is_sealing].append(f"{program.installed}/{name}")
-    return files
+            found[name] = next((one for one in starts if name.startswith(starts[one])), "")
+    _join_their_users(found, users_of_libraries(frozen))
+    return {group: [name for name in found if found[name] == group] for group in (*groups, "")}
 
 
-def _write_list(path: Path, lines: Iterable[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines))
+def _extensions_in(frozen: Path) -> list[str]:
+    """Return where the standard library has its extension modules, as python3.11/lib-dynload/."""
+    return [f"{path.relative_to(frozen / '_internal')}/" for path in frozen.glob(_DYNLOAD)]
 
 
-def needs_of(frozen: Path) -> Path:
-    """Return the list of what the program needs in any initramfs, one path a line."""
-    return frozen.with_name(f"{frozen.name}.needs")
+def _join_their_users(found: dict[str, str], users: Mapping[str, Iterable[str]]) -> None:
+    """Put each library into the group that all that is linked to it are of."""
+    for _ in users:  # each may wait for another
+        for library, by in users.items():
+            groups = {found[user] for user in by}
+            if len(groups) == 1:
+                found[library] = groups.pop()
 
 
-def sealing_needs_of(frozen: Path) -> Path:
-    """Return the list of what it needs besides where images are sealed."""
-    return frozen.with_name(f"{frozen.name}-sealing.needs")
+def needs_of(frozen: Path, group: str = "") -> Path:
+    """Return the list of what the program needs, one path a line.
+
+    Without a group, what any initramfs holds; else what some machines' hold besides.
+    """
+    return frozen.with_name(f"{frozen.name}{'-' if group else ''}{group}.needs")
 
 
 def origins_of(frozen: Path) -> Path:

@@ -33,6 +33,8 @@ LICENSES = {
     "libffi8": "MIT",
     "liblzma5": "LicenseRef-public-domain OR 0BSD",
     "libsodium": "ISC",
+    "libssl3": "Apache-2.0",
+    "libssl3t64": "Apache-2.0",
     "libudev1": "LGPL-2.1-or-later",
     "lz4": "BSD-3-Clause",
     "pynacl": "Apache-2.0",

@@ -71,6 +71,20 @@ def _patchelf(*arguments: str | Path) -> str:
     return subprocess.check_output([_PATCHELF, *arguments], text=True)
 
 
+def users_of_libraries(folder: Path) -> dict[str, set[str]]:
+    """Return for each library of a folder the files of it that are linked to it, both below it.
+
+    Left out is what nothing is linked to: it is loaded by name.
+    """
+    files = {path.name: str(path.relative_to(folder)) for path in folder.rglob("*.so*")}
+    users: dict[str, set[str]] = {}
+    for path in elf_files(folder):
+        for name in _patchelf("--print-needed", path).split():
+            if name in files:
+                users.setdefault(files[name], set()).add(str(path.relative_to(folder)))
+    return users
+
+
 def needed_outside(frozen: Path) -> list[str]:
     """Return the paths of the libraries and the ELF interpreter outside of a folder.
 

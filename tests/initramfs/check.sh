@@ -2,7 +2,7 @@
 # check.sh TREE: say what the resumer lacks, or has too much, in an initramfs unpacked at TREE, and
 # start the resumer in it. To be run where Torpor is installed.
 tree=$1
-lib=/usr/lib/torpor sealing=/var/lib/torpor/sealing
+lib=/usr/lib/torpor sealing=/var/lib/torpor/sealing server=/var/lib/torpor/server
 loader=/lib64/ld-linux-x86-64.so.2
 failed=0
 
@@ -11,7 +11,7 @@ complain() {
     failed=1
 }
 
-for file in $(cat "$lib/resume.needs" && "$lib/sealing-needs"); do
+for file in $(cat "$lib/resume.needs" && "$lib/sealing-needs" && "$lib/server-needs"); do
     if [ ! -e "$tree$file" ]; then
         complain "$file is missing"
     elif [ "$(head -c 4 "$file" | od -An -tx1)" = " 7f 45 4c 46" ]; then
@@ -23,6 +23,9 @@ for file in $(cat "$lib/resume.needs" && "$lib/sealing-needs"); do
 done
 for file in $sealing $(cat "$lib/resume-sealing.needs"); do
     [ -e $sealing ] || [ ! -e "$tree$file" ] || complain "$file is there, and nothing is sealed"
+done
+for file in $server $lib/server-network $(cat "$lib/resume-server.needs"); do
+    [ -e $server ] || [ ! -e "$tree$file" ] || complain "$file is there, and there is no server"
 done
 if ! grep -qsx tpm2=yes $sealing; then
     [ ! -e "$tree/usr/bin/tpm2" ] || complain "tpm2 is there, and no TPM is asked"

@@ -22,10 +22,17 @@ def stock_here() -> str:
     return STOCK[0] if Path("/", UNITS, STOCK[0]).exists() else STOCK[1]
 
 
-def lay_out(tree: Path, location: str | None, sealing: str | None = None) -> None:
+SERVER = "/var/lib/torpor/server"
+SERVER_LOCATION = "resume=s3+http://10.0.2.2:8333/images/torpor\nexternal=yes\n"
+"""What `torpor enable` writes where images lie on a server."""
+
+
+def lay_out(
+    tree: Path, location: str | None, sealing: str | None = None, server: str | None = None
+) -> None:
     """Install what the Debian package holds below `tree`, a new folder.
 
-    The last two are what the files hold that `torpor enable` writes for a boot.
+    The others are what the files hold that `torpor enable` writes for a boot.
     """
     if not (BUILD / "torpor-resume.needs").exists():
         unavailable("the resumer is not frozen: python3 build.py frozen")
@@ -36,6 +43,8 @@ def lay_out(tree: Path, location: str | None, sealing: str | None = None) -> Non
         put(tree, {"var/lib/torpor/location": location})
     if sealing is not None:
         put(tree, {SEALING: sealing})
+    if server is not None:
+        put(tree, {SERVER: server})
 
 
 def on_a_copy(tree: Path, result: Path, *command: str) -> str:

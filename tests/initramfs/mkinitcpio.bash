@@ -120,7 +120,14 @@ define_add_systemd_unit() {
         while IFS='=' read -r key values; do
             case $key in
                 Requires | OnFailure) for file in $values; do add_systemd_unit "$file"; done ;;
-                Exec*) [[ $values == -* ]] || add_binary "${values%% *}" ;;
+                Exec*)
+                    values=${values%% *}
+                    case $values in
+                        -*) ;;
+                        !!*) add_binary "${values#!!}" ;;
+                        *) add_binary "${values#[@!:+]}" ;;
+                    esac
+                    ;;
             esac
         done <"$unit"
         for file in "$folder"/*.wants/"$1"; do

@@ -33,15 +33,15 @@ DYNLOAD = f"python{sys.version_info[0]}.{sys.version_info[1]}/lib-dynload"
 # What the programs may hold besides our packages: what is new here has to be needed.
 STANDARD_LIBRARY = """
     __future__ _collections_abc _colorize _opcode_metadata _py_abc _threading_local _weakrefset
-    abc argparse ast bisect codecs collections concurrent contextlib copy copyreg ctypes
-    dataclasses datetime dis encodings enum fnmatch functools genericpath glob hashlib heapq hmac
-    importlib inspect io ipaddress json keyword linecache logging ntpath opcode operator os
-    pathlib posixpath queue re reprlib selectors shlex shutil signal sre_compile sre_constants
-    sre_parse stat string struct subprocess textwrap threading token tokenize traceback types
-    typing urllib uuid warnings weakref
+    abc argparse ast base64 bisect calendar codecs collections concurrent contextlib copy copyreg
+    ctypes dataclasses datetime dis email encodings enum fnmatch functools genericpath glob hashlib
+    heapq hmac http importlib inspect io ipaddress json keyword linecache logging ntpath opcode
+    operator os pathlib posixpath queue quopri random re reprlib selectors shlex shutil signal
+    socket sre_compile sre_constants sre_parse ssl stat string struct subprocess textwrap threading
+    token tokenize traceback types typing urllib uuid warnings weakref
 """
 LIBRARIES = "construct crc32c crcmod lz4 nacl pyudev zstandard"
-COMMAND_ONLY = "_compression bz2 colorsys decimal fractions gzip lzma numbers random rich"
+COMMAND_ONLY = "_compression bz2 colorsys decimal fractions gzip lzma numbers rich"
 MODULES = {
     "torpor": f"{STANDARD_LIBRARY} {LIBRARIES} {COMMAND_ONLY}",
     "torpor-resume": f"{STANDARD_LIBRARY} {LIBRARIES}",

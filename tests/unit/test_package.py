@@ -15,6 +15,7 @@ import pytest
 
 from package import tree as tree_module
 from package.changelog import changelog_date, changelog_version
+from package.frozen.programs import PROGRAMS
 from package.source import repository_files
 from package.tree import LINKS, Flavour, build_tarball, make_tree
 from tests.initramfs.installed import on_a_copy
@@ -32,7 +33,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     needs = ("/usr/lib/torpor/resume/torpor-resume", *LIBRARIES)
     listed = "".join(f"{line}\n" for line in needs)
     put(folder, {"build/torpor-resume.needs": listed, "build/torpor.cdx.json": "{}"})
-    put(folder, {"build/torpor-resume-sealing.needs": "/usr/lib/torpor/resume/_internal/s.pyc\n"})
+    for program in PROGRAMS:
+        for group in program.groups:
+            listed = f"{program.installed}/_internal/{group}.pyc\n"
+            put(folder, {f"build/{program.name}-{group}.needs": listed})
     for path in ROOT.iterdir():
         if path.name not in ("build", ".git"):
             (folder / path.name).symlink_to(path)
@@ -74,7 +78,10 @@ def test_the_documented_places(tree: Path) -> None:
         "/usr/lib/torpor/resume/torpor-resume",
         "/usr/lib/torpor/resume.needs",
         "/usr/lib/torpor/resume-sealing.needs",
+        "/usr/lib/torpor/resume-server.needs",
         "/usr/lib/torpor/sealing-needs",
+        "/usr/lib/torpor/server-needs",
+        "/usr/lib/torpor/server-network",
         "/usr/lib/dracut/modules.d/55torpor/module-setup.sh",
         "/usr/share/initramfs-tools/hooks/torpor",
         "/usr/lib/initcpio/install/sd-torpor",

@@ -1,0 +1,25 @@
+#!/bin/bash
+# The network, for a store on a server: sourced by module-setup.sh.
+# shellcheck disable=SC2154 # LIB and LOCATION are set there, the others by dracut
+
+lies_on_a_server() { grep -qs '^resume=s3+' "${dracutsysrootdir-}$LOCATION"; }
+
+# Print the modules that bring it up: by systemd, NetworkManager, or else dhclient.
+network_modules() {
+    dracut_module_included systemd || ! type -P dhclient > /dev/null || echo network-legacy
+    echo network
+}
+
+# What asks for it at a boot, and what bounds how long others wait for it.
+install_network() {
+    local _unit
+    inst_hook cmdline 05 "$moddir/torpor-network.sh"
+    inst_hook pre-udev 61 "$moddir/torpor-network.sh" # after net-genrules
+    dracut_module_included systemd || return 0
+    inst_simple "$LIB/zz-torpor.network" /usr/lib/systemd/network/zz-torpor.network
+    for _unit in nm-wait-online-initrd NetworkManager-wait-online-initrd; do # an hour
+        mkdir -p "$initdir$systemdsystemunitdir/$_unit.service.d"
+        printf '[Service]\nTimeoutStartSec=15s\n' \
+            > "$initdir$systemdsystemunitdir/$_unit.service.d/torpor.conf"
+    done
+}
