@@ -27,6 +27,7 @@ from store.find import look_at
 from tests.forge import KERNEL, SWAP, USER
 from tests.unit.fake_machine import GIB, MACHINE_ID, UUID_TEXT, FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE, FakeRoot, say_udev
+from tests.unit.pace import AT_ANY_PACE
 from torpor import hibernation
 from torpor.__main__ import main
 from torpor.commands import doctor, enable
@@ -237,7 +238,7 @@ def compare(fake: FakeMachine) -> str:
     return "a boot may not find it" if answers.warnings else "all is well"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(AT_ANY_PACE, max_examples=100)
 @given(PARTS)
 def test_three_commands_agree(parts: Parts) -> None:
     with tempfile.TemporaryDirectory() as folder:

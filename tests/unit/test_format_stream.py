@@ -22,6 +22,7 @@ from tests import forge
 from tests.forge import PAGE
 from tests.sources import MemorySink, MemorySource, read_image, reader_of, superblock, write_image
 from tests.tools import failing
+from tests.unit.pace import AT_ANY_PACE
 from tests.vectors import images
 
 
@@ -116,7 +117,7 @@ def test_jobs_are_drawn_when_their_buffers_are_free() -> None:
     assert not drawn_early
 
 
-@settings(max_examples=500, derandomize=True, deadline=None, database=None)
+@settings(AT_ANY_PACE, max_examples=500, derandomize=True, database=None)
 @given(st.binary(max_size=3000), st.integers(0, 3000))
 def test_checksum_is_the_defined_one(data: bytes, cut: int) -> None:
     defined = checksum.definition(data)

@@ -24,6 +24,7 @@ from format.working_set import (
 )
 from tests import forge
 from tests.sources import MemorySource, reader_of, write_image
+from tests.unit.pace import AT_ANY_PACE
 from tests.vectors.images import FACTS, PAGE_TYPES, TABLED
 
 Table = Guard | MachineFacts | PageTypes | WorkingSet
@@ -135,6 +136,7 @@ NAMES = st.text(max_size=20)
 SYSTEMS = st.builds(FileSystem, NAMES, NAMES, NAMES, st.lists(CACHED, max_size=5).map(tuple))
 
 
+@AT_ANY_PACE
 @given(
     st.builds(
         WorkingSet,
@@ -149,6 +151,7 @@ def test_what_is_built_is_parsed(working_set: WorkingSet) -> None:
     assert WorkingSet.parse(working_set.build()) == working_set
 
 
+@AT_ANY_PACE
 @given(st.binary(max_size=200))
 def test_noise_is_refused_or_understood(data: bytes) -> None:
     try:
@@ -158,6 +161,7 @@ def test_noise_is_refused_or_understood(data: bytes) -> None:
     assert WorkingSet.parse(parsed.build()) == parsed
 
 
+@AT_ANY_PACE
 @given(st.lists(st.integers(0, 2**64 - 1)))
 def test_numbers(numbers: list[int]) -> None:
     assert encode_numbers(numbers) == forge.leb(*numbers)

@@ -12,6 +12,7 @@ from linux import cgroups, memory, proc, stack
 from linux.mounts import Mount, SwapArea, open_mount, parse_mounts, parse_swaps, read_mounts
 from linux.root import Root
 from tests.unit.fake_root import Disks
+from tests.unit.pace import AT_ANY_PACE
 
 SDA, SDB, SDC, LOOP = "8:0", "8:1", "8:2", "8:3"
 
@@ -219,6 +220,7 @@ def escaped(name: str) -> str:
     return "".join(f"\\{ord(c):03o}" if c in " \t\n\\#" else c for c in name)
 
 
+@AT_ANY_PACE
 @given(NAMES)
 @example(ODD)
 def test_names_come_back_as_they_are(name: str) -> None:
@@ -230,6 +232,7 @@ def test_names_come_back_as_they_are(name: str) -> None:
     assert parse_swaps(SWAPS + line) == [*AREAS, SwapArea(name, False, 100 << 10, 4 << 10)]
 
 
+@AT_ANY_PACE
 @given(st.binary())
 def test_no_text_is_too_odd(data: bytes) -> None:
     text = os.fsdecode(data)

@@ -28,6 +28,7 @@ from tests import forge, forge_sealed
 from tests.forge import PAGE, UUID_A, UUID_B
 from tests.forge_sealed import SECRET, SealedSuper, chunk, sealed_parts, to_key
 from tests.sources import MemorySink, reader_of, superblock
+from tests.unit.pace import AT_ANY_PACE
 from tests.vectors.images import FACTS, noise
 from tests.vectors.sealed import KINDS, SIGNED, UNKNOWN
 
@@ -214,7 +215,7 @@ def test_none_at_all() -> None:
     assert recipients.parse(b"") == []
 
 
-@settings(max_examples=2000, derandomize=True, deadline=None, database=None)
+@settings(AT_ANY_PACE, max_examples=2000, derandomize=True, database=None)
 @given(
     st.binary(max_size=300)
     | st.lists(st.sampled_from(KINDS) | st.binary(max_size=8)).map(b"".join)

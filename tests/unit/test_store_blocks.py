@@ -25,6 +25,7 @@ from store.header import read_header
 from tests.forge import PAGE, UUID_A, header_page
 from tests.sources import image_to, read_file
 from tests.tools import failing
+from tests.unit.pace import AT_ANY_PACE
 from tests.vectors.images import noise
 
 PAGES = 2048
@@ -95,7 +96,7 @@ def test_any_part_can_be_read(store: Scattered) -> None:
         extents.add(start, count)
     source = source_of(store, extents, len(data))
 
-    @settings(max_examples=400, derandomize=True, deadline=None, database=None)
+    @settings(AT_ANY_PACE, max_examples=400, derandomize=True, database=None)
     @given(st.integers(0, len(data)), st.integers(0, len(data)))
     def check(one: int, other: int) -> None:
         start, end = sorted((one, other))

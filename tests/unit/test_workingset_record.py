@@ -24,6 +24,7 @@ from tests.unit.test_linux_memory import sleeper
 from workingset import page_out as page_out_module
 from workingset import record as record_module
 from workingset import trees as trees_module
+from workingset import walkers as walkers_module
 from workingset.files import Examiner
 from workingset.page_out import page_out, to_page_out
 from workingset.processes import Processes
@@ -73,7 +74,8 @@ def test_time_is_bounded_and_its_end_is_said(cached: Path) -> None:
     assert whole.files == 0
 
 
-def test_no_walker_is_left(cached: Path) -> None:
+def test_no_walker_is_left(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walkers_module, "_GRACE", LONG_ENOUGH)
     mounted = trees(MountTable(read_mounts()))
     with Walkers(mounted, time.monotonic() + LONG_ENOUGH, 2, with_handles=False) as walkers:
         pids = list(walkers.pids)
