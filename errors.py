@@ -100,6 +100,22 @@ class UnreadableError(TorporError):
     meaning = "a file or device cannot be read or written"
 
 
+class ServerError(UnreadableError):
+    """A server could not be reached, or did not do what was asked of it."""
+
+
+class UnreachableError(ServerError):
+    """No answer came from a server, and one may come later."""
+
+
+class ConflictError(ServerError):
+    """An object is not as it was when it was looked at: somebody else has written it, or we."""
+
+
+class NoObjectError(ServerError):
+    """The server has no object of that name."""
+
+
 class DeviceNotFoundError(TorporError):
     """No device is there by that name."""
 

@@ -3,11 +3,12 @@
 import fcntl
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from tests.servers.ceph import Ceph
+from tests.servers.proxy import Proxy
 from tests.tools import ROOT
+from vm.certificates import Authority, Certificate
+from vm.s3_server import S3Server
 
 HIBERNATED = "hibernated"
 """The user property of a test that hibernated: suite, kernel, generator, place, seconds."""
@@ -106,6 +111,52 @@ def packages(testrun_uid: str) -> Path:
             made_by.truncate(0)
             made_by.write(testrun_uid)
     return ROOT / "build/package"
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Who signs the certificates of the servers here."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def certificate(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """One that holds."""
+    return authority.sign(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server that speaks in the clear; a test that stops it starts it again."""
+    yield from _serving(S3Server(tmp_path_factory.mktemp("server")))
+
+
+@pytest.fixture(scope="session")
+def tls_server(
+    certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[S3Server]:
+    """Another one, which speaks TLS."""
+    yield from _serving(S3Server(tmp_path_factory.mktemp("server"), certificate))
+
+
+@pytest.fixture(scope="session")
+def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
+    """An S3 server of others. Tests of it are long: it fetches 150 MB, and starts in 30 s."""
+    with Ceph(tmp_path_factory.mktemp("ceph")) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(s3_server: S3Server) -> Iterator[Proxy]:
+    """A way to the server, which a test can make a bad one (tests/servers/faults.py)."""
+    with Proxy(s3_server.port) as made:
+        yield made
+
+
+def _serving(server: S3Server) -> Iterator[S3Server]:
+    with server:
+        yield server
+    shutil.rmtree(server.folder)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

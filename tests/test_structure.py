@@ -17,22 +17,23 @@ GROUND = {"errors", "linux"}
 ALLOWED = {
     "linux": set[str](),
     "format": {"errors"},
-    "state": GROUND | {"format"},
-    "store": GROUND | {"format", "state"},
+    "s3": GROUND,
+    "state": GROUND | {"format", "s3"},
+    "store": GROUND | {"format", "state", "s3"},
     "seal": GROUND | {"format", "state", "store"},
     "guard": GROUND | {"format", "store"},
-    "hibernate": GROUND | {"format", "store", "state", "seal", "guard", "workingset"},
-    "resume": GROUND | {"format", "store", "state", "seal", "guard"},
+    "hibernate": GROUND | {"format", "s3", "store", "state", "seal", "guard", "workingset"},
+    "resume": GROUND | {"format", "s3", "store", "state", "seal", "guard"},
     "workingset": GROUND | {"format", "store", "state"},
     "initramfs/archive": {"errors"},
     "initramfs/generators": GROUND | {"format", "store", "state", "initramfs/archive"},
     "initramfs/loaders": GROUND | {"state", "initramfs/archive", "initramfs/generators"},
     "torpor/doctor": GROUND
-    | {"format", "store", "state", "seal", "guard", "hibernate"}
+    | {"format", "s3", "store", "state", "seal", "guard", "hibernate"}
     | {"initramfs/archive", "initramfs/generators", "initramfs/loaders"},
-    "torpor/enable": GROUND | {"format", "store", "state", "seal", "initramfs/generators"},
+    "torpor/enable": GROUND | {"format", "s3", "store", "state", "seal", "initramfs/generators"},
     "torpor": GROUND
-    | {"format", "store", "state", "seal", "guard", "hibernate", "workingset"}
+    | {"format", "s3", "store", "state", "seal", "guard", "hibernate", "workingset"}
     | {"initramfs/generators", "torpor/doctor", "torpor/enable"},
 }
 """What the files of a folder may import besides its own; a folder inside another has its own rules.

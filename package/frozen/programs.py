@@ -30,7 +30,7 @@ UNUSED = (
     *("_codecs_cn", "_codecs_hk", "_codecs_iso2022", "_codecs_jp", "_codecs_kr", "_codecs_tw"),
     "_multibytecodec",
     *("zstandard._cffi", "zstandard.backend_cffi", "cffi"),  # its C part is there
-    *("cryptography", "aeg"),  # for tests; construct would import the first to decrypt fields
+    *("aeg", "botocore", "cryptography"),  # for tests; construct would decrypt fields by the last
     *("crcmod._crcfunpy", "lz4.frame"),
     *("pygments", "markdown_it", "rich.markdown", "rich.syntax", "rich.traceback"),
 )
@@ -97,7 +97,7 @@ PROGRAMS = (
             # What is sent to a server is sealed, and so is the machine: nothing of the above is
             # here. hashlib imports _hashlib, whose sums take a ninth of the time of Python's own.
             "server": (
-                *("store.server", "resume.server"),
+                *("store.server", "resume.server", "state.server"),
                 *(f"s3.{name}" for name in _S3),
                 *("ssl", "_ssl", "_hashlib", "socket", "_socket", "http", "email"),
                 *("base64", "quopri", "calendar", "random", "_random", "urllib"),
