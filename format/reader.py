@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
@@ -46,6 +46,9 @@ class Source(Protocol):
         bytes are in. Raises IncompleteError where the source ends before, UnreadableError for an
         I/O error.
         """
+
+    def reading_ahead(self, begin: int, end: int) -> AbstractContextManager[None]:
+        """Expect these bytes to be read in the `with` block, each once, from front to back."""
 
 
 T = TypeVar("T", bound=records.Table)
@@ -101,7 +104,14 @@ class ImageReader:
         is for pipeline.in_order.
         """
         self._refuse_locked()
-        return in_order(self._decode_jobs(self.index.sections[0]), alone=alone)
+        stream = self.index.sections[0]
+        first = self.index.offsets[0] if stream.chunk_count else 0
+        end = self._ends[stream.chunk_count - 1] if stream.chunk_count else 0
+        with (
+            self._source.reading_ahead(first, end),
+            closing(in_order(self._decode_jobs(stream), alone=alone)) as decoded,
+        ):
+            yield from decoded
 
     @property
     def is_locked(self) -> bool:

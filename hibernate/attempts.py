@@ -7,11 +7,13 @@ from uuid import UUID, uuid4
 
 from errors import NoSpaceError, TorporError
 from hibernate.downtime import Downtime
+from hibernate.leftovers import remove_leftovers
 from hibernate.opened import Opened
 from hibernate.plan import Plan
 from hibernate.sleep_hooks import sleep_hooks
 from linux import efivar
 from linux.kmsg import Log
+from s3.scheme import is_server
 from state.record import Recording
 from store.efi_location import (
     EfiLocation,
@@ -48,6 +50,8 @@ def carry_out(plan: Plan, recording: Recording, working_set: Recorder, log: Log)
         finally:
             recording.keep(recording.record._replace(downtime=downtime.seconds))
             _forget_image(plan, log)
+            if is_server(plan.store):
+                remove_leftovers(plan.store, log)
             bring_back(working_set.section, log)
 
 
@@ -100,7 +104,7 @@ def named_in_firmware(store: str, log: Log, *, is_reached: bool) -> Iterator[Non
     minutes for it. What goes wrong is no reason not to hibernate: it is logged. Another system's
     name stays.
     """
-    if not efivar.is_there():
+    if is_server(store) or not efivar.is_there():
         yield
         return
     _clear(log)

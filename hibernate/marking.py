@@ -6,7 +6,6 @@ the image would be restored over what it does from then on.
 """
 
 import mmap
-import os
 from collections.abc import Callable
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from format.mark import Mark
 from hibernate.power_off import never_go_on
 from linux.kmsg import Log
 from store.protocol import Store
-from store.snapshot import open_snapshot
 
 
 class Marking:
@@ -49,7 +47,7 @@ class Marking:
 
     def clear_alone(self) -> None:
         """As clear, for the watchdog, when the writer is gone and /dev/snapshot is closed."""
-        self._clear(self._clear_by_own_snapshot)
+        self._clear(self._store.clear_alone)
 
     def _clear(self, clear: Callable[[], None]) -> None:
         try:
@@ -68,13 +66,3 @@ class Marking:
         except (DamagedError, UnsupportedError):  # half of a mark: an older one was cleared before
             return self.is_begun()
         return mark is not None and mark.image_uuid == self._image_uuid
-
-    def _clear_by_own_snapshot(self) -> None:
-        """Clear the mark by a /dev/snapshot of our own.
-
-        While a device is swap, only who has set it there may write to it (block/fops.c,
-        blkdev_write_iter: ETXTBSY unless is_hibernate_resume_dev).
-        """
-        with open_snapshot(os.O_RDONLY) as snapshot:
-            self._store.attach(snapshot)
-            self._store.slot.clear()

@@ -66,7 +66,7 @@ def hibernate(
         log("taking the snapshot")
         downtime.phase("snapshot")
         if not _take_snapshot(snapshot, plan, undo, partial(_lower, reserve, log)):
-            _forget(marking, partial(freeze.connect_again, snapshot), log)
+            _forget(store, marking, partial(freeze.connect_again, snapshot), log)
             log("resumed")
             return
         downtime.phase("write")
@@ -100,6 +100,7 @@ def _make_safe(store: Store) -> None:
     tasks.forbid_core_dump()  # onto a frozen file system, it would never end
     if store.slot.holds_image():
         store.slot.discard()
+    store.slot.tidy()
 
 
 def _lower(reserve: Reserve, log: Log) -> bool:
@@ -135,9 +136,11 @@ def _create_image(snapshot: SnapshotDevice, lower: Callable[[], bool]) -> bool:
     return snapshot.create_image()
 
 
-def _forget(marking: Marking, connect_again: Callable[[Log], None], log: Log) -> None:
+def _forget(store: Store, marking: Marking, connect_again: Callable[[Log], None], log: Log) -> None:
     """Clear the mark of the image that we were: claimed, no boot restores it if it stays there."""
     connect_again(log)
+    if store.is_on_server:
+        return
     try:
         marking.clear()
     except TorporError as error:

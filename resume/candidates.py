@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from errors import (
@@ -23,10 +23,11 @@ from format.tables import Guard, GuardEntry, Method
 from guard.compare import is_held
 from resume.check import Machine, check_machine
 from resume.find import Found
+from s3.scheme import is_server
 from store.header import StoreHeader, read_header
 from store.identity import owner_by, owner_of
 from store.image import opened
-from store.protocol import Slot
+from store.protocol import PageSlot, Slot
 
 if TYPE_CHECKING:
     from resume.unsealing import Unsealing
@@ -91,13 +92,18 @@ def candidates_of(
     examined = [
         _examine(slot, here, unsealing, is_named=one.is_ours)
         for one in found
-        for slot in _opened(one, files, flags)
+        for slot in _opened(one, files, flags, here)
     ]
     return sorted(examined, key=lambda one: (one.refusal is None, one.created_ns), reverse=True)
 
 
-def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[StoreHeader]:
+def _opened(found: Found, files: ExitStack, flags: int, here: Machine) -> Iterator[PageSlot]:
     try:
+        if is_server(found.path):
+            from store.server.store import open_head  # HTTP and TLS, for such a store only
+
+            yield files.enter_context(closing(open_head(found.path, here.identity.machine_id)))
+            return
         fd = files.enter_context(opened(found.path, flags))
         yield read_header(fd, found.path, found.page)
     except TorporError:
@@ -106,7 +112,7 @@ def _opened(found: Found, files: ExitStack, flags: int) -> Iterator[StoreHeader]
 
 
 def _examine(
-    slot: StoreHeader, here: Machine, unsealing: "Unsealing | None", *, is_named: bool
+    slot: PageSlot, here: Machine, unsealing: "Unsealing | None", *, is_named: bool
 ) -> Candidate:
     # A page that is remembered may be another file's by now, such as a copy's.
     is_named = is_named and slot.is_in_place()
@@ -127,7 +133,7 @@ def _examine(
             raise OtherInstallationError(f"image is of {owner}")
         is_ours = not owner
         guard = check_image(image, slot.mark(), here)
-        if slot.page and not is_held(slot.fd, slot.name, guard):
+        if isinstance(slot, StoreHeader) and slot.page and not is_held(slot.fd, slot.name, guard):
             # Whoever may write to a file there could have made it.
             raise DamagedError(
                 "the image lies in a file, and does not hold its file system mounted: refusing to "

@@ -21,6 +21,7 @@ from linux import block
 from linux.open_file import OpenFile
 from resume.request import Request
 from resume.wait import Waiting
+from s3.scheme import is_server
 from store.locate import is_external, whole_devices
 
 TYPE_CHECKING = False
@@ -61,8 +62,8 @@ def find(request: Request, waiting: Waiting) -> list[Found]:
             continue
         is_ours = place is not request.firmware
         try:
-            first = _read(path, place.offset)
-            if first.holds_image() and not request.is_external and is_external(path):
+            first = _first_page(path, place.offset, request)
+            if _is_stray(path, first, request):
                 raise StoreRefusedError(
                     f"{path} holds an image, but anybody may have plugged it in, and torpor enable "
                     "has not chosen it: refusing to restore it"
@@ -80,6 +81,26 @@ def find(request: Request, waiting: Waiting) -> list[Found]:
     if not others:
         raise why_not
     return others
+
+
+def _first_page(path: str, number: int, request: Request) -> FirstPage:
+    if not is_server(path):
+        return _read(path, number)
+    from resume.server import await_head  # HTTP and TLS, for such a store only
+
+    head = await_head(path, request)
+    head.close()
+    return head
+
+
+def _is_stray(path: str, first: FirstPage, request: Request) -> bool:
+    """Return whether an image lies where anybody could have put it."""
+    return (
+        first.holds_image()
+        and not request.is_external
+        and not is_server(path)
+        and is_external(path)
+    )
 
 
 def _anywhere() -> "Iterator[Found]":

@@ -3,11 +3,12 @@
 import os
 import time
 
-from errors import DeviceNotFoundError
+from errors import DeviceNotFoundError, TorporError
 from linux import programs
 from linux.kmsg import Log
 from linux.root import HOST
 from resume.request import Request
+from s3.scheme import is_server
 from state.files import write_text
 from store.locate import find_devices, is_external, names_several
 
@@ -140,6 +141,8 @@ class Waiting:
         """Return whether `first` would not wait. Raises DeviceNotFoundError for a wrong name."""
         if not self._request.places:
             return not self._around.is_asking()
+        if is_server(self._request.places[0].resume):
+            return False
         return not self._request.delay and self.find(self._request.places[0].resume) is not None
 
     def first(self) -> str | None:
@@ -149,7 +152,8 @@ class Waiting:
         Raises DeviceNotFoundError when the time is over.
         """
         if self._request.places:
-            return self._device(self._request.places[0].resume)
+            first = self._request.places[0].resume
+            return first if is_server(first) else self._device(first)
         self._around.settle()
         while self._around.now() < HOUR and self._around.is_asking():
             self._around.pause(_PAUSE)
@@ -221,6 +225,15 @@ class Waiting:
             self._around.call([*self._command, places[0].resume])
 
 
+def _reach(request: Request, waiting: Waiting) -> None:
+    """Wait for the device, or the server. Raises a TorporError if it does not come."""
+    named = waiting.first()
+    if named and is_server(named):
+        from resume.server import await_head  # HTTP and TLS, for such a store only
+
+        await_head(named, request).close()
+
+
 def wait_beside_loop(request: Request, say: Log, around: Surroundings | None = None) -> None:
     """Have the image's device waited for while a loop opens LUKS and LVM, and return at once.
 
@@ -232,7 +245,7 @@ def wait_beside_loop(request: Request, say: Log, around: Surroundings | None = N
             if waiter := os.fork():
                 write_text(WAITER, f"{waiter}\n")
                 return
-            waiting.first()
-    except DeviceNotFoundError:
+            _reach(request, waiting)
+    except TorporError:
         pass  # the next start says so
     write_text(WAITED, "")

@@ -100,6 +100,20 @@ _RECORDS = {kind: getattr(sealed_layout, cls.__name__) for kind, cls in _KINDS.i
 _NUMBERS = {cls: kind for kind, cls in _KINDS.items()}
 
 
+_WORDS: dict[type[Recipient], str] = {
+    ToKey: "key",
+    ToPassphrase: "passphrase",
+    ToKeyFile: "keyfile",
+    ToTpm: "tpm2",
+    ToTpmAndPin: "tpm2+pin",
+}
+
+
+def words(data: bytes) -> list[str]:
+    """Return what opens the image, as `parse`, in the words of torpor enable --seal."""
+    return [_WORDS[type(one)] for one in parse(data)]
+
+
 def build(recipients: Iterable[Recipient]) -> bytes:
     """Return what the superblock says of them. Raises TorporError if it has no room for all."""
     each = [

@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -60,6 +61,10 @@ class BlockSource:
             page += count
             nth += 1
         return buffer[skip : skip + size]
+
+    def reading_ahead(self, *_: int) -> AbstractContextManager[None]:
+        """See format.reader.Source: threads enough are reading."""
+        return nullcontext()
 
 
 def read_at(fd: int, name: str, offset: int, room: memoryview) -> None:

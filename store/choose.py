@@ -20,9 +20,11 @@ from linux import cmdline
 from linux.installation import machine_id
 from linux.mounts import active_swaps
 from linux.root import HOST, Root
+from s3.scheme import is_server
 from state.conf import Conf
 from state.location import PATH as LOCATION
 from state.location import Location, named_location
+from state.sealing import PATH as SEALING
 from store.find import Found, find_active_at, look_at
 from store.locate import find_device, is_external, name_of
 from store.place import Place, place_of
@@ -81,6 +83,8 @@ def _look_at(path: str, remedy: str, root: Root) -> Found:
 
 
 def _path_of(spec: str, source: str, remedy: str, root: Root) -> str:
+    if is_server(spec):
+        return spec
     if os.path.isfile(root.path(spec)) and spec.startswith("/") and not spec.startswith("/dev/"):
         return spec
     try:
@@ -97,7 +101,7 @@ def _path_at(named: Location, kept: Location | None, root: Root) -> str:
     """Return what resume= names: a device, or the file that begins at resume_offset= of it."""
     source = ", which resume= on the kernel command line names,"
     path = _path_of(named.resume, source, _CORRECT, root)
-    if not named.offset:
+    if is_server(path) or not named.offset:
         return path
     if area := find_active_at(path, named.offset, root):
         return area.path
@@ -171,14 +175,15 @@ def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doub
             f"the kernel command line has {word}: a boot with it throws the image away",
             f"take it off {_LOADER}, and boot again",
         )
+    yield from _in_the_clear(store, root)
     enable = f"run: {command('torpor', 'enable', '--store', store.path)}"
     try:
         named = settings.named
     except ConfigurationError as error:
-        yield Doubt(str(error), error.hint, bool(store.place.page))  # it looks in page 0
+        yield Doubt(str(error), error.hint, store.has_to_be_told)  # it looks in page 0
         return
     is_chosen = settings.location is not None and settings.location.is_external
-    is_stray = not is_chosen and is_external(store.place.device, root)
+    is_stray = bool(not is_chosen and store.place and is_external(store.place.device, root))
     if is_stray:
         yield Doubt(
             f"{store.path} is on a removable or external device, and the next boot takes no image "
@@ -203,13 +208,25 @@ def doubts(store: Found, settings: Settings, root: Root = HOST) -> Iterator[Doub
             yield Doubt(f"{LOCATION} is another installation's: machine_id", enable)
     elif not is_stray:
         message = f"nothing tells the next boot where {store.path} is"
-        is_file, enabling = bool(store.place.page), f"tell the next boot where {store.path} is"
-        yield Doubt(message, enable, is_file, enabling)
+        enabling = f"tell the next boot where {store.path} is"
+        yield Doubt(message, enable, store.has_to_be_told, enabling)
+
+
+def _in_the_clear(store: Found, root: Root) -> Iterator[Doubt]:
+    """Yield that the image would leave the machine in the clear, which it never does."""
+    if store.place is None and not root.exists(SEALING):
+        yield Doubt(
+            f"images are not sealed, and only a sealed one goes to a server like {store.path}",
+            "have images sealed: torpor enable --seal passphrase; torpor(8) has other keys",
+            is_certain=True,
+        )
 
 
 def _differs(store: Found, told: Location, root: Root) -> str:
     """Return what is wrong with the place that a boot is told of, "" if it is the store's."""
     place = store.place
+    if place is None or is_server(told.resume):
+        return "" if told.resume == store.path else f"names {told.resume}, not {store.path}"
     try:
         device = find_device(told.resume, root)
     except DeviceNotFoundError as error:
@@ -225,6 +242,8 @@ def _differs(store: Found, told: Location, root: Root) -> str:
 
 def location_of(store: Found, root: Root = HOST) -> Location:
     """Return the store as a boot finds it."""
+    if store.place is None:
+        return Location(store.path, machine_id=machine_id(root))
     name = os.path.abspath(store.path) if store.place.page else ""
     device, page = store.place.device, store.place.page
     is_foreign = is_external(device, root)

@@ -26,6 +26,7 @@ from store.blocks import BlockSink
 from store.header import StoreHeader, new_store_header, read_header
 from store.identity import refuse_others
 from store.place import refuse_volatile
+from store.snapshot import open_snapshot
 from store.supply import Supply
 
 SMALLEST_SIZE = 1 << 20
@@ -48,6 +49,25 @@ class BlockStore(OpenFile):
         super().__init__(fd)
         self.name = name
         self.slot = header
+
+    @property
+    def is_on_server(self) -> bool:
+        """See Store."""
+        return False
+
+    def clear_alone(self) -> None:
+        """See Store.
+
+        While a device is swap, only who has set it there may write to it (block/fops.c,
+        blkdev_write_iter: ETXTBSY unless is_hibernate_resume_dev).
+        """
+        with open_snapshot(os.O_RDONLY) as snapshot:
+            self.attach(snapshot)
+            self.slot.clear()
+
+    def attach(self, snapshot: SnapshotDevice) -> None:
+        """See Store."""
+        raise NotImplementedError
 
     def sink(self) -> BlockSink:
         """See Store."""

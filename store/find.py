@@ -5,6 +5,7 @@ alike, in the same words.
 """
 
 import os
+from contextlib import closing
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -17,16 +18,19 @@ from errors import (
 )
 from format import PAGE_SIZE
 from format.first_page import KERNEL_IMAGE, SWAP
+from linux.installation import machine_id
 from linux.mounts import MountTable, SwapArea, active_swaps, read_mounts
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
+from s3.scheme import is_server
 from store.device import DeviceStore, claim
 from store.file_store import FileStore, page_runs, store_extents
 from store.header import StoreHeader, read_header
 from store.identity import refuse_others
 from store.image import opened
 from store.place import Place, place_of, refuse_volatile
-from store.protocol import Store
+from store.protocol import Slot, Store
+from store.reached import why_not_reached
 from store.swap import SwapStore
 
 
@@ -37,6 +41,7 @@ class Kind(StrEnum):
     SWAP_FILE = "swap file"
     STORE_DEVICE = "store device"
     STORE_FILE = "store file"
+    SERVER = "server"
 
 
 class Found(NamedTuple):
@@ -44,7 +49,8 @@ class Found(NamedTuple):
 
     path: str
     kind: Kind
-    place: Place
+    place: Place | None
+    """Where it begins on a device; None on a server."""
     room: int
     """Bytes that an image may take."""
     area: SwapArea | None
@@ -54,12 +60,19 @@ class Found(NamedTuple):
     others_image: TorporError | None = None
     """Why it is not ours to throw away."""
 
+    @property
+    def has_to_be_told(self) -> bool:
+        """Whether no boot finds it by itself."""
+        return self.place is None or self.place.page != 0
+
 
 def look_at(path: str, root: Root = HOST) -> Found:
     """Return the store at `path`, a device or a file.
 
     Raises StoreRefusedError, DeviceNotFoundError, UnreadableError.
     """
+    if is_server(path):
+        return _look_at_server(path, root)
     area = find_active(path, root)
     place = place_of_area(area, root) if area else place_of(path, root)
     refuse_volatile(place.device, path, root)
@@ -83,14 +96,28 @@ def open_store(path: str) -> Store:
     found = look_at(path)
     if found.others_image:
         raise found.others_image
+    if found.place is None:
+        from store.server.store import open_server_store
+
+        return open_server_store(path)
     if found.area:
         return SwapStore(found.area, found.place)
     return FileStore(path, found.place) if found.place.page else DeviceStore(path)
 
 
-def _others_image(header: StoreHeader, root: Root) -> TorporError | None:
+def _look_at_server(url: str, root: Root) -> Found:
+    from store.server.store import ROOM, open_head  # HTTP and TLS, for such a store only
+
+    with closing(open_head(url, machine_id(root))) as head:
+        if why := why_not_reached(head.address, root):
+            raise StoreRefusedError(f"{url} does not answer while the machine is frozen: {why}")
+        others = _others_image(head, root)
+        return Found(url, Kind.SERVER, None, ROOM, None, head.holds_image(), others)
+
+
+def _others_image(slot: Slot, root: Root) -> TorporError | None:
     try:
-        refuse_others(header, root)
+        refuse_others(slot, root)
     except OtherInstallationError as error:
         return error
     return None

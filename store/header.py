@@ -15,7 +15,6 @@ from format.first_page import (
     SIGNATURE_OFFSET,
     SWAP,
     USER_IMAGE,
-    FirstPage,
     empty_store,
 )
 from format.layout import MARK_SIZE
@@ -23,7 +22,7 @@ from format.mark import Mark, read_map
 from format.pipeline import PageBuffer
 from linux import block
 from store.blocks import BlockSource, read_at, sync, write_pages
-from store.protocol import Retreat, Slot, nothing
+from store.protocol import PageSlot, Retreat, nothing
 
 if TYPE_CHECKING:
     from format.sealing import ImageKey
@@ -32,7 +31,7 @@ _MARK = slice(MARK_OFFSET, MARK_OFFSET + MARK_SIZE)
 _SIGNATURE = slice(SIGNATURE_OFFSET, PAGE_SIZE)
 
 
-class StoreHeader(FirstPage, Slot):
+class StoreHeader(PageSlot):
     """The first page of the store on the device or file `name`, which is open as `fd`.
 
     `page` is its number there: 0 unless the store is a file on the device.
@@ -111,6 +110,9 @@ class StoreHeader(FirstPage, Slot):
         buffer[:] = data
         write_pages(self.fd, self.name, mark.header_page, buffer)
         sync(self.fd, self.name)
+
+    def tidy(self) -> None:
+        """See Slot: the next image lies where this one did."""
 
     def _page_at(self, page: int) -> memoryview:
         buffer = PageBuffer(PAGE_SIZE).view

@@ -3,7 +3,14 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from typing import TYPE_CHECKING
 
 from errors import Attempt, StoreRefusedError, TorporError, UnreadableError, cannot
@@ -13,11 +20,14 @@ from format.reader import Source, read_superblock
 from format.reader import read_at as read_image
 from format.sink import Wait, at_once
 from linux import block
+from linux.installation import machine_id
 from linux.open_file import OpenFile
 from linux.root import HOST, Root
+from s3.scheme import is_server
 from state.files import NewFile
 from store.blocks import read_at
 from store.header import StoreHeader, read_header
+from store.protocol import PageSlot, Slot
 
 if TYPE_CHECKING:
     from format.sealing import ImageKey
@@ -41,6 +51,10 @@ class FileSource:
         """See format.reader.Source."""
         read_at(self._fd, self._name, offset, buffer[:size])
         return buffer[:size]
+
+    def reading_ahead(self, *_: int) -> AbstractContextManager[None]:
+        """See format.reader.Source: the kernel does."""
+        return nullcontext()
 
 
 class FileSink:
@@ -106,6 +120,10 @@ def open_image(path: str, unlock: Unlock | None = None) -> Iterator[Source]:
 
     Raises NoImageError, DamagedError, UnsupportedError, UnreadableError, and what `unlock` does.
     """
+    if is_server(path):
+        with open_header(path, os.O_RDONLY) as slot:
+            yield _unlocked(slot, unlock)
+        return
     with opened(path, os.O_RDONLY) as fd:
         status = os.fstat(fd)
         is_device = stat.S_ISBLK(status.st_mode)  # whose image ends where a mark says
@@ -116,18 +134,29 @@ def open_image(path: str, unlock: Unlock | None = None) -> Iterator[Source]:
                 source.key = unlock(read_image(source, 0, SUPERBLOCK_SIZE))
             yield source
             return
-    with open_header(path, os.O_RDONLY) as header:
-        if unlock and (mark := header.mark()):
-            header.key = unlock(header.superblock(mark))
-        yield header.image()
+    with open_header(path, os.O_RDONLY) as slot:
+        yield _unlocked(slot, unlock)
+
+
+def _unlocked(slot: Slot, unlock: Unlock | None) -> Source:
+    """Return the image in the slot, with its key where `unlock` gives one."""
+    if unlock and (mark := slot.mark()):
+        slot.key = unlock(slot.superblock(mark))
+    return slot.image()
 
 
 @contextmanager
-def open_header(path: str, flags: int) -> Iterator[StoreHeader]:
-    """Open the store at `path`: a device, a copy of one, or a file with its place below.
+def open_header(path: str, flags: int) -> Iterator[PageSlot]:
+    """Open the store at `path`: a device, a copy of one, a file with its place below, or a URL.
 
-    Raises UnreadableError, IncompleteError.
+    Raises UnreadableError, IncompleteError, and for a URL as store.server.store.open_head.
     """
+    if is_server(path):
+        from store.server.store import open_head  # HTTP and TLS, for such a store only
+
+        with closing(open_head(path, machine_id())) as head:
+            yield head
+        return
     with opened(path, flags) as fd, ExitStack() as below:
         header = read_header(fd, path)
         yield _header_below(header, flags, below) or header

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from errors import DamagedError, ForeignError, LockedError, NoImageError, UnsupportedError
 from format.checksum import Buffer
+from format.first_page import FirstPage
 from format.mark import Mark, MarkState
 from format.reader import Source
 from format.sink import Sink
@@ -146,6 +147,10 @@ class Slot(ABC):
         finally:  # a page that cannot be read keeps no image visible
             self.clear()
 
+    @abstractmethod
+    def tidy(self) -> None:
+        """Remove what is left beside the mark of an image that is gone. Raises UnreadableError."""
+
     def _wipe(self, mark: Mark, superblock: Buffer) -> None:
         """Overwrite what the key is wrapped in, if that is the superblock of this image.
 
@@ -163,6 +168,10 @@ class Slot(ABC):
         if mark is None:
             raise DamagedError(f"the mark on {self.name} is gone")
         return mark
+
+
+class PageSlot(FirstPage, Slot):
+    """A slot whose mark stands in a first page."""
 
 
 def nothing() -> None:
@@ -209,6 +218,19 @@ class Store(Protocol):
 
     def __exit__(self, *_: object) -> None:
         """See __enter__."""
+
+    @property
+    def is_on_server(self) -> bool:
+        """Whether only a fresh process may talk to it in the second life.
+
+        OpenSSL repeats its random numbers in both.
+        """
+
+    def clear_alone(self) -> None:
+        """As `slot.clear`, in another process than the one that attached the snapshot device.
+
+        When that is gone. Raises UnreadableError, KernelRefusedError, OSError.
+        """
 
     def attach(self, snapshot: SnapshotDevice) -> None:
         """Say from which snapshot device the store gets what it needs. Raises OSError.

@@ -25,7 +25,7 @@ def exposure(store: Found, root: Root = HOST) -> Doubt | None:
     The key of such a file system is in memory; an image that is sealed gives away nothing. That a
     disk encrypts by itself is not known here.
     """
-    if root.exists(SEALING) or stack.is_encrypted(store.place.device, root):
+    if root.exists(SEALING) or is_encrypted(store, root):
         return None
     for mount in encrypted(root):
         return Doubt(
@@ -37,9 +37,14 @@ def exposure(store: Found, root: Root = HOST) -> Doubt | None:
     return None
 
 
+def is_encrypted(store: Found, root: Root = HOST) -> bool:
+    """Return whether what is written there is encrypted: a server gets sealed images alone."""
+    return store.place is None or stack.is_encrypted(store.place.device, root)
+
+
 def remains(store: Found, root: Root = HOST) -> Doubt | None:
     """Return that images of before may still lie in the store, for when sealing is switched on."""
-    if stack.is_encrypted(store.place.device, root):
+    if is_encrypted(store, root):
         return None
     return Doubt(
         f"what images left on {store.path} before is still in the clear",

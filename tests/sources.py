@@ -5,7 +5,7 @@ import os
 import resource
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from uuid import UUID
@@ -53,6 +53,10 @@ class MemorySource:
             raise IncompleteError(f"ends before byte {offset + size}")
         buffer[:size] = part
         return buffer[:size]
+
+    def reading_ahead(self, *_: int) -> AbstractContextManager[None]:
+        """It is all in memory."""
+        return nullcontext()
 
 
 class MemorySink:

@@ -3,9 +3,10 @@
 from state import sealing
 from store.efi_location import clear_efi_location_of
 from store.header import StoreHeader
+from store.protocol import PageSlot
 
 
-def discard(header: StoreHeader) -> None:
+def discard(header: PageSlot) -> None:
     """Let no boot restore the image in the store, nor a copy, where the TPM counts.
 
     Raises UnreadableError.
@@ -15,4 +16,6 @@ def discard(header: StoreHeader) -> None:
 
         spend_with(header)
     header.discard()
-    clear_efi_location_of(header)
+    header.tidy()
+    if isinstance(header, StoreHeader):  # the firmware names no server
+        clear_efi_location_of(header)

@@ -19,7 +19,7 @@ def new_passphrase(what: str, *, may_be_empty: bool = False) -> bytes:
     where there is none that can be used, KeyboardInterrupt for Control-C.
     """
     if not sys.stdin.isatty():
-        return _next_line(what, may_be_empty)
+        return _next_line(what, may_be_empty=may_be_empty)
     wrong = ""
     for _ in range(_TRIES):
         typed = _typed(f"New {what}{' (empty for none)' if may_be_empty else ''}")
@@ -32,6 +32,16 @@ def new_passphrase(what: str, *, may_be_empty: bool = False) -> bytes:
     raise UsageError(f"no new {what} after {_TRIES} tries: {wrong}")
 
 
+def asked(what: str) -> str:
+    """Return what is typed, hidden, or the next line of stdin that is no terminal.
+
+    Raises as new_passphrase.
+    """
+    if not sys.stdin.isatty():
+        return os.fsdecode(_next_line(what, may_be_empty=False))
+    return os.fsdecode(_typed(what.capitalize()))
+
+
 def _typed(prompt: str) -> bytes:
     with Attempt("ask at", terminal.TERMINAL), terminal.ended_in_order():
         line = terminal.read_hidden(terminal.TERMINAL, prompt)
@@ -40,7 +50,7 @@ def _typed(prompt: str) -> bytes:
     return line
 
 
-def _next_line(what: str, may_be_empty: bool) -> bytes:
+def _next_line(what: str, *, may_be_empty: bool) -> bytes:
     line = sys.stdin.buffer.readline(LONGEST + 2)
     if not line:
         raise UsageError(

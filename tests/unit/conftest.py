@@ -12,12 +12,13 @@ import pytest
 import resume.__main__ as resume_program
 from hibernate import freeze, opened
 from hibernate.signals import STOPPING
-from linux import cgroups, efivar, filesystem, kmsg, power, root, snapshot, tasks
+from linux import cgroups, efivar, filesystem, installation, kmsg, power, root, snapshot, tasks
 from linux.mounts import MountTable, SwapArea, read_mounts
 from resume import find, images, restore, unsealing, wait
 from resume import request as asked
 from seal import pending
-from state import boot, conf, location, record, sealing, working_set
+from state import boot, conf, location, record, sealing, server, working_set
+from store import find as store_find
 from store import identity, place
 from store.place import Place
 from store.swap import SwapStore
@@ -31,11 +32,13 @@ from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff
 from tests.unit.hibernating import Hibernation
 from tests.unit.marked import INSTALLATION, put_image
 from tests.unit.mounted import Mounted, fresh
+from tests.unit.on_server import OnServer
 from tests.unit.restoring import stand_in
-from tests.unit.sealing import Typist
+from tests.unit.sealing import PASSPHRASE, Typist
 from tests.unit.soft_tpm import Listener, SoftTpm
 from torpor.__main__ import main
 from torpor.enable import announce
+from vm.s3_server import S3Server
 from workingset import page_out
 from workingset import record as workingset_record
 from workingset import replay as workingset_replay
@@ -84,6 +87,7 @@ def _harmless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(location, "PATH", str(tmp_path / "kept/location"))
     monkeypatch.setattr(conf, "PATH", str(tmp_path / "kept/torpor.conf"))
     monkeypatch.setattr(sealing, "PATH", str(tmp_path / "kept/sealing"))
+    monkeypatch.setattr(server, "PATH", str(tmp_path / "kept/server"))
     monkeypatch.setattr(pending, "PATH", str(tmp_path / "kept/pending"))
     monkeypatch.setattr(identity, "machine_id", lambda _root: INSTALLATION)
     monkeypatch.setattr(asked, "read_machine_id", lambda _kept: INSTALLATION)
@@ -165,6 +169,17 @@ def hibernated(swap_file: SwapFile) -> Path:
     path.with_name("header").write_bytes(path.read_bytes()[:PAGE])
     put_image(path, STREAM, RUNS)
     return path
+
+
+@pytest.fixture
+def on_server(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnServer:
+    """A machine with an empty store on the server, whose boots type the passphrase."""
+    path = tmp_path / "machine-id"
+    path.write_text(f"{INSTALLATION}\n")
+    monkeypatch.setattr(installation, "PATH", str(path))
+    monkeypatch.setattr(unsealing, "Asking", lambda: Typist(PASSPHRASE))
+    monkeypatch.setattr(store_find, "why_not_reached", lambda *_: "")
+    return OnServer(s3_server, STREAM, monkeypatch)
 
 
 @pytest.fixture(name="root")

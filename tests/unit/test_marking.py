@@ -12,11 +12,12 @@ import pytest
 
 from errors import KernelRefusedError, UnreadableError
 from format.mark import Extents, Mark, MarkState
-from hibernate import marking, sequence
+from hibernate import sequence
 from hibernate.marking import Marking
 from hibernate.power_off import never_go_on
 from linux import PAGE_SIZE, power
 from linux.snapshot import SnapshotDevice
+from store import device as store_device
 from store import header as store_header
 from store.blocks import read_at, write_pages
 from store.device import OwnStore
@@ -196,7 +197,7 @@ def test_machine_that_must_not_go_on_tries_everything(monkeypatch: pytest.Monkey
 def test_watchdog_takes_the_mark_away_before_it_thaws(
     store: OneFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(marking, "open_snapshot", FakeSnapshot().open)
+    monkeypatch.setattr(store_device, "open_snapshot", FakeSnapshot().open)
     before = store.first_page()
     ours = Marking(store, OURS, lambda _: None)
     set_mark(store.slot.name, new_mark())
@@ -221,7 +222,7 @@ def test_active_swap_is_written_by_who_has_set_it_at_the_snapshot_device(
         assert device.flags == os.O_RDONLY
         really(header)
 
-    monkeypatch.setattr(marking, "open_snapshot", device.open)
+    monkeypatch.setattr(store_device, "open_snapshot", device.open)
     monkeypatch.setattr(StoreHeader, "clear", clear)
     ours = Marking(store, OURS, lambda _: None)
     ours.clear_alone()

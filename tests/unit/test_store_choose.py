@@ -17,6 +17,7 @@ from store.choose import (
     other_swaps,
 )
 from store.find import Kind, look_at
+from store.place import Place
 from tests.forge import KERNEL, SWAP, USER
 from tests.unit.fake_machine import GIB, UUID_TEXT, FakeMachine, header
 from tests.unit.fake_root import FILE_PAGE, say_udev
@@ -112,10 +113,10 @@ def test_what_is_found(fake: FakeMachine) -> None:
     fake.swaps(SWAP_FILE, *SWAPS)
     machine = fake.machine()
     found = {path: look_at(path, machine) for path in ("/dev/sda2", "/swapfile", "/dev/sda4")}
-    assert [(each.kind, each.place.device, each.place.page) for each in found.values()] == [
-        (Kind.SWAP_PARTITION, "/dev/sda2", 0),
-        (Kind.SWAP_FILE, "/dev/sda1", FILE_PAGE),
-        (Kind.STORE_DEVICE, "/dev/sda4", 0),
+    assert [(each.kind, each.place) for each in found.values()] == [
+        (Kind.SWAP_PARTITION, Place("/dev/sda2", 0)),
+        (Kind.SWAP_FILE, Place("/dev/sda1", FILE_PAGE)),
+        (Kind.STORE_DEVICE, Place("/dev/sda4", 0)),
     ]
     assert [each.room for each in found.values()] == [GIB, GIB, 3 * GIB - 4096]
     assert other_swaps(found["/dev/sda2"], machine) == ["/swapfile", "/dev/sda3"]

@@ -19,6 +19,10 @@ GROUPS = {
         "discard": "throw away the image in a store",
         "key": "look after the keys that images are sealed for",
     },
+    "Operate a server": {
+        "list": "list the images of all machines",
+        "prune": "remove old images of all machines",
+    },
     "Look at images": {
         "verify": "check every byte of an image",
         "inspect": "say what an image holds, without reading all of it",

@@ -20,9 +20,10 @@ from linux.proc import lines
 from state import sealing
 from state.boot import BootRecord
 from state.record import keep_refusal
-from store.header import StoreHeader, read_header
+from store.header import read_header
 from store.identity import refuse_others
 from store.image import open_header, opened
+from store.protocol import PageSlot
 from torpor.discarding import discard
 from torpor.output import remark, say
 
@@ -105,7 +106,7 @@ def _spend_missed() -> None:
         say("no boot restores the image of before this one any more: the TPM has counted")
 
 
-def _kept(files: ExitStack) -> list[StoreHeader]:
+def _kept(files: ExitStack) -> list[PageSlot]:
     record = BootRecord.read()
     return [
         read_header(files.enter_context(opened(device, os.O_RDWR)), device, page)
@@ -113,9 +114,10 @@ def _kept(files: ExitStack) -> list[StoreHeader]:
     ]
 
 
-def _discard_if_stale(header: StoreHeader) -> bool:
+def _discard_if_stale(header: PageSlot) -> bool:
     """Say of one store what becomes of its image; return whether it was discarded."""
     if not header.holds_image():
+        header.tidy()
         say(f"no image on {header.name}: nothing to discard")
         return False
     try:
@@ -135,7 +137,7 @@ def _discard_if_stale(header: StoreHeader) -> bool:
     return True
 
 
-def _why_stale(header: StoreHeader) -> str:
+def _why_stale(header: PageSlot) -> str:
     """As guard.stale.why_stale. What a sealed image holds mounted nobody reads without its key."""
     try:
         return why_stale(header)

@@ -12,6 +12,7 @@ from functools import partial
 
 from linux import cmdline, tasks
 from linux.root import HOST
+from s3.scheme import is_server
 from seal.tpm import Tpm
 from state.conf import read_conf
 from state.location import read_location
@@ -41,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seal images for a key of this kind, which may be given several times; keys that are "
         "there stay; off: seal no more; default: as before",
     )
+    parser.add_argument(
+        "--credentials",
+        metavar="FILE",
+        help="of a store on a server, s3+https://HOST/BUCKET: a file with lines access_key=… and "
+        "secret_key=…; default: those kept, else they are asked for",
+    )
     parser.set_defaults(usage_error=parser.error)
 
 
@@ -50,11 +57,14 @@ def run(arguments: argparse.Namespace) -> None:
     if OFF in kinds and kinds != [OFF]:
         arguments.usage_error("--seal off goes with no other --seal")
     began, settings = time.time(), Settings(read_conf(), cmdline.read(), read_location())
-    store = choose_store(arguments.store, settings)
-    target = target_of(store)
     system, look = System(), partial(after_rebuild, HOST, "torpor enable", began)
     was_sealed = system.exists(SEALING)
-    found = enable(system, target, say, look, _sealing(system, kinds))
+    with ExitStack() as undo:
+        _make_ready(system, arguments, undo)
+        store = choose_store(arguments.store, settings)
+        target = target_of(store)
+        found = enable(system, target, say, look, _sealing(system, kinds))
+        undo.pop_all()
     say(f"enabled: systemctl hibernate writes to {store.path}, and a boot looks there for an image")
     doubted: list[Doubt | None] = [*_tell(system, kinds)]
     settings = settings._replace(location=target.location)
@@ -63,6 +73,20 @@ def run(arguments: argparse.Namespace) -> None:
     if system.exists(SEALING) and not was_sealed:
         doubted.append(remains(store))
     remark(found + [f"{doubt.message}: {doubt.remedy}" for doubt in doubted if doubt])
+
+
+def _make_ready(system: System, arguments: argparse.Namespace, undo: ExitStack) -> None:
+    """Make the store on a server that is named, if one is."""
+    if not arguments.store or not is_server(arguments.store):
+        if arguments.credentials:
+            arguments.usage_error("--credentials goes with --store s3+https://…")
+        return
+    from torpor.credentials import credentials_of
+    from torpor.enable.server import keep, make_ready  # HTTP and TLS, for such a store only
+
+    if new := credentials_of(arguments.credentials, system):
+        keep(system, new, undo)
+    make_ready(arguments.store)
 
 
 def _sealing(system: System, kinds: list[str]) -> Callable[[ExitStack], object] | None:

@@ -7,14 +7,17 @@ from initramfs.archive.initramfs import fingerprint
 from initramfs.generators.find import generator_of
 from initramfs.generators.generator import Fault
 from linux.installation import machine_id, parse_machine_id
+from s3.scheme import is_server
 from state.location import MACHINE_ID
 from state.location import PATH as LOCATION
 from state.sealing import PATH as SEALING
+from state.server import PATH as SERVER
 from torpor.doctor.facts import Facts
 from torpor.doctor.finding import Finding, of_fault, ok, problem, warning
 
 NEEDS = "/usr/lib/torpor/resume.needs"
 SEALING_NEEDS = "/usr/lib/torpor/resume-sealing.needs"
+SERVER_NEEDS = "/usr/lib/torpor/resume-server.needs"
 RESUMER = "/usr/lib/torpor/resume/torpor-resume"
 _OURS = "/usr/lib/torpor/"
 _TPM_NEEDS = ("/usr/bin/tpm2", "libtss2-tcti-device.so.0")
@@ -61,6 +64,9 @@ def _needs(facts: Facts) -> list[str]:
         needs += (facts.root.text(SEALING_NEEDS) or "").split()
     if "tpm2=yes" in (sealing or "").splitlines():
         needs += _TPM_NEEDS
+    location = facts.settings.location
+    if location and is_server(location.resume):
+        needs += (facts.root.text(SERVER_NEEDS) or "").split()
     return needs
 
 
@@ -84,7 +90,7 @@ def version(facts: Facts) -> Iterator[Finding]:
 
 def kept(facts: Facts) -> Iterator[Finding]:
     """Compare its copies of what `torpor enable` wrote for a boot with the machine's."""
-    for path, gone in ((LOCATION, warning), (SEALING, problem)):
+    for path, gone in ((LOCATION, warning), (SEALING, problem), (SERVER, problem)):
         here, there = facts.root.text(path), facts.initramfs.text(path)
         if here == there:
             if here is not None:

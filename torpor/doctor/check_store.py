@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from errors import NoSpaceError, command
 from linux.memory import image_of, memory
 from store.choose import check_room, doubts
-from store.find import Kind
 from store.names import passing_names
 from store.secrecy import exposure, plain_swap
 from torpor.doctor.facts import Facts
@@ -67,7 +66,7 @@ def old_image(facts: Facts) -> Finding:
     found = facts.store
     if error := found.others_image:
         return problem(str(error), error.hint)
-    if found.kind in (Kind.STORE_DEVICE, Kind.STORE_FILE) and found.holds_image:
+    if found.area is None and found.holds_image:
         return warning(
             f"an old image lies on {found.path}, of memory that is long gone",
             command("torpor", "discard", found.path),

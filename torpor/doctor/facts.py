@@ -18,6 +18,7 @@ from state.conf import Conf
 from state.location import MACHINE_ID, Location
 from state.location import PATH as LOCATION
 from state.sealing import PATH as SEALING
+from state.server import PATH as SERVER
 from store import crypttab
 from store.choose import Settings, choose_store
 from store.find import Found
@@ -145,7 +146,8 @@ class Facts:
     def stacks(self) -> dict[str, list[list[stack.Layer]]]:
         """The layers of each device of the store, and by mount point of those that are guarded."""
         table = MountTable(read_mounts(self.root), self.root)
-        found = {STORE: [stack.layers(self.store.place.device, self.root)]}
+        place = self.store.place
+        found = {STORE: [stack.layers(place.device, self.root)] if place else []}
         for mount, *_ in file_systems(table.mounts):
             for number in table.devices_below(mount):
                 if stack.is_lasting(number, self.root):  # else the guard leaves it out, too
@@ -199,4 +201,4 @@ class Facts:
     def _initramfs(self) -> "Initramfs":
         from torpor.doctor.contents import read_contents
 
-        return read_contents(self.source, self.root, (LOCATION, MACHINE_ID, SEALING))
+        return read_contents(self.source, self.root, (LOCATION, MACHINE_ID, SEALING, SERVER))

@@ -11,10 +11,12 @@ from initramfs.generators.layers import to_open
 from linux import programs, stack
 from linux.kmsg import Log
 from linux.root import HOST, Root
+from s3.scheme import is_server
 from state import files
 from state.location import PATH as LOCATION
 from state.sealing import PATH as SEALING
 from state.sealing import UNFINISHED
+from state.server import PATH as SERVER
 from store.choose import Settings, location_of
 from store.find import Found
 from torpor.enable.announce import announce, retract
@@ -66,6 +68,8 @@ NO = ("no", "na")
 
 def target_of(store: Found, root: Root = HOST) -> Target:
     """Return where a store is, and what has to be opened for it. Raises UnreadableError."""
+    if store.place is None:
+        return Target(location_of(store, root), ())
     with Attempt("look at", store.place.device):
         layers = stack.layers(store.place.device, root)
     return Target(location_of(store, root), tuple(to_open(layers, root)))
@@ -87,6 +91,8 @@ def enable(
             system.write(UNFINISHED, NOTE, undo)
             first(undo)
         system.write(LOCATION, target.location.build(), undo)
+        if not is_server(target.location.resume):
+            system.remove(SERVER, undo)
         if text := generator.text(target):
             system.write(generator.configuration, NOTE + text, undo)
         else:  # what is there is of no use for the target
@@ -170,6 +176,7 @@ def disable(system: System, say: Log, look: Look | None) -> list[str]:
         system.exists(UNFINISHED),
         system.remove(SEALING),
         system.remove(LOCATION),
+        system.remove(SERVER),
         *[system.remove(generator.configuration) for generator in GENERATORS],
         remove_units(system),
     ]

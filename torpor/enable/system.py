@@ -2,10 +2,11 @@
 
 import os
 import re
+import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from errors import SetupError, command
+from errors import Attempt, SetupError, command
 from linux import programs
 from linux.root import Root
 from state import files
@@ -26,7 +27,7 @@ class System(Root):
         """Return the contents of a file, None if it is not there. Raises UnreadableError."""
         return files.read_text(self.path(path))
 
-    def write(self, name: str, text: str, undo: ExitStack) -> bool:
+    def write(self, name: str, text: str, undo: ExitStack, mode: int = 0o644) -> bool:
         """Write the file, whose first line says that it is ours; return whether it changed.
 
         `undo` gets what puts back what was there. Raises SetupError if the file is not ours.
@@ -43,8 +44,8 @@ class System(Root):
         if before is None:
             undo.callback(self.remove, name)
         else:
-            undo.callback(files.write_text, path, before)
-        files.write_text(path, text)
+            undo.callback(files.write_bytes, path, os.fsencode(before), _mode_of(path))
+        files.write_bytes(path, os.fsencode(text), mode)
         return True
 
     def remove(self, name: str, undo: ExitStack | None = None) -> bool:
@@ -57,7 +58,7 @@ class System(Root):
         if before is None or not (before.startswith(_OURS) or name.startswith(_FOLDER)):
             return False
         if undo is not None:
-            undo.callback(files.write_text, path, before)
+            undo.callback(files.write_bytes, path, os.fsencode(before), _mode_of(path))
         files.remove(path)
         folder = os.path.dirname(path)
         if folder.endswith((".service.d", "/torpor")) and not os.listdir(folder):
@@ -75,6 +76,12 @@ class System(Root):
             said = _reason((done.stderr.strip() or done.stdout.strip() or "nothing").splitlines())
             raise SetupError(f"{words} failed with status {done.returncode}: {said}")
         return done.stdout
+
+
+def _mode_of(path: str) -> int:
+    """Return who may read and write the file. Raises UnreadableError."""
+    with Attempt("look at", path):
+        return stat.S_IMODE(os.stat(path).st_mode)
 
 
 def _reason(lines: Sequence[str]) -> str:

@@ -1,0 +1,34 @@
+"""Has what a hibernation leaves on a server removed, by a process that has not been hibernated.
+
+OpenSSL repeats its random numbers in both lives of a process: nothing that was restored speaks TLS.
+"""
+
+import os
+from contextlib import suppress
+
+from linux import programs
+from linux.kmsg import Log
+
+_SECONDS = 10.0
+"""For systemd to take the order."""
+_UNIT = (
+    *("systemd-run", "--no-block", "--collect", "--quiet", "--unit=torpor-leftovers"),
+    *("--property=Restart=on-failure", "--property=RestartSec=15"),
+    *("--property=StartLimitIntervalSec=1h", "--property=StartLimitBurst=20"),
+)
+"""The network may be a while in coming back. What is not removed then, the next one removes."""
+
+
+def remove_leftovers(url: str, log: Log) -> None:
+    """Have it removed in the background; returns at once. What goes wrong is logged."""
+    import subprocess  # nobody waits for this any more
+
+    command = [os.readlink("/proc/self/exe"), "discard", "--stale", url]
+    with suppress(subprocess.TimeoutExpired):
+        try:
+            if os.path.isdir(programs.SYSTEMD_RUNS):
+                programs.run([*_UNIT, *command], _SECONDS)
+            else:
+                subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+        except OSError as error:
+            log(f"what is left of the image on {url} is not removed: {error}")

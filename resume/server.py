@@ -1,0 +1,31 @@
+"""The store on a server at a boot: waits for the network, and not for ever."""
+
+import os
+import time
+
+from errors import DeviceNotFoundError, UnreachableError
+from resume.request import Request
+from s3.client import Patience
+from store.server.head import Head
+from store.server.store import open_head
+
+_PAUSE = 0.5
+"""Seconds after which to ask again."""
+
+
+def await_head(url: str, request: Request) -> Head:
+    """Return the head of this machine's store, as soon as the network leads to it.
+
+    Raises DeviceNotFoundError when the time is over, ConfigurationError, StoreRefusedError,
+    DamagedError, ServerError where waiting is of no use.
+    """
+    os.environ["RES_OPTIONS"] = "timeout:1 attempts:2"  # resolv.conf(5): glibc waits 10 s and more
+    end = time.monotonic() + request.timeout
+    while True:
+        left = end - time.monotonic()
+        try:
+            return open_head(url, request.machine_id, Patience(tries=1, seconds=max(left, _PAUSE)))
+        except UnreachableError as error:
+            if time.monotonic() + _PAUSE >= end:
+                raise DeviceNotFoundError(str(error), error.hint) from error
+        time.sleep(_PAUSE)
