@@ -92,18 +92,25 @@ SEALING = {
 """Generators to be tried where the tools for a TPM are."""
 E1000 = "net/ethernet/intel/e1000"
 """Of what a machine with a network has."""
-NETROOT_CONF = {
+NETWORK_CONF = {
     **INITRAMFS_TOOLS_CONF,
     "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\ne1000\nsd_mod\n",
 }
-NETROOT = Generator(
-    "netroot", f"{INITRAMFS_TOOLS} open-iscsi iproute2", NETROOT_CONF, drivers=E1000
-)
-"""Whose initramfs connects disks on the network."""
+_IN_DRACUT = "dracut dracut-network iproute2"
+NETWORK = {
+    generator.name: generator
+    for generator in (
+        # Whose initramfs connects disks on the network.
+        Generator("netroot", f"{INITRAMFS_TOOLS} open-iscsi iproute2", NETWORK_CONF, drivers=E1000),
+        Generator(
+            "initramfs-tools-network", f"{INITRAMFS_TOOLS} iproute2", NETWORK_CONF, drivers=E1000
+        ),
+        Generator("dracut-network", _IN_DRACUT, {DRACUT_FILE: DRACUT_CONF}, drivers=E1000),
+    )
+}
+"""Generators to be tried where there is a network."""
 KINDS = (
-    GENERATORS
-    | SEALING
-    | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme"), "netroot": NETROOT}
+    GENERATORS | SEALING | NETWORK | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme")}
 )
 """What roots are made for: a generator to be tried, or a laptop."""
 

@@ -28,7 +28,10 @@ def machine(kind: MachineKind, guests: Guests) -> Guest:
 
 
 def seal(guest: Guest, *kinds: str, store: str = "", typed: str = PASSPHRASE) -> None:
-    """Seal for keys of these kinds, and boot the initramfs that knows of it."""
+    """Seal for keys of these kinds, and boot the initramfs that knows of it.
+
+    `store` is an argument of --store, and options may follow it.
+    """
     guest.rebuild_outside()
     options = " ".join(f"--seal {kind}" for kind in kinds) + (f" --store {store}" if store else "")
     answers = {"passphrase": typed, "tpm2+pin": PIN}
