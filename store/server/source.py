@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from errors import IncompleteError, NoObjectError
 from format.mark import Mark
-from format.pipeline import Job, PageBuffer, Threads
+from format.pipeline import THREADS, Job, PageBuffer, Threads
 from s3.client import Client
 from store.server import parts
 from store.server.connections import Connections
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PIECE = 4 << 20
 """Bytes of a request of what is read ahead; parts are whole numbers of them."""
 
-_PIECES = parts.CONNECTIONS + 2
+_PIECES = parts.CONNECTIONS + 2 + THREADS // 4
 """How many are in memory."""
 
 
@@ -46,8 +46,8 @@ class PartSource:
         in_head = self._superblock[offset : offset + size]
         room[: len(in_head)] = in_head
         rest, at = room[len(in_head) :], offset + len(in_head)
-        if self._ahead is None or not self._ahead.take(at, rest):
-            self._fetch(at, rest)
+        taken = self._ahead.take(at, rest) if self._ahead else 0
+        self._fetch(at + taken, rest[taken:])
         return room
 
     @contextmanager
@@ -83,69 +83,76 @@ class PartSource:
 class _Piece:
     """A stretch of the image that is being read, or that readers take from."""
 
-    def __init__(self, room: memoryview, whole: memoryview, job: Job[None]) -> None:
-        self.room = room
+    def __init__(self, whole: memoryview, job: Job[None], left: int) -> None:
         self.whole = whole
         self.job = job
-        self.left = len(room)
+        self.left = left
         """Bytes that nobody has taken."""
 
 
 class _Ahead:
     """Pieces of a stretch of the image, read in their order before anybody wants them.
 
-    Each byte is taken once. A piece that is used up gives its memory to the next one: who waits for
-    the first byte that nobody has taken waits for a piece that has begun.
+    Each byte is taken once. A piece that is used up gives its memory to the next one. Nobody waits
+    for one that has not begun: whoever wants it reads it himself, since those who would have to use
+    up what is before it may have ended.
     """
 
     def __init__(self, fetch: Callable[[int, memoryview], None], begin: int, end: int) -> None:
         self._fetch = fetch
         self._begin, self._end = begin, end
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._pieces: dict[int, _Piece] = {}
         self._next = begin
+        self._early: dict[int, int] = {}
+        """Bytes of pieces to come that somebody reads himself."""
         self._threads = Threads(parts.CONNECTIONS)
         for _ in range(_PIECES):
             self._start(PageBuffer(PIECE).whole)
 
     def _start(self, whole: memoryview) -> None:
-        """Begin the next piece in this memory."""
-        at, self._next = self._next, min(self._next + PIECE, self._end)
-        if room := whole[: self._next - at]:
-            job = self._threads.begin(partial(self._fetch, at, room))
-            self._pieces[at] = _Piece(room, whole, job)
+        """Begin the next piece of which something is wanted in this memory."""
+        while self._next < self._end:
+            at, self._next = self._next, min(self._next + PIECE, self._end)
+            if left := self._next - at - self._early.pop(at, 0):
+                job = self._threads.begin(partial(self._fetch, at, whole[: self._next - at]))
+                self._pieces[at] = _Piece(whole, job, left)
+                return
 
-    def take(self, offset: int, room: memoryview) -> bool:
-        """Fill the room from this byte of the image on; False for what is not, or gone, here."""
-        if not self._begin <= offset <= self._end - len(room):
-            return False
-        while room:
-            skip = (offset - self._begin) % PIECE
-            piece = self._piece(offset - skip)
-            if piece is None:
-                return False
+    def take(self, offset: int, room: memoryview) -> int:
+        """Fill the front of the room from this byte of the image on; return how much there was."""
+        done = 0
+        while done < len(room) and (piece := self._piece(offset + done, len(room) - done)):
             piece.job.result()
-            some = piece.room[skip : skip + len(room)]
-            room[: len(some)] = some
-            self._taken(offset - skip, piece, len(some))
-            offset += len(some)
-            room = room[len(some) :]
-        return True
+            skip = (offset + done - self._begin) % PIECE
+            some = piece.whole[skip : min(PIECE, skip + len(room) - done)]
+            room[done : done + len(some)] = some
+            self._taken(offset + done - skip, piece, len(some))
+            done += len(some)
+        return done
 
-    def _piece(self, at: int) -> _Piece | None:
-        """Wait until the piece that begins there has begun; None if it is used up."""
-        with self._changed:
-            while at >= self._next:
-                self._changed.wait()
+    def _piece(self, offset: int, size: int) -> _Piece | None:
+        """Return the piece with this byte; None if it is used up, or these bytes are to come."""
+        with self._lock:
+            at = offset - (offset - self._begin) % PIECE
+            if self._next <= at < self._end:
+                self._leave_out(offset, min(offset + size, self._end))
             return self._pieces.get(at)
 
+    def _leave_out(self, offset: int, end: int) -> None:
+        """Note that these bytes are read by who wants them."""
+        while offset < end:
+            at = offset - (offset - self._begin) % PIECE
+            size = min(end, at + PIECE) - offset
+            self._early[at] = self._early.get(at, 0) + size
+            offset += size
+
     def _taken(self, at: int, piece: _Piece, size: int) -> None:
-        with self._changed:
+        with self._lock:
             piece.left -= size
             if not piece.left:
                 del self._pieces[at]
                 self._start(piece.whole)
-                self._changed.notify_all()
 
     def close(self) -> None:
         """End the threads."""

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from errors import ConflictError, DamagedError, DeviceNotFoundError, ForeignError, StoreRefusedError
+from format import pipeline, reader
 from format.mark import Mark, MarkState
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
@@ -18,7 +19,7 @@ from s3.client import Client
 from s3.credentials import Credentials
 from s3.url import ServerUrl
 from seal.opening import Opening
-from store.server import parts
+from store.server import parts, source
 from store.server.head import KEY, Head, new_head, read_head
 from store.server.sink import PartSink
 from store.server.source import PIECE
@@ -244,6 +245,25 @@ def test_a_part_that_is_gone_is_noticed(client: Client) -> None:
     head = opened(client)
     with pytest.raises(DamagedError):
         _read_all(ImageReader(head.image()))
+
+
+@pytest.mark.parametrize("nth", [0, 3])
+def test_many_readers_end_when_one_fails(
+    client: Client, nth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that wait for what is not begun yet, since nobody takes what is before it."""
+    mark = write(client, stream_of(4 * parts.SIZE))
+    monkeypatch.setattr(pipeline, "THREADS", 12)
+    for module in (pipeline, reader):
+        monkeypatch.setattr(module, "DEPTH", 14)
+    monkeypatch.setattr(source, "PIECE", CHUNK_SIZE // 2)
+    image = ImageReader(opened(client).image())
+    with client.connection() as connection:
+        connection.delete(parts.key_of(mark.image_uuid, nth))
+    with pytest.raises(DamagedError):
+        for _ in image.stream():
+            pass
+    assert threading.active_count() == 1
 
 
 def _read_all(image: ImageReader) -> None:
