@@ -95,11 +95,19 @@ def _terminated(number: int, _frame: object) -> NoReturn:
     sys.exit(128 + number)
 
 
+def _have_stdin() -> None:
+    """Where standard input is closed, have an empty one: no file that is opened takes its place."""
+    if getattr(sys, "stdin", None) is None:
+        os.open(os.devnull, os.O_RDONLY)
+        sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115 - to the end of the program
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the program with these words, else with those it was called with; return its exit code.
 
     Raises SystemExit for a wrong command line.
     """
+    _have_stdin()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files and hosts are not always text that the locale can show.
         sys.stdout.reconfigure(errors="backslashreplace")

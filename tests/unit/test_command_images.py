@@ -6,6 +6,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from state.files import write_text
 from store.image import FileSink
 from tests.forge import PAGE
 from tests.sources import read_file
-from tests.tools import Result, failing, finished, one_message, start
+from tests.tools import ROOT, Result, failing, finished, one_message, start
 from tests.unit.conftest import Torpor
 from tests.vectors.build import FOLDER
 from tests.vectors.images import BASE_STREAM, SMALL, noise
@@ -378,3 +379,12 @@ def test_interrupted_process_leaves_nothing(number: signal.Signals, tmp_path: Pa
     result = finished(process)
     assert (result.code, result.err) == (128 + number, "")
     assert not list(tmp_path.iterdir())
+
+
+def test_stdin_may_be_closed(tmp_path: Path) -> None:
+    """What is opened then is not taken for the stream."""
+    words = [sys.executable, "-m", "torpor", "pack", "-", str(tmp_path / "image")]
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *words]
+    done = subprocess.run(shell, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
