@@ -5,14 +5,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from s3.client import Client
-
 from errors import StoreRefusedError
 from format.layout import SUPERBLOCK_SIZE
 from format.mark import Mark, MarkState
 from format.pipeline import Job, PageBuffer, Threads
 from format.records import Superblock
 from format.sink import Wait, at_once
+from s3.client import Client
 from store.server import parts
 from store.server.connections import Connections
 from store.server.head import HEADER_PAGE, Head
