@@ -21,7 +21,7 @@ from format import reader
 from format.first_page import USER_IMAGE, FirstPage
 from format.mark import MAX_LOADS, Mark
 from guard.take import Guarded
-from hibernate import marking, opened, sequence, writing
+from hibernate import opened, sequence, writing
 from hibernate.attempts import hibernate_once
 from hibernate.downtime import Downtime
 from hibernate.filesystems import FileSystems
@@ -31,7 +31,7 @@ from hibernate.power_off import Mode
 from linux import power
 from resume import candidates, check, images, restore
 from state.location import Location
-from store import blocks
+from store import blocks, device
 from store.protocol import Store
 from tests.forge import PAGE
 from tests.unit.booting import Boot
@@ -156,7 +156,7 @@ class Machine:
         patch.setattr(opened, "open_store", open_store)
         patch.setattr(opened, "open_snapshot", open_snapshot)
         patch.setattr(restore, "open_snapshot", open_snapshot)
-        patch.setattr(marking, "open_snapshot", FakeSnapshot().open)
+        patch.setattr(device, "open_snapshot", FakeSnapshot().open)
         patch.setattr(sequence, "power_off", self._power_off)
         patch.setattr(power, "reboot", self._end)
         thaw, clear_alone = FileSystems.thaw, Marking.clear_alone
