@@ -86,6 +86,8 @@ def test_arguments(name: str, word: str, torpor: Torpor, tmp_path: Path) -> None
         "pack": ["--", word, f"{tmp_path}/out"],
         "unpack": ["--", word, f"{tmp_path}/out"],
         "key": ["--", "add", word],
+        "list": ["--", word],
+        "prune": ["--older-than", "1d", "--", word],
         "workingset": ["--", "replay", word],
     }
     result = torpor(name, *words.get(name, [word]))
