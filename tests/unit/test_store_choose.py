@@ -254,6 +254,7 @@ def test_external_store_has_to_be_chosen(place: str, fake: FakeMachine) -> None:
     attached.parent.mkdir(parents=True)
     entry.rename(attached)
     entry.symlink_to(attached)
+    fake.write("/proc/77/comm", "iscsid\n")  # without it, a disk of iSCSI is refused anyway
     for is_external in (None, False):
         for wanted in (
             settings(),
