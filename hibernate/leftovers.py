@@ -23,12 +23,12 @@ def remove_leftovers(url: str, log: Log) -> None:
     """Have it removed in the background; returns at once. What goes wrong is logged."""
     import subprocess  # nobody waits for this any more
 
-    command = [os.readlink("/proc/self/exe"), "discard", "--stale", url]
+    words = ("discard", "--stale", url)
     with suppress(subprocess.TimeoutExpired):
         try:
             if os.path.isdir(programs.SYSTEMD_RUNS):
-                programs.run([*_UNIT, *command], _SECONDS)
+                programs.run([*_UNIT, os.readlink("/proc/self/exe"), *words], _SECONDS)
             else:
-                subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+                programs.start_ourselves(*words)
         except OSError as error:
             log(f"what is left of the image on {url} is not removed: {error}")

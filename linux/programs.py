@@ -2,6 +2,8 @@
 
 import os
 
+from linux import kmsg
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
@@ -65,6 +67,30 @@ def run(
         _give_up(child)
         raise
     return subprocess.CompletedProcess(argv, child.returncode, output, errors)
+
+
+def start_ourselves(*words: str) -> None:
+    """Start this program anew, with these words, as a process that outlives this one.
+
+    What it says goes to the kernel log. Raises OSError.
+    """
+    import subprocess
+
+    # Else PyInstaller takes it for a part of this process, and looks for libraries as this one did.
+    anew = {"PYINSTALLER_RESET_ENVIRONMENT": "1"}
+    log = os.open(kmsg.PATH, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        subprocess.Popen(
+            [os.readlink("/proc/self/exe"), *words],
+            env=environment() | anew,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
 
 
 def _give_up(child: "subprocess.Popen[str]") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from errors import TorporError
-from linux import kmsg, programs
+from linux import programs
 from linux.kmsg import Log
 
 UNIT = "torpor-workingset.service"
@@ -24,7 +24,7 @@ def start_replay() -> None:
         start = ["systemctl", "restart", "--no-block", UNIT]
         if os.path.isdir(programs.SYSTEMD_RUNS) and not programs.run(start, _SECONDS).returncode:
             return
-    _start_process()
+    programs.start_ourselves("workingset", "replay")
 
 
 def bring_back(section: bytes, log: Log, start: Callable[[], None] = start_replay) -> None:
@@ -38,24 +38,3 @@ def bring_back(section: bytes, log: Log, start: Callable[[], None] = start_repla
         start()
     except (TorporError, OSError) as error:
         log(f"the working set is not brought back: {error}")
-
-
-def _start_process() -> None:
-    """Start a process of its own, which outlives this one and says how it went in the log."""
-    import subprocess
-
-    # Else PyInstaller takes it for a part of this process, and looks for libraries as this one did.
-    anew = {"PYINSTALLER_RESET_ENVIRONMENT": "1"}
-    log = os.open(kmsg.PATH, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        subprocess.Popen(
-            [os.readlink("/proc/self/exe"), "workingset", "replay"],
-            env=programs.environment() | anew,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
