@@ -17,6 +17,7 @@ from format import PAGE_SIZE
 from format.mark import MAX_EXTENTS, Extents, Mark, MarkState, build_map, map_pages
 from format.pipeline import THREADS, Job, PageBuffer, Threads
 from format.sink import Wait
+from store.protocol import MarkedSource
 
 if TYPE_CHECKING:
     from format.sealing import ImageKey
@@ -28,26 +29,21 @@ Allocate = Callable[[int], Extents]
 """Return runs of that many pages in all. Raises OSError ENOSPC where there are not as many."""
 
 
-class BlockSource:
+class BlockSource(MarkedSource):
     """A format.reader.Source: what `mark` says of the bytes that lie in `extents` on a device."""
 
     def __init__(
         self, fd: int, name: str, extents: Extents, mark: Mark, key: "ImageKey | None" = None
     ) -> None:
+        super().__init__(name, mark, key)
         self._fd = fd
-        self._name = name
         self.extents = extents
         # The number, within the image, of each extent's first page.
         self._firsts = array("Q", accumulate(extents.counts, initial=0))
-        self.mark = mark
-        self.size = mark.image_size
-        self.image_uuid = mark.image_uuid
-        self.key = key
 
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """See format.reader.Source."""
-        if offset < 0 or offset + size > self.size:
-            raise IncompleteError(f"image on {self._name} ends before byte {offset + size}")
+        self.check_inside(offset, size)
         page, skip = divmod(offset, PAGE_SIZE)
         room = buffer[: -(-(skip + size) // PAGE_SIZE) * PAGE_SIZE]
         nth = bisect_right(self._firsts, page) - 1

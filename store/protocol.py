@@ -9,7 +9,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from uuid import UUID
 
-from errors import DamagedError, ForeignError, LockedError, NoImageError, UnsupportedError
+from errors import (
+    DamagedError,
+    ForeignError,
+    IncompleteError,
+    LockedError,
+    NoImageError,
+    UnsupportedError,
+)
 from format.checksum import Buffer
 from format.first_page import FirstPage
 from format.mark import Mark, MarkState
@@ -172,6 +179,22 @@ class Slot(ABC):
 
 class PageSlot(FirstPage, Slot):
     """A slot whose mark stands in a first page."""
+
+
+class MarkedSource:
+    """What a format.reader.Source has of a mark, wherever the bytes lie."""
+
+    def __init__(self, name: str, mark: Mark, key: "ImageKey | None") -> None:
+        self._name = name
+        self.mark = mark
+        self.size = mark.image_size
+        self.image_uuid = mark.image_uuid
+        self.key = key
+
+    def check_inside(self, offset: int, size: int) -> None:
+        """Raise IncompleteError for bytes that the image does not have."""
+        if offset < 0 or offset + size > self.size:
+            raise IncompleteError(f"image on {self._name} ends before byte {offset + size}")
 
 
 def nothing() -> None:

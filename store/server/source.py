@@ -10,6 +10,7 @@ from errors import IncompleteError, NoObjectError
 from format.mark import Mark
 from format.pipeline import THREADS, Job, PageBuffer, Threads
 from s3.client import Client
+from store.protocol import MarkedSource
 from store.server import parts
 from store.server.connections import Connections
 
@@ -23,25 +24,20 @@ _PIECES = parts.CONNECTIONS + 2 + THREADS // 4
 """How many are in memory."""
 
 
-class PartSource:
+class PartSource(MarkedSource):
     """A format.reader.Source: the image that `mark` says is there."""
 
     def __init__(
         self, client: Client, name: str, mark: Mark, superblock: bytes, key: "ImageKey | None"
     ) -> None:
+        super().__init__(name, mark, key)
         self._connections = Connections(client.connection)
-        self._name = name
         self._superblock = superblock
         self._ahead: _Ahead | None = None
-        self.mark = mark
-        self.size = mark.image_size
-        self.image_uuid = mark.image_uuid
-        self.key = key
 
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """See format.reader.Source."""
-        if offset < 0 or offset + size > self.size:
-            raise IncompleteError(f"image on {self._name} ends before byte {offset + size}")
+        self.check_inside(offset, size)
         room = buffer[:size]
         in_head = self._superblock[offset : offset + size]
         room[: len(in_head)] = in_head
