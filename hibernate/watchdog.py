@@ -7,13 +7,13 @@ does that.
 """
 
 import os
-import select
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Self
 
 from hibernate.signals import STOPPING
+from linux.waiting import readable
 
 _ALL_WELL = b"."
 _LOOK = 1.0
@@ -67,7 +67,7 @@ class Watchdog:
             os.close(letting_go)
             os.setsid()  # a key that kills the terminal's foreground processes is not for us
             os.close(self._write_end)
-            while not select.select([self._read_end], [], [], _LOOK)[0]:
+            while not readable(self._read_end, _LOOK):
                 meanwhile()
             if os.read(self._read_end, 1) != _ALL_WELL:
                 with ExitStack() as last_to_first:

@@ -5,7 +5,6 @@ Nothing here waits for a terminal that takes no output, as a serial line without
 
 import copy
 import os
-import select
 import signal
 import sys
 import termios
@@ -16,6 +15,7 @@ from typing import NoReturn
 
 from linux.line import one_line
 from linux.open_file import OpenFile
+from linux.waiting import readable
 
 CONSOLE = "/dev/console"
 TERMINAL = "/dev/tty"
@@ -80,9 +80,7 @@ class Terminal(OpenFile):
         None as well for Control-C, for Control-D alone, and of a terminal that is gone.
         """
         end = None if seconds is None else time.monotonic() + seconds
-        poll = select.poll()
-        poll.register(self.fd, select.POLLIN)
-        while poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000):
+        while readable(self.fd, None if end is None else end - time.monotonic()):
             try:
                 line = os.read(self.fd, _LONGEST)
             except BlockingIOError:

@@ -4,7 +4,6 @@ That process begins early, and imports what only it needs.
 """
 
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from functools import partial
 from typing import BinaryIO, NoReturn, Self
 
 from linux.kmsg import Log
+from linux.waiting import readable
 from state.conf import NO_PATHS, OFF
 from workingset.limits import PAGING_OUT, RECORDING
 
@@ -134,7 +134,7 @@ class Recorder:
         """Return so many bytes, less if it ends before. Raises TimeoutError."""
         given = bytearray()
         while len(given) < size:
-            if not select.select([self._told], [], [], max(deadline - time.monotonic(), 0))[0]:
+            if not readable(self._told, deadline - time.monotonic()):
                 raise TimeoutError(f"it takes more than {self._most:.0f} s")
             if not (part := os.read(self._told, min(size - len(given), 1 << 20))):
                 break

@@ -1,11 +1,12 @@
 """A terminal of a test, with somebody before it."""
 
 import os
-import select
 import termios
 import threading
 import time
 import tty
+
+from linux.waiting import readable
 
 _LFLAG = 3
 
@@ -63,7 +64,7 @@ class Keyboard:
         return self.shown.decode()
 
     def _read(self, seconds: float) -> bytes:
-        if not select.select([self._ours], [], [], seconds)[0]:
+        if not readable(self._ours, seconds):
             return b""
         read = os.read(self._ours, 4096)
         self.shown += read
@@ -76,4 +77,4 @@ class Keyboard:
 
     def is_left(self) -> bool:
         """Return whether the next reader of the terminal would have something."""
-        return bool(select.select([self._terminal], [], [], 0)[0])
+        return readable(self._terminal, 0)

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Collection
@@ -25,6 +24,7 @@ from hibernate.last_resort import LastResort
 from hibernate.signals import signals_held_back
 from linux import filesystem, tasks
 from linux.mounts import Mount, MountTable, SwapArea
+from linux.waiting import readable
 from tests.tools import wait_until
 from tests.unit.fake_root import Disks
 from tests.unit.fake_snapshot import FakeSnapshot
@@ -245,7 +245,7 @@ def test_hung_sync_holds_nothing_open(
     os.close(write_end)
     os.waitpid(writer, 0)
     try:
-        assert select.select([read_end], [], [], 60)[0], "the sync holds the other end"
+        assert readable(read_end, 60), "the sync holds the other end"
         assert os.read(read_end, 1) == b""
     finally:
         disk.write_bytes(b"")

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import resource
 import struct
 from collections import Counter
 from contextlib import closing
@@ -18,6 +19,7 @@ from linux.libc import checked, libc, number_of
 from linux.machine import processor, ram_map, ram_map_digest
 from linux.os_release import os_release
 from linux.root import HOST, Root
+from linux.waiting import readable
 from tests.sources import opened
 from tests.unit.fake_root import write
 from workingset.trees import find_tree
@@ -51,6 +53,24 @@ def test_ioctl_numbers() -> None:
 def test_device_numbers_are_in_the_kernels_new_form(major: int, minor: int, encoded: int) -> None:
     assert encode_device(os.makedev(major, minor)) == encoded
     assert decode_device(encoded) == f"{major}:{minor}"
+
+
+def test_a_wait_on_a_high_descriptor() -> None:
+    """A writer may be started with many open."""
+    reads, writes = os.pipe()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (5000, hard))
+    try:
+        high = fcntl.fcntl(reads, fcntl.F_DUPFD_CLOEXEC, 4096)
+        assert not readable(high, 0)
+        assert not readable(high, -1), "a deadline that has passed"
+        os.write(writes, b".")
+        assert readable(high, None)
+        os.close(high)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(reads)
+        os.close(writes)
 
 
 def test_root_in_memory() -> None:
