@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 
 from errors import KernelRefusedError, TorporError
@@ -54,7 +54,7 @@ def hibernate(
         undo.enter_context(Watchdog(*rescue, meanwhile=thaw_early, let_go=snapshot.close))
         undo.enter_context(reserve)
         undo.callback(opened.close)  # before the watchdog is told to end: this thaws it, too
-        writing = Writing(store, plan)
+        writing = undo.enter_context(closing(Writing(store, plan)))
         _make_safe(store)
         writing.working_set = working_set.finish()
         reclaim_early(plan.largest_image(), log, working_set.swap_out)

@@ -51,6 +51,10 @@ class Writing:
             plan.mode == Mode.PLATFORM,
         )
 
+    def close(self) -> None:
+        """Close what it has open for itself, written or not."""
+        self._types.close()
+
     def write(
         self, snapshot: SnapshotDevice, guard: list[GuardEntry], last_resort: LastResort
     ) -> Mark:
@@ -64,7 +68,7 @@ class Writing:
             first = first or time.monotonic() - begun
             _go_on(last_resort, done)
 
-        with closing(self._sink), closing(self._types):
+        with closing(self._sink):
             sealing = self._sealing()
             key = self._store.slot.key = sealing.key if sealing else None
             writer = ImageWriter(self._sink, self._superblock, self._encoders, sealing)
