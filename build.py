@@ -79,6 +79,7 @@ PROGRAMS = {
     "frozen": _FREEZE,
     "package": _FREEZE | _PACKAGE,
     "demo": _FREEZE | _MACHINES,
+    "demo --store": _FREEZE | _MACHINES | _PACKAGE | {"mmdebstrap": "mmdebstrap"},
     "bench": _FREEZE | _MACHINES | _BENCH,
     "test": _FREEZE | _MACHINES | _PACKAGE | _TEST,
 }
@@ -119,7 +120,8 @@ def main() -> int:
     BUILD.mkdir(exist_ok=True)
     try:
         with _alone():
-            _make_ready(arguments.command)
+            is_with_server = arguments.command == "demo" and arguments.store
+            _make_ready("demo --store" if is_with_server else arguments.command)
             return _module("package.frozen") or _perform(arguments, rest)
     except BuildError as error:
         print(f"build.py: {error}", file=sys.stderr)
@@ -131,7 +133,8 @@ def main() -> int:
 def _perform(arguments: argparse.Namespace, rest: list[str]) -> int:
     """Do what was asked for, now that the programs are frozen."""
     if arguments.command == "demo":
-        return _module("vm.demo", *(["--kernel", arguments.kernel] if arguments.kernel else []))
+        chosen = {"--kernel": arguments.kernel, "--store": arguments.store}
+        return _module("vm.demo", *(word for pair in chosen.items() if pair[1] for word in pair))
     if arguments.command == "bench":
         return _module("bench", *([arguments.what] if arguments.what else []))
     if arguments.command == "package":
@@ -155,6 +158,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SERIES|FILE",
         help="a series of Debian's archive such as 6.12 or 7.3, or a vmlinuz (default: the newest "
         "of this system's package lists that Torpor is known to work on)",
+    )
+    demo.add_argument(
+        "--store",
+        choices=["s3"],
+        help="a server, SeaweedFS, instead of a disk; with Debian 12 (kernel 6.1) or 13 (6.12)",
     )
     test = commands.add_parser("test", help="run the tests; further arguments go to pytest")
     test.add_argument("--long", action="store_true", help="also those that take an hour or two")

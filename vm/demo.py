@@ -4,16 +4,15 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from vm.accel import KVM, accelerator
-from vm.disks import MIB, ext4_complaints, swap_disk
+from vm.disks import ext4_complaints, swap_disk
 from vm.host import BUILD, ROOT, HostError, run
 from vm.initramfs import new_machine
 from vm.kernels import Kernel, find_kernel, newest_known
+from vm.lives import GuestError
 from vm.machine import Machine, MachineError, Result, tail, told
+from vm.story import Story, mib
 
 FOLDER = BUILD / "demo"
 TORPOR = BUILD / "torpor/torpor"
@@ -22,49 +21,22 @@ SWAP_MIB = 512
 LIMIT_SECONDS = 120.0
 WARM = 0.9
 """The share of the page cache that has to be there again: some files change at a resume."""
-BOLD, DIM, GREEN, RED = "1", "2", "32", "1;31"
-
-
-class Story:
-    """Tells on stdout what is done, part by part; `seconds` has what each took.
-
-    Colors only on a terminal.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._color = sys.stdout.isatty()
-
-    @contextmanager
-    def part(self, key: str, title: str) -> Iterator[None]:
-        """Announce a part, and time it as `key`."""
-        print(self._paint(BOLD, title), flush=True)
-        began = time.monotonic()
-        yield
-        self.seconds[key] = round(time.monotonic() - began, 2)
-        print(self._paint(DIM, f"  {self.seconds[key]:.1f} s") + "\n", flush=True)
-
-    def say(self, text: str) -> None:
-        """Tell a fact, or the output of a program."""
-        for line in text.splitlines():
-            print(f"  {line}", flush=True)
-
-    def verdict(self, good: bool, text: str) -> None:
-        """Tell how one thing that has to hold came out."""
-        self.say(f"{self._paint(GREEN, 'ok') if good else self._paint(RED, 'NO')}  {text}")
-
-    def _paint(self, code: str, text: str) -> str:
-        return f"\033[{code}m{text}\033[0m" if self._color else text
 
 
 def main() -> int:
     """Run the demonstration; return 0 only if all of it held."""
     parser = argparse.ArgumentParser(prog="vm.demo", description=__doc__)
     parser.add_argument("--kernel", help="series in Debian's archive, or a file")
-    story = Story()
+    parser.add_argument("--store", choices=["s3"], help="where the image goes, if not to a disk")
+    story, arguments = Story(), parser.parse_args()
     try:
-        held = _demonstrate(story, parser.parse_args().kernel)
-    except (HostError, MachineError) as error:
+        if arguments.store:
+            from vm.demo_server import demonstrate
+
+            held = demonstrate(story, arguments.kernel)
+        else:
+            held = _demonstrate(story, arguments.kernel)
+    except (HostError, MachineError, GuestError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -84,19 +56,14 @@ def _demonstrate(story: Story, which: str | None) -> bool:
         story.say(run(TORPOR, "verify", image, cwd=ROOT))
         sizes = json.loads(run(TORPOR, "inspect", image, "--json", cwd=ROOT))
         saved, stored = sizes["stream_bytes"], sizes["stored_bytes"]
-        story.say(f"{_mib(saved)} of memory, {_mib(stored)} on disk")
+        story.say(f"{mib(saved)} of memory, {mib(stored)} on disk")
     with story.part("resume", "Second life: power on, and the resumer finds the image"):
         second = _second_life(story, machine)
     with story.part("check", "Off again. What has to hold:"):
         found = _outcome(first, second)
-        verdicts = _verdicts(found)
-        for good, text in verdicts:
-            story.verdict(good, text)
-    story.seconds["total"] = round(sum(story.seconds.values()), 2)
+        held = story.judge(_verdicts(found))
     sizes = {"stream_bytes": saved, "stored_bytes": stored}
-    report = {**found, **sizes, "kernel": kernel.release, "seconds": story.seconds}
-    (FOLDER / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    held = all(good for good, _ in verdicts)
+    story.report(FOLDER / "report.json", {**found, **sizes, "kernel": kernel.release})
     if not held:
         print(f"The console of the second life ended:\n{tail(second.console)}\n")
     return held
@@ -110,7 +77,7 @@ def _prepare(story: Story, kernel: Kernel) -> Machine:
     machine = new_machine(kernel, FOLDER, [FOLDER / "swap.img"], append, MEMORY_MIB)
     how = "with KVM" if accelerator(kernel) == KVM else "emulated"
     story.say(f"Linux {kernel.release}, {machine.memory} MiB, {machine.cpus} CPUs, {how}")
-    story.say(f"initramfs {_mib(machine.initramfs.stat().st_size)}, unpacked")
+    story.say(f"initramfs {mib(machine.initramfs.stat().st_size)}, unpacked")
     return dataclasses.replace(machine, log=FOLDER / "first-life.log")
 
 
@@ -197,10 +164,6 @@ def _verdicts(found: dict[str, int]) -> list[tuple[bool, str]]:
         ),
         (bool(found["fs_clean"]), "e2fsck -fn finds the root file system clean"),
     ]
-
-
-def _mib(size: int) -> str:
-    return f"{size / MIB:.0f} MiB"
 
 
 if __name__ == "__main__":

@@ -215,6 +215,12 @@ class Guest:
         """Put the initramfs that the host has made into the root, as if the guest had made it."""
         self.put_initramfs(self._initramfs(f"initrd.img-{self.installed.kernel.release}"))
 
+    def boot_rebuilt(self) -> None:
+        """Switch off, and boot the initramfs that the host has made meanwhile."""
+        self.power_off()
+        self.take_rebuilt()
+        self.boot()
+
     def put_initramfs(self, made: Path) -> None:
         """Have the root boot this initramfs; it asks for no other one any more."""
         name = f"initrd.img-{self.installed.kernel.release}"

@@ -4,7 +4,7 @@ import re
 
 from tests.vm.conftest import Guests
 from tests.vm.cuts import refusals
-from tests.vm.whole_lives import boot_rebuilt, check_resumed
+from tests.vm.whole_lives import check_resumed
 from vm.lives import Guest
 
 PASSPHRASE = "correct horse"
@@ -37,7 +37,7 @@ def seal(guest: Guest, *kinds: str, store: str = "", typed: str = PASSPHRASE) ->
     answers = {"passphrase": typed, "tpm2+pin": PIN}
     lines = "".join(f"{answers[kind]}\\n" for kind in kinds if kind in answers)
     guest.run(f"printf '{lines}' | torpor enable {options}")
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
     # Until torpor-announce.service has run logind says no, where there is no EFI.
     guest.run("systemctl is-system-running --wait", check=False)
 

@@ -14,7 +14,6 @@ from tests.vm.cuts import refusals
 from tests.vm.whole_lives import (
     RESUMER,
     TRACE,
-    boot_rebuilt,
     enable,
     executed,
     hibernate_and_resume,
@@ -72,7 +71,7 @@ def test_newcomer(guests: Guests) -> None:
     first = guest.run("torpor doctor", check=False)
     assert "torpor enable" in first.output
     enable(guest)
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
     see_doctor_content(guest)
     hibernate_and_resume(guest)
     assert_warm(guest)
@@ -187,14 +186,14 @@ def test_tarball(packages: Path, guests: Guests) -> None:
     guest.run(TAKE)
     guest.rebuild_outside()
     assert "torpor enable" in guest.run(f"{FOLDER}/install.sh").output
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
     guest.run("torpor enable")
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
     see_doctor_content(guest)
     hibernate_and_resume(guest)
     guest.run(f"{FOLDER}/install.sh --uninstall")
     assert guest.run(LEFT_OF_THE_TARBALL).output == ""
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
     assert guest.run("systemctl --failed --no-legend").output == ""
     held = guest.run("lsinitrd").output
     assert "dracut" in held

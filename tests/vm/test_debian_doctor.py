@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
-from tests.vm.whole_lives import boot_rebuilt, enable
+from tests.vm.whole_lives import enable
 from vm.lives import Guest
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
@@ -73,7 +73,7 @@ def verdict(guest: Guest) -> tuple[int, str]:
 def test_doctor(guests: Guests) -> None:
     guest = guests.with_swap(limit=LONG_LIMIT_SECONDS)
     enable(guest)
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
     assert verdict(guest)[0] == 0
     for fault in faults():
         guest.run(fault.commands)
@@ -96,7 +96,7 @@ def test_doctor_of_sealed_images(guests: Guests) -> None:
     assert "torpor key add passphrase" in said
     assert "sender.key is on a file system that is not encrypted" in said
     guest.run("echo correct horse | torpor key add passphrase")
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
     status, said = verdict(guest)
     assert (status, "images are sealed for tpm2, passphrase" in said) == (0, True), said
     assert "the TPM counts the images" in said

@@ -13,7 +13,6 @@ from linux.efivar import FOLDER, HIBERNATE_LOCATION
 from tests.conftest import HIBERNATED
 from tests.vm.conftest import LAPTOP_SUITE, SWAP_PARTITION_MIB, Guests, Recorder
 from tests.vm.whole_lives import (
-    boot_rebuilt,
     enable,
     hibernate_and_resume,
     hibernated_row,
@@ -54,7 +53,7 @@ def test_hibernate_location(guests: Guests) -> None:
     use_swap(guest, uuid)
     guest.run("torpor mkstore /dev/vdc")
     enable(guest, "--store /dev/vdc")
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
     assert not guest.has_written(HIBERNATE_LOCATION)
     guest.hibernate()
     assert guest.has_written(HIBERNATE_LOCATION)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.vm.conftest import LONG_LIMIT_SECONDS, SWAP_PARTITION_MIB, Guests
-from tests.vm.whole_lives import boot_rebuilt, enable, hibernate_and_resume
+from tests.vm.whole_lives import enable, hibernate_and_resume
 from vm.disks import blank_disk
 from vm.lives import Guest
 from vm.suites import NEWEST
@@ -55,7 +55,7 @@ def named(guest: Guest) -> str:
 def enabled(guest: Guest, store: str = "") -> None:
     enable(guest, store)
     assert answer(guest) == "yes"
-    boot_rebuilt(guest)
+    guest.boot_rebuilt()
 
 
 def hibernated(guest: Guest) -> None:

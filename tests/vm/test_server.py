@@ -8,7 +8,15 @@ from tests.vm.cuts import refusals
 from tests.vm.sealed_lives import ASKS_PASSPHRASE, LIMIT_SECONDS, MachineKind, resume, seal
 from tests.vm.whole_lives import hibernated_row
 from vm.lives import Guest
-from vm.s3_server import FROM_A_GUEST, S3Server
+from vm.networked import (
+    CREDENTIALS,
+    bring_up,
+    give_credentials,
+    is_empty,
+    nothing_is_left,
+    url_of,
+)
+from vm.s3_server import S3Server
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
@@ -16,11 +24,6 @@ MACHINES: list[MachineKind] = [
     ("initramfs-tools-network", "12", "6.1"),
     ("dracut-network", "13", "6.12"),
 ]
-_UP = (
-    "name=$(ls /sys/class/net | grep -v lo); ip link set $name up; "
-    "ip addr replace 10.0.2.15/24 dev $name; ip route replace default via 10.0.2.2"
-)
-"""What a daemon of the guest would do, which has none."""
 
 
 @pytest.mark.parametrize("kind", MACHINES, ids="-".join)
@@ -32,25 +35,18 @@ def test_hibernates_and_resumes(
     guest.network, guest.limit = True, LIMIT_SECONDS
     guest.append = "torpor.timeout=60"
     guest.boot()
-    guest.run(_UP)
-    keys = f"access_key={s3_server.access_key}\\nsecret_key={s3_server.secret_key}\\n"
-    guest.run(f"umask 077; printf '{keys}' >/root/keys")
-    url = s3_server.url(generator, FROM_A_GUEST)
-    seal(guest, "passphrase", store=f"{url} --credentials /root/keys")
-    guest.run(_UP)
-    assert "empty" in guest.run(f"torpor list {url}").output
+    bring_up(guest)
+    give_credentials(guest, s3_server)
+    url = url_of(s3_server, generator)
+    seal(guest, "passphrase", store=f"{url} --credentials {CREDENTIALS}")
+    bring_up(guest)
+    guest.run(is_empty(url))
     guest.hibernate()
     resume(guest, ASKS_PASSPHRASE)
     row = hibernated_row(guest, suite, generator, "S3 server, sealed", dict(guest.seconds))
     record_property(HIBERNATED, row)
     nothing_is_left(guest, url)
     goes_on_without(guest, s3_server)
-
-
-def nothing_is_left(guest: Guest, url: str) -> None:
-    """See that the restored machine has its image removed."""
-    gone = f"torpor list {url} | grep -q 'empty, 0 MiB'"
-    guest.run(f"for _ in $(seq 60); do {gone} && exit; sleep 1; done; torpor list {url}; exit 1")
 
 
 def goes_on_without(guest: Guest, s3_server: S3Server) -> None:

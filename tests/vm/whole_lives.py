@@ -6,13 +6,6 @@ from collections.abc import Mapping
 from vm.lives import HIBERNATE, Guest
 
 
-def boot_rebuilt(guest: Guest) -> None:
-    """Switch off, and boot the initramfs that the host has made meanwhile."""
-    guest.power_off()
-    guest.take_rebuilt()
-    guest.boot()
-
-
 def see_doctor_content(guest: Guest) -> str:
     """See that doctor finds nothing to mend; return what it says."""
     sound = guest.run("torpor doctor").output
