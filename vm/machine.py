@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -17,6 +18,7 @@ from vm.kernels import Kernel
 from vm.tpm import Tpm, tpm_wires
 
 APPEND = "console=ttyS0 panic=-1 root=/dev/vda rw"
+NETWORK_CARD = "net"
 POLL_SECONDS = 0.05
 TAIL_LINES = 40
 KERNEL_IS_UP = "Run /init as init process"
@@ -110,7 +112,8 @@ class Machine(Off):
     is in MiB; `append` is added to the kernel's command line. With `channel`, ttyS1 is also for
     RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
     stuck after some 300 bytes. A `stick` appears as sda, by USB. With `network` a
-    card (e1000) leads to the host's loopback, at 10.0.2.2. `emulation`: see vm.accel.
+    card (e1000), NETWORK_CARD to the monitor, leads to the host's loopback, at 10.0.2.2. The clock
+    may be so many `clock_days` ahead. `emulation`: see vm.accel.
     """
 
     kernel: Kernel
@@ -125,6 +128,7 @@ class Machine(Off):
     stick: Path | None = None
     tpm: Tpm | None = None
     network: bool = False
+    clock_days: int = 0
     emulation: tuple[str, ...] = EMULATION
 
     def run(self, timeout: float) -> Result:
@@ -150,7 +154,10 @@ class Machine(Off):
             command += ["-drive", f"file={self.stick},if=none,id=stick,format=raw"]
             command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick"]
         if self.network:
-            command += ["-nic", "user,model=e1000"]
+            command += ["-nic", f"user,model=e1000,id={NETWORK_CARD}"]
+        if self.clock_days:
+            clock = datetime.now(UTC) + timedelta(days=self.clock_days)
+            command += ["-rtc", f"base={clock:%Y-%m-%dT%H:%M:%S}"]
         return command
 
     def _limits(self) -> str:

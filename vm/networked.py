@@ -19,8 +19,10 @@ def bring_up(guest: Guest) -> None:
 
 def give_credentials(guest: Guest, server: S3Server) -> None:
     """Put them into a file of the guest."""
-    keys = f"access_key={server.access_key}\\nsecret_key={server.secret_key}\\n"
-    guest.run(f"umask 077; printf '{keys}' >{CREDENTIALS}")
+    authority = server.certificate.authority if server.certificate else ""
+    keys = f"access_key={server.access_key}\nsecret_key={server.secret_key}\n{authority}"
+    text = keys.replace("\n", "\\n")
+    guest.run(f"umask 077; printf '{text}' >{CREDENTIALS}")
 
 
 def is_empty(url: str) -> str:
