@@ -1,7 +1,7 @@
 """Seals the images that this machine writes, without asking anybody."""
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Self
 from uuid import UUID
 
@@ -127,7 +127,10 @@ def _counted_anew(keys: Keys, tpm: Tpm) -> Keys | None:
                 tpm.read_counter(keys.counter)
         except (NoCounterError, TpmRefusedError):
             counted = keys._replace(counter=tpm.new_counter())
-            write_keys(counted)
+            with ExitStack() as undo:
+                undo.callback(tpm.remove_counter, counted.counter)
+                write_keys(counted)
+                undo.pop_all()
             return counted
     return None
 

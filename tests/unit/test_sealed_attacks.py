@@ -169,6 +169,12 @@ def test_the_counter_is_taken_away_before_the_machine_hibernates(
     monkeypatch.setattr(slots, "SLOTS", str(key_file))
     monkeypatch.setattr(slots, "SENDER", str(seed))
     monkeypatch.setattr(sender_module, "Tpm", lambda: machine.tpm)
+    counters = machine.soft.tool("nvreadpublic")
+    with monkeypatch.context() as full:
+        full.setattr(sender_module, "write_keys", failing(UnreadableError("no room")))
+        with pytest.raises(UnreadableError):
+            Sender.here()
+    assert machine.soft.tool("nvreadpublic") == counters, "none that nobody knows of is left"
     made = Sender.here()
     assert made
     assert made.troubles[0].startswith("the TPM's counter was gone")

@@ -386,6 +386,9 @@ def test_all_keys_are_made_anew_and_the_sender(
     sealed_for_key_file.types("2468\n1357\n")
     assert torpor("key", "add", "tpm2+pin").code == 0
     before = sealed_for_key_file.now
+    os.remove(sealed_for_key_file.system.path(slots.SENDER))
+    assert "torpor key rotate" in torpor("key", "add", "tpm2").err
+    assert sealed_for_key_file.now == before
     said = torpor("key", "rotate")
     assert said.code == 0
     assert "rebuilding the initramfs" in said.out

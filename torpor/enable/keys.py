@@ -12,7 +12,7 @@ from errors import LockedError, SetupError, TorporError
 from initramfs.generators.find import generator_of
 from linux.kmsg import Log
 from seal.pending import PATH as PENDING
-from seal.sender import new_seed
+from seal.sender import new_seed, read_seed
 from seal.slots import (
     SENDER,
     SLOTS,
@@ -69,6 +69,7 @@ def put(
         sender = new_seed(system.path(SENDER))
     else:
         sender = before.trust.sender
+        read_seed(before.trust, system.path(SENDER))
     _keep(system.path(SLOTS), undo)
     write_keys(Keys(slots, counter), system.path(SLOTS))
     asks = any(isinstance(slot, PassphraseSlot | TpmPinSlot) for slot in slots.values())
