@@ -26,6 +26,13 @@ class IscsiTarget:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
 
+    @property
+    def kernel_words(self) -> str:
+        """By which the initramfs of a guest logs in at each boot (initramfs-tools, open-iscsi)."""
+        address = f"ip=10.0.2.15::{HOST_OF_GUEST}:255.255.255.0::eth0:off net.ifnames=0"
+        target = f"iscsi_target_name={NAME} iscsi_target_ip={HOST_OF_GUEST}"
+        return f"{address} {target} iscsi_target_port={self.port}"
+
     def __enter__(self) -> Self:
         """Start it; raises HostError if it does not come up."""
         with (self._folder / "tgtd.log").open("wb") as log:

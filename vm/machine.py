@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
+from uuid import UUID
 
 from vm.accel import EMULATION, QEMU, accelerator
 from vm.kernels import Kernel
@@ -113,7 +114,8 @@ class Machine(Off):
     RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
     stuck after some 300 bytes. A `stick` appears as sda, by USB. With `network` a
     card (e1000), NETWORK_CARD to the monitor, leads to the host's loopback, at 10.0.2.2. The clock
-    may be so many `clock_days` ahead. `emulation`: see vm.accel.
+    may be so many `clock_days` ahead. Two machines that differ in their `number` have another UUID
+    and another address on the network. `emulation`: see vm.accel.
     """
 
     kernel: Kernel
@@ -129,6 +131,7 @@ class Machine(Off):
     tpm: Tpm | None = None
     network: bool = False
     clock_days: int = 0
+    number: int = 0
     emulation: tuple[str, ...] = EMULATION
 
     def run(self, timeout: float) -> Result:
@@ -154,7 +157,8 @@ class Machine(Off):
             command += ["-drive", f"file={self.stick},if=none,id=stick,format=raw"]
             command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick"]
         if self.network:
-            command += ["-nic", f"user,model=e1000,id={NETWORK_CARD}"]
+            card = f"user,model=e1000,id={NETWORK_CARD},mac=52:54:00:12:34:{self.number:02x}"
+            command += ["-nic", card, "-uuid", str(UUID(int=self.number))]
         if self.clock_days:
             clock = datetime.now(UTC) + timedelta(days=self.clock_days)
             command += ["-rtc", f"base={clock:%Y-%m-%dT%H:%M:%S}"]

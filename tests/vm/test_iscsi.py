@@ -7,19 +7,12 @@ import pytest
 from tests.vm.conftest import Guests
 from tests.vm.whole_lives import hibernate_and_resume
 from vm.disks import blank_disk, file_system_disk
-from vm.iscsi import HOST_OF_GUEST, NAME, IscsiTarget
+from vm.iscsi import IscsiTarget
 from vm.lives import Guest
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
-ADDRESS = f"ip=10.0.2.15::{HOST_OF_GUEST}:255.255.255.0::eth0:off net.ifnames=0"
 STORE, DATA = "/dev/sda", "/dev/sdb"
-
-
-def netroot(port: int) -> str:
-    """Return the words by which the initramfs logs in, at each boot."""
-    target = f"iscsi_target_name={NAME} iscsi_target_ip={HOST_OF_GUEST}"
-    return f"{ADDRESS} {target} iscsi_target_port={port}"
 
 
 def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
@@ -27,7 +20,7 @@ def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
     blank_disk(store, 1024)
     file_system_disk(data, "ext4")
     with IscsiTarget(tmp_path, store, data) as target:
-        guest = guests.make("netroot", "6.1", append=netroot(target.port))
+        guest = guests.make("netroot", "6.1", append=target.kernel_words)
         guest.network = True
         guest.boot()
         guest.run("systemctl start iscsid.service")
