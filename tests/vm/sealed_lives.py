@@ -6,6 +6,8 @@ from tests.vm.conftest import Guests
 from tests.vm.cuts import refusals
 from tests.vm.whole_lives import check_resumed
 from vm.lives import Guest
+from vm.networked import CREDENTIALS, bring_up, give_credentials, url_of
+from vm.s3_server import S3Server
 
 PASSPHRASE = "correct horse"
 PIN = "2718281"
@@ -16,7 +18,7 @@ LATE_SECONDS = 2.0
 LIMIT_SECONDS = 1500.0
 
 MachineKind = tuple[str, str, str]
-"""Generator, one of vm.debian.SEALING; suite; series of the kernel."""
+"""Generator, one of vm.debian.SEALING or NETWORK; suite; series of the kernel."""
 
 
 def machine(kind: MachineKind, guests: Guests) -> Guest:
@@ -40,6 +42,21 @@ def seal(guest: Guest, *kinds: str, store: str = "", typed: str = PASSPHRASE) ->
     guest.boot_rebuilt()
     # Until torpor-announce.service has run logind says no, where there is no EFI.
     guest.run("systemctl is-system-running --wait", check=False)
+
+
+def on_server(kind: MachineKind, guests: Guests, server: S3Server) -> tuple[Guest, str]:
+    """Return a guest that runs and has its store on the server, and the URL of that."""
+    generator, suite, series = kind
+    guest = guests.make(generator, series, suite=suite)
+    guest.network, guest.limit = True, LIMIT_SECONDS
+    guest.append = "torpor.timeout=60"
+    guest.boot()
+    bring_up(guest)
+    give_credentials(guest, server)
+    url = url_of(server, guest.folder.parent.name)
+    seal(guest, "passphrase", store=f"{url} --credentials {CREDENTIALS}")
+    bring_up(guest)
+    return guest, url
 
 
 def resume(guest: Guest, asks: str = "") -> None:

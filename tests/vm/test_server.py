@@ -5,18 +5,14 @@ import pytest
 from tests.conftest import HIBERNATED
 from tests.vm.conftest import Guests, Recorder
 from tests.vm.cuts import refusals
-from tests.vm.sealed_lives import ASKS_PASSPHRASE, LIMIT_SECONDS, MachineKind, resume, seal
+from tests.vm.sealed_lives import ASKS_PASSPHRASE, MachineKind, on_server, resume
 from tests.vm.whole_lives import hibernated_row
-from vm.lives import Guest
-from vm.networked import (
-    CREDENTIALS,
-    bring_up,
-    give_credentials,
-    is_empty,
-    nothing_is_left,
-    url_of,
-)
+from vm.lives import Guest, GuestError
+from vm.networked import is_empty, nothing_is_left
 from vm.s3_server import S3Server
+
+MOST_MIB, STEP_MIB = 336, 16
+"""What a guest has in a file in memory; half of its 768 MiB have to be free for the snapshot."""
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
@@ -30,23 +26,38 @@ MACHINES: list[MachineKind] = [
 def test_hibernates_and_resumes(
     kind: MachineKind, guests: Guests, s3_server: S3Server, record_property: Recorder
 ) -> None:
-    generator, suite, series = kind
-    guest = guests.make(generator, series, suite=suite)
-    guest.network, guest.limit = True, LIMIT_SECONDS
-    guest.append = "torpor.timeout=60"
-    guest.boot()
-    bring_up(guest)
-    give_credentials(guest, s3_server)
-    url = url_of(s3_server, generator)
-    seal(guest, "passphrase", store=f"{url} --credentials {CREDENTIALS}")
-    bring_up(guest)
+    guest, url = on_server(kind, guests, s3_server)
     guest.run(is_empty(url))
     guest.hibernate()
     resume(guest, ASKS_PASSPHRASE)
+    generator, suite, _ = kind
     row = hibernated_row(guest, suite, generator, "S3 server, sealed", dict(guest.seconds))
     record_property(HIBERNATED, row)
     nothing_is_left(guest, url)
     goes_on_without(guest, s3_server)
+
+
+def test_with_little_memory(guests: Guests, s3_server: S3Server) -> None:
+    """Ever more of it is free, until it suffices: each try before is refused, and none hangs."""
+    guest, url = on_server(MACHINES[0], guests, s3_server)
+    tried = [hibernates(guest, full) for full in range(MOST_MIB, 0, -STEP_MIB) if guest.is_on]
+    assert tried[-1], tried
+    assert len(tried) > 1, "there was room from the beginning"
+    resume(guest, ASKS_PASSPHRASE)
+    nothing_is_left(guest, url)
+
+
+def hibernates(guest: Guest, full: int) -> bool:
+    """Hibernate with so many MiB of memory that cannot be freed, and return whether that went."""
+    guest.run(f"head -c {full}M /dev/urandom >/dev/shm/full")
+    try:
+        guest.hibernate("torpor hibernate")
+    except GuestError as error:
+        refused = str(error)
+    else:
+        return True
+    assert "takes no snapshot" in refused, refused
+    return False
 
 
 def goes_on_without(guest: Guest, s3_server: S3Server) -> None:

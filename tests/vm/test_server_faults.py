@@ -11,18 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import Guests, Recorder
-from tests.vm.sealed_lives import ASKS_PASSPHRASE, LIMIT_SECONDS, boot_cold, resume, seal
+from tests.vm.sealed_lives import ASKS_PASSPHRASE, boot_cold, on_server, resume
 from vm.certificates import Authority
 from vm.disks import copy_disk
 from vm.lives import Guest
 from vm.machine import KERNEL_IS_UP, NETWORK_CARD
-from vm.networked import CREDENTIALS, bring_up, give_credentials, url_of
 from vm.s3_server import S3Server
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
-TIMEOUT = 60
-"""torpor.timeout, in seconds."""
 LATE_SECONDS = 10.0
 DAYS = 5
 """How long the certificate holds, from as many days ago on."""
@@ -90,16 +87,8 @@ def hibernated(
     guests: Guests, authority: Authority, tmp_path: Path, record_property: Recorder
 ) -> Iterator[Hibernated]:
     certificate = authority.sign(tmp_path / "certificate", begins=-DAYS, ends=DAYS)
-    guest = guests.make("initramfs-tools-network", "6.1", suite="12")
-    guest.network, guest.limit = True, LIMIT_SECONDS
-    guest.append = f"torpor.timeout={TIMEOUT}"
     with S3Server(tmp_path / "server", certificate) as server:
-        guest.boot()
-        bring_up(guest)
-        give_credentials(guest, server)
-        url = url_of(server, "faults")
-        seal(guest, "passphrase", store=f"{url} --credentials {CREDENTIALS}")
-        bring_up(guest)
+        guest, _ = on_server(("initramfs-tools-network", "12", "6.1"), guests, server)
         guest.hibernate()
         yield Hibernated(guest, server, authority, tmp_path)
     record_property("seconds", dict(guest.seconds))
