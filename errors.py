@@ -105,7 +105,7 @@ class ServerError(UnreadableError):
 
 
 class UnreachableError(ServerError):
-    """No answer came from a server, and one may come later."""
+    """A server did not answer, or said that it cannot now; it may later."""
 
 
 class ConflictError(ServerError):

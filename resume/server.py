@@ -24,7 +24,8 @@ def await_head(url: str, request: Request) -> Head:
     while True:
         left = end - time.monotonic()
         try:
-            return open_head(url, request.machine_id, Patience(tries=1, seconds=max(left, _PAUSE)))
+            # The second try is for who learns from the first answer what time it is.
+            return open_head(url, request.machine_id, Patience(tries=2, seconds=max(left, _PAUSE)))
         except UnreachableError as error:
             if time.monotonic() + _PAUSE >= end:
                 raise DeviceNotFoundError(str(error), error.hint) from error

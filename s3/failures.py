@@ -99,7 +99,8 @@ def of_answer(what: str, answer: Answer, now: float, *, is_conditional: bool) ->
         return Failure(ServerError(off), is_final=False, clock=clock)
     passes = status in _TRANSIENT or (status >= 500 and status not in _LASTING)
     is_final = not passes and code not in _DAMAGED_ON_THE_WAY
-    return Failure(ServerError(why, _hint(answer, code)), is_final, _retry_after(answer))
+    kind = UnreachableError if passes else ServerError
+    return Failure(kind(why, _hint(answer, code)), is_final, _retry_after(answer))
 
 
 def _said(answer: Answer, name: str) -> str:

@@ -77,12 +77,13 @@ def of_wrong_length(by: int) -> Action:
 
 
 def flipped(at: int) -> Action:
-    """Do it, with one bit of one byte of the answer's body wrong."""
+    """Do it, with one bit of one byte of the answer's body wrong, if that has so many."""
 
     def act(exchange: Exchange) -> None:
         answer = exchange.ask()
         body = bytearray(answer.body)
-        body[at] ^= 1
+        if at < len(body):
+            body[at] ^= 1
         exchange.tell(Answer(answer.status, answer.headers, bytes(body), answer.length))
 
     return act

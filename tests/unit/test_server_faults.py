@@ -9,7 +9,7 @@ from format.mark import MarkState
 from resume import restore
 from s3 import client, wire
 from tests.servers import faults
-from tests.servers.proxy import Action, Proxy, Rule
+from tests.servers.proxy import Action, Exchange, Proxy, Rule, passed
 from tests.unit.booting import Boot
 from tests.unit.conftest import STREAM
 from tests.unit.fake_snapshot import FakeSnapshot, PoweredOff, Restored
@@ -118,6 +118,50 @@ def test_every_request_of_a_load(
         assert outcomes[-1] == (mark is not None and mark.state is MarkState.CLAIMED)
     assert any(outcomes)
     assert all(outcomes) or fault is FAULTS["412-after-success"]
+
+
+def stale(exchange: Exchange) -> None:
+    """Answer what was true once, if anybody has asked before."""
+    try:
+        faults.stale(exchange)
+    except KeyError:
+        passed(exchange)
+
+
+HOSTILE: dict[str, Action] = {
+    "first-page": faults.flipped(3000),
+    "second-page": faults.flipped(4200),
+    "first-byte": faults.flipped(0),
+    "stale": stale,
+}
+
+
+@pytest.mark.parametrize("wrong", HOSTILE.values(), ids=HOSTILE)
+def test_every_answer_of_a_load_is_wrong(
+    by_proxy: OnServer,
+    proxy: Proxy,
+    boot: Boot,
+    device: FakeSnapshot,
+    wrong: Action,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The image is restored whole and once, by this boot or the next one, or never."""
+    assert saved(by_proxy)
+    proxy.follow()
+    assert loaded(by_proxy, boot, device)
+    answers = sum(request.method == "GET" for request in proxy.requests)
+    assert answers > 2
+    for nth in range(answers):
+        proxy.follow()
+        assert saved(by_proxy)
+        proxy.follow(Rule(wrong, method="GET", nth=nth))
+        restored = []
+        for _ in range(3):
+            another = FakeSnapshot(STREAM)
+            monkeypatch.setattr(restore, "open_snapshot", another.open)
+            restored.append(loaded(by_proxy, boot, another))
+            proxy.follow()
+        assert sum(restored) <= 1, (nth, restored)
 
 
 def loaded(machine: OnServer, boot: Boot, device: FakeSnapshot) -> bool:
