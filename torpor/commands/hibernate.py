@@ -4,6 +4,8 @@ If anything fails, the machine goes on, and a message says why.
 """
 
 import argparse
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 
 from errors import KernelRefusedError
@@ -58,8 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Hibernate; return when the machine has been resumed. Raises a TorporError if it goes on."""
-    with recording(warn) as under_way:
-        log = _kernel_log()
+    with recording(warn) as under_way, _kernel_log() as log:
         conf = _conf(arguments, read_conf())
         with Recorder(conf.working_set or ON, largest_image(conf.image_size), log) as working_set:
             from torpor.hibernation import hibernate  # half of all imports, while that records
@@ -75,11 +76,13 @@ def _conf(arguments: argparse.Namespace, conf: Conf) -> Conf:
     return conf._replace(**said)
 
 
-def _kernel_log() -> Log:
+@contextmanager
+def _kernel_log() -> Iterator[Log]:
     try:
         log = kmsg.KernelLog("torpor")
     except OSError as error:
         raise KernelRefusedError(
             f"cannot write to /dev/kmsg: {error}", "run this as root"
         ) from error
-    return partial(log.write, kmsg.INFO)
+    with closing(log):
+        yield partial(log.write, kmsg.INFO)
