@@ -136,7 +136,14 @@ HOSTILE: dict[str, Action] = {
 }
 
 
-@pytest.mark.parametrize("wrong", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(wrong, marks=[] if wrong is stale else pytest.mark.long)
+        for wrong in HOSTILE.values()
+    ],
+    ids=HOSTILE,
+)
 def test_every_answer_of_a_load_is_wrong(
     by_proxy: OnServer,
     proxy: Proxy,
