@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from errors import (
     ChangedError,
+    ConflictError,
     ForeignError,
     KernelRefusedError,
     NoImageError,
@@ -180,6 +181,8 @@ def _settled(candidates: list[Candidate], error: TorporError) -> Outcome:
                 outcome.kept.append((name, candidate.slot.page))
             elif candidate.discard():
                 outcome.discarded.append(name)
+        except ConflictError:
+            pass  # another boot has it now
         except UnreadableError as trouble:
             outcome.not_discarded.append(f"{name} cannot be discarded: {trouble}")
     outcome.handed_on = _handed_on(candidates)

@@ -45,6 +45,7 @@ class Head(PageSlot):
         self.name = name
         self._etag = etag
         self._connected: tuple[int, Connection] | None = None
+        self._is_held = False
         self.key: ImageKey | None = None
         self.retreat: Retreat | None = None
         self.spend = nothing
@@ -91,6 +92,18 @@ class Head(PageSlot):
         self._whole[_SUPERBLOCK] = bytes(SUPERBLOCK_SIZE)
         self._write()
 
+    def claim(self) -> None:
+        """See Slot: in one write. Raises ConflictError, ServerError, LockedError.
+
+        Another boot that reads the mark discards the image: it must not come before the second one.
+        """
+        self._is_held = True
+        try:
+            super().claim()
+        finally:
+            self._is_held = False
+        self._write()
+
     def contents(self) -> str:
         """See Slot."""
         return self.describe(self.name)
@@ -130,13 +143,16 @@ class Head(PageSlot):
 
         Raises ConflictError where somebody else has done that.
         """
+        if self._is_held:
+            return
         self._whole[:] = _with_uuid(self._whole)
         try:
             self._etag = self._connection.put(KEY, memoryview(self._whole), only=self._etag)
-        except ConflictError:
+        except ConflictError as error:
             there, etag = _get(self._connection, self.name)
             if there != self._whole:
-                raise
+                why = f"another boot or machine has changed {self.name} meanwhile"
+                raise ConflictError(why) from error
             self._etag = etag
 
 

@@ -15,7 +15,7 @@ from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
 from format.records import GUARD, Superblock
 from format.writer import ImageWriter, new_encoders
-from s3.client import Client
+from s3.client import Client, Connection
 from s3.credentials import Credentials
 from s3.url import ServerUrl
 from seal.opening import Opening
@@ -184,6 +184,28 @@ def test_a_claim_leaves_no_key(client: Client) -> None:
     superblock = Superblock.parse(there.superblock(mark))
     assert superblock.seal
     assert not any(superblock.seal.recipients)
+
+
+def test_a_boot_that_discards_what_it_finds_claimed_comes_too_late(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However soon: a claim has no second write that it could keep from being done."""
+    write(client, stream_of(PAGE))
+    head = opened(client)
+    head.begin_loading()
+    really = Connection.put
+    met: list[Head] = []
+
+    def put(self: Connection, key: str, data: memoryview, only: str | None = None) -> str:
+        etag = really(self, key, data, only)
+        if not met:
+            met.append(read_head(client, "the server"))
+            met[0].discard()
+        return etag
+
+    monkeypatch.setattr(Connection, "put", put)
+    head.claim()
+    assert met
 
 
 def test_what_the_kernel_refused_may_be_tried_again(client: Client) -> None:
