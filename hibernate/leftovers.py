@@ -1,6 +1,8 @@
 """Has what a hibernation leaves on a server removed, by a process that has not been hibernated.
 
 OpenSSL repeats its random numbers in both lives of a process: nothing that was restored speaks TLS.
+What a boot that did not resume has kept there is judged by such a process, too, once there is a
+network.
 """
 
 import os
@@ -11,8 +13,9 @@ from linux.kmsg import Log
 
 _SECONDS = 10.0
 """For systemd to take the order."""
-_UNIT = (
-    *("systemd-run", "--no-block", "--collect", "--quiet", "--unit=torpor-leftovers"),
+UNIT = "torpor-leftovers.service"
+_RUN = (
+    *("systemd-run", "--no-block", "--collect", "--quiet", f"--unit={UNIT}"),
     *("--property=Restart=on-failure", "--property=RestartSec=15"),
     *("--property=StartLimitIntervalSec=1h", "--property=StartLimitBurst=20"),
 )
@@ -27,7 +30,9 @@ def remove_leftovers(url: str, log: Log) -> None:
     with suppress(subprocess.TimeoutExpired):
         try:
             if os.path.isdir(programs.SYSTEMD_RUNS):
-                programs.run([*_UNIT, os.readlink("/proc/self/exe"), *words], _SECONDS)
+                done = programs.run([*_RUN, os.readlink("/proc/self/exe"), *words], _SECONDS)
+                if done.returncode != 0:
+                    raise OSError(done.stderr.strip())
             else:
                 programs.start_ourselves(*words)
         except OSError as error:

@@ -84,6 +84,12 @@ def test_a_stale_image_is_counted_by_the_tpm() -> None:
     assert "CAP_DAC_OVERRIDE" in unit.split("CapabilityBoundingSet=")[1].split("\n")[0].split()
 
 
+def test_an_image_on_a_server_is_left_to_another_unit() -> None:
+    """By systemd-run, which speaks to systemd by a socket; the unit itself reaches no network."""
+    unit = (ROOT / "package/files/torpor-stale.service").read_text()
+    assert "\nRestrictAddressFamilies=AF_UNIX\n" in unit
+
+
 def test_nothing_is_set_twice() -> None:
     for path in map(Path, UNITS):
         service = (ROOT / path).read_text().partition("[Service]")[2]

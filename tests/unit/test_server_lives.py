@@ -1,6 +1,7 @@
 """A machine whose store is on a server: hibernates there, resumes from there, or does not."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,12 @@ from errors import (
     StoreRefusedError,
 )
 from format.mark import Mark, MarkState
+from linux import programs
 from resume import server as resume_server
 from s3.credentials import Credentials
+from seal import pending
 from state import sealing, server
+from state.boot import BootRecord
 from state.location import Location
 from store import find
 from store.find import Kind, look_at
@@ -141,6 +145,51 @@ def test_what_is_left_over_is_removed(
     assert done.code == 0, done.err
     assert on_server.keys() == [KEY]
     assert not on_server.head().holds_image()
+
+
+@pytest.mark.parametrize("trouble", ["", "Failed to connect to bus: No such file or directory"])
+def test_what_a_boot_has_kept_is_left_to_a_process_with_a_network(
+    on_server: OnServer,
+    torpor: Torpor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
+) -> None:
+    """Another kernel's, say: the unit that discards what is stale has none."""
+    BootRecord(1.0, 11, "other kernel", (on_server.url, 0)).save()
+    ran: list[list[str]] = []
+
+    def run(argv: list[str], _: float) -> "subprocess.CompletedProcess[str]":
+        ran.append(argv)
+        return subprocess.CompletedProcess(argv, 1 if trouble else 0, "", trouble)
+
+    monkeypatch.setattr(programs, "SYSTEMD_RUNS", str(tmp_path))
+    monkeypatch.setattr(programs, "run", run)
+    done = torpor("discard", "--stale")
+    assert done.code == 0, done.err
+    assert done.out == (
+        f"the image on {on_server.url} is left to torpor-leftovers.service, which waits for the "
+        "network\n"
+    )
+    ((program, *_, stale, url),) = ran
+    assert (program, stale, url) == ("systemd-run", "--stale", on_server.url)
+    not_removed = f"what is left of the image on {url} is not removed: {trouble}"
+    assert done.err.splitlines() == ([f"torpor: {not_removed}"] if trouble else [])
+
+
+def test_what_a_boot_has_kept_goes_once_it_is_stale(
+    on_server: OnServer, torpor: Torpor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By that process, which alone sees the server."""
+    on_server.hibernate()
+    monkeypatch.setattr(pending, "is_written_to", lambda: False)
+    said = torpor("discard", "--stale", on_server.url).out
+    assert said == f"the image on {on_server.url} is still good: kept\n"
+    assert on_server.head().holds_image()
+    monkeypatch.setattr(pending, "is_written_to", lambda: True)
+    said = torpor("discard", "--stale", on_server.url).out
+    assert said.startswith(f"the image on {on_server.url} is discarded: this boot has changed")
+    assert on_server.keys() == [KEY]
 
 
 def test_verify_inspect_and_discard_take_the_url(on_server: OnServer, torpor: Torpor) -> None:

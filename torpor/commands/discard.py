@@ -17,6 +17,7 @@ from guard.stale import why_stale
 from linux import programs
 from linux.machine import boot_id
 from linux.proc import lines
+from s3.scheme import is_server
 from state import sealing
 from state.boot import BootRecord
 from state.record import keep_refusal
@@ -81,10 +82,17 @@ def _discard_stale(store: str) -> None:
             step()
         except TorporError as error:
             remark([str(error)])
+    kept = [] if store else _kept()
     with ExitStack() as files:
-        headers = [files.enter_context(open_header(store, os.O_RDWR))] if store else _kept(files)
+        headers = [files.enter_context(open_header(store, os.O_RDWR))] if store else []
+        for name, page in kept:
+            if is_server(name):
+                _leave_to_others(name)
+            else:
+                fd = files.enter_context(opened(name, os.O_RDWR))
+                headers.append(read_header(fd, name, page))
         freed = [header for header in headers if _discard_if_stale(header)]
-    if not headers:
+    if not (store or kept):
         say("this boot kept no image: nothing to discard")
     if any(not header.is_store for header in freed):
         with Attempt("run", "swapon"):
@@ -106,12 +114,17 @@ def _spend_missed() -> None:
         say("no boot restores the image of before this one any more: the TPM has counted")
 
 
-def _kept(files: ExitStack) -> list[PageSlot]:
+def _kept() -> list[tuple[str, int]]:
     record = BootRecord.read()
-    return [
-        read_header(files.enter_context(opened(device, os.O_RDWR)), device, page)
-        for device, page in (record.kept if record else [])
-    ]
+    return record.kept if record else []
+
+
+def _leave_to_others(url: str) -> None:
+    """Have an image on a server judged later: there is no network yet, and none for this unit."""
+    from hibernate.leftovers import UNIT, remove_leftovers  # for such an image only
+
+    say(f"the image on {url} is left to {UNIT}, which waits for the network")
+    remove_leftovers(url, lambda line: remark([line]))
 
 
 def _discard_if_stale(header: PageSlot) -> bool:
