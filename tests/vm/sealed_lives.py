@@ -29,19 +29,20 @@ def machine(kind: MachineKind, guests: Guests) -> Guest:
     )
 
 
-def seal(guest: Guest, *kinds: str, store: str = "", typed: str = PASSPHRASE) -> None:
+def seal(guest: Guest, *kinds: str, store: str = "", typed: str = PASSPHRASE) -> str:
     """Seal for keys of these kinds, and boot the initramfs that knows of it.
 
-    `store` is an argument of --store, and options may follow it.
+    `store` is an argument of --store, and options may follow it. Return what `torpor enable` says.
     """
     guest.rebuild_outside()
     options = " ".join(f"--seal {kind}" for kind in kinds) + (f" --store {store}" if store else "")
     answers = {"passphrase": typed, "tpm2+pin": PIN}
     lines = "".join(f"{answers[kind]}\\n" for kind in kinds if kind in answers)
-    guest.run(f"printf '{lines}' | torpor enable {options}")
+    said = guest.run(f"printf '{lines}' | torpor enable {options}").output
     guest.boot_rebuilt()
     # Until torpor-announce.service has run logind says no, where there is no EFI.
     guest.run("systemctl is-system-running --wait", check=False)
+    return said
 
 
 def on_server(kind: MachineKind, guests: Guests, server: S3Server) -> tuple[Guest, str]:
@@ -54,7 +55,8 @@ def on_server(kind: MachineKind, guests: Guests, server: S3Server) -> tuple[Gues
     bring_up(guest)
     give_credentials(guest, server)
     url = url_of(server, guest.folder.parent.name)
-    seal(guest, "passphrase", store=f"{url} --credentials {CREDENTIALS}")
+    said = seal(guest, "passphrase", store=f"{url} --credentials {CREDENTIALS}")
+    assert "does not hold" not in said, said
     bring_up(guest)
     return guest, url
 
