@@ -23,6 +23,7 @@ from store import identity, place
 from store.place import Place
 from store.swap import SwapStore
 from tests.forge import PAGE, header_page
+from tests.servers.proxy import Proxy
 from tests.tools import Result, failing
 from tests.unit.booting import Boot
 from tests.unit.cached_files import drop, put_files, resident
@@ -180,6 +181,15 @@ def on_server(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(unsealing, "Asking", lambda: Typist(PASSPHRASE))
     monkeypatch.setattr(store_find, "why_not_reached", lambda *_: "")
     return OnServer(s3_server, STREAM, monkeypatch)
+
+
+@pytest.fixture(name="by_proxy")
+def _by_proxy(on_server: OnServer, proxy: Proxy) -> Iterator[OnServer]:
+    """That machine, whose store is reached by the proxy."""
+    direct = on_server.url
+    on_server.url = proxy.url(on_server.prefix)
+    yield on_server
+    on_server.url = direct
 
 
 @pytest.fixture(name="root")

@@ -1,7 +1,5 @@
 """A network that fails at one request: nothing is lost, and nothing runs twice."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from errors import TorporError
@@ -44,15 +42,6 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_SHORTEST", 0.002)
     monkeypatch.setattr(client, "_LONGEST", 0.05)
     monkeypatch.setattr(wire, "SECONDS", 2.0)
-
-
-@pytest.fixture(name="by_proxy")
-def _by_proxy(on_server: OnServer, proxy: Proxy) -> Iterator[OnServer]:
-    """The machine, whose store is reached by the proxy."""
-    direct = on_server.url
-    on_server.url = proxy.url(on_server.prefix)
-    yield on_server
-    on_server.url = direct
 
 
 def saved(machine: OnServer) -> bool:
