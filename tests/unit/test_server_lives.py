@@ -10,6 +10,7 @@ from errors import (
     ConfigurationError,
     DeviceNotFoundError,
     ForeignError,
+    LockedError,
     NoImageError,
     SealedError,
     ServerError,
@@ -19,11 +20,13 @@ from errors import (
 from format.mark import Mark, MarkState
 from linux import programs
 from resume import server as resume_server
+from resume import unsealing
 from s3.credentials import Credentials
 from seal import pending
 from state import sealing, server
 from state.boot import BootRecord
 from state.location import Location
+from state.record import HibernationRecord, Outcome
 from store import find
 from store.find import Kind, look_at
 from store.reached import why_not_reached
@@ -33,7 +36,7 @@ from tests.unit.conftest import STREAM, Torpor
 from tests.unit.fake_snapshot import FakeSnapshot, Restored
 from tests.unit.marked import INSTALLATION
 from tests.unit.on_server import OnServer
-from tests.unit.sealing import trusted
+from tests.unit.sealing import Typist, trusted
 
 
 def test_it_hibernates_and_resumes(on_server: OnServer, boot: Boot, device: FakeSnapshot) -> None:
@@ -190,6 +193,24 @@ def test_what_a_boot_has_kept_goes_once_it_is_stale(
     said = torpor("discard", "--stale", on_server.url).out
     assert said.startswith(f"the image on {on_server.url} is discarded: this boot has changed")
     assert on_server.keys() == [KEY]
+
+
+def test_status_says_where_the_image_is(
+    on_server: OnServer, boot: Boot, torpor: Torpor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here a boot in which nobody knows the passphrase keeps it."""
+    on_server.hibernate()
+    begun = HibernationRecord(Outcome.BEGUN, 1000, 0, "other", on_server.url, "uuid", 0, "")
+    begun._replace(sealing="passphrase").save()
+    monkeypatch.setattr(unsealing, "Asking", Typist)
+    boot.resume(f"resume={on_server.url}").leave_behind(boot.report)
+    last, this_boot = torpor("status").out.splitlines()
+    assert last.endswith(f" to {on_server.url}, sealed for passphrase, not resumed")
+    assert this_boot.endswith(f"; the image on {on_server.url} is kept")
+    told = json.loads(torpor("status", "--json").out)
+    assert told["hibernation"]["store"] == on_server.url
+    assert told["boot"]["kept"] == [{"device": on_server.url, "page": 0}]
+    assert told["boot"]["exit_code"] == LockedError.exit_code
 
 
 def test_verify_inspect_and_discard_take_the_url(on_server: OnServer, torpor: Torpor) -> None:
