@@ -42,6 +42,7 @@ class OnServer:
         self.prefix = str(uuid4())
         self.url, self.above = s3_server.url(self.prefix), client_at(s3_server, self.prefix)
         self.said: list[str] = []
+        self.seals = sender(passphrase_slot())
         self._monkeypatch = monkeypatch
         Path(server.PATH).parent.mkdir(exist_ok=True)
         Path(server.PATH).write_text(credentials_of(s3_server).build())
@@ -54,7 +55,7 @@ class OnServer:
             self.attempt()
 
     def attempt(self, *, sealing: bool = True) -> None:
-        seals = sender(passphrase_slot()) if sealing else None
+        seals = self.seals if sealing else None
         plan = Plan(self.url, Mode.PLATFORM, uuid4(), sender=seals)
         with self._monkeypatch.context() as patched:
             patched.setattr(opened, "open_snapshot", FakeSnapshot(self._stream).open)
