@@ -36,4 +36,4 @@ def remove_leftovers(url: str, log: Log) -> None:
             else:
                 programs.start_ourselves(*words)
         except OSError as error:
-            log(f"what is left of the image on {url} is not removed: {error}")
+            log(f"what is left of the image on {url} may stay there: {error}")
