@@ -157,7 +157,7 @@ def _compare(stream: Path, programs: Programs, folder: Path) -> tuple[Rounds, in
     for number in range(ROUNDS):
         with _server(folder) as server:
             store = Store(server, programs, folder)
-            jobs = _jobs(store, stream, _Curl(server, files, folder))
+            jobs = _jobs(store, stream, Curl(server, files, folder))
             for what in (SAVE, LOAD):
                 pair = (what, CURL + what)
                 for job in reversed(pair) if number % 2 else pair:
@@ -175,7 +175,7 @@ def _server(folder: Path, certificate: Certificate | None = None) -> Iterator[S3
     shutil.rmtree(folder / "server")
 
 
-def _jobs(store: Store, stream: Path, curl: "_Curl") -> dict[str, Job]:
+def _jobs(store: Store, stream: Path, curl: "Curl") -> dict[str, Job]:
     return {
         SAVE: lambda: store.save(stream),
         CURL + SAVE: curl.upload,
@@ -184,7 +184,7 @@ def _jobs(store: Store, stream: Path, curl: "_Curl") -> dict[str, Job]:
     }
 
 
-class _Curl:
+class Curl:
     """One process that moves all objects, each as soon as a connection is free."""
 
     def __init__(self, server: S3Server, files: Sequence[Path], folder: Path) -> None:
