@@ -45,6 +45,7 @@ _MACHINES = {
     "perl": "perl-base",
 }
 _BENCH = {
+    "curl": "curl",
     "lz4": "lz4",
     "zstd": "zstd",
     "mkfs.vfat": "dosfstools",
@@ -90,6 +91,7 @@ BENCHES = {
     "devices": "instead, save in virtual machines to devices that take their time (ten minutes)",
     "profile": "instead, show where the time of a save and a load goes (five minutes)",
     "codecs": "instead, try LZ4's parameters and other codecs on real streams (half an hour)",
+    "server": "instead, save to a server and load from it, beside curl (a quarter of an hour)",
     "scale": "instead, pack streams of up to 64 GiB (a quarter of an hour)",
 }
 

@@ -20,6 +20,7 @@ from bench import (
     record,
     scale,
     sealed,
+    server,
     start,
     working_set,
 )
@@ -29,7 +30,7 @@ from vm.host import BUILD, ROOT
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    kinds = ("vm", "devices", "scale", "working-set", "profile", "codecs")
+    kinds = ("vm", "devices", "scale", "working-set", "profile", "codecs", "server")
     parser.add_argument("what", nargs="?", choices=kinds)
     what = parser.parse_args().what
     logs = BUILD / "bench"
@@ -46,6 +47,8 @@ def main() -> int:
                 _keep("bench-profile", *profile.measure(Path(name), logs))
             case "codecs":
                 _keep("bench-codecs", *codecs.measure())
+            case "server":
+                _keep("bench-server", *server.measure(Path(name)))
             case "scale":
                 _keep("bench-scale", *scale.measure(Path(name), scale.LONG))
             case _:

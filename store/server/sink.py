@@ -1,7 +1,7 @@
 """An image written to a server in parts, several at once, from memory of its own."""
 
-from collections import deque
 from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class PartSink:
     """A StoreSink: what is given to it is copied, so that a part can be put again. To be closed.
 
-    The superblock is left in the head, which is written with the mark.
+    One part is filled while others are on their way. The one that is there first makes room for the
+    next, whichever it is: no connection waits for another. The superblock is left in the head,
+    which is written with the mark.
     """
 
     behind = 0
@@ -32,9 +34,11 @@ class PartSink:
         self._head = head
         self._connections = Connections(client.connection)
         self._threads = Threads(parts.CONNECTIONS)
-        self._idle = deque(PageBuffer(parts.SIZE).whole for _ in range(parts.CONNECTIONS + 1))
-        self._begun: deque[tuple[Job[None], memoryview]] = deque()
-        self._part = self._idle.popleft()
+        self._idle: SimpleQueue[memoryview] = SimpleQueue()
+        for _ in range(parts.CONNECTIONS):
+            self._idle.put(PageBuffer(parts.SIZE).whole)
+        self._begun: list[Job[None]] = []
+        self._part = PageBuffer(parts.SIZE).whole
         self._filled = 0
         self._count = 0
         self._image_uuid: UUID | None = None
@@ -57,8 +61,8 @@ class PartSink:
         """See StoreSink. Raises ServerError, NoSpaceError."""
         if self._filled:
             self._begin_part()
-        while self._begun:
-            self._end_part()
+        for job in self._begun:
+            job.result()
         self.close()
         mark = Mark(MarkState.COMPLETE, image_uuid, image_size, 0, 0, self._head.page)
         return mark._replace(header_page=HEADER_PAGE)
@@ -86,20 +90,18 @@ class PartSink:
         """Put the part that is filled, and take memory for the next one."""
         assert self._image_uuid
         key = parts.key_of(self._image_uuid, self._count)
-        job = self._threads.begin(partial(self._put, key, self._part[: self._filled]))
-        self._begun.append((job, self._part))
+        put = partial(self._put, key, self._part, self._filled)
+        self._begun.append(self._threads.begin(put))
         self._count += 1
         self._filled = 0
-        if not self._idle:
-            self._end_part()
-        self._part = self._idle.popleft()
+        self._part = self._idle.get()
+        for done in [job for job in self._begun if job.is_done]:
+            self._begun.remove(done)
+            done.result()
 
-    def _end_part(self) -> None:
-        """Wait for the part that was begun first."""
-        job, memory = self._begun.popleft()
-        job.result()
-        self._idle.append(memory)
-
-    def _put(self, key: str, data: memoryview) -> None:
-        with self._connections.one() as connection:
-            connection.put(key, data)
+    def _put(self, key: str, part: memoryview, size: int) -> None:
+        try:
+            with self._connections.one() as connection:
+                connection.put(key, part[:size])
+        finally:
+            self._idle.put(part)

@@ -17,11 +17,11 @@ from store.server.connections import Connections
 if TYPE_CHECKING:
     from format.sealing import ImageKey
 
-PIECE = 4 << 20
-"""Bytes of a request of what is read ahead; parts are whole numbers of them."""
+PIECE = parts.SIZE
+"""Bytes of a request of what is read ahead: a whole part, since servers count and bill requests."""
 
-_PIECES = parts.CONNECTIONS + 2 + THREADS // 4
-"""How many are in memory."""
+_PIECES = parts.CONNECTIONS + 1 + THREADS // 8
+"""How many are in memory: one is used up while others are on their way."""
 
 
 class PartSource(MarkedSource):
@@ -89,9 +89,10 @@ class _Piece:
 class _Ahead:
     """Pieces of a stretch of the image, read in their order before anybody wants them.
 
-    Each byte is taken once. A piece that is used up gives its memory to the next one. Nobody waits
-    for one that has not begun: whoever wants it reads it himself, since those who would have to use
-    up what is before it may have ended.
+    They end where parts do, so that each is one request; the first one is shorter. Each byte is
+    taken once. A piece that is used up gives its memory to the next one. Nobody waits for one that
+    has not begun: whoever wants it reads it himself, since those who would have to use up what is
+    before it may have ended.
     """
 
     def __init__(self, fetch: Callable[[int, memoryview], None], begin: int, end: int) -> None:
@@ -100,6 +101,7 @@ class _Ahead:
         self._lock = threading.Lock()
         self._pieces: dict[int, _Piece] = {}
         self._next = begin
+        """Where the next piece begins."""
         self._early: dict[int, int] = {}
         """Bytes of pieces to come that somebody reads himself."""
         self._threads = Threads(parts.CONNECTIONS)
@@ -109,28 +111,37 @@ class _Ahead:
     def _start(self, whole: memoryview) -> None:
         """Begin the next piece of which something is wanted in this memory."""
         while self._next < self._end:
-            at, self._next = self._next, min(self._next + PIECE, self._end)
+            at, self._next = self._next, self._end_of(self._next)
             if left := self._next - at - self._early.pop(at, 0):
                 job = self._threads.begin(partial(self._fetch, at, whole[: self._next - at]))
                 self._pieces[at] = _Piece(whole, job, left)
                 return
+
+    def _start_of(self, offset: int) -> int:
+        """Return where the piece with this byte begins."""
+        return max(self._begin, offset - (offset - parts.BEGIN) % PIECE)
+
+    def _end_of(self, offset: int) -> int:
+        """Return where the piece with this byte ends."""
+        return min(self._end, offset + PIECE - (offset - parts.BEGIN) % PIECE)
 
     def take(self, offset: int, room: memoryview) -> int:
         """Fill the front of the room from this byte of the image on; return how much there was."""
         done = 0
         while done < len(room) and (piece := self._piece(offset + done, len(room) - done)):
             piece.job.result()
-            skip = (offset + done - self._begin) % PIECE
-            some = piece.whole[skip : min(PIECE, skip + len(room) - done)]
+            at = self._start_of(offset + done)
+            skip = offset + done - at
+            some = piece.whole[skip : min(self._end_of(at) - at, skip + len(room) - done)]
             room[done : done + len(some)] = some
-            self._taken(offset + done - skip, piece, len(some))
+            self._taken(at, piece, len(some))
             done += len(some)
         return done
 
     def _piece(self, offset: int, size: int) -> _Piece | None:
         """Return the piece with this byte; None if it is used up, or these bytes are to come."""
         with self._lock:
-            at = offset - (offset - self._begin) % PIECE
+            at = self._start_of(offset)
             if self._next <= at < self._end:
                 self._leave_out(offset, min(offset + size, self._end))
             return self._pieces.get(at)
@@ -138,8 +149,8 @@ class _Ahead:
     def _leave_out(self, offset: int, end: int) -> None:
         """Note that these bytes are read by who wants them."""
         while offset < end:
-            at = offset - (offset - self._begin) % PIECE
-            size = min(end, at + PIECE) - offset
+            at = self._start_of(offset)
+            size = min(end, self._end_of(at)) - offset
             self._early[at] = self._early.get(at, 0) + size
             offset += size
 

@@ -288,6 +288,42 @@ def test_many_readers_end_when_one_fails(
     assert threading.active_count() == 1
 
 
+def test_a_load_asks_for_each_part_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server counts and bills requests."""
+    mark = write(client, stream_of(5 * parts.SIZE))
+    image = ImageReader(opened(client).image())
+    asked: list[str] = []
+    really = Connection.read
+
+    def read(connection: Connection, key: str, offset: int, room: memoryview) -> None:
+        asked.append(key)
+        really(connection, key, offset, room)
+
+    monkeypatch.setattr(Connection, "read", read)
+    for _ in image.stream():
+        pass
+    assert sorted(asked) == [parts.key_of(mark.image_uuid, nth) for nth in range(6)]
+
+
+def test_no_part_waits_for_an_older_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is on its way until the last one that is whole has come."""
+    monkeypatch.setattr(parts, "SIZE", 16 * PAGE)
+    later, came, last = threading.Event(), [], 2 * parts.CONNECTIONS
+    really = Connection.put
+
+    def put(connection: Connection, key: str, data: memoryview, only: str | None = None) -> str:
+        if key.endswith(f"/{0:05d}"):
+            came.append(later.wait(30))
+        if key.endswith(f"/{last:05d}"):
+            later.set()
+        return really(connection, key, data, only)
+
+    monkeypatch.setattr(Connection, "put", put)
+    write(client, stream_of(last * parts.SIZE))
+    assert came == [True]
+    assert len(keys(client)) == last + 2
+
+
 def _read_all(image: ImageReader) -> None:
     for _ in image.stream():
         pass
