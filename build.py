@@ -75,6 +75,7 @@ _TEST = _BENCH | {
     "swtpm": "swtpm",
     "tpm2": "tpm2-tools",
     "tgtd": "tgt",
+    "qemu-nbd": "qemu-utils",
 }
 PROGRAMS = {
     "frozen": _FREEZE,

@@ -100,6 +100,7 @@ _IN_DRACUT = "dracut dracut-network iproute2"
 NETWORK = {
     generator.name: generator
     for generator in (
+        Generator("nbd", f"{INITRAMFS_TOOLS} nbd-client iproute2", NETWORK_CONF, drivers=E1000),
         # Whose initramfs connects disks on the network.
         Generator("netroot", f"{INITRAMFS_TOOLS} open-iscsi iproute2", NETWORK_CONF, drivers=E1000),
         Generator(
