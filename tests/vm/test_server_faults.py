@@ -63,6 +63,7 @@ class Hibernated:
                 time.sleep(0.1)
             for step in steps:
                 step()
+            threading.Event().wait()  # a server dies with the thread that has started it
 
         threading.Thread(target=wait_and_do, daemon=True).start()
 
