@@ -190,7 +190,7 @@ class Guest:
         began = time.monotonic()
         running = self.power_on("resume")
         if typed:
-            running.wait_console(asks)
+            running.wait_console(f"{asks}|{LOADING_OR_COLD}")
             time.sleep(late)
             running.send(f"{typed}\n".encode())
         running.wait_console(LOADING_OR_COLD)
