@@ -39,6 +39,7 @@ install() {
     inst_multiple "$LIB/resume/torpor-resume" "${_files[@]}"
     inst_multiple -o "$LOCATION" mount udevadm
     ! lies_on_a_server || install_network
+    ! mounts_from_a_server || inst_hook netroot 05 "$moddir/torpor-netroot.sh"
     [[ ! -f ${dracutsysrootdir-}/etc/machine-id ]] || inst /etc/machine-id /var/lib/torpor/machine-id
     [[ ${hostonly-} || ! ${torpor_luks-} ]] || _lines=$(lines_of_crypttab)
     [[ ! $_lines ]] || echo "$_lines" >> "$initdir/etc/crypttab"

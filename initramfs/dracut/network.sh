@@ -1,8 +1,10 @@
 #!/bin/bash
-# The network, for a store on a server: sourced by module-setup.sh.
+# A store or a root on a server: sourced by module-setup.sh.
 # shellcheck disable=SC2154 # LIB and LOCATION are set there, the others by dracut
 
 lies_on_a_server() { grep -qs '^resume=s3+' "${dracutsysrootdir-}$LOCATION"; }
+
+mounts_from_a_server() { dracut_module_included nfs || dracut_module_included cifs; }
 
 # Print the modules that bring it up: by systemd, NetworkManager, or else dhclient.
 network_modules() {

@@ -29,7 +29,8 @@ _CONF = "/etc/initramfs-tools"
 _SHARED = "/usr/share/initramfs-tools"
 _CONF_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _CONF_HOOK = "/etc/cryptsetup-initramfs/conf-hook"
-_ORDER = "/scripts/local-premount/ORDER"
+_PREMOUNT = {"local": "/scripts/local-premount", "nfs": "/scripts/nfs-premount"}
+_INITRAMFS_CONF = "/conf/initramfs.conf"
 _TABLE = "/cryptroot/crypttab"
 _ON_THE_ROOT = "/FIXME-initramfs-rootmnt"
 """Before the path of a key file that is not taken along: the root is mounted first."""
@@ -43,9 +44,13 @@ class _InitramfsTools(Generator):
     part = "/usr/share/initramfs-tools/hooks/torpor"
     configuration = "/etc/initramfs-tools/conf.d/torpor"
     add_module = f"add the line {{}} to {_CONF}/modules"
-    marks = ("/scripts/local-premount",)
+    marks = (_PREMOUNT["local"],)
     netroot = iscsi.OPEN_ISCSI
-    texts = (_ORDER[1:], _TABLE[1:])
+    texts = (
+        *(f"{folder[1:]}/ORDER" for folder in _PREMOUNT.values()),
+        _INITRAMFS_CONF[1:],
+        _TABLE[1:],
+    )
 
     def is_used(self, root: Root) -> bool:
         there = (root.exists(path) for path in (_UPDATE, "/usr/sbin/mkinitramfs"))
@@ -62,14 +67,13 @@ class _InitramfsTools(Generator):
         return f"RESUME={target.location.resume}\n" if is_crypt else ""
 
     def order(self, boot: Boot) -> Iterator[Fault]:
-        text = boot.initramfs.text(_ORDER) or ""
-        scripts = re.findall(r"^/scripts/local-premount/(\S+)", text, re.MULTILINE)
+        folder = _premount(boot)
+        text = boot.initramfs.text(f"{folder}/ORDER") or ""
+        scripts = re.findall(rf"^{folder}/(\S+)", text, re.MULTILINE)
         ours = [at for at, name in enumerate(scripts) if "torpor" in name]
         if not ours:
-            message = (
-                f"{boot.path} holds the resumer but does not run it: it is not in {_ORDER[1:]}"
-            )
-            yield Fault(message, REINSTALL)
+            message = f"{boot.path} holds the resumer but does not run it: it is not in"
+            yield Fault(f"{message} {folder[1:]}/ORDER", REINSTALL)
         elif "resume" in scripts[: ours[0]]:
             yield boot.stock_first(REINSTALL)
 
@@ -114,6 +118,18 @@ class _InitramfsTools(Generator):
 
 
 INITRAMFS_TOOLS = _InitramfsTools()
+
+
+def _premount(boot: Boot) -> str:
+    """Return the folder whose scripts run before the root is mounted (init of initramfs-tools)."""
+    configured = boot.initramfs.text(_INITRAMFS_CONF) or ""
+    (*_, script) = ["", *re.findall(r"^BOOT=(\w+)", configured, re.MULTILINE)]
+    for name, value in boot.words:
+        if name == "boot":
+            script = value
+        elif (name, value) == ("root", "/dev/nfs"):
+            script = script or "nfs"
+    return _PREMOUNT.get(script, _PREMOUNT["local"])
 
 
 def _line(value: str) -> str:

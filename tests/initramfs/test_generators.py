@@ -135,6 +135,7 @@ def test_initramfs_tools(system: Path, result: Path, busybox: str, tpm2: str | N
     scripts = [line.split()[0] for line in order.splitlines() if line.startswith("/")]
     ours = scripts.index("/scripts/local-premount/0torpor")
     assert ours < scripts.index("/scripts/local-premount/resume")
+    assert "/scripts/nfs-premount/0torpor" in (tree / "scripts/nfs-premount/ORDER").read_text()
     assert doctor_remarks(system, result / "image") == []
 
 

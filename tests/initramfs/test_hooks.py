@@ -56,6 +56,34 @@ def test_dracut_goes_on_whatever_happens(tmp_path: Path, status: int) -> None:
     assert on_a_copy(tree, tmp_path / "result", "dash", "-c", script) == "ran 0\nstatus 0\n"
 
 
+def test_dracut_never_resumes_once_the_root_is_mounted(tmp_path: Path) -> None:
+    tree = system_with(tmp_path, "echo ran")
+    script = f"mkdir -p /new/proc; NEWROOT=/new; . {DRACUT}/torpor-resume.sh"
+    assert on_a_copy(tree, tmp_path / "result", "dash", "-c", script) == ""
+
+
+@pytest.mark.parametrize(
+    ("netroot", "before", "done"),
+    [
+        ("nfs4:10.0.2.2:/root:port=20490", ":", "ran"),
+        ("nfs", ":", "ran"),
+        ("cifs://server/share", ":", "ran"),
+        ("iscsi:10.0.2.2::::iqn.x:y", ":", ""),
+        ("nbd:10.0.2.2:10809", ":", ""),
+        ("nfs", "mkdir -p /run/torpor; touch /run/torpor/resume", ""),
+        ("nfs", 'systemctl() { echo "$@"; }', "start torpor-resume.service"),
+    ],
+)
+def test_dracut_resumes_before_it_mounts_a_servers_root(
+    tmp_path: Path, netroot: str, before: str, done: str
+) -> None:
+    """Once, and by its service where there is systemd."""
+    tree = system_with(tmp_path, "echo ran; exit 3")
+    script = f'{before}; PATH=/none; netroot="{netroot}"; . {DRACUT}/torpor-netroot.sh; echo "$?"'
+    said = on_a_copy(tree, tmp_path / "result", "/bin/busybox", "sh", "-c", script)
+    assert said.split("\n") == [*filter(None, [done]), "0", ""]
+
+
 @pytest.mark.parametrize(
     ("status", "is_sealing", "stock_runs"),
     [(3, False, True), (7, False, False), (127, False, True), (24, True, False), (7, True, False)],

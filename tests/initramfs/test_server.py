@@ -236,6 +236,7 @@ def test_names_from_systemd_networkd(tmp_path: Path) -> None:
     "hook",
     [
         "/usr/share/initramfs-tools/scripts/local-premount/0torpor",
+        "/usr/share/initramfs-tools/scripts/nfs-premount/0torpor",
         ". /usr/lib/initcpio/hooks/torpor; run_hook",
     ],
 )

@@ -362,3 +362,25 @@ def test_initramfs_that_does_not_know_this_installation(
         assert message.startswith(f"{IMAGE} does not hold this system's machine id")
     else:
         assert (Level.ENABLE, f"torpor enable will rebuild {IMAGE}") in said
+
+
+@pytest.mark.parametrize(
+    ("words", "configured", "is_nfs"),
+    [
+        ("root=/dev/nfs", b"", True),
+        ("boot=nfs", b"", True),
+        ("root=/dev/sda1", b"BOOT=nfs\n", True),
+        ("root=/dev/nfs boot=local", b"", False),
+        ("root=/dev/nfs", b"BOOT=local\n", False),
+        ("root=/dev/sda1", b"# BOOT=nfs\n", False),
+    ],
+)
+def test_initramfs_tools_runs_other_scripts_where_the_root_is_on_nfs(
+    words: str, configured: bytes, *, is_nfs: bool, fake: FakeMachine
+) -> None:
+    fake.replace("/proc/cmdline", "root=/dev/sda1", words)
+    hold(fake, "conf/initramfs.conf", data=b"MODULES=most\n" + configured)
+    said = [finding.message for finding in fake.bad()]
+    assert any("not in scripts/nfs-premount/ORDER" in each for each in said) == is_nfs, said
+    hold(fake, "scripts/nfs-premount/ORDER", data=b'/scripts/nfs-premount/0torpor "$@"\n')
+    assert not any("is not in scripts" in finding.message for finding in fake.bad())

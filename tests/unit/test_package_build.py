@@ -251,7 +251,7 @@ def test_the_rpm_holds_the_layout(built: Path, laid_out: set[str]) -> None:
     ).splitlines()
     files = {name for mode, name in (line.split(" ", 1) for line in listed) if mode[0] != "d"}
     left_out = {name for name in laid_out if name.startswith((INITRAMFS_TOOLS, INITCPIO))}
-    assert len(left_out) == 6
+    assert len(left_out) == 7
     licenses = {name for name in files if name.endswith("/LICENSE")}
     assert files - licenses == laid_out - left_out
     assert run("rpm", "-qp", "--configfiles", built).split() == ["/etc/torpor.conf"]
