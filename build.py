@@ -76,6 +76,8 @@ _TEST = _BENCH | {
     "tpm2": "tpm2-tools",
     "tgtd": "tgt",
     "qemu-nbd": "qemu-utils",
+    "ganesha.nfsd": "nfs-ganesha",
+    "/usr/lib/x86_64-linux-gnu/ganesha/libfsalvfs.so": "nfs-ganesha-vfs",
 }
 PROGRAMS = {
     "frozen": _FREEZE,

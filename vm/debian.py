@@ -40,7 +40,11 @@ WITHOUT = """
     */lib/modules/*/kernel/arch/x86/kvm/*
 """
 DPKG = ("--force-unsafe-io", "--force-confold")
-DRIVERS = "acpi ata block cdrom char input md scsi virtio"
+DRIVERS = """
+    drivers/acpi drivers/ata drivers/block drivers/cdrom drivers/char drivers/input drivers/md
+    drivers/scsi drivers/virtio
+"""
+"""Folders of the kernel's modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,8 @@ class Generator:
     packages: str
     configuration: dict[str, str]
     """Files and what stands in them."""
-    drivers: str = ""
-    """Of further hardware, besides DRIVERS."""
+    modules: str = ""
+    """Folders of further ones, besides DRIVERS."""
 
 
 TPM2 = "tpm2-tools libtss2-tcti-device0"
@@ -90,29 +94,40 @@ SEALING = {
     for name, each in GENERATORS.items()
 }
 """Generators to be tried where the tools for a TPM are."""
-E1000 = "net/ethernet/intel/e1000"
+E1000 = "drivers/net/ethernet/intel/e1000"
 """Of what a machine with a network has."""
 NETWORK_CONF = {
     **INITRAMFS_TOOLS_CONF,
     "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\ne1000\nsd_mod\n",
 }
+NFS = "net/sunrpc net/dns_resolver"
+NFS_CONF = {**NETWORK_CONF, "etc/initramfs-tools/modules": "e1000\nnfs\nnfsv3\n"}
 _IN_DRACUT = "dracut dracut-network iproute2"
 NETWORK = {
     generator.name: generator
     for generator in (
-        Generator("nbd", f"{INITRAMFS_TOOLS} nbd-client iproute2", NETWORK_CONF, drivers=E1000),
+        Generator("nbd", f"{INITRAMFS_TOOLS} nbd-client iproute2", NETWORK_CONF, modules=E1000),
         # Whose initramfs connects disks on the network.
-        Generator("netroot", f"{INITRAMFS_TOOLS} open-iscsi iproute2", NETWORK_CONF, drivers=E1000),
+        Generator("netroot", f"{INITRAMFS_TOOLS} open-iscsi iproute2", NETWORK_CONF, modules=E1000),
         Generator(
-            "initramfs-tools-network", f"{INITRAMFS_TOOLS} iproute2", NETWORK_CONF, drivers=E1000
+            "initramfs-tools-network", f"{INITRAMFS_TOOLS} iproute2", NETWORK_CONF, modules=E1000
         ),
-        Generator("dracut-network", _IN_DRACUT, {DRACUT_FILE: DRACUT_CONF}, drivers=E1000),
+        Generator("dracut-network", _IN_DRACUT, {DRACUT_FILE: DRACUT_CONF}, modules=E1000),
+        # Whose root is on a server, too.
+        Generator(
+            "initramfs-tools-nfs", f"{INITRAMFS_TOOLS} iproute2", NFS_CONF, modules=f"{E1000} {NFS}"
+        ),
+        Generator(
+            "dracut-nfs",
+            f"{_IN_DRACUT} nfs-common",
+            {DRACUT_FILE: DRACUT_CONF},
+            modules=f"{E1000} {NFS}",
+        ),
     )
 }
 """Generators to be tried where there is a network."""
-KINDS = (
-    GENERATORS | SEALING | NETWORK | {"laptop": Generator("laptop", LAPTOP, LAPTOP_CONF, "nvme")}
-)
+_LAPTOP = Generator("laptop", LAPTOP, LAPTOP_CONF, "drivers/nvme")
+KINDS = GENERATORS | SEALING | NETWORK | {"laptop": _LAPTOP}
 """What roots are made for: a generator to be tried, or a laptop."""
 
 
@@ -193,8 +208,8 @@ def _base(generator: Generator, suite: Suite, release: str) -> Path:
     apt = apt_of(suite)
     packages = [f"linux-image-{release}", *generator.packages.split()]
     missing = apt.missing(status, *packages)
-    drivers = f"{DRIVERS} {generator.drivers}".rstrip()
-    parts = [common.parent.name, missing, WITHOUT, drivers, str(generator.configuration)]
+    modules = f"{DRIVERS} {generator.modules}"
+    parts = [common.parent.name, missing, WITHOUT, modules, str(generator.configuration)]
 
     def make(folder: Path) -> None:
         tree = _unpack(common, folder / "tree")
@@ -204,7 +219,7 @@ def _base(generator: Generator, suite: Suite, release: str) -> Path:
         downloaded = apt.download_missing(status, tree / "debs", *packages)
         debs = [f"/debs/{deb.name}" for deb in downloaded]
         # apt has found all; dpkg does not put in order what Pre-Depends asks for.
-        options = [*DPKG, "--force-depends", *_left_out("--", drivers)]
+        options = [*DPKG, "--force-depends", *_left_out("--", modules)]
         in_chroot(tree, "dpkg", "-i", *options, *debs)
         shutil.rmtree(tree / "debs")
         in_chroot(tree, "systemd-machine-id-setup")
@@ -237,10 +252,8 @@ def _common(suite: Suite) -> Path:
     return kept("debian-bases", f"common-{suite.name}-{text_digest(parts)}", make) / "root.tar"
 
 
-def _left_out(prefix: str, drivers: str) -> list[str]:
-    kept = [
-        f"{prefix}path-include=*/lib/modules/*/kernel/drivers/{name}/*" for name in drivers.split()
-    ]
+def _left_out(prefix: str, modules: str) -> list[str]:
+    kept = [f"{prefix}path-include=*/lib/modules/*/kernel/{name}/*" for name in modules.split()]
     return [*(f"{prefix}path-exclude={pattern}" for pattern in WITHOUT.split()), *kept]
 
 
