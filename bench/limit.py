@@ -104,7 +104,7 @@ def verifying(path: str) -> Callable[[], None]:
 
         return work
 
-    works = [new_work(decoder) for decoder in new_decoders(CHUNK_SIZE)[:THREADS]]
+    works = [new_work(decoder) for decoder in new_decoders(CHUNK_SIZE, THREADS)[:THREADS]]
     return partial(in_parallel, works, len(offsets))
 
 
@@ -112,6 +112,7 @@ class Nowhere:
     """A format.sink.Sink that drops all."""
 
     behind = 0
+    threads = THREADS
 
     def write(self, _data: memoryview) -> Wait:
         """See format.sink.Sink."""

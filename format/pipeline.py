@@ -36,8 +36,10 @@ THREADS = _thread_count(
 """Threads that compress or decompress, the one that takes the results among them; the codec and the
 checksum run outside Python's lock."""
 
-DEPTH = THREADS + 2
-"""Jobs begun before the first one's result is taken, and so the buffers that they need."""
+
+def depth(threads: int) -> int:
+    """Return how many jobs are begun before the first one's result is taken: so many buffers."""
+    return threads + 2
 
 
 def prepare_process() -> None:
@@ -164,11 +166,13 @@ def _spread(*, alone: bool) -> Generator[list[int], None, None]:
         _stay_on(allowed)
 
 
-def in_order(jobs: Iterable[Callable[[], T]], *, alone: bool = False) -> Generator[T, None, None]:
-    """Run the jobs on THREADS threads and yield their results in the order of the jobs.
+def in_order(
+    jobs: Iterable[Callable[[], T]], threads: int = THREADS, *, alone: bool = False
+) -> Generator[T, None, None]:
+    """Run the jobs on so many threads and yield their results in the order of the jobs.
 
-    At most DEPTH jobs are under way or waiting to be taken: when job n is drawn from `jobs`, the
-    result of job n - DEPTH has been used up, so DEPTH buffers used in turn are enough.
+    At most D = depth(threads) jobs are under way or waiting to be taken: when job n is drawn from
+    `jobs`, the result of job n - D has been used up, so D buffers used in turn are enough.
     The caller, who draws and uses, does jobs itself rather than wait for one: as many threads as
     processors, none of which has to wait for one.
     The first error of a job is raised in its place. No thread is left when this ends, or is closed.
@@ -176,10 +180,10 @@ def in_order(jobs: Iterable[Callable[[], T]], *, alone: bool = False) -> Generat
     scheduler may leave two of them on one, if these share no cache.
     """
     pending: deque[Job[T]] = deque()
-    with _spread(alone=alone) as others, closing(Threads(THREADS - 1, others)) as threads:
+    with _spread(alone=alone) as others, closing(Threads(threads - 1, others)) as helpers:
         for job in jobs:
-            pending.append(threads.begin(job))
-            if len(pending) == DEPTH:
-                yield threads.help_until(pending.popleft())
+            pending.append(helpers.begin(job))
+            if len(pending) == depth(threads):
+                yield helpers.help_until(pending.popleft())
         while pending:
-            yield threads.help_until(pending.popleft())
+            yield helpers.help_until(pending.popleft())

@@ -18,7 +18,7 @@ from format import PAGE_SIZE, layout, records, whole_pages
 from format.checksum import seed
 from format.chunks import Decoded, Decoder, Place
 from format.first_page import SUPERBLOCK_MAGIC
-from format.pipeline import DEPTH, PageBuffer, in_order
+from format.pipeline import PageBuffer, depth, in_order
 
 if TYPE_CHECKING:
     from format.sealing import ImageKey
@@ -39,6 +39,10 @@ class Source(Protocol):
     def key(self) -> "ImageKey | None":
         """The key of a sealed image, where it is there."""
 
+    @property
+    def threads(self) -> int:
+        """How many may work at what it gives."""
+
     def read(self, offset: int, size: int, buffer: memoryview) -> memoryview:
         """Return the part of `buffer` that `size` bytes from `offset` were read into.
 
@@ -55,9 +59,12 @@ T = TypeVar("T", bound=records.Table)
 R = TypeVar("R")
 
 
-def new_decoders(chunk_size: int, chunks: int = DEPTH) -> list[Decoder]:
-    """Return what an ImageReader needs for so many chunks: all of its big memory."""
-    return [Decoder.of_size(chunk_size) for _ in range(min(chunks, DEPTH))]
+def new_decoders(chunk_size: int, threads: int, chunks: int = records.MAX_CHUNKS) -> list[Decoder]:
+    """Return what an ImageReader needs for so many chunks at most: all of its big memory.
+
+    `threads` is what the source says.
+    """
+    return [Decoder.of_size(chunk_size) for _ in range(min(chunks, depth(threads)))]
 
 
 def read_at(source: Source, offset: int, size: int) -> memoryview:
@@ -109,7 +116,7 @@ class ImageReader:
         end = self._ends[stream.chunk_count - 1] if stream.chunk_count else 0
         with (
             self._source.reading_ahead(first, end),
-            closing(in_order(self._decode_jobs(stream), alone=alone)) as decoded,
+            closing(self._in_order(self._decode_jobs(stream), alone=alone)) as decoded,
         ):
             yield from decoded
 
@@ -126,7 +133,7 @@ class ImageReader:
         """Check the checksums of all chunks of a sealed image; yield the stored bytes of each."""
         for section in self.index.sections:
             self._check_header(section)
-            with closing(in_order(self._jobs(section, self._check_sealed))) as sizes:
+            with closing(self._in_order(self._jobs(section, self._check_sealed))) as sizes:
                 yield from sizes
 
     def stream(self) -> Generator[memoryview, None, None]:
@@ -149,8 +156,14 @@ class ImageReader:
             if section.kind == kind:
                 self._check_header(section)
                 self._refuse_locked()
-                return b"".join(bytes(part.view) for part in in_order(self._decode_jobs(section)))
+                parts = self._in_order(self._decode_jobs(section))
+                return b"".join(bytes(part.view) for part in parts)
         return None
+
+    def _in_order(
+        self, jobs: Iterator[Callable[[], R]], *, alone: bool = False
+    ) -> Generator[R, None, None]:
+        return in_order(jobs, self._source.threads, alone=alone)
 
     def _decode_jobs(self, section: records.Section) -> Iterator[Callable[[], Decoded]]:
         return self._jobs(section, self._decode)
@@ -159,12 +172,13 @@ class ImageReader:
         self, section: records.Section, work: Callable[[Decoder, Place], R]
     ) -> Iterator[Callable[[], R]]:
         chunk_size = self.superblock.chunk_size
-        decoders = self._decoders or new_decoders(chunk_size, section.chunk_count)
+        threads = self._source.threads
+        decoders = self._decoders or new_decoders(chunk_size, threads, section.chunk_count)
         for nth in range(section.chunk_count):
             raw_size = min(chunk_size, section.raw_bytes - nth * chunk_size)
             number = section.first_chunk + nth
             place = Place(number, raw_size, self.index.checksums[number], self.superblock.alignment)
-            yield partial(work, decoders[nth % DEPTH], place)
+            yield partial(work, decoders[nth % depth(threads)], place)
 
     def _decode(self, decoder: Decoder, place: Place) -> Decoded:
         return decoder.decode(self._load(decoder, place), place, self._seed, self._source.key)

@@ -17,5 +17,8 @@ class Sink(Protocol):
     behind: int
     """How many writes it has under way: whoever gives to it needs as many buffers more."""
 
+    threads: int
+    """How many may make what it is given."""
+
     def write(self, pages: memoryview) -> Wait:
         """Append whole pages, aligned to pages; return what to do before they change."""

@@ -12,7 +12,7 @@ from errors import DamagedError, TorporError
 from format import PAGE_SIZE, codec, layout, records
 from format.checksum import seed
 from format.chunks import Encoded, Encoder
-from format.pipeline import DEPTH, PageBuffer, in_order
+from format.pipeline import THREADS, PageBuffer, depth, in_order
 from format.sink import Sink, at_once
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ Fill = Callable[[PageBuffer], int]
 
 
 def new_encoders(
-    chunk_size: int, codec_name: str = codec.DEFAULT, behind: int = 0
+    chunk_size: int, codec_name: str = codec.DEFAULT, behind: int = 0, threads: int = THREADS
 ) -> list[Encoder]:
     """Return what an ImageWriter needs: all of its big memory, got beforehand.
 
-    `behind` is what the sink says.
+    `behind` and `threads` are what the sink says.
     """
-    return [Encoder(chunk_size, codec_name) for _ in range(DEPTH + behind)]
+    return [Encoder(chunk_size, codec_name) for _ in range(depth(threads) + behind)]
 
 
 class ImageWriter:
@@ -115,7 +115,8 @@ class ImageWriter:
         first = len(self._offsets)
         self._append(records.Section(kind, first, 0, 0).build_header(self._seed))
         done = 0
-        with closing(in_order(self._encode_jobs(fill, first), alone=alone)) as encoded:
+        jobs = self._encode_jobs(fill, first)
+        with closing(in_order(jobs, self._sink.threads, alone=alone)) as encoded:
             for chunk in encoded:
                 if len(self._offsets) == records.MAX_CHUNKS:
                     raise TorporError(f"the stream is longer than an image may be, {done} bytes")

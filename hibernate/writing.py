@@ -36,8 +36,9 @@ class Writing:
         """Read what the image says of the machine, too. Raises UnreadableError."""
         self._store = store
         self._sink = store.sink()
-        self._encoders = new_encoders(CHUNK_SIZE, plan.codec, self._sink.behind)
-        self._decoders = new_decoders(CHUNK_SIZE) if plan.verify else []
+        threads = self._sink.threads
+        self._encoders = new_encoders(CHUNK_SIZE, plan.codec, self._sink.behind, threads)
+        self._decoders = new_decoders(CHUNK_SIZE, threads) if plan.verify else []
         self._facts = these_facts().build()
         self.working_set = b""
         """A section of the image; b"" is none."""

@@ -32,6 +32,8 @@ Allocate = Callable[[int], Extents]
 class BlockSource(MarkedSource):
     """A format.reader.Source: what `mark` says of the bytes that lie in `extents` on a device."""
 
+    threads = THREADS
+
     def __init__(
         self, fd: int, name: str, extents: Extents, mark: Mark, key: "ImageKey | None" = None
     ) -> None:
@@ -95,6 +97,7 @@ class BlockSink:
         self._page = page
         self._allocate = allocate
         self.behind = WRITES
+        self.threads = THREADS
         """See format.writer.Sink."""
         self._writers = Threads(WRITES)
         self._begun: deque[Job[None]] = deque()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from errors import Attempt, StoreRefusedError, TorporError, UnreadableError, cannot
 from format import PAGE_SIZE
 from format.layout import SUPERBLOCK_SIZE
+from format.pipeline import THREADS
 from format.reader import Source, read_superblock
 from format.reader import read_at as read_image
 from format.sink import Wait, at_once
@@ -40,6 +41,7 @@ class FileSource:
     """A format.reader.Source: the whole of an ordinary file."""
 
     image_uuid = None
+    threads = THREADS
 
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
@@ -61,6 +63,7 @@ class FileSink:
     """A format.writer.Sink that appends to an open descriptor."""
 
     behind = 0
+    threads = THREADS
 
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd

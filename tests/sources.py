@@ -13,7 +13,7 @@ from uuid import UUID
 from errors import IncompleteError, TorporError
 from format.codec import DEFAULT
 from format.mark import Mark
-from format.pipeline import PageBuffer
+from format.pipeline import THREADS, PageBuffer
 from format.reader import ImageReader
 from format.records import Identity, Superblock
 from format.sealing import ImageKey
@@ -35,6 +35,8 @@ IDENTITY = Identity(
 
 class MemorySource:
     """A format.reader.Source in memory, which may give an image's UUID as a mark does."""
+
+    threads = THREADS
 
     def __init__(
         self, data: bytes, image_uuid: UUID | None = None, key: ImageKey | None = None
@@ -63,6 +65,7 @@ class MemorySink:
     """A format.sink.Sink in memory."""
 
     behind = 0
+    threads = THREADS
 
     def __init__(self) -> None:
         self.data = bytearray()

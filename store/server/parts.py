@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from format.layout import SUPERBLOCK_SIZE
+from format.pipeline import THREADS as THREADS_THERE
 
 SIZE = 8 << 20
 """Bytes of a part. A smaller one is quicker put again; a server counts and bills each request."""
@@ -12,6 +13,10 @@ BEGIN = SUPERBLOCK_SIZE
 
 CONNECTIONS = 4
 """What a save or a load has at once."""
+
+THREADS = min(THREADS_THERE, 2)
+"""Those that work at the chunks: each takes 5 MiB, beside 40 for parts, and two pack more than a
+line of 5 Gbit/s carries away."""
 
 
 def key_of(image_uuid: UUID, number: int) -> str:

@@ -29,6 +29,7 @@ class PartSink:
     """
 
     behind = 0
+    threads = parts.THREADS
 
     def __init__(self, client: Client, head: Head) -> None:
         self._head = head

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from errors import IncompleteError, NoObjectError
 from format.mark import Mark
-from format.pipeline import THREADS, Job, PageBuffer, Threads
+from format.pipeline import Job, PageBuffer, Threads
 from s3.client import Client
 from store.protocol import MarkedSource
 from store.server import parts
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 PIECE = parts.SIZE
 """Bytes of a request of what is read ahead: a whole part, since servers count and bill requests."""
 
-_PIECES = parts.CONNECTIONS + 1 + THREADS // 8
+_PIECES = parts.CONNECTIONS + 1
 """How many are in memory: one is used up while others are on their way."""
 
 
 class PartSource(MarkedSource):
     """A format.reader.Source: the image that `mark` says is there."""
+
+    threads = parts.THREADS
 
     def __init__(
         self, client: Client, name: str, mark: Mark, superblock: bytes, key: "ImageKey | None"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from errors import DamagedError, TorporError
 from format import checksum, codec, layout, pipeline, whole_pages
 from format.chunks import Decoded, Decoder, Encoder, Place
-from format.pipeline import DEPTH, PageBuffer, in_order
+from format.pipeline import THREADS, PageBuffer, depth, in_order
 from format.reader import ImageReader
 from format.records import MAX_CHUNKS
 from format.writer import ImageWriter, new_encoders
@@ -100,18 +100,22 @@ def test_good_chunks_before_a_bad_one_are_seen_and_none_after() -> None:
     assert not list(stream)
 
 
-def test_jobs_are_drawn_when_their_buffers_are_free() -> None:
-    """Job n is not drawn before the result of job n - DEPTH was used."""
+DEPTH = depth(THREADS)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_jobs_are_drawn_when_their_buffers_are_free(threads: int) -> None:
+    """Job n is not drawn before the result of job n - depth(threads) was used."""
     used: list[int] = []
     drawn_early: list[int] = []
 
     def jobs() -> Iterator[Callable[[], int]]:
         for number in range(40):
-            if number >= DEPTH and number - DEPTH not in used:
+            if number >= depth(threads) and number - depth(threads) not in used:
                 drawn_early.append(number)
             yield partial(int, number)
 
-    for result in in_order(jobs()):
+    for result in in_order(jobs(), threads):
         used.append(result)  # noqa: PERF402 - each is used before the next is asked for
     assert used == list(range(40))
     assert not drawn_early
@@ -263,13 +267,12 @@ def test_error_comes_in_its_place(bad: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_any_number_of_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one processor there is no thread but the caller's."""
-    monkeypatch.setattr(pipeline, "THREADS", threads)
+def test_any_number_of_threads(threads: int) -> None:
+    """With one there is none but the caller's."""
     before = threading.active_count()
     begun: list[int] = []
     most = 0
-    for number, result in enumerate(in_order(jobs(30, -1, begun))):
+    for number, result in enumerate(in_order(jobs(30, -1, begun), threads)):
         assert number == result
         most = max(most, threading.active_count() - before)
     assert (sorted(begun), most) == (list(range(30)), threads - 1)

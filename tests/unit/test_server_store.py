@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from errors import ConflictError, DamagedError, DeviceNotFoundError, ForeignError, StoreRefusedError
-from format import pipeline, reader
 from format.mark import Mark, MarkState
 from format.pipeline import CHUNK_SIZE, PageBuffer
 from format.reader import ImageReader
@@ -275,9 +274,7 @@ def test_many_readers_end_when_one_fails(
 ) -> None:
     """Those that wait for what is not begun yet, since nobody takes what is before it."""
     mark = write(client, stream_of(4 * parts.SIZE))
-    monkeypatch.setattr(pipeline, "THREADS", 12)
-    for module in (pipeline, reader):
-        monkeypatch.setattr(module, "DEPTH", 14)
+    monkeypatch.setattr(source.PartSource, "threads", 12)
     monkeypatch.setattr(source, "PIECE", CHUNK_SIZE // 2)
     image = ImageReader(opened(client).image())
     with client.connection() as connection:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from errors import AbortedError, DamagedError, IncompleteError, NoSpaceError, UnreadableError
 from format.mark import Extents, Mark, MarkState, build_map, read_map
-from format.pipeline import DEPTH
+from format.pipeline import THREADS, depth
 from format.reader import ImageReader, read_at
 from store import blocks
 from store.blocks import BlockSink, BlockSource
@@ -149,7 +149,9 @@ def test_error_of_any_write_ends_the_image(
     with pytest.raises(UnreadableError, match=r"^cannot write .* at byte \d+: "):
         image_to(store.sink(), noise(110 * PAGE))
     assert not synced
-    assert next(calls) <= first + DEPTH + blocks.WRITES, "one for each chunk that was there"
+    assert next(calls) <= first + depth(THREADS) + blocks.WRITES, (
+        "one for each chunk that was there"
+    )
 
 
 def test_no_room_in_the_middle_leaves_no_thread(store: Scattered) -> None:
