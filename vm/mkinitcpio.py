@@ -16,6 +16,7 @@ _GENERATOR = "/var/tmp/mkinitcpio"
 _MADE = "initrd.img-mkinitcpio"
 _MAKE = (
     f"bash {_GENERATOR} {_GENERATOR}.tree base {HOOK}"
+    f" && cp /lib/klibc-*.so {_GENERATOR}.tree/lib"  # for its ipconfig, if the hook takes that
     f" && cd {_GENERATOR}.tree && find . | cpio --quiet -o -H newc >/boot/{_MADE}"
 )
 
@@ -44,7 +45,7 @@ class MkinitcpioGuest(Guest):
         for folder in ("/dev", "/run", "/sys", "/new_root"):
             tree.folder(folder)
         tree.file("/init", SCRIPTS / "mkinitcpio-init.sh", executable=True)
-        modules = guest_modules(self.installed.kernel)
+        modules = guest_modules(self.installed.kernel, ["e1000"] if self.network else [])
         for name, contents in modules.items():
             tree.file(f"/modules/{name}.ko", contents)
         tree.file("/modules/order", "".join(f"{name}\n" for name in modules).encode())

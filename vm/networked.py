@@ -12,6 +12,10 @@ _UP = (
 )
 
 
+IPCONFIG = "install -D /usr/lib/klibc/bin/ipconfig /usr/lib/initcpio/ipconfig"
+"""A command for the guest: klibc's, which that of mkinitcpio-nfs-utils was made from."""
+
+
 def bring_up(guest: Guest) -> None:
     """Do what a daemon of the guest would do, which has none: after each boot."""
     guest.run(_UP)

@@ -17,6 +17,9 @@ ANSWERS = {ASKS_PASSPHRASE: PASSPHRASE, ASKS_PIN: PIN}
 LATE_SECONDS = 2.0
 LIMIT_SECONDS = 1500.0
 
+WAITS = "torpor.timeout=60"
+"""On the kernel command line: how long a boot waits for a server."""
+
 MachineKind = tuple[str, str, str]
 """Generator, one of vm.debian.SEALING or NETWORK; suite; series of the kernel."""
 
@@ -49,16 +52,20 @@ def on_server(kind: MachineKind, guests: Guests, server: S3Server) -> tuple[Gues
     """Return a guest that runs and has its store on the server, and the URL of that."""
     generator, suite, series = kind
     guest = guests.make(generator, series, suite=suite)
-    guest.network, guest.limit = True, LIMIT_SECONDS
-    guest.append = "torpor.timeout=60"
+    guest.network, guest.limit, guest.append = True, LIMIT_SECONDS, WAITS
     guest.boot()
+    return guest, move_to_server(guest, server)
+
+
+def move_to_server(guest: Guest, server: S3Server) -> str:
+    """Have the store of a guest that runs on the server; return its URL."""
     bring_up(guest)
     give_credentials(guest, server)
     url = url_of(server, guest.folder.parent.name)
     said = seal(guest, "passphrase", store=f"{url} --credentials {CREDENTIALS}")
     assert "does not hold" not in said, said
     bring_up(guest)
-    return guest, url
+    return url
 
 
 def resume(guest: Guest, asks: str = "") -> None:

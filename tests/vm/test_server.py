@@ -5,10 +5,20 @@ import pytest
 from tests.conftest import HIBERNATED
 from tests.vm.conftest import Guests, Recorder
 from tests.vm.cuts import refusals
-from tests.vm.sealed_lives import ASKS_PASSPHRASE, MachineKind, on_server, resume
+from tests.vm.sealed_lives import (
+    ASKS_PASSPHRASE,
+    LIMIT_SECONDS,
+    WAITS,
+    MachineKind,
+    move_to_server,
+    on_server,
+    resume,
+)
+from tests.vm.test_sealed_mkinitcpio import STAND_IN
 from tests.vm.whole_lives import hibernated_row
 from vm.lives import Guest, GuestError
-from vm.networked import is_empty, nothing_is_left
+from vm.mkinitcpio import RUNS_HOOK, MkinitcpioGuest
+from vm.networked import IPCONFIG, is_empty, nothing_is_left
 from vm.s3_server import S3Server
 
 MOST_MIB, STEP_MIB = 336, 16
@@ -35,6 +45,29 @@ def test_hibernates_and_resumes(
     record_property(HIBERNATED, row)
     nothing_is_left(guest, url)
     goes_on_without(guest, s3_server)
+
+
+def test_with_mkinitcpio(guests: Guests, s3_server: S3Server, record_property: Recorder) -> None:
+    """Its stand-in runs our hook, with klibc's ipconfig."""
+    plain = guests.make("initramfs-tools-network", "6.1", suite="12")
+    guest = MkinitcpioGuest(
+        plain.installed,
+        plain.folder,
+        append=WAITS,
+        limit=LIMIT_SECONDS,
+        network=True,
+        stand_in=STAND_IN,
+    )
+    guests.made.append(guest)
+    guest.boot()
+    guest.run(IPCONFIG)
+    url = move_to_server(guest, s3_server)
+    assert RUNS_HOOK in guest.console
+    guest.hibernate()
+    resume(guest, ASKS_PASSPHRASE)
+    row = hibernated_row(guest, "12", "mkinitcpio", "S3 server, sealed", dict(guest.seconds))
+    record_property(HIBERNATED, row)
+    nothing_is_left(guest, url)
 
 
 def test_with_little_memory(guests: Guests, s3_server: S3Server) -> None:

@@ -10,13 +10,13 @@ from tests.vm.conftest import Guests, Recorder
 from tests.vm.sealed_lives import (
     ASKS_PASSPHRASE,
     LIMIT_SECONDS,
+    WAITS,
     MachineKind,
     boot_cold,
     resume,
     seal,
 )
 from tests.vm.whole_lives import hibernated_row
-from vm.debian import installed
 from vm.diskless import Diskless, NfsRoot
 from vm.iscsi import IscsiTarget
 from vm.networked import CREDENTIALS, give_credentials, nothing_is_left, url_of
@@ -24,14 +24,13 @@ from vm.s3_server import S3Server
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
-WAITS = "torpor.timeout=60"
 ON_NFS: list[MachineKind] = [("dracut-nfs", "13", "6.12"), ("initramfs-tools-nfs", "12", "6.1")]
 
 
 @pytest.fixture
 def on_iscsi(guests: Guests, tmp_path: Path) -> Iterator[Diskless]:
-    root = installed("netroot", "12", "6.1", guests.package)
-    made = Diskless(root, tmp_path / "diskless", limit=LIMIT_SECONDS, network=True)
+    plain = guests.make("netroot", "6.1", suite="12")
+    made = Diskless(plain.installed, plain.folder, limit=LIMIT_SECONDS, network=True)
     guests.made.append(made)
     with IscsiTarget(tmp_path, made.root) as target:
         made.append = f"root=/dev/sda {WAITS} {target.kernel_words}"
@@ -49,15 +48,11 @@ def test_with_its_root_on_iscsi(
 
 @pytest.mark.parametrize("kind", ON_NFS, ids="-".join)
 def test_with_its_root_on_nfs(
-    kind: MachineKind,
-    guests: Guests,
-    tmp_path: Path,
-    s3_server: S3Server,
-    record_property: Recorder,
+    kind: MachineKind, guests: Guests, s3_server: S3Server, record_property: Recorder
 ) -> None:
     generator, suite, series = kind
-    root = installed(generator, suite, series, guests.package)
-    guest = NfsRoot(root, tmp_path / "diskless", limit=LIMIT_SECONDS, network=True)
+    plain = guests.make(generator, series, suite=suite)
+    guest = NfsRoot(plain.installed, plain.folder, limit=LIMIT_SECONDS, network=True)
     guests.made.append(guest)
     words = guest.server.words[generator.removesuffix("-nfs")]
     guest.append = f"{words} {WAITS} net.ifnames=0"
