@@ -44,12 +44,13 @@ class NfsServer:
     def words(self) -> dict[str, str]:
         """What the kernel command line says of a root there, for each generator.
 
-        dracut mounts it by NFS 4.2. Of initramfs-tools, klibc's nfsmount knows NFS 3.
+        dracut mounts it by NFS 4.1, as nfs-ganesha 4 answers no READ_PLUS, which Linux 6.12 sends
+        in 4.2. Of initramfs-tools, klibc's nfsmount knows NFS 3.
         """
         options = f"port={self.port},mountport={self.mount_port},v3,tcp"
         share = f"{FROM_A_GUEST}:{self._folder}"
         return {
-            "dracut": f"root=nfs4:{FROM_A_GUEST}:/root:port={self.port},vers=4.2 ip=dhcp",
+            "dracut": f"root=nfs4:{FROM_A_GUEST}:/root:port={self.port},vers=4.1 ip=dhcp",
             "initramfs-tools": f"root=/dev/nfs nfsroot={share},{options} ip=dhcp",
         }
 
