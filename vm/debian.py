@@ -101,6 +101,7 @@ NETWORK_CONF = {
     "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\ne1000\nsd_mod\n",
 }
 NFS = "net/sunrpc net/dns_resolver"
+NVME = "drivers/nvme"
 NFS_CONF = {**NETWORK_CONF, "etc/initramfs-tools/modules": "e1000\nnfs\nnfsv3\n"}
 _IN_DRACUT = "dracut dracut-network iproute2"
 NETWORK = {
@@ -113,6 +114,16 @@ NETWORK = {
             "initramfs-tools-network", f"{INITRAMFS_TOOLS} iproute2", NETWORK_CONF, modules=E1000
         ),
         Generator("dracut-network", _IN_DRACUT, {DRACUT_FILE: DRACUT_CONF}, modules=E1000),
+        # That serves disks by NVMe over TCP, and whose initramfs connects them.
+        Generator(
+            "nvme-target", f"{INITRAMFS_TOOLS} iproute2", NETWORK_CONF, modules=f"{E1000} {NVME}"
+        ),
+        Generator(
+            "dracut-nvme",
+            f"{_IN_DRACUT} nvme-cli jq",
+            {DRACUT_FILE: DRACUT_CONF},
+            modules=f"{E1000} {NVME}",
+        ),
         # Whose root is on a server, too.
         Generator(
             "initramfs-tools-nfs", f"{INITRAMFS_TOOLS} iproute2", NFS_CONF, modules=f"{E1000} {NFS}"
@@ -126,7 +137,7 @@ NETWORK = {
     )
 }
 """Generators to be tried where there is a network."""
-_LAPTOP = Generator("laptop", LAPTOP, LAPTOP_CONF, "drivers/nvme")
+_LAPTOP = Generator("laptop", LAPTOP, LAPTOP_CONF, NVME)
 KINDS = GENERATORS | SEALING | NETWORK | {"laptop": _LAPTOP}
 """What roots are made for: a generator to be tried, or a laptop."""
 

@@ -82,6 +82,7 @@ class Guest:
     limit: float = LIMIT_SECONDS
     tpm: Tpm | None = None
     network: bool = False
+    cable: str = ""
     clock_days: int = 0
     seconds: list[tuple[str, float]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
@@ -147,6 +148,7 @@ class Guest:
             channel=True,
             tpm=self.tpm,
             network=self.network,
+            cable=self.cable,
             clock_days=self.clock_days,
             emulation=EMULATION_WITH_AES if self._seals else EMULATION,
         )

@@ -113,9 +113,11 @@ class Machine(Off):
     is in MiB; `append` is added to the kernel's command line. With `channel`, ttyS1 is also for
     RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
     stuck after some 300 bytes. A `stick` appears as sda, by USB. With `network` a
-    card (e1000), NETWORK_CARD to the monitor, leads to the host's loopback, at 10.0.2.2. The clock
-    may be so many `clock_days` ahead. Two machines that differ in their `number` have another UUID
-    and another address on the network. `emulation`: see vm.accel.
+    card (e1000), NETWORK_CARD to the monitor, leads to the host's loopback, at 10.0.2.2. A `cable`
+    leads from another card to one other machine: one of them has "listen=ADDRESS:PORT", the other
+    "connect=" (QEMU's socket network). The clock may be so many `clock_days` ahead. Two machines
+    that differ in their `number` have another UUID and another address on the network.
+    `emulation`: see vm.accel.
     """
 
     kernel: Kernel
@@ -130,6 +132,7 @@ class Machine(Off):
     stick: Path | None = None
     tpm: Tpm | None = None
     network: bool = False
+    cable: str = ""
     clock_days: int = 0
     number: int = 0
     emulation: tuple[str, ...] = EMULATION
@@ -159,6 +162,9 @@ class Machine(Off):
         if self.network:
             card = f"user,model=e1000,id={NETWORK_CARD},mac=52:54:00:12:34:{self.number:02x}"
             command += ["-nic", card, "-uuid", str(UUID(int=self.number))]
+        if self.cable:
+            end = 1 if self.cable.startswith("listen") else 2
+            command += ["-nic", f"socket,model=e1000,mac=52:54:00:12:35:{end:02x},{self.cable}"]
         if self.clock_days:
             clock = datetime.now(UTC) + timedelta(days=self.clock_days)
             command += ["-rtc", f"base={clock:%Y-%m-%dT%H:%M:%S}"]
