@@ -223,6 +223,7 @@ class RunningMachine:
                 pass_fds=inherited,
             )
         self._answers = self._monitor.makefile("rb")
+        self._asking = threading.Lock()
         self._greeted = False
 
     def __enter__(self) -> Self:
@@ -294,13 +295,17 @@ class RunningMachine:
             raise self._too_late("said nothing more on ttyS1") from None
 
     def monitor(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 - any JSON
-        """Send a command of the QEMU Machine Protocol and return its answer.
+        """Send a command of the QEMU Machine Protocol and return its answer; from any thread.
 
         Raises MachineError if QEMU refuses it, or is off.
         """
-        if not self._greeted:
-            self._greeted = True
-            self.monitor("qmp_capabilities")
+        with self._asking:
+            if not self._greeted:
+                self._greeted = True
+                self._ask("qmp_capabilities", {})
+            return self._ask(command, arguments)
+
+    def _ask(self, command: str, arguments: dict[str, object]) -> Any:  # noqa: ANN401 - any JSON
         request = {"execute": command, "arguments": arguments}
         self._monitor.settimeout(max(self._left(), POLL_SECONDS))
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
