@@ -44,8 +44,8 @@ class MachineTimeoutError(MachineError):
 class Result:
     """What is left of a machine that went off.
 
-    `status` is the exit status of the scenario, None if the machine went off before it ended: it
-    hibernated or lost power. `report` has the lines the guest wrote to ttyS1.
+    `status` is the exit status of the scenario, None if the machine went off before that:
+    hibernated or without power. `report` has the lines the guest wrote to ttyS1.
     """
 
     status: int | None
@@ -107,17 +107,15 @@ class Off(Protocol):
 class Machine(Off):
     """A machine that is off. Its disks appear as vda, vdb, …, the first one as the root.
 
-    A disk that is a socket is one that speaks NBD there (vm/lossy.py).
-
-    The console goes to the file `log`, the report beside it with the suffix `.report`; `memory`
-    is in MiB; `append` is added to the kernel's command line. With `channel`, ttyS1 is also for
-    RunningMachine.read and write, and somebody has to read: a guest that nobody listens to is
-    stuck after some 300 bytes. A `stick` appears as sda, by USB. With `network` a
-    card (e1000), NETWORK_CARD to the monitor, leads to the host's loopback, at 10.0.2.2. A `cable`
-    leads from another card to one other machine: one of them has "listen=ADDRESS:PORT", the other
-    "connect=" (QEMU's socket network). The clock may be so many `clock_days` ahead. Two machines
-    that differ in their `number` have another UUID and another address on the network.
-    `emulation`: see vm.accel.
+    A disk that is a socket is one that speaks NBD there (vm/lossy.py). The console goes to the file
+    `log`, the report beside it with the suffix `.report`; `memory` is in MiB; `append` is added to
+    the kernel's command line. With `channel`, ttyS1 is also for RunningMachine.read and write, and
+    somebody has to read: a guest that nobody listens to is stuck after some 300 bytes. A `stick`
+    appears as sda, by USB. With `network` a card (e1000), NETWORK_CARD to the monitor, leads to the
+    host's loopback, at 10.0.2.2. A `cable` leads from another card to one other machine,
+    "listen=ADDRESS:PORT" here and "connect=" there. The clock is `clock_days` ahead. Two machines
+    that differ in their `number` have another UUID and another address on the network. `emulation`:
+    see vm.accel.
     """
 
     kernel: Kernel
