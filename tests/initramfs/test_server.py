@@ -173,9 +173,20 @@ def test_with_an_address_of_the_command_line_it_stays_up(tmp_path: Path) -> None
     assert said == ["ip=:::::eth0:dhcp", "nameserver 10.0.2.3", "net-eth0.conf"]
 
 
-def test_what_others_brought_up_is_theirs(tmp_path: Path) -> None:
-    before = "touch /run/net-eth7.conf"
-    assert up_and_down(system(tmp_path), tmp_path, before=before) == ["net-eth7.conf"]
+@pytest.mark.parametrize(
+    ("before", "names"),
+    [
+        ("touch /run/net-eth7.conf", []),
+        ("echo IPV4DNS0=9.9.9.9 >/run/net-eth7.conf", ["nameserver 9.9.9.9"]),
+        (
+            "echo nameserver 8.8.8.8 >/etc/resolv.conf; echo IPV4DNS0=9.9.9.9 >/run/net-eth7.conf",
+            ["nameserver 8.8.8.8"],
+        ),
+    ],
+)
+def test_what_others_brought_up_is_theirs(tmp_path: Path, before: str, names: list[str]) -> None:
+    """As for a root on NFS; initramfs-tools itself leaves out the names of that."""
+    assert up_and_down(system(tmp_path), tmp_path, before=before) == [*names, "net-eth7.conf"]
 
 
 REAL = """

@@ -33,7 +33,7 @@ class Hibernated:
     def __init__(self, guest: Guest, server: S3Server, authority: Authority, folder: Path) -> None:
         """Keep copies of both. The guest is off."""
         self.guest, self.server, self.authority = guest, server, authority
-        self.right = server.certificate, server.access_key
+        self._access_key = server.access_key
         self._root = copy_disk(guest.root, folder / "root.img")
         self._data = folder / "data"
         server.stop()
@@ -46,7 +46,7 @@ class Hibernated:
         copy_disk(self._root, self.guest.root)
         shutil.rmtree(self.server.folder / "data")
         shutil.copytree(self._data, self.server.folder / "data")
-        self.server.certificate, self.server.access_key = self.right
+        self.server.access_key = self._access_key
         self.guest.clock_days = 0
 
     def start(self, *names: str, ends: float = DAYS) -> None:
