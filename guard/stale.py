@@ -1,5 +1,6 @@
 """Whether a boot that has gone on has made an image worthless."""
 
+import os
 from contextlib import suppress
 
 from errors import ChangedError, DamagedError
@@ -12,6 +13,9 @@ from linux.mounts import MountTable, file_systems, open_mount, read_mounts
 from linux.open_file import OpenFile
 from store.locate import node_of_number
 from store.protocol import Slot
+
+_SERVED = ("9p", "ceph", "cifs", "nfs", "nfs4", "smb3", "virtiofs")
+"""File systems that a machine may have its root on, and that lie on another one."""
 
 
 def why_stale(slot: Slot) -> str:
@@ -30,7 +34,14 @@ def why_stale(slot: Slot) -> str:
         compare(guard, lambda: False)
     except (ChangedError, DamagedError) as error:
         return str(error)
+    if _writes_to_a_server():
+        return "this boot writes to its root, which is on a server: nothing there can be compared"
     return ""
+
+
+def _writes_to_a_server() -> bool:
+    types = [mount.fs_type for mount in read_mounts() if mount.mount_point == "/"]
+    return bool(types) and types[-1] in _SERVED and os.access("/", os.W_OK)
 
 
 def _write_out(guard: list[GuardEntry]) -> None:

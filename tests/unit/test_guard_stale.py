@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from format.tables import GuardEntry
+from guard import stale
 from guard.device import Device, new_buffer
 from guard.kinds import KINDS, recognize
 from guard.layers import describe
 from guard.stale import why_stale
+from linux.mounts import Mount
 from linux.root import HOST
 from store.header import read_header
 from tests.forge import PAGE, header_page
@@ -51,6 +53,22 @@ def reason(image: Path) -> str:
 def test_what_was_written_counts_at_once(image: Path, mounted: Mounted) -> None:
     (mounted.folder / "written").write_bytes(b"by this boot")
     assert "has changed since the image was made" in reason(image)
+
+
+@pytest.mark.parametrize(
+    ("fs_type", "is_stale"), [("nfs4", True), ("cifs", True), ("ext4", False), ("overlay", False)]
+)
+def test_a_root_on_a_server_is_changed_unseen(
+    fs_type: str, is_stale: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "swap"
+    path.write_bytes(header_page(64) + bytes(63 * PAGE))
+    put_image(path, bytes(PAGE), [(1, 63)], Made(guard=[]))
+    mounts = [Mount(1, "0:1", "/", "rootfs", "none"), Mount(2, "0:44", "/", fs_type, "server:/x")]
+    monkeypatch.setattr(stale, "read_mounts", lambda: mounts)
+    assert bool(reason(path)) == is_stale
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert reason(path) == ""
 
 
 @on("btrfs")

@@ -85,3 +85,4 @@ def wake_up_elsewhere(guest: Diskless, url: str, suite: str, record_property: Re
     guest.memory += 256
     assert "memory" in boot_cold(guest)
     assert ASKS_PASSPHRASE not in guest.console
+    nothing_is_left(guest, url)  # this boot writes to the root
