@@ -90,6 +90,8 @@ class Guest:
     _unread: bytes = b""
     _token: str = ""
     _before: tuple[Life, RootState] | None = None
+    _hibernating: str = ""
+    """Token of what hibernated it last, and returns in each life that resumes from there."""
 
     def __post_init__(self) -> None:
         """Make the root disk of its own."""
@@ -178,7 +180,7 @@ class Guest:
                 raise GuestError(f"{command}: did not hibernate: {self._answer()}{self._ending()}")
         self.off()
         self._took("hibernate", began)
-        self._before = before
+        self._before, self._hibernating = before, self._token
 
     def resume(self, typed: str = "", asks: str = ASKS, late: float = LATE_SECONDS) -> float:
         """Power on and wait until what hibernated the guest returns; return the seconds.
@@ -201,6 +203,7 @@ class Guest:
             raise GuestError(f"{written} pages of the root were written{self._ending()}")
         running.monitor("cont")
         before.unlink()
+        self._token = self._hibernating
         answer = self._answer()
         if answer.status != 0:
             raise GuestError(f"hibernating: exit status {answer.status}\n{answer.output}")
