@@ -102,7 +102,11 @@ NETWORK_CONF = {
 }
 NFS = "net/sunrpc net/dns_resolver"
 NVME = "drivers/nvme"
-NFS_CONF = {**NETWORK_CONF, "etc/initramfs-tools/modules": "e1000\nnfs\nnfsv3\n"}
+NFS_CONF = {
+    **NETWORK_CONF,
+    "etc/initramfs-tools/modules": "e1000\nnfs\nnfsv4\n",
+    "etc/initramfs-tools/hooks/nfsmount": (SCRIPTS / "nfsmount-hook.sh").read_text(),
+}
 _IN_DRACUT = "dracut dracut-network iproute2"
 NETWORK = {
     generator.name: generator
@@ -126,7 +130,10 @@ NETWORK = {
         ),
         # Whose root is on a server, too.
         Generator(
-            "initramfs-tools-nfs", f"{INITRAMFS_TOOLS} iproute2", NFS_CONF, modules=f"{E1000} {NFS}"
+            "initramfs-tools-nfs",
+            f"{INITRAMFS_TOOLS} iproute2 nfs-common",
+            NFS_CONF,
+            modules=f"{E1000} {NFS}",
         ),
         Generator(
             "dracut-nfs",
@@ -227,6 +234,7 @@ def _base(generator: Generator, suite: Suite, release: str) -> Path:
         for name, text in generator.configuration.items():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_text(text)
+            (tree / name).chmod(0o755 if text.startswith("#!") else 0o644)
         downloaded = apt.download_missing(status, tree / "debs", *packages)
         debs = [f"/debs/{deb.name}" for deb in downloaded]
         # apt has found all; dpkg does not put in order what Pre-Depends asks for.

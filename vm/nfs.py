@@ -13,7 +13,7 @@ _SCRIPT = Path(__file__).with_suffix(".sh")
 _UP_SECONDS = 30.0
 _CONFIGURATION = """
 NFS_CORE_PARAM {{
-    Protocols = 3, 4; NFS_Port = {port}; MNT_Port = {mount_port}; Bind_addr = {host};
+    Protocols = 4; NFS_Port = {port}; Bind_addr = {host};
     Enable_NLM = false; Enable_RQUOTA = false;
 }}
 NFSv4 {{ Graceless = true; RecoveryRoot = {folder}.state; Only_Numeric_Owners = true; }}
@@ -27,9 +27,9 @@ EXPORT {{
 
 
 class NfsServer:
-    """nfs-ganesha, which serves the files of an ext4 image by NFS 3 and 4 as long as it is on.
+    """nfs-ganesha, which serves the files of an ext4 image by NFS 4 as long as it is on.
 
-    It keeps its ports and its clients' file handles. It dies as a server does whose power is cut,
+    It keeps its port and its clients' file handles. It dies as a server does whose power is cut,
     and the image can be looked at then. It takes root, for the mount.
     """
 
@@ -37,56 +37,49 @@ class NfsServer:
         """`folder` is where it works."""
         self._image = image
         self._folder = folder / "nfs"
-        self.port, self.mount_port = free_ports(2)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        (self.port,) = free_ports(1)
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def words(self) -> dict[str, str]:
         """What the kernel command line says of a root there, for each generator.
 
-        dracut mounts it by NFS 4.1, as nfs-ganesha 4 answers no READ_PLUS, which Linux 6.12 sends
-        in 4.2. Of initramfs-tools, klibc's nfsmount knows NFS 3.
+        Of NFS 4.1: in 4.2, Linux 6.12 reads by READ_PLUS, which nfs-ganesha 4 does not answer.
         """
-        options = f"port={self.port},mountport={self.mount_port},v3,tcp"
-        share = f"{FROM_A_GUEST}:{self._folder}"
+        options = f"port={self.port},vers=4.1"
         return {
-            "dracut": f"root=nfs4:{FROM_A_GUEST}:/root:port={self.port},vers=4.1 ip=dhcp",
-            "initramfs-tools": f"root=/dev/nfs nfsroot={share},{options} ip=dhcp",
+            "dracut": f"root=nfs4:{FROM_A_GUEST}:/root:{options} ip=dhcp",
+            "initramfs-tools": f"root=/dev/nfs nfsroot={FROM_A_GUEST}:/root,{options} ip=dhcp",
         }
 
     def start(self) -> None:
         """Start it, unless it is on; once this returns, it answers. Raises HostError."""
-        if self._processes:
+        if self._process is not None:
             return
-        for kind in ("", ".state", ".run"):
+        for kind in ("", ".state"):
             self._beside(kind).mkdir(parents=True, exist_ok=True)
-        self._beside(".run/rpcbind.sock").unlink(missing_ok=True)
-        ports = {"port": self.port, "mount_port": self.mount_port}
-        text = _CONFIGURATION.format(host=HOST, folder=self._folder, **ports)
+        text = _CONFIGURATION.format(host=HOST, folder=self._folder, port=self.port)
         self._beside(".conf").write_text(text)
-        self._run("unshare", "--mount", "--net", _SCRIPT, self._folder, "names")
-        serve = ("serve", self._image, self._beside(".conf"))
-        self._run("unshare", "--mount", _SCRIPT, self._folder, *serve)
-        self._wait_until_up()
+        words = ["unshare", "--mount", _SCRIPT, self._image, self._folder, self._beside(".conf")]
+        with self._beside(".out").open("ab") as out:
+            self._process = subprocess.Popen(
+                list(map(str, words)), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+        self._wait_until_up(self._process)
 
     def stop(self) -> None:
         """Cut its power, if it is on; the image is not mounted any more then."""
-        for process in self._processes:
-            process.kill()
-            process.wait()
-        self._processes = []
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
     def _beside(self, kind: str) -> Path:
         return Path(f"{self._folder}{kind}")
 
-    def _run(self, *words: str | Path) -> None:
-        with self._beside(".out").open("ab") as out:
-            started = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        self._processes.append(started)
-
-    def _wait_until_up(self) -> None:
+    def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _UP_SECONDS
-        while self._processes[-1].poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
                 return
             time.sleep(0.1)
