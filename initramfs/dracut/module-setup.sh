@@ -51,10 +51,16 @@ install() {
             "$systemdsystemunitdir"/torpor-resume.service \
             "$systemdsystemunitdir"/systemd-hibernate-resume{,@}.service.d/torpor.conf \
             "$systemdutildir"/system-generators/torpor-resume-generator
+        ! connects_disks || keep_the_queue_going
         return
     fi
     inst_hook initqueue/settled 00 "$moddir/torpor-wait.sh"
     inst_hook initqueue/finished 000 "$moddir/torpor-wait.sh" # before 00resume
     inst_hook pre-mount 05 "$moddir/torpor-resume.sh"         # before 10-resume
     dracut_need_initqueue
+}
+
+keep_the_queue_going() {
+    inst_hook initqueue/settled 00 "$moddir/torpor-queue.sh"
+    inst_hook initqueue/finished 000 "$moddir/torpor-queue.sh"
 }

@@ -4,6 +4,15 @@
 
 lies_on_a_server() { grep -qs '^resume=s3+' "${dracutsysrootdir-}$LOCATION"; }
 
+# Whether dracut's queue connects disks.
+connects_disks() {
+    local _module
+    for _module in iscsi nbd nvmf fcoe; do
+        ! dracut_module_included $_module || return 0
+    done
+    return 1
+}
+
 mounts_from_a_server() { dracut_module_included nfs || dracut_module_included cifs; }
 
 # Print the modules that bring it up: by systemd, NetworkManager, or else dhclient.

@@ -85,6 +85,41 @@ def test_dracut_resumes_before_it_mounts_a_servers_root(
 
 
 @pytest.mark.parametrize(
+    ("state", "said"),
+    [("activating", "1 turns=0"), ("inactive", "0 turns=9"), ("failed", "0 turns=9")],
+)
+def test_dracuts_queue_goes_on_while_the_service_waits(
+    tmp_path: Path, state: str, said: str
+) -> None:
+    tree = system_with(tmp_path, "exit 1")
+    script = f"""
+        systemctl() {{ [ "$*" = "is-active torpor-resume.service" ] && echo {state}; return 3; }}
+        main_loop=9
+        . {DRACUT}/torpor-queue.sh
+        echo "$? turns=$main_loop"
+    """
+    assert on_a_copy(tree, tmp_path / "result", "dash", "-c", script) == f"{said}\n"
+
+
+@pytest.mark.parametrize(
+    ("modules", "hooks"),
+    [
+        ("systemd nvmf", "settled finished"),
+        ("systemd iscsi network", "settled finished"),
+        ("systemd network lvm", ""),
+    ],
+)
+def test_dracuts_queue_goes_on_where_it_connects_disks(modules: str, hooks: str) -> None:
+    script = f"""
+        dracut_module_included() {{ [[ " {modules} " == *" $1 "* ]]; }}
+        inst_hook() {{ echo "${{1#initqueue/}}"; }}
+        . {ROOT}/initramfs/dracut/module-setup.sh
+        ! connects_disks || keep_the_queue_going
+    """
+    assert output("bash", "-c", script, env={"PATH": "/usr/bin:/bin"}).split() == hooks.split()
+
+
+@pytest.mark.parametrize(
     ("status", "is_sealing", "stock_runs"),
     [(3, False, True), (7, False, False), (127, False, True), (24, True, False), (7, True, False)],
 )
