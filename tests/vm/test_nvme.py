@@ -7,7 +7,7 @@ import pytest
 from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
 from tests.vm.whole_lives import hibernate_and_resume
 from vm.disks import blank_disk, file_system_disk
-from vm.nvme import DRACUT_WORDS, join, serve
+from vm.nvme import DRACUT_WORDS, connect, join, serve
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
@@ -25,6 +25,7 @@ def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
     target.boot()
     serve(target, "/dev/vdb", "/dev/vdc")
     guest.boot()
+    connect(guest)
     guest.run(f"mkdir /data && mount {DATA} /data && torpor mkstore {STORE}")
     guest.rebuild_outside()
     guest.run(f"torpor enable --store {STORE}")
