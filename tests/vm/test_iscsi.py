@@ -4,26 +4,40 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.conftest import Guests
+from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
 from tests.vm.whole_lives import hibernate_and_resume
 from vm.disks import blank_disk, file_system_disk
 from vm.iscsi import IscsiTarget
 from vm.lives import Guest
+from vm.networked import bring_up
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 STORE, DATA = "/dev/sda", "/dev/sdb"
 
 
-def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
+MACHINES: list[tuple[str, str, str, str]] = [
+    ("netroot", "initramfs-tools", "12", "6.1"),
+    ("dracut-netroot", "dracut", "13", "6.12"),
+]
+"""Kind of root, generator, suite, series of the kernel."""
+
+
+@pytest.mark.parametrize(("kind", "generator", "suite", "series"), MACHINES)
+def test_store_and_file_system(
+    kind: str, generator: str, suite: str, series: str, guests: Guests, tmp_path: Path
+) -> None:
     store, data = tmp_path / "store.img", tmp_path / "data.img"
     blank_disk(store, 1024)
     file_system_disk(data, "ext4")
     with IscsiTarget(tmp_path, store, data) as target:
-        guest = guests.make("netroot", "6.1", append=target.kernel_words)
-        guest.network = True
+        guest = guests.make(kind, series, append=target.words[generator], suite=suite)
+        guest.network, guest.limit = True, LONG_LIMIT_SECONDS
         guest.boot()
+        bring_up(guest)
         guest.run("systemctl start iscsid.service")
+        guest.run(target.log_in)
+        guest.run(f"for _ in $(seq 30); do ls {DATA} && exit; sleep 1; done; exit 1")
         guest.run(f"mkdir /data && mount {DATA} /data && torpor mkstore {STORE}")
         guest.rebuild_outside()
         guest.run(f"torpor enable --store {STORE}")
