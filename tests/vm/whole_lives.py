@@ -34,6 +34,20 @@ def hibernate_and_resume(guest: Guest, type_late: str = "", by: str = HIBERNATE)
     check_resumed(guest, by_torpor=by == HIBERNATE)
 
 
+def hibernate_to_disks(guest: Guest, store: str, data: str) -> str:
+    """Hibernate with a store and an ext4 on these disks, which go on; return the kernel's log."""
+    guest.run(f"mkdir /data && mount {data} /data && torpor mkstore {store}")
+    enable(guest, f"--store {store}")
+    guest.run("echo before >/data/file && sync")
+    hibernate_and_resume(guest)
+    said = guest.run("dmesg").output
+    assert "mark cleared" in said, said
+    assert "I/O error" not in said, said
+    guest.run("grep before /data/file && echo after >/data/file && sync")
+    guest.run("echo 3 >/proc/sys/vm/drop_caches && grep after /data/file")
+    return said
+
+
 def check_resumed(guest: Guest, *, by_torpor: bool = True) -> None:
     """It is the same life, the root was not mounted meanwhile, and torpor says so, too."""
     assert guest.same_life(), guest.console
