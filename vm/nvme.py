@@ -23,14 +23,15 @@ def join(target: Guest, initiator: Guest) -> None:
     initiator.cable = f"connect={HOST}:{port}"
 
 
-def connect(initiator: Guest) -> None:
-    """Have the other guest connect the disks, as nvmf-autoconnect.service would, if it has to.
+def connect(initiator: Guest) -> list[str]:
+    """Have the other guest connect the disks, as nvmf-autoconnect.service does; return their names.
 
     Its initramfs does so only while it waits for one of them.
     """
     initiator.run(f"ip link set eth0 up; ip addr replace {INITIATOR}/24 dev eth0")
     there = f"modprobe nvme-tcp; nvme connect-all -t tcp -a {TARGET} -s {_PORT}; udevadm settle"
-    initiator.run(f"[ -e /dev/nvme0n1 ] || {{ {there}; }}; ls /dev/nvme0n1")
+    initiator.run(f"ls /dev/nvme*n1 || {{ {there}; }}")
+    return initiator.run("ls /dev/nvme*n*").output.split()
 
 
 def serve(target: Guest, *disks: str) -> None:

@@ -23,7 +23,6 @@ def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
     target.boot()
     serve(target, "/dev/vdb", "/dev/vdc")
     guest.boot()
-    connect(guest)
-    hibernate_to_disks(guest, "/dev/nvme0n1", "/dev/nvme0n2")
+    hibernate_to_disks(guest, *connect(guest))
     guest.power_off()
     target.power_off()
