@@ -18,7 +18,7 @@ LATE_SECONDS = 2.0
 LIMIT_SECONDS = 1500.0
 
 WAITS = "torpor.timeout=60"
-"""On the kernel command line: how long a boot waits for a server."""
+"""On the kernel command line: how long a boot waits for a server; emulated, 10 s are too short."""
 
 MachineKind = tuple[str, str, str]
 """Generator, one of vm.debian.SEALING or NETWORK; suite; series of the kernel."""

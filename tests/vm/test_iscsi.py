@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
+from tests.vm.sealed_lives import WAITS
 from tests.vm.whole_lives import hibernate_to_disks
 from vm.disks import blank_disk, file_system_disk
 from vm.iscsi import IscsiTarget
@@ -31,7 +32,7 @@ def test_store_and_file_system(
     blank_disk(store, 1024)
     file_system_disk(data, "ext4")
     with IscsiTarget(tmp_path, store, data) as target:
-        guest = guests.make(kind, series, append=target.words[generator], suite=suite)
+        guest = guests.make(kind, series, append=f"{target.words[generator]} {WAITS}", suite=suite)
         guest.network, guest.limit = True, LONG_LIMIT_SECONDS
         guest.boot()
         bring_up(guest)

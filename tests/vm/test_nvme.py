@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
+from tests.vm.sealed_lives import WAITS
 from tests.vm.whole_lives import hibernate_to_disks
 from vm.disks import blank_disk, file_system_disk
 from vm.nvme import DRACUT_WORDS, connect, join, serve
@@ -17,7 +18,7 @@ def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
     blank_disk(store, 1024)
     file_system_disk(data, "ext4")
     target = guests.make("nvme-target", "6.12", [store, data], suite="13")
-    guest = guests.make("dracut-nvme", "6.12", append=DRACUT_WORDS, suite="13")
+    guest = guests.make("dracut-nvme", "6.12", append=f"{DRACUT_WORDS} {WAITS}", suite="13")
     guest.limit = target.limit = 2 * LONG_LIMIT_SECONDS
     join(target, guest)
     target.boot()
