@@ -23,15 +23,14 @@ def join(target: Guest, initiator: Guest) -> None:
     initiator.cable = f"connect={HOST}:{port}"
 
 
-def connect(initiator: Guest) -> list[str]:
-    """Have the other guest connect the disks, as nvmf-autoconnect.service does; return their names.
+def connect(initiator: Guest) -> None:
+    """Have the other guest connect the disks, as nvmf-autoconnect.service does.
 
     Its initramfs does so only while it waits for one of them.
     """
     initiator.run(f"ip link set eth0 up; ip addr replace {INITIATOR}/24 dev eth0")
     there = f"modprobe nvme-tcp; nvme connect-all -t tcp -a {TARGET} -s {_PORT}; udevadm settle"
     initiator.run(f"ls /dev/nvme*n1 || {{ {there}; }}")
-    return initiator.run("ls /dev/nvme*n*").output.split()
 
 
 def serve(target: Guest, *disks: str) -> None:

@@ -14,16 +14,20 @@ pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 
 def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
-    store, data = tmp_path / "store.img", tmp_path / "data.img"
-    blank_disk(store, 1024)
-    file_system_disk(data, "ext4")
-    target = guests.make("nvme-target", "6.12", [store, data], suite="13")
+    disks = tmp_path / "store.img", tmp_path / "data.img"
+    blank_disk(disks[0], 1024)
+    file_system_disk(disks[1], "ext4")
+    target = guests.make("nvme-target", "6.12", disks, suite="13")
     guest = guests.make("dracut-nvme", "6.12", append=f"{DRACUT_WORDS} {WAITS}", suite="13")
     guest.limit = target.limit = 2 * LONG_LIMIT_SECONDS
     join(target, guest)
     target.boot()
     serve(target, "/dev/vdb", "/dev/vdc")
     guest.boot()
-    hibernate_to_disks(guest, *connect(guest))
+    connect(guest)
+    # Linux 6.12 looks for namespaces side by side, and names them as they come.
+    (data,) = guest.run("blkid -t TYPE=ext4 -o device /dev/nvme*n*").output.split()
+    (store,) = guest.run(f"ls /dev/nvme*n* | grep -v {data}").output.split()
+    hibernate_to_disks(guest, store, data)
     guest.power_off()
     target.power_off()
