@@ -38,8 +38,7 @@ install() {
     done < <(cat "${dracutsysrootdir-}$LIB/resume.needs" && needs_of sealing && needs_of server)
     inst_multiple "$LIB/resume/torpor-resume" "${_files[@]}"
     inst_multiple -o "$LOCATION" mount udevadm
-    ! lies_on_a_server || install_network
-    ! mounts_from_a_server || inst_hook netroot 05 "$moddir/torpor-netroot.sh"
+    install_for_servers
     [[ ! -f ${dracutsysrootdir-}/etc/machine-id ]] || inst /etc/machine-id /var/lib/torpor/machine-id
     [[ ${hostonly-} || ! ${torpor_luks-} ]] || _lines=$(lines_of_crypttab)
     [[ ! $_lines ]] || echo "$_lines" >> "$initdir/etc/crypttab"
@@ -51,16 +50,10 @@ install() {
             "$systemdsystemunitdir"/torpor-resume.service \
             "$systemdsystemunitdir"/systemd-hibernate-resume{,@}.service.d/torpor.conf \
             "$systemdutildir"/system-generators/torpor-resume-generator
-        ! connects_disks || keep_the_queue_going
         return
     fi
     inst_hook initqueue/settled 00 "$moddir/torpor-wait.sh"
     inst_hook initqueue/finished 000 "$moddir/torpor-wait.sh" # before 00resume
     inst_hook pre-mount 05 "$moddir/torpor-resume.sh"         # before 10-resume
     dracut_need_initqueue
-}
-
-keep_the_queue_going() {
-    inst_hook initqueue/settled 00 "$moddir/torpor-queue.sh"
-    inst_hook initqueue/finished 000 "$moddir/torpor-queue.sh"
 }

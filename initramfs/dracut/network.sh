@@ -15,6 +15,14 @@ connects_disks() {
 
 mounts_from_a_server() { dracut_module_included nfs || dracut_module_included cifs; }
 
+install_for_servers() {
+    ! lies_on_a_server || install_network
+    ! mounts_from_a_server || inst_hook netroot 05 "$moddir/torpor-netroot.sh"
+    dracut_module_included systemd && connects_disks || return 0
+    inst_hook initqueue/settled 00 "$moddir/torpor-queue.sh"
+    inst_hook initqueue/finished 000 "$moddir/torpor-queue.sh"
+}
+
 # Print the modules that bring it up: by systemd, NetworkManager, or else dhclient.
 network_modules() {
     dracut_module_included systemd || ! type -P dhclient > /dev/null || echo network-legacy

@@ -104,19 +104,23 @@ def test_dracuts_queue_goes_on_while_the_service_waits(
 @pytest.mark.parametrize(
     ("modules", "hooks"),
     [
-        ("systemd nvmf", "settled finished"),
-        ("systemd iscsi network", "settled finished"),
+        ("systemd nvmf", "initqueue/settled initqueue/finished"),
+        ("systemd iscsi network nfs", "netroot initqueue/settled initqueue/finished"),
+        ("iscsi network cifs", "netroot"),
         ("systemd network lvm", ""),
     ],
 )
-def test_dracuts_queue_goes_on_where_it_connects_disks(modules: str, hooks: str) -> None:
+def test_dracut_has_hooks_for_what_it_gets_from_servers(
+    modules: str, hooks: str, tmp_path: Path
+) -> None:
     script = f"""
         dracut_module_included() {{ [[ " {modules} " == *" $1 "* ]]; }}
-        inst_hook() {{ echo "${{1#initqueue/}}"; }}
+        inst_hook() {{ echo "$1"; }}
         . {ROOT}/initramfs/dracut/module-setup.sh
-        ! connects_disks || keep_the_queue_going
+        install_for_servers
     """
-    assert output("bash", "-c", script, env={"PATH": "/usr/bin:/bin"}).split() == hooks.split()
+    variables = {"dracutsysrootdir": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    assert output("bash", "-c", script, env=variables).split() == hooks.split()
 
 
 @pytest.mark.parametrize(
