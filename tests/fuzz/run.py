@@ -137,7 +137,7 @@ def _prepare(patch: pytest.MonkeyPatch, folder: Path) -> Boots:
     patch.setattr(wait, "find_devices", lambda spec: [spec])
     patch.setattr(find, "is_external", lambda _path: False)
     patch.setattr(request, "read_location", lambda: None)
-    patch.setattr(reader, "in_order", lambda jobs, **_: (job() for job in jobs))
+    patch.setattr(reader, "in_order", lambda jobs, *_, **__: (job() for job in jobs))
     patch.setattr(os, "sync", _ignore)
     patch.setattr(os, "fsync", _ignore)
     patch.setattr(tasks, "be_idle", lambda: None)

@@ -190,7 +190,7 @@ def test_the_same_stream_twice_has_nothing_in_common(folder: Folder) -> None:
 
 @pytest.fixture
 def _without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "in_order", lambda jobs, **_: (job() for job in jobs))
+    monkeypatch.setattr(reader, "in_order", lambda jobs, *_, **__: (job() for job in jobs))
 
 
 @every_byte

@@ -139,7 +139,7 @@ class Machine:
         patch.setattr(opened, "image_of", lambda *_: 10 * PAGE)  # so some swap is got ahead
         patch.setattr(writing, "machine_id", lambda: INSTALLATION)
         patch.setattr(check, "these_facts", lambda: FACTS)
-        patch.setattr(reader, "in_order", lambda jobs, **_: (job() for job in jobs))
+        patch.setattr(reader, "in_order", lambda jobs, *_, **__: (job() for job in jobs))
         patch.setattr(Guarded, "entries", lambda *_: [ROOT])
         patch.setattr(images, "compare", lambda *_: None)
         patch.setattr(candidates, "is_held", lambda *_: True)
