@@ -34,8 +34,16 @@ def hibernate_and_resume(guest: Guest, type_late: str = "", by: str = HIBERNATE)
     check_resumed(guest, by_torpor=by == HIBERNATE)
 
 
-def hibernate_to_disks(guest: Guest, store: str, data: str) -> str:
-    """Hibernate with a store and an ext4 on these disks, which go on; return the kernel's log."""
+def hibernate_to_disks(guest: Guest, disks: str) -> str:
+    """Hibernate with a store and an ext4 on these two disks; both go on. Return the kernel's log.
+
+    `disks` is a pattern: a kernel that looks for them side by side names them as they come.
+    """
+    guest.run(
+        f"for _ in $(seq 30); do [ $(ls {disks} | wc -l) = 2 ] && exit; sleep 1; done; exit 1"
+    )
+    (data,) = guest.run(f"blkid -t TYPE=ext4 -o device {disks}").output.split()
+    (store,) = guest.run(f"ls {disks} | grep -v {data}").output.split()
     guest.run(f"mkdir /data && mount {data} /data && torpor mkstore {store}")
     enable(guest, f"--store {store}")
     guest.run("echo before >/data/file && sync")
