@@ -27,20 +27,11 @@ class IscsiTarget:
             self.port: int = free.getsockname()[1]
 
     @property
-    def words(self) -> dict[str, str]:
-        """By which the initramfs of a guest logs in at a boot, for each generator."""
+    def kernel_words(self) -> str:
+        """By which the initramfs of a guest logs in at each boot (initramfs-tools, open-iscsi)."""
         address = f"ip=10.0.2.15::{HOST_OF_GUEST}:255.255.255.0::eth0:off net.ifnames=0"
         target = f"iscsi_target_name={NAME} iscsi_target_ip={HOST_OF_GUEST}"
-        return {
-            "initramfs-tools": f"{address} {target} iscsi_target_port={self.port}",
-            "dracut": f"{address} rd.neednet=1 netroot=iscsi:{HOST_OF_GUEST}::{self.port}::{NAME}",
-        }
-
-    @property
-    def log_in(self) -> str:
-        """A command for a guest that runs: connect the disks, where the boot has not."""
-        node = f"iscsiadm -m node -T {NAME} -p {HOST_OF_GUEST}:{self.port}"
-        return f"iscsiadm -m session || {{ {node} -o new && {node} --login; }}"
+        return f"{address} {target} iscsi_target_port={self.port}"
 
     def __enter__(self) -> Self:
         """Start it; raises HostError if it does not come up."""

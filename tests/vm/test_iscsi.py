@@ -10,31 +10,19 @@ from tests.vm.whole_lives import hibernate_to_disks
 from vm.disks import blank_disk, file_system_disk
 from vm.iscsi import IscsiTarget
 from vm.lives import Guest
-from vm.networked import bring_up
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
-MACHINES: list[tuple[str, str, str, str]] = [
-    ("netroot", "initramfs-tools", "12", "6.1"),
-    ("dracut-netroot", "dracut", "13", "6.12"),
-]
-"""Kind of root, generator, suite, series of the kernel."""
 
-
-@pytest.mark.parametrize(("kind", "generator", "suite", "series"), MACHINES)
-def test_store_and_file_system(
-    kind: str, generator: str, suite: str, series: str, guests: Guests, tmp_path: Path
-) -> None:
+def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
     store, data = tmp_path / "store.img", tmp_path / "data.img"
     blank_disk(store, 1024)
     file_system_disk(data, "ext4")
     with IscsiTarget(tmp_path, store, data) as target:
-        guest = guests.make(kind, series, append=f"{target.words[generator]} {WAITS}", suite=suite)
+        guest = guests.make("netroot", "6.1", append=f"{target.kernel_words} {WAITS}")
         guest.network, guest.limit = True, LONG_LIMIT_SECONDS
         guest.boot()
-        bring_up(guest)
         guest.run("systemctl start iscsid.service")
-        guest.run(target.log_in)
         said = hibernate_to_disks(guest, "/dev/sd?")
         assert "iscsid connects disks again" in said
         assert "WARNING:" not in said, said

@@ -33,7 +33,7 @@ def on_iscsi(guests: Guests, tmp_path: Path) -> Iterator[Diskless]:
     made = Diskless(plain.installed, plain.folder, limit=LIMIT_SECONDS, network=True)
     guests.made.append(made)
     with IscsiTarget(tmp_path, made.root) as target:
-        made.append = f"root=/dev/sda {WAITS} {target.words['initramfs-tools']}"
+        made.append = f"root=/dev/sda {WAITS} {target.kernel_words}"
         yield made
         made.kill()
 
