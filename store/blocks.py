@@ -90,6 +90,8 @@ class BlockSink:
     Room is got by the thread that calls, since the device writes meanwhile. To be closed.
     """
 
+    threads = THREADS
+
     def __init__(self, fd: int, name: str, page: int, allocate: Allocate) -> None:
         """`page` is where the store begins on the device."""
         self._fd = fd
@@ -97,7 +99,6 @@ class BlockSink:
         self._page = page
         self._allocate = allocate
         self.behind = WRITES
-        self.threads = THREADS
         """See format.writer.Sink."""
         self._writers = Threads(WRITES)
         self._begun: deque[Job[None]] = deque()
