@@ -118,9 +118,15 @@ NETWORK = {
             "initramfs-tools-network", f"{INITRAMFS_TOOLS} iproute2", NETWORK_CONF, modules=E1000
         ),
         Generator("dracut-network", _IN_DRACUT, {DRACUT_FILE: DRACUT_CONF}, modules=E1000),
-        # That serves disks by NVMe over TCP, and whose initramfs connects them.
+        # That serves disks by NVMe over TCP and iSCSI, and whose initramfs connects them.
         Generator(
-            "nvme-target", f"{INITRAMFS_TOOLS} iproute2", NETWORK_CONF, modules=f"{E1000} {NVME}"
+            "target",
+            f"{INITRAMFS_TOOLS} iproute2",
+            NETWORK_CONF,
+            modules=f"{E1000} {NVME} drivers/target",
+        ),
+        Generator(
+            "dracut-iscsi", f"{_IN_DRACUT} open-iscsi", {DRACUT_FILE: DRACUT_CONF}, modules=E1000
         ),
         Generator(
             "dracut-nvme",

@@ -6,27 +6,43 @@ import pytest
 
 from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
 from tests.vm.sealed_lives import WAITS
-from tests.vm.whole_lives import hibernate_to_disks
-from vm.disks import blank_disk, file_system_disk
+from tests.vm.whole_lives import disks_of_a_server, hibernate_to_disks
+from vm import lio
+from vm.cable import join
 from vm.iscsi import IscsiTarget
 from vm.lives import Guest
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 
-def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
-    store, data = tmp_path / "store.img", tmp_path / "data.img"
-    blank_disk(store, 1024)
-    file_system_disk(data, "ext4")
-    with IscsiTarget(tmp_path, store, data) as target:
+def test_with_initramfs_tools(guests: Guests, tmp_path: Path) -> None:
+    with IscsiTarget(tmp_path, *disks_of_a_server(tmp_path)) as target:
         guest = guests.make("netroot", "6.1", append=f"{target.kernel_words} {WAITS}")
         guest.network, guest.limit = True, LONG_LIMIT_SECONDS
         guest.boot()
         guest.run("systemctl start iscsid.service")
-        said = hibernate_to_disks(guest, "/dev/sd?")
-        assert "iscsid connects disks again" in said
-        assert "WARNING:" not in said, said
-        see_that_iscsid_has_to_run(guest)
+        hibernate_and_see_who_goes_first(guest)
+
+
+def test_with_dracut(guests: Guests, tmp_path: Path) -> None:
+    target = guests.make("target", "6.12", disks_of_a_server(tmp_path), suite="13")
+    guest = guests.make("dracut-iscsi", "6.12", append=f"{lio.DRACUT_WORDS} {WAITS}", suite="13")
+    guest.limit = target.limit = 2 * LONG_LIMIT_SECONDS
+    join(target, guest)
+    target.boot()
+    lio.serve(target, "/dev/vdb", "/dev/vdc")
+    guest.boot()
+    lio.log_in(guest)
+    hibernate_and_see_who_goes_first(guest)
+    guest.power_off()
+    target.power_off()
+
+
+def hibernate_and_see_who_goes_first(guest: Guest) -> None:
+    said = hibernate_to_disks(guest, "/dev/sd?")
+    assert "iscsid connects disks again" in said
+    assert "WARNING:" not in said, said
+    see_that_iscsid_has_to_run(guest)
 
 
 def see_that_iscsid_has_to_run(guest: Guest) -> None:

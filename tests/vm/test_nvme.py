@@ -6,18 +6,15 @@ import pytest
 
 from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
 from tests.vm.sealed_lives import WAITS
-from tests.vm.whole_lives import hibernate_to_disks
-from vm.disks import blank_disk, file_system_disk
-from vm.nvme import DRACUT_WORDS, connect, join, serve
+from tests.vm.whole_lives import disks_of_a_server, hibernate_to_disks
+from vm.cable import join
+from vm.nvme import DRACUT_WORDS, connect, serve
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 
 def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
-    disks = tmp_path / "store.img", tmp_path / "data.img"
-    blank_disk(disks[0], 1024)
-    file_system_disk(disks[1], "ext4")
-    target = guests.make("nvme-target", "6.12", disks, suite="13")
+    target = guests.make("target", "6.12", disks_of_a_server(tmp_path), suite="13")
     guest = guests.make("dracut-nvme", "6.12", append=f"{DRACUT_WORDS} {WAITS}", suite="13")
     guest.limit = target.limit = 2 * LONG_LIMIT_SECONDS
     join(target, guest)

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
+from vm.disks import blank_disk, file_system_disk
 from vm.lives import HIBERNATE, Guest
 
 
@@ -32,6 +34,14 @@ def hibernate_and_resume(guest: Guest, type_late: str = "", by: str = HIBERNATE)
     guest.hibernate(by)
     guest.resume(type_late)
     check_resumed(guest, by_torpor=by == HIBERNATE)
+
+
+def disks_of_a_server(folder: Path) -> tuple[Path, Path]:
+    """Make what hibernate_to_disks takes."""
+    store, data = folder / "store.img", folder / "data.img"
+    blank_disk(store, 1024)
+    file_system_disk(data, "ext4")
+    return store, data
 
 
 def hibernate_to_disks(guest: Guest, disks: str) -> str:
