@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from initramfs.archive.initramfs import Initramfs
-from initramfs.generators import iscsi, shell, systemd
+from initramfs.generators import dracut_modules, iscsi, shell, systemd
 from initramfs.generators.generator import (
     CRYPTSETUP,
     LOADER,
@@ -50,6 +50,7 @@ class _Dracut(Generator):
     part = f"{_MODULES}/55torpor"
     configuration = _OURS
     add_module = f'put add_drivers+=" {{}} " into a file in {_CONF}.d'
+    add_program = dracut_modules.BY_PROGRAM
     marks = ("/usr/lib/dracut",)
     netroot = iscsi.DRACUT
     texts = (
@@ -103,7 +104,7 @@ class _Dracut(Generator):
     def crypt(self, boot: Boot, one: Crypt) -> Fault | None:
         is_systemd = SYSTEMD in boot.initramfs
         if not boot.holds(systemd.CRYPTSETUP if is_systemd else CRYPTSETUP):
-            return boot.no_cryptsetup(one, _module("crypt", "cryptsetup"))
+            return boot.no_cryptsetup(one, dracut_modules.CRYPT)
         return _by_systemd(boot, one) if is_systemd else _by_shell(boot, one)
 
     def volume(self, boot: Boot, one: Volume) -> Fault | None:
@@ -113,7 +114,7 @@ class _Dracut(Generator):
         by rd.auto.
         """
         words = _Words(boot)
-        if fault := boot.no_lvm(one, _module("lvm", "lvm2")):
+        if fault := boot.no_lvm(one, dracut_modules.LVM):
             return fault
         if no := words.turn_off("rd.lvm", "rd_NO_LVM"):
             return boot.forbidden(one, no)
@@ -131,8 +132,8 @@ class _Dracut(Generator):
         90mdraid/parse-md.sh: only what is named is, or all of it by rd.auto.
         """
         words = _Words(boot)
-        if fault := boot.no_program(one):
-            return fault._replace(remedy=_module("mdraid", "mdadm"))
+        if fault := boot.no_program(one, self.add_program):
+            return fault
         if no := words.turn_off("rd.md", "rd_NO_MD"):
             return boot.forbidden(one, no)
         told = [re.sub("[:-]", "", uuid) for uuid in words.of("rd.md.uuid", "rd_MD_UUID")]
@@ -174,10 +175,6 @@ def _words_of(opened: Sequence[Opened]) -> tuple[str, str]:
         if isinstance(one, Crypt) and one.uuid
     )
     return " ".join(lvm), " ".join(luks)
-
-
-def _module(module: str, package: str) -> str:
-    return f'install {package}, and put add_dracutmodules+=" {module} " into a file in {_CONF}.d'
 
 
 class _Words:

@@ -94,13 +94,14 @@ class Boot(NamedTuple):
         message = f"{self.path} has no lvm to activate {one.name}"
         return Fault(message, remedy if is_installed else "install lvm2")
 
-    def no_program(self, one: Array | Joined) -> Fault | None:
+    def no_program(self, one: Array | Joined, remedies: Mapping[str, str]) -> Fault | None:
         """Return that nothing there joins a device to the system, None if something may."""
         if self.holds(f"{folder}/{name}" for folder in _PROGRAMS for name in one.programs):
             return None
         program = one.programs[0]
         message = f"{self.path} has no {program} to {one.verb} {one.name}"
-        return Fault(message, f"install {program}, and have it in the initramfs")
+        remedy = remedies.get(program, f"install {program}, and have it in the initramfs")
+        return Fault(message, remedy)
 
     def nothing_tells(self, one: Known, remedy: str, *, in_initramfs: bool = True) -> Fault:
         """Return that nothing has the boot open it."""
@@ -168,6 +169,8 @@ class Maker(ABC):
     """How LVM gets into it."""
     add_module = "put it there"
     """How a kernel module does, named {}."""
+    add_program: Mapping[str, str] = {}
+    """How a program does that joins devices to the system, where more is known than its name."""
     netroot: Netroot | None = None
     """None if nothing is known."""
 
@@ -194,7 +197,7 @@ class Maker(ABC):
 
         By mdadm's rules of udev, if the maker has nothing else to say.
         """
-        return boot.no_program(one)
+        return boot.no_program(one, self.add_program)
 
     def shut(self, boot: Boot, one: Known) -> Fault | None:
         """Return why what has to be opened is not, None if it is or may be."""
@@ -206,7 +209,7 @@ class Maker(ABC):
             case Array():
                 return self.array(boot, one)
             case Joined():
-                return boot.no_program(one) or self._untold(boot, one)
+                return boot.no_program(one, self.add_program) or self._untold(boot, one)
 
     def _untold(self, boot: Boot, one: Joined) -> Fault | None:
         if not one.is_iscsi or self.netroot is None or self.netroot.is_told(boot):

@@ -296,6 +296,22 @@ def test_certain_loss_is_refused_and_told(name: str, fake: FakeMachine) -> None:
     assert (told.message, told.level) == (found.message, Level.PROBLEM)
 
 
+@pytest.mark.parametrize(
+    ("change", "module"),
+    [
+        (iscsi(), "iscsi"),
+        (nvme("tcp"), "nvmf"),
+        (mapped("mpath-3600"), "multipath"),
+        (array(), "md"),
+    ],
+)
+def test_dracut_is_told_which_module(change: Change, module: str, fake: FakeMachine) -> None:
+    change(fake)
+    dracut(fake)
+    (found,) = refused(fake)
+    assert f'put add_dracutmodules+=" {module}' in found.remedy, found.remedy
+
+
 @pytest.mark.parametrize("name", WARNED)
 def test_doubtful_is_told_only(name: str, fake: FakeMachine) -> None:
     change, message = WARNED[name]
