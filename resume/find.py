@@ -62,7 +62,7 @@ def find(request: Request, waiting: Waiting) -> list[Found]:
             continue
         is_ours = place is not request.firmware
         try:
-            first = _first_page(path, place.offset, request)
+            first = _first_page(path, place.offset, request, waiting)
             if _is_stray(path, first, request):
                 raise StoreRefusedError(
                     f"{path} holds an image, but anybody may have plugged it in, and torpor enable "
@@ -83,12 +83,12 @@ def find(request: Request, waiting: Waiting) -> list[Found]:
     return others
 
 
-def _first_page(path: str, number: int, request: Request) -> FirstPage:
+def _first_page(path: str, number: int, request: Request, waiting: Waiting) -> FirstPage:
     if not is_server(path):
         return _read(path, number)
     from resume.server import await_head  # HTTP and TLS, for such a store only
 
-    head = await_head(path, request)
+    head = await_head(path, request.machine_id, waiting)
     head.close()
     return head
 

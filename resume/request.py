@@ -5,10 +5,14 @@ from _collections_abc import Callable  # `collections` would cost each boot 3 ms
 from errors import Attempt, ConfigurationError, ForbiddenError, TorporError
 from linux import cmdline, efivar, kmsg
 from resume.report import Report
+from s3.scheme import is_server
 from state.location import Location, named_location, read_location, read_machine_id
 
 TIMEOUT = 10.0
 """Seconds to wait for a device."""
+
+SERVER_TIMEOUT = 45.0
+"""For a server: longer than a switch lets nothing pass (spanning tree, twice 15 s), and DHCP."""
 
 LONG_TIMEOUT = 300.0
 """Seconds with `resumewait`: long enough for a slow disk, and still an end."""
@@ -42,9 +46,10 @@ class Request:
         """Where to look first, in this order."""
         self.delay = min(self._seconds("resumedelay", cmdline.seconds, 0), MAX_DELAY)
         """Seconds to let pass first."""
-        usual = LONG_TIMEOUT if "resumewait" in self._parameters else TIMEOUT
+        usual = SERVER_TIMEOUT if self._is_on_a_server() else TIMEOUT
+        usual = LONG_TIMEOUT if "resumewait" in self._parameters else usual
         self.timeout = min(self._seconds("torpor.timeout", cmdline.decimal, usual), MAX_TIMEOUT)
-        """Seconds to wait for the device then."""
+        """Seconds to wait for the device or the server then."""
         self.is_external = kept.is_external if kept else None
         """Whether the store that torpor enable chose is on a device that anybody may plug in."""
         self.machine_id = machine_id
@@ -59,6 +64,9 @@ class Request:
         """Say what cannot be understood."""
         for complaint in self.complaints:
             report(kmsg.WARNING, complaint)
+
+    def _is_on_a_server(self) -> bool:
+        return bool(self.places) and is_server(self.places[0].resume)
 
     def _named(self) -> Location | None:
         try:

@@ -26,6 +26,7 @@ the forty-fifth cryptroot gives up the boot."""
 WAITER = "/run/torpor/waiter"
 """The process that waits beside a loop that opens devices (dracut), until WAITED is there."""
 WAITED = "/run/torpor/waited"
+"""Says why nothing came, if nothing did."""
 TURNS = "/run/torpor/turns"
 """Written to at each turn of that loop."""
 
@@ -87,6 +88,10 @@ class Surroundings:
         """Return whether the image's device was waited for by an earlier start."""
         return HOST.exists(WAITED)
 
+    def has_missed(self) -> bool:
+        """Return whether that start waited in vain."""
+        return HOST.line(WAITED) != ""
+
     def call(self, argv: list[str]) -> None:
         """Run a program to its end, if it is there."""
         programs.call(argv)
@@ -130,7 +135,7 @@ class Waiting:
     ) -> None:
         """`meanwhile` is a command to run once a second, with the device behind it."""
         self._request = request
-        self._say = say
+        self.say = say
         self._command = meanwhile
         self._around = around or Surroundings()
         self._calls = 0
@@ -180,7 +185,7 @@ class Waiting:
         if not delay and (path := self.find(spec)):
             return path
         if delay + timeout:
-            self._say(f"waiting up to {delay + timeout:.0f} s for {spec}")
+            self.say(f"waiting up to {delay + timeout:.0f} s for {spec}")
         self._allow(delay)
         while self.more():
             pass
@@ -196,6 +201,12 @@ class Waiting:
             return names_several(spec, meant)
         but = f", but on {' and '.join(found)}, which anybody may have plugged in" if found else ""
         return f"{spec} did not appear within {self._request.timeout:.0f} s{but}"
+
+    @property
+    def seconds_for_server(self) -> float:
+        """How long a server may take: little more, where an earlier start waited in vain."""
+        most = _LATE if self._around.has_missed() else HOUR
+        return min(self._request.timeout, most)
 
     def anew(self) -> None:
         """Begin with all of the time once more."""
@@ -231,7 +242,7 @@ def _reach(request: Request, waiting: Waiting) -> None:
     if named and is_server(named):
         from resume.server import await_head  # HTTP and TLS, for such a store only
 
-        await_head(named, request).close()
+        await_head(named, request.machine_id, waiting).close()
 
 
 def wait_beside_loop(request: Request, say: Log, around: Surroundings | None = None) -> None:
@@ -240,12 +251,13 @@ def wait_beside_loop(request: Request, say: Log, around: Surroundings | None = N
     Raises UnreadableError.
     """
     waiting = Waiting(request, say, around=around or Surroundings(beside_loop=True))
+    missed = ""
     try:
         if not waiting.is_over():
             if waiter := os.fork():
                 write_text(WAITER, f"{waiter}\n")
                 return
             _reach(request, waiting)
-    except TorporError:
-        pass  # the next start says so
-    write_text(WAITED, "")
+    except TorporError as error:
+        missed = f"{error}\n"  # the next start says so
+    write_text(WAITED, missed)

@@ -118,6 +118,12 @@ NETWORK = {
             "initramfs-tools-network", f"{INITRAMFS_TOOLS} iproute2", NETWORK_CONF, modules=E1000
         ),
         Generator("dracut-network", _IN_DRACUT, {DRACUT_FILE: DRACUT_CONF}, modules=E1000),
+        Generator(
+            "dracut-shell-network",
+            f"{_IN_DRACUT} isc-dhcp-client",
+            {DRACUT_FILE: DRACUT_CONF + WITHOUT_SYSTEMD},
+            modules=E1000,
+        ),
         # That serves disks by NVMe over TCP and iSCSI, and whose initramfs connects them.
         Generator(
             "target",

@@ -1,5 +1,6 @@
 """How long a boot waits for the device that is named, and who may hold it up."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pyudev
 
 from errors import DeviceNotFoundError, NoImageError
 from linux import programs
-from resume import wait
+from resume import server, wait
 from resume.request import Request
 from resume.wait import HOUR, Surroundings, Waiting, wait_beside_loop
 from state.location import Location
@@ -220,6 +221,26 @@ def test_what_was_waited_for_is_not_waited_for_again(boot: Boot) -> None:
     assert waiting.first() == path
     waiting.anew()
     assert waiting.more()
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_server_gets_little_time_once_it_was_waited_for_in_vain(boot: Boot) -> None:
+    """It may be there now: a session is at stake."""
+    text = "resume=s3+http://127.0.0.1:1/bucket torpor.timeout=9"
+    waiting = Waiting(Request(text), boot.console.append, None, boot.clock)
+    assert waiting.seconds_for_server == 9
+    beside(boot, text)  # no credentials
+    assert waiting.seconds_for_server == 3
+
+
+@pytest.mark.usefixtures("forked")
+def test_a_server_gets_all_of_its_time_again_once_it_was_there(
+    boot: Boot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "open_head", lambda *_: io.BytesIO())
+    text = "resume=s3+http://127.0.0.1:1/bucket"
+    beside(boot, text)
+    assert Waiting(Request(text), boot.console.append, None, boot.clock).seconds_for_server == 45
 
 
 def test_real_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,9 +107,10 @@ def test_a_server_that_is_not_there_is_waited_for(
     on_server: OnServer, boot: Boot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resume_server, "_PAUSE", 0.01)
-    outcome = boot.resume("resume=s3+http://127.0.0.1:1/bucket torpor.timeout=0.3")
+    outcome = boot.resume("resume=s3+http://127.0.0.1:1/bucket torpor.timeout=1")
     assert isinstance(outcome.error, DeviceNotFoundError)
     assert "connection refused" in outcome.message
+    assert boot.console == ["waiting up to 1 s for s3+http://127.0.0.1:1/bucket"]
 
 
 def test_wrong_credentials_are_not_waited_for(on_server: OnServer, boot: Boot) -> None:

@@ -144,7 +144,7 @@ def test_the_boot_is_cold(
 ) -> None:
     by_proxy.hibernate()
     proxy.follow(Rule(trouble.action, method=trouble.method, key=trouble.key))
-    outcome = boot.resume(f"resume={by_proxy.url} torpor.timeout=0.3")
+    outcome = boot.resume(f"resume={by_proxy.url} torpor.timeout=1")
     assert type(outcome.error) is trouble.error, outcome.message
     assert trouble.words in outcome.message
     assert not device.complete

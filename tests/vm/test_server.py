@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.long]
 MACHINES: list[MachineKind] = [
     ("initramfs-tools-network", "12", "6.1"),
     ("dracut-network", "13", "6.12"),
+    ("dracut-shell-network", "12", "6.1"),
 ]
 
 
