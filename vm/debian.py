@@ -121,7 +121,7 @@ NETWORK = {
         Generator(
             "dracut-shell-network",
             f"{_IN_DRACUT} isc-dhcp-client",
-            {DRACUT_FILE: DRACUT_CONF + WITHOUT_SYSTEMD},
+            {DRACUT_FILE: f'{DRACUT_CONF}{WITHOUT_SYSTEMD}add_dracutmodules+=" network-legacy "\n'},
             modules=E1000,
         ),
         # That serves disks by NVMe over TCP and iSCSI, and whose initramfs connects them.

@@ -281,11 +281,13 @@ DRACUT_HOOK = """
     rm -f /usr/lib/systemd/systemd-networkd
     hookdir=/hooks
     getarg() {{ case " $cmdline " in *" $1"*) echo "$1" ;; *) return 1 ;; esac; }}
+    getargnum() {{ case $cmdline in "$4"*) echo "${{cmdline#*=}}" ;; *) echo "$1" ;; esac; }}
     cmdline=$1
     hook() {{ . /usr/lib/dracut/modules.d/55torpor/torpor-network.sh; }}
     {before}
     hook
     cat /etc/cmdline.d/55torpor-network.conf
+    cat /etc/dhclient.conf
     read -r up _ </proc/uptime
     hook
     limit=$(sed -n 's/.*-ge \\([0-9]*\\) .*/\\1/p' /hooks/initqueue/finished/wait-network.sh)
@@ -297,16 +299,19 @@ DRACUT_HOOK = """
 
 
 @pytest.mark.parametrize(
-    ("cmdline", "before", "asked"),
+    ("cmdline", "before", "seconds"),
     [
-        ("quiet", "", True),
-        ("ip=10.0.0.2::10.0.0.1:24:h::off", "", False),
-        ("BOOTIF=01-00", "", False),
-        ("quiet", "touch /usr/lib/systemd/systemd-networkd", False),
+        ("quiet", "", "45"),
+        ("torpor.timeout=9", "", "9"),
+        ("quiet", "echo 'send x;' >/etc/dhclient.conf", "22"),
+        ("torpor.timeout=0", "echo 'send x;' >/etc/dhclient.conf", "1"),
+        ("ip=10.0.0.2::10.0.0.1:24:h::off", "", None),
+        ("BOOTIF=01-00", "", None),
+        ("quiet", "touch /usr/lib/systemd/systemd-networkd", None),
     ],
 )
 def test_dracut_is_asked_for_the_network_where_nobody_else_does(
-    tmp_path: Path, cmdline: str, before: str, *, asked: bool
+    tmp_path: Path, cmdline: str, before: str, seconds: str | None
 ) -> None:
     """And then waits 15 s for it; else as long as what asked would."""
     tree = tmp_path / "system"
@@ -314,8 +319,11 @@ def test_dracut_is_asked_for_the_network_where_nobody_else_does(
     script = DRACUT_HOOK.format(before=before)
     words = ["dash", "-c", f"exec 2>/dev/null; rm -f /tmp/net.*\n{script}", "sh", cmdline]
     said = on_a_copy(tree, tmp_path / "result", *words).splitlines()
-    if asked:
-        assert said == ["rd.neednet=1 ip=dhcp rd.net.timeout.dhcp=10", "15", "1", "0"]
+    if seconds:
+        if "dhclient" in before:
+            assert said.pop(1) == "send x;"
+            assert said.pop(1) == f"timeout {seconds};"
+        assert said == [f"rd.neednet=1 ip=dhcp rd.net.timeout.dhcp={seconds}", "15", "1", "0"]
     else:
         assert said[-2:] == ["1", "1"]
         assert not any("neednet" in line for line in said)
