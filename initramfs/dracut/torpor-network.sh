@@ -19,7 +19,9 @@ JOB
     fi
 elif [ ! -e /usr/lib/systemd/systemd-networkd ] && ! getarg ip= >/dev/null &&
     ! getarg BOOTIF= >/dev/null && ! getarg netroot= >/dev/null; then
-    torpor_time=$(getargnum 45 0 3600 torpor.timeout=)
+    torpor_time=45
+    ! getarg resumewait >/dev/null || torpor_time=300
+    torpor_time=$(getargnum $torpor_time 0 3600 torpor.timeout=)
     [ "$torpor_time" -ge 2 ] || torpor_time=2 # 0 would be no limit
     if [ -e /etc/dhclient.conf ]; then
         torpor_time=$((torpor_time / 2))

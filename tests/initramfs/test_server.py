@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from resume.request import LONG_TIMEOUT, SERVER_TIMEOUT
 from tests.initramfs.installed import SERVER, SERVER_LOCATION, lay_out, on_a_copy
 from tests.initramfs.test_hooks import GENERATOR, RESUMER
 from tests.tools import ROOT, output, put, unavailable
@@ -301,7 +302,8 @@ DRACUT_HOOK = """
 @pytest.mark.parametrize(
     ("cmdline", "before", "seconds"),
     [
-        ("quiet", "", "45"),
+        ("quiet", "", f"{SERVER_TIMEOUT:.0f}"),
+        ("resumewait", "", f"{LONG_TIMEOUT:.0f}"),
         ("torpor.timeout=9", "", "9"),
         ("quiet", "echo 'send x;' >/etc/dhclient.conf", "22"),
         ("torpor.timeout=0", "echo 'send x;' >/etc/dhclient.conf", "1"),
