@@ -160,7 +160,7 @@ class _Dracut(Generator):
         added = (_said(conf, f"{how}_dracutmodules").split() for how in ("add", "force_add"))
         if only in ([], ["auto"], ["all"]) or any("torpor" in words for words in (only, *added)):
             return ""
-        return f'put add_dracutmodules+=" torpor " into a file in {_CONF}.d'
+        return dracut_modules.adding("torpor")
 
 
 DRACUT = _Dracut()

@@ -1,9 +1,13 @@
 """How what opens devices gets into dracut's initramfs: by a module of dracut, and a package."""
 
 
+def adding(module: str) -> str:
+    """Return what to do so that a module gets there."""
+    return f'put add_dracutmodules+=" {module} " into a file in /etc/dracut.conf.d'
+
+
 def _remedy(module: str, packages: str) -> str:
-    add = f'put add_dracutmodules+=" {module} " into a file in /etc/dracut.conf.d'
-    return f"install {packages}, and {add}"
+    return f"install {packages}, and {adding(module)}"
 
 
 CRYPT = _remedy("crypt", "cryptsetup")
