@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 
 from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
+from tests.vm.disks_of_servers import (
+    SERVED,
+    disks_of_a_server,
+    hibernate_to_disks,
+    initiator_and_target,
+)
 from tests.vm.sealed_lives import WAITS
-from tests.vm.whole_lives import disks_of_a_server, hibernate_to_disks
 from vm import lio
-from vm.cable import join
 from vm.iscsi import IscsiTarget
 from vm.lives import Guest
 
@@ -25,12 +29,8 @@ def test_with_initramfs_tools(guests: Guests, tmp_path: Path) -> None:
 
 
 def test_with_dracut(guests: Guests, tmp_path: Path) -> None:
-    target = guests.make("target", "6.12", disks_of_a_server(tmp_path), suite="13")
-    guest = guests.make("dracut-iscsi", "6.12", append=f"{lio.DRACUT_WORDS} {WAITS}", suite="13")
-    guest.limit = target.limit = 2 * LONG_LIMIT_SECONDS
-    join(target, guest)
-    target.boot()
-    lio.serve(target, "/dev/vdb", "/dev/vdc")
+    guest, target = initiator_and_target(guests, "dracut-iscsi", lio.DRACUT_WORDS, tmp_path)
+    lio.serve(target, *SERVED)
     guest.boot()
     lio.log_in(guest)
     hibernate_and_see_who_goes_first(guest)

@@ -4,22 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.conftest import LONG_LIMIT_SECONDS, Guests
-from tests.vm.sealed_lives import WAITS
-from tests.vm.whole_lives import disks_of_a_server, hibernate_to_disks
-from vm.cable import join
+from tests.vm.conftest import Guests
+from tests.vm.disks_of_servers import SERVED, hibernate_to_disks, initiator_and_target
 from vm.nvme import DRACUT_WORDS, connect, serve
 
 pytestmark = [pytest.mark.vm, pytest.mark.long]
 
 
 def test_store_and_file_system(guests: Guests, tmp_path: Path) -> None:
-    target = guests.make("target", "6.12", disks_of_a_server(tmp_path), suite="13")
-    guest = guests.make("dracut-nvme", "6.12", append=f"{DRACUT_WORDS} {WAITS}", suite="13")
-    guest.limit = target.limit = 2 * LONG_LIMIT_SECONDS
-    join(target, guest)
-    target.boot()
-    serve(target, "/dev/vdb", "/dev/vdc")
+    guest, target = initiator_and_target(guests, "dracut-nvme", DRACUT_WORDS, tmp_path)
+    serve(target, *SERVED)
     guest.boot()
     connect(guest)
     hibernate_to_disks(guest, "/dev/nvme*n*")

@@ -2,9 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
-from vm.disks import blank_disk, file_system_disk
 from vm.lives import HIBERNATE, Guest
 
 
@@ -34,36 +32,6 @@ def hibernate_and_resume(guest: Guest, type_late: str = "", by: str = HIBERNATE)
     guest.hibernate(by)
     guest.resume(type_late)
     check_resumed(guest, by_torpor=by == HIBERNATE)
-
-
-def disks_of_a_server(folder: Path) -> tuple[Path, Path]:
-    """Make what hibernate_to_disks takes."""
-    store, data = folder / "store.img", folder / "data.img"
-    blank_disk(store, 1024)
-    file_system_disk(data, "ext4")
-    return store, data
-
-
-def hibernate_to_disks(guest: Guest, disks: str) -> str:
-    """Hibernate with a store and an ext4 on these two disks; both go on. Return the kernel's log.
-
-    `disks` is a pattern: a kernel that looks for them side by side names them as they come.
-    """
-    guest.run(
-        f"for _ in $(seq 30); do [ $(ls {disks} | wc -l) = 2 ] && exit; sleep 1; done; exit 1"
-    )
-    (data,) = guest.run(f"blkid -t TYPE=ext4 -o device {disks}").output.split()
-    (store,) = guest.run(f"ls {disks} | grep -v {data}").output.split()
-    guest.run(f"mkdir /data && mount {data} /data && torpor mkstore {store}")
-    enable(guest, f"--store {store}")
-    guest.run("echo before >/data/file && sync")
-    hibernate_and_resume(guest)
-    said = guest.run("dmesg").output
-    assert "mark cleared" in said, said
-    assert "I/O error" not in said, said
-    guest.run("grep before /data/file && echo after >/data/file && sync")
-    guest.run("echo 3 >/proc/sys/vm/drop_caches && grep after /data/file")
-    return said
 
 
 def check_resumed(guest: Guest, *, by_torpor: bool = True) -> None:
